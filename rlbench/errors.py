@@ -1,0 +1,33 @@
+"""The errors a user can cause: one line each, saying what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class RlbenchError(Exception):
+    """The root of all errors that rlbench raises on purpose."""
+
+
+class UsageError(RlbenchError, ValueError):
+    """An argument is wrong; the message says what was expected and what came."""
+
+
+class UnknownNameError(UsageError):
+    """A name is not in its registry; the message suggests the nearest ones."""
+
+
+class StoreError(RlbenchError):
+    """A store cannot be opened, read or written."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Returns the error for `name`, with the nearest `known` names: "did you mean ...?"."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return UnknownNameError(f"unknown {kind} {name!r}; {hint}")

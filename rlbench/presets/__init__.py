@@ -1,0 +1,1 @@
+"""Tuned hyper-parameters, one TOML file an environment."""
