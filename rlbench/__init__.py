@@ -1,1 +1,65 @@
-"""To be written."""
+"""A workbench for value-based reinforcement learning on Gymnasium: train, store, replay, verify.
+
+    import rlbench
+
+    run = rlbench.train("safecab", seed=0)
+    print(run, rlbench.evaluate(run).regret)
+
+Importing it registers `rlbench/SafeCab-v0` and `rlbench/DiscreteCartPole-v1` with Gymnasium, as soon as Gymnasium
+itself is imported; nothing heavy is loaded before it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rlbench import _registration
+from rlbench._version import __version__
+
+if TYPE_CHECKING:
+    from rlbench.evaluation import Evaluation, evaluate
+    from rlbench.planning import Plan, plan
+    from rlbench.store import Store, open_store
+    from rlbench.training import Run, load_run, train
+
+_HOMES = {
+    "Evaluation": "evaluation",
+    "Plan": "planning",
+    "Run": "training",
+    "Store": "store",
+    "evaluate": "evaluation",
+    "load_run": "training",
+    "open_store": "store",
+    "plan": "planning",
+    "train": "training",
+}
+_ROOMS = ("agents", "buffers", "envs", "errors", "evaluation", "planning", "presets", "store", "testing", "training")
+
+__all__ = [
+    "Evaluation",
+    "Plan",
+    "Run",
+    "Store",
+    "__version__",
+    "evaluate",
+    "load_run",
+    "open_store",
+    "plan",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"rlbench.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"rlbench.{name}")
+    raise AttributeError(f"module 'rlbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_ROOMS})
+
+
+_registration.when_gymnasium_is_there()

@@ -1,1 +1,71 @@
-"""To be written."""
+"""Stores: where runs, their episodes, checkpoints and results are kept."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+from rlbench.errors import StoreError
+from rlbench.store.contract import Store
+from rlbench.store.episodes import EpisodeSequence
+from rlbench.store.records import (
+    BOTH,
+    CUT_OFF,
+    OPEN,
+    TERMINATED,
+    TRUNCATED,
+    Checkpoint,
+    CheckpointInfo,
+    Episode,
+    EpisodeChunk,
+    RunRecord,
+)
+from rlbench.store.urls import redact, split_url
+
+__all__ = [
+    "BOTH",
+    "CUT_OFF",
+    "OPEN",
+    "TERMINATED",
+    "TRUNCATED",
+    "Checkpoint",
+    "CheckpointInfo",
+    "Episode",
+    "EpisodeChunk",
+    "EpisodeSequence",
+    "RunRecord",
+    "Store",
+    "open_store",
+    "redact",
+]
+
+STORES = {
+    "sqlite": "rlbench.store.sqlite:open_file",
+    "memory": "rlbench.store.sqlite:open_memory",
+    "mongodb": "rlbench.store:_open_mongodb",
+    "mongodb+srv": "rlbench.store:_open_mongodb",
+}
+
+
+def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Store:
+    """Opens the store at a path, `sqlite:///path` or `memory://`; use it in a `with` statement, or close it.
+
+    Args:
+        url: where it is; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.
+        create: make it if it is not there.
+        read_only: refuse to change it; a file that may not be written is opened so by itself.
+
+    Raises:
+        UsageError: the URL is malformed; UnknownNameError if there is no such kind of store.
+        StoreError: it cannot be opened; the message says why and what to do, never with a password.
+    """
+    url = os.fspath(url)
+    scheme, rest = split_url(url, list(STORES))
+    module, function = STORES[scheme].split(":")
+    store: Store = getattr(import_module(module), function)(url, rest, create=create, read_only=read_only)
+    return store
+
+
+def _open_mongodb(url: str, _rest: str, **_options: Any) -> Store:
+    raise StoreError(f"cannot open {redact(url)}: MongoDB comes with a later version, use a path or sqlite:///path")

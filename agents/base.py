@@ -1,0 +1,189 @@
+"""What every agent is: it chooses an action and learns from a step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbench.agents.exploration import LearningParameters, Parameters
+from rlbench.errors import UsageError
+from rlbench.random_state import generator_state, new_generator, set_generator_state
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Agent(ABC):
+    """Chooses actions and learns from steps; a subclass writes `act` and `update`.
+
+    Args:
+        observation_space: Discrete, or the number of states.
+        action_space: Discrete, or the number of actions.
+        seed: of the agent's own generator.
+        parameters: hyper-parameters, as the class's `Parameters` declares them.
+
+    Raises:
+        UsageError: another space, an unknown parameter, or a value out of range.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str] = ""
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        self.n_states = count_of(observation_space, "observations", self.name)
+        self.n_actions = count_of(action_space, "actions", self.name)
+        self.parameters = self.Parameters.of(parameters)
+        self.rng = new_generator(seed)
+        self.episodes = 0
+        self.timesteps = 0
+        self.explored = False  # whether the last action was an exploratory one
+
+    @abstractmethod
+    def act(self, observation: int, *, explore: bool = True) -> int:
+        """Returns the action to take; `explore=False` is the greedy one and draws nothing."""
+
+    @abstractmethod
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Learns from one step; only `terminated` stops the bootstrap."""
+
+    def end_episode(self) -> None:
+        """Is called after the last update of an episode, terminated or truncated."""
+        self.episodes += 1
+
+    @property
+    def exploration_rate(self) -> float:
+        """The probability that the next action is drawn at random."""
+        return 0.0
+
+    def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, None]:
+        """Returns (action, None), or (actions, None) for an array of observations, as Stable-Baselines3 does."""
+        if np.ndim(observation) == 0:
+            return self.act(int(observation), explore=not deterministic), None
+        flat = [self.act(int(o), explore=not deterministic) for o in np.ravel(observation)]
+        return np.array(flat, dtype=np.int64).reshape(np.shape(observation)), None
+
+    def greedy_policy(self) -> NDArray[np.int64] | None:
+        """Returns the greedy action of every state, shape (n_states,); None if there is no such thing."""
+        return np.array([self.act(s, explore=False) for s in range(self.n_states)], dtype=np.int64)
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, a NamedTuple that shares this agent's arrays; None if there is none."""
+        return None
+
+    def take_back(self, learner: Any) -> None:  # noqa: B027  (most learners share all they change)
+        """Takes over what the compiled loop changed in `learner` and this agent does not share."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers."""
+        return {"episodes": self.episodes, "timesteps": self.timesteps, "rng": generator_state(self.rng)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        self.episodes, self.timesteps = int(state["episodes"]), int(state["timesteps"])
+        set_generator_state(self.rng, state["rng"])
+
+    def config(self) -> dict[str, Any]:
+        """Returns the hyper-parameters as a JSON-able dict."""
+        return asdict(self.parameters)
+
+
+class TableAgent(Agent):
+    """An agent that keeps one value for each state and action, and acts epsilon-greedily on them."""
+
+    Parameters: ClassVar[type[Parameters]] = LearningParameters
+    parameters: LearningParameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        from rlbench.agents import _rules  # noqa: PLC0415  (numba only when an agent is made)
+
+        self._rules = _rules
+        self.exploration = self.parameters.exploration()
+        self.learning_rates = self.parameters.learning_rates()
+        self.table = _rules.new_table(self.n_states, self.n_actions, self.parameters.initial_value)
+
+    @property
+    def q_table(self) -> NDArray[np.float64]:
+        """The action values, float64 (n_states, n_actions): a read-only view; assign a whole table to change it."""
+        view = self.table[:, self._rules.FIRST : self._rules.FIRST + self.n_actions]
+        view.flags.writeable = False
+        return view
+
+    @q_table.setter
+    def q_table(self, values: NDArray[np.float64]) -> None:
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (self.n_states, self.n_actions):
+            raise UsageError(f"q_table must have the shape {(self.n_states, self.n_actions)}, got {values.shape}")
+        self._rules.set_table(self.table, values)
+
+    @property
+    def exploration_rate(self) -> float:
+        """The probability that the next action is drawn at random."""
+        return self._value_now(self.exploration)
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size of the next update."""
+        return self._value_now(self.learning_rates)
+
+    def _value_now(self, schedule: Any) -> float:
+        return float(self._rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
+
+    def act(self, observation: int, *, explore: bool = True) -> int:
+        """Returns the epsilon-greedy action, or the greedy one."""
+        greedy = self._rules.greedy_action(self.table, observation)
+        if not explore:
+            return int(greedy)
+        action, self.explored = self._rules.epsilon_greedy(
+            self.rng.random(), self.exploration_rate, self.n_actions, greedy
+        )
+        return int(action)
+
+    def greedy_policy(self) -> NDArray[np.int64]:
+        """Returns the greedy action of every state, shape (n_states,)."""
+        return self.table.view(np.int64)[:, self._rules.ACTION].copy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers."""
+        return {**super().state_dict(), "q_table": self.q_table.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self.q_table = state["q_table"]
+
+
+def count_of(space: spaces.Space[Any] | int, what: str, agent: str) -> int:
+    """Returns the size of a Discrete space that counts from 0.
+
+    Raises:
+        UsageError: another space; the message says how to get there.
+    """
+    if isinstance(space, int | np.integer) and space > 0:
+        return int(space)
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return int(space.n)
+    hints = {
+        "observations": "wrap the env in rlbench.envs.Discretize (Box) or rlbench.envs.FlattenDiscrete (Tuple, Dict)",
+        "actions": "only envs with a Discrete action space, counted from 0, can be learnt",
+    }
+    raise UsageError(f"{agent} needs Discrete {what}, got {space}: {hints[what]}")

@@ -1,0 +1,140 @@
+"""How an agent's numbers change while it learns: exploration and learning-rate schedules, in absolute units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from rlbench.errors import UsageError, unknown_name
+
+SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
+DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
+UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
+
+
+def parameter(default: Any, text: str) -> Any:
+    """Declares a hyper-parameter: its default, and the one line that `rlbench agents` prints."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Hyper-parameters of an agent: checked once, here, at the public door."""
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Self:
+        """Builds them from keyword arguments; an unknown name is answered with the nearest known one."""
+        known = {f.name for f in fields(cls)}
+        for name in given:
+            if name not in known:
+                raise unknown_name(f"parameter of {cls.__name__.removesuffix('Parameters')}", name, known)
+        return cls(**{f.name: _typed(f.name, str(f.type), given[f.name]) for f in fields(cls) if f.name in given})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplorationParameters(Parameters):
+    """Epsilon-greedy exploration: with probability epsilon an action drawn uniformly."""
+
+    exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")
+    exploration_initial_eps: float = parameter(1.0, "epsilon at the start")
+    exploration_final_eps: float = parameter(0.01, "epsilon that it falls to")
+    exploration_decay: float | None = parameter(
+        None, "exponential: rate (1e-3); multiplicative: factor (0.995); per exploration_unit"
+    )
+    exploration_unit: str | None = parameter(None, "episode or step; linear counts steps unless told otherwise")
+    exploration_steps: float | None = parameter(
+        None, "linear: the count of units at which the final epsilon is reached"
+    )
+    exploration_fraction: float | None = parameter(None, "linear: the same as a share of total_timesteps (0 to 1)")
+
+    def __post_init__(self) -> None:
+        """Checks ranges and combinations."""
+        if self.exploration_schedule not in SCHEDULES:
+            raise unknown_name("exploration_schedule", self.exploration_schedule, SCHEDULES)
+        if self.exploration_unit not in (None, "episode", "step"):
+            raise UsageError(f"exploration_unit must be episode or step, got {self.exploration_unit!r}")
+        in_unit(self, "exploration_initial_eps", "exploration_final_eps", "exploration_fraction")
+        if self.exploration_decay is not None and not 0 <= self.exploration_decay < math.inf:
+            raise UsageError(f"exploration_decay must be 0 or more, got {self.exploration_decay}")
+        if self.exploration_schedule == "multiplicative" and (self.exploration_decay or 0.0) > 1:
+            raise UsageError(f"a multiplicative exploration_decay must be in [0, 1], got {self.exploration_decay}")
+        if self.exploration_steps is not None and not 0 < self.exploration_steps < math.inf:
+            raise UsageError(f"exploration_steps must be above 0, got {self.exploration_steps}")
+        if self.exploration_schedule == "linear" and (self.exploration_steps is None) == (
+            self.exploration_fraction is None
+        ):
+            raise UsageError("a linear exploration schedule takes either exploration_steps or exploration_fraction")
+
+    def exploration(self) -> Any:
+        """Returns the compiled Schedule of epsilon.
+
+        Raises:
+            UsageError: it is a share of a budget that has not been said.
+        """
+        from rlbench.agents._rules import KINDS, Schedule  # noqa: PLC0415  (numba only when training starts)
+
+        kind = self.exploration_schedule
+        if kind == "linear" and self.exploration_steps is None:
+            raise UsageError(
+                "exploration_fraction is a share of total_timesteps: give that budget, or exploration_steps"
+            )
+        decay = DECAYS.get(kind, 0.0) if self.exploration_decay is None else self.exploration_decay
+        rate = self.exploration_steps if kind == "linear" else decay
+        per_step = (self.exploration_unit or UNITS[kind]) == "step"
+        initial, final = float(self.exploration_initial_eps), float(self.exploration_final_eps)
+        return Schedule(KINDS[kind], per_step, initial, final, float(rate or 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningParameters(ExplorationParameters):
+    """What all temporal-difference learners share."""
+
+    learning_rate: float = parameter(0.1, "step size alpha, in (0, 1]")
+    learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly")
+    learning_rate_steps: float | None = parameter(None, "the count of steps at which learning_rate_final is reached")
+    gamma: float = parameter(0.99, "discount, in [0, 1]")
+    initial_value: float = parameter(0.0, "action value before anything is learnt (high: optimistic)")
+
+    def __post_init__(self) -> None:
+        """Checks ranges and combinations."""
+        super().__post_init__()
+        in_unit(self, "learning_rate", "learning_rate_final", "gamma")
+        if not math.isfinite(self.initial_value):
+            raise UsageError(f"initial_value must be finite, got {self.initial_value}")
+        if (self.learning_rate_final is None) != (self.learning_rate_steps is None):
+            raise UsageError("learning_rate_final and learning_rate_steps go together: give both or neither")
+        if self.learning_rate_steps is not None and not 0 < self.learning_rate_steps < math.inf:
+            raise UsageError(f"learning_rate_steps must be above 0, got {self.learning_rate_steps}")
+
+    def learning_rates(self) -> Any:
+        """Returns the compiled Schedule of the step size."""
+        from rlbench.agents._rules import CONSTANT, LINEAR, Schedule  # noqa: PLC0415
+
+        initial = float(self.learning_rate)
+        if self.learning_rate_final is None or self.learning_rate_steps is None:
+            return Schedule(CONSTANT, False, initial, initial, 0.0)
+        return Schedule(LINEAR, True, initial, float(self.learning_rate_final), float(self.learning_rate_steps))
+
+
+def in_unit(parameters: Parameters, *names: str) -> None:
+    """Refuses values outside [0, 1], and NaN."""
+    for name in names:
+        value = getattr(parameters, name)
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"{name} must be in [0, 1], got {value}")
+
+
+_TYPES: dict[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,)}
+
+
+def _typed(name: str, annotation: str, value: Any) -> Any:
+    """Returns the value if it is of the declared type, else says what was expected."""
+    wanted, _, optional = annotation.partition(" | ")
+    if value is None and optional:
+        return None
+    value = value.item() if hasattr(value, "item") else value  # NumPy scalars
+    if isinstance(value, bool) or not isinstance(value, _TYPES[wanted]):
+        kinds = {"float": "a number", "int": "a whole number", "str": "a word"}
+        raise UsageError(f"{name} must be {kinds[wanted]}, got {value!r}")
+    return float(value) if wanted == "float" else value

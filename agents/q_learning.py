@@ -1,0 +1,34 @@
+"""Q-learning: off-policy TD control (Watkins, 1989)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rlbench.agents.base import TableAgent
+
+
+class QLearning(TableAgent):
+    """Learns the value of the best policy while following an exploring one (Sutton & Barto, 2018, 6.5)."""
+
+    name: ClassVar[str] = "q-learning"
+    source: ClassVar[str] = "Watkins 1989; Sutton & Barto 2018, 6.5"
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Moves q[observation, action] towards the reward plus the discounted best value of the next state."""
+        self._rules.q_update(
+            self.table,
+            observation,
+            action,
+            float(reward),
+            next_observation,
+            terminated,
+            self.learning_rate,
+            self.parameters.gamma,
+        )
+        self.timesteps += 1
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own table."""
+        from rlbench.agents._learners import QLearner  # noqa: PLC0415
+
+        return QLearner(self.learning_rates, self.exploration, self.table, self.parameters.gamma)

@@ -1,0 +1,154 @@
+"""The compiled trainer against plain C and against the tutorial loop, in one process run; ratios, medians of rounds.
+
+    make bench            # or: python benchmarks/training.py [--rounds 5] [--json]
+
+Sides: *tutorial* is the loop of every introduction (gym.make, a NumPy table, np.argmax, np.max); *C* is
+benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` where there is one. Both learn with the parameters of
+the trainer's preset; rates are steps a second, on one core. The last figures stand in benchmarks/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+import rlbench
+
+HERE = Path(__file__).parent
+STEPS = 20_000_000  # of a compiled round
+CARTPOLE_STEPS = 5_000_000
+TUTORIAL_STEPS = 60_000
+LIBRARY_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-lm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print the medians as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sides = _sides(Path(folder))
+        rates = {name: [] for name in sides}
+        for side in sides.values():
+            side()  # compiled, cached, warm
+        for _ in range(arguments.rounds):
+            for name, side in sides.items():
+                rates[name].append(side())
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    print(json.dumps(medians) if arguments.json else _report(medians))
+
+
+def _sides(folder):
+    """Returns what is measured, each a function that trains and returns steps a second."""
+    safecab, cartpole = gym.make("rlbench/SafeCab-v0"), gym.make("rlbench/DiscreteCartPole-v1")
+    sides = {
+        "SafeCab tutorial": lambda: _tutorial(safecab, 6),
+        "SafeCab rlbench": lambda: _trained("safecab", total_timesteps=STEPS, record="none"),
+        "SafeCab rlbench, stored": lambda: _trained(
+            "safecab", total_timesteps=STEPS // 4, store=_fresh(folder), record="all"
+        ),
+        "CartPole tutorial": lambda: _tutorial(cartpole, 2),
+        "CartPole rlbench": lambda: _trained("cartpole", total_timesteps=CARTPOLE_STEPS, record="none"),
+        "CartPole rlbench, stored": lambda: _trained(
+            "cartpole", total_timesteps=CARTPOLE_STEPS // 2, store=_fresh(folder), record="all"
+        ),
+    }
+    library = _c_library(folder)
+    if library is not None:
+        sides["SafeCab C"] = lambda: _c_safecab(library, safecab.unwrapped)
+        sides["CartPole C"] = lambda: _c_cartpole(library, cartpole.unwrapped)
+    return sides
+
+
+def _trained(env, **arguments):
+    run = rlbench.train(env, seed=0, **arguments)
+    run.store.close()
+    return run.timesteps / run.seconds
+
+
+def _fresh(folder):
+    for old in folder.glob("run.db*"):
+        old.unlink()
+    return str(folder / "run.db")
+
+
+def _tutorial(env, n_actions, *, alpha=0.7, gamma=0.618):
+    q = np.zeros((env.observation_space.n, n_actions))
+    rng = np.random.default_rng(0)
+    steps, episode, started = 0, 0, time.perf_counter()
+    while steps < TUTORIAL_STEPS:
+        state, _ = env.reset(seed=0 if episode == 0 else None)
+        epsilon = 0.01 + 0.99 * np.exp(-1e-4 * episode)
+        ended = False
+        while not ended:
+            action = int(rng.integers(n_actions)) if rng.random() < epsilon else int(np.argmax(q[state]))
+            next_state, reward, terminated, truncated, _ = env.step(action)
+            best = 0.0 if terminated else np.max(q[next_state])
+            q[state, action] += alpha * (reward + gamma * best - q[state, action])
+            state, ended, steps = next_state, terminated or truncated, steps + 1
+        episode += 1
+    return steps / (time.perf_counter() - started)
+
+
+def _c_library(folder):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    target = folder / "q_learning.so"
+    subprocess.run([compiler, str(HERE / "_q_learning.c"), "-o", str(target), *LIBRARY_FLAGS], check=True)
+    return ctypes.CDLL(str(target))
+
+
+def _pointer(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def _call(function, *arguments):
+    """Calls C with NumPy arrays, ints as long and floats as double; returns the seconds it took."""
+    kinds = {int: ctypes.c_long, float: ctypes.c_double}
+    passed = [_pointer(a) if isinstance(a, np.ndarray) else kinds[type(a)](a) for a in arguments]
+    started = time.perf_counter()
+    function(*passed)
+    return time.perf_counter() - started
+
+
+def _c_seed():
+    return np.random.default_rng(0).integers(2**63, size=4).astype(np.uint64)
+
+
+def _c_safecab(library, env):
+    model, q = env.tabular_model(), np.zeros((env.observation_space.n, 6))
+    table = (model.successor, model.reward, model.terminated.astype(np.uint8), model.starts.astype(np.int64))
+    schedule = (1.0, 0.95, 1.0, 0.1, 5e-5)
+    return STEPS / _call(library.train_table, q, *table, len(model.starts), _c_seed(), STEPS, 100, *schedule)
+
+
+def _c_cartpole(library, env):
+    q, bins = np.zeros((env.observation_space.n, 2)), env.bins
+    schedule = (0.5, 0.01, 2e6, 0.999, 1.0, 0.01, 1.4e6)
+    arrays = (q, bins.low, bins.scale, bins.counts, _c_seed())
+    return CARTPOLE_STEPS / _call(library.train_cartpole, *arrays, CARTPOLE_STEPS, 500, *schedule)
+
+
+def _report(medians):
+    lines = ["| what | M steps/s | x tutorial | x C |", "|---|---:|---:|---:|"]
+    for name, rate in medians.items():
+        env = name.split()[0]
+        c = medians.get(f"{env} C")
+        ratio = f"{rate / c:.2f}" if c else "-"
+        lines.append(f"| {name} | {rate / 1e6:.3g} | {rate / medians[f'{env} tutorial']:,.0f} | {ratio} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The uniform replay buffer: a ring of transitions, each as likely as any other (Lin, 1992; Mnih et al., 2015)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbench.errors import UsageError
+from rlbench.random_state import generator_state, new_generator, set_generator_state
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+class Batch(NamedTuple):
+    """A minibatch of n transitions, one array a column."""
+
+    observations: NDArray[Any]  # (n, *observation shape)
+    actions: NDArray[Any]  # (n, *action shape)
+    rewards: NDArray[np.float64]  # (n,)
+    next_observations: NDArray[Any]  # (n, *observation shape)
+    terminations: NDArray[np.bool_]  # (n,)
+    truncations: NDArray[np.bool_]  # (n,)
+
+
+FIELDS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+
+
+class ReplayBuffer:
+    """A ring of `capacity` transitions, sampled uniformly with replacement.
+
+    One packed row a transition (a structured array), so that drawing one touches one or two cache lines, not six.
+
+    Args:
+        capacity: how many transitions it holds; the oldest makes room.
+        observation_space: Discrete or Box, of any shape and dtype.
+        action_space: likewise.
+        seed: of the buffer's own generator.
+
+    Raises:
+        UsageError: a capacity below 1, or a space that is neither Discrete nor Box.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+    ) -> None:
+        if capacity < 1:
+            raise UsageError(f"capacity must be at least 1 transition, got {capacity}")
+        self.rows = np.zeros(capacity, dtype=_row_type(observation_space, action_space))
+        self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled: an array, so compiled code moves it
+        self.rng = new_generator(seed)
+
+    @property
+    def capacity(self) -> int:
+        """The number of transitions that fit."""
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the rows, in bytes."""
+        return self.rows.nbytes
+
+    def __len__(self) -> int:
+        return int(self.cursor[1])
+
+    def add(
+        self,
+        observation: ArrayLike,
+        action: ArrayLike,
+        reward: float,
+        next_observation: ArrayLike,
+        terminated: bool,  # noqa: FBT001  (Gymnasium's own order)
+        truncated: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Stores one transition."""
+        position, filled = self.cursor
+        self.rows[position] = (observation, action, reward, next_observation, terminated, truncated)
+        self.cursor[0] = (position + 1) % self.capacity
+        self.cursor[1] = max(filled, position + 1)
+
+    def extend(self, transitions: Batch) -> None:
+        """Stores n transitions, given as a Batch of arrays (n, ...): the same as n calls of `add`."""
+        n = len(transitions.rewards)
+        kept = slice(max(0, n - self.capacity), n)
+        at = (self.cursor[0] + np.arange(n)[kept]) % self.capacity
+        for field, column in zip(FIELDS, transitions, strict=True):
+            self.rows[field][at] = column[kept]
+        self.cursor[:] = (self.cursor[0] + n) % self.capacity, min(self.capacity, len(self) + n)
+
+    def sample(self, batch_size: int) -> Batch:
+        """Draws `batch_size` transitions uniformly, with replacement.
+
+        Raises:
+            UsageError: the buffer is empty, or the batch size is below 1.
+        """
+        if not len(self):
+            raise UsageError("cannot sample from an empty buffer: add transitions first")
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+        # one uniform a row, floor(u * n): the compiled loop draws the same numbers
+        chosen = self.rows[(self.rng.random(batch_size) * len(self)).astype(np.int64)]
+        return Batch(*(chosen[field] for field in FIELDS))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all there is to it as plain arrays and numbers: filled rows column by column, cursor, generator."""
+        filled = self.rows[: len(self)]
+        columns = {f"rows/{field}": filled[field].copy() for field in FIELDS}
+        return {**columns, "capacity": self.capacity, "position": int(self.cursor[0]), "rng": generator_state(self.rng)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned.
+
+        Raises:
+            UsageError: it is of a buffer of another capacity.
+        """
+        if state["capacity"] != self.capacity:
+            raise UsageError(f"the state is of a buffer of capacity {state['capacity']}, this one has {self.capacity}")
+        n = len(state["rows/reward"])
+        for field in FIELDS:
+            self.rows[field][:n] = state[f"rows/{field}"]
+        self.cursor[:] = state["position"], n
+        set_generator_state(self.rng, state["rng"])
+
+
+def _row_type(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> np.dtype[np.void]:
+    observation, action = _field_type(observation_space), _field_type(action_space)
+    types = (observation, action, np.float64, observation, np.bool_, np.bool_)
+    return np.dtype(list(zip(FIELDS, types, strict=True)), align=True)
+
+
+def _field_type(space: spaces.Space[Any]) -> Any:
+    if isinstance(space, spaces.Discrete):
+        return np.int64
+    if isinstance(space, spaces.Box):
+        return (space.dtype, space.shape)
+    raise UsageError(f"a replay buffer holds Discrete and Box spaces, got {space}")

@@ -1,0 +1,278 @@
+"""Compiled worlds: what the compiled loop runs instead of an env, draw for draw and bit for bit.
+
+A world is a NamedTuple of arrays and numbers; its *type* picks the implementation of `reset`, `observe` and
+`step` (through `numba.extending.overload`, which keeps the compiled loops in numba's disk cache).
+States are an int64 for tables and four floats for CartPole. Every function draws from the env's own generator
+exactly what the env's methods draw.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+from rlbench.envs.discretize import CutPoints, UniformBins
+
+if TYPE_CHECKING:
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel
+
+
+class DeterministicWorld(NamedTuple):
+    """A table in which every (state, action) has one outcome, and a start is drawn uniformly: SafeCab."""
+
+    outcome: NDArray[np.uint32]  # (n_states, n_actions): next state << 1 | terminated, one load instead of two
+    reward: NDArray[np.float64]  # (n_states, n_actions)
+    starts: NDArray[np.int64]  # (n_starts,)
+
+    def blank_state(self) -> int:
+        """Returns a state of the right type, before any reset."""
+        return 0
+
+
+class SampledWorld(NamedTuple):
+    """A table sampled as Gymnasium's toy-text envs sample theirs: one draw a step, even for a single outcome."""
+
+    offsets: NDArray[np.int64]  # (n_states * n_actions + 1,): where the outcomes of (s, a) begin
+    cumulative: NDArray[np.float64]  # (n_outcomes,): running sum of the probabilities within one (s, a)
+    successor: NDArray[np.int32]  # (n_outcomes,)
+    reward: NDArray[np.float64]  # (n_outcomes,)
+    terminated: NDArray[np.bool_]  # (n_outcomes,)
+    start_cumulative: NDArray[np.float64]  # (n_states,)
+
+    def blank_state(self) -> int:
+        """Returns a state of the right type, before any reset."""
+        return 0
+
+
+class CartPoleWorld(NamedTuple):
+    """CartPole's physics, observed through bins."""
+
+    bins: Any  # UniformBins or CutPoints
+
+    def blank_state(self) -> tuple[float, float, float, float]:
+        """Returns a state of the right type, before any reset."""
+        return 0.0, 0.0, 0.0, 0.0
+
+
+def reset(world: Any, rng: np.random.Generator) -> Any:
+    """Draws a start state."""
+    raise NotImplementedError
+
+
+def observe(world: Any, state: Any) -> int:
+    """Returns the Discrete observation of a state."""
+    raise NotImplementedError
+
+
+def step(world: Any, state: Any, action: int, rng: np.random.Generator) -> Any:
+    """Returns (next state, reward, terminated)."""
+    raise NotImplementedError
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def _deterministic_reset(world, rng):
+    return world.starts[np.uint64(rng.random() * world.starts.shape[0])]
+
+
+def _table_observe(world, state):
+    return state
+
+
+def _deterministic_step(world, state, action, rng):
+    # unsigned indices spare numba's test for negative ones, which sits in the chain of memory waits
+    s, a = np.uint64(state), np.uint64(action)
+    outcome = world.outcome[s, a]
+    return np.int64(outcome >> np.uint32(1)), world.reward[s, a], (outcome & np.uint32(1)) != 0
+
+
+@njit(cache=True)
+def first_above(cumulative, begin, end, draw):
+    """Returns the first index in [begin, end) whose running sum exceeds the draw, else `begin`: categorical_sample."""
+    for i in range(begin, end):
+        if cumulative[i] > draw:
+            return i
+    return begin
+
+
+def _sampled_reset(world, rng):
+    return first_above(world.start_cumulative, 0, world.start_cumulative.shape[0], rng.random())
+
+
+def _sampled_step(world, state, action, rng):
+    n_actions = (world.offsets.shape[0] - 1) // world.start_cumulative.shape[0]
+    pair = state * n_actions + action
+    i = first_above(world.cumulative, world.offsets[pair], world.offsets[pair + 1], rng.random())
+    return np.int64(world.successor[i]), world.reward[i], world.terminated[i]
+
+
+# ---------------------------------------------------------------------------------------------- CartPole
+
+GRAVITY = 9.8
+MASS_POLE = 0.1
+TOTAL_MASS = 0.1 + 1.0
+HALF_LENGTH = 0.5
+POLE_MASS_LENGTH = MASS_POLE * HALF_LENGTH
+FORCE = 10.0
+TAU = 0.02  # seconds between states
+X_LIMIT = 2.4
+THETA_LIMIT = 12 * 2 * math.pi / 360
+START_LOW, START_SPAN = -0.05, 0.05 - -0.05
+
+
+@njit(cache=True)
+def cartpole_step(x, x_dot, theta, theta_dot, action):
+    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's explicit Euler, same order of operations."""
+    force = FORCE if action == 1 else -FORCE
+    cos, sin = math.cos(theta), math.sin(theta)
+    temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS
+    theta_acc = (GRAVITY * sin - cos * temp) / (HALF_LENGTH * (4.0 / 3.0 - MASS_POLE * (cos * cos) / TOTAL_MASS))
+    x_acc = temp - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
+    x, x_dot = x + TAU * x_dot, x_dot + TAU * x_acc
+    theta, theta_dot = theta + TAU * theta_dot, theta_dot + TAU * theta_acc
+    fell = x < -X_LIMIT or x > X_LIMIT or theta < -THETA_LIMIT or theta > THETA_LIMIT
+    return x, x_dot, theta, theta_dot, fell
+
+
+def _cartpole_reset(world, rng):
+    # one statement a draw: their order is the order of the four quantities
+    x = START_LOW + START_SPAN * rng.random()
+    x_dot = START_LOW + START_SPAN * rng.random()
+    theta = START_LOW + START_SPAN * rng.random()
+    theta_dot = START_LOW + START_SPAN * rng.random()
+    return x, x_dot, theta, theta_dot
+
+
+def _cartpole_observe(world, state):
+    return bin_index(world.bins, state)
+
+
+def _cartpole_step(world, state, action, rng):
+    x, x_dot, theta, theta_dot, fell = cartpole_step(state[0], state[1], state[2], state[3], action)
+    return (x, x_dot, theta, theta_dot), 1.0, fell
+
+
+def bin_index(bins: Any, state: Any) -> int:
+    """Returns the flat bin of four floats, seen as the float32 an observation is."""
+    raise NotImplementedError
+
+
+def _uniform_bin(bins, state):
+    index = np.int64(0)
+    for i in range(4):
+        count = bins.counts[i]
+        place = (np.float64(np.float32(state[i])) - bins.low[i]) * bins.scale[i]
+        inner = count - 1 if place >= count else np.int64(place)
+        index = index * count + (inner if place > 0 else 0)
+    return index
+
+
+def _cut_point_bin(bins, state):
+    index = np.int64(0)
+    for i in range(4):
+        value = np.float64(np.float32(state[i]))
+        begin, end = bins.offsets[i], bins.offsets[i + 1]
+        below = 0
+        for j in range(begin, end):
+            below += bins.cuts[j] <= value
+        index = index * (end - begin + 1) + below
+    return index
+
+
+# --------------------------------------------------------------------------------- the choice, by type
+
+_RESET = {
+    DeterministicWorld: _deterministic_reset,
+    SampledWorld: _sampled_reset,
+    CartPoleWorld: _cartpole_reset,
+}
+_OBSERVE = {
+    DeterministicWorld: _table_observe,
+    SampledWorld: _table_observe,
+    CartPoleWorld: _cartpole_observe,
+}
+_STEP = {DeterministicWorld: _deterministic_step, SampledWorld: _sampled_step, CartPoleWorld: _cartpole_step}
+_BIN_INDEX = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
+
+
+@overload(reset)
+def _overload_reset(world, rng):  # noqa: ARG001  (numba wants the stub's parameters)
+    return _RESET.get(getattr(world, "instance_class", None))
+
+
+@overload(observe)
+def _overload_observe(world, state):  # noqa: ARG001
+    return _OBSERVE.get(getattr(world, "instance_class", None))
+
+
+@overload(step)
+def _overload_step(world, state, action, rng):  # noqa: ARG001
+    return _STEP.get(getattr(world, "instance_class", None))
+
+
+@overload(bin_index)
+def _overload_bin_index(bins, state):  # noqa: ARG001
+    return _BIN_INDEX.get(getattr(bins, "instance_class", None))
+
+
+# -------------------------------------------------------------------------------- from envs to worlds
+
+
+def deterministic_world(model: TabularModel) -> DeterministicWorld:
+    """Packs a deterministic table whose starts are uniform."""
+    shape = (model.n_states, model.n_actions)
+    outcome = (model.successor.astype(np.uint32) << np.uint32(1)) | model.terminated.astype(np.uint32)
+    return DeterministicWorld(
+        outcome.reshape(shape), np.ascontiguousarray(model.reward.reshape(shape)), model.starts.astype(np.int64)
+    )
+
+
+def sampled_world(model: TabularModel) -> SampledWorld:
+    """Lays a table out for sampling; the running sums are made as NumPy's cumsum makes them, one (s, a) at a time."""
+    cumulative = model.probability.copy()
+    for width in range(1, int(np.diff(model.offsets).max(initial=0))):
+        has_more = model.offsets[:-1] + width < model.offsets[1:]
+        at = model.offsets[:-1][has_more] + width
+        cumulative[at] += cumulative[at - 1]
+    return SampledWorld(
+        model.offsets, cumulative, model.successor, model.reward, model.terminated, np.cumsum(model.initial)
+    )
+
+
+# Wrappers that change neither observations, actions, rewards nor draws, and the step limit, which the loop applies.
+_TRANSPARENT = frozenset({"PassiveEnvChecker", "OrderEnforcing", "TimeLimit", "HumanRendering", "RenderCollection"})
+# Envs of Gymnasium's own that sample P by exactly one draw a step and one a reset.
+_TOY_TEXT = frozenset(
+    f"gymnasium.envs.toy_text.{name}"
+    for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
+)
+
+
+def world_of(env: gym.Env[Any, Any]) -> Any:
+    """Returns the compiled world that behaves exactly as `env`, or None where none is known.
+
+    An env offers one through a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
+    """
+    base = env.unwrapped
+    while env is not base:
+        if type(env).__name__ not in _TRANSPARENT or not type(env).__module__.startswith("gymnasium."):
+            return None
+        env = env.env  # type: ignore[attr-defined]
+    if hasattr(type(base), "compiled_world"):
+        return base.compiled_world()
+    if f"{type(base).__module__}:{type(base).__qualname__}" not in _TOY_TEXT or getattr(
+        base, "fickle_passenger", False
+    ):
+        return None
+    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415  (tabular imports nothing compiled)
+
+    return sampled_world(TabularModel.from_env(base))

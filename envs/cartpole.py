@@ -1,0 +1,118 @@
+"""CartPole with a Discrete observation: Gymnasium's physics, seen through bins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
+from gymnasium.error import InvalidAction, ResetNeeded
+
+from rlbench.envs.discretize import bin_encoder, make_bins, n_bins
+from rlbench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DIMENSIONS = ("x", "x_dot", "theta", "theta_dot")  # m, m/s, rad, rad/s
+PRESETS: dict[str, dict[str, list[float]]] = {
+    "default": {"bins": [3, 3, 6, 12], "low": [-2.4, -2.0, -0.2095, -2.5], "high": [2.4, 2.0, 0.2095, 2.5]},
+    "book": {"bins": [6, 6, 12, 12], "low": [-2.4, -3.0, -0.2095, -3.5], "high": [2.4, 3.0, 0.2095, 3.5]},
+}
+
+
+class DiscreteCartPoleEnv(CartPoleEnv):
+    """CartPole-v1 whose observation is the number of the bin that the state lies in.
+
+    ## Description
+    The cart-pole of Barto, Sutton and Anderson (1983) as Gymnasium has it: the same seed and the same actions give the
+    same states, rewards and ends as `CartPole-v1`. Only the observation differs, so that a table can be learnt on it.
+
+    ## Action Space
+    `Discrete(2)`: 0 pushes the cart to the left, 1 to the right.
+
+    ## Observation Space
+    `Discrete(n)`, n the product of `bins`: the four quantities x, x_dot, theta, theta_dot (as the float32 that CartPole
+    observes), each in one of its bins; row-major, x most significant. `unwrapped.state` is the four floats.
+
+    ## Starting State
+    Each quantity uniform in (-0.05, 0.05), or between `options["low"]` and `options["high"]`.
+
+    ## Rewards
+    +1 a step, the falling one included.
+
+    ## Episode End
+    Terminated when the pole leans more than 12 degrees or the cart leaves (-2.4, 2.4); truncated after 500 steps.
+
+    ## Arguments
+    - `bins`: a preset ("default": 3 x 3 x 6 x 12; "book": 6 x 6 x 12 x 12), or how many bins each quantity has.
+    - `low`, `high`: between which cuts the bins of each lie; beyond them the outermost bins go on.
+    - `cuts`: explicit cut points, a list for each quantity, instead of `bins`.
+
+    ## Version History
+    - v1: the physics of CartPole-v1.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = CartPoleEnv.metadata
+
+    def __init__(
+        self,
+        bins: str | Sequence[int] = "default",
+        *,
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+        cuts: Sequence[Sequence[float]] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(render_mode=render_mode)
+        if isinstance(bins, str) and bins not in PRESETS:
+            raise unknown_name("bins preset", bins, PRESETS)
+        if cuts is None:
+            preset = PRESETS[bins if isinstance(bins, str) else "default"]
+            counts = preset["bins"] if isinstance(bins, str) else bins
+            low, high = low or preset["low"], high or preset["high"]
+            self.bins = make_bins(self.observation_space, counts, low=low, high=high)
+        else:
+            given = None if bins == "default" else bins
+            self.bins = make_bins(self.observation_space, given, low=low, high=high, cuts=cuts)
+        self.observation_space = spaces.Discrete(n_bins(self.bins))
+        self._encode = bin_encoder(self.bins)
+
+    def compiled_world(self) -> Any:
+        """Returns the world that the compiled training loop runs instead of this env."""
+        from rlbench.envs._worlds import CartPoleWorld  # noqa: PLC0415  (numba only when training starts)
+
+        return CartPoleWorld(self.bins)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Draws the four quantities, one number each."""
+        gym.Env.reset(self, seed=seed)
+        low, high = maybe_parse_reset_bounds(options, -0.05, 0.05)
+        # multiplied and added by NumPy, one operation each: the same bits on every platform as in the compiled world
+        self.state = low + (high - low) * self.np_random.random(4)
+        self._fallen = False
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        """Pushes the cart for 0.02 s."""
+        from rlbench.envs._worlds import cartpole_step  # noqa: PLC0415  (numba only when a cart is pushed)
+
+        if self.state is None:
+            raise ResetNeeded("call reset() before step()")
+        if action not in (0, 1):
+            raise InvalidAction(f"an action is 0 (left) or 1 (right), got {action!r}")
+        *state, fell = cartpole_step(*self.state.tolist(), int(action))
+        self.state = np.array(state)
+        reward = 0.0 if self._fallen else 1.0
+        self._fallen = self._fallen or fell
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), reward, fell, False, {}
+
+    def _observe(self) -> int:
+        return self._encode(self.state.astype(np.float32).tolist())

@@ -1,0 +1,226 @@
+"""Cities for SafeCab: drawn by hand as text, or generated."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rlbench.errors import UsageError, unknown_name
+
+MAX_STATES = 20_000_000  # a state takes about 90 bytes of tables
+ANOMALY_SHARE = 4 / 25  # of a generated city's squares: as in the book's
+GENERATED_ZONES = "RGYB"
+MAX_ZONES = 25
+BYTES_PER_STATE = 90
+
+PRESETS = {
+    "book": """
+        |R: :A: :G|
+        | : : : : |
+        | : :A: : |
+        | : :A: : |
+        |Y: :A:B: |
+    """,
+    "taxi": """
+        |R: | : :G|
+        | : | : : |
+        | : : : : |
+        | | : | : |
+        |Y| : |B: |
+    """,
+    "downtown": """
+        |R: : : | : :A: : :G|
+        | : :A: | : : : : : |
+        | : : : : : :A| : : |
+        |A: | : :C: : | :A: |
+        | : | : : : : : : : |
+        | : : :A: : : : | : |
+        | : : : : :A: : | : |
+        | | :A: : : : : : : |
+        | | : : | : : :A: : |
+        |Y: : : |A: : : : :B|
+    """,
+}
+
+
+@dataclass(frozen=True)
+class City:
+    """A grid of streets with safe zones, anomalies and walls; squares are (row, column) from the north-west."""
+
+    rows: int
+    cols: int
+    zones: tuple[
+        tuple[str, int, int], ...
+    ]  # (letter, row, column) in reading order: passenger and destination 0, 1 ...
+    anomalies: tuple[tuple[int, int], ...]
+    walls: tuple[tuple[int, int], ...] = ()  # squares with a wall on their eastern side
+
+    @property
+    def n_states(self) -> int:
+        """The number of (square, passenger, destination): what a table of this city has rows."""
+        return self.rows * self.cols * (len(self.zones) + 1) * len(self.zones)
+
+    @cached_property
+    def letters(self) -> dict[tuple[int, int], str]:
+        """What stands in the squares that are not empty."""
+        zones = {(row, col): letter for letter, row, col in self.zones}
+        return {**zones, **dict.fromkeys(self.anomalies, "A")}
+
+    def __str__(self) -> str:
+        """Returns the map, as `parse_city` reads it."""
+        border = "+" + "-" * (2 * self.cols - 1) + "+"
+        walls = set(self.walls)
+        lines = [self._line(row, walls) for row in range(self.rows)]
+        return "\n".join([border, *lines, border])
+
+    def _line(self, row: int, walls: set[tuple[int, int]]) -> str:
+        squares = [self.letters.get((row, col), " ") for col in range(self.cols)]
+        between = ["|" if (row, col) in walls else ":" for col in range(self.cols - 1)]
+        return "|" + "".join(s + b for s, b in zip(squares, [*between, "|"], strict=True))
+
+
+def make_city(city: str, seed: int = 0) -> City:
+    """Returns a city from the name of a preset, a map, or "NxM": generated, N rows by M columns.
+
+    Raises:
+        UsageError: no such preset, a malformed map (the message names the line), or an impossible size.
+    """
+    if not isinstance(city, str):
+        raise UsageError(f"city must be a preset, a map or NxM, got {type(city).__name__}")
+    if city in PRESETS:
+        return parse_city(PRESETS[city])
+    size = re.fullmatch(r"\s*(\d{1,9})\s*x\s*(\d{1,9})\s*", city)
+    if size:
+        return generate_city(int(size[1]), int(size[2]), seed)
+    if "|" not in city and "\n" not in city:
+        raise unknown_name("city", city, [*PRESETS, "50x50 (any size)", "a map"])
+    return parse_city(city)
+
+
+def parse_city(text: str) -> City:
+    """Reads a map: rows such as `|R: :A: :G|`, with or without the borders +---+ above and below.
+
+    A letter is a zone, but `A` an anomaly and a blank a street; between squares `:` is open and `|` a wall.
+
+    Raises:
+        UsageError: names the line of the map and what is wrong with it.
+    """
+    numbered = [(i, line.rstrip()) for i, line in enumerate(textwrap.dedent(text).splitlines(), 1) if line.strip()]
+    indent = min((len(line) - len(line.lstrip()) for _, line in numbered), default=0)
+    numbered = [(i, line[indent:]) for i, line in numbered]
+    if numbered and numbered[0][1].startswith("+"):
+        numbered = _without_borders(numbered)
+    if not numbered:
+        raise UsageError("the map has no rows: a row looks like |R: :A: :G|")
+    for i, line in numbered:
+        _check_line(i, line, len(numbered[0][1]))
+    squares = {(row, col): c for row, (_, line) in enumerate(numbered) for col, c in enumerate(line[1::2])}
+    walls = [(row, col) for row, (_, line) in enumerate(numbered) for col, c in enumerate(line[2:-1:2]) if c == "|"]
+    zones = [(letter, *at) for at, letter in squares.items() if letter not in "A "]
+    _check_zones(zones, [i for i, _ in numbered])
+    return _checked_size(
+        City(
+            rows=len(numbered),
+            cols=len(numbered[0][1]) // 2,
+            zones=tuple(zones),
+            anomalies=tuple(at for at, letter in squares.items() if letter == "A"),
+            walls=tuple(walls),
+        )
+    )
+
+
+def _without_borders(numbered: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    for i, line in (numbered[0], numbered[-1]):
+        if not re.fullmatch(r"\+-*\+", line) or (len(numbered) > 1 and len(line) != len(numbered[1][1])):
+            raise UsageError(
+                f"line {i} of the map should be the border +{'-' * (len(numbered[0][1]) - 2)}+, got {line!r}"
+            )
+    return numbered[1:-1]
+
+
+def _check_line(i: int, line: str, width: int) -> None:
+    if not line.startswith("|") or not line.endswith("|") or len(line) < 3:  # noqa: PLR2004  (|R|)
+        raise UsageError(f"line {i} of the map must begin and end with a wall, like |R: :G|, got {line!r}")
+    if len(line) != width:
+        raise UsageError(f"line {i} of the map is {len(line)} characters wide, the first row {width}: {line!r}")
+    if len(line) % 2 == 0:
+        raise UsageError(f"line {i} of the map needs a : or | between each two squares, like |R: :G|, got {line!r}")
+    for column, square in enumerate(line[1::2]):
+        if square != " " and not re.fullmatch("[A-Z]", square):
+            raise UsageError(
+                f"line {i} of the map, square {column}: expected a blank or a capital letter, got {square!r}"
+            )
+    for column, between in enumerate(line[2:-1:2]):
+        if between not in ":|":
+            raise UsageError(f"line {i} of the map, after square {column}: expected : or |, got {between!r}")
+
+
+def _check_zones(zones: list[tuple[str, int, int]], lines: list[int]) -> None:
+    seen: dict[str, int] = {}
+    for letter, row, _ in zones:
+        if letter in seen:
+            raise UsageError(f"line {lines[row]} of the map: zone {letter} stands already in line {seen[letter]}")
+        seen[letter] = lines[row]
+    if len(zones) < 2:  # noqa: PLR2004
+        raise UsageError(f"a city needs 2 to {MAX_ZONES} zones (letters other than A), the map has {len(zones)}")
+
+
+def _checked_size(city: City) -> City:
+    if city.n_states > MAX_STATES:
+        raise UsageError(
+            f"a city of {city.rows}x{city.cols} with {len(city.zones)} zones has {city.n_states:,} states "
+            f"({city.n_states * BYTES_PER_STATE / 1e9:,.0f} GB of tables); at most {MAX_STATES:,} are built: make it smaller"
+        )
+    return city
+
+
+def generate_city(rows: int, cols: int, seed: int = 0) -> City:
+    """Draws a city in which every street and zone can reach every other without an anomaly.
+
+    Raises:
+        UsageError: fewer than 2 squares, or more states than MAX_STATES.
+    """
+    squares = rows * cols
+    if squares < 2:  # noqa: PLR2004
+        raise UsageError(f"a city needs at least 2 squares for its 2 zones, got {rows}x{cols}")
+    n_zones = min(len(GENERATED_ZONES), max(2, squares // 4))
+    _checked_size(City(rows, cols, tuple((letter, 0, 0) for letter in GENERATED_ZONES[:n_zones]), ()))
+    rng = np.random.default_rng(seed)
+    open_squares = np.ones((rows, cols), dtype=bool)
+    wished = min(round(ANOMALY_SHARE * squares), squares - n_zones)
+    open_squares.flat[rng.permutation(squares)[:wished]] = False
+    open_squares = _largest_district(open_squares)
+    if np.count_nonzero(open_squares) < n_zones:  # tiny cities cut up by chance
+        open_squares[:] = True
+    places = np.sort(rng.choice(np.flatnonzero(open_squares), n_zones, replace=False))
+    zones = tuple((letter, *divmod(int(at), cols)) for letter, at in zip(GENERATED_ZONES, places, strict=False))
+    anomalies = tuple(divmod(int(at), cols) for at in np.flatnonzero(~open_squares))
+    return City(rows, cols, zones, anomalies)
+
+
+def _largest_district(open_squares: np.ndarray) -> np.ndarray:
+    """Returns the largest connected part of the open squares; what it leaves out becomes anomalies."""
+    rows, cols = open_squares.shape
+    unseen = open_squares.copy()
+    best: list[tuple[int, int]] = []
+    for start in zip(*np.nonzero(open_squares), strict=True):
+        if not unseen[start]:
+            continue
+        unseen[start] = False
+        district, queue = [start], deque([start])
+        while queue:
+            row, col = queue.popleft()
+            for near in ((row + 1, col), (row - 1, col), (row, col + 1), (row, col - 1)):
+                if 0 <= near[0] < rows and 0 <= near[1] < cols and unseen[near]:
+                    unseen[near] = False
+                    district.append(near)
+                    queue.append(near)
+        best = max(best, district, key=len)
+    kept = np.zeros_like(open_squares)
+    kept[tuple(np.array(best).T)] = True
+    return kept

@@ -1,0 +1,372 @@
+"""Observation wrappers that make an observation Discrete: bins for Box, mixed radix for many Discretes.
+
+The arithmetic of the bins has one form, which the compiled worlds mirror bit for bit. Observations are
+converted to float64 first; then, for each dimension i,
+
+    UniformBins:  place = (x[i] - low[i]) * scale[i]
+                  index = 0 if not place > 0, counts[i] - 1 if place >= counts[i], else int(place)
+    CutPoints:    index = how many of the dimension's cuts are <= x[i]
+
+so a value outside the cuts, infinity included, falls in the outermost bin, and NaN in bin 0. For finite
+values UniformBins' index is min(max(floor(place), 0), counts[i] - 1). The flat index is row-major (mixed
+radix, the first dimension most significant): index = ((i_0 * counts[1]) + i_1) * counts[2] + i_2 ...
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+UNBOUNDED = float(np.finfo(np.float32).max)  # a bound this large stands for "no bound" in many envs
+MAX_BINS = 2**63 - 1  # what a Discrete space counts
+
+
+class UniformBins(NamedTuple):
+    """Equal bins between `low` and `high`, one row of numbers a dimension.
+
+    `low`, `high` and `scale` = counts / (high - low) are float64 (d,), `counts` int64 (d,).
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+class CutPoints(NamedTuple):
+    """Bins between explicit cut points, any number of them a dimension.
+
+    Dimension i has the increasing cuts `cuts[offsets[i] : offsets[i + 1]]`, hence one bin more than cuts;
+    `cuts` is float64 (total,), `offsets` int64 (d + 1,).
+    """
+
+    cuts: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+
+Bins: TypeAlias = UniformBins | CutPoints
+PerDimension: TypeAlias = "float | Sequence[float | None] | NDArray[Any] | None"
+
+
+def make_bins(
+    space: spaces.Space[Any],
+    bins: int | Sequence[int] | None = None,
+    *,
+    low: PerDimension = None,
+    high: PerDimension = None,
+    cuts: Sequence[Sequence[float]] | None = None,
+) -> Bins:
+    """Builds the bins for a Box: uniform ones from `bins`, or explicit ones from `cuts`.
+
+    Args:
+        space: the observation space; a Box of several axes is flattened in C order.
+        bins: the number of bins, one for all dimensions or one each.
+        low: the lowest cut of each dimension (None: the space's bound), or one for all dimensions.
+        high: the highest cut, likewise.
+        cuts: instead of the three above, each dimension's increasing cut points; none at all make one bin.
+
+    Raises:
+        UsageError: the arguments contradict each other, or a dimension has infinite bounds and no cuts.
+    """
+    if not isinstance(space, spaces.Box):
+        raise UsageError(f"bins need a Box observation space, got {space}")
+    size = math.prod(space.shape)
+    if cuts is not None:
+        if bins is not None or low is not None or high is not None:
+            raise UsageError("give either bins (with low and high) or cuts, got both")
+        return _checked_size(_cut_points(cuts, size))
+    if bins is None:
+        raise UsageError("give bins, how many an observation dimension, or cuts; got neither")
+    return _checked_size(_uniform_bins(space, bins, low, high))
+
+
+def bin_counts(bins: Bins) -> NDArray[np.int64]:
+    """Returns how many bins each dimension has, int64 (d,)."""
+    return bins.counts if isinstance(bins, UniformBins) else np.diff(bins.offsets) + 1
+
+
+def n_bins(bins: Bins) -> int:
+    """Returns how many bins there are in all."""
+    return math.prod(bin_counts(bins).tolist())
+
+
+def bin_encoder(bins: Bins) -> Callable[[Iterable[float]], int]:
+    """Returns the function that gives the flat index of one observation's d Python floats."""
+    return _ENCODERS[type(bins)](bins)
+
+
+def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the (d,) lower and (d,) upper edges of bin `index`; the outermost are infinite.
+
+    A bin holds low <= x < high (uniform edges up to rounding).
+
+    Raises:
+        UsageError: there is no such bin.
+    """
+    total = n_bins(bins)
+    if not 0 <= index < total:
+        raise UsageError(f"a bin must be in [0, {total}), got {index}")
+    low, high = np.empty((2, len(bin_counts(bins))))
+    for i, count in reversed(list(enumerate(bin_counts(bins).tolist()))):
+        index, place = divmod(index, count)
+        edges = [-np.inf, *_inner_edges(bins, i), np.inf]
+        low[i], high[i] = edges[place], edges[place + 1]
+    return low, high
+
+
+class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Bins a Box observation, so that a table can be indexed with it.
+
+    Args:
+        env: an env with a Box observation space of any shape.
+        bins, low, high, cuts: how to bin, see `make_bins`.
+
+    Attributes:
+        bins: the `UniformBins` or `CutPoints`.
+        n_bins: how many bins there are in all; the observation space is Discrete(n_bins).
+
+    Raises:
+        UsageError: the env or the arguments do not fit; the message names the dimension.
+
+    Example:
+        >>> env = Discretize(gym.make("CartPole-v1"), 8, low=[-2.4, -2, None, -3], high=[2.4, 2, None, 3])
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        bins: int | Sequence[int] | None = None,
+        *,
+        low: PerDimension = None,
+        high: PerDimension = None,
+        cuts: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        arguments = {"bins": bins, "low": low, "high": high, "cuts": cuts}
+        RecordConstructorArgs.__init__(self, **{name: _plain(value) for name, value in arguments.items()})
+        gym.ObservationWrapper.__init__(self, env)
+        self.bins = make_bins(env.observation_space, bins, low=low, high=high, cuts=cuts)
+        self.n_bins = n_bins(self.bins)
+        self.observation_space = spaces.Discrete(self.n_bins)
+        self._encode = bin_encoder(self.bins)
+
+    def observation(self, observation: Any) -> int:
+        """Returns the bin of an observation; NaN counts as the lowest value (see the module's arithmetic)."""
+        return self._encode(np.asarray(observation, dtype=np.float64).ravel().tolist())
+
+    def bin_of(self, observation: Any) -> int:
+        """Returns the bin of an observation given as an array or list of the space's size.
+
+        Raises:
+            UsageError: it has another number of values.
+        """
+        values = np.asarray(observation, dtype=np.float64).ravel().tolist()
+        size = len(bin_counts(self.bins))
+        if len(values) != size:
+            raise UsageError(f"an observation has {size} values, got {len(values)}")
+        return self._encode(values)
+
+    def bounds_of(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns the (d,) lower and (d,) upper edges of a bin; the outermost are infinite."""
+        return bin_bounds(self.bins, index)
+
+
+class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Numbers the observations of a Tuple, Dict, MultiDiscrete or MultiBinary, such as Blackjack's.
+
+    The number is row-major mixed radix, the first part most significant; a Dict's parts go in its key order.
+
+    Raises:
+        UsageError: a part of the observation space is not discrete.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        size, self._encode = _numbering(env.observation_space)
+        if size > MAX_BINS:
+            raise UsageError(f"{env.observation_space} has {size} values, more than Discrete can count")
+        self.observation_space = spaces.Discrete(size)
+
+    def observation(self, observation: Any) -> int:
+        """Returns the number of an observation."""
+        return self._encode(observation)
+
+
+def _plain(value: Any) -> Any:
+    """Returns numbers, arrays and nested sequences as what JSON can hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _cut_points(cuts: Sequence[Sequence[float]], size: int) -> CutPoints:
+    if len(cuts) != size:
+        raise UsageError(f"cuts must have a list for each of the {size} observation dimensions, got {len(cuts)}")
+    lists = [np.atleast_1d(_floats(f"the cuts of dimension {i}", points)) for i, points in enumerate(cuts)]
+    for i, points in enumerate(lists):
+        if not (np.isfinite(points).all() and (np.diff(points) > 0).all()):
+            raise UsageError(f"the cuts of dimension {i} must be finite and increase, got {points.tolist()}")
+    offsets = np.concatenate([[0], np.cumsum([len(points) for points in lists])]).astype(np.int64)
+    return CutPoints(np.concatenate([np.empty(0), *lists]), offsets)
+
+
+def _uniform_bins(space: spaces.Box, bins: int | Sequence[int], low: PerDimension, high: PerDimension) -> UniformBins:
+    counts = _counts(bins, math.prod(space.shape))
+    lows = _bounds("low", low, space.low)
+    highs = _bounds("high", high, space.high)
+    # A dimension with a single bin needs no bounds: everything falls in it.
+    single = counts == 1
+    lows[single], highs[single] = 0.0, 1.0
+    for i, (a, b) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True)):
+        _check_bounds(i, a, b)
+    return UniformBins(lows, highs, counts / (highs - lows), counts)
+
+
+def _counts(bins: int | Sequence[int], size: int) -> NDArray[np.int64]:
+    counts = np.asarray(bins)
+    if counts.dtype.kind not in "iu" or counts.shape not in {(), (size,)} or counts.min(initial=1) < 1:
+        raise UsageError(f"bins must be a whole number from 1 up, or {size} of them, got {_plain(bins)}")
+    return np.broadcast_to(counts, (size,)).astype(np.int64)
+
+
+def _bounds(name: str, given: PerDimension, space_bound: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the space's bounds as float64 (d,), replaced where `given` has a number."""
+    bounds = space_bound.astype(np.float64).ravel()
+    if given is None:
+        return bounds
+    values = [given] * len(bounds) if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]  # not a scalar
+    if len(values) != len(bounds):
+        count = len(bounds)
+        raise UsageError(f"{name} must have a value for each of the {count} dimensions, got {len(values)}")
+    return _floats(name, [b if v is None else v for v, b in zip(values, bounds, strict=True)])
+
+
+def _floats(name: str, values: Any) -> NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be numbers, got {values!r}") from None
+
+
+def _check_bounds(dimension: int, low: float, high: float) -> None:
+    if not (abs(low) < UNBOUNDED and abs(high) < UNBOUNDED):
+        bounds = f"({low}, {high})"
+        raise UsageError(
+            f"observation dimension {dimension} has the infinite bounds {bounds}: give low= and high=, or cuts="
+        )
+    if not low < high:
+        raise UsageError(f"observation dimension {dimension} needs low < high, got ({low}, {high})")
+
+
+def _checked_size(bins: Bins) -> Bins:
+    if n_bins(bins) > MAX_BINS:
+        raise UsageError(f"{n_bins(bins)} bins are more than Discrete can count; use fewer a dimension")
+    return bins
+
+
+def _inner_edges(bins: Bins, dimension: int) -> list[float]:
+    if isinstance(bins, UniformBins):
+        places = np.arange(1, bins.counts[dimension])
+        edges: list[float] = (bins.low[dimension] + places / bins.scale[dimension]).tolist()
+        return edges
+    begin, end = bins.offsets[dimension : dimension + 2]
+    cuts: list[float] = bins.cuts[begin:end].tolist()
+    return cuts
+
+
+def _uniform_encoder(bins: UniformBins) -> Callable[[Iterable[float]], int]:
+    dimensions = list(zip(*(column.tolist() for column in (bins.low, bins.scale, bins.counts)), strict=True))
+
+    def encode(values: Iterable[float]) -> int:
+        index = 0
+        for x, (low, scale, count) in zip(values, dimensions, strict=True):
+            index *= count
+            place = (x - low) * scale
+            if place >= count:
+                index += count - 1
+            elif place > 0.0:
+                index += int(place)
+        return index
+
+    return encode
+
+
+def _cut_encoder(bins: CutPoints) -> Callable[[Iterable[float]], int]:
+    dimensions = [_inner_edges(bins, i) for i in range(len(bins.offsets) - 1)]
+
+    def encode(values: Iterable[float]) -> int:
+        index = 0
+        for x, cuts in zip(values, dimensions, strict=True):
+            index *= len(cuts) + 1
+            if x == x:  # noqa: PLR0124 - bisect would put NaN in the last bin, the arithmetic says the first
+                index += bisect_right(cuts, x)
+        return index
+
+    return encode
+
+
+_ENCODERS: dict[type, Callable[[Any], Callable[[Iterable[float]], int]]] = {
+    UniformBins: _uniform_encoder,
+    CutPoints: _cut_encoder,
+}
+
+_Numbering: TypeAlias = "tuple[int, Callable[[Any], int]]"  # how many values, and which number one has
+
+
+def _numbering(space: spaces.Space[Any]) -> _Numbering:
+    for kind, number in _NUMBERINGS.items():
+        if isinstance(space, kind):
+            return number(space)
+    raise UsageError(f"FlattenDiscrete needs an observation made of Discrete parts, got {space}")
+
+
+def _number_discrete(space: spaces.Discrete) -> _Numbering:
+    start = int(space.start)
+    return int(space.n), lambda value: int(value) - start
+
+
+def _number_array(space: spaces.MultiDiscrete | spaces.MultiBinary) -> _Numbering:
+    starts = np.asarray(getattr(space, "start", 0))
+    sizes = np.broadcast_to(np.asarray(getattr(space, "nvec", 2)), space.shape).ravel().tolist()
+
+    def encode(value: Any) -> int:
+        index = 0
+        for part, size in zip((np.asarray(value) - starts).ravel().tolist(), sizes, strict=True):
+            index = index * size + part
+        return index
+
+    return math.prod(sizes), encode
+
+
+def _number_parts(keys: Iterable[Any], space: Any) -> _Numbering:
+    parts = [(key, *_numbering(space[key])) for key in keys]
+
+    def encode(value: Any) -> int:
+        index = 0
+        for key, size, number in parts:
+            index = index * size + number(value[key])
+        return index
+
+    return math.prod(size for _, size, _ in parts), encode
+
+
+_NUMBERINGS: dict[type, Callable[[Any], _Numbering]] = {
+    spaces.Discrete: _number_discrete,
+    spaces.MultiDiscrete: _number_array,
+    spaces.MultiBinary: _number_array,
+    spaces.Tuple: lambda space: _number_parts(range(len(space)), space),
+    spaces.Dict: lambda space: _number_parts(space.keys(), space),
+}

@@ -1,0 +1,300 @@
+"""SafeCab: a taxi in a city of anomalies."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled, InvalidAction, ResetNeeded
+from gymnasium.utils import colorize
+
+from rlbench.envs.cities import City, make_city
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel, TransitionView
+
+ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
+SOUTH, NORTH, EAST, WEST, PICKUP, DROPOFF = range(6)
+
+
+class Rewards(NamedTuple):
+    """What the four outcomes of a step are worth."""
+
+    step: float = -1.0
+    delivery: float = 1000.0
+    illegal: float = -10.0
+    anomaly: float = -1000.0
+
+
+class Tables(NamedTuple):
+    """The whole world: one row a state, one column an action; read-only."""
+
+    successor: NDArray[np.int32]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    mask: NDArray[np.int8]  # 1: the action is legal and, if it is a move, not blocked
+    starts: NDArray[np.int64]  # (n_starts,) any square, passenger != destination
+
+
+class SafeCabEnv(gym.Env[int, int]):
+    """A taxi fetches a passenger and delivers them, in a city where some squares are anomalies that end the trip.
+
+    ## Description
+    There are safe zones, in the book's city R, G, Y and B. A passenger waits at one of them and wants to go to another.
+    The taxi starts anywhere. It must drive to the passenger, pick them up, drive to the destination and set them down,
+    and keep away from the anomalies. Nothing in it is random but the start.
+
+        +---------+
+        |R: :A: :G|
+        | : : : : |
+        | : :A: : |
+        | : :A: : |
+        |Y: :A:B: |
+        +---------+
+
+    ## Action Space
+    `Discrete(6)`: 0 south, 1 north, 2 east, 3 west, 4 pick up, 5 drop off.
+
+    ## Observation Space
+    `Discrete(rows * cols * (zones + 1) * zones)`, 500 in the book's city:
+    `((row * cols + col) * (zones + 1) + passenger) * zones + destination`, where passenger is the number of the zone
+    they wait at, or `zones` in the taxi. Zones are numbered in reading order. `encode` and `decode` translate.
+
+    ## Starting State
+    Any square, any passenger and destination that differ, uniformly: 300 starts in the book's city. One number is drawn.
+    `options={"state": s}` starts at s.
+
+    ## Rewards
+    - -1 a step; a move against the border or a wall stays put and costs the same; so does setting the passenger down
+      at a zone that is not the destination;
+    - -10 for any other pick-up or drop-off;
+    - +1000 for delivering the passenger;
+    - -1000 for being on an anomaly after an action, whatever the action was. One may start on one and drive off.
+
+    ## Episode End
+    Terminated by a delivery or an anomaly; truncated after 100 steps.
+
+    ## Information
+    `action_mask` (int8, 6): 1 where the action is legal and not blocked. `step` adds `is_success`: delivered.
+
+    ## Arguments
+    - `city`: "book", another preset, a map as printed above (`|` between squares is a wall), or "NxM": generated.
+    - `city_seed`: of a generated city.
+    - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`.
+
+    ## Version History
+    - v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 4}
+
+    def __init__(
+        self,
+        city: str = "book",
+        *,
+        city_seed: int = 0,
+        step_reward: float = -1.0,
+        delivery_reward: float = 1000.0,
+        illegal_reward: float = -10.0,
+        anomaly_reward: float = -1000.0,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode in ("human", "rgb_array"):
+            raise DependencyNotInstalled(
+                f"render_mode={render_mode!r} comes with the viewer, which this version does not have: use 'ansi'"
+            )
+        if render_mode not in (None, "ansi"):
+            raise UsageError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        self.city = make_city(city, city_seed)
+        rewards = Rewards(step_reward, delivery_reward, illegal_reward, anomaly_reward)
+        for name, value in rewards._asdict().items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+                raise UsageError(f"{name}_reward must be a finite number, got {value!r}")
+        self.rewards = Rewards(*map(float, rewards))
+        self.tables = _tables(self.city, self.rewards)
+        self.observation_space = spaces.Discrete(self.city.n_states)
+        self.action_space = spaces.Discrete(len(ACTIONS))
+        self.render_mode = render_mode
+        self.s: int | None = None
+        self.lastaction: int | None = None
+        # memoryviews: an entry comes as a Python number, four times faster than from a NumPy array
+        columns = (self.tables.successor, self.tables.reward, self.tables.terminated)
+        self._successor, self._reward, self._terminated = (memoryview(column.reshape(-1)) for column in columns)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Draws a start, or takes `options["state"]`."""
+        super().reset(seed=seed)
+        if options and "state" in options:
+            self.decode(options["state"])
+            self.s = int(options["state"])
+        else:
+            starts = self.tables.starts
+            self.s = int(starts[int(self.np_random.random() * len(starts))])
+        self.lastaction = None
+        return self.s, {"action_mask": self.tables.mask[self.s].copy()}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        """Drives, picks up or sets down.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            InvalidAction: not in 0 to 5.
+        """
+        if self.s is None:
+            raise ResetNeeded("call reset() before step()")
+        if not 0 <= action < len(ACTIONS):
+            raise InvalidAction(f"an action is 0 to 5, got {action!r}")
+        at = self.s * len(ACTIONS) + int(action)
+        self.s, self.lastaction = self._successor[at], int(action)
+        reward, terminated = self._reward[at], self._terminated[at]
+        info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": self.is_success(reward, terminated)}
+        return self.s, reward, terminated, False, info
+
+    def is_success(self, reward: float, terminated: bool) -> bool:  # noqa: FBT001
+        """Says whether a step with this reward and end delivered the passenger (unless an anomaly pays the same)."""
+        return terminated and reward == self.rewards.delivery
+
+    def encode(self, row: int, col: int, passenger: int, destination: int) -> int:
+        """Returns the observation of a state; passenger = number of zones: in the taxi."""
+        zones = len(self.city.zones)
+        limits = {"row": self.city.rows, "col": self.city.cols, "passenger": zones + 1, "destination": zones}
+        for (name, limit), value in zip(limits.items(), (row, col, passenger, destination), strict=True):
+            if not 0 <= value < limit:
+                raise UsageError(f"{name} must be in 0 to {limit - 1}, got {value}")
+        return ((row * self.city.cols + col) * (zones + 1) + passenger) * zones + destination
+
+    def decode(self, state: int) -> tuple[int, int, int, int]:
+        """Returns (row, col, passenger, destination) of an observation."""
+        if not 0 <= state < self.city.n_states:
+            raise UsageError(f"a state must be in 0 to {self.city.n_states - 1}, got {state}")
+        rest, destination = divmod(int(state), len(self.city.zones))
+        square, passenger = divmod(rest, len(self.city.zones) + 1)
+        return *divmod(square, self.city.cols), passenger, destination
+
+    @cached_property
+    def initial_state_distrib(self) -> NDArray[np.float64]:
+        """The probability of each state at a reset, shape (n_states,)."""
+        initial = np.zeros(self.city.n_states)
+        initial[self.tables.starts] = 1 / len(self.tables.starts)
+        return initial
+
+    @property
+    def P(self) -> TransitionView:  # noqa: N802  (the name toy-text users expect)
+        """The transitions as toy-text has them, a view: P[s][a] = [(1.0, next state, reward, terminated)]."""
+        return self.tabular_model().P
+
+    def tabular_model(self) -> TabularModel:
+        """Returns the whole world as flat arrays."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> TabularModel:
+        from rlbench.envs.tabular import TabularModel  # noqa: PLC0415  (only where a model is asked for)
+
+        pairs = self.tables.reward.size
+        return TabularModel(
+            n_states=self.city.n_states,
+            n_actions=len(ACTIONS),
+            offsets=np.arange(pairs + 1),
+            probability=np.ones(pairs),
+            successor=self.tables.successor.reshape(-1),
+            reward=self.tables.reward.reshape(-1),
+            terminated=self.tables.terminated.reshape(-1),
+            initial=self.initial_state_distrib,
+        )
+
+    def compiled_world(self) -> Any:
+        """Returns the world that the compiled training loop runs instead of this env."""
+        from rlbench.envs._worlds import deterministic_world  # noqa: PLC0415  (numba only when training starts)
+
+        return deterministic_world(self.tabular_model())
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """Returns the city as coloured text: taxi yellow, or green with its passenger; destination magenta."""
+        if self.render_mode is None:
+            gym.logger.warn("render() draws nothing without render_mode='ansi'")
+            return None
+        if self.s is None:
+            raise ResetNeeded("call reset() before render()")
+        row, col, passenger, destination = self.decode(self.s)
+        canvas = [list(line) for line in str(self.city).splitlines()]
+        for anomaly in self.city.anomalies:
+            _paint(canvas, anomaly, "red")
+        if passenger < len(self.city.zones):
+            _paint(canvas, self.city.zones[passenger][1:], "blue", bold=True)
+        _paint(canvas, self.city.zones[destination][1:], "magenta", bold=True)
+        carrying = passenger == len(self.city.zones)
+        canvas[row + 1][2 * col + 1] = colorize(
+            self.city.letters.get((row, col), " "), "green" if carrying else "yellow", highlight=True
+        )
+        action = "" if self.lastaction is None else f"\n  ({ACTIONS[self.lastaction]})"
+        return "\n".join("".join(line) for line in canvas) + action
+
+
+def _paint(canvas: list[list[str]], square: tuple[int, int], color: str, *, bold: bool = False) -> None:
+    row, col = square
+    canvas[row + 1][2 * col + 1] = colorize(canvas[row + 1][2 * col + 1], color, bold=bold)
+
+
+@lru_cache(maxsize=2)
+def _tables(city: City, rewards: Rewards) -> Tables:
+    """Builds the world by whole arrays: axes are square, passenger, destination, action."""
+    zones = len(city.zones)
+    shape = (city.rows * city.cols, zones + 1, zones, len(ACTIONS))
+    square = np.arange(shape[0])
+    to_square, to_passenger = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    reward, legal = np.full(shape, rewards.step), np.zeros(shape, dtype=bool)
+    delivered = np.zeros(shape, dtype=bool)
+    to_square[...] = square[:, None, None, None]
+    to_passenger[...] = np.arange(zones + 1)[None, :, None, None]
+    for action, target in _moves(city).items():
+        to_square[..., action] = target[:, None, None]
+        legal[..., action] = (target != square)[:, None, None]
+    for zone, (_, row, col) in enumerate(city.zones):
+        here = row * city.cols + col
+        legal[here, zone, :, PICKUP] = True
+        to_passenger[here, zone, :, PICKUP] = zones
+        legal[here, zones, :, DROPOFF] = True
+        to_passenger[here, zones, :, DROPOFF] = zone
+        delivered[here, zones, zone, DROPOFF] = True
+    for action in (PICKUP, DROPOFF):
+        reward[..., action][~legal[..., action]] = rewards.illegal
+    reward[delivered] = rewards.delivery
+    anomaly = np.zeros(shape[0], dtype=bool)
+    anomaly[[row * city.cols + col for row, col in city.anomalies]] = True
+    struck = anomaly[to_square]
+    reward[struck] = rewards.anomaly
+    successor = (to_square * (zones + 1) + to_passenger) * zones + np.arange(zones, dtype=np.int32)[:, None]
+    tables = Tables(
+        successor=successor.reshape(-1, len(ACTIONS)),
+        reward=reward.reshape(-1, len(ACTIONS)),
+        terminated=(delivered | struck).reshape(-1, len(ACTIONS)),
+        mask=legal.reshape(-1, len(ACTIONS)).astype(np.int8),
+        starts=_starts(shape[0], zones),
+    )
+    for table in tables:
+        table.flags.writeable = False
+    return tables
+
+
+def _moves(city: City) -> dict[int, NDArray[np.int32]]:
+    """Returns, for each move, the square that it leads to from each square: (squares,) int32."""
+    grid = np.arange(city.rows * city.cols, dtype=np.int32).reshape(city.rows, city.cols)
+    south, north, east, west = (grid.copy() for _ in range(4))
+    south[:-1], north[1:] = grid[1:], grid[:-1]
+    east[:, :-1], west[:, 1:] = grid[:, 1:], grid[:, :-1]
+    for row, col in city.walls:
+        east[row, col], west[row, col + 1] = grid[row, col], grid[row, col + 1]
+    return {action: target.reshape(-1) for action, target in enumerate((south, north, east, west))}
+
+
+def _starts(squares: int, zones: int) -> NDArray[np.int64]:
+    """Returns the states with a waiting passenger who wants to go elsewhere, in ascending order."""
+    states = np.arange(squares * (zones + 1) * zones, dtype=np.int64).reshape(squares, zones + 1, zones)
+    return states[:, ~np.eye(zones + 1, zones, dtype=bool) & (np.arange(zones + 1) < zones)[:, None]].reshape(-1)

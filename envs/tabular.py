@@ -1,0 +1,351 @@
+"""Finite MDPs as flat arrays, read from transition tables such as toy-text's `P`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from rlbench.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+SUM_TOLERANCE = 1e-9  # how far the probabilities of one (state, action) may sum from 1
+
+Outcome: TypeAlias = "tuple[float, int, float, bool]"  # (probability, successor, reward, terminated)
+
+# What stands between an agent and the table when one of these wraps the env.
+_CHANGES = {
+    gym.ObservationWrapper: "observations",
+    gym.ActionWrapper: "actions",
+    gym.RewardWrapper: "rewards",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TabularModel:
+    """A finite MDP as flat arrays (Puterman, 1994, chapter 2).
+
+    The outcomes of taking action a in state s are the rows
+    `offsets[s * n_actions + a] : offsets[s * n_actions + a + 1]` of the four outcome arrays.
+
+    Attributes:
+        n_states: the states are 0 .. n_states - 1.
+        n_actions: the actions are 0 .. n_actions - 1, all of them allowed in every state.
+        offsets: int64 (n_states * n_actions + 1,), where each pair's outcomes begin and end.
+        probability: float64 (n_outcomes,), summing to 1 over each (state, action).
+        successor: int32 (n_outcomes,), the next state.
+        reward: float64 (n_outcomes,), finite.
+        terminated: bool (n_outcomes,), whether the episode ends with this outcome.
+        initial: float64 (n_states,), the distribution of the first state.
+        step_limit: the steps after which an episode is truncated; None if there is no limit.
+
+    Raises:
+        UsageError: the arrays do not describe an MDP; the message names the first wrong entry.
+    """
+
+    n_states: int
+    n_actions: int
+    offsets: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    successor: NDArray[np.int32]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    initial: NDArray[np.float64]
+    step_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_outcomes(self)
+        _check_initial(self)
+
+    @classmethod
+    def from_env(cls, env: gym.Env[Any, Any] | str) -> TabularModel:
+        """Reads the model of an env that has one: ours, or any with toy-text's `P`.
+
+        The step limit is the tightest TimeLimit wrapper's, else the spec's.
+
+        Args:
+            env: an env, wrapped or not, or the id of a registered one.
+
+        Raises:
+            UsageError: the env has no table, or one that does not describe it (see `why_no_model`).
+            UnknownNameError: no env is registered under this id.
+        """
+        if isinstance(env, str):
+            return _from_id(cls, env)
+        if reason := why_no_model(env):
+            raise UsageError(reason)
+        model = _model_of(cls, env.unwrapped)
+        _check_spaces(env, model)
+        limit = step_limit(env) or model.step_limit
+        return model if limit == model.step_limit else dataclasses.replace(model, step_limit=limit)
+
+    @classmethod
+    def from_table(cls, table: Any, initial: Any, *, step_limit: int | None = None) -> TabularModel:
+        """Reads a table in toy-text's form.
+
+        Args:
+            table: `table[s][a]` lists (probability, successor, reward, terminated); dicts or lists.
+            initial: (n_states,), the distribution of the first state.
+            step_limit: the steps after which an episode is truncated, if any.
+
+        Raises:
+            UsageError: the table is malformed; the message names the first wrong entry.
+        """
+        counts, columns = _read_table(table)
+        n_states = len(table)
+        probability, successor, reward, terminated = columns
+        return cls(
+            n_states=n_states,
+            n_actions=len(counts) // n_states,
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            probability=np.array(probability, dtype=np.float64),
+            successor=np.array(successor, dtype=np.int32),
+            reward=np.array(reward, dtype=np.float64),
+            terminated=np.array(terminated, dtype=np.bool_),
+            initial=np.array(initial, dtype=np.float64),
+            step_limit=step_limit,
+        )
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether every (state, action) has exactly one outcome."""
+        return len(self.probability) == self.n_states * self.n_actions
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """The states an episode may begin in, ascending."""
+        return np.flatnonzero(self.initial > 0)
+
+    @property
+    def P(self) -> TransitionView:  # noqa: N802 - the name toy-text users expect
+        """The table in toy-text's form, as a lazy view: `P[s][a] -> [(p, s', r, terminated), ...]`."""
+        return TransitionView(self)
+
+    @cached_property
+    def _may_follow(self) -> NDArray[np.bool_]:
+        """Which outcomes lead to a state from which another action may be taken."""
+        return ~self.terminated & (self.probability > 0)
+
+    def reachable(self) -> NDArray[np.bool_]:
+        """Marks the states in which an agent may have to act: those any actions lead to from a start.
+
+        Outcomes that end the episode, or have probability 0, are not followed. Returns (n_states,).
+        """
+        seen = self.initial > 0
+        frontier = np.flatnonzero(seen)
+        while frontier.size:
+            nearby = self._successors(frontier)
+            frontier = np.unique(nearby[~seen[nearby]])
+            seen[frontier] = True
+        return seen
+
+    def _successors(self, states: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Returns the states that one action may lead to from any of `states`, with repetitions."""
+        rows = outcome_rows(self.offsets[:: self.n_actions], states)
+        return self.successor[rows[self._may_follow[rows]]]
+
+
+class TransitionView(Mapping[int, "dict[int, list[Outcome]]"]):
+    """A model's outcomes in toy-text's form, built state by state when asked for."""
+
+    def __init__(self, model: TabularModel) -> None:
+        self._model = model
+
+    def __getitem__(self, state: int) -> dict[int, list[Outcome]]:
+        if not 0 <= state < self._model.n_states:
+            raise KeyError(state)
+        n_actions = self._model.n_actions
+        return {a: self._outcomes(state * n_actions + a) for a in range(n_actions)}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._model.n_states))
+
+    def __len__(self) -> int:
+        return self._model.n_states
+
+    # Mapping's == would build the whole table twice; a view is equal to itself.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"TransitionView({self._model.n_states} states, {self._model.n_actions} actions)"
+
+    def _outcomes(self, pair: int) -> list[Outcome]:
+        model = self._model
+        rows = slice(model.offsets[pair], model.offsets[pair + 1])
+        columns = (model.probability, model.successor, model.reward, model.terminated)
+        return list(zip(*(column[rows].tolist() for column in columns), strict=True))
+
+
+def outcome_rows(offsets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the rows `offsets[g] : offsets[g + 1]` of all `groups`, one group after the other."""
+    first = offsets[groups]
+    counts = offsets[groups + 1] - first
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if ends.size else 0
+    rows: NDArray[np.int64] = np.repeat(first - (ends - counts), counts) + np.arange(total)
+    return rows
+
+
+def why_no_model(env: gym.Env[Any, Any]) -> str | None:
+    """Says in one line why no `TabularModel` describes `env`; None if one does."""
+    base = env.unwrapped
+    name = _name(env)
+    if not hasattr(base, "tabular_model"):
+        if not hasattr(base, "P"):
+            return f"{name} has no transition table P; give an env with one, such as Taxi-v4 or FrozenLake-v1"
+        if not hasattr(base, "initial_state_distrib"):
+            return f"{name} has a table P but no initial_state_distrib; give it its start distribution"
+    if getattr(base, "fickle_passenger", False):
+        return f"the table P of {name} leaves out its fickle passenger; make it with fickle_passenger=False"
+    for wrapper in _wrappers(env):
+        for kind, what in _CHANGES.items():
+            if isinstance(wrapper, kind):
+                return f"{type(wrapper).__name__} changes the {what} in the table of {name}; take it off"
+    return None
+
+
+def step_limit(env: gym.Env[Any, Any]) -> int | None:
+    """Returns the steps after which `env` truncates: its tightest TimeLimit's, else its spec's, else None."""
+    timers = [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, gym.wrappers.TimeLimit)]
+    if timers:
+        return min(timer._max_episode_steps for timer in timers)  # noqa: SLF001 - it has no public name
+    return env.spec.max_episode_steps if env.spec is not None else None
+
+
+def make_env(env_id: str) -> gym.Env[Any, Any]:
+    """Makes a registered env, without rendering; an unknown id raises UnknownNameError."""
+    try:
+        return gym.make(env_id, disable_env_checker=True)
+    except gym.error.UnregisteredEnv:
+        raise unknown_name("env", env_id, gym.registry) from None
+    except gym.error.Error as error:
+        raise UsageError(f"cannot make {env_id!r}: {error}") from None
+
+
+def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:
+    env = make_env(env_id)
+    try:
+        return cls.from_env(env)
+    finally:
+        env.close()
+
+
+def _model_of(cls: type[TabularModel], base: Any) -> TabularModel:
+    if hasattr(base, "tabular_model"):
+        model: TabularModel = base.tabular_model()
+        return model
+    return cls.from_table(base.P, base.initial_state_distrib)
+
+
+def _name(env: gym.Env[Any, Any]) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+
+
+def _read_table(table: Any) -> tuple[list[int], tuple[tuple[Any, ...], ...]]:
+    """Returns the number of outcomes of each (state, action), and the outcomes as four columns."""
+    counts: list[int] = []
+    outcomes: list[Any] = []
+    n_actions = len(_entry(table, 0, "P has no state 0; its states must be 0 .. n-1"))
+    for state in range(len(table)):
+        row = _entry(table, state, f"P has no state {state}; its states must be 0 .. {len(table) - 1}")
+        if len(row) != n_actions:
+            raise UsageError(f"P[{state}] has {len(row)} actions and P[0] {n_actions}; give each state them all")
+        for action in range(n_actions):
+            here = _entry(row, action, f"P[{state}] has no action {action}; they must be 0 .. {n_actions - 1}")
+            counts.append(len(here))
+            outcomes.extend(here)
+    return counts, _columns(outcomes)
+
+
+def _entry(table: Any, key: int, complaint: str) -> Any:
+    try:
+        return table[key]
+    except (KeyError, IndexError):
+        raise UsageError(complaint) from None
+
+
+def _columns(outcomes: list[Any]) -> tuple[tuple[Any, ...], ...]:
+    odd = next((o for o in outcomes if len(o) != 4), None)  # noqa: PLR2004 - (p, s', r, terminated)
+    if odd is not None:
+        raise UsageError(f"an outcome in P must be (probability, successor, reward, terminated), got {odd!r}")
+    return tuple(zip(*outcomes, strict=True)) or ((), (), (), ())
+
+
+def _pair_name(model: TabularModel, pair: int) -> str:
+    state, action = divmod(pair, model.n_actions)
+    return f"P[{state}][{action}]"
+
+
+def _check_shapes(model: TabularModel) -> None:
+    n_pairs = model.n_states * model.n_actions
+    if n_pairs < 1 or model.offsets.shape != (n_pairs + 1,):
+        raise UsageError(f"a model needs states, actions and ({n_pairs} + 1,) offsets, got {model.offsets.shape}")
+    counts = np.diff(model.offsets)
+    if counts.min() < 1:
+        raise UsageError(f"{_pair_name(model, int(np.argmin(counts)))} has no outcomes; list at least one")
+    n_outcomes = int(model.offsets[-1])
+    for name in ("probability", "successor", "reward", "terminated"):
+        if getattr(model, name).shape != (n_outcomes,):
+            raise UsageError(f"{name} must be ({n_outcomes},), got {getattr(model, name).shape}")
+    if model.step_limit is not None and model.step_limit < 1:
+        raise UsageError(f"step_limit must be at least 1 or None, got {model.step_limit}")
+
+
+def _check_outcomes(model: TabularModel) -> None:
+    """Raises UsageError at the first outcome with a bad successor, reward or probability."""
+    sums = np.add.reduceat(model.probability, model.offsets[:-1])
+    # Written as "not close" so that NaN is refused too.
+    off = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE)
+    if off.any():
+        pair = int(np.argmax(off))
+        raise UsageError(f"the probabilities of {_pair_name(model, pair)} must sum to 1, got {sums[pair]}")
+    strays = (model.successor < 0) | (model.successor >= model.n_states)
+    limit = f"a successor in [0, {model.n_states})"
+    _refuse_rows(model, strays, limit, model.successor)
+    _refuse_rows(model, model.probability < 0, "probabilities of 0 or more", model.probability)
+    _refuse_rows(model, ~np.isfinite(model.reward), "finite rewards", model.reward)
+
+
+def _refuse_rows(model: TabularModel, wrong: NDArray[np.bool_], expected: str, column: NDArray[Any]) -> None:
+    if wrong.any():
+        row = np.argmax(wrong)
+        pair = int(np.searchsorted(model.offsets, row, side="right")) - 1
+        raise UsageError(f"{_pair_name(model, pair)} must have {expected}, got {column[row]}")
+
+
+def _check_initial(model: TabularModel) -> None:
+    initial = model.initial
+    if initial.shape != (model.n_states,):
+        raise UsageError(f"the start distribution must be ({model.n_states},), got {initial.shape}")
+    if not (initial.min() >= 0 and abs(initial.sum() - 1.0) <= SUM_TOLERANCE):
+        raise UsageError(f"the start distribution must be 0 or more and sum to 1, got the sum {initial.sum()}")
+
+
+def _check_spaces(env: gym.Env[Any, Any], model: TabularModel) -> None:
+    """Raises UsageError unless the env's spaces are the model's states and actions, counted from 0."""
+    wanted = {"observation": model.n_states, "action": model.n_actions}
+    for kind, size in wanted.items():
+        space = getattr(env, f"{kind}_space")
+        if not (isinstance(space, spaces.Discrete) and space.n == size and space.start == 0):
+            raise UsageError(f"the P of {_name(env)} needs the {kind} space Discrete({size}), got {space}")

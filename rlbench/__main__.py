@@ -1,0 +1,5 @@
+"""`python -m rlbench` is `rlbench`."""
+
+from rlbench.cli import main
+
+main()

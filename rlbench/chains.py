@@ -1,0 +1,234 @@
+"""What a fixed choice of actions makes of a model: a Markov chain with rewards, and where it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlbench.envs.tabular import outcome_rows
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel
+
+    Array = NDArray[np.float64]
+
+LARGEST_CLASS = 3_000  # states of a recurrent class whose gain is solved for densely
+BALANCED = 1e-9  # relative to the largest reward: a gain this close to 0 is none
+
+
+@dataclass
+class RewardChain:
+    """One action's outcomes in each state, laid out for `reward + expected value of the successor`.
+
+    An outcome that ends the episode leads to the extra state n_states, whose value stays 0.
+
+    Attributes:
+        reward: (n_states,), expected.
+        successor: (n_outcomes,), state by state.
+        probability: (n_outcomes,); None when every state has one outcome.
+        begins: (n_states,), each state's first outcome.
+    """
+
+    reward: Array
+    successor: NDArray[np.intp]
+    probability: Array | None
+    begins: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, model: TabularModel, actions: NDArray[np.int64] | int) -> RewardChain:
+        """Gathers the outcomes of taking `actions`, one a state or the same everywhere."""
+        pairs = np.arange(model.n_states) * model.n_actions + actions
+        rows = pairs if model.is_deterministic else outcome_rows(model.offsets, pairs)
+        counts = model.offsets[pairs + 1] - model.offsets[pairs]
+        begins = np.cumsum(counts) - counts
+        successor = np.where(model.terminated[rows], model.n_states, model.successor[rows]).astype(np.intp)
+        if model.is_deterministic:
+            return cls(model.reward[rows], successor, None, begins)
+        probability = model.probability[rows]
+        reward = np.add.reduceat(probability * model.reward[rows], begins)
+        return cls(reward, successor, probability, begins)
+
+    @property
+    def n_states(self) -> int:
+        """The number of states, without the extra one."""
+        return len(self.reward)
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The state that each outcome belongs to, (n_outcomes,)."""
+        return np.repeat(np.arange(self.n_states), np.diff(self.begins, append=len(self.successor)))
+
+    def back_up(self, values: Array, gamma: float, out: Array) -> None:
+        """Writes r + gamma * E[values[s']] of each state into `out` (n_states,)."""
+        # mode="clip" writes straight into out; the indices are right by construction.
+        if self.probability is None:
+            np.take(values, self.successor, out=out, mode="clip")
+        else:
+            weighted = np.take(values, self.successor, mode="clip")
+            weighted *= self.probability
+            np.add.reduceat(weighted, self.begins, out=out)
+        if gamma != 1:
+            out *= gamma
+        out += self.reward
+
+    def ending_at(self, idle: NDArray[np.bool_]) -> RewardChain:
+        """Returns the chain with `idle` states made to end at once, with nothing."""
+        successor = np.where(idle[self.owners], self.n_states, self.successor)
+        return RewardChain(np.where(idle, 0.0, self.reward), successor, self.probability, self.begins)
+
+
+@dataclass
+class Fate:
+    """What becomes of a policy started in each state, where it does not simply end.
+
+    Attributes:
+        endless: bool (n_states,), it may go on for ever and be paid for ever.
+        resting: bool (n_states,), it is in a loop that pays nothing.
+        value: (n_states,), what an endless state is worth: inf or -inf, or NaN where the payments balance
+            or both signs are possible.
+    """
+
+    endless: NDArray[np.bool_]
+    resting: NDArray[np.bool_]
+    value: Array
+
+
+@dataclass
+class _Edges:
+    """The steps a policy may take, as edges between states; `ends` marks where an episode may end."""
+
+    tail: NDArray[np.int64]
+    head: NDArray[np.intp]
+    probability: Array
+    ends: NDArray[np.bool_]
+
+
+def _edges(chain: RewardChain) -> _Edges:
+    probability = np.ones(len(chain.successor)) if chain.probability is None else chain.probability
+    possible = probability > 0
+    final = possible & (chain.successor == chain.n_states)
+    ends = np.zeros(chain.n_states, dtype=np.bool_)
+    ends[chain.owners[final]] = True
+    kept = possible & ~final
+    return _Edges(chain.owners[kept], chain.successor[kept], probability[kept], ends)
+
+
+def fate(chain: RewardChain) -> Fate:
+    """Finds the recurrent classes from which a policy never ends, and what they are paid."""
+    edges = _edges(chain)
+    trapped = ~_leading_to(edges, edges.ends)
+    gain = np.full(len(trapped), np.nan)  # of the recurrent states among the trapped
+    recurrent = np.zeros(len(trapped), dtype=np.bool_)
+    for members in _recurrent_classes(edges, trapped):
+        recurrent[members] = True
+        gain[members] = _gain(edges, chain.reward, members)
+    up, down, even = recurrent & (gain > 0), recurrent & (gain < 0), recurrent & np.isnan(gain)
+    to_up, to_down, to_even = (_leading_to(edges, goal) for goal in (up, down, even))
+    value = np.where(to_up, np.inf, -np.inf)
+    value[(to_up & to_down) | to_even] = np.nan
+    return Fate(to_up | to_down | to_even, recurrent & (gain == 0), value)
+
+
+def _leading_to(edges: _Edges, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Marks the states from which `goal` may be reached, itself included."""
+    order = np.argsort(edges.head, kind="stable")
+    offsets = np.searchsorted(edges.head[order], np.arange(len(goal) + 1))
+    tails = edges.tail[order]
+    found = goal.copy()
+    frontier = np.flatnonzero(found)
+    while frontier.size:
+        before = tails[outcome_rows(offsets, frontier)]
+        frontier = np.unique(before[~found[before]])
+        found[frontier] = True
+    return found
+
+
+def _recurrent_classes(edges: _Edges, trapped: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Returns the strongly connected sets of `trapped` states that cannot be left."""
+    states = np.flatnonzero(trapped)
+    if not states.size:
+        return []
+    number = np.cumsum(trapped) - 1
+    inside = trapped[edges.tail]  # from a trapped state every step leads to a trapped one
+    tail, head = number[edges.tail[inside]], number[edges.head[inside]]
+    label = _components(_adjacency(tail, head, states.size), _adjacency(head, tail, states.size))
+    left = np.zeros(label.max() + 1, dtype=np.bool_)
+    left[label[tail[label[tail] != label[head]]]] = True
+    order = np.argsort(label, kind="stable")
+    groups = np.split(states[order], np.flatnonzero(np.diff(label[order])) + 1)
+    return [group for group, is_left in zip(groups, left, strict=True) if not is_left]
+
+
+def _adjacency(tail: NDArray[np.int64], head: NDArray[np.int64], n_states: int) -> list[list[int]]:
+    order = np.argsort(tail, kind="stable")
+    offsets = np.searchsorted(tail[order], np.arange(n_states + 1)).tolist()
+    heads = head[order].tolist()
+    return [heads[a:b] for a, b in pairwise(offsets)]
+
+
+def _components(forward: Sequence[Sequence[int]], backward: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Labels strongly connected components (Kosaraju; Sharir, 1981)."""
+    label = [-1] * len(forward)
+    count = 0
+    for root in reversed(_finishing_order(forward)):
+        if label[root] < 0:
+            label[root] = count
+            pending = [root]
+            while pending:
+                fresh = [node for node in backward[pending.pop()] if label[node] < 0]
+                for node in fresh:
+                    label[node] = count
+                pending.extend(set(fresh))
+            count += 1
+    return np.array(label)
+
+
+def _finishing_order(graph: Sequence[Sequence[int]]) -> list[int]:
+    """Returns the nodes in the order in which a depth-first search leaves them."""
+    seen = [False] * len(graph)
+    order: list[int] = []
+    for root in range(len(graph)):
+        path = [] if seen[root] else [(root, iter(graph[root]))]
+        seen[root] = True
+        while path:
+            node, heads = path[-1]
+            fresh = next((head for head in heads if not seen[head]), None)
+            if fresh is None:
+                order.append(node)
+                path.pop()
+            else:
+                seen[fresh] = True
+                path.append((fresh, iter(graph[fresh])))
+    return order
+
+
+def _gain(edges: _Edges, reward: Array, members: NDArray[np.int64]) -> float:
+    """Returns a number with the sign of what a recurrent class earns a step; NaN where that balances."""
+    earned = reward[members]
+    if (earned >= 0).all() or (earned <= 0).all():
+        return float(earned.sum())
+    gain = float(_stationary(edges, members) @ earned)
+    return gain if abs(gain) > BALANCED * np.abs(earned).max() else np.nan
+
+
+def _stationary(edges: _Edges, members: NDArray[np.int64]) -> Array:
+    """Returns how often each member of a recurrent class is visited, as shares of the time."""
+    size = len(members)
+    if size > LARGEST_CLASS:
+        raise UsageError(f"the policy loops for ever through {size} states; give gamma < 1 or a horizon")
+    number = np.full(len(edges.ends), -1)
+    number[members] = np.arange(size)
+    inside = number[edges.tail] >= 0
+    balance = -np.eye(size)
+    np.add.at(balance, (number[edges.head[inside]], number[edges.tail[inside]]), edges.probability[inside])
+    balance[-1] = 1.0  # one balance equation is redundant: the shares sum to 1 instead
+    shares: Array = np.linalg.solve(balance, np.eye(size)[-1])
+    return shares

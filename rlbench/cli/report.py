@@ -1,0 +1,25 @@
+"""How figures are said: the same words wherever an evaluation is printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlbench.evaluation import Evaluation
+
+
+def evaluation_lines(evaluation: Evaluation) -> list[str]:
+    """Returns an evaluation in two or three lines."""
+    low, high = evaluation.interval
+    success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
+    lines = [
+        f"  greedy    mean return {evaluation.mean_return:.2f} (95 % interval {low:.2f} to {high:.2f}) "
+        f"over {len(evaluation.returns)} episodes{success}"
+    ]
+    if evaluation.regret is not None:
+        lines.append(
+            f"  exact     {evaluation.exact_return:.4f} of {evaluation.optimal_return:.4f} possible, "
+            f"regret {evaluation.regret:.4g}; optimal in "
+            f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
+        )
+    return lines

@@ -1,0 +1,146 @@
+"""How good an agent is: sampled returns with an interval, and the exact value where a model is known."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from rlbench.agents import Agent
+from rlbench.errors import UsageError
+from rlbench.training.environment import make_env
+from rlbench.training.playing import Played, play
+from rlbench.training.run import Run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rlbench.planning import Optimum
+
+RESAMPLES = 2_000  # bootstrap resamples behind the interval
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a greedy policy is worth.
+
+    Attributes:
+        returns: the return of each sampled episode, shape (episodes,).
+        lengths: the steps of each, shape (episodes,).
+        seed: of the sampling.
+        mean_return: the mean of the returns.
+        interval: a 95 % bootstrap interval of that mean.
+        success_rate: the share of episodes that succeeded; None where the env does not say what success is.
+        exact_return: the exact expected return over all starts, within the step limit; None where no model is known.
+        optimal_return: the best that any policy can reach there.
+        regret: optimal_return - exact_return.
+        optimal_states: in how many of the reachable states the greedy action is an optimal one.
+        reachable_states: how many states can be reached from the starts, by any actions.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    seed: int
+    mean_return: float
+    interval: tuple[float, float]
+    success_rate: float | None
+    exact_return: float | None = None
+    optimal_return: float | None = None
+    regret: float | None = None
+    optimal_states: int | None = None
+    reachable_states: int | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Returns the figures as a JSON-able dict; what is not finite becomes None."""
+        figures = {name: value for name, value in asdict(self).items() if name not in ("returns", "lengths")}
+        plain = {name: _finite(value) for name, value in figures.items()}
+        return {**plain, "interval": [_finite(bound) for bound in self.interval], "episodes": len(self.returns)}
+
+
+def evaluate(
+    run_or_agent: Run | Agent,
+    env: str | gym.Env[Any, Any] | None = None,
+    *,
+    episodes: int = 100,
+    seed: int | None = None,
+    optimum: Optimum | None = None,
+) -> Evaluation:
+    """Plays greedily, learning nothing, and where the env has a transition table computes the exact value as well.
+
+    Args:
+        run_or_agent: whose greedy policy it is; its generators and tables stay as they are.
+        env: an id, a short name or an env; a run's own by default.
+        episodes: how many to sample.
+        seed: of the env's draws; None draws one and records it.
+        optimum: of the same env, if `planning.solve` has already been called on it.
+
+    Raises:
+        UsageError: no env for an agent, episodes below 1, or an env with other spaces than the agent's.
+    """
+    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+        raise UsageError(f"episodes must be a whole number, 1 or more, got {episodes!r}")
+    agent = run_or_agent.agent if isinstance(run_or_agent, Run) else run_or_agent
+    made = _env_for(run_or_agent, env)
+    seed = secrets.randbits(31) if seed is None else int(seed)
+    try:
+        played = play(made, agent, int(episodes), seed)
+        successes = _successes(made, played)
+        exact = _exact(made, agent, optimum)
+    finally:
+        if not isinstance(env, gym.Env):
+            made.close()
+    return Evaluation(
+        returns=played.returns,
+        lengths=played.lengths,
+        seed=seed,
+        mean_return=float(played.returns.mean()),
+        interval=bootstrap_interval(played.returns, seed),
+        success_rate=None if successes is None else float(successes.mean()),
+        **exact,
+    )
+
+
+def bootstrap_interval(sample: NDArray[np.float64], seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Returns the percentile bootstrap interval of a mean (Efron, 1979), from a generator of its own."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    means = np.array([sample[rng.integers(len(sample), size=len(sample))].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None) -> gym.Env[Any, Any]:
+    if env is not None:
+        return make_env(env)
+    if isinstance(run_or_agent, Run):
+        return run_or_agent.make_env()
+    raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")
+
+
+def _successes(env: gym.Env[Any, Any], played: Played) -> NDArray[np.bool_] | None:
+    """Returns which episodes succeeded: the env's own word, else its reward threshold, else nothing."""
+    judge = getattr(env.unwrapped, "is_success", None)
+    if judge is not None:
+        ends = zip(played.final_rewards, played.terminations, strict=True)
+        return np.array([judge(float(reward), bool(terminated)) for reward, terminated in ends])
+    threshold = env.spec.reward_threshold if env.spec is not None else None
+    return None if threshold is None else played.returns >= threshold
+
+
+def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:
+    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415
+    from rlbench.planning import score_policy, solve  # noqa: PLC0415
+
+    try:
+        model = TabularModel.from_env(env)
+    except UsageError:  # no transition table: nothing exact can be said
+        return {}
+    policy = agent.greedy_policy()
+    return {} if policy is None else asdict(score_policy(model, policy, optimum or solve(model)))
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value

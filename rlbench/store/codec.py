@@ -1,0 +1,281 @@
+"""Packs named arrays into one compressed, checked blob, and unpacks them bit for bit.
+
+A blob is `MAGIC | header size | crc32 of the header | header | blocks`. The header is JSON: `about` (whatever
+the caller says of the blob) and one entry a column; each column is one zstd block with its own checksum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import zstandard
+
+from rlbench.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MAGIC = b"RLB1"
+PREFIX = struct.Struct("<4sII")  # magic, bytes of the header, crc32 of the header
+ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing here
+    1,
+    min_match=7,  # shorter matches are chance in such data: without them all is smaller and faster
+    write_content_size=True,
+)
+SAMPLE = 2**13  # bytes of a column that are tried with and without differences
+FEW_PLANES = 16  # so many are interleaved faster one by one than by a transpose
+MAX_EXPANSION = 2**15  # zstd spends at least 4 bytes on a block, which holds at most 128 KiB
+NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
+INT32 = np.iinfo(np.int32)
+DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
+
+
+class Column(NamedTuple):
+    """What the header says of a column."""
+
+    name: str
+    dtype: str  # of the array
+    shape: list[int]
+    stored: str  # the dtype it is stored in; bools are stored as packed bits
+    differences: bool  # each row is stored as its difference to the row before
+    size: int  # bytes of the compressed block
+    checksum: int  # crc32 of the compressed block
+
+
+def to_json(value: object) -> str:
+    """Returns `value` as JSON; numpy scalars and arrays become numbers and lists.
+
+    Raises:
+        UsageError: it holds something that JSON cannot say.
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"a record holds JSON only (numbers, strings, lists, dicts): {error}") from error
+
+
+def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
+    """Packs arrays of any bool or numeric dtype and any shape, with a JSON value that describes them.
+
+    Raises:
+        UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
+    """
+    compressor = zstandard.ZstdCompressor(compression_params=ZSTD)
+    packed = [_pack_column(compressor, name, np.asarray(array)) for name, array in columns.items()]
+    header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
+    prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
+    return b"".join((prefix, header, *(block for _, block in packed)))
+
+
+def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
+    """Returns the arrays and the `about` that `pack` was given; `where` names the blob in errors.
+
+    Raises:
+        StoreError: the blob is damaged, or claims more than its bytes can hold.
+    """
+    try:
+        columns, about, body = _read_header(blob)
+    except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
+        raise StoreError(f"{where} is damaged: its header cannot be read ({error})") from error
+    arrays, decompressor = {}, zstandard.ZstdDecompressor()
+    for column, block in zip(columns, _blocks(columns, body), strict=True):
+        try:
+            arrays[column.name] = _unpack_column(decompressor, column, block)
+        except (ValueError, TypeError, zstandard.ZstdError) as error:
+            raise StoreError(f"{where}, column {column.name!r}, is damaged: {error}") from error
+    return arrays, about
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is none of them")
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:
+    if array.dtype.kind not in "biufc":
+        raise UsageError(f"column {name!r} must hold numbers or bools, got dtype {array.dtype}")
+    with np.errstate(all="ignore"):  # what does not survive a cast is found by comparing bits
+        stored = _narrow(np.ascontiguousarray(array))
+    stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
+    differences, block = _compress(compressor, _words(stored)) if stored.size else (False, b"")
+    column = Column(
+        name, array.dtype.str, list(array.shape), stored.dtype.str, differences, len(block), zlib.crc32(block)
+    )
+    return column, block
+
+
+def _narrow(array: Array) -> Array:
+    """Returns the array in the smallest dtype that gives every bit back."""
+    kind = array.dtype.kind
+    if kind == "b":
+        return np.packbits(array.reshape(-1))
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if kind in "iu" and array.size:
+        return _narrow_integers(array)
+    if array.dtype in (np.float32, np.float64) and array.size:
+        return _narrow_floats(array)
+    return array
+
+
+def _narrow_integers(array: Array) -> Array:
+    low, high = int(array.min()), int(array.max())
+    for dtype in NARROW_INTEGERS:
+        if dtype.itemsize >= array.itemsize:
+            break
+        limits = np.iinfo(dtype)
+        if limits.min <= low and high <= limits.max:
+            return array.astype(dtype)
+    return array
+
+
+def _narrow_floats(array: Array) -> Array:
+    in_range = array.min() >= INT32.min and array.max() <= INT32.max  # False for NaN
+    integers = _cast(array, np.dtype(np.int32)) if in_range else None
+    if integers is not None:
+        return _narrow_integers(integers)
+    floats = _cast(array, np.dtype(np.float32)) if array.itemsize > 4 else None  # noqa: PLR2004 bytes of a float32
+    return array if floats is None else floats
+
+
+def _cast(array: Array, dtype: np.dtype[Any]) -> Array | None:
+    """Returns the array in `dtype`, or None where a bit would be lost (-0.0, the payload of a NaN)."""
+    if not _survives(array.reshape(-1)[:64], dtype):  # most that fail, fail at once
+        return None
+    return array.astype(dtype) if _survives(array, dtype) else None
+
+
+def _survives(array: Array, dtype: np.dtype[Any]) -> bool:
+    bits = np.dtype(f"u{array.itemsize}")
+    return np.array_equal(array.astype(dtype).astype(array.dtype).view(bits), array.view(bits))
+
+
+def _words(array: Array) -> Array:
+    """Views an array as rows of unsigned integers, (rows, words a row)."""
+    rows = array.reshape(len(array), -1)
+    return rows.view(f"<u{math.gcd(array.itemsize, 8)}")
+
+
+def _compress(compressor: zstandard.ZstdCompressor, words: Array) -> tuple[bool, bytes]:
+    """Compresses the byte planes of the words or of their differences, whichever a sample says is smaller."""
+    sample = words[: max(2, SAMPLE // words[0].nbytes)]
+    plain = compressor.compress(_planes(sample).data)
+    changes = compressor.compress(_planes(_differences(sample)).data)
+    differences = len(changes) < len(plain)
+    if len(sample) == len(words):
+        return differences, changes if differences else plain
+    return differences, compressor.compress(_planes(_differences(words) if differences else words).data)
+
+
+def _differences(words: Array) -> Array:
+    changes = words.copy()
+    changes[1:] -= words[:-1]  # wraps, and so loses nothing
+    return changes
+
+
+def _planes(words: Array) -> Array:
+    """Returns all first bytes, then all second bytes, ...: like stands by like, and packs better."""
+    return np.ascontiguousarray(words.view(np.uint8).T)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read_header(blob: bytes) -> tuple[list[Column], Any, memoryview]:
+    magic, size, checksum = PREFIX.unpack_from(blob)
+    header = blob[PREFIX.size : PREFIX.size + size]
+    if magic != MAGIC or len(header) != size or zlib.crc32(header) != checksum:
+        raise ValueError("its checksum is wrong")
+    content = json.loads(header)
+    columns = [_checked(Column(*fields)) for fields in content["columns"]]
+    body = memoryview(blob)[PREFIX.size + size :]
+    if sum(column.size for column in columns) != len(body):
+        raise ValueError("its length is wrong")
+    return columns, content["about"], body
+
+
+def _checked(column: Column) -> Column:
+    numbers = [column.size, column.checksum, *column.shape]
+    if not all(type(number) is int and number >= 0 for number in numbers) or type(column.name) is not str:
+        raise ValueError("sizes must be whole numbers, and names strings")
+    if not (DTYPE.fullmatch(column.dtype) and DTYPE.fullmatch(column.stored)):
+        raise ValueError("dtypes must be bools or numbers")
+    return column
+
+
+def _blocks(columns: list[Column], body: memoryview) -> list[memoryview]:
+    bounds = itertools.accumulate((column.size for column in columns), initial=0)
+    return [body[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _unpack_column(decompressor: zstandard.ZstdDecompressor, column: Column, block: memoryview) -> Array:
+    if zlib.crc32(block) != column.checksum:
+        raise ValueError("its checksum is wrong")
+    dtype, stored = np.dtype(column.dtype), np.dtype(column.stored)
+    if not _may_restore(stored, dtype):
+        raise ValueError(f"{stored} cannot hold {dtype}")
+    count = math.prod(column.shape)
+    size = -(-count // 8) if dtype.kind == "b" else count * stored.itemsize
+    raw = _decompress(decompressor, block, size)
+    if not count:
+        return np.empty(column.shape, dtype)
+    n_rows = len(raw) if dtype.kind == "b" else (column.shape or [1])[0]
+    rows = _rows(raw, n_rows, stored, differences=column.differences)
+    return _widen(rows, dtype, count).reshape(column.shape)
+
+
+def _widen(rows: Array, dtype: np.dtype[Any], count: int) -> Array:
+    if dtype.kind == "b":
+        return np.unpackbits(rows, count=count).view(np.bool_)
+    with np.errstate(all="ignore"):  # a signalling NaN is no news
+        return rows.astype(dtype, copy=False)
+
+
+def _may_restore(stored: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "b":
+        return stored == np.uint8
+    if stored.kind in "iu":
+        return dtype.kind in "iuf"
+    return stored == dtype.newbyteorder("<") or (stored == "<f4" and dtype in ("<f8", ">f8"))
+
+
+def _decompress(decompressor: zstandard.ZstdDecompressor, block: memoryview, size: int) -> Array:
+    """Decompresses `size` bytes, once the block is known to hold just so many."""
+    if not size and not block.nbytes:
+        return np.empty(0, np.uint8)
+    if size > block.nbytes * MAX_EXPANSION or zstandard.frame_content_size(block) != size:
+        raise ValueError(f"it claims {size} bytes, which it does not hold")
+    return np.frombuffer(decompressor.decompress(block, allow_extra_data=False), np.uint8)
+
+
+def _rows(raw: Array, rows: int, stored: np.dtype[Any], *, differences: bool) -> Array:
+    """Puts byte planes together again: (rows, values a row) of the stored dtype."""
+    words = _interleave(raw.reshape(-1, rows)).view(f"<u{math.gcd(stored.itemsize, 8)}")
+    if differences:
+        words = np.cumsum(words, axis=0, dtype=words.dtype)
+    return words.view(stored)
+
+
+def _interleave(planes: Array) -> Array:
+    """Returns the transpose, as an array of its own."""
+    rows = np.empty(planes.shape[::-1], np.uint8)
+    if len(planes) > FEW_PLANES:
+        rows[:] = planes.T
+        return rows
+    for column, plane in zip(rows.T, planes, strict=True):
+        column[:] = plane
+    return rows

@@ -1,0 +1,184 @@
+"""What a store keeps: runs, chunks of their steps, checkpoints, and the episodes read back from chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Tree = Array | dict[str, Array]  # one array, or one for each part of a Dict observation
+
+STATUSES = ("running", "finished", "interrupted")
+OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends: `EpisodeChunk.ends`
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run: who learned where, with what, how far it came and how well it does."""
+
+    id: str  # 12 hexadecimal digits
+    env_id: str
+    agent_name: str
+    seed: int
+    status: str  # one of STATUSES
+    created_at: str  # ISO 8601, UTC, microseconds
+    config: dict[str, Any]  # JSON: env spec, agent parameters, budget, versions ...
+    episodes: int
+    timesteps: int
+    seconds: float  # of training alone
+    evaluation: dict[str, Any] | None
+    tags: tuple[str, ...]
+    parents: tuple[str, ...]  # ids of the runs it learned from
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeChunk:
+    """A contiguous span of a run's steps: many short episodes, or part of a long one.
+
+    A *segment* is what lies in this chunk of one episode. The first segment may carry on an episode that an
+    earlier chunk began; only the last may go on in the next chunk.
+    """
+
+    first_episode: int  # index in the run of the first episode touched
+    first_step: int  # offset inside that episode at which the chunk begins
+    lengths: NDArray[np.int64]  # (segments,) steps of each that lie in this chunk
+    ends: NDArray[np.uint8]  # (segments,) OPEN, TERMINATED, TRUNCATED, BOTH or CUT_OFF (the run stopped)
+    figures: dict[str, Array]  # a row for each episode that ends here: "return", "length" (whole episode) ...
+    steps: dict[str, Array] | None = None  # "observations" T+1 rows a segment, others T; None: figures only
+    env_rng: dict[str, Any] | None = None  # JSON: the env's generator before the first reset in this chunk
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes end in this chunk."""
+        return int(np.count_nonzero(self.ends))
+
+    @cached_property
+    def n_steps(self) -> int:
+        """How many steps lie in this chunk."""
+        return int(np.sum(self.lengths))
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The row at which each segment begins, in columns of one row a step; one more for the end."""
+        return [0, *np.cumsum(self.lengths).tolist()]
+
+    def segment(self, index: int) -> dict[str, Array]:
+        """Returns views of every step column of one segment."""
+        start, stop = self.starts[index : index + 2]
+        return {
+            name: column[start + index : stop + index + 1] if has_last_row(name) else column[start:stop]
+            for name, column in (self.steps or {}).items()
+        }
+
+    def problem(self) -> str | None:
+        """Says what does not fit in this chunk, or None."""
+        return self._misfit_segments() or self._misfit_columns()
+
+    def _misfit_segments(self) -> str | None:
+        segments = len(self.lengths)
+        if not segments or self.first_episode < 0 or self.first_step < 0:
+            return "it must hold at least one segment, and begin at an episode and step >= 0"
+        if np.shape(self.ends) != (segments,) or np.min(self.lengths) < 0 or np.max(self.ends) > CUT_OFF:
+            return f"its ends must be {segments} codes in 0 to {CUT_OFF}, its lengths >= 0"
+        if not np.all(self.ends[:-1]):
+            return "only its last segment may go on in the next chunk (end 0)"
+        return None
+
+    def _misfit_columns(self) -> str | None:
+        if self.steps is not None and "rewards" not in self.steps:
+            return "its steps must have a column 'rewards'"
+        for name, column in self.figures.items():
+            if _misfits(column, self.episodes):
+                return f"figure {name!r} must have {self.episodes} rows, got shape {np.shape(column)}"
+        for name, column in (self.steps or {}).items():
+            expected = self.n_steps + (len(self.lengths) if has_last_row(name) else 0)
+            if _misfits(column, expected):
+                return f"column {name!r} must have {expected} rows, got shape {np.shape(column)}"
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Everything a run needs to go on from here: tables, schedules, generators."""
+
+    episodes: int
+    timesteps: int
+    arrays: dict[str, Array]
+    numbers: dict[str, Any] = field(default_factory=dict)  # JSON; whole numbers of any size survive
+
+
+class CheckpointInfo(NamedTuple):
+    """A checkpoint in a listing."""
+
+    episodes: int
+    timesteps: int
+    chunks: int  # how many chunks the run had written by then
+    created_at: str
+    kept: bool  # True: later checkpoints do not replace it
+    size: int  # bytes
+
+
+class Span(NamedTuple):
+    """Where a chunk lies in its run."""
+
+    number: int  # of the chunk, from 0
+    first_episode: int
+    first_step: int
+    episodes: int  # that end in it
+    segments: int
+    steps: int
+
+    @property
+    def stop(self) -> int:
+        """One more than the last episode it touches."""
+        return self.first_episode + self.segments
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One episode as it was lived: T steps and T+1 observations."""
+
+    index: int  # in its run
+    observations: Tree  # (T + 1, ...)
+    actions: Tree  # (T, ...)
+    rewards: NDArray[np.float64]  # (T,)
+    terminated: bool
+    truncated: bool
+    explored: NDArray[np.bool_] | None = None  # (T,) whether the action was drawn, not chosen
+
+    @property
+    def total_return(self) -> float:
+        """The undiscounted sum of the rewards, added up in the order in which they came."""
+        return float(np.cumsum(self.rewards)[-1]) if len(self) else 0.0
+
+    @property
+    def length(self) -> int:
+        """The number of steps, T."""
+        return len(self.rewards)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def has_last_row(column: str) -> bool:
+    """Returns whether a step column has T+1 rows a segment: the observations, whole or a part of them."""
+    return column == "observations" or column.startswith("observations/")
+
+
+def tree(columns: dict[str, Array], name: str) -> Tree:
+    """Returns the column `name`, or, where it comes in parts, a dict of its columns `name/part`."""
+    if name in columns:
+        return columns[name]
+    prefix = name + "/"
+    parts = [column for column in columns if column.startswith(prefix)]
+    return {part.removeprefix(prefix): columns[part] for part in parts}
+
+
+def _misfits(column: Array, rows: int) -> bool:
+    return not np.ndim(column) or len(column) != rows

@@ -1,0 +1,290 @@
+"""Runs in one SQLite file, or in memory: one writer, many readers, every write one transaction."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import StoreError
+from rlbench.store.codec import to_json
+from rlbench.store.contract import CheckpointRow, ChunkRow, Store
+from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, version
+from rlbench.store.records import CheckpointInfo, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rlbench.store.contract import Document
+
+BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
+LISTS = ("tags", "parents")  # kept as JSON text
+RUN_COLUMNS = (
+    "id",
+    "env_id",
+    "agent_name",
+    "seed",
+    "status",
+    "created_at",
+    "episodes",
+    "timesteps",
+    "seconds",
+    "tags",
+    "parents",
+    "chunks",
+    "next_episode",
+    "next_step",
+    "evaluation",
+    "config",
+)
+FILTERS = {
+    "id": "id = :id",
+    "env_id": "env_id = :env_id",
+    "agent_name": "agent_name = :agent_name",
+    "status": "status = :status",
+    "prefix": "id >= :prefix AND id < :prefix || 'g'",  # g follows the last hexadecimal digit
+    "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
+}
+EXPLANATIONS = {
+    sqlite3.SQLITE_BUSY: f"another process has been writing to it for {BUSY_TIMEOUT:g} s; try again later",
+    sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again later",
+    sqlite3.SQLITE_READONLY: "it can only be read; copy it to a place that you may write to",
+    sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; make room and try again",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database; give another path",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that you may write to the file and its folder",
+    sqlite3.SQLITE_TOOBIG: "a record is larger than SQLite allows; write smaller chunks",
+}
+
+
+class SqliteStore(Store):
+    """A store over one SQLite connection, usable from any thread, one thread at a time."""
+
+    def __init__(self, url: str, connection: sqlite3.Connection) -> None:
+        super().__init__(url)
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Closes the connection; closing twice does no harm."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all that happens inside is committed, or on an error nothing."""
+        with self._lock, explained(self.url), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock, explained(self.url):
+            return self._connection.execute(sql, values).fetchall()
+
+    def _insert_run(self, document: Document) -> bool:
+        values = _to_row(document)
+        sql = f"""INSERT INTO runs ({", ".join(values)}) VALUES ({", ".join(f":{name}" for name in values)})
+                  ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are the fields of a run
+        with self._transaction() as connection:
+            return connection.execute(sql, values).rowcount == 1
+
+    def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
+        wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
+        sql = f"""SELECT {", ".join(RUN_COLUMNS)} FROM runs WHERE {wanted}
+                  ORDER BY created_at DESC, rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
+        rows = self._rows(sql, {**filters, "limit": -1 if limit is None else limit})
+        return [_from_row(dict(zip(RUN_COLUMNS, row, strict=True)), self.url) for row in rows]
+
+    def _commit(
+        self,
+        run_id: str,
+        chunks: int | None,
+        changes: Document,
+        chunk: ChunkRow | None,
+        checkpoint: CheckpointRow | None,
+    ) -> bool:
+        fields = {"id": run_id, **_to_row(changes)}
+        assignments = ", ".join(f"{name} = :{name}" for name in fields)
+        sql = f"UPDATE runs SET {assignments} WHERE id = :id AND (:expected IS NULL OR chunks = :expected)"  # noqa: S608  names checked by _clean
+        with self._transaction() as connection:
+            if not connection.execute(sql, {**fields, "expected": chunks}).rowcount:
+                return False
+            if chunk is not None:
+                values = (run_id, *chunk.span, *chunk[1:])
+                connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            if checkpoint is not None:
+                _put_checkpoint(connection, run_id, checkpoint)
+        return True
+
+    def _select_spans(self, run_id: str) -> list[Span]:
+        rows = self._rows(
+            """SELECT number, first_episode, first_step, episodes, segments, steps
+               FROM chunks WHERE run = ? ORDER BY number""",
+            (run_id,),
+        )
+        return [Span(*row) for row in rows]
+
+    def _select_blob(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
+        rows = self._rows(BLOBS[part], (run_id, number))
+        return (True, rows[0][0]) if rows else (False, None)
+
+    def _select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+        rows = self._rows(
+            """SELECT episodes, timesteps, chunks, created_at, kept, size
+               FROM checkpoints WHERE run = ? ORDER BY timesteps""",
+            (run_id,),
+        )
+        return [CheckpointInfo(*row)._replace(kept=bool(row[4])) for row in rows]
+
+    def _select_state(self, run_id: str, timesteps: int) -> bytes | None:
+        sql = "SELECT state_blob FROM checkpoints WHERE run = ? AND timesteps = ?"
+        rows = self._rows(sql, (run_id, timesteps))
+        return rows[0][0] if rows else None
+
+    def _remove_run(self, run_id: str) -> bool:
+        with self._transaction() as connection:
+            return connection.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount == 1
+
+
+BLOBS = {
+    "segments": "SELECT segments_blob FROM chunks WHERE run = ? AND number = ?",
+    "figures": "SELECT figures_blob FROM chunks WHERE run = ? AND number = ?",
+    "steps": "SELECT steps_blob FROM chunks WHERE run = ? AND number = ?",
+}
+
+
+def _put_checkpoint(connection: sqlite3.Connection, run_id: str, checkpoint: CheckpointRow) -> None:
+    connection.execute("DELETE FROM checkpoints WHERE run = ? AND NOT kept", (run_id,))
+    connection.execute(
+        """INSERT OR REPLACE INTO checkpoints
+               (episodes, timesteps, chunks, created_at, kept, size, run, state_blob)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (*checkpoint.info, run_id, checkpoint.state),
+    )
+
+
+def _to_row(document: Document) -> dict[str, Any]:
+    return {name: to_json(value) if name in LISTS else value for name, value in document.items()}
+
+
+def _from_row(row: dict[str, Any], url: str) -> Document:
+    try:
+        return row | {name: json.loads(row[name]) for name in LISTS}
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"a run in {url} is damaged: its tags or parents cannot be read") from error
+
+
+# ---------------------------------------------------------------------- opening
+
+
+def open_memory(url: str, _rest: str, **_options: bool) -> SqliteStore:
+    """Opens a new, empty store in memory."""
+    connection = _connect(":memory:")
+    migrate(connection)
+    return SqliteStore(url, connection)
+
+
+def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteStore:
+    """Opens a SQLite file, new or known; one that may not be written can still be read.
+
+    Raises:
+        StoreError: it is no file of ours, cannot be opened, or is not there and must not be made.
+    """
+    file = Path(path).expanduser().absolute()
+    with explained(path):
+        exists = _look(file, path)
+        if not exists and (read_only or not create):
+            raise StoreError(f"there is no store at {path}: check the path, or train into it first")
+        writable = _may_write(file.parent) and (not exists or _may_write(file))
+        if not writable and not exists:
+            raise StoreError(f"cannot make {path}: its folder is not writable, choose another place")
+        connection = _connect(_uri(file, writable=writable, exists=exists))
+        try:
+            _take_over(connection, path, writable=writable and not read_only)
+        except BaseException:
+            connection.close()
+            raise
+    return SqliteStore(url, connection)
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turns what SQLite and the file system complain about into a StoreError that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error
+        reason = EXPLANATIONS.get(code, str(error))
+        raise StoreError(f"cannot use the store {place}: {reason}") from error
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"cannot use the store {place}: {reason}") from error
+
+
+def _look(file: Path, path: str) -> bool:
+    """Returns whether there is such a file, after refusing what can be none."""
+    if file.is_dir():
+        raise StoreError(f"{path} is a folder, a store is a file: give {Path(path) / 'rlbench.db'} instead")
+    if not file.parent.is_dir():
+        raise StoreError(f"the folder {Path(path).parent} does not exist: make it, or choose another place")
+    if file.exists() and not file.is_file():
+        raise StoreError(f"{path} is not a regular file: give the path of a file")
+    return file.exists()
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _uri(file: Path, *, writable: bool, exists: bool) -> str:
+    if writable:
+        return f"{file.as_uri()}?mode={'rw' if exists else 'rwc'}"
+    if file.with_name(file.name + "-wal").exists():
+        return f"{file.as_uri()}?mode=ro"
+    return f"{file.as_uri()}?immutable=1"  # else SQLite makes files beside it, where it may not write
+
+
+def _connect(target: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> None:
+    """Checks that a database is empty or ours before a byte of it is changed, and brings it up to date."""
+    known = version(connection)
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    if application != APPLICATION_ID and (application or known or not empty or not writable):
+        raise StoreError(f"{path} is not an rlbench store: give another path, it was left as it is")
+    if known > len(MIGRATIONS):
+        raise StoreError(f"{path} is from a newer rlbench (schema {known}): upgrade rlbench to open it")
+    if not writable:
+        if known < len(MIGRATIONS):
+            raise StoreError(f"{path} is from an older rlbench: open it once for writing to upgrade it")
+        connection.execute("PRAGMA query_only = ON")
+        return
+    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+    connection.execute("PRAGMA synchronous = NORMAL")  # with a WAL, only a power cut can lose commits
+    migrate(connection)
+
+
+def _patiently(act: Callable[[], object]) -> None:
+    """Retries what SQLite refuses at once while another process opens the same file."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            act()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

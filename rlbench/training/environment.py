@@ -1,0 +1,78 @@
+"""From what a user says to an env: ids, short names, keyword arguments, stored specs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import TimeLimit
+
+from rlbench.envs import SHORT_NAMES
+from rlbench.errors import UsageError, unknown_name
+
+
+def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = None, **extra: Any) -> gym.Env[Any, Any]:
+    """Makes an env from an id ("FrozenLake-v1"), a short name ("safecab") or a spec; an env object passes through.
+
+    Raises:
+        UsageError: an unknown id or keyword argument, an argument that the env refuses, or arguments for an env object.
+    """
+    if not isinstance(env, str):
+        if env_kwargs:
+            raise UsageError("env_kwargs go with an env id: give them to the env object where it is made")
+        return env
+    env_id = SHORT_NAMES.get(env, env)
+    kwargs = {**(env_kwargs or {}), **extra}
+    try:
+        return gym.make(env_id, **kwargs)
+    except gym.error.DependencyNotInstalled:
+        raise
+    except (gym.error.UnregisteredEnv, gym.error.NameNotFound, ModuleNotFoundError) as error:
+        known = [*SHORT_NAMES, *gym.registry]
+        raise unknown_name("env", env, known) from error
+    except TypeError as error:
+        raise _explained(env_id, kwargs, error) from error
+    except (gym.error.Error, AssertionError, ValueError) as error:
+        raise UsageError(f"{env_id} cannot be made: {_first_line(error)}") from error
+
+
+def make_from_spec(spec: str, **extra: Any) -> gym.Env[Any, Any]:
+    """Makes an env again from its spec as JSON, as a run stores it."""
+    return gym.make(EnvSpec.from_json(spec), **extra)
+
+
+def spec_json(env: gym.Env[Any, Any]) -> str | None:
+    """Returns the env's spec as JSON; None if it has none, or one that JSON cannot hold."""
+    if env.spec is None:
+        return None
+    try:
+        return env.spec.to_json()
+    except (TypeError, ValueError):
+        return None
+
+
+def step_limit(env: gym.Env[Any, Any]) -> int:
+    """Returns after how many steps the env truncates an episode, 0 for never."""
+    limits = []
+    while env is not env.unwrapped:
+        if isinstance(env, TimeLimit):
+            limits.append(int(env._max_episode_steps))  # noqa: SLF001  (the wrapper offers no other way to read it)
+        env = env.env  # type: ignore[attr-defined]
+    return min(limits, default=0)
+
+
+def _explained(env_id: str, kwargs: dict[str, Any], error: TypeError) -> UsageError:
+    """Turns Gymnasium's complaint about an argument into one line, with the nearest known name."""
+    entry = gym.spec(env_id).entry_point
+    cls = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    known = {*inspect.signature(cls).parameters, "max_episode_steps", "render_mode"} if cls else set()
+    for name in kwargs:
+        if name not in known:
+            return unknown_name(f"argument of {env_id}", name, known)
+    return UsageError(f"{env_id} cannot be made: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,104 @@
+"""What watches a training run: the progress bar, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from rlbench.agents import Agent
+    from rlbench.store import EpisodeChunk
+    from rlbench.training.loops import Budget
+
+PATIENCE = 1.0  # seconds before a bar appears: what is over by then needs none
+INTERVAL = 0.1  # seconds between two looks
+SMOOTH = 0.9  # weight of the past in the return that the bar shows
+
+
+class Monitor:
+    """Shows a progress bar, on a terminal, for anything over a second."""
+
+    def __init__(self, agent: Agent, budget: Budget, *, shown: bool) -> None:
+        self.agent, self.budget, self.shown = agent, budget, shown
+        self.mean_return: float | None = None
+        self.started = self._last = time.perf_counter()
+        self._first_step = agent.timesteps
+        self._bar: Any = None
+        self._task: Any = None
+
+    def hear(self, chunk: EpisodeChunk) -> None:
+        """Notes the returns of a finished chunk."""
+        returns = chunk.figures["return"]
+        if len(returns):
+            self.mean_return = float(returns[-1000:].mean())
+
+    def look(self) -> None:
+        """Draws, if it is time to."""
+        now = time.perf_counter()
+        if not self.shown or now - self._last < INTERVAL or now - self.started < PATIENCE:
+            return
+        self._last = now
+        if self._bar is None:
+            self._start()
+        self._bar.update(self._task, completed=self._completed(), status=self._status(now))
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _start(self) -> None:
+        from rich.console import Console  # noqa: PLC0415  (most runs are over before a bar is due)
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = ("[progress.percentage]{task.percentage:>3.0f}%", BarColumn(), "{task.fields[status]}")
+        self._bar = Progress(
+            *(TextColumn(c) if isinstance(c, str) else c for c in columns),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=self._total(), status="")
+        self._bar.start()
+
+    def _total(self) -> int:
+        return min(self.budget.episodes, self.budget.timesteps)
+
+    def _completed(self) -> int:
+        return self.agent.episodes if self.budget.episodes <= self.budget.timesteps else self.agent.timesteps
+
+    def _status(self, now: float) -> str:
+        rate = (self.agent.timesteps - self._first_step) / (now - self.started)
+        mean = "" if self.mean_return is None else f"return {self.mean_return:.1f}  "
+        epsilon = self.agent.exploration_rate
+        return f"episode {self.agent.episodes:,}  {mean}epsilon {epsilon:.3f}  {_short(rate)} steps/s"
+
+
+def _short(rate: float) -> str:
+    return f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate / 1e3:.1f} k"  # noqa: PLR2004
+
+
+@contextmanager
+def stopping_on_interrupt(budget: Budget) -> Iterator[None]:
+    """Lets a first Ctrl-C end training with the episode under way, and a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if budget.stop:
+            raise KeyboardInterrupt
+        budget.stop = True
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,93 @@
+"""Playing without learning: greedy episodes, for evaluation and for watching."""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from rlbench.agents import TableAgent
+from rlbench.training.environment import step_limit
+from rlbench.training.loops import Budget, run_compiled
+from rlbench.training.recorder import Recorder
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.agents import Agent
+    from rlbench.store import EpisodeChunk
+
+
+class Played(NamedTuple):
+    """What n greedy episodes came to."""
+
+    returns: NDArray[np.float64]  # (n,)
+    lengths: NDArray[np.int64]  # (n,)
+    final_rewards: NDArray[np.float64]  # (n,)
+    terminations: NDArray[np.bool_]  # (n,)
+
+
+def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Played:
+    """Plays greedy episodes from one seed; leaves the agent as it is.
+
+    Tables are played by the compiled loop where the env has a world, anything else step by step.
+    """
+    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something is played)
+
+    world = world_of(env) if isinstance(agent, TableAgent) else None
+    env.unwrapped.np_random, _ = seeding.np_random(seed)
+    if world is None:
+        return _play_readably(env, _stand_in(agent), episodes)
+    return _play_compiled(world, env, agent, episodes)
+
+
+def _stand_in(agent: Agent) -> Agent:
+    """Returns a copy whose counters and generator may move; tables are shared, for playing does not change them."""
+    player = copy(agent)
+    player.rng = deepcopy(agent.rng)
+    return player
+
+
+def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
+    rows = []
+    for _ in range(episodes):
+        observation, _ = env.reset()
+        total, length, ended = 0.0, 0, False
+        while not ended:
+            action = agent.act(observation, explore=False)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total, length, ended = total + float(reward), length + 1, terminated or truncated
+        rows.append((total, length, float(reward), terminated))
+    returns, lengths, rewards, terminations = zip(*rows, strict=True)
+    return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations))
+
+
+def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
+    from rlbench.agents._learners import FixedPolicy  # noqa: PLC0415
+    from rlbench.agents._rules import CONSTANT, Schedule  # noqa: PLC0415
+
+    chunks: list[Played] = []
+    never = Schedule(CONSTANT, False, 0.0, 0.0, 0.0)
+    recorder = Recorder(
+        agent.n_actions,
+        recording=True,
+        episode_steps=step_limit(env),
+        sink=lambda chunk: chunks.append(_ends_of(chunk)),
+    )
+    player = _stand_in(agent)
+    player.episodes = player.timesteps = 0
+    learner = FixedPolicy(never, never, agent.greedy_policy())
+    run_compiled(world, env, player, learner, Budget(episodes=episodes), recorder, lambda: None)
+    return Played(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
+
+
+def _ends_of(chunk: EpisodeChunk) -> Played:
+    """Returns the figures of the episodes that end in a chunk; copies, for the tape is written over."""
+    ended = chunk.ends != 0
+    last = np.cumsum(chunk.lengths)[ended] - 1
+    rewards = chunk.steps["rewards"][last] if chunk.steps is not None else np.empty(0)
+    figures = chunk.figures
+    return Played(figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.ends[ended] % 2 == 1)

@@ -1,0 +1,180 @@
+"""What training writes down: figures an episode and, if wanted, every step; handed on by the chunk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.random_state import generator_state
+from rlbench.store import EpisodeChunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import gymnasium as gym
+
+    from rlbench.training._kernel import Counts, Tape
+
+CHUNK_STEPS = 2**16  # steps of a recorded chunk
+UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
+CHUNK_EPISODES = 2**15
+RESERVE = 2**12  # steps: longer episodes are split between chunks
+
+
+class Recorder:
+    """A tape that either loop writes on, and its way into a sink.
+
+    Args:
+        n_actions: how many there are to count.
+        recording: keep every step, not figures alone.
+        episode_steps: the env's step limit, 0 for none.
+        sink: takes each chunk.
+        steps: how many a chunk may hold, else what suits the recording.
+    """
+
+    def __init__(
+        self,
+        n_actions: int,
+        *,
+        recording: bool,
+        episode_steps: int,
+        sink: Callable[[EpisodeChunk], None],
+        steps: int | None = None,
+    ) -> None:
+        from rlbench.training._kernel import Limits  # noqa: PLC0415  (numba only when training starts)
+
+        steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
+        reserve = min(episode_steps or RESERVE, RESERVE, steps)
+        self.limits = Limits(episode_steps, steps, reserve, 2**62, 2**62)
+        self.tape = _new_tape(n_actions, recording=recording, steps=steps)
+        self.sink = sink
+        self.steps = 0  # written in this chunk
+        self.segments = 0  # episodes ended in this chunk
+        self.length = -1  # of the unfinished episode
+        self._first = (0, 0)  # episode and step at which this chunk begins
+        self._episode = 0
+        self._env_rng: dict[str, Any] | None = None
+
+    def note_generator(self, env: gym.Env[Any, Any]) -> None:
+        """Notes where the env's generator stands before the first reset of a chunk: enough to re-execute the chunk."""
+        if self.length < 0 and not self.steps:
+            self._env_rng = generator_state(env.unwrapped.np_random)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the chunk must be flushed before the next step or episode."""
+        if self.length < 0:
+            no_room = self.steps + self.limits.reserve > self.limits.chunk_steps
+            return no_room or self.segments == len(self.tape.lengths)
+        return self.steps == self.limits.chunk_steps
+
+    # ------------------------------------------------------------------ written by the readable loop
+
+    def begin_episode(self, observation: int, epsilon: float) -> None:
+        """Writes the first observation of an episode."""
+        self.length, self._return, self._explored, self._epsilon = 0, 0.0, 0, epsilon
+        self._begun = self.steps
+        self._observe(observation)
+
+    def step(self, action: int, reward: float, next_observation: int, *, explored: bool) -> None:
+        """Writes one step."""
+        n, tape = self.steps, self.tape
+        self.length += 1
+        self._return += reward
+        self._explored += explored
+        tape.action_counts[self.segments, action] += 1
+        self.steps = n + 1
+        if tape.recording:
+            tape.actions[n], tape.rewards[n], tape.explored[n] = action, reward, explored
+            self._observe(next_observation)
+
+    def end_episode(self, *, terminated: bool, truncated: bool) -> None:
+        """Writes the figures of an episode."""
+        i, tape = self.segments, self.tape
+        tape.lengths[i] = self.steps - self._begun
+        tape.ends[i] = terminated + 2 * truncated
+        tape.returns[i], tape.episode_lengths[i] = self._return, self.length
+        tape.epsilons[i], tape.explored_counts[i] = self._epsilon, self._explored
+        self.segments += 1
+        self.length = -1
+
+    def split_episode(self, observation: int) -> None:
+        """Hands on a full chunk in the middle of an episode, which goes on in the next."""
+        self.tape.lengths[self.segments] = self.steps - self._begun
+        self.tape.ends[self.segments] = 0
+        self.flush()
+        self._begun = 0
+        self._observe(observation)
+
+    def _observe(self, observation: int) -> None:
+        if self.tape.recording:
+            self.tape.observations[self.steps + self.segments] = observation  # T + 1 an episode: one more each
+
+    # -------------------------------------------------------------------------------------- both loops
+
+    def take(self, counts: Counts, steps: int, segments: int) -> None:
+        """Takes over what the compiled loop wrote, and hands it on."""
+        self.steps, self.length = steps, counts.episode_length
+        self.segments = segments - (self.length >= 0)
+        self.flush()
+
+    def flush(self) -> None:
+        """Hands the chunk on, if there is anything in it, and begins the next."""
+        if not self.steps:
+            return
+        unfinished = self.length >= 0
+        self.sink(self._chunk(self.segments + unfinished))
+        self._episode += self.segments
+        self._first = (self._episode, max(self.length, 0))
+        counts = self.tape.action_counts
+        carried = counts[self.segments].copy() if unfinished else 0
+        counts[: self.segments + unfinished] = 0
+        counts[0] = carried
+        self.steps = self.segments = 0
+
+    def _chunk(self, segments: int) -> EpisodeChunk:
+        tape, ended = self.tape, self.segments
+        figures = {
+            "return": tape.returns[:ended],
+            "length": tape.episode_lengths[:ended],
+            "exploration_rate": tape.epsilons[:ended],
+            "explored": tape.explored_counts[:ended],
+            "action_counts": tape.action_counts[:ended],
+        }
+        steps = {
+            "observations": tape.observations[: self.steps + segments],
+            "actions": tape.actions[: self.steps],
+            "rewards": tape.rewards[: self.steps],
+            "explored": tape.explored[: self.steps],
+        }
+        return EpisodeChunk(
+            first_episode=self._first[0],
+            first_step=self._first[1],
+            lengths=tape.lengths[:segments],
+            ends=tape.ends[:segments],
+            figures=figures,
+            steps=steps if tape.recording else None,
+            env_rng=None if self._first[1] else self._env_rng,
+        )
+
+
+def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
+    from rlbench.training._kernel import Tape  # noqa: PLC0415
+
+    kept = steps if recording else 0
+    episodes = min(steps, CHUNK_EPISODES)
+    return Tape(
+        recording=recording,
+        lengths=np.zeros(episodes, np.int64),
+        ends=np.zeros(episodes, np.uint8),
+        returns=np.zeros(episodes, np.float64),
+        episode_lengths=np.zeros(episodes, np.int32),
+        epsilons=np.zeros(episodes, np.float64),
+        explored_counts=np.zeros(episodes, np.int32),
+        action_counts=np.zeros((episodes, n_actions), np.int32),
+        observations=np.zeros(kept + episodes, np.int32),
+        actions=np.zeros(kept, np.int16),
+        rewards=np.zeros(kept, np.float64),
+        explored=np.zeros(kept, np.bool_),
+    )

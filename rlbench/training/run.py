@@ -1,0 +1,133 @@
+"""A run: an env, an agent, a seed and a budget, and what came of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rlbench.agents import AGENTS
+from rlbench.errors import StoreError, unknown_name
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rlbench.agents import Agent
+    from rlbench.store import RunRecord, Store
+
+
+@dataclass(eq=False)
+class Run:
+    """What `train` returns and `load_run` reads back.
+
+    Attributes:
+        record: what the store keeps of it: id, env, configuration, counts, evaluation.
+        store: where it lives.
+    """
+
+    record: RunRecord
+    store: Store
+
+    @property
+    def id(self) -> str:
+        """The run's id: 12 hexadecimal digits."""
+        return self.record.id
+
+    @property
+    def env_id(self) -> str:
+        """The id of the env it was trained on."""
+        return self.record.env_id
+
+    @property
+    def agent_name(self) -> str:
+        """The name of its agent."""
+        return self.record.agent_name
+
+    @property
+    def seed(self) -> int:
+        """The seed from which every generator of the run was spawned."""
+        return self.record.seed
+
+    @property
+    def episodes(self) -> int:
+        """The number of episodes played."""
+        return self.record.episodes
+
+    @property
+    def timesteps(self) -> int:
+        """The number of steps taken."""
+        return self.record.timesteps
+
+    @property
+    def seconds(self) -> float:
+        """The time of training alone: without imports, compilation of kernels and evaluation."""
+        return self.record.seconds
+
+    @property
+    def status(self) -> str:
+        """running, finished or interrupted."""
+        return self.record.status
+
+    @property
+    def engine(self) -> str:
+        """Which loop ran: compiled or python."""
+        return str(self.record.config["engine"])
+
+    @cached_property
+    def agent(self) -> Agent:
+        """The learnt agent, rebuilt from the run's last checkpoint.
+
+        Raises:
+            StoreError: the run has no checkpoint.
+            UnknownNameError: the agent's class is not registered here.
+        """
+        config = self.record.config["agent"]
+        if self.agent_name not in AGENTS:
+            raise unknown_name("agent", self.agent_name, AGENTS)
+        checkpoint = self.store.checkpoint(self.id)
+        if checkpoint is None:
+            raise StoreError(f"run {self.id} has no checkpoint: it was killed before its first one")
+        agent = AGENTS[self.agent_name](config["n_states"], config["n_actions"], **config["parameters"])
+        agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+        return agent
+
+    @cached_property
+    def figures(self) -> dict[str, NDArray[Any]]:
+        """Figures of each episode: return, length, exploration_rate, explored, action_counts."""
+        return self.store.figures(self.id)
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """The return of each episode, shape (episodes,)."""
+        return self.figures["return"]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The number of steps of each episode, shape (episodes,)."""
+        return self.figures["length"]
+
+    def make_env(self, **extra: Any) -> gym.Env[Any, Any]:
+        """Makes the env of this run again.
+
+        Raises:
+            StoreError: it was an env object without a spec that can be stored.
+        """
+        from rlbench.training.environment import make_from_spec  # noqa: PLC0415
+
+        spec = self.record.config["env"]["spec"]
+        if spec is None:
+            raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
+        return make_from_spec(spec, **extra)
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({self.id}: {self.agent_name} on {self.env_id}, seed {self.seed}, "
+            f"{self.episodes:,} episodes, {self.timesteps:,} steps, {self.status})"
+        )
+
+
+def load_run(store: Store, ref: str) -> Run:
+    """Reads a run back, by id, unique prefix or "latest"."""
+    return Run(store.run(ref), store)

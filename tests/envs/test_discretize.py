@@ -1,0 +1,263 @@
+"""Bins hold what they say, the same way everywhere, and say which dimension needs cuts."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import data_equivalence
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from rlbench.envs.discretize import (
+    Discretize,
+    FlattenDiscrete,
+    UniformBins,
+    bin_bounds,
+    bin_counts,
+    bin_encoder,
+    make_bins,
+    n_bins,
+)
+from rlbench.errors import UsageError
+
+UNIT = spaces.Box(-1.0, 1.0, (2,), np.float64)
+CART = {"low": [-2.4, -2.0, None, -2.5], "high": [2.4, 2.0, None, 2.5]}
+
+
+class Still(gym.Env):
+    """Observes whatever it is told to."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, space, observation=None):
+        self.observation_space, self.told = space, observation
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.told, {}
+
+    def step(self, action):
+        return self.told, 0.0, False, False, {}
+
+
+def bin_of(bins, *values):
+    return bin_encoder(bins)(values)
+
+
+def uniform_index(bins, values):
+    """The documented arithmetic, in NumPy: min(max(floor(place), 0), count - 1), row-major."""
+    places = np.floor((np.array(values) - bins.low) * bins.scale)
+    return int(np.ravel_multi_index(tuple(np.clip(places, 0, bins.counts - 1).astype(int)), bins.counts))
+
+
+def test_four_uniform_bins_cut_at_the_quarters():
+    bins = make_bins(UNIT, [4, 3])
+    assert bins.scale.tolist() == [2.0, 1.5]
+    assert [bin_of(bins, x, -1) for x in (-1, -0.51, -0.5, 0, 0.49, 0.5, 1)] == [0, 0, 3, 6, 6, 9, 9]
+
+
+def test_the_first_dimension_is_the_most_significant():
+    bins = make_bins(UNIT, [4, 3])
+    assert bin_of(bins, 0.6, 0.9) == 3 * 3 + 2
+    assert (n_bins(bins), bin_counts(bins).tolist()) == (12, [4, 3])
+
+
+@pytest.mark.parametrize("bins", [make_bins(UNIT, 5), make_bins(UNIT, cuts=[[-0.5, 0, 0.5], [0.0]])])
+def test_values_outside_the_cuts_fall_in_the_outermost_bins_and_nan_in_bin_zero(bins):
+    last = n_bins(bins) - 1
+    assert bin_of(bins, 7, 1e308) == bin_of(bins, math.inf, math.inf) == last
+    assert bin_of(bins, -7, -1e308) == bin_of(bins, -math.inf, -math.inf) == 0
+    assert bin_of(bins, math.nan, math.nan) == 0
+
+
+def test_a_cut_point_belongs_to_the_bin_above_it():
+    bins = make_bins(UNIT, cuts=[[-0.5, 0.5], [0.0]])
+    assert [bin_of(bins, x, -1) // 2 for x in (-0.51, -0.5, 0.49, 0.5)] == [0, 1, 1, 2]
+    assert bins.offsets.tolist() == [0, 2, 3]
+    assert (bins.cuts.dtype, bins.offsets.dtype) == (np.float64, np.int64)
+
+
+def test_a_dimension_without_cuts_is_ignored():
+    bins = make_bins(UNIT, cuts=[[], [0.0]])
+    assert (n_bins(bins), bin_of(bins, 9, 1), bin_of(bins, -9, -1)) == (2, 1, 0)
+
+
+def test_a_dimension_of_one_bin_is_ignored_even_where_its_bounds_are_infinite():
+    bins = make_bins(spaces.Box(np.array([-np.inf, 0.0]), np.array([np.inf, 1.0])), [1, 2])
+    assert [bin_of(bins, x, 0.9) for x in (-math.inf, 3.0, math.inf)] == [1, 1, 1]
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2),
+    low=st.floats(-1e3, 1e3),
+    width=st.floats(1e-3, 1e3),
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=2),
+)
+def test_the_index_of_any_values_is_the_documented_arithmetic(values, low, width, counts):
+    bins = make_bins(UNIT, counts, low=low, high=low + width)
+    assert bin_of(bins, *values) == uniform_index(bins, values)
+
+
+@given(
+    cuts=st.lists(st.floats(-10, 10), max_size=8, unique=True).map(sorted),
+    x=st.floats(allow_nan=False),
+)
+def test_the_index_by_cuts_is_how_many_of_them_are_not_above(cuts, x):
+    assume(all(a < b for a, b in zip(cuts, cuts[1:], strict=False)))
+    bins = make_bins(spaces.Box(-1, 1, (1,)), cuts=[cuts])
+    assert bin_of(bins, x) == sum(cut <= x for cut in cuts)
+
+
+@given(x=st.floats(-3, 3), y=st.floats(-3, 3), counts=st.lists(st.integers(1, 9), min_size=2, max_size=2))
+def test_the_bounds_of_a_values_bin_hold_the_value(x, y, counts):
+    bins = make_bins(UNIT, counts)
+    low, high = bin_bounds(bins, bin_of(bins, x, y))
+    assert np.all((low <= np.array([x, y]) + 1e-12) & (np.array([x, y]) - 1e-12 <= high))
+
+
+def test_the_bounds_of_the_outermost_bins_are_infinite():
+    low, high = bin_bounds(make_bins(UNIT, [4, 2]), 1)
+    assert (low.tolist(), high.tolist()) == ([-math.inf, 0.0], [-0.5, math.inf])
+    low, high = bin_bounds(make_bins(UNIT, cuts=[[-0.5, 0.5], []]), 1)
+    assert (low.tolist(), high.tolist()) == ([-0.5, -math.inf], [0.5, math.inf])
+    with pytest.raises(UsageError, match=r"a bin must be in \[0, 8\), got 8"):
+        bin_bounds(make_bins(UNIT, [4, 2]), 8)
+
+
+def test_an_infinite_bound_is_refused_and_names_its_dimension():
+    with pytest.raises(
+        UsageError, match=r"dimension 1 has the infinite bounds \(-inf, inf\): give low= and high=, or cuts="
+    ):
+        Discretize(gym.make("CartPole-v1"), 8)
+
+
+def test_a_bound_as_large_as_float32_reaches_counts_as_infinite():
+    huge = float(np.finfo(np.float32).max)
+    with pytest.raises(UsageError, match="dimension 0 has the infinite bounds"):
+        make_bins(spaces.Box(-huge, huge, (1,)), 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({}, "give bins"),
+        ({"bins": 3, "cuts": [[0], [0]]}, "either bins"),
+        ({"cuts": [[0], [0]], "low": 0}, "either bins"),
+        ({"bins": 0}, "bins must be a whole number from 1 up"),
+        ({"bins": [3, 3, 3]}, r"or 2 of them, got \[3, 3, 3\]"),
+        ({"bins": 2.5}, "bins must be a whole number"),
+        ({"bins": True}, "bins must be a whole number"),
+        ({"bins": 3, "low": [0.0]}, "low must have a value for each of the 2 dimensions, got 1"),
+        ({"bins": 3, "low": 2.0}, r"dimension 0 needs low < high, got \(2.0, 1.0\)"),
+        ({"bins": 3, "high": math.nan}, "dimension 0 has the infinite bounds"),
+        ({"cuts": [[0]]}, "cuts must have a list for each of the 2 observation dimensions, got 1"),
+        ({"cuts": [[0], [1, 1]]}, r"cuts of dimension 1 must be finite and increase, got \[1.0, 1.0\]"),
+        ({"cuts": [[0], ["a"]]}, "cuts of dimension 1 must be numbers, got"),
+        ({"bins": 3, "low": "a"}, "low must be numbers, got"),
+        ({"cuts": [[math.nan], [0]]}, "cuts of dimension 0 must be finite"),
+        ({"bins": 2**40}, "more than Discrete can count"),
+    ],
+)
+def test_arguments_that_make_no_bins_are_refused_with_the_reason(arguments, reason):
+    with pytest.raises(UsageError, match=reason):
+        make_bins(UNIT, **arguments)
+
+
+def test_a_space_that_is_no_box_is_refused():
+    with pytest.raises(UsageError, match="bins need a Box observation space"):
+        Discretize(gym.make("Taxi-v4"), 3)
+
+
+def test_a_wrapped_cartpole_observes_the_bin_of_its_floats():
+    env = Discretize(gym.make("CartPole-v1"), [3, 3, 6, 12], **CART)
+    assert env.observation_space == spaces.Discrete(648)
+    bare = gym.make("CartPole-v1")
+    observation, state = env.reset(seed=3)[0], bare.reset(seed=3)[0]
+    for action in [0, 1, 1, 0, 1] * 3:
+        assert type(observation) is int
+        assert observation == uniform_index(env.bins, state.astype(np.float64)) == env.bin_of(state)
+        observation, state = env.step(action)[0], bare.step(action)[0]
+
+
+def test_float32_observations_are_binned_as_the_float64_they_equal():
+    space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+    env = Discretize(Still(space, np.array([0.1], np.float32)), cuts=[[0.1]])
+    assert float(np.float32(0.1)) > 0.1
+    assert env.reset()[0] == 1
+
+
+def test_a_box_of_several_axes_is_flattened_row_by_row():
+    space = spaces.Box(0, 255, (2, 2), np.uint8)
+    env = Discretize(Still(space, np.array([[0, 0], [255, 0]], np.uint8)), 2)
+    assert env.reset()[0] == 0b0010
+    assert env.bounds_of(0b0010)[0].tolist() == [-math.inf, -math.inf, 127.5, -math.inf]
+
+
+def test_an_observation_of_the_wrong_size_has_no_bin():
+    env = Discretize(gym.make("CartPole-v1"), 3, **CART)
+    with pytest.raises(UsageError, match="an observation has 4 values, got 3"):
+        env.bin_of([0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"bins": np.array([3, 3, 6, 6]), "low": np.array([-2.4, -2, -0.2, -2.5]), "high": [2.4, 2, None, 2.5]},
+        {"bins": 4, "low": -2, "high": np.float32(2)},
+        {"cuts": (np.array([-0.5, 0.5]), (), [0], [0.25])},
+    ],
+)
+def test_the_spec_survives_json_and_makes_the_same_bins(arguments):
+    env = Discretize(gym.make("CartPole-v1"), **arguments)
+    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert isinstance(twin, Discretize)
+    assert data_equivalence(tuple(twin.bins), tuple(env.bins), exact=True)
+    assert gym.make(env.spec).reset(seed=5)[0] == env.reset(seed=5)[0]
+
+
+def test_a_compiled_world_can_tell_the_two_kinds_of_bins_by_type():
+    assert isinstance(make_bins(UNIT, 3), UniformBins)
+    assert [x.dtype for x in make_bins(UNIT, 3)] == [np.float64, np.float64, np.float64, np.int64]
+
+
+def test_blackjacks_hand_becomes_one_of_704_numbers():
+    env = FlattenDiscrete(gym.make("Blackjack-v1"))
+    assert env.observation_space == spaces.Discrete(704)
+    assert env.observation((20, 10, 1)) == (20 * 11 + 10) * 2 + 1
+    bare = gym.make("Blackjack-v1")
+    assert env.reset(seed=1)[0] == env.observation(bare.reset(seed=1)[0])
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        (spaces.Discrete(3, start=-1), 3),
+        (spaces.MultiDiscrete([2, 3], start=[1, -4]), 6),
+        (spaces.MultiDiscrete([[2, 3], [1, 2]]), 12),
+        (spaces.MultiBinary(3), 8),
+        (spaces.Tuple([spaces.Discrete(2), spaces.MultiBinary(2)]), 8),
+        (spaces.Dict(b=spaces.Discrete(3), a=spaces.Tuple([spaces.Discrete(2)])), 6),
+    ],
+)
+def test_every_value_of_a_discrete_space_has_its_own_number(space, size):
+    env = FlattenDiscrete(Still(space))
+    space.seed(0)
+    numbers = {env.observation(space.sample()) for _ in range(40 * size)}
+    assert env.observation_space.n == size
+    assert numbers == set(range(size))
+
+
+def test_a_part_that_is_not_discrete_is_refused():
+    with pytest.raises(UsageError, match="made of Discrete parts, got Box"):
+        FlattenDiscrete(Still(spaces.Tuple([spaces.Discrete(2), UNIT])))
+    with pytest.raises(UsageError, match="more than Discrete can count"):
+        FlattenDiscrete(Still(spaces.MultiBinary(63)))
+
+
+def test_a_flattened_spec_survives_json():
+    env = FlattenDiscrete(gym.make("Blackjack-v1"))
+    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert [twin.reset(seed=s)[0] for s in range(9)] == [env.reset(seed=s)[0] for s in range(9)]
