@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlbench.agents._rules import Schedule, greedy_action, q_update, sfc64_random
+from rlbench.agents._rules import Schedule, Table, greedy_action, q_update, sfc64_random
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class QLearner(NamedTuple):
 
     learning_rate: Schedule
     exploration: Schedule
-    table: NDArray[np.float64]
+    table: Table
     gamma: float
 
 
@@ -47,7 +47,7 @@ class ReplayQLearner(NamedTuple):
 
     learning_rate: Schedule
     exploration: Schedule
-    table: NDArray[np.float64]
+    table: Table
     gamma: float
     rows: NDArray[np.void]  # the buffer's ring
     cursor: NDArray[np.int64]  # next row to write, rows filled
@@ -139,12 +139,12 @@ _LEARN = {
 }
 
 
-@overload(greedy)
+@overload(greedy, inline="always")
 def _overload_greedy(learner, s):  # noqa: ARG001  (numba wants the stub's parameters)
     return _GREEDY.get(getattr(learner, "instance_class", None))
 
 
-@overload(learn)
+@overload(learn, inline="always")
 def _overload_learn(learner, s, a, r, s_next, terminated, learning_rate, timesteps):  # noqa: ARG001
     return _LEARN.get(getattr(learner, "instance_class", None))
 

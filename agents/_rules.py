@@ -22,67 +22,77 @@ CACHE_LINE = 8  # float64
 TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53: NumPy's own way from 53 random bits to [0, 1)
 
 
-def new_table(n_states: int, n_actions: int, initial_value: float = 0.0) -> NDArray[np.float64]:
-    """Allocates a table, each row on cache lines of its own: (n_states, 2 + n_actions + padding) float64."""
+class Table(NamedTuple):
+    """One block of memory seen twice, so that no kernel has to make the second view in its loop."""
+
+    values: NDArray[np.float64]  # (n_states, 2 + n_actions + padding)
+    words: NDArray[np.int64]  # the same bytes: column ACTION is read here
+
+
+def new_table(n_states: int, n_actions: int, initial_value: float = 0.0) -> Table:
+    """Allocates a table, each row on cache lines of its own."""
     width = -(-(FIRST + n_actions) // CACHE_LINE) * CACHE_LINE
     raw = np.empty(n_states * width + CACHE_LINE)
     start = (-raw.ctypes.data // raw.itemsize) % CACHE_LINE
-    table = raw[start : start + n_states * width].reshape(n_states, width)
-    table[:] = -np.inf
+    values = raw[start : start + n_states * width].reshape(n_states, width)
+    values[:] = -np.inf
+    table = Table(values, values.view(np.int64))
     set_table(table, np.full((n_states, n_actions), initial_value))
     return table
 
 
-def set_table(table: NDArray[np.float64], q_table: NDArray[np.float64]) -> None:
+def set_table(table: Table, q_table: NDArray[np.float64]) -> None:
     """Overwrites all action values, shape (n_states, n_actions), and what is cached of them."""
-    table[:, FIRST : FIRST + q_table.shape[1]] = q_table
-    table[:, VALUE] = q_table.max(axis=1)
-    table.view(np.int64)[:, ACTION] = q_table.argmax(axis=1)
+    table.values[:, FIRST : FIRST + q_table.shape[1]] = q_table
+    table.values[:, VALUE] = q_table.max(axis=1)
+    table.words[:, ACTION] = q_table.argmax(axis=1)
 
 
-@njit(cache=True)
+# `inline="always"`: LLVM leaves calls with many arguments (an array is seven) standing, and they cost more than they do
+
+@njit(cache=True, inline="always")
 def greedy_value(table, s):
     """Returns max_a q[s, a]."""
-    return table[np.uint64(s), np.uint64(VALUE)]
+    return table.values[np.uint64(s), np.uint64(VALUE)]
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def greedy_action(table, s):
     """Returns argmax_a q[s, a], the lowest index of equals."""
-    return table.view(np.int64)[np.uint64(s), np.uint64(ACTION)]
+    return table.words[np.uint64(s), np.uint64(ACTION)]
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def set_q(table, s, a, value):
     """Writes q[s, a] and keeps the row's greedy value and action up."""
     row, column = np.uint64(s), np.uint64(a) + np.uint64(FIRST)
-    table[row, column] = value
-    best, best_a = table[row, np.uint64(VALUE)], greedy_action(table, s)
+    table.values[row, column] = value
+    best, best_a = table.values[row, np.uint64(VALUE)], greedy_action(table, s)
     if value > best or (value == best and a <= best_a):
-        table[row, np.uint64(VALUE)] = value
-        table.view(np.int64)[row, np.uint64(ACTION)] = a
+        table.values[row, np.uint64(VALUE)] = value
+        table.words[row, np.uint64(ACTION)] = a
     elif a == best_a:  # the best one fell: look for its successor
         _rescan(table, row)
 
 
 @njit(cache=True)
 def _rescan(table, row):
-    best, best_column = table[row, np.uint64(FIRST)], np.uint64(FIRST)
-    for column in range(np.uint64(FIRST + 1), np.uint64(table.shape[1])):
-        if table[row, column] > best:
-            best, best_column = table[row, column], column
-    table[row, np.uint64(VALUE)] = best
-    table.view(np.int64)[row, np.uint64(ACTION)] = np.int64(best_column) - FIRST
+    best, best_column = table.values[row, np.uint64(FIRST)], np.uint64(FIRST)
+    for column in range(np.uint64(FIRST + 1), np.uint64(table.values.shape[1])):
+        if table.values[row, column] > best:
+            best, best_column = table.values[row, column], column
+    table.values[row, np.uint64(VALUE)] = best
+    table.words[row, np.uint64(ACTION)] = np.int64(best_column) - FIRST
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def q_update(table, s, a, r, s_next, terminated, learning_rate, gamma):
     """Moves q[s, a] towards r + gamma * max_a' q[s_next, a'], in place; returns the temporal-difference error.
 
     Q-learning, Sutton & Barto (2018) 6.5, equation 6.8; the value of a terminal state is 0.
     """
     target = r if terminated else r + gamma * greedy_value(table, s_next)
-    old = table[np.uint64(s), np.uint64(a) + np.uint64(FIRST)]
+    old = table.values[np.uint64(s), np.uint64(a) + np.uint64(FIRST)]
     td_error = target - old
     set_q(table, s, a, old + learning_rate * td_error)
     return td_error
@@ -95,7 +105,7 @@ def q_update_batch(table, s, a, r, s_next, terminated, learning_rate, gamma):
         q_update(table, s[i], a[i], r[i], s_next[i], terminated[i], learning_rate, gamma)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def epsilon_greedy(u, epsilon, n_actions, greedy):
     """Returns (action, explored) from one uniform draw u: its place below epsilon picks the random action."""
     if u < epsilon:
@@ -134,7 +144,7 @@ def schedule_value(schedule, count):
 # ---------------------------------------------------------------------------------------- random numbers
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def sfc64_random(state):
     """Returns (u in [0, 1), next state) of NumPy's SFC64, its four words held in registers.
 

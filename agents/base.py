@@ -124,7 +124,7 @@ class TableAgent(Agent):
     @property
     def q_table(self) -> NDArray[np.float64]:
         """The action values, float64 (n_states, n_actions): a read-only view; assign a whole table to change it."""
-        view = self.table[:, self._rules.FIRST : self._rules.FIRST + self.n_actions]
+        view = self.table.values[:, self._rules.FIRST : self._rules.FIRST + self.n_actions]
         view.flags.writeable = False
         return view
 
@@ -160,7 +160,7 @@ class TableAgent(Agent):
 
     def greedy_policy(self) -> NDArray[np.int64]:
         """Returns the greedy action of every state, shape (n_states,)."""
-        return self.table.view(np.int64)[:, self._rules.ACTION].copy()
+        return self.table.words[:, self._rules.ACTION].copy()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""

@@ -204,22 +204,22 @@ _STEP = {DeterministicWorld: _deterministic_step, SampledWorld: _sampled_step, C
 _BIN_INDEX = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
 
 
-@overload(reset)
+@overload(reset, inline="always")
 def _overload_reset(world, rng):  # noqa: ARG001  (numba wants the stub's parameters)
     return _RESET.get(getattr(world, "instance_class", None))
 
 
-@overload(observe)
+@overload(observe, inline="always")
 def _overload_observe(world, state):  # noqa: ARG001
     return _OBSERVE.get(getattr(world, "instance_class", None))
 
 
-@overload(step)
+@overload(step, inline="always")
 def _overload_step(world, state, action, rng):  # noqa: ARG001
     return _STEP.get(getattr(world, "instance_class", None))
 
 
-@overload(bin_index)
+@overload(bin_index, inline="always")
 def _overload_bin_index(bins, state):  # noqa: ARG001
     return _BIN_INDEX.get(getattr(bins, "instance_class", None))
 

@@ -7,23 +7,29 @@ import textwrap
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rlbench.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_STATES = 20_000_000  # a state takes about 90 bytes of tables
 ANOMALY_SHARE = 4 / 25  # of a generated city's squares: as in the book's
 GENERATED_ZONES = "RGYB"
 MAX_ZONES = 25
 BYTES_PER_STATE = 90
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+CAPTION = re.compile(r"\s*\(\w+\)")  # the last action, which `ansi` prints below the map
 
 PRESETS = {
     "book": """
         |R: :A: :G|
         | : : : : |
-        | : :A: : |
-        | : :A: : |
+        | :A:A: : |
+        | : : : : |
         |Y: :A:B: |
     """,
     "taxi": """
@@ -106,11 +112,13 @@ def parse_city(text: str) -> City:
     """Reads a map: rows such as `|R: :A: :G|`, with or without the borders +---+ above and below.
 
     A letter is a zone, but `A` an anomaly and a blank a street; between squares `:` is open and `|` a wall.
+    What `ansi` prints is a map too: colours, and the last action in brackets below a border, are left out.
 
     Raises:
         UsageError: names the line of the map and what is wrong with it.
     """
-    numbered = [(i, line.rstrip()) for i, line in enumerate(textwrap.dedent(text).splitlines(), 1) if line.strip()]
+    text = textwrap.dedent(COLOUR.sub("", text))
+    numbered = [(i, line.rstrip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
     indent = min((len(line) - len(line.lstrip()) for _, line in numbered), default=0)
     numbered = [(i, line[indent:]) for i, line in numbered]
     if numbered and numbered[0][1].startswith("+"):
@@ -135,6 +143,8 @@ def parse_city(text: str) -> City:
 
 
 def _without_borders(numbered: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    if CAPTION.fullmatch(numbered[-1][1]):
+        numbered = numbered[:-1]
     for i, line in (numbered[0], numbered[-1]):
         if not re.fullmatch(r"\+-*\+", line) or (len(numbered) > 1 and len(line) != len(numbered[1][1])):
             raise UsageError(
@@ -174,7 +184,8 @@ def _checked_size(city: City) -> City:
     if city.n_states > MAX_STATES:
         raise UsageError(
             f"a city of {city.rows}x{city.cols} with {len(city.zones)} zones has {city.n_states:,} states "
-            f"({city.n_states * BYTES_PER_STATE / 1e9:,.0f} GB of tables); at most {MAX_STATES:,} are built: make it smaller"
+            f"({city.n_states * BYTES_PER_STATE / 1e9:,.0f} GB of tables); "
+            f"at most {MAX_STATES:,} are built: make it smaller"
         )
     return city
 
@@ -183,44 +194,62 @@ def generate_city(rows: int, cols: int, seed: int = 0) -> City:
     """Draws a city in which every street and zone can reach every other without an anomaly.
 
     Raises:
-        UsageError: fewer than 2 squares, or more states than MAX_STATES.
+        UsageError: fewer than 2 squares, more states than MAX_STATES, or a seed that is no whole number from 0 up.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UsageError(f"city_seed must be a whole number from 0 up, got {seed!r}")
     squares = rows * cols
     if squares < 2:  # noqa: PLR2004
         raise UsageError(f"a city needs at least 2 squares for its 2 zones, got {rows}x{cols}")
     n_zones = min(len(GENERATED_ZONES), max(2, squares // 4))
     _checked_size(City(rows, cols, tuple((letter, 0, 0) for letter in GENERATED_ZONES[:n_zones]), ()))
     rng = np.random.default_rng(seed)
-    open_squares = np.ones((rows, cols), dtype=bool)
+    closed = np.zeros(squares, dtype=bool)
     wished = min(round(ANOMALY_SHARE * squares), squares - n_zones)
-    open_squares.flat[rng.permutation(squares)[:wished]] = False
-    open_squares = _largest_district(open_squares)
-    if np.count_nonzero(open_squares) < n_zones:  # tiny cities cut up by chance
-        open_squares[:] = True
-    places = np.sort(rng.choice(np.flatnonzero(open_squares), n_zones, replace=False))
+    closed[rng.permutation(squares)[:wished]] = True
+    places = np.sort(rng.choice(np.flatnonzero(~closed), n_zones, replace=False))
     zones = tuple((letter, *divmod(int(at), cols)) for letter, at in zip(GENERATED_ZONES, places, strict=False))
-    anomalies = tuple(divmod(int(at), cols) for at in np.flatnonzero(~open_squares))
-    return City(rows, cols, zones, anomalies)
+    shut = bytearray(closed)
+    _open_ways(shut, rows, cols, int(places[0]))
+    return City(rows, cols, zones, tuple(divmod(int(at), cols) for at in np.flatnonzero(shut)))
 
 
-def _largest_district(open_squares: np.ndarray) -> np.ndarray:
-    """Returns the largest connected part of the open squares; what it leaves out becomes anomalies."""
-    rows, cols = open_squares.shape
-    unseen = open_squares.copy()
-    best: list[tuple[int, int]] = []
-    for start in zip(*np.nonzero(open_squares), strict=True):
-        if not unseen[start]:
-            continue
-        unseen[start] = False
-        district, queue = [start], deque([start])
-        while queue:
-            row, col = queue.popleft()
-            for near in ((row + 1, col), (row - 1, col), (row, col + 1), (row, col - 1)):
-                if 0 <= near[0] < rows and 0 <= near[1] < cols and unseen[near]:
-                    unseen[near] = False
-                    district.append(near)
-                    queue.append(near)
-        best = max(best, district, key=len)
-    kept = np.zeros_like(open_squares)
-    kept[tuple(np.array(best).T)] = True
-    return kept
+def _open_ways(closed: bytearray, rows: int, cols: int, root: int) -> None:
+    """Opens, in place, the fewest closed squares on the way from `root` to each open one that is cut off."""
+    crossed, before = _ways(closed, rows, cols, root)
+    for square in range(len(closed)):
+        here = square
+        while not closed[square] and crossed[here]:
+            closed[here] = False
+            crossed[here] = 0  # joined: later ways end here
+            here = before[here]
+
+
+def _ways(closed: bytearray, rows: int, cols: int, root: int) -> tuple[list[int], list[int]]:
+    """Finds ways from `root` that cross the fewest closed squares (0-1 breadth-first search).
+
+    Returns, a square, how many closed ones its way crosses (itself included), and the square before it.
+    """
+    crossed, before = [len(closed)] * len(closed), [root] * len(closed)
+    crossed[root] = 0
+    queue = deque([root])
+    while queue:
+        here = queue.popleft()
+        for there in _around(here, rows, cols):
+            if crossed[here] + closed[there] < crossed[there]:
+                crossed[there] = crossed[here] + closed[there]
+                before[there] = here
+                (queue.append if closed[there] else queue.appendleft)(there)
+    return crossed, before
+
+
+def _around(square: int, rows: int, cols: int) -> Iterator[int]:
+    row, col = divmod(square, cols)
+    if row + 1 < rows:
+        yield square + cols
+    if row > 0:
+        yield square - cols
+    if col + 1 < cols:
+        yield square + 1
+    if col > 0:
+        yield square - 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from operator import index
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
 SOUTH, NORTH, EAST, WEST, PICKUP, DROPOFF = range(6)
+MAX_REWARD = float(np.finfo(np.float64).max)  # what is finite
 
 
 class Rewards(NamedTuple):
@@ -53,8 +55,8 @@ class SafeCabEnv(gym.Env[int, int]):
         +---------+
         |R: :A: :G|
         | : : : : |
-        | : :A: : |
-        | : :A: : |
+        | :A:A: : |
+        | : : : : |
         |Y: :A:B: |
         +---------+
 
@@ -67,8 +69,8 @@ class SafeCabEnv(gym.Env[int, int]):
     they wait at, or `zones` in the taxi. Zones are numbered in reading order. `encode` and `decode` translate.
 
     ## Starting State
-    Any square, any passenger and destination that differ, uniformly: 300 starts in the book's city. One number is drawn.
-    `options={"state": s}` starts at s.
+    Any square, any passenger and destination that differ, uniformly: 300 starts in the book's city. One number is
+    drawn. `options={"state": s}` starts at s.
 
     ## Rewards
     - -1 a step; a move against the border or a wall stays put and costs the same; so does setting the passenger down
@@ -88,11 +90,26 @@ class SafeCabEnv(gym.Env[int, int]):
     - `city_seed`: of a generated city.
     - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`.
 
+    Deliveries are told from anomalies by their reward: give them different ones, or `is_success` mistakes them.
+
+    ## Example
+        >>> import gymnasium as gym, rlbench
+        >>> env = gym.make("rlbench/SafeCab-v0")
+        >>> observation, info = env.reset(options={"state": env.unwrapped.encode(0, 0, 0, 2)})
+        >>> info["action_mask"].tolist()
+        [1, 0, 1, 0, 1, 0]
+        >>> rewards = [env.step(action)[1] for action in (4, 0, 0, 0, 0, 5)]
+        >>> rewards
+        [-1.0, -1.0, -1.0, -1.0, -1.0, 1000.0]
+
     ## Version History
     - v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares it so)
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -114,18 +131,31 @@ class SafeCabEnv(gym.Env[int, int]):
         self.city = make_city(city, city_seed)
         rewards = Rewards(step_reward, delivery_reward, illegal_reward, anomaly_reward)
         for name, value in rewards._asdict().items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_REWARD:
                 raise UsageError(f"{name}_reward must be a finite number, got {value!r}")
         self.rewards = Rewards(*map(float, rewards))
         self.tables = _tables(self.city, self.rewards)
-        self.observation_space = spaces.Discrete(self.city.n_states)
-        self.action_space = spaces.Discrete(len(ACTIONS))
+        # Gymnasium types the elements of a Discrete as NumPy integers; a Python int is one of them all the same
+        self.observation_space = cast("gym.Space[int]", spaces.Discrete(self.city.n_states))
+        self.action_space = cast("gym.Space[int]", spaces.Discrete(len(ACTIONS)))
         self.render_mode = render_mode
         self.s: int | None = None
         self.lastaction: int | None = None
+        self._view_tables()
+
+    def _view_tables(self) -> None:
         # memoryviews: an entry comes as a Python number, four times faster than from a NumPy array
-        columns = (self.tables.successor, self.tables.reward, self.tables.terminated)
-        self._successor, self._reward, self._terminated = (memoryview(column.reshape(-1)) for column in columns)
+        columns: tuple[Any, ...] = self.tables[:3]
+        views: list[Any] = [memoryview(column.reshape(-1)) for column in columns]
+        self._successor, self._reward, self._terminated = views
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a memoryview can be neither copied nor pickled
+        return {name: value for name, value in vars(self).items() if not isinstance(value, memoryview)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._view_tables()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Draws a start, or takes `options["state"]`."""
@@ -148,17 +178,24 @@ class SafeCabEnv(gym.Env[int, int]):
         """
         if self.s is None:
             raise ResetNeeded("call reset() before step()")
+        action = _whole(action)
         if not 0 <= action < len(ACTIONS):
             raise InvalidAction(f"an action is 0 to 5, got {action!r}")
-        at = self.s * len(ACTIONS) + int(action)
-        self.s, self.lastaction = self._successor[at], int(action)
+        at = self.s * len(ACTIONS) + action
+        self.s, self.lastaction = self._successor[at], action
         reward, terminated = self._reward[at], self._terminated[at]
-        info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": self.is_success(reward, terminated)}
+        # only anomalies end an episode by another action, and no zone is one
+        delivered = terminated and action == DROPOFF and self._at_zone(self.s)
+        info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": delivered}
         return self.s, reward, terminated, False, info
 
     def is_success(self, reward: float, terminated: bool) -> bool:  # noqa: FBT001
         """Says whether a step with this reward and end delivered the passenger (unless an anomaly pays the same)."""
         return terminated and reward == self.rewards.delivery
+
+    def _at_zone(self, state: int) -> bool:
+        row, col, _, _ = self.decode(state)
+        return any((row, col) == zone[1:] for zone in self.city.zones)
 
     def encode(self, row: int, col: int, passenger: int, destination: int) -> int:
         """Returns the observation of a state; passenger = number of zones: in the taxi."""
@@ -215,7 +252,7 @@ class SafeCabEnv(gym.Env[int, int]):
 
         return deterministic_world(self.tabular_model())
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """Returns the city as coloured text: taxi yellow, or green with its passenger; destination magenta."""
         if self.render_mode is None:
             gym.logger.warn("render() draws nothing without render_mode='ansi'")
@@ -230,16 +267,21 @@ class SafeCabEnv(gym.Env[int, int]):
             _paint(canvas, self.city.zones[passenger][1:], "blue", bold=True)
         _paint(canvas, self.city.zones[destination][1:], "magenta", bold=True)
         carrying = passenger == len(self.city.zones)
-        canvas[row + 1][2 * col + 1] = colorize(
-            self.city.letters.get((row, col), " "), "green" if carrying else "yellow", highlight=True
-        )
+        _paint(canvas, (row, col), "green" if carrying else "yellow", highlight=True)
         action = "" if self.lastaction is None else f"\n  ({ACTIONS[self.lastaction]})"
         return "\n".join("".join(line) for line in canvas) + action
 
 
-def _paint(canvas: list[list[str]], square: tuple[int, int], color: str, *, bold: bool = False) -> None:
+def _whole(action: Any) -> int:
+    try:
+        return index(action)
+    except TypeError:
+        raise InvalidAction(f"an action is a whole number, 0 to 5, got {action!r}") from None
+
+
+def _paint(canvas: list[list[str]], square: tuple[int, int], color: str, **how: bool) -> None:
     row, col = square
-    canvas[row + 1][2 * col + 1] = colorize(canvas[row + 1][2 * col + 1], color, bold=bold)
+    canvas[row + 1][2 * col + 1] = colorize(canvas[row + 1][2 * col + 1], color, **how)
 
 
 @lru_cache(maxsize=2)

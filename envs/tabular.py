@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -55,12 +55,12 @@ class TabularModel:
 
     n_states: int
     n_actions: int
-    offsets: NDArray[np.int64]
-    probability: NDArray[np.float64]
-    successor: NDArray[np.int32]
-    reward: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    initial: NDArray[np.float64]
+    offsets: NDArray[np.int64] = field(repr=False)
+    probability: NDArray[np.float64] = field(repr=False)
+    successor: NDArray[np.int32] = field(repr=False)
+    reward: NDArray[np.float64] = field(repr=False)
+    terminated: NDArray[np.bool_] = field(repr=False)
+    initial: NDArray[np.float64] = field(repr=False)
     step_limit: int | None = None
 
     def __post_init__(self) -> None:

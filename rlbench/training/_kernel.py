@@ -103,7 +103,7 @@ def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits
         length += 1
         total += reward
         explored_count += explored
-        tape.action_counts[segments, action] += 1
+        tape.action_counts[np.uint64(segments), np.uint64(action)] += 1
         if tape.recording:
             tape.observations[written] = s_next
             written += 1

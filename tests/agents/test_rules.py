@@ -16,7 +16,7 @@ def both(rule):
 
 
 def q_of(table, n_actions):
-    return table[:, _rules.FIRST : _rules.FIRST + n_actions]
+    return table.values[:, _rules.FIRST : _rules.FIRST + n_actions]
 
 
 def table_of(q):
@@ -92,8 +92,8 @@ def test_lowering_the_best_action_finds_the_next_one(rule):
 @pytest.mark.parametrize("n_actions", [1, 2, 6, 7, 14, 30])
 def test_a_row_of_a_table_begins_on_a_cache_line(n_actions):
     table = _rules.new_table(5, n_actions, 2.5)
-    assert table.ctypes.data % 64 == 0
-    assert table.strides[0] % 64 == 0
+    assert table.values.ctypes.data % 64 == 0
+    assert table.values.strides[0] % 64 == 0
     assert (q_of(table, n_actions) == 2.5).all()
 
 

@@ -131,8 +131,8 @@ def test_the_tightest_time_limit_is_the_step_limit():
     assert TabularModel.from_env(gym.make("CliffWalking-v1")).step_limit is None
 
 
-def test_an_unwrapped_env_keeps_the_limit_of_its_spec_unless_that_was_switched_off():
-    assert TabularModel.from_env(gym.make("Taxi-v4").unwrapped).step_limit == 200
+def test_an_env_taken_out_of_its_time_limit_or_made_without_has_no_step_limit():
+    assert TabularModel.from_env(gym.make("Taxi-v4").unwrapped).step_limit is None
     assert TabularModel.from_env(gym.make("Taxi-v4", max_episode_steps=-1)).step_limit is None
 
 
@@ -229,6 +229,10 @@ def test_a_table_without_states_or_actions_is_refused(table):
 def test_a_start_distribution_must_be_one(initial):
     with pytest.raises(UsageError, match="start distribution must be"):
         TabularModel.from_table(coin().P, initial)
+
+
+def test_a_model_prints_its_sizes_and_not_its_arrays():
+    assert repr(coin()) == "TabularModel(n_states=2, n_actions=2, step_limit=None)"
 
 
 def test_columns_of_the_wrong_length_or_a_limit_below_one_are_refused():

@@ -1,0 +1,377 @@
+"""Planning is exact: numbers worked by hand, and compared with brute force and another implementation."""
+
+import math
+from itertools import product
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlbench import envs, planning
+from rlbench.chains import RewardChain, fate
+from rlbench.envs.tabular import TabularModel
+from rlbench.errors import UnknownNameError, UsageError
+from rlbench.planning import (
+    PolicyScore,
+    backward_induction,
+    plan,
+    policy_evaluation,
+    policy_value,
+    score_policy,
+    solve,
+    value_iteration,
+)
+
+
+def one(successor, reward, terminated=False):  # noqa: FBT002 - the order of toy-text's tuples
+    """A certain outcome."""
+    return [(1.0, successor, reward, terminated)]
+
+
+def chain_of(*rows, limit=None, initial=None):
+    """A model with the outcomes `rows[s][a]`, started in state 0 or as told."""
+    initial = np.eye(len(rows))[0] if initial is None else initial
+    return TabularModel.from_table(rows, initial, step_limit=limit)
+
+
+def corridor(limit=None, step=-1.0):
+    """Three squares: action 0 goes left (or stays), 1 goes right; leaving the last one pays 10 and ends."""
+    return chain_of(
+        [one(0, step), one(1, step)],
+        [one(0, step), one(2, step)],
+        [one(1, step), one(0, 10.0, terminated=True)],
+        limit=limit,
+    )
+
+
+def recursive_value(table, state, steps, gamma):
+    """The definition: the best first reward plus what the rest is worth."""
+    if steps == 0:
+        return 0.0
+    return max(
+        sum(p * (r + (0 if end else gamma * recursive_value(table, s, steps - 1, gamma))) for p, s, r, end in row)
+        for row in table[state]
+    )
+
+
+@st.composite
+def tables(draw, n_states=3, n_actions=2):
+    """Small random tables with whole rewards and dyadic probabilities."""
+    end = st.tuples(st.integers(0, n_states - 1), st.integers(-4, 4).map(float), st.booleans())
+    two = st.tuples(st.sampled_from([0.25, 0.5]), end, end)
+    row = st.one_of(end.map(lambda e: [(1.0, *e)]), two.map(lambda t: [(t[0], *t[1]), (1 - t[0], *t[2])]))
+    return draw(st.lists(st.lists(row, min_size=n_actions, max_size=n_actions), min_size=n_states, max_size=n_states))
+
+
+# --------------------------------------------------------------------------------------------- finite horizons
+
+
+def test_a_corridors_values_shrink_with_the_steps_left():
+    assert backward_induction(corridor(), 1).values.tolist() == [-1, -1, 10]
+    assert backward_induction(corridor(), 2).values.tolist() == [-2, 9, 10]
+    assert backward_induction(corridor(), 3).values.tolist() == [8, 9, 10]
+
+
+def test_action_values_have_one_step_less_to_go_after_the_action():
+    q = backward_induction(corridor(), 2).q_values
+    assert q.tolist() == [[-2, -2], [-2, 9], [-2, 10]]
+
+
+def test_a_discount_counts_per_step():
+    assert backward_induction(corridor(), 3, gamma=0.5).values.tolist() == [-1 + 0.5 * 4, -1 + 0.5 * 10, 10]
+
+
+def test_backward_induction_stops_at_an_exact_fixed_point():
+    solution = backward_induction(corridor(), 10_000)
+    assert (solution.sweeps, solution.error_bound) == (4, 0.0)
+
+
+@settings(deadline=None)
+@given(tables(), st.integers(1, 5), st.sampled_from([1.0, 0.5, 0.0]))
+def test_backward_induction_agrees_with_the_definition_by_recursion(table, horizon, gamma):
+    solution = backward_induction(chain_of(*table), horizon, gamma)
+    expected = [recursive_value(table, s, horizon, gamma) for s in range(3)]
+    np.testing.assert_allclose(solution.values, expected, atol=1e-12)
+    np.testing.assert_array_equal(solution.q_values.max(axis=1), solution.values)
+
+
+@settings(deadline=None)
+@given(tables(), st.integers(1, 6), st.lists(st.integers(0, 1), min_size=3, max_size=3))
+def test_evaluating_a_policy_is_planning_where_it_is_the_only_choice(table, horizon, policy):
+    value = policy_evaluation(chain_of(*table), policy, horizon=horizon)
+    forced = [[row[action]] for row, action in zip(table, policy, strict=True)]
+    expected = [recursive_value(forced, s, horizon, 1.0) for s in range(3)]
+    np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(tables(), st.integers(1, 8))
+def test_no_policy_beats_the_optimum_not_even_by_rounding(table, limit):
+    model = chain_of(*table, limit=limit)
+    optimum = solve(model)
+    regrets = [score_policy(model, policy, optimum).regret for policy in product(range(2), repeat=3)]
+    assert min(regrets) >= 0.0
+
+
+# --------------------------------------------------------------------------------------------- infinite horizons
+
+
+def test_a_discounted_loop_is_worth_the_geometric_series():
+    solution = value_iteration(chain_of([one(0, 1.0)]), 0.9)
+    assert abs(solution.values[0] - 10) <= solution.error_bound + 1e-13 <= 1.01e-10
+
+
+@settings(deadline=None)
+@given(tables(), st.sampled_from([0.3, 0.9]))
+def test_the_error_bound_of_a_discounted_plan_holds(table, gamma):
+    model = chain_of(*table)
+    rough, fine = value_iteration(model, gamma, tolerance=0.1), value_iteration(model, gamma, tolerance=1e-12)
+    assert rough.error_bound <= 0.1
+    assert np.abs(rough.values - fine.values).max() <= rough.error_bound + 1e-11
+
+
+def test_gamma_zero_sees_one_reward():
+    solution = value_iteration(corridor(), 0.0)
+    assert (solution.values.tolist(), solution.sweeps, solution.error_bound) == ([-1, -1, 10], 1, 0.0)
+
+
+def test_a_discount_plans_without_the_step_limit():
+    limited = value_iteration(corridor(limit=1), 0.5)
+    np.testing.assert_array_equal(limited.values, value_iteration(corridor(), 0.5).values)
+
+
+def test_without_a_limit_a_fixed_point_of_costs_alone_is_exact():
+    solution = value_iteration(chain_of([one(0, -2.0), one(1, -1.0)], [one(1, -1.0), one(0, -1.0, True)]), 1.0)
+    assert (solution.values.tolist(), solution.error_bound) == ([-2, -1], 0.0)
+
+
+def test_without_a_limit_the_bound_comes_from_the_steps_of_the_greedy_policy():
+    """Each try costs 1 and ends with probability 1/4: 4 tries are expected."""
+    tries = [[(0.25, 0, -1.0, True), (0.75, 0, -1.0, False)]]
+    solution = value_iteration(chain_of(tries), 1.0)
+    assert abs(solution.values[0] + 4) <= solution.error_bound <= 1e-10
+
+
+def test_the_bound_is_infinite_where_the_greedy_policy_may_never_end():
+    """State 0 is worth 6 - 1 = 5, but waiting for ever keeps the 6 that one step seemed to promise."""
+    model = chain_of([one(0, 0.0), one(1, 6.0)], [one(0, -1.0, terminated=True)] * 2)
+    solution = value_iteration(model, 1.0)
+    assert (solution.values.tolist(), solution.error_bound) == ([6, -1], math.inf)
+
+
+def test_values_that_grow_for_ever_ask_for_a_discount(monkeypatch):
+    monkeypatch.setattr(planning, "MAX_SWEEPS", 500)
+    with pytest.raises(UsageError, match="still change by 1 after 500 sweeps; give gamma < 1 or a horizon"):
+        value_iteration(chain_of([one(0, 1.0)]), 1.0)
+
+
+def test_a_discount_too_close_to_one_asks_for_a_smaller_one(monkeypatch):
+    monkeypatch.setattr(planning, "MAX_SWEEPS", 500)
+    with pytest.raises(UsageError, match="give a smaller gamma or a horizon"):
+        value_iteration(chain_of([one(0, 1.0)]), 0.9999)
+
+
+# ------------------------------------------------------------------------------------ policies that never end
+
+
+@pytest.mark.parametrize(
+    ("rows", "values"),
+    [
+        ([[one(0, -1.0)]], [-math.inf]),
+        ([[one(0, 1.0)]], [math.inf]),
+        ([[one(0, 0.0)]], [0.0]),
+        ([[one(1, -3.0)], [one(1, 0.0)]], [-3.0, 0.0]),  # pays once, then rests
+        ([[one(1, -3.0)], [one(0, 2.0)]], [-math.inf, -math.inf]),
+        ([[one(1, -3.0)], [one(0, 4.0)]], [math.inf, math.inf]),
+    ],
+)
+def test_a_loop_is_worth_what_it_earns_for_ever(rows, values):
+    assert policy_value(chain_of(*rows), [0] * len(rows)).tolist() == values
+
+
+def test_a_loop_whose_payments_balance_has_no_value():
+    model = chain_of([one(1, -1.0)], [one(0, 1.0)], [one(2, 0.0, terminated=True)])
+    assert np.isnan(policy_value(model, [0, 0, 0])).tolist() == [True, True, False]
+
+
+def test_a_state_that_may_fall_into_an_endless_loop_shares_its_value():
+    fork = [[(0.5, 1, 0.0, False), (0.5, 2, 0.0, False)]]
+    ends = [one(0, 5.0, terminated=True)]
+    down, up = [one(1, -1.0)], [one(2, 1.0)]
+    assert policy_value(chain_of(fork, down, ends), [0, 0, 0]).tolist() == [-math.inf, -math.inf, 5]
+    assert np.isnan(policy_value(chain_of(fork, down, up), [0, 0, 0])[0])
+
+
+def test_the_sign_of_a_random_loop_is_that_of_its_mean_reward():
+    """State 0 is left with probability 1/4, state 1 always: 4 steps in state 0 for each one in state 1."""
+    stay, leave = (0.75, 0), (0.25, 1)
+    for reward, value in [(-4.1, -math.inf), (-3.9, math.inf), (-4.0, math.nan)]:
+        model = chain_of([[(p, s, 1.0, False) for p, s in (stay, leave)]], [one(0, reward)])
+        np.testing.assert_array_equal(policy_value(model, [0, 0]), [value, value])
+
+
+@settings(deadline=None)
+@given(tables(n_states=4, n_actions=1))
+def test_endless_states_are_those_whose_value_keeps_moving(table):
+    model = chain_of(*table)
+    value = policy_value(model, [0] * 4)
+    near, far = (policy_evaluation(model, [0] * 4, horizon=h) for h in (400, 4_000))
+    settled = np.isfinite(value)
+    np.testing.assert_allclose(value[settled], far[settled], atol=1e-8)
+    assert (far - near)[value == math.inf].min(initial=1.0) > 0
+    assert (far - near)[value == -math.inf].max(initial=-1.0) < 0
+
+
+def test_recurrent_classes_are_found_apart_from_the_states_that_leave_them():
+    """0 -> {1, 2} and back to 0 from 1; 2 <-> 3 is closed and pays nothing; 4 rests alone."""
+    rows = [
+        [[(0.5, 1, -1.0, False), (0.5, 2, -1.0, False)]],
+        [one(0, -1.0)],
+        [one(3, 0.0)],
+        [one(2, 0.0)],
+        [one(4, 0.0)],
+    ]
+    where = fate(RewardChain.of(chain_of(*rows), 0))
+    assert where.resting.tolist() == [False, False, True, True, True]
+    assert not where.endless.any()
+    assert policy_value(chain_of(*rows), [0] * 5).round(9).tolist() == [-3, -4, 0, 0, 0]
+
+
+# --------------------------------------------------------------------------------------------- Gymnasium's envs
+
+
+def optimum_within(env, steps):
+    """Another implementation, straight from P with Python lists."""
+    table, start = env.unwrapped.P, env.unwrapped.initial_state_distrib
+    values = [0.0] * len(table)
+    for _ in range(steps):
+        values = [
+            max(sum(p * (r + (0 if end else values[t])) for p, t, r, end in row[a]) for a in row)
+            for row in (table[s] for s in range(len(table)))
+        ]
+    return sum(w * v for w, v in zip(start, values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "limit", "about"),
+    [("FrozenLake-v1", 100, 0.744), ("FrozenLake8x8-v1", 200, 0.913), ("Taxi-v4", 200, 7.93)],
+)
+def test_the_optimum_of_a_toy_text_env_is_the_one_computed_from_its_table(env_id, limit, about):
+    found = plan(env_id)
+    assert found.horizon == limit
+    assert found.optimal_return == pytest.approx(optimum_within(gym.make(env_id), limit), abs=1e-12)
+    assert found.optimal_return == pytest.approx(about, abs=1e-3)
+
+
+def test_the_cliff_is_walked_in_thirteen_steps_and_the_plan_is_exact():
+    found = plan("CliffWalking-v1")
+    assert (found.optimal_return, found.error_bound, found.horizon) == (-13.0, 0.0, None)
+    assert (found.n_states, found.reachable_states) == (48, 37)
+    score = score_policy(TabularModel.from_env("CliffWalking-v1"), found.policy)
+    assert score == PolicyScore(-13.0, -13.0, 0.0, 37, 37)
+
+
+def test_a_policy_that_walks_up_the_wall_for_ever_is_worth_minus_infinity():
+    score = score_policy(TabularModel.from_env("CliffWalking-v1"), np.zeros(48, dtype=int))
+    assert (score.exact_return, score.regret) == (-math.inf, math.inf)
+    assert score.optimal_states == 1
+
+
+def test_a_slippery_cliff_is_solved_to_its_error_bound():
+    found = plan(gym.make("CliffWalking-v1", is_slippery=True))
+    assert 0 < found.error_bound <= 1e-10
+    score = score_policy(TabularModel.from_env(gym.make("CliffWalking-v1", is_slippery=True)), found.policy)
+    assert score.regret == pytest.approx(0, abs=2e-10)
+
+
+def test_the_return_sampled_with_a_policy_agrees_with_its_exact_one():
+    env = gym.make("FrozenLake-v1")
+    model, policy = TabularModel.from_env(env), plan(env).policy
+    exact = score_policy(model, policy).exact_return
+    wins = 0
+    env.reset(seed=0)
+    for _ in range(2_000):
+        state, over = env.reset()[0], False
+        while not over:
+            state, reward, terminated, truncated, _ = env.step(policy[state])
+            over = terminated or truncated
+        wins += reward
+    assert wins / 2_000 == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 2_000))
+
+
+# ------------------------------------------------------------------------------------------- scores and doors
+
+
+def test_a_score_counts_the_reachable_states_in_which_the_action_is_optimal():
+    model = corridor(limit=5)
+    assert score_policy(model, [1, 1, 1]) == PolicyScore(8.0, 8.0, 0.0, 3, 3)
+    assert score_policy(model, [1, 0, 1]) == PolicyScore(-5.0, 8.0, 13.0, 2, 3)
+
+
+def test_states_that_no_action_leads_to_do_not_count():
+    score = score_policy(chain_of([one(0, 1.0, True)], [one(0, 1.0, True)], limit=3), [0, 0])
+    assert (score.optimal_states, score.reachable_states) == (1, 1)
+
+
+def test_an_optimum_computed_once_scores_many_policies():
+    model = corridor(limit=5)
+    assert score_policy(model, [1, 1, 0], solve(model)) == score_policy(model, [1, 1, 0])
+
+
+def test_starts_are_weighted_by_their_probability():
+    model = chain_of([one(0, 1.0, True)], [one(0, 5.0, True)], limit=3, initial=[0.25, 0.75])
+    assert solve(model).optimal_return == 4.0
+
+
+def test_whole_values_of_equal_starts_average_without_rounding():
+    assert plan("Taxi-v4").optimal_return == 7.93
+
+
+def test_the_lowest_action_wins_a_tie():
+    assert plan(chain_of([one(0, 1.0, True)] * 3)).policy.tolist() == [0]
+
+
+def test_a_plan_is_made_for_an_env_a_model_an_id_or_a_short_name(monkeypatch):
+    monkeypatch.setitem(envs.SHORT_NAMES, "cliff", "CliffWalking-v1")
+    plans = [plan(e) for e in ("cliff", "CliffWalking-v1", gym.make("CliffWalking-v1"))]
+    assert [p.env_id for p in plans] == ["CliffWalking-v1"] * 3
+    bare = plan(TabularModel.from_env("CliffWalking-v1"))
+    assert bare.env_id is None
+    np.testing.assert_array_equal(bare.q_values, plans[0].q_values)
+
+
+def test_an_env_without_a_table_or_name_cannot_be_planned():
+    with pytest.raises(UsageError, match="CartPole-v1 has no transition table P"):
+        plan("CartPole-v1")
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        plan("FrozenLak-v1")
+
+
+@pytest.mark.parametrize("gamma", [1.2, -0.1, math.nan, math.inf, "1", None])
+def test_gamma_must_be_a_number_from_zero_to_one(gamma):
+    with pytest.raises(UsageError, match=r"gamma must be in \[0, 1\], got "):
+        plan("CliffWalking-v1", gamma)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda m: value_iteration(m, 1.0, horizon=0), "horizon must be a whole number of steps from 1 up, got 0"),
+        (lambda m: value_iteration(m, 1.0, horizon=2.5), "horizon must be a whole number"),
+        (lambda m: value_iteration(m, 0.9, tolerance=0.0), "tolerance must be above 0, got 0.0"),
+        (lambda m: policy_evaluation(m, [0, 0, 0], tolerance=math.nan), "tolerance must be above 0"),
+        (lambda m: policy_value(m, [0, 0]), r"policy must be \(3,\) whole action numbers, got int64 of shape"),
+        (lambda m: policy_value(m, [0.0, 0, 0]), "whole action numbers, got float64"),
+        (lambda m: score_policy(m, [0, 2, 0]), r"actions in \[0, 2\), got 2"),
+        (lambda m: score_policy(m, [0, -1, 0]), r"actions in \[0, 2\), got -1"),
+    ],
+)
+def test_bad_arguments_are_refused_at_the_door(call, reason):
+    with pytest.raises(UsageError, match=reason):
+        call(corridor())
+
+
+def test_a_discounted_policy_is_evaluated_to_the_tolerance():
+    assert policy_evaluation(chain_of([one(0, 1.0)]), [0], 0.5)[0] == pytest.approx(2.0, abs=1e-10)
