@@ -25,6 +25,7 @@ from rlbench.training.loops import UNLIMITED, Budget, compiled_loop, readable_lo
 from rlbench.training.monitor import Monitor, stopping_on_interrupt
 from rlbench.training.recorder import Recorder
 from rlbench.training.run import Run, load_run
+from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,33 +127,36 @@ class _Session:
         if world is not None:
             _warm_up(world, self.agent)
         monitor = Monitor(self.agent, self.budget, shown=progress)
-        recorder = Recorder(
-            self.agent.n_actions,
-            recording=recording,
-            episode_steps=step_limit(self.env),
-            sink=lambda chunk: self._keep(chunk, monitor),
-        )
-        status = "interrupted"
-        started = time.perf_counter()
-        try:
-            with stopping_on_interrupt(self.budget):
-                if world is None:
-                    readable_loop(self.env, self.agent, self.budget, recorder, monitor.look)
-                else:
-                    compiled_loop(world, self.env, self.agent, self.budget, recorder, monitor.look)
-            status = "interrupted" if self.budget.stop else "finished"
-        finally:
-            monitor.close()
-            self.seconds = time.perf_counter() - started
-            self._close(status)
+        with Writer(lambda chunk: self.store.append(self.run_id, chunk)) as writer:
 
-    def _keep(self, chunk: EpisodeChunk, monitor: Monitor) -> None:
-        returns = chunk.figures["return"]
-        if not np.isfinite(returns).all():
-            bad = chunk.first_episode + int(np.flatnonzero(~np.isfinite(returns))[0])
-            raise UsageError(f"the env gave a reward that is not finite in episode {bad}: expected real numbers")
-        monitor.hear(chunk)
-        self.store.append(self.run_id, chunk)
+            def sink(chunk: EpisodeChunk) -> None:
+                monitor.hear(_checked(chunk))
+                writer.put(chunk)
+
+            recorder = Recorder(
+                self.agent.n_actions, recording=recording, episode_steps=step_limit(self.env), sink=sink
+            )
+            status = "interrupted"
+            started = time.perf_counter()
+            try:
+                with stopping_on_interrupt(self.budget):
+                    self._loop(world, recorder, monitor)
+                    if recording:  # writing the steps is part of such training
+                        recorder.flush()
+                        writer.wait()
+                status = "interrupted" if self.budget.stop else "finished"
+            finally:
+                self.seconds = time.perf_counter() - started
+                monitor.close()
+                recorder.flush()
+                writer.wait()
+                self._close(status)
+
+    def _loop(self, world: Any, recorder: Recorder, monitor: Monitor) -> None:
+        if world is None:
+            readable_loop(self.env, self.agent, self.budget, recorder, monitor.look)
+        else:
+            compiled_loop(world, self.env, self.agent, self.budget, recorder, monitor.look)
 
     def _close(self, status: str) -> None:
         state = self.agent.state_dict()
@@ -166,6 +170,14 @@ class _Session:
             numbers={"agent": numbers, "env_rng": env_rng},
         )
         self.store.append(self.run_id, checkpoint=checkpoint, status=status, seconds=self.seconds)
+
+
+def _checked(chunk: EpisodeChunk) -> EpisodeChunk:
+    bad = np.flatnonzero(~np.isfinite(chunk.figures["return"]))
+    if len(bad):
+        episode = chunk.first_episode + int(bad[0])
+        raise UsageError(f"the env gave a reward that is not finite in episode {episode}: expected real numbers")
+    return chunk
 
 
 def _check_words(record: str, engine: str, seed: int | None) -> None:

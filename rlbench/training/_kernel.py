@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     """When the loop stops or cuts an episode."""
 
     episode_steps: int  # the env's step limit, 0 for none
-    chunk_steps: int  # what the tape holds
+    chunk_steps: int  # what the tape holds, or how many to take before someone looks at the clock
     reserve: int  # no episode begins with fewer steps left than this, so that few are split between chunks
     episodes: int  # stop at this many episodes, counted from the agent's first
     timesteps: int  # stop at the end of the episode that reaches this
@@ -56,11 +56,11 @@ class Tape(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits, tape):
-    """Trains until the budget or the tape ends.
+def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits, tape, segments):
+    """Trains until the budget, the tape or `limits.chunk_steps` ends; writes from row `segments` of the figures on.
 
     `words`, uint64 (4,), is the state of the agent's SFC64, moved in place.
-    Returns (state, counts, steps written, segments written).
+    Returns (state, counts, steps taken, segments on the tape).
     """
     bits = (words[0], words[1], words[2], words[3])
     per_step_epsilon, per_step_rate = learner.exploration.per_step, learner.learning_rate.per_step
@@ -69,7 +69,7 @@ def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits
     first_epsilon = counts.episode_epsilon
     epsilon = schedule_value(learner.exploration, timesteps if per_step_epsilon else episodes)
     rate = schedule_value(learner.learning_rate, timesteps if per_step_rate else episodes)
-    n, segments, written, begun = 0, 0, 0, 0
+    n, written, begun = 0, 0, 0
     if length >= 0 and tape.recording:
         tape.observations[0] = observe(world, state)
         written = 1

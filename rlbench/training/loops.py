@@ -56,7 +56,6 @@ def readable_loop(
         if recorder.is_full:
             recorder.flush()
         look()
-    recorder.flush()
 
 
 def compiled_loop(
@@ -87,7 +86,7 @@ def run_compiled(
         last = counts.episodes if budget.stop else budget.episodes
         limits = recorder.limits._replace(episodes=last, timesteps=budget.timesteps)
         state, counts, steps, segments = run_chunk(
-            world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape
+            world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, recorder.segments
         )
         # the agent is whole again before anyone looks
         agent.episodes, agent.timesteps = counts.episodes, counts.timesteps
@@ -107,4 +106,4 @@ def compile_for(world: Any, agent: Agent) -> None:
     counts = Counts(0, 0, -1, 0.0, 0.0, 0)
     limits = recorder.limits._replace(episodes=0, timesteps=0)
     rng = np.random.Generator(np.random.PCG64(0))
-    run_chunk(world, rng, world.blank_state(), agent.learner(), words, agent.n_actions, counts, limits, recorder.tape)
+    run_chunk(world, rng, world.blank_state(), agent.learner(), words, agent.n_actions, counts, limits, recorder.tape, 0)

@@ -81,6 +81,7 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: Agent, episodes: i
     player.episodes = player.timesteps = 0
     learner = FixedPolicy(never, never, agent.greedy_policy())
     run_compiled(world, env, player, learner, Budget(episodes=episodes), recorder, lambda: None)
+    recorder.flush()
     return Played(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
 
 

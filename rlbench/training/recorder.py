@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK_STEPS = 2**16  # steps of a recorded chunk
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
-CHUNK_EPISODES = 2**15
+UNRECORDED_EPISODES = 2**22  # figures are kept in memory, about 60 bytes an episode, and written so many at a time
 RESERVE = 2**12  # steps: longer episodes are split between chunks
 
 
@@ -29,7 +30,7 @@ class Recorder:
         n_actions: how many there are to count.
         recording: keep every step, not figures alone.
         episode_steps: the env's step limit, 0 for none.
-        sink: takes each chunk.
+        sink: takes each chunk, and is through with it when it takes the next but one.
         steps: how many a chunk may hold, else what suits the recording.
     """
 
@@ -45,12 +46,13 @@ class Recorder:
         from rlbench.training._kernel import Limits  # noqa: PLC0415  (numba only when training starts)
 
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
-        reserve = min(episode_steps or RESERVE, RESERVE, steps)
-        self.limits = Limits(episode_steps, steps, reserve, 2**62, 2**62)
-        self.tape = _new_tape(n_actions, recording=recording, steps=steps)
+        self.limits = Limits(episode_steps, steps, min(episode_steps or RESERVE, RESERVE, steps), 2**62, 2**62)
+        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
+        self.tape = self._new_tape()
+        self._spare: Tape | None = None  # the tape before, whose chunk the sink may still be reading
         self.sink = sink
-        self.steps = 0  # written in this chunk
-        self.segments = 0  # episodes ended in this chunk
+        self.steps = 0  # on the tape
+        self.segments = 0  # episodes ended on the tape
         self.length = -1  # of the unfinished episode
         self._first = (0, 0)  # episode and step at which this chunk begins
         self._episode = 0
@@ -64,10 +66,10 @@ class Recorder:
     @property
     def is_full(self) -> bool:
         """Whether the chunk must be flushed before the next step or episode."""
-        if self.length < 0:
-            no_room = self.steps + self.limits.reserve > self.limits.chunk_steps
-            return no_room or self.segments == len(self.tape.lengths)
-        return self.steps == self.limits.chunk_steps
+        if self.segments == len(self.tape.ends):
+            return True
+        needed = self.limits.reserve if self.length < 0 else 1
+        return self.tape.recording and self.steps + needed > self.limits.chunk_steps
 
     # ------------------------------------------------------------------ written by the readable loop
 
@@ -114,10 +116,11 @@ class Recorder:
     # -------------------------------------------------------------------------------------- both loops
 
     def take(self, counts: Counts, steps: int, segments: int) -> None:
-        """Takes over what the compiled loop wrote, and hands it on."""
-        self.steps, self.length = steps, counts.episode_length
+        """Takes over what the compiled loop wrote, and hands on a full chunk."""
+        self.steps, self.length = self.steps + steps, counts.episode_length
         self.segments = segments - (self.length >= 0)
-        self.flush()
+        if self.is_full:
+            self.flush()
 
     def flush(self) -> None:
         """Hands the chunk on, if there is anything in it, and begins the next."""
@@ -127,10 +130,12 @@ class Recorder:
         self.sink(self._chunk(self.segments + unfinished))
         self._episode += self.segments
         self._first = (self._episode, max(self.length, 0))
-        counts = self.tape.action_counts
-        carried = counts[self.segments].copy() if unfinished else 0
-        counts[: self.segments + unfinished] = 0
-        counts[0] = carried
+        carried = self.tape.action_counts[self.segments] if unfinished else 0
+        # two tapes in turn: one is written while the sink reads the other
+        if self._spare is not None:
+            self._spare.action_counts[:] = 0
+        self.tape, self._spare = self._spare or self._new_tape(), self.tape
+        self.tape.action_counts[0] = carried
         self.steps = self.segments = 0
 
     def _chunk(self, segments: int) -> EpisodeChunk:
@@ -151,7 +156,7 @@ class Recorder:
         return EpisodeChunk(
             first_episode=self._first[0],
             first_step=self._first[1],
-            lengths=tape.lengths[:segments],
+            lengths=(tape.lengths if tape.recording else tape.episode_lengths)[:segments],
             ends=tape.ends[:segments],
             figures=figures,
             steps=steps if tape.recording else None,
@@ -163,7 +168,7 @@ def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
     from rlbench.training._kernel import Tape  # noqa: PLC0415
 
     kept = steps if recording else 0
-    episodes = min(steps, CHUNK_EPISODES)
+    episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES)
     return Tape(
         recording=recording,
         lengths=np.zeros(episodes, np.int64),
