@@ -13,12 +13,19 @@ static double uniform(uint64_t s[4]) {
 
 static int argmax(const double *row, int n) {
     int best = 0;
-    for (int a = 1; a < n; a++) if (row[a] > row[best]) best = a;
+    double value = row[0];
+    for (int a = 1; a < n; a++) if (row[a] > value) value = row[a], best = a;
+    return best;
+}
+
+static double max(const double *row, int n) {
+    double best = row[0];
+    for (int a = 1; a < n; a++) if (row[a] > best) best = row[a];
     return best;
 }
 
 static void update(double *q, int n, long s, int a, double r, long s_next, int terminated, double alpha, double gamma) {
-    double best = terminated ? 0.0 : q[s_next * n + argmax(q + s_next * n, n)];
+    double best = terminated ? 0.0 : max(q + s_next * n, n);
     q[s * n + a] += alpha * (r + gamma * best - q[s * n + a]);
 }
 

@@ -42,7 +42,7 @@ class Tape(NamedTuple):
     """What the loop writes: figures an episode, and every step if `recording`."""
 
     recording: bool
-    lengths: NDArray[np.int64]  # (segments,): steps of each episode within this chunk
+    lengths: NDArray[np.int64]  # (segments,) if recording: steps of each episode within this chunk
     ends: NDArray[np.uint8]  # (segments,)
     returns: NDArray[np.float64]  # (segments,), and likewise below: of episodes that end here
     episode_lengths: NDArray[np.int32]
@@ -64,70 +64,74 @@ def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits
     """
     bits = (words[0], words[1], words[2], words[3])
     per_step_epsilon, per_step_rate = learner.exploration.per_step, learner.learning_rate.per_step
-    episodes, timesteps = counts.episodes, counts.timesteps
+    per_step = per_step_epsilon or per_step_rate
+    before, episodes = counts.timesteps, counts.episodes
     length, total, explored_count = counts.episode_length, counts.episode_return, counts.explored
     first_epsilon = counts.episode_epsilon
-    epsilon = schedule_value(learner.exploration, timesteps if per_step_epsilon else episodes)
-    rate = schedule_value(learner.learning_rate, timesteps if per_step_rate else episodes)
-    n, written, begun = 0, 0, 0
-    if length >= 0 and tape.recording:
-        tape.observations[0] = observe(world, state)
-        written = 1
-    while n < limits.chunk_steps:
+    epsilon = schedule_value(learner.exploration, before if per_step_epsilon else episodes)
+    rate = schedule_value(learner.learning_rate, before if per_step_rate else episodes)
+    n, written = 0, 0
+    while True:
+        # begin an episode, or go on with the one that the last chunk left
         if length < 0:
-            if episodes >= limits.episodes or timesteps >= limits.timesteps:
+            if episodes >= limits.episodes or before + n >= limits.timesteps:
                 break
-            if segments == tape.lengths.shape[0] or n + limits.reserve > limits.chunk_steps:
+            if segments == tape.ends.shape[0] or n + limits.reserve > limits.chunk_steps:
                 break
             state = reset(world, world_rng)
             length, total, explored_count, first_epsilon = 0, 0.0, 0, epsilon
-            if tape.recording:
-                tape.observations[written] = observe(world, state)
-                written += 1
-        # choose
+            if per_step_epsilon:
+                first_epsilon = schedule_value(learner.exploration, before + n)
         s = observe(world, state)
-        u, bits = sfc64_random(bits)
-        if per_step_epsilon:
-            epsilon = schedule_value(learner.exploration, timesteps)
-            first_epsilon = epsilon if length == 0 else first_epsilon
-        action, explored = epsilon_greedy(u, epsilon, n_actions, greedy(learner, s))
-        # step
-        state, reward, terminated = step(world, state, action, world_rng)
-        s_next = observe(world, state)
-        # learn
-        if per_step_rate:
-            rate = schedule_value(learner.learning_rate, timesteps)
-        timesteps += 1
-        learn(learner, s, action, reward, s_next, terminated, rate, timesteps)
-        # keep
-        length += 1
-        total += reward
-        explored_count += explored
-        tape.action_counts[np.uint64(segments), np.uint64(action)] += 1
         if tape.recording:
-            tape.observations[written] = s_next
+            tape.observations[written] = s
             written += 1
-            tape.actions[n] = action
-            tape.rewards[n] = reward
-            tape.explored[n] = explored
-        n += 1
+        begun, terminated = n, False
+        # one comparison a step serves the step limit and the end of the chunk
+        stop = limits.chunk_steps
+        if limits.episode_steps > 0:
+            stop = min(stop, n + limits.episode_steps - length)
+        while n < stop and not terminated:
+            # choose
+            u, bits = sfc64_random(bits)
+            if per_step:
+                if per_step_epsilon:
+                    epsilon = schedule_value(learner.exploration, before + n)
+                if per_step_rate:
+                    rate = schedule_value(learner.learning_rate, before + n)
+            action, explored = epsilon_greedy(u, epsilon, n_actions, greedy(learner, s))
+            # step
+            state, reward, terminated = step(world, state, action, world_rng)
+            s_next = observe(world, state)
+            # learn
+            learn(learner, s, action, reward, s_next, terminated, rate, before + n + 1)
+            # keep
+            total += reward
+            explored_count += explored
+            tape.action_counts[np.uint64(segments), np.uint64(action)] += 1
+            if tape.recording:
+                tape.observations[written] = s_next
+                written += 1
+                tape.actions[n] = action
+                tape.rewards[n] = reward
+                tape.explored[n] = explored
+            n += 1
+            s = s_next
+        length += n - begun
         truncated = length == limits.episode_steps
-        if terminated or truncated:
+        if tape.recording:
             tape.lengths[segments] = n - begun
-            tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated
-            tape.returns[segments] = total
-            tape.episode_lengths[segments] = length
-            tape.epsilons[segments] = first_epsilon
-            tape.explored_counts[segments] = explored_count
-            segments += 1
-            begun = n
-            length = -1
-            episodes += 1
-            if not per_step_epsilon:
-                epsilon = schedule_value(learner.exploration, episodes)
-    if length >= 0:  # unfinished: the next chunk goes on with it
-        tape.lengths[segments] = n - begun
-        tape.ends[segments] = 0
+        tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated
         segments += 1
+        if not (terminated or truncated):  # the next chunk goes on with it
+            break
+        tape.returns[segments - 1] = total
+        tape.episode_lengths[segments - 1] = length
+        tape.epsilons[segments - 1] = first_epsilon
+        tape.explored_counts[segments - 1] = explored_count
+        length = -1
+        episodes += 1
+        if not per_step_epsilon:
+            epsilon = schedule_value(learner.exploration, episodes)
     words[0], words[1], words[2], words[3] = bits
-    return state, Counts(episodes, timesteps, length, total, first_epsilon, explored_count), n, segments
+    return state, Counts(episodes, before + n, length, total, first_epsilon, explored_count), n, segments

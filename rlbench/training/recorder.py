@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK_STEPS = 2**16  # steps of a recorded chunk
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
-UNRECORDED_EPISODES = 2**22  # figures are kept in memory, about 60 bytes an episode, and written so many at a time
+UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
 RESERVE = 2**12  # steps: longer episodes are split between chunks
 
 
@@ -94,7 +94,8 @@ class Recorder:
     def end_episode(self, *, terminated: bool, truncated: bool) -> None:
         """Writes the figures of an episode."""
         i, tape = self.segments, self.tape
-        tape.lengths[i] = self.steps - self._begun
+        if tape.recording:
+            tape.lengths[i] = self.steps - self._begun
         tape.ends[i] = terminated + 2 * truncated
         tape.returns[i], tape.episode_lengths[i] = self._return, self.length
         tape.epsilons[i], tape.explored_counts[i] = self._epsilon, self._explored
@@ -171,7 +172,7 @@ def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
     episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES)
     return Tape(
         recording=recording,
-        lengths=np.zeros(episodes, np.int64),
+        lengths=np.zeros(episodes if recording else 0, np.int64),
         ends=np.zeros(episodes, np.uint8),
         returns=np.zeros(episodes, np.float64),
         episode_lengths=np.zeros(episodes, np.int32),
