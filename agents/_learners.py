@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from rlbench._stamp import stamp
+from rlbench.agents import _rules
 from rlbench.agents._rules import Schedule, Table, greedy_action, q_update, sfc64_random
 
 if TYPE_CHECKING:
@@ -63,7 +65,14 @@ def greedy(learner: Any, s: int) -> int:
 
 
 def learn(
-    learner: Any, s: int, a: int, r: float, s_next: int, terminated: bool, learning_rate: float, timesteps: int
+    learner: Any,
+    s: int,
+    a: int,
+    r: float,
+    s_next: int,
+    terminated: bool,  # noqa: FBT001  (a step as Gymnasium orders it)
+    learning_rate: float,
+    timesteps: int,
 ) -> None:
     """Learns from one step; `timesteps` counts it."""
     raise NotImplementedError
@@ -125,13 +134,16 @@ def _replay(learner, learning_rate):
     words[0], words[1], words[2], words[3] = state
 
 
-_GREEDY = {
+stamp(_replay, _rules)
+
+
+_GREEDY: dict[Any, Any] = {
     RandomLearner: _no_greedy,
     FixedPolicy: _policy_greedy,
     QLearner: _table_greedy,
     ReplayQLearner: _table_greedy,
 }
-_LEARN = {
+_LEARN: dict[Any, Any] = {
     RandomLearner: _learn_nothing,
     FixedPolicy: _learn_nothing,
     QLearner: _q_learn,
@@ -140,12 +152,12 @@ _LEARN = {
 
 
 @overload(greedy, inline="always")
-def _overload_greedy(learner, s):  # noqa: ARG001  (numba wants the stub's parameters)
+def _overload_greedy(learner, s):
     return _GREEDY.get(getattr(learner, "instance_class", None))
 
 
 @overload(learn, inline="always")
-def _overload_learn(learner, s, a, r, s_next, terminated, learning_rate, timesteps):  # noqa: ARG001
+def _overload_learn(learner, s, a, r, s_next, terminated, learning_rate, timesteps):
     return _LEARN.get(getattr(learner, "instance_class", None))
 
 

@@ -1,6 +1,7 @@
 """The arithmetic of the agents: compiled free functions, true to the book, used by both training loops.
 
-**The table.** Row s is `[max_a q[s, a], argmax_a q[s, a], q[s, 0], q[s, 1], ...]`, padded with -inf to whole cache lines.
+**The table.** Row s is `[max_a q[s, a], argmax_a q[s, a], q[s, 0], q[s, 1], ...]`, filled up with -inf to whole cache
+lines.
 The greedy value and action are kept up on every write (`set_q`), so that acting and bootstrapping read two numbers
 instead of scanning a row: that breaks the chain of memory waits which bounds a tabular learner. The action is an
 int64 in the same eight bytes (`table.view(np.int64)`). Ties go to the lowest index.
@@ -48,7 +49,8 @@ def set_table(table: Table, q_table: NDArray[np.float64]) -> None:
     table.words[:, ACTION] = q_table.argmax(axis=1)
 
 
-# `inline="always"`: LLVM leaves calls with many arguments (an array is seven) standing, and they cost more than they do
+# `inline="always"`: LLVM leaves calls with many arguments (an array is seven) standing, dearer than what they do
+
 
 @njit(cache=True, inline="always")
 def greedy_value(table, s):
@@ -77,12 +79,12 @@ def set_q(table, s, a, value):
 
 @njit(cache=True)
 def _rescan(table, row):
-    best, best_column = table.values[row, np.uint64(FIRST)], np.uint64(FIRST)
-    for column in range(np.uint64(FIRST + 1), np.uint64(table.values.shape[1])):
-        if table.values[row, column] > best:
-            best, best_column = table.values[row, column], column
+    best, best_column = table.values[row, np.uint64(FIRST)], FIRST
+    for column in range(FIRST + 1, table.values.shape[1]):
+        if table.values[row, np.uint64(column)] > best:
+            best, best_column = table.values[row, np.uint64(column)], column
     table.values[row, np.uint64(VALUE)] = best
-    table.words[row, np.uint64(ACTION)] = np.int64(best_column) - FIRST
+    table.words[row, np.uint64(ACTION)] = best_column - FIRST
 
 
 @njit(cache=True, inline="always")

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+import numpy as np
+
 from rlbench.errors import UsageError, unknown_name
 
 SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
@@ -133,8 +135,8 @@ def _typed(name: str, annotation: str, value: Any) -> Any:
     wanted, _, optional = annotation.partition(" | ")
     if value is None and optional:
         return None
-    value = value.item() if hasattr(value, "item") else value  # NumPy scalars
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool) or not isinstance(value, _TYPES[wanted]):
         kinds = {"float": "a number", "int": "a whole number", "str": "a word"}
         raise UsageError(f"{name} must be {kinds[wanted]}, got {value!r}")
-    return float(value) if wanted == "float" else value
+    return float(value) if isinstance(value, int) and wanted == "float" else value

@@ -18,7 +18,6 @@ from numba.extending import overload
 from rlbench.envs.discretize import CutPoints, UniformBins
 
 if TYPE_CHECKING:
-
     import gymnasium as gym
     from numpy.typing import NDArray
 
@@ -131,7 +130,7 @@ START_LOW, START_SPAN = -0.05, 0.05 - -0.05
 
 @njit(cache=True)
 def cartpole_step(x, x_dot, theta, theta_dot, action):
-    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's explicit Euler, same order of operations."""
+    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's Euler, operation by operation."""
     force = FORCE if action == 1 else -FORCE
     cos, sin = math.cos(theta), math.sin(theta)
     temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS
@@ -190,37 +189,41 @@ def _cut_point_bin(bins, state):
 
 # --------------------------------------------------------------------------------- the choice, by type
 
-_RESET = {
+_RESET: dict[Any, Any] = {
     DeterministicWorld: _deterministic_reset,
     SampledWorld: _sampled_reset,
     CartPoleWorld: _cartpole_reset,
 }
-_OBSERVE = {
+_OBSERVE: dict[Any, Any] = {
     DeterministicWorld: _table_observe,
     SampledWorld: _table_observe,
     CartPoleWorld: _cartpole_observe,
 }
-_STEP = {DeterministicWorld: _deterministic_step, SampledWorld: _sampled_step, CartPoleWorld: _cartpole_step}
-_BIN_INDEX = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
+_STEP: dict[Any, Any] = {
+    DeterministicWorld: _deterministic_step,
+    SampledWorld: _sampled_step,
+    CartPoleWorld: _cartpole_step,
+}
+_BIN_INDEX: dict[Any, Any] = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
 
 
 @overload(reset, inline="always")
-def _overload_reset(world, rng):  # noqa: ARG001  (numba wants the stub's parameters)
+def _overload_reset(world, rng):
     return _RESET.get(getattr(world, "instance_class", None))
 
 
 @overload(observe, inline="always")
-def _overload_observe(world, state):  # noqa: ARG001
+def _overload_observe(world, state):
     return _OBSERVE.get(getattr(world, "instance_class", None))
 
 
 @overload(step, inline="always")
-def _overload_step(world, state, action, rng):  # noqa: ARG001
+def _overload_step(world, state, action, rng):
     return _STEP.get(getattr(world, "instance_class", None))
 
 
 @overload(bin_index, inline="always")
-def _overload_bin_index(bins, state):  # noqa: ARG001
+def _overload_bin_index(bins, state):
     return _BIN_INDEX.get(getattr(bins, "instance_class", None))
 
 
@@ -268,7 +271,7 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
             return None
         env = env.env  # type: ignore[attr-defined]
     if hasattr(type(base), "compiled_world"):
-        return base.compiled_world()
+        return base.compiled_world()  # type: ignore[attr-defined]
     if f"{type(base).__module__}:{type(base).__qualname__}" not in _TOY_TEXT or getattr(
         base, "fickle_passenger", False
     ):

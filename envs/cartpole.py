@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -18,9 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DIMENSIONS = ("x", "x_dot", "theta", "theta_dot")  # m, m/s, rad, rad/s
-PRESETS: dict[str, dict[str, list[float]]] = {
-    "default": {"bins": [3, 3, 6, 12], "low": [-2.4, -2.0, -0.2095, -2.5], "high": [2.4, 2.0, 0.2095, 2.5]},
-    "book": {"bins": [6, 6, 12, 12], "low": [-2.4, -3.0, -0.2095, -3.5], "high": [2.4, 3.0, 0.2095, 3.5]},
+
+
+class BinsPreset(NamedTuple):
+    """How many bins each dimension has, and between which cuts they lie."""
+
+    bins: Sequence[int]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+PRESETS = {
+    "default": BinsPreset([3, 3, 6, 12], [-2.4, -2.0, -0.2095, -2.5], [2.4, 2.0, 0.2095, 2.5]),
+    "book": BinsPreset([6, 6, 12, 12], [-2.4, -3.0, -0.2095, -3.5], [2.4, 3.0, 0.2095, 3.5]),
 }
 
 
@@ -56,8 +66,6 @@ class DiscreteCartPoleEnv(CartPoleEnv):
     - v1: the physics of CartPole-v1.
     """
 
-    metadata: ClassVar[dict[str, Any]] = CartPoleEnv.metadata
-
     def __init__(
         self,
         bins: str | Sequence[int] = "default",
@@ -72,13 +80,12 @@ class DiscreteCartPoleEnv(CartPoleEnv):
             raise unknown_name("bins preset", bins, PRESETS)
         if cuts is None:
             preset = PRESETS[bins if isinstance(bins, str) else "default"]
-            counts = preset["bins"] if isinstance(bins, str) else bins
-            low, high = low or preset["low"], high or preset["high"]
-            self.bins = make_bins(self.observation_space, counts, low=low, high=high)
+            counts = preset.bins if isinstance(bins, str) else bins
+            self.bins = make_bins(self.observation_space, counts, low=low or preset.low, high=high or preset.high)
         else:
-            given = None if bins == "default" else bins
+            given = None if isinstance(bins, str) else bins
             self.bins = make_bins(self.observation_space, given, low=low, high=high, cuts=cuts)
-        self.observation_space = spaces.Discrete(n_bins(self.bins))
+        self.observation_space = spaces.Discrete(n_bins(self.bins))  # type: ignore[assignment]  # CartPole's is a Box
         self._encode = bin_encoder(self.bins)
 
     def compiled_world(self) -> Any:
@@ -87,7 +94,9 @@ class DiscreteCartPoleEnv(CartPoleEnv):
 
         return CartPoleWorld(self.bins)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def reset(  # type: ignore[override]  # CartPole observes an array
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         """Draws the four quantities, one number each."""
         gym.Env.reset(self, seed=seed)
         low, high = maybe_parse_reset_bounds(options, -0.05, 0.05)
@@ -98,7 +107,7 @@ class DiscreteCartPoleEnv(CartPoleEnv):
             self.render()
         return self._observe(), {}
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
         """Pushes the cart for 0.02 s."""
         from rlbench.envs._worlds import cartpole_step  # noqa: PLC0415  (numba only when a cart is pushed)
 
@@ -106,7 +115,7 @@ class DiscreteCartPoleEnv(CartPoleEnv):
             raise ResetNeeded("call reset() before step()")
         if action not in (0, 1):
             raise InvalidAction(f"an action is 0 (left) or 1 (right), got {action!r}")
-        *state, fell = cartpole_step(*self.state.tolist(), int(action))
+        *state, fell = cartpole_step(*self.state.tolist(), int(action))  # type: ignore[call-arg]  # a Dispatcher takes any
         self.state = np.array(state)
         reward = 0.0 if self._fallen else 1.0
         self._fallen = self._fallen or fell
@@ -115,4 +124,4 @@ class DiscreteCartPoleEnv(CartPoleEnv):
         return self._observe(), reward, fell, False, {}
 
     def _observe(self) -> int:
-        return self._encode(self.state.astype(np.float32).tolist())
+        return self._encode(np.asarray(self.state, np.float32).tolist())

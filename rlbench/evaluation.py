@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from rlbench.agents import Agent
 from rlbench.errors import UsageError
 from rlbench.training.environment import make_env
 from rlbench.training.playing import Played, play
@@ -18,6 +17,7 @@ from rlbench.training.run import Run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rlbench.agents import Agent
     from rlbench.planning import Optimum
 
 RESAMPLES = 2_000  # bootstrap resamples behind the interval

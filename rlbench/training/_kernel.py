@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
+from rlbench._stamp import stamp
+from rlbench.agents import _learners, _rules
 from rlbench.agents._learners import greedy, learn
 from rlbench.agents._rules import epsilon_greedy, schedule_value, sfc64_random
+from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 
 if TYPE_CHECKING:
@@ -56,7 +59,9 @@ class Tape(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits, tape, segments):
+def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it costs more than what it does)
+    world, world_rng, state, learner, words, n_actions, counts, limits, tape, segments
+):
     """Trains until the budget, the tape or `limits.chunk_steps` ends; writes from row `segments` of the figures on.
 
     `words`, uint64 (4,), is the state of the agent's SFC64, moved in place.
@@ -135,3 +140,6 @@ def run_chunk(world, world_rng, state, learner, words, n_actions, counts, limits
             epsilon = schedule_value(learner.exploration, episodes)
     words[0], words[1], words[2], words[3] = bits
     return state, Counts(episodes, before + n, length, total, first_epsilon, explored_count), n, segments
+
+
+stamp(run_chunk, _rules, _learners, _worlds)

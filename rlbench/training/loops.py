@@ -106,4 +106,5 @@ def compile_for(world: Any, agent: Agent) -> None:
     counts = Counts(0, 0, -1, 0.0, 0.0, 0)
     limits = recorder.limits._replace(episodes=0, timesteps=0)
     rng = np.random.Generator(np.random.PCG64(0))
-    run_chunk(world, rng, world.blank_state(), agent.learner(), words, agent.n_actions, counts, limits, recorder.tape, 0)
+    state, learner = world.blank_state(), agent.learner()
+    run_chunk(world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, 0)

@@ -37,9 +37,9 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
     """
     from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something is played)
 
-    world = world_of(env) if isinstance(agent, TableAgent) else None
+    world = world_of(env)
     env.unwrapped.np_random, _ = seeding.np_random(seed)
-    if world is None:
+    if world is None or not isinstance(agent, TableAgent):
         return _play_readably(env, _stand_in(agent), episodes)
     return _play_compiled(world, env, agent, episodes)
 
@@ -65,7 +65,7 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Playe
     return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations))
 
 
-def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
+def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
     from rlbench.agents._learners import FixedPolicy  # noqa: PLC0415
     from rlbench.agents._rules import CONSTANT, Schedule  # noqa: PLC0415
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import gymnasium as gym
+    from numpy.typing import NDArray
 
     from rlbench.training._kernel import Counts, Tape
 
@@ -141,14 +142,14 @@ class Recorder:
 
     def _chunk(self, segments: int) -> EpisodeChunk:
         tape, ended = self.tape, self.segments
-        figures = {
+        figures: dict[str, NDArray[Any]] = {
             "return": tape.returns[:ended],
             "length": tape.episode_lengths[:ended],
             "exploration_rate": tape.epsilons[:ended],
             "explored": tape.explored_counts[:ended],
             "action_counts": tape.action_counts[:ended],
         }
-        steps = {
+        steps: dict[str, NDArray[Any]] = {
             "observations": tape.observations[: self.steps + segments],
             "actions": tape.actions[: self.steps],
             "rewards": tape.rewards[: self.steps],
@@ -157,7 +158,7 @@ class Recorder:
         return EpisodeChunk(
             first_episode=self._first[0],
             first_step=self._first[1],
-            lengths=(tape.lengths if tape.recording else tape.episode_lengths)[:segments],
+            lengths=tape.lengths[:segments] if tape.recording else tape.episode_lengths[:segments].astype(np.int64),
             ends=tape.ends[:segments],
             figures=figures,
             steps=steps if tape.recording else None,

@@ -69,9 +69,7 @@ def test_a_move_goes_one_square_and_costs_one(env):
     assert step_from(env, 3, 3, TAXI, G, WEST) == ((3, 2, TAXI, G), -1.0, False, False)
 
 
-@pytest.mark.parametrize(
-    ("row", "col", "action"), [(4, 0, SOUTH), (0, 1, NORTH), (3, 4, EAST), (3, 0, WEST)]
-)
+@pytest.mark.parametrize(("row", "col", "action"), [(4, 0, SOUTH), (0, 1, NORTH), (3, 4, EAST), (3, 0, WEST)])
 def test_a_move_over_the_border_stays_put_and_costs_one(env, row, col, action):
     assert step_from(env, row, col, R, G, action) == ((row, col, R, G), -1.0, False, False)
 
@@ -111,8 +109,14 @@ def test_any_other_dropoff_costs_ten(env, row, col, passenger):
 @pytest.mark.parametrize(
     ("row", "col", "action"),
     [
-        (0, 1, EAST), (0, 3, WEST), (1, 1, SOUTH), (3, 1, NORTH), (1, 2, SOUTH),
-        (3, 2, NORTH), (2, 0, EAST), (4, 3, WEST),
+        (0, 1, EAST),
+        (0, 3, WEST),
+        (1, 1, SOUTH),
+        (3, 1, NORTH),
+        (1, 2, SOUTH),
+        (3, 2, NORTH),
+        (2, 0, EAST),
+        (4, 3, WEST),
     ],
 )
 def test_driving_onto_an_anomaly_costs_a_thousand_and_ends(env, row, col, action):
@@ -241,8 +245,13 @@ def test_a_step_knows_a_delivery_from_an_anomaly_that_pays_the_same():
 
 def test_all_arguments_survive_json():
     kwargs = {
-        "city": "6x8", "city_seed": 4, "step_reward": -2, "delivery_reward": 50.5,
-        "illegal_reward": -7.0, "anomaly_reward": -99.0, "render_mode": "ansi",
+        "city": "6x8",
+        "city_seed": 4,
+        "step_reward": -2,
+        "delivery_reward": 50.5,
+        "illegal_reward": -7.0,
+        "anomaly_reward": -99.0,
+        "render_mode": "ansi",
     }
     env = gym.make("rlbench/SafeCab-v0", **kwargs)
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
