@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 STEPS = 20_000_000  # of a compiled round
 CARTPOLE_STEPS = 5_000_000
 TUTORIAL_STEPS = 60_000
+ENVS = ("SafeCab", "CartPole", "Taxi-v4")
 LIBRARY_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-lm")
 
 
@@ -51,12 +52,15 @@ def main() -> None:
 def _sides(folder):
     """Returns what is measured, each a function that trains and returns steps a second."""
     safecab, cartpole = gym.make("rlbench/SafeCab-v0"), gym.make("rlbench/DiscreteCartPole-v1")
+    taxi = gym.make("Taxi-v4")
     sides = {
         "SafeCab tutorial": lambda: _tutorial(safecab, 6),
         "SafeCab rlbench": lambda: _trained("safecab", total_timesteps=STEPS, record="none"),
         "SafeCab rlbench, stored": lambda: _trained(
             "safecab", total_timesteps=STEPS // 4, store=_fresh(folder), record="all"
         ),
+        "Taxi-v4 tutorial": lambda: _tutorial(taxi, 6),
+        "Taxi-v4 rlbench": lambda: _trained("Taxi-v4", total_timesteps=STEPS // 4, record="none"),
         "CartPole tutorial": lambda: _tutorial(cartpole, 2),
         "CartPole rlbench": lambda: _trained("cartpole", total_timesteps=CARTPOLE_STEPS, record="none"),
         "CartPole rlbench, stored": lambda: _trained(
@@ -142,7 +146,7 @@ def _c_cartpole(library, env):
 
 def _report(medians):
     lines = ["| what | M steps/s | x tutorial | x C |", "|---|---:|---:|---:|"]
-    for name, rate in medians.items():
+    for name, rate in sorted(medians.items(), key=lambda side: ENVS.index(side[0].split()[0])):
         env = name.split()[0]
         c = medians.get(f"{env} C")
         ratio = f"{rate / c:.2f}" if c else "-"

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 class DeterministicWorld(NamedTuple):
     """A table in which every (state, action) has one outcome, and a start is drawn uniformly: SafeCab."""
 
-    outcome: NDArray[np.uint32]  # (n_states, n_actions): next state << 1 | terminated, one load instead of two
-    reward: NDArray[np.float64]  # (n_states, n_actions)
+    # in the fewest bytes that hold them: a table for learning and these fit the first-level cache together, or do not
+    outcome: NDArray[np.unsignedinteger[Any]]  # (n_states, n_actions): next state << 1 | terminated
+    reward: NDArray[np.unsignedinteger[Any]]  # (n_states, n_actions): which of `rewards`
+    rewards: NDArray[np.float64]  # the different rewards that there are
     starts: NDArray[np.int64]  # (n_starts,)
 
     def blank_state(self) -> int:
@@ -90,8 +92,12 @@ def _table_observe(world, state):
 def _deterministic_step(world, state, action, rng):
     # unsigned indices spare numba's test for negative ones, which sits in the chain of memory waits
     s, a = np.uint64(state), np.uint64(action)
-    outcome = world.outcome[s, a]
-    return np.int64(outcome >> np.uint32(1)), world.reward[s, a], (outcome & np.uint32(1)) != 0
+    outcome = np.uint64(world.outcome[s, a])
+    return (
+        np.int64(outcome >> np.uint64(1)),
+        world.rewards[np.uint64(world.reward[s, a])],
+        (outcome & np.uint64(1)) != 0,
+    )
 
 
 @njit(cache=True)
@@ -233,10 +239,18 @@ def _overload_bin_index(bins, state):
 def deterministic_world(model: TabularModel) -> DeterministicWorld:
     """Packs a deterministic table whose starts are uniform."""
     shape = (model.n_states, model.n_actions)
-    outcome = (model.successor.astype(np.uint32) << np.uint32(1)) | model.terminated.astype(np.uint32)
+    outcome = (model.successor.astype(np.uint64) << np.uint64(1)) | model.terminated.astype(np.uint64)
+    bits, reward = np.unique(model.reward.view(np.int64), return_inverse=True)  # bits: -0.0 is not 0.0
     return DeterministicWorld(
-        outcome.reshape(shape), np.ascontiguousarray(model.reward.reshape(shape)), model.starts.astype(np.int64)
+        _narrow(outcome.reshape(shape)),
+        _narrow(reward.reshape(shape)),
+        bits.view(np.float64),
+        model.starts.astype(np.int64),
     )
+
+
+def _narrow(counts: NDArray[Any]) -> NDArray[Any]:
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def sampled_world(model: TabularModel) -> SampledWorld:

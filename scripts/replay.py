@@ -1,0 +1,21 @@
+"""Reads stored episodes back: the best and the worst of a run, and what happened in them.
+
+python scripts/replay.py [STORE [RUN]]        # after `rlbench train safecab`
+"""
+
+import sys
+
+import numpy as np
+
+import rlbench
+
+store = rlbench.open_store(sys.argv[1] if len(sys.argv) > 1 else "rlbench.db", create=False)
+run = rlbench.load_run(store, sys.argv[2] if len(sys.argv) > 2 else "latest")  # noqa: PLR2004
+print(run)
+
+episodes = store.episodes(run.id)  # a sequence: each is read when asked for
+for name, index in (("best", int(np.argmax(run.returns))), ("worst", int(np.argmin(run.returns)))):
+    episode = episodes[index]
+    print(f"{name}: episode {index}, return {episode.total_return:g} in {len(episode)} steps")
+    print(f"  observations {episode.observations.tolist()}")
+    print(f"  actions      {episode.actions.tolist()}")
