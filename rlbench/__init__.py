@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation, evaluate
     from rlbench.planning import Plan, plan
     from rlbench.store import Store, open_store
-    from rlbench.training import Run, load_run, train
+    from rlbench.training import Run, load_run, resume, train
 
 _HOMES = {
     "Evaluation": "evaluation",
@@ -32,6 +32,7 @@ _HOMES = {
     "load_run": "training",
     "open_store": "store",
     "plan": "planning",
+    "resume": "training",
     "train": "training",
 }
 _ROOMS = ("agents", "buffers", "envs", "errors", "evaluation", "planning", "presets", "store", "testing", "training")
@@ -46,6 +47,7 @@ __all__ = [
     "load_run",
     "open_store",
     "plan",
+    "resume",
     "train",
 ]
 

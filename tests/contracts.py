@@ -3,8 +3,12 @@
 import dataclasses
 import json
 import math
+import os
 import re
-from datetime import datetime
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 
 import gymnasium as gym
 import hypothesis.strategies as st
@@ -25,7 +29,11 @@ from rlbench.store import (
     TRUNCATED,
     Checkpoint,
     EpisodeChunk,
+    open_store,
+    upkeep,
+    writers,
 )
+from rlbench.store.documents import PARTS
 
 # ---------------------------------------------------------------- environments
 
@@ -300,8 +308,84 @@ def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, ste
     )
 
 
+HOSTILE = [  # names of envs, agents, tags, snapshots
+    "$where",
+    '{"$ne": null}',
+    "' OR 1=1 --",
+    '"; DROP TABLE runs; --',
+    "a.b.$c",
+    "a%",
+    "_",
+    "a/../../b",
+    " a ",
+    "\\",
+    "名前 🚕 e\u0301",
+    "é",
+    "x" * 200,
+    "NULL",
+    "0",
+]
+
+
+def everything(store):
+    """All that a store keeps, to be compared: records, chunks, checkpoints and snapshots, blobs as they are."""
+    kept = {run.id: (run, _chunks_of(store, run.id), _checkpoints_of(store, run.id)) for run in store.runs()}
+    snapshots = [(info, store._select_snapshot(info.kind, info.name)) for info in store.snapshots()]
+    return kept, snapshots
+
+
+def _chunks_of(store, run_id):
+    spans = store._spans(store._document(run_id))
+    return [(span, [store._select_blob(run_id, span.number, part) for part in PARTS]) for span in spans]
+
+
+def _checkpoints_of(store, run_id):
+    return [(info, store._select_state(run_id, info.timesteps)) for info in store.checkpoints(run_id)]
+
+
+def fill(store, *, seed=0, chunks=4, **about):
+    """A run of chunks with an episode over two of them, a kept checkpoint and a last one, finished."""
+    run = store.create_run("Taxi-v4", "q-learning", seed=seed, config={"gamma": 0.9}, **about)
+    store.append(run.id, make_chunk(0, [3, 2], last_end=OPEN))
+    store.append(run.id, make_chunk(1, [4, 1], first_step=2), Checkpoint(3, 10, {"q": np.arange(4.0)}), keep=True)
+    for first in range(3, chunks + 1):
+        store.append(run.id, make_chunk(first, [first], steps=first % 2 == 0), Checkpoint(first + 1, 10 + first, {}))
+    return store.update_run(run.id, status="finished", evaluation={"mean_return": 1.5}, seconds=0.25)
+
+
+def a_writer(**about):
+    """What a run's document says of another process that writes it: by default one that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return json.dumps({"host": socket.gethostname(), "pid": process.pid, "started": "1", "token": "t", **about})
+
+
+def ago(seconds):
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def flipped(blob, position, bit=0x10):
+    damaged = bytearray(blob)
+    damaged[position] ^= bit
+    return bytes(damaged)
+
+
 class StoreContract:
-    """What every store must do; inherit it, and give a fixture `store` that yields an empty one."""
+    """What every store must do; inherit it, give a fixture `store` that yields an empty one, and write `alter`."""
+
+    def alter(self, store, table, where, changes):
+        """Changes what is stored, behind the store's back; removes it where `changes` is None.
+
+        `table` is "runs" (fields: those of a run's document), "chunks" (those of Span, "run", "segments_blob",
+        "figures_blob", "steps_blob"), "checkpoints" (those of CheckpointInfo, "run", "state_blob") or "snapshots"
+        (those of SnapshotInfo, "blob"). `where` says which, by equal fields.
+        """
+        raise NotImplementedError
+
+    def insert_runs(self, store, documents):
+        """Adds many runs; a backend may have a faster way."""
+        for document in documents:
+            assert store._insert_run(document)
 
     @pytest.fixture
     def run(self, store):
@@ -556,6 +640,601 @@ class StoreContract:
         assert [(info.episodes, info.timesteps, info.chunks) for info in store.checkpoints(run.id)] == [(1, 5, 1)]
         stored = store.run(run.id)
         assert (stored.episodes, stored.timesteps, stored.status, stored.seconds) == (1, 5, "finished", 2.0)
+
+    # -- names
+
+    @pytest.mark.parametrize("field", ["env_id", "agent_name", "tag", "cache_key"])
+    def test_a_hostile_name_means_itself_and_nothing_else(self, store, field):
+        names = [*HOSTILE, "a", "", "y" * 50_000]
+        fields = {"tag": lambda name: {"tags": [name]}}.get(field, lambda name: {field: name})
+        given = {"env_id": "Taxi-v4", "agent_name": "random", "seed": 0}
+        made = {name: store.create_run(**{**given, **fields(name)}) for name in names}
+        for name in names:
+            assert [run.id for run in store.runs(**{field: name})] == [made[name].id], name[:20]
+        assert store.runs(**{field: "b"}) == []
+
+    def test_names_in_a_config_survive_whatever_they_are(self, store):
+        config = {name: {name: [name]} for name in [*HOSTILE, "a\0b", ""]}
+        assert store.run(store.create_run("Taxi-v4", "random", seed=0, config=config).id).config == config
+
+    @pytest.mark.parametrize("name", ["\ud800", "a\udfff", "a\0b", "\0"])
+    def test_what_not_every_store_can_keep_is_refused(self, store, name):
+        for change in ({"env_id": name}, {"agent_name": name}, {"tags": ["a", name]}, {"cache_key": name}):
+            with pytest.raises(UsageError, match="without NUL characters and lone surrogates"):
+                store.create_run(**{"env_id": "a", "agent_name": "b", "seed": 0, **change})
+        for wanted in ({"env_id": name}, {"tag": name}, {"status": name}):
+            with pytest.raises(UsageError, match="without NUL characters and lone surrogates"):
+                store.runs(**wanted)
+        assert store.runs() == []
+
+    def test_runs_are_found_by_their_cache_key(self, store):
+        made = [store.create_run("Taxi-v4", "random", seed=i, cache_key=key) for i, key in enumerate(("k", "", "k"))]
+        assert [run.id for run in store.runs(cache_key="k")] == [made[2].id, made[0].id]
+        assert store.run(made[0].id).cache_key == "k"
+        assert store.run(made[1].id).cache_key == ""
+        assert store.runs(cache_key="$k") == []
+
+    @pytest.mark.parametrize(("limit", "count"), [(0, 0), (1, 1), (2, 2), (2**70, 3), (None, 3)])
+    def test_a_limit_is_the_most_that_is_listed(self, store, limit, count):
+        for seed in range(3):
+            store.create_run("Taxi-v4", "random", seed=seed)
+        for status in (None, "running"):
+            assert len(store.runs(status=status, limit=limit)) == count
+
+    def test_a_negative_limit_is_refused(self, store):
+        with pytest.raises(UsageError, match="limit must be 0 or more, got -1"):
+            store.runs(limit=-1)
+
+    def test_ten_thousand_runs_are_listed_newest_first(self, store, run):
+        document = store._document(run.id)
+        store.delete_run(run.id)
+        moments = [(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=i)).isoformat() for i in range(10_000)]
+        self.insert_runs(
+            store,
+            [
+                document | {"id": f"{i:012x}", "created_at": at, "env_id": str(i % 100), "status": "finished"}
+                for i, at in enumerate(moments)
+            ],
+        )
+        assert [run.created_at for run in store.runs()] == moments[::-1]
+        assert [run.id for run in store.runs(env_id="7", limit=2)] == [f"{9907:012x}", f"{9807:012x}"]
+        assert store.run("latest").id == f"{9999:012x}"
+
+    # -- writers
+
+    def test_a_run_that_is_being_written_is_refused_to_others(self, store, run):
+        store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}))
+        with open_store("memory://") as other:
+            self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+            before = everything(store)
+            who = rf"run {run.id} is being written by another process \(pid {os.getpid()} on {socket.gethostname()}\)"
+            for attempt in (
+                lambda: store.append(run.id, make_chunk(1, [1]), Checkpoint(2, 3, {}), status="finished"),
+                lambda: store.append(run.id),
+                lambda: store.rewind(run.id, None),
+                lambda: store.claim(run.id),
+            ):
+                with pytest.raises(StoreError, match=who + ": nothing was added"):
+                    attempt()
+            assert everything(store) == before
+            assert store.run(run.id).status == "running"
+
+    def test_its_writer_may_claim_a_run_no_second_time(self, store, run):
+        with pytest.raises(StoreError, match="is being written by another process"):
+            store.claim(run.id)
+
+    def test_a_run_whose_writer_closed_is_interrupted_and_may_be_claimed(self, store, run):
+        with open_store("memory://") as other:
+            self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+        assert store.run(run.id).status == "interrupted"
+        with pytest.raises(StoreError, match="is written by nobody now: claim it first; nothing was changed"):
+            store.append(run.id, make_chunk(0, [2]))
+        assert store.claim(run.id).status == "running"
+        store.append(run.id, make_chunk(0, [2]), status="finished")
+        assert store.run(run.id).episodes == 1
+
+    def test_a_closed_store_writes_nothing_any_more(self, store):
+        assert writers.is_alive({"writer": store._writer, "beat": ago(0)})
+        store.close()
+        assert not writers.is_alive({"writer": store._writer, "beat": ago(0)})
+
+    def test_a_run_whose_process_ended_is_interrupted_and_listed_so(self, store, run):
+        other = store.create_run("Taxi-v4", "random", seed=1)
+        ended = store.create_run("Taxi-v4", "random", seed=2)
+        store.update_run(ended.id, status="interrupted")
+        self.alter(store, "runs", {"id": run.id}, {"writer": a_writer(), "beat": ago(0)})
+        assert [run.status for run in store.runs()] == ["interrupted", "running", "interrupted"]
+        assert [found.id for found in store.runs(status="interrupted")] == [ended.id, run.id]
+        assert [found.id for found in store.runs(status="interrupted", limit=1)] == [ended.id]
+        assert [found.id for found in store.runs(status="running")] == [other.id]
+        assert store.runs(status="finished") == []
+        assert store.claim(run.id).status == "running"
+
+    def test_a_process_that_took_over_the_number_is_not_the_writer(self, store, run):
+        self.alter(store, "runs", {"id": run.id}, {"writer": a_writer(pid=os.getppid(), started="1")})
+        assert store.run(run.id).status == "interrupted"
+
+    @pytest.mark.parametrize(("seconds", "status"), [(1, "running"), (50, "running"), (70, "interrupted")])
+    def test_a_writer_on_another_host_is_believed_for_a_minute(self, store, run, seconds, status):
+        about = {"writer": a_writer(host="elsewhere", pid=1), "beat": ago(seconds)}
+        self.alter(store, "runs", {"id": run.id}, about)
+        assert store.run(run.id).status == status
+        if status == "running":
+            with pytest.raises(StoreError, match=r"being written by another process \(pid 1 on elsewhere\)"):
+                store.claim(run.id)
+        else:
+            assert store.claim(run.id).status == "running"
+
+    @pytest.mark.parametrize("writer", ["", "{", "[]", "7", '{"pid": 1}', a_writer(pid=2**70), a_writer(pid=-1)])
+    def test_a_writer_that_cannot_be_is_dead(self, store, run, writer):
+        self.alter(store, "runs", {"id": run.id}, {"writer": writer, "beat": "never"})
+        assert store.run(run.id).status == "interrupted"
+        assert store.claim(run.id).status == "running"
+
+    def test_of_two_that_claim_a_run_at_once_one_is_refused(self, store, run, monkeypatch):
+        self.alter(store, "runs", {"id": run.id}, {"writer": a_writer()})
+        commit = store._commit
+        with open_store("memory://") as other:
+
+            def overtaken(*args):
+                self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+                return commit(*args)
+
+            monkeypatch.setattr(store, "_commit", overtaken)
+            with pytest.raises(StoreError, match="is being written by another process"):
+                store.claim(run.id)
+            assert store._document(run.id)["writer"] == other._writer
+
+    def test_a_finished_run_may_be_claimed_to_go_on(self, store):
+        finished = fill(store)
+        assert store.claim(finished.id) == dataclasses.replace(finished, status="running")
+        store.append(finished.id, make_chunk(5, [1]), status="finished")
+        assert store.run(finished.id).episodes == finished.episodes + 1
+
+    def test_an_empty_append_says_that_the_writer_is_alive(self, store, run):
+        self.alter(store, "runs", {"id": run.id}, {"beat": ago(100)})
+        before = store._document(run.id)["beat"]
+        store.append(run.id)
+        assert store._document(run.id)["beat"] > before
+        assert store.run(run.id) == run
+
+    def test_claiming_what_is_not_there_is_a_clear_error(self, store, run):
+        with pytest.raises(StoreError, match="there is no run"):
+            store.claim("ffffffffffff")
+
+    @pytest.mark.parametrize("mishap", ["taken over", "deleted"])
+    def test_what_happens_at_the_last_moment_leaves_all_or_nothing(self, store, run, mishap, monkeypatch):
+        store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}))
+        before, commit = everything(store), store._commit
+
+        def overtaken(*args):
+            if mishap == "deleted":
+                store.delete_run(run.id)
+            else:
+                self.alter(store, "runs", {"id": run.id}, {"writer": a_writer(host="elsewhere")})
+            return commit(*args)
+
+        monkeypatch.setattr(store, "_commit", overtaken)
+        with pytest.raises(StoreError, match="by another process" if mishap == "taken over" else "has no runs yet"):
+            store.append(run.id, make_chunk(1, [1]), Checkpoint(2, 3, {}), status="finished", evaluation={"x": 1})
+        assert everything(store) == (before if mishap == "taken over" else ({}, []))
+        assert len(store._select_spans(run.id)) == (mishap == "taken over")
+        assert len(store._select_checkpoints(run.id)) == (mishap == "taken over")
+
+    # -- going back
+
+    CHUNKS = (
+        make_chunk(0, [3, 2], last_end=OPEN),
+        make_chunk(1, [4], first_step=2, last_end=OPEN),
+        make_chunk(1, [1, 5], first_step=6, last_end=OPEN),
+        make_chunk(2, [1, 2], first_step=5),
+        make_chunk(4, [7], steps=False),
+    )
+
+    def _write(self, store, run_id, numbers):
+        for i in numbers:
+            store.append(run_id, self.CHUNKS[i], Checkpoint(i, 100 + i, {"q": np.full(2, i)}), keep=True)
+
+    @pytest.mark.parametrize("kept", range(5))
+    def test_rewinding_drops_what_came_after_a_checkpoint_and_one_can_go_on(self, store, run, kept):
+        whole = store.create_run("Taxi-v4", "q-learning", seed=1)
+        self._write(store, whole.id, range(5))
+        short = store.create_run("Taxi-v4", "q-learning", seed=1)
+        self._write(store, short.id, range(kept + 1))
+        self._write(store, run.id, range(5))
+        back = store.rewind(run.id, store.checkpoints(run.id)[kept])
+        assert (back.episodes, back.timesteps) == (store.run(short.id).episodes, store.run(short.id).timesteps)
+        assert [info.episodes for info in store.checkpoints(run.id)] == list(range(kept + 1))
+        assert [info for info, _ in _chunks_of(store, run.id)] == [info for info, _ in _chunks_of(store, short.id)]
+        for name in ("chunks", "next_episode", "next_step"):
+            assert store._document(run.id)[name] == store._document(short.id)[name]
+        self._write(store, run.id, range(kept + 1, 5))
+        for each in (run, whole):
+            assert store.figures(each.id)["length"].tolist() == [3, 7, 6, 2, 7]
+        assert list(upkeep.check(store)) == []
+
+    def test_rewinding_to_the_beginning_drops_all(self, store, run):
+        self._write(store, run.id, range(5))
+        assert store.rewind(run.id, None) == run
+        assert store.checkpoints(run.id) == []
+        assert store._select_spans(run.id) == []
+        self._write(store, run.id, range(2))
+        assert store.run(run.id).timesteps == 9
+
+    def test_rewinding_to_a_checkpoint_of_another_run_is_refused(self, store, run):
+        self._write(store, run.id, range(3))
+        before = everything(store)
+        with pytest.raises(StoreError, match="has no checkpoint at episode 9, step 90: take one of those"):
+            store.rewind(run.id, store.checkpoints(run.id)[0]._replace(episodes=9, timesteps=90))
+        assert everything(store) == before
+
+    # -- snapshots
+
+    def test_a_snapshot_survives_exactly_and_is_replaced_by_the_next(self, store):
+        rows = np.random.default_rng(0).normal(size=(20, 3))
+        store.save_snapshot("buffer", "a", {"rows": np.zeros(9)}, {"cursor": 1})
+        info = store.save_snapshot("buffer", "a", {"rows": rows}, {"cursor": 2**100})
+        arrays, numbers = store.load_snapshot("buffer", "a")
+        assert arrays["rows"].tobytes() == rows.tobytes()
+        assert numbers == {"cursor": 2**100}
+        assert store.snapshots() == [info]
+        assert (info.kind, info.name, info.size > 400) == ("buffer", "a", True)
+
+    def test_snapshots_are_listed_by_kind_and_name(self, store):
+        for kind, name in (("b", "2"), ("a", "2"), ("b", "1"), ("a", "10")):
+            store.save_snapshot(kind, name, {})
+        assert [info[:2] for info in store.snapshots()] == [("a", "10"), ("a", "2"), ("b", "1"), ("b", "2")]
+        assert [info.name for info in store.snapshots("b")] == ["1", "2"]
+        assert store.snapshots("$b") == []
+
+    def test_a_snapshot_may_have_any_name(self, store):
+        for i, name in enumerate(HOSTILE):
+            store.save_snapshot("buffer", name, {}, {"i": i})
+            store.save_snapshot(name, "x", {}, {"i": -i})
+        assert [store.load_snapshot("buffer", name)[1]["i"] for name in HOSTILE] == list(range(len(HOSTILE)))
+        assert [store.load_snapshot(name, "x")[1]["i"] for name in HOSTILE] == [-i for i in range(len(HOSTILE))]
+        store.delete_snapshot("buffer", "$where")
+        assert len(store.snapshots("buffer")) == len(HOSTILE) - 1
+
+    @pytest.mark.parametrize("name", ["", "x" * 201, "a\0", "a\n", "\x1b[31m", "\ud800", None, 7])
+    def test_a_name_that_cannot_be_shown_is_refused(self, store, name):
+        for call in (
+            lambda: store.save_snapshot("buffer", name, {}),
+            lambda: store.save_snapshot(name, "x", {}),
+            lambda: store.load_snapshot("buffer", name),
+            lambda: store.delete_snapshot("buffer", name),
+        ):
+            with pytest.raises(UsageError, match="must be 1 to 200 characters, control characters excluded, got"):
+                call()
+        assert store.snapshots() == []
+
+    def test_an_unknown_snapshot_names_those_that_are_near(self, store):
+        with pytest.raises(StoreError, match=r"no snapshot of kind 'buffer' in .*; known kinds: none"):
+            store.load_snapshot("buffer", "replay")
+        store.save_snapshot("buffer", "replay-1", {})
+        for call in (store.load_snapshot, store.delete_snapshot):
+            with pytest.raises(StoreError, match="unknown snapshot of kind 'buffer' 'replay'; did you mean replay-1"):
+                call("buffer", "replay")
+            with pytest.raises(StoreError, match=r"no snapshot of kind 'bufer' in .*; known kinds: buffer"):
+                call("bufer", "replay")
+
+    def test_a_snapshot_that_no_store_could_keep_is_refused(self, store):
+        with pytest.raises(UsageError, match="must hold numbers or bools"):
+            store.save_snapshot("buffer", "a", {"x": np.array(["text"])})
+        assert store.snapshots() == []
+
+    # -- upkeep
+
+    def test_info_counts_what_is_there(self, store):
+        empty = upkeep.info(store)
+        assert {**empty, "bytes": 0} == dict.fromkeys(
+            ("runs", "episodes", "timesteps", "chunks", "checkpoints", "snapshots", "bytes"), 0
+        )
+        fill(store)
+        fill(store, seed=1, chunks=2)
+        store.save_snapshot("buffer", "a", {})
+        told = upkeep.info(store)
+        assert {**told, "bytes": 0} == {
+            "runs": 2,
+            "episodes": 5 + 3,
+            "timesteps": 17 + 10,
+            "chunks": 4 + 2,
+            "checkpoints": 2 + 1,
+            "snapshots": 1,
+            "bytes": 0,
+        }
+        assert told["bytes"] >= empty["bytes"] >= 0
+
+    def test_compacting_changes_nothing_that_is_stored(self, store):
+        fill(store)
+        store.delete_run(fill(store, seed=1).id)
+        before = everything(store)
+        upkeep.compact(store)
+        assert everything(store) == before
+        assert list(upkeep.check(store)) == []
+
+    # -- check
+
+    @pytest.fixture
+    def filled(self, store):
+        """A run with all kinds of chunks and checkpoints, in a store with another run and a snapshot."""
+        fill(store, seed=1, parents=["ffffffffffff"])  # a parent may have been deleted
+        store.save_snapshot("buffer", "a", {"x": np.arange(5)})
+        return fill(store, seed=2)
+
+    def test_a_sound_store_has_no_damage(self, store, filled):
+        store.create_run("Taxi-v4", "random", seed=0)
+        assert list(upkeep.check(store)) == []
+        assert list(upkeep.check(store, "latest")) == []
+        with pytest.raises(StoreError, match="there is no run 'abcdefabcdef'"):
+            list(upkeep.check(store, "abcdefabcdef"))
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_a_flipped_bit_in_a_chunk_is_named(self, store, filled, part):
+        _, blob = store._select_blob(filled.id, 1, part)
+        where = {"run": filled.id, "number": 1}
+        for position in range(0, len(blob), max(1, len(blob) // 20)):
+            self.alter(store, "chunks", where, {f"{part}_blob": flipped(blob, position)})
+            [damage] = upkeep.check(store)
+            assert damage[:2] == (filled.id, f"chunk 1, {part}"), position
+            assert damage.problem
+        self.alter(store, "chunks", where, {f"{part}_blob": blob})
+        assert list(upkeep.check(store)) == []
+
+    def test_a_flipped_bit_in_a_checkpoint_or_snapshot_is_named(self, store, filled):
+        state, blob = store._select_state(filled.id, 10), store._select_snapshot("buffer", "a")
+        self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": flipped(state, -1)})
+        self.alter(store, "snapshots", {"kind": "buffer", "name": "a"}, {"blob": flipped(blob, 9)})
+        found = {damage[:2] for damage in upkeep.check(store)}
+        assert found == {(filled.id, "checkpoint at step 10"), ("", "snapshot buffer/a")}
+        assert {damage[0] for damage in upkeep.check(store, filled.id)} == {filled.id}
+        with pytest.raises(StoreError, match=r"snapshot buffer/a.* is damaged"):
+            store.load_snapshot("buffer", "a")
+
+    @pytest.mark.parametrize(("number", "where"), [(0, "chunk 0"), (2, "chunk 2"), (3, "chunk 3")])
+    def test_a_missing_chunk_is_named(self, store, filled, number, where):
+        self.alter(store, "chunks", {"run": filled.id, "number": number}, None)
+        assert list(upkeep.check(store)) == [(filled.id, where, "missing")]
+        with pytest.raises(StoreError, match=f"run {filled.id} is damaged"):
+            list(store.chunks(filled.id))
+
+    def test_blobs_exchanged_for_each_other_are_named(self, store, filled):
+        [other] = [run.id for run in store.runs() if run.id != filled.id]
+        of_chunk = {n: store._select_blob(filled.id, n, "figures")[1] for n in (0, 1)}
+        self.alter(store, "chunks", {"run": filled.id, "number": 0}, {"figures_blob": of_chunk[1]})
+        self.alter(store, "chunks", {"run": filled.id, "number": 1}, {"figures_blob": of_chunk[0]})
+        blob = store._select_blob(other, 3, "segments")[1]
+        self.alter(store, "chunks", {"run": filled.id, "number": 3}, {"segments_blob": blob})
+        state = store._select_state(other, 10)
+        self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": state})
+        assert [damage[:2] for damage in upkeep.check(store)] == [
+            (filled.id, "chunk 0, figures"),
+            (filled.id, "chunk 1, figures"),
+            (filled.id, "chunk 3, segments"),
+            (filled.id, "checkpoint at step 10"),
+        ]
+        assert {damage.problem for damage in upkeep.check(store)} == {"it belongs to something else"}
+
+    @pytest.mark.parametrize(
+        ("change", "where"),
+        [
+            ({"episodes": 6}, "counters"),
+            ({"timesteps": 1}, "counters"),
+            ({"next_episode": 4}, "counters"),
+            ({"next_step": 2}, "counters"),
+            ({"config": "{"}, "record"),
+            ({"config": "[" * 100_000}, "record"),
+            ({"evaluation": "nan?"}, "record"),
+            ({"seed": "x"}, "record"),
+            ({"status": "over"}, "record"),
+            ({"chunks": 5}, "chunk 4"),
+            ({"chunks": 2**40}, f"chunks 4 to {2**40 - 1}"),
+        ],
+    )
+    def test_a_record_that_does_not_fit_is_named(self, store, filled, change, where):
+        self.alter(store, "runs", {"id": filled.id}, change)
+        assert [damage[:2] for damage in upkeep.check(store)] == [(filled.id, where)]
+        assert [damage[:2] for damage in upkeep.check(store, filled.id)] == [(filled.id, where)]
+
+    @pytest.mark.parametrize("field", ["first_episode", "first_step", "episodes", "segments", "steps"])
+    def test_a_chunk_that_lies_elsewhere_is_named(self, store, filled, field):
+        [was] = [getattr(span, field) for span in store._select_spans(filled.id) if span.number == 1]
+        self.alter(store, "chunks", {"run": filled.id, "number": 1}, {field: was + 1})
+        found = {damage[:2] for damage in upkeep.check(store)}
+        assert found & {(filled.id, "chunk 1"), (filled.id, "chunk 1, segments")}
+        assert {run for run, _ in found} == {filled.id}
+
+    @pytest.mark.parametrize("field", ["episodes", "chunks", "size"])
+    def test_a_checkpoint_that_is_of_another_moment_is_named(self, store, filled, field):
+        [was] = [getattr(info, field) for info in store.checkpoints(filled.id) if info.timesteps == 10]
+        self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {field: was - 1})
+        assert [damage[:2] for damage in upkeep.check(store)] == [(filled.id, "checkpoint at step 10")]
+
+    def test_a_run_that_is_deleted_while_it_is_checked_is_no_damage(self, store, filled, monkeypatch):
+        load = store._load_part
+
+        def deleted_meanwhile(run_id, span, part):
+            if (run_id, span.number) == (filled.id, 2):
+                store._remove_run(filled.id)
+            return load(run_id, span, part)
+
+        monkeypatch.setattr(store, "_load_part", deleted_meanwhile)
+        assert list(upkeep.check(store)) == []
+
+    # -- copies
+
+    @pytest.mark.parametrize("refs", [None, "all"])
+    def test_a_copy_equals_the_original_there_and_back(self, store, filled, refs):
+        store.update_run(filled.id, tags=["kept", "$where"])
+        store.create_run("Taxi-v4", "random", seed=3, cache_key="k")
+        store.update_run(store.run("latest").id, status="interrupted")
+        before = everything(store)
+        ids = None if refs is None else [run.id for run in store.runs()]
+        told = []
+        with open_store("memory://") as other:
+            results = upkeep.copy(store, other, ids, on_run=told.append)
+            assert told == results
+            assert [result.action for result in results] == ["copied"] * 3
+            assert everything(other) == (before if refs is None else (before[0], []))
+            assert list(upkeep.check(other)) == []
+            for run in store.runs():
+                store.delete_run(run.id)
+            upkeep.copy(other, store, ids)
+        assert everything(store) == before
+        assert list(upkeep.check(store)) == []
+
+    def test_copying_again_does_nothing(self, store, filled, monkeypatch):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            for place in (store, other):
+                monkeypatch.setattr(place, "_commit", None)
+                monkeypatch.setattr(place, "_put_snapshot", None)
+            for source, target in ((store, other), (other, store), (store, store)):
+                assert {result[1:] for result in upkeep.copy(source, target)} == {("equal", 0, 0)}
+
+    @pytest.mark.parametrize("direction", ["to", "from"])
+    @pytest.mark.parametrize("commits", range(7))  # 4 chunks, 2 checkpoints, the end
+    def test_a_copy_that_broke_off_goes_on_where_it_was(self, store, monkeypatch, direction, commits):
+        with open_store("memory://") as other:
+            source, target = (store, other) if direction == "from" else (other, store)
+            original = fill(source)
+            commit, left = target._commit, iter(range(commits))
+
+            def breaking(*args):
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                assert target.run(original.id).status == "running"
+                return commit(*args)
+
+            monkeypatch.setattr(target, "_commit", breaking)
+            with pytest.raises(KeyboardInterrupt):
+                upkeep.copy(source, target)
+            monkeypatch.setattr(target, "_commit", commit)
+            commit(original.id, {}, {"writer": a_writer()}, None, None)  # as if the process had been killed
+            assert target.run(original.id).status == "interrupted"
+            assert list(upkeep.check(target)) == []
+            [result] = upkeep.copy(source, target)
+            assert (result.action, result.chunks) == ("continued" if commits < 6 else "updated", max(0, 4 - commits))
+            assert everything(target) == everything(source)
+
+    def test_a_run_that_is_being_written_is_copied_as_far_as_it_has_come(self, store, run):
+        with open_store("memory://") as other:
+            for i in range(len(self.CHUNKS)):
+                self._write(store, run.id, [i])
+                [result] = upkeep.copy(store, other)
+                assert result[1:3] == ("copied" if not i else "continued", 1)
+                assert other.run(run.id) == dataclasses.replace(store.run(run.id), status="interrupted")
+                assert list(upkeep.check(other)) == []
+            store.append(run.id, status="finished")
+            assert upkeep.copy(store, other)[0].action == "updated"
+            assert everything(other) == everything(store)
+
+    def test_a_checkpoint_that_was_replaced_or_dropped_is_so_in_the_copy_too(self, store, run):
+        with open_store("memory://") as other:
+            store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}), keep=True)
+            for t in (3, 4, 5):
+                store.append(run.id, checkpoint=Checkpoint(1, t, {}), keep=t == 4)
+                upkeep.copy(store, other)
+                assert _checkpoints_of(other, run.id) == _checkpoints_of(store, run.id)
+            store.rewind(run.id, store.checkpoints(run.id)[0])
+            store.append(run.id, checkpoint=Checkpoint(1, 5, {"q": np.ones(2)}))
+            upkeep.copy(store, other)
+            assert _checkpoints_of(other, run.id) == _checkpoints_of(store, run.id)
+
+    def test_what_changed_in_the_original_changes_in_the_copy(self, store, filled):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            store.update_run(filled.id, tags=["new"], evaluation=None)
+            store.save_snapshot("buffer", "a", {"x": np.arange(6)})
+            assert [result.action for result in upkeep.copy(store, other)] == ["equal", "updated"]
+            assert everything(other) == everything(store)
+
+    def test_another_run_of_the_same_id_is_left_as_it_is(self, store, filled):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            self.alter(store, "runs", {"id": filled.id}, {"seed": "77"})
+            before = everything(other), everything(store)
+            for source, target in ((store, other), (other, store)):
+                with pytest.raises(StoreError, match=f"has another run {filled.id}: it was left as it is"):
+                    upkeep.copy(source, target, [filled.id])
+            assert (everything(other), everything(store)) == before
+
+    def test_a_run_that_went_further_in_the_target_is_left_as_it_is(self, store, filled):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            other.claim(filled.id)
+            other.append(filled.id, make_chunk(5, [1]), status="finished")
+            before = everything(other)
+            with pytest.raises(StoreError, match=f"run {filled.id} has gone further in memory://"):
+                upkeep.copy(store, other)
+            assert everything(other) == before
+            upkeep.copy(other, store)
+            assert everything(other) == everything(store)
+
+    def test_two_ways_on_from_one_copy_are_not_mixed(self, store, filled):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            for place, length in ((store, 1), (other, 2)):
+                place.claim(filled.id)
+                place.append(filled.id, make_chunk(5, [length]), status="finished")
+            store.append(filled.id, make_chunk(6, [1]))
+            with pytest.raises(StoreError, match="another run"):
+                upkeep.copy(store, other, [filled.id])
+
+    def test_equal_places_with_other_contents_are_not_mixed(self, store, filled):
+        with open_store("memory://") as other:
+            upkeep.copy(store, other)
+            for place, value in ((store, 1.0), (other, 2.0)):
+                place.claim(filled.id)
+                chunk = make_chunk(5, [2])
+                steps = {**chunk.steps, "rewards": np.full(2, value)}
+                place.append(filled.id, dataclasses.replace(chunk, steps=steps), status="finished")
+            with pytest.raises(StoreError, match=f"run {filled.id} has gone another way in"):
+                upkeep.copy(store, other, [filled.id])
+
+    def test_a_run_that_another_process_copies_is_refused(self, store, filled):
+        with open_store("memory://") as source, open_store("memory://") as third:
+            upkeep.copy(store, source)
+            about = {"writer": third._writer, "status": "running"}
+            self.alter(store, "runs", {"id": filled.id}, about)
+            with pytest.raises(StoreError, match="is being written by another process"):
+                upkeep.copy(source, store, [filled.id])
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_what_is_damaged_is_not_copied(self, store, filled, part):
+        _, blob = store._select_blob(filled.id, 1, part)
+        self.alter(store, "chunks", {"run": filled.id, "number": 1}, {f"{part}_blob": flipped(blob, -1)})
+        with open_store("memory://") as other:
+            with pytest.raises(StoreError, match=f"run {filled.id}, chunk 1, {part}.* is damaged"):
+                upkeep.copy(store, other, [filled.id])
+            assert other.run(filled.id).status == "interrupted"
+            self.alter(store, "chunks", {"run": filled.id, "number": 1}, {f"{part}_blob": blob})
+            upkeep.copy(store, other, [filled.id])
+            assert list(upkeep.check(other)) == []
+
+    # -- backups
+
+    def test_a_backup_is_a_store_with_all_that_was_there(self, store, filled, run, tmp_path):
+        store.append(run.id, make_chunk(0, [3]))
+        folder = tmp_path / "backups"
+        folder.mkdir()
+        assert upkeep.backup(store, folder / "x.db") == folder / "x.db"
+        assert [file.name for file in folder.iterdir()] == ["x.db"]
+        runs, snapshots = everything(store)
+        assert runs[run.id][0].status == "running"
+        runs[run.id] = (dataclasses.replace(runs[run.id][0], status="interrupted"), *runs[run.id][1:])
+        with open_store(folder / "x.db", read_only=True) as kept:
+            assert list(upkeep.check(kept)) == []
+            assert everything(kept) == (runs, snapshots)
+
+    def test_a_backup_takes_the_place_of_nothing(self, store, filled, tmp_path):
+        (tmp_path / "kept").write_text("mine")
+        with pytest.raises(StoreError, match="kept exists already: give the path of a new file"):
+            upkeep.backup(store, tmp_path / "kept")
+        with pytest.raises(StoreError, match=r"nowhere"):
+            upkeep.backup(store, tmp_path / "nowhere" / "x.db")
+        assert (tmp_path / "kept").read_text() == "mine"
+        assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 
     # -- the store itself
 

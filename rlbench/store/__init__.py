@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
 
-from rlbench.errors import StoreError
 from rlbench.store.contract import Store
 from rlbench.store.episodes import EpisodeSequence
 from rlbench.store.records import (
@@ -20,6 +18,7 @@ from rlbench.store.records import (
     Episode,
     EpisodeChunk,
     RunRecord,
+    SnapshotInfo,
 )
 from rlbench.store.urls import redact, split_url
 
@@ -35,6 +34,7 @@ __all__ = [
     "EpisodeChunk",
     "EpisodeSequence",
     "RunRecord",
+    "SnapshotInfo",
     "Store",
     "open_store",
     "redact",
@@ -43,13 +43,13 @@ __all__ = [
 STORES = {
     "sqlite": "rlbench.store.sqlite:open_file",
     "memory": "rlbench.store.sqlite:open_memory",
-    "mongodb": "rlbench.store:_open_mongodb",
-    "mongodb+srv": "rlbench.store:_open_mongodb",
+    "mongodb": "rlbench.store.mongodb:open_mongodb",
+    "mongodb+srv": "rlbench.store.mongodb:open_mongodb",
 }
 
 
 def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Store:
-    """Opens the store at a path, `sqlite:///path` or `memory://`; use it in a `with` statement, or close it.
+    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it, or use it in a `with`.
 
     Args:
         url: where it is; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.
@@ -65,7 +65,3 @@ def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: b
     module, function = STORES[scheme].split(":")
     store: Store = getattr(import_module(module), function)(url, rest, create=create, read_only=read_only)
     return store
-
-
-def _open_mongodb(url: str, _rest: str, **_options: Any) -> Store:
-    raise StoreError(f"cannot open {redact(url)}: MongoDB comes with a later version, use a path or sqlite:///path")

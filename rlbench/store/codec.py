@@ -84,17 +84,27 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
     Raises:
         StoreError: the blob is damaged, or claims more than its bytes can hold.
     """
-    try:
-        columns, about, body = _read_header(blob)
-    except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
-        raise StoreError(f"{where} is damaged: its header cannot be read ({error})") from error
+    columns, about, blocks = _opened(blob, where)
     arrays, decompressor = {}, zstandard.ZstdDecompressor()
-    for column, block in zip(columns, _blocks(columns, body), strict=True):
+    for column, block in zip(columns, blocks, strict=True):
         try:
             arrays[column.name] = _unpack_column(decompressor, column, block)
         except (ValueError, TypeError, zstandard.ZstdError) as error:
             raise StoreError(f"{where}, column {column.name!r}, is damaged: {error}") from error
     return arrays, about
+
+
+def verify(blob: bytes, where: str = "blob") -> Any:
+    """Returns the `about` that `pack` was given, once every checksum is known to be right; unpacks nothing.
+
+    Raises:
+        StoreError: the blob is damaged.
+    """
+    columns, about, blocks = _opened(blob, where)
+    for column, block in zip(columns, blocks, strict=True):
+        if zlib.crc32(block) != column.checksum:
+            raise StoreError(f"{where}, column {column.name!r}, is damaged: its checksum is wrong")
+    return about
 
 
 def _plain(value: object) -> object:
@@ -193,6 +203,14 @@ def _planes(words: Array) -> Array:
 
 
 # ---------------------------------------------------------------- reading
+
+
+def _opened(blob: bytes, where: str) -> tuple[list[Column], Any, list[memoryview]]:
+    try:
+        columns, about, body = _read_header(blob)
+    except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
+        raise StoreError(f"{where} is damaged: its header cannot be read ({error})") from error
+    return columns, about, _blocks(columns, body)
 
 
 def _read_header(blob: bytes) -> tuple[list[Column], Any, memoryview]:

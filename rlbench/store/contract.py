@@ -3,69 +3,71 @@
 from __future__ import annotations
 
 import functools
-import json
 import operator
 import re
 import secrets
+import weakref
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError, unknown_name
-from rlbench.store import codec
-from rlbench.store.episodes import EpisodeSequence
-from rlbench.store.records import (
-    OPEN,
-    STATUSES,
-    Checkpoint,
-    CheckpointInfo,
-    EpisodeChunk,
-    RunRecord,
-    Span,
+from rlbench.store import codec, writers
+from rlbench.store.documents import (
+    COUNTS,
+    NEW,
+    PARTS,
+    RUN_FIELDS,
+    CheckpointRow,
+    ChunkRow,
+    about_checkpoint,
+    about_part,
+    advance,
+    assembled,
+    checkpoint_row,
+    chunk_row,
+    clean,
+    is_abandoned,
+    label,
+    now,
+    open_steps,
+    record,
+    sound,
+    sound_info,
+    text,
+    verified,
 )
+from rlbench.store.episodes import EpisodeSequence
+from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord, SnapshotInfo, Span
 from rlbench.store.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
+    from rlbench.store.documents import Arrays, Document
 
-    Document = dict[str, Any]  # str, int, float, None, or a list of str
+__all__ = ["RUN_FIELDS", "CheckpointRow", "ChunkRow", "Store"]
 
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 ID_TRIES = 8
-COUNTS = ("episodes", "timesteps", "chunks", "next_episode", "next_step")
-NEW = {"status": "running", "evaluation": None, "seconds": 0.0, **dict.fromkeys(COUNTS, 0)}
-
-
-class ChunkRow(NamedTuple):
-    """A chunk as a backend keeps it."""
-
-    span: Span
-    segments: bytes
-    figures: bytes
-    steps: bytes | None
-
-
-class CheckpointRow(NamedTuple):
-    """A checkpoint as a backend keeps it."""
-
-    info: CheckpointInfo
-    state: bytes
+MOST = 2**31 - 1  # runs in a listing: more than a backend may be asked for
 
 
 class Store(ABC):
     """Where runs live: an append-only log of packed chunks, with checkpoints and results.
 
     A backend implements the methods at the end, which know documents and blobs but not what they mean. What
-    it commits is whole or absent; `chunks` in a run's document says how many chunks count.
+    it commits is whole or absent; `chunks` in a run's document says how many chunks count. A run has one writer
+    at a time, a Store object: the one that made it, or claimed it since.
     """
 
     def __init__(self, url: str) -> None:
         self.url = redact(url)
+        token = secrets.token_hex(8)
+        writers.LIVING.add(token)
+        self._writer = writers.identity(token)
+        self._release = weakref.finalize(self, writers.LIVING.discard, token)
 
     def __enter__(self) -> Self:
         return self
@@ -87,14 +89,17 @@ class Store(ABC):
         config: Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
         parents: Iterable[str] = (),
+        cache_key: str = "",
     ) -> RunRecord:
-        """Begins a run: status "running", nothing in it yet."""
+        """Begins a run: status "running", nothing in it yet, and this store its writer."""
         given = {"seed": seed, "config": dict(config or {}), "tags": tags, "parents": parents}
-        document = {"env_id": str(env_id), "agent_name": str(agent_name), **_clean(given), **NEW}
+        names = {"env_id": text(env_id), "agent_name": text(agent_name), "cache_key": text(cache_key)}
+        document = {**NEW, **names, **clean(given), "writer": self._writer}
         for _ in range(ID_TRIES):
-            document |= {"id": secrets.token_hex(6), "created_at": _now()}
+            moment = now()
+            document |= {"id": secrets.token_hex(6), "created_at": moment, "beat": moment}
             if self._insert_run(document):
-                return _record(document)
+                return record(document)
         raise StoreError(f"found no free run id in {self.url}: try again")
 
     def append(
@@ -109,36 +114,98 @@ class Store(ABC):
         """Adds a chunk, a checkpoint or both, and moves the run's counters on: all of it or nothing.
 
         Args:
-            run_id: the whole id.
+            run_id: the whole id of a run whose writer this store is.
             chunk: must begin where the last chunk of the run ended.
             checkpoint: takes the place of the one before, unless that was kept.
             keep: keep this checkpoint when later ones come.
             progress: `episodes`, `timesteps` (by default, what the chunk adds), `seconds`, `status`,
-                `evaluation` or others that `update_run` takes.
+                `evaluation` or others that `update_run` takes. Without any of all these, it says that the
+                writer is alive.
 
         Raises:
             UsageError: the chunk is malformed, or out of order.
             StoreError: there is no such run, or another process is writing it.
         """
-        changes, before = _clean(progress), self._document(run_id)
-        row = _chunk_row(before, chunk) if chunk is not None else None
-        if row is not None:
-            changes = {**_advance(before, row.span, _open_steps(chunk)), **changes}
+        changes, before = clean(progress), self._own(run_id)
+        row = chunk_row(before, chunk) if chunk is not None else None
+        if row is not None and chunk is not None:
+            left_open = open_steps(chunk.first_step, chunk.lengths, chunk.ends)
+            changes = {**advance(before, row.span, left_open), **changes}
         chunks = before["chunks"] + (row is not None)
-        state = _checkpoint_row(run_id, checkpoint, chunks, keep=keep) if checkpoint is not None else None
-        if not self._commit(run_id, before["chunks"], changes, row, state):
-            raise StoreError(f"run {run_id} is being written by another process: nothing was added")
+        state = checkpoint_row(run_id, checkpoint, chunks, keep=keep) if checkpoint is not None else None
+        expected = {"chunks": before["chunks"], "writer": self._writer}
+        if not self._commit(run_id, expected, {**changes, "beat": now()}, row, state):
+            raise self._refused(run_id)
+
+    def claim(self, run_id: str) -> RunRecord:
+        """Makes this store the writer of a run that nobody writes, to go on with it: its status is "running" again.
+
+        Raises:
+            StoreError: there is no such run, or its writer is alive; of two that claim it at once, one is refused.
+        """
+        before = self._document(run_id)
+        if before["status"] == "running" and writers.is_alive(before):
+            raise self._refused(run_id)
+        expected = {name: before[name] for name in ("status", "chunks", "writer", "beat")}
+        if not self._commit(run_id, expected, {"status": "running", "writer": self._writer, "beat": now()}, None, None):
+            raise self._refused(run_id)
+        return record(self._document(run_id))
+
+    def rewind(self, run_id: str, checkpoint: CheckpointInfo | None) -> RunRecord:
+        """Drops what was written after a checkpoint, to go on from there; None drops all that was written.
+
+        Args:
+            run_id: the whole id of a run whose writer this store is.
+            checkpoint: one of `checkpoints(run_id)`.
+
+        Raises:
+            StoreError: there is no such run or checkpoint, or another process is writing it.
+        """
+        before = self._own(run_id)
+        if checkpoint is not None and checkpoint not in self.checkpoints(run_id):
+            raise StoreError(
+                f"run {run_id} has no checkpoint at episode {checkpoint.episodes}, step {checkpoint.timesteps}: "
+                "take one of those that are listed"
+            )
+        chunks, timesteps = (0, -1) if checkpoint is None else (checkpoint.chunks, checkpoint.timesteps)
+        changes = {**self._counted(before, chunks), "beat": now()}
+        expected = {"chunks": before["chunks"], "writer": self._writer}
+        if not self._truncate(run_id, expected, chunks, timesteps, changes):
+            raise self._refused(run_id)
+        return record(self._document(run_id))
 
     def update_run(self, run_id: str, **changes: Any) -> RunRecord:
         """Changes `status`, `evaluation`, `tags`, `config`, `parents`, `seconds`, `episodes`, `timesteps`."""
-        if not self._commit(run_id, None, _clean(changes), None, None):
+        if not self._commit(run_id, {}, clean(changes), None, None):
             raise self._no_such(run_id)
-        return _record(self._document(run_id))
+        return record(self._document(run_id))
 
     def delete_run(self, run_id: str) -> None:
         """Deletes a run, by its whole id, with its chunks and checkpoints."""
         if not self._remove_run(run_id):
             raise self._no_such(run_id)
+
+    def save_snapshot(
+        self, kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any] | None = None
+    ) -> SnapshotInfo:
+        """Keeps arrays and numbers that belong to no run (a replay buffer), in place of those of the same name.
+
+        Args:
+            kind: what it is, such as "buffer".
+            name: any text of 1 to 200 characters, without control characters.
+            arrays: of any bool or numeric dtype and any shape.
+            numbers: what JSON can say; whole numbers of any size survive.
+        """
+        about = {"kind": label("the kind of a snapshot", kind), "name": label("the name of a snapshot", name)}
+        blob = codec.pack(arrays, {**about, "numbers": dict(numbers or {})})
+        info = SnapshotInfo(kind, name, now(), len(blob))
+        self._put_snapshot(info, blob)
+        return info
+
+    def delete_snapshot(self, kind: str, name: str) -> None:
+        """Deletes a snapshot; StoreError if there is none."""
+        if not self._remove_snapshot(label("the kind", kind), label("the name", name)):
+            raise self._no_such_snapshot(kind, name)
 
     # ------------------------------------------------------------------ reading
 
@@ -149,28 +216,30 @@ class Store(ABC):
         agent_name: str | None = None,
         status: str | None = None,
         tag: str | None = None,
+        cache_key: str | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Returns the runs that fit, newest first."""
-        filters = {"env_id": env_id, "agent_name": agent_name, "status": status, "tag": tag}
-        wanted = {name: str(value) for name, value in filters.items() if value is not None}
-        count = None if limit is None else operator.index(limit)
-        return list(map(_record, self._select_runs(wanted, count)))
+        filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
+        wanted = {name: text(value) for name, value in filters.items() if value is not None}
+        if limit is not None and operator.index(limit) < 0:
+            raise UsageError(f"limit must be 0 or more, got {limit}")
+        return [record(document) for document in self._listed(wanted, status, limit)]
 
     def run(self, ref: str) -> RunRecord:
         """Returns a run by its id, the beginning of its id, or "latest"; StoreError says what is wrong."""
-        return _record(self._find(ref))
+        return record(self._find(ref))
 
     def chunks(self, ref: str, *, figures: bool = True) -> Iterator[EpisodeChunk]:
         """Reads the chunks of a run one after another, with or without their figures."""
         document = self._find(ref)
         return (self._load_chunk(document["id"], span, figures=figures) for span in self._spans(document))
 
-    def figures(self, ref: str) -> dict[str, NDArray[Any]]:
+    def figures(self, ref: str) -> Arrays:
         """Returns all figures, a row for each episode that ended; reads no steps."""
         document = self._find(ref)
         spans = self._spans(document)
-        tables = [self._load_part(document["id"], span.number, "figures")[0] for span in spans]
+        tables = [self._load_part(document["id"], span, "figures")[0] for span in spans]
         if not tables:
             return {"return": np.empty(0), "length": np.empty(0, np.int64)}
         shared = [name for name in tables[0] if all(name in table for table in tables)]
@@ -186,18 +255,51 @@ class Store(ABC):
 
     def checkpoint(self, ref: str, episodes: int | None = None) -> Checkpoint | None:
         """Returns the latest checkpoint, of those at no more than `episodes` episodes, if there is one."""
-        listed = [info for info in self.checkpoints(ref) if episodes is None or info.episodes <= episodes]
-        return self._load_checkpoint(self._find(ref)["id"], listed[-1]) if listed else None
+        document = self._find(ref)
+        listed = [info for info in self._checkpoints(document) if episodes is None or info.episodes <= episodes]
+        return self._load_checkpoint(document["id"], listed[-1]) if listed else None
 
     def checkpoints(self, ref: str) -> list[CheckpointInfo]:
         """Lists the checkpoints of a run, oldest first."""
-        document = self._find(ref)
-        listed = self._select_checkpoints(document["id"])
-        return [info for info in listed if info.chunks <= document["chunks"]]  # later ones are not committed
+        return self._checkpoints(self._find(ref))
+
+    def snapshots(self, kind: str | None = None) -> list[SnapshotInfo]:
+        """Lists the snapshots of a kind, or all, by kind and name."""
+        return self._select_snapshots(None if kind is None else label("the kind of a snapshot", kind))
+
+    def load_snapshot(self, kind: str, name: str) -> tuple[Arrays, dict[str, Any]]:
+        """Returns the arrays and numbers of a snapshot.
+
+        Raises:
+            StoreError: there is no such snapshot, and the message names those that are; or it is damaged.
+        """
+        blob = self._select_snapshot(label("the kind of a snapshot", kind), label("the name of a snapshot", name))
+        if blob is None:
+            raise self._no_such_snapshot(kind, name)
+        arrays, about = verified(blob, f"snapshot {kind}/{name}", {"kind": kind, "name": name})
+        return arrays, about.get("numbers", {})
 
     # ------------------------------------------------------------------ finding
 
+    def _listed(self, wanted: dict[str, str], status: str | None, limit: int | None) -> list[Document]:
+        """Selects runs by the status that they show: one says "running" until it is known that its writer is gone."""
+        most = None if limit is None else min(operator.index(limit), MOST)
+        if most == 0:
+            return []
+        if status not in {"running", "interrupted"}:
+            return self._select_runs(wanted if status is None else {**wanted, "status": text(status)}, most)
+        running = [sound(document) for document in self._select_runs({**wanted, "status": "running"}, None)]
+        found = [document for document in running if is_abandoned(document) == (status == "interrupted")]
+        if status == "interrupted":
+            found += map(sound, self._select_runs({**wanted, "status": status}, most))
+            found.sort(key=operator.itemgetter("created_at"), reverse=True)
+        return found[:most]
+
     def _find(self, ref: str) -> Document:
+        return sound(self._match(ref))
+
+    def _match(self, ref: str) -> Document:
+        """Returns the document of the run that is meant, sound or not."""
         found, name = [], str(ref).strip().lower()
         if name == "latest":
             found = self._select_runs({}, 1)
@@ -208,90 +310,125 @@ class Store(ABC):
         if len(found) > 1:
             ids = " or ".join(document["id"] for document in found)
             raise StoreError(f"run {ref!r} is ambiguous, it could be {ids}: give more of the id")
-        return _sound(found[0])
+        return found[0]
 
     def _document(self, run_id: str) -> Document:
-        found = self._select_runs({"id": run_id}, 1)
+        found = self._select_runs({"id": text(run_id)}, 1)
         if not found:
             raise self._no_such(run_id)
-        return _sound(found[0])
+        return sound(found[0])
+
+    def _own(self, run_id: str) -> Document:
+        """Returns the document of a run that this store writes; StoreError if another does, or none."""
+        document = self._document(run_id)
+        if document["writer"] != self._writer:
+            raise self._refused(run_id)
+        return document
+
+    def _refused(self, run_id: str) -> StoreError:
+        """Says why a run was not written: another has it, or none."""
+        document = self._document(run_id)
+        if not writers.is_alive(document):
+            return StoreError(f"run {run_id} is written by nobody now: claim it first; nothing was changed")
+        who = writers.describe(document)
+        return StoreError(f"run {run_id} is being written by another process ({who}): nothing was added")
 
     def _no_such(self, ref: str) -> StoreError:
         if not self._select_runs({}, 1):
             return StoreError(f"the store {self.url} has no runs yet: start one with `rlbench train safecab`")
         return StoreError(f"there is no run {ref!r} in {self.url}: `rlbench runs` lists those that are")
 
+    def _no_such_snapshot(self, kind: str, name: str) -> StoreError:
+        known = [info.name for info in self._select_snapshots(kind)]
+        if not known:
+            kinds = ", ".join(sorted({info.kind for info in self._select_snapshots(None)})) or "none"
+            return StoreError(f"there is no snapshot of kind {kind!r} in {self.url}; known kinds: {kinds}")
+        return StoreError(f"{unknown_name(f'snapshot of kind {kind!r}', name, known)} in {self.url}")
+
     def _spans(self, document: Document) -> list[Span]:
         spans = self._select_spans(document["id"])[: document["chunks"]]  # later ones are not committed
         whole = all(type(value) is int for span in spans for value in span)
-        if not whole or [span.number for span in spans] != list(range(document["chunks"])):
+        if not whole or len(spans) != document["chunks"] or any(span.number != i for i, span in enumerate(spans)):
             raise StoreError(f"run {document['id']} is damaged: {document['chunks']} chunks should be there")
         return spans
 
-    def _load_chunk(self, run_id: str, span: Span, *, figures: bool) -> EpisodeChunk:
-        place = {"first_episode": span.first_episode, "first_step": span.first_step}
-        segments, about = self._load_part(run_id, span.number, "segments", **place)
-        steps, stored = self._load_part(run_id, span.number, "steps")
-        chunk = EpisodeChunk(
-            **place,
-            lengths=segments.get("lengths", np.empty(0, np.int64)),
-            ends=segments.get("ends", np.empty(0, np.uint8)),
-            figures=self._load_part(run_id, span.number, "figures")[0] if figures else {},
-            steps=steps if stored else None,
-            env_rng=about.get("env_rng"),
-        )
-        if chunk.problem() or _span(span.number, chunk) != span:
-            raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not fit together")
-        return chunk
+    def _counted(self, document: Document, chunks: int) -> Document:
+        """Returns the counters of a run of which the first chunks are left."""
+        spans = self._spans(document)[:chunks]
+        counted = dict.fromkeys(COUNTS, 0)
+        for span in spans:
+            counted = advance(counted, span, 0)
+        if spans and spans[-1].episodes < spans[-1].segments:
+            segments, _ = self._load_part(document["id"], spans[-1], "segments")
+            counted["next_step"] = open_steps(spans[-1].first_step, segments["lengths"], segments["ends"])
+        return counted
 
-    def _load_part(
-        self, run_id: str, number: int, part: str, **expected: int
-    ) -> tuple[dict[str, NDArray[Any]], Document]:
+    def _load_chunk(self, run_id: str, span: Span, *, figures: bool) -> EpisodeChunk:
+        names = PARTS if figures else ("segments", "steps")
+        return assembled(run_id, span, {part: self._load_part(run_id, span, part) for part in names})
+
+    def _load_part(self, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
         """Returns the arrays of a part of a chunk and what it says of itself; nothing if it was not kept."""
-        found, blob = self._select_blob(run_id, number, part)
-        where = f"run {run_id}, chunk {number}, {part}"
+        found, blob = self._select_blob(run_id, span.number, part)
+        where = f"run {run_id}, chunk {span.number}, {part}"
         if blob is None and found and part == "steps":
             return {}, {}
         if blob is None:
             raise StoreError(f"{where} is missing")
-        return _verified(blob, where, {"run": run_id, "chunk": number, "part": part, **expected})
+        return verified(blob, where, about_part(run_id, span, part))
+
+    def _checkpoints(self, document: Document) -> list[CheckpointInfo]:
+        listed = self._select_checkpoints(document["id"])
+        return [info for info in map(sound_info, listed) if info.chunks <= document["chunks"]]  # others: uncommitted
 
     def _load_checkpoint(self, run_id: str, info: CheckpointInfo) -> Checkpoint:
         where = f"run {run_id}, checkpoint at step {info.timesteps}"
         blob = self._select_state(run_id, info.timesteps)
         if blob is None:
             raise StoreError(f"{where} is missing")
-        expected = {"run": run_id, "episodes": info.episodes, "timesteps": info.timesteps}
-        arrays, about = _verified(blob, where, expected)
+        if len(blob) != info.size:
+            raise StoreError(f"{where} is damaged: it should have {info.size} bytes, and has {len(blob)}")
+        arrays, about = verified(blob, where, about_checkpoint(run_id, info))
         return Checkpoint(info.episodes, info.timesteps, arrays, about.get("numbers", {}))
 
     # ------------------------------------------------------------------ what a backend does
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of the place where the records lie; closing twice does no harm."""
+        """Lets go of the place where the records lie; closing twice does no harm. Calls `super().close()`."""
+        self._release()
 
     @abstractmethod
     def _insert_run(self, document: Document) -> bool:
-        """Adds a run; False if its id is taken."""
+        """Adds a run, of exactly the fields RUN_FIELDS; False if its id is taken."""
 
     @abstractmethod
     def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
-        """Returns runs, newest first, that equal each filter; "tag" is in tags, "prefix" begins the id."""
+        """Returns runs, newest first, that equal each filter; "tag" is in tags, "prefix" begins the id.
+
+        The other filters are "id", "env_id", "agent_name", "status" and "cache_key". A `limit` is 1 or more.
+        """
 
     @abstractmethod
     def _commit(
         self,
         run_id: str,
-        chunks: int | None,
+        expected: Document,
         changes: Document,
         chunk: ChunkRow | None,
         checkpoint: CheckpointRow | None,
     ) -> bool:
-        """Adds rows and changes a run at once; False, with nothing done, if there is no such run.
+        """Adds rows and changes a run at once; False, with nothing done, if it is not as expected.
 
-        Where `chunks` is a number, the run must have so many: no other process has written it. A new
-        checkpoint takes the place of all that are not kept.
+        The run must be there, and each field of its document named in `expected` ({}: none) must have that value:
+        no other process has written it since. A new checkpoint takes the place of all that are not kept.
+        """
+
+    @abstractmethod
+    def _truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
+        """Removes the chunks numbered `chunks` and up and the checkpoints beyond `timesteps`, and changes the run.
+
+        All at once; False, with nothing done, if the run is not as `expected`, as in `_commit`.
         """
 
     @abstractmethod
@@ -314,128 +451,35 @@ class Store(ABC):
     def _remove_run(self, run_id: str) -> bool:
         """Deletes a run with all that belongs to it; False if there is none."""
 
+    @abstractmethod
+    def _put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+        """Keeps a snapshot, in place of one of the same kind and name."""
 
-# ---------------------------------------------------------------------- records to documents and back
+    @abstractmethod
+    def _select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
+        """Returns the snapshots of a kind, or all, by kind and name, without reading a blob."""
 
+    @abstractmethod
+    def _select_snapshot(self, kind: str, name: str) -> bytes | None:
+        """Returns the blob of a snapshot."""
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    @abstractmethod
+    def _remove_snapshot(self, kind: str, name: str) -> bool:
+        """Deletes a snapshot; False if there is none."""
 
+    @abstractmethod
+    def _size(self) -> int:
+        """Returns how many bytes the store takes on disk; 0 in memory."""
 
-def _sound(document: Document) -> Document:
-    for name in COUNTS:
-        if type(document[name]) is not int:
-            raise StoreError(f"run {document['id']} is damaged: {name} is {document[name]!r}")
-    return document
+    @abstractmethod
+    def _compact(self) -> None:
+        """Gives back the room that deleted records left."""
 
+    def _problems(self) -> Iterator[str]:
+        """Says what is wrong with the place itself, beneath the records, where a backend can tell."""
+        yield from ()
 
-def _record(document: Document) -> RunRecord:
-    values = {name.name: document.get(name.name) for name in fields(RunRecord)}
-    try:
-        values |= {"seed": int(document["seed"]), "config": json.loads(document["config"])}
-        values |= {"tags": tuple(document["tags"]), "parents": tuple(document["parents"])}
-        values["evaluation"] = document["evaluation"] and json.loads(document["evaluation"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreError(f"run {document.get('id')} is damaged, its record is unreadable: {error}") from error
-    return RunRecord(**values)  # type: ignore[arg-type]  # the fields are named above
-
-
-def _clean(changes: Mapping[str, Any]) -> Document:
-    """Turns what a caller says of a run into what a document may hold; no numpy scalar slips through."""
-    for name in changes:
-        if name not in CLEANERS:
-            raise unknown_name("field of a run", name, CLEANERS)
-    return {name: CLEANERS[name](value) for name, value in changes.items()}
-
-
-def _status(value: str) -> str:
-    if value not in STATUSES:
-        raise unknown_name("status", str(value), STATUSES)
-    return str(value)
-
-
-def _count(value: int) -> int:
-    if operator.index(value) < 0:
-        raise UsageError(f"a run counts episodes and steps from 0, got {value}")
-    return int(value)
-
-
-def _texts(values: Iterable[str]) -> list[str]:
-    if isinstance(values, str):
-        raise UsageError(f"tags and parents are lists of strings, got {values!r}")
-    return [str(value) for value in values]
-
-
-CLEANERS: dict[str, Callable[[Any], Any]] = {
-    "status": _status,
-    "episodes": _count,
-    "timesteps": _count,
-    "seconds": float,
-    "seed": lambda seed: str(operator.index(seed)),  # text: a seed may have 128 bits
-    "evaluation": lambda value: None if value is None else codec.to_json(value),
-    "config": codec.to_json,
-    "tags": _texts,
-    "parents": _texts,
-}
-
-
-# ---------------------------------------------------------------------- chunks and checkpoints to blobs
-
-
-def _span(number: int, chunk: EpisodeChunk) -> Span:
-    segments = len(chunk.lengths)
-    return Span(number, chunk.first_episode, chunk.first_step, chunk.episodes, segments, chunk.n_steps)
-
-
-def _open_steps(chunk: EpisodeChunk | None) -> int:
-    """Returns how many steps of an unfinished episode a chunk leaves behind."""
-    if chunk is None or chunk.ends[-1] != OPEN:
-        return 0
-    return int(chunk.lengths[-1]) + (chunk.first_step if len(chunk.lengths) == 1 else 0)
-
-
-def _advance(before: Document, span: Span, open_steps: int) -> Document:
-    return {
-        "chunks": span.number + 1,
-        "episodes": before["episodes"] + span.episodes,
-        "timesteps": before["timesteps"] + span.steps,
-        "next_episode": span.first_episode + span.episodes,
-        "next_step": open_steps,
-    }
-
-
-def _chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
-    problem = chunk.problem()
-    if problem:
-        raise UsageError(f"a chunk does not fit together: {problem}")
-    expected = (before["next_episode"], before["next_step"])
-    if (chunk.first_episode, chunk.first_step) != expected:
-        raise UsageError(
-            f"the next chunk of run {before['id']} must begin at episode {expected[0]}, step {expected[1]}, "
-            f"got episode {chunk.first_episode}, step {chunk.first_step}"
-        )
-    span = _span(before["chunks"], chunk)
-    about = {"run": before["id"], "chunk": span.number}
-    where = {"first_episode": span.first_episode, "first_step": span.first_step, "env_rng": chunk.env_rng}
-    segments: dict[str, NDArray[Any]] = {"lengths": chunk.lengths, "ends": chunk.ends}
-    return ChunkRow(
-        span,
-        codec.pack(segments, {**about, "part": "segments", **where}),
-        codec.pack(chunk.figures, {**about, "part": "figures"}),
-        None if chunk.steps is None else codec.pack(chunk.steps, {**about, "part": "steps"}),
-    )
-
-
-def _checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bool) -> CheckpointRow:
-    episodes, timesteps = _count(checkpoint.episodes), _count(checkpoint.timesteps)
-    about = {"run": run_id, "episodes": episodes, "timesteps": timesteps, "numbers": checkpoint.numbers}
-    state = codec.pack(checkpoint.arrays, about)
-    return CheckpointRow(CheckpointInfo(episodes, timesteps, chunks, _now(), keep, len(state)), state)
-
-
-def _verified(blob: bytes, where: str, expected: Document) -> tuple[dict[str, NDArray[Any]], Document]:
-    """Unpacks a blob that must say of itself what is expected: none was exchanged for another."""
-    arrays, about = codec.unpack(blob, where)
-    if not isinstance(about, dict) or any(about.get(name) != value for name, value in expected.items()):
-        raise StoreError(f"{where} is damaged: it belongs to something else")
-    return arrays, about
+    def _copy_to_file(self, path: str) -> bool:
+        """Writes all of one moment to a new SQLite file; False if it cannot, and the records must be copied."""
+        del path
+        return False

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x524C4231  # "RLB1": tells our files from other SQLite files
 
 
-def _runs_chunks_checkpoints(connection: sqlite3.Connection) -> None:
+def _first_tables(connection: sqlite3.Connection) -> None:
     """Makes the tables; blobs stand last in their rows, so that listings read no overflow page."""
     connection.execute(
         """
@@ -29,12 +29,21 @@ def _runs_chunks_checkpoints(connection: sqlite3.Connection) -> None:
             chunks INTEGER NOT NULL,  -- how many are written, and where the next must begin
             next_episode INTEGER NOT NULL,
             next_step INTEGER NOT NULL,
+            cache_key TEXT NOT NULL,
+            writer TEXT NOT NULL,  -- who writes it, and when it last did
+            beat TEXT NOT NULL,
             evaluation TEXT,
             config TEXT NOT NULL
         )
         """
     )
-    for columns in ("created_at", "env_id, created_at", "agent_name, created_at", "status, created_at"):
+    for columns in (
+        "created_at",
+        "env_id, created_at",
+        "agent_name, created_at",
+        "status, created_at",
+        "cache_key, created_at",
+    ):
         name = "runs_by_" + columns.split(",", maxsplit=1)[0]
         connection.execute(f"CREATE INDEX {name} ON runs ({columns})")
     connection.execute(
@@ -69,9 +78,21 @@ def _runs_chunks_checkpoints(connection: sqlite3.Connection) -> None:
         )
         """
     )
+    connection.execute(
+        """
+        CREATE TABLE snapshots (
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            blob BLOB NOT NULL,
+            PRIMARY KEY (kind, name)
+        )
+        """
+    )
 
 
-MIGRATIONS = (_runs_chunks_checkpoints,)
+MIGRATIONS = (_first_tables,)
 
 
 def version(connection: sqlite3.Connection) -> int:

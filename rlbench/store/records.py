@@ -35,6 +35,7 @@ class RunRecord:
     evaluation: dict[str, Any] | None
     tags: tuple[str, ...]
     parents: tuple[str, ...]  # ids of the runs it learned from
+    cache_key: str = ""  # what a training cache finds it by
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,15 @@ class CheckpointInfo(NamedTuple):
     chunks: int  # how many chunks the run had written by then
     created_at: str
     kept: bool  # True: later checkpoints do not replace it
+    size: int  # bytes
+
+
+class SnapshotInfo(NamedTuple):
+    """A snapshot in a listing: arrays that belong to no run, such as a replay buffer's."""
+
+    kind: str
+    name: str
+    created_at: str
     size: int  # bytes
 
 

@@ -7,46 +7,29 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import StoreError
 from rlbench.store.codec import to_json
-from rlbench.store.contract import CheckpointRow, ChunkRow, Store
+from rlbench.store.contract import RUN_FIELDS, CheckpointRow, ChunkRow, Store
 from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, version
-from rlbench.store.records import CheckpointInfo, Span
+from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rlbench.store.contract import Document
+    from rlbench.store.documents import Document
 
-BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
+BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: SQLite keeps no queue
 LISTS = ("tags", "parents")  # kept as JSON text
-RUN_COLUMNS = (
-    "id",
-    "env_id",
-    "agent_name",
-    "seed",
-    "status",
-    "created_at",
-    "episodes",
-    "timesteps",
-    "seconds",
-    "tags",
-    "parents",
-    "chunks",
-    "next_episode",
-    "next_step",
-    "evaluation",
-    "config",
-)
 FILTERS = {
     "id": "id = :id",
     "env_id": "env_id = :env_id",
     "agent_name": "agent_name = :agent_name",
     "status": "status = :status",
+    "cache_key": "cache_key = :cache_key",
     "prefix": "id >= :prefix AND id < :prefix || 'g'",  # g follows the last hexadecimal digit
     "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
 }
@@ -73,6 +56,7 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         """Closes the connection; closing twice does no harm."""
+        super().close()
         with self._lock:
             self._connection.close()
 
@@ -96,30 +80,35 @@ class SqliteStore(Store):
 
     def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
-        sql = f"""SELECT {", ".join(RUN_COLUMNS)} FROM runs WHERE {wanted}
+        sql = f"""SELECT {", ".join(RUN_FIELDS)} FROM runs WHERE {wanted}
                   ORDER BY created_at DESC, rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
         rows = self._rows(sql, {**filters, "limit": -1 if limit is None else limit})
-        return [_from_row(dict(zip(RUN_COLUMNS, row, strict=True)), self.url) for row in rows]
+        return [_from_row(dict(zip(RUN_FIELDS, row, strict=True))) for row in rows]
 
     def _commit(
         self,
         run_id: str,
-        chunks: int | None,
+        expected: Document,
         changes: Document,
         chunk: ChunkRow | None,
         checkpoint: CheckpointRow | None,
     ) -> bool:
-        fields = {"id": run_id, **_to_row(changes)}
-        assignments = ", ".join(f"{name} = :{name}" for name in fields)
-        sql = f"UPDATE runs SET {assignments} WHERE id = :id AND (:expected IS NULL OR chunks = :expected)"  # noqa: S608  names checked by _clean
         with self._transaction() as connection:
-            if not connection.execute(sql, {**fields, "expected": chunks}).rowcount:
+            if not _change_run(connection, run_id, expected, changes):
                 return False
             if chunk is not None:
                 values = (run_id, *chunk.span, *chunk[1:])
                 connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             if checkpoint is not None:
                 _put_checkpoint(connection, run_id, checkpoint)
+        return True
+
+    def _truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
+        with self._transaction() as connection:
+            if not _change_run(connection, run_id, expected, changes):
+                return False
+            connection.execute("DELETE FROM chunks WHERE run = ? AND number >= ?", (run_id, chunks))
+            connection.execute("DELETE FROM checkpoints WHERE run = ? AND timesteps > ?", (run_id, timesteps))
         return True
 
     def _select_spans(self, run_id: str) -> list[Span]:
@@ -151,12 +140,69 @@ class SqliteStore(Store):
         with self._transaction() as connection:
             return connection.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount == 1
 
+    def _put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", (*info, blob))
+
+    def _select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
+        rows = self._rows(
+            """SELECT kind, name, created_at, size FROM snapshots
+               WHERE :kind IS NULL OR kind = :kind ORDER BY kind, name""",
+            {"kind": kind},
+        )
+        return [SnapshotInfo(*row) for row in rows]
+
+    def _select_snapshot(self, kind: str, name: str) -> bytes | None:
+        rows = self._rows("SELECT blob FROM snapshots WHERE kind = ? AND name = ?", (kind, name))
+        return rows[0][0] if rows else None
+
+    def _remove_snapshot(self, kind: str, name: str) -> bool:
+        with self._transaction() as connection:
+            return connection.execute("DELETE FROM snapshots WHERE kind = ? AND name = ?", (kind, name)).rowcount == 1
+
+    def _size(self) -> int:
+        path = self._rows("PRAGMA database_list")[0][2]
+        files = [Path(path), Path(path + "-wal")] if path else []
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def _compact(self) -> None:
+        with self._lock, explained(self.url):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _copy_to_file(self, path: str) -> bool:
+        with explained(path), closing(_connect(path)) as target:
+            with self._lock:
+                self._connection.backup(target)  # in one step: one moment of the store, whoever writes to it
+            target.execute("UPDATE runs SET writer = ''")  # nobody writes the copy
+            target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+        return True
+
+    def _problems(self) -> Iterator[str]:
+        try:
+            rows = self._rows("PRAGMA integrity_check")
+            yield from (row[0] for row in rows if row[0] != "ok")
+            orphans = self._rows("PRAGMA foreign_key_check")
+            yield from (f"a row of {row[0]} belongs to no run" for row in orphans)
+        except StoreError as error:
+            yield str(error)
+
 
 BLOBS = {
     "segments": "SELECT segments_blob FROM chunks WHERE run = ? AND number = ?",
     "figures": "SELECT figures_blob FROM chunks WHERE run = ? AND number = ?",
     "steps": "SELECT steps_blob FROM chunks WHERE run = ? AND number = ?",
 }
+
+
+def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document, changes: Document) -> bool:
+    """Changes a run if it is as expected; returns whether it was."""
+    fields = {"id": run_id, **_to_row(changes)}
+    known = {f"known_{name}": value for name, value in _to_row(expected).items()}
+    assignments = ", ".join(f"{name} = :{name}" for name in fields)
+    conditions = "".join(f" AND {name} IS :known_{name}" for name in expected)
+    sql = f"UPDATE runs SET {assignments} WHERE id = :id{conditions}"  # noqa: S608  the names are fields of a run
+    return connection.execute(sql, {**fields, **known}).rowcount == 1
 
 
 def _put_checkpoint(connection: sqlite3.Connection, run_id: str, checkpoint: CheckpointRow) -> None:
@@ -173,11 +219,12 @@ def _to_row(document: Document) -> dict[str, Any]:
     return {name: to_json(value) if name in LISTS else value for name, value in document.items()}
 
 
-def _from_row(row: dict[str, Any], url: str) -> Document:
-    try:
-        return row | {name: json.loads(row[name]) for name in LISTS}
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"a run in {url} is damaged: its tags or parents cannot be read") from error
+def _from_row(row: dict[str, Any]) -> Document:
+    """Returns a run's document; a list that cannot be read stays text, which the contract finds and names."""
+    for name in LISTS:
+        with suppress(ValueError, TypeError, RecursionError):
+            row[name] = json.loads(row[name])
+    return row
 
 
 # ---------------------------------------------------------------------- opening

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
-import time
-from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
 
-from rlbench.agents import Agent, make_agent
-from rlbench.agents.base import count_of
+from rlbench.agents import Agent
 from rlbench.envs import SHORT_NAMES
-from rlbench.errors import UsageError, unknown_name
+from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
-from rlbench.random_state import generator_state
-from rlbench.store import Checkpoint, EpisodeChunk, Store, open_store
-from rlbench.training.environment import make_env, spec_json, step_limit
-from rlbench.training.loops import UNLIMITED, Budget, compiled_loop, readable_loop
-from rlbench.training.monitor import Monitor, stopping_on_interrupt
-from rlbench.training.recorder import Recorder
+from rlbench.store import Store, open_store
+from rlbench.training.cache import Found, cache_key, find, whole_checkpoints
+from rlbench.training.environment import make_env
 from rlbench.training.run import Run, load_run
-from rlbench.training.writer import Writer
+from rlbench.training.session import Session, restore, seed_env
+from rlbench.training.setup import (
+    ALGORITHM_VERSION,
+    ENGINES,
+    RECORDS,
+    agent_for,
+    budget_of,
+    budget_record,
+    check_words,
+    config_of,
+    id_of,
+    world_for,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENGINES = ("auto", "compiled", "python")
-RECORDS = ("all", "none")
-ALGORITHM_VERSION = 1  # raised whenever the same seed would give another result
+    import gymnasium as gym
+
+    from rlbench.store import CheckpointInfo, RunRecord
+    from rlbench.training.loops import Budget
+
+__all__ = ["ALGORITHM_VERSION", "ENGINES", "RECORDS", "Run", "load_run", "make_env", "resume", "train"]
 
 
 def train(
@@ -49,6 +54,7 @@ def train(
     env_kwargs: dict[str, Any] | None = None,
     agent_kwargs: dict[str, Any] | None = None,
     preset: str = DEFAULT,
+    cache: bool = True,
 ) -> Run:
     """Trains an agent on an env and stores what happened.
 
@@ -66,6 +72,8 @@ def train(
         env_kwargs: arguments of the env, added to the preset's.
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
         preset: the name of a set of tuned parameters.
+        cache: answer from the store what has been trained there before, in whole or as far as it goes; the result is
+            the same. Only envs and agents given by name or class are known again.
 
     Returns:
         The run: its agent, its returns and lengths (one an episode), its id in the store.
@@ -74,199 +82,125 @@ def train(
         UsageError: an argument is wrong; the message says which and what to do.
         StoreError: the store cannot be opened or written.
     """
-    _check_words(record, engine, seed)
-    env_id = SHORT_NAMES.get(env, env) if isinstance(env, str) else _id_of(env)
+    check_words(record, engine, seed)
+    env_id = SHORT_NAMES.get(env, env) if isinstance(env, str) else id_of(env)
     chosen = load_preset(env_id, preset)
     made = make_env(env, {**chosen.env, **(env_kwargs or {})} if isinstance(env, str) else env_kwargs)
     try:
         seed = secrets.randbits(31) if seed is None else int(seed)
-        env_seed, agent_seed = np.random.SeedSequence(seed).spawn(2)
-        budget = _budget(episodes, total_timesteps, chosen, env_id)
-        learner = _agent(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
-        world = _world(made, learner, engine)
-        kept = open_store(store if store is not None else "memory://") if not isinstance(store, Store) else store
-        config = {
-            "env": {"id": env_id, "spec": spec_json(made)},
-            "agent": {
-                "name": learner.name,
-                "parameters": learner.config(),
-                "n_states": learner.n_states,
-                "n_actions": learner.n_actions,
-            },
-            "budget": {"episodes": _finite(budget.episodes), "total_timesteps": _finite(budget.timesteps)},
-            "preset": preset,
-            "engine": "python" if world is None else "compiled",
-            "record": record,
-            "versions": _versions(),
-        }
-        run = kept.create_run(env_id=env_id, agent_name=learner.name, seed=seed, config=config)
-        made.unwrapped.np_random, _ = seeding.np_random(int(env_seed.generate_state(1)[0]))
-        session = _Session(kept, run.id, made, learner, budget)
-        session.train(world, recording=record == "all", progress=progress)
+        env_seed, agent_seed = _seeds(seed)
+        budget = budget_of(episodes, total_timesteps, chosen, env_id)
+        learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
+        world = world_for(made, learner, engine)
+        kept = store if isinstance(store, Store) else open_store(store if store is not None else "memory://")
+        config = config_of(env_id, made, learner, budget, preset, record, compiled=world is not None)
+        # what an object brings with it is not known by its name
+        key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
+        found = find(kept, key, budget) if cache and key else None
+        if found is not None and found.is_whole:
+            until = found.checkpoint if found.checkpoint.episodes < found.record.episodes else None
+            return Run(found.record, kept, until, cache="hit", cached_episodes=found.checkpoint.episodes)
+        seed_env(made, env_seed)
+        budget = budget.after(learner)
+        begun = _taken_over(found, kept, made, learner, config) if found is not None else None
+        started = begun or kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key)
+        Session(kept, started, made, learner, budget).train(world, recording=record == "all", progress=progress)
     finally:
         if isinstance(env, str):
             made.close()
-    finished = Run(kept.run(run.id), kept)
-    finished.agent = learner
-    return finished
+    return _trained(kept, started, learner, cache="prefix" if begun else "miss")
 
 
-@dataclass
-class _Session:
-    """One stretch of training of one run: what the loops, the store and the clock share."""
+def resume(
+    run: Run,
+    *,
+    episodes: int | None = None,
+    total_timesteps: int | None = None,
+    engine: str = "auto",
+    progress: bool = False,
+) -> Run:
+    """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
 
-    store: Store
-    run_id: str
-    env: gym.Env[Any, Any]
-    agent: Agent
-    budget: Budget
-    seconds: float = 0.0
+    Args:
+        run: as `load_run` returns it. What it stored after its last checkpoint is made again.
+        episodes: the run's new budget, counted from its beginning; by default the one that it was begun with.
+        total_timesteps: likewise.
+        engine: as in `train`.
+        progress: as in `train`.
 
-    def train(self, world: Any, *, recording: bool, progress: bool) -> None:
-        """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
-        if world is not None:
-            _warm_up(world, self.agent)
-        monitor = Monitor(self.agent, self.budget, shown=progress)
-        with Writer(lambda chunk: self.store.append(self.run_id, chunk)) as writer:
-
-            def sink(chunk: EpisodeChunk) -> None:
-                monitor.hear(_checked(chunk))
-                writer.put(chunk)
-
-            recorder = Recorder(
-                self.agent.n_actions, recording=recording, episode_steps=step_limit(self.env), sink=sink
-            )
-            status = "interrupted"
-            started = time.perf_counter()
-            try:
-                with stopping_on_interrupt(self.budget):
-                    self._loop(world, recorder, monitor)
-                    if recording:  # writing the steps is part of such training
-                        recorder.flush()
-                        writer.wait()
-                status = "interrupted" if self.budget.stop else "finished"
-            finally:
-                self.seconds = time.perf_counter() - started
-                monitor.close()
-                recorder.flush()
-                writer.wait()
-                self._close(status)
-
-    def _loop(self, world: Any, recorder: Recorder, monitor: Monitor) -> None:
-        if world is None:
-            readable_loop(self.env, self.agent, self.budget, recorder, monitor.look)
-        else:
-            compiled_loop(world, self.env, self.agent, self.budget, recorder, monitor.look)
-
-    def _close(self, status: str) -> None:
-        state = self.agent.state_dict()
-        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-        numbers = {name: value for name, value in state.items() if name not in arrays}
-        env_rng = generator_state(self.env.unwrapped.np_random)
-        checkpoint = Checkpoint(
-            episodes=self.agent.episodes,
-            timesteps=self.agent.timesteps,
-            arrays=arrays,
-            numbers={"agent": numbers, "env_rng": env_rng},
-        )
-        self.store.append(self.run_id, checkpoint=checkpoint, status=status, seconds=self.seconds)
-
-
-def _checked(chunk: EpisodeChunk) -> EpisodeChunk:
-    bad = np.flatnonzero(~np.isfinite(chunk.figures["return"]))
-    if len(bad):
-        episode = chunk.first_episode + int(bad[0])
-        raise UsageError(f"the env gave a reward that is not finite in episode {episode}: expected real numbers")
-    return chunk
-
-
-def _check_words(record: str, engine: str, seed: int | None) -> None:
-    if record not in RECORDS:
-        raise unknown_name("record", record, RECORDS)
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
-        raise UsageError(f"seed must be a whole number, 0 or more, got {seed!r}")
-
-
-def _id_of(env: gym.Env[Any, Any]) -> str:
-    if not isinstance(env, gym.Env):
-        raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {type(env).__name__}")
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-
-
-def _budget(episodes: int | None, total_timesteps: int | None, preset: Preset, env_id: str) -> Budget:
-    for name, value in (("episodes", episodes), ("total_timesteps", total_timesteps)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-            raise UsageError(f"{name} must be a whole number, 1 or more, got {value!r}")
+    Raises:
+        UsageError: the run has already come so far.
+        StoreError: another process is writing it, or its env or agent cannot be made again.
+    """
+    config = dict(run.record.config)
+    check_words(config["record"], engine)
     if episodes is None and total_timesteps is None:
-        episodes, total_timesteps = preset.episodes, preset.total_timesteps
-    if episodes is None and total_timesteps is None:
-        raise UsageError(f"{env_id} has no default budget: give episodes= or total_timesteps=")
-    return Budget(int(episodes or UNLIMITED), int(total_timesteps or UNLIMITED))
+        episodes, total_timesteps = config["budget"]["episodes"], config["budget"]["total_timesteps"]
+    budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
+    checkpoints = whole_checkpoints(run.store, run.record)
+    last = checkpoints[-1] if checkpoints else None
+    _check_further(run, last, budget)
+    env = run.make_env()
+    try:
+        env_seed, agent_seed = _seeds(run.seed)
+        agent = run.make_agent(agent_seed)
+        world = world_for(env, agent, engine)
+        seed_env(env, env_seed)
+        run.store.claim(run.id)
+        config["budget"] = budget_record(budget)
+        started = _go_back(run.store, run.record, last, env, agent, config)
+        recording = config["record"] == "all"
+        Session(run.store, started, env, agent, budget).train(world, recording=recording, progress=progress)
+    finally:
+        env.close()
+    return _trained(run.store, started, agent, cache="prefix")
 
 
-def _agent(
-    agent: str | type[Agent] | Agent,
-    env: gym.Env[Any, Any],
-    agent_kwargs: dict[str, Any] | None,
-    preset: Preset,
-    total_timesteps: int | None,
-    seed: np.random.SeedSequence,
-) -> Agent:
-    if isinstance(agent, Agent):
-        if agent_kwargs:
-            raise UsageError("agent_kwargs go with an agent's name or class: give them to the agent where it is made")
-        counts = (
-            count_of(env.observation_space, "observations", agent.name),
-            count_of(env.action_space, "actions", agent.name),
+def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:
+    """Returns the seeds of the env and of the agent, from the run's."""
+    env, agent = np.random.SeedSequence(seed).spawn(2)
+    return int(env.generate_state(1)[0]), agent
+
+
+def _trained(store: Store, started: RunRecord, agent: Agent, cache: str) -> Run:
+    run = Run(store.run(started.id), store, cache=cache, cached_episodes=started.episodes)
+    run.agent = agent
+    return run
+
+
+def _check_further(run: Run, last: CheckpointInfo | None, budget: Budget) -> None:
+    """Refuses a budget that a finished run has spent, or that lies before the place to go on from."""
+    episodes, timesteps = (last.episodes, last.timesteps) if last is not None else (0, 0)
+    is_behind = budget.episodes < episodes or budget.timesteps < timesteps
+    if is_behind or (run.status == "finished" and (budget.episodes == episodes or budget.timesteps == timesteps)):
+        raise UsageError(
+            f"run {run.id} has come to {episodes:,} episodes, {timesteps:,} steps: "
+            "give more episodes or timesteps than that to go on with it"
         )
-        if counts != (agent.n_states, agent.n_actions):
-            raise UsageError(
-                f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
-            )
-        return agent
-    name = agent if isinstance(agent, str) else agent.name
-    parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
-    return make_agent(agent, env, seed=seed, **_share_of_budget(parameters, total_timesteps))
 
 
-def _share_of_budget(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
-    """Turns exploration_fraction into steps, once the budget it is a share of is known."""
-    fraction = parameters.get("exploration_fraction")
-    if not isinstance(fraction, int | float) or total_timesteps is None:
-        return parameters
-    others = {name: value for name, value in parameters.items() if name != "exploration_fraction"}
-    return {**others, "exploration_steps": fraction * total_timesteps}
-
-
-def _world(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
-    """Returns the compiled world to train in, or None for the readable loop."""
-    if engine == "python":
+def _taken_over(
+    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, config: dict[str, Any]
+) -> RunRecord | None:
+    """Takes a stored run over, to go on with it; None if another process was faster."""
+    try:
+        store.claim(found.record.id)
+    except StoreError:
         return None
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when training starts)
-
-    world = world_of(env) if agent.learner() is not None else None
-    if world is None and engine == "compiled":
-        what = f"the agent {agent.name}" if agent.learner() is None else f"the env {_id_of(env)}"
-        raise UsageError(f"engine='compiled' is not possible: {what} has no compiled counterpart; use engine='auto'")
-    return world
+    return _go_back(store, found.record, found.checkpoint, env, agent, config)
 
 
-def _warm_up(world: Any, agent: Agent) -> None:
-    """Loads or compiles the loop for these types, so that a run's seconds are of training alone."""
-    from rlbench.training.loops import compile_for  # noqa: PLC0415
-
-    compile_for(world, agent)
-
-
-def _finite(limit: int) -> int | None:
-    return None if limit == UNLIMITED else limit
-
-
-def _versions() -> dict[str, Any]:
-    packages = {name: version(name) for name in ("rlbench", "gymnasium", "numpy", "numba")}
-    return {**packages, "python": platform.python_version(), "algorithm": ALGORITHM_VERSION}
-
-
-__all__ = ["ALGORITHM_VERSION", "ENGINES", "RECORDS", "Run", "load_run", "make_env", "train"]
+def _go_back(
+    store: Store,
+    run: RunRecord,
+    checkpoint: CheckpointInfo | None,
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    config: dict[str, Any],
+) -> RunRecord:
+    """Puts a claimed run, its env and its agent where a checkpoint was taken, or at the beginning."""
+    state = store.checkpoint(run.id, checkpoint.episodes) if checkpoint is not None else None
+    if state is not None:
+        restore(env, agent, state)
+    store.rewind(run.id, checkpoint)
+    return store.update_run(run.id, config=config, evaluation=None)

@@ -26,6 +26,11 @@ class Budget:
     timesteps: int = UNLIMITED  # the episode that reaches it is played to its end
     stop: bool = False
 
+    def after(self, agent: Agent) -> Budget:
+        """Returns the same budget for an agent that has already played: counted from where it stands."""
+        episodes, timesteps = self.episodes + agent.episodes, self.timesteps + agent.timesteps
+        return Budget(min(UNLIMITED, episodes), min(UNLIMITED, timesteps))
+
     def is_spent(self, agent: Agent) -> bool:
         """Whether no further episode may begin."""
         return self.stop or agent.episodes >= self.episodes or agent.timesteps >= self.timesteps

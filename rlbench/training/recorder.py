@@ -33,6 +33,7 @@ class Recorder:
         episode_steps: the env's step limit, 0 for none.
         sink: takes each chunk, and is through with it when it takes the next but one.
         steps: how many a chunk may hold, else what suits the recording.
+        first_episode: how many the run has already.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Recorder:
         episode_steps: int,
         sink: Callable[[EpisodeChunk], None],
         steps: int | None = None,
+        first_episode: int = 0,
     ) -> None:
         from rlbench.training._kernel import Limits  # noqa: PLC0415  (numba only when training starts)
 
@@ -55,8 +57,8 @@ class Recorder:
         self.steps = 0  # on the tape
         self.segments = 0  # episodes ended on the tape
         self.length = -1  # of the unfinished episode
-        self._first = (0, 0)  # episode and step at which this chunk begins
-        self._episode = 0
+        self._first = (first_episode, 0)  # episode and step at which this chunk begins
+        self._episode = first_episode
         self._env_rng: dict[str, Any] | None = None
 
     def note_generator(self, env: gym.Env[Any, Any]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.agents import Agent
-    from rlbench.store import RunRecord, Store
+    from rlbench.store import Checkpoint, CheckpointInfo, RunRecord, Store
 
 
 @dataclass(eq=False)
@@ -25,10 +25,16 @@ class Run:
     Attributes:
         record: what the store keeps of it: id, env, configuration, counts, evaluation.
         store: where it lives.
+        until: the checkpoint at which it is seen to end, where more was trained later; None for all of it.
+        cache: how `train` came by it: "miss" (trained), "hit" (stored before), "prefix" (went on from what was stored).
+        cached_episodes: how many of its episodes were stored before.
     """
 
     record: RunRecord
     store: Store
+    until: CheckpointInfo | None = None
+    cache: str = "miss"
+    cached_episodes: int = 0
 
     @property
     def id(self) -> str:
@@ -53,22 +59,22 @@ class Run:
     @property
     def episodes(self) -> int:
         """The number of episodes played."""
-        return self.record.episodes
+        return self.record.episodes if self.until is None else self.until.episodes
 
     @property
     def timesteps(self) -> int:
         """The number of steps taken."""
-        return self.record.timesteps
+        return self.record.timesteps if self.until is None else self.until.timesteps
 
     @property
     def seconds(self) -> float:
-        """The time of training alone: without imports, compilation of kernels and evaluation."""
-        return self.record.seconds
+        """The time of training alone: without imports, compilation and evaluation; of a longer run, by its steps."""
+        return self.record.seconds * (1.0 if self.until is None else self.timesteps / self.record.timesteps)
 
     @property
     def status(self) -> str:
         """running, finished or interrupted."""
-        return self.record.status
+        return self.record.status if self.until is None else "finished"
 
     @property
     def engine(self) -> str:
@@ -83,20 +89,29 @@ class Run:
             StoreError: the run has no checkpoint.
             UnknownNameError: the agent's class is not registered here.
         """
+        agent = self.make_agent()
+        checkpoint = self._checkpoint()
+        agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+        return agent
+
+    def make_agent(self, seed: np.random.SeedSequence | None = None) -> Agent:
+        """Makes an agent with this run's parameters, which has learnt nothing yet."""
         config = self.record.config["agent"]
         if self.agent_name not in AGENTS:
             raise unknown_name("agent", self.agent_name, AGENTS)
-        checkpoint = self.store.checkpoint(self.id)
+        return AGENTS[self.agent_name](config["n_states"], config["n_actions"], seed=seed, **config["parameters"])
+
+    def _checkpoint(self) -> Checkpoint:
+        checkpoint = self.store.checkpoint(self.id, None if self.until is None else self.until.episodes)
         if checkpoint is None:
             raise StoreError(f"run {self.id} has no checkpoint: it was killed before its first one")
-        agent = AGENTS[self.agent_name](config["n_states"], config["n_actions"], **config["parameters"])
-        agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
-        return agent
+        return checkpoint
 
     @cached_property
     def figures(self) -> dict[str, NDArray[Any]]:
         """Figures of each episode: return, length, exploration_rate, explored, action_counts."""
-        return self.store.figures(self.id)
+        figures = self.store.figures(self.id)
+        return {name: column[: self.episodes] for name, column in figures.items()}
 
     @property
     def returns(self) -> NDArray[np.float64]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rlbench.store import EpisodeChunk
+    from rlbench.store import Checkpoint, EpisodeChunk, Store
 
 
 class Writer:
-    """Hands chunks on from a thread of its own, one at a time and in order; what fails there is raised here."""
+    """Appends to a run from a thread of its own, one chunk at a time and in order; what fails there is raised here."""
 
-    def __init__(self, write: Callable[[EpisodeChunk], None]) -> None:
-        self._write = write
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rlbench-writer")
         self._pending: Future[None] | None = None
 
@@ -25,10 +23,10 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True)
 
-    def put(self, chunk: EpisodeChunk) -> None:
+    def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:
         """Takes a chunk, once the one before is written: at most one waits, so memory stays bounded."""
         self.wait()
-        self._pending = self._pool.submit(self._write, chunk)
+        self._pending = self._pool.submit(self._store.append, self._run_id, chunk, checkpoint, **progress)
 
     def wait(self) -> None:
         """Returns when all is written; raises what went wrong."""

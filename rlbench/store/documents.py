@@ -1,0 +1,300 @@
+"""Records to the documents and blobs that a backend keeps, and back."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import unicodedata
+from dataclasses import fields
+from datetime import UTC, datetime
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import StoreError, UsageError, unknown_name
+from rlbench.store import codec, writers
+from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from rlbench.store.records import Checkpoint
+
+    Document = dict[str, Any]  # str, int, float, None, or a list of str
+    Arrays = dict[str, NDArray[Any]]
+
+COUNTS = ("episodes", "timesteps", "chunks", "next_episode", "next_step")
+RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what each may hold
+    "id": (str,),
+    "env_id": (str,),
+    "agent_name": (str,),
+    "seed": (str,),  # a seed may have 128 bits
+    "status": (str,),
+    "created_at": (str,),
+    "episodes": (int,),
+    "timesteps": (int,),
+    "seconds": (float, int),
+    "tags": (list,),
+    "parents": (list,),
+    "chunks": (int,),  # how many count: later ones are not committed
+    "next_episode": (int,),  # where the next chunk must begin
+    "next_step": (int,),
+    "cache_key": (str,),  # "" for none
+    "writer": (str,),  # JSON, see writers.py; "" for none
+    "beat": (str,),  # when the writer last committed
+    "evaluation": (str, NoneType),  # JSON
+    "config": (str,),  # JSON
+}
+NEW: Document = {
+    "status": "running",
+    "evaluation": None,
+    "seconds": 0.0,
+    **dict.fromkeys(COUNTS, 0),
+}
+PARTS = ("segments", "figures", "steps")  # of a chunk
+MAX_NAME = 200  # characters
+
+
+class ChunkRow(NamedTuple):
+    """A chunk as a backend keeps it."""
+
+    span: Span
+    segments: bytes
+    figures: bytes
+    steps: bytes | None
+
+
+class CheckpointRow(NamedTuple):
+    """A checkpoint as a backend keeps it."""
+
+    info: CheckpointInfo
+    state: bytes
+
+
+def now() -> str:
+    """Returns this moment in ISO 8601, UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+# ---------------------------------------------------------------------- runs
+
+
+def sound(document: Document) -> Document:
+    """Returns a run's document, once every field is known to hold what it may.
+
+    Raises:
+        StoreError: one does not.
+    """
+    for name, kinds in RUN_FIELDS.items():
+        value = document.get(name, ...)
+        if type(value) not in kinds or (value.__class__ is list and not all(type(text) is str for text in value)):
+            shown = "missing" if value is ... else repr(value)[:MAX_NAME]
+            raise StoreError(f"run {document.get('id')} is damaged: {name} is {shown}")
+    return document
+
+
+def record(document: Document) -> RunRecord:
+    """Returns what a document says of a run; one that nobody writes any more is interrupted.
+
+    Raises:
+        StoreError: the document is damaged.
+    """
+    values = {name.name: sound(document).get(name.name) for name in fields(RunRecord)}
+    try:
+        values |= {"seed": int(document["seed"]), "config": json.loads(document["config"])}
+        values |= {"tags": tuple(document["tags"]), "parents": tuple(document["parents"])}
+        values["evaluation"] = document["evaluation"] and json.loads(document["evaluation"])
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
+    if is_abandoned(document):
+        values["status"] = "interrupted"
+    return RunRecord(**values)  # type: ignore[arg-type]  # the fields are named above
+
+
+def is_abandoned(document: Document) -> bool:
+    """Returns whether a run says that it is running, and its writer is gone."""
+    return document["status"] == "running" and not writers.is_alive(document)
+
+
+def clean(changes: Mapping[str, Any]) -> Document:
+    """Turns what a caller says of a run into what a document may hold; no numpy scalar slips through."""
+    for name in changes:
+        if name not in CLEANERS:
+            raise unknown_name("field of a run", name, CLEANERS)
+    return {name: CLEANERS[name](value) for name, value in changes.items()}
+
+
+def text(value: object) -> str:
+    """Returns `value` as text; UsageError for what not every store can keep: NUL, or half a character."""
+    found = str(value)
+    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in found):
+        shown = repr(found[:MAX_NAME])
+        raise UsageError(f"names are Unicode text without NUL characters and lone surrogates, got {shown}")
+    return found
+
+
+def label(what: str, value: object) -> str:
+    """Returns `value` as the name of a snapshot or the like; UsageError if it cannot be one."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME or any(map(_is_control, value)):
+        raise UsageError(
+            f"{what} must be 1 to {MAX_NAME} characters, control characters excluded, got {str(value)[:MAX_NAME]!r}"
+        )
+    return value
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cs")
+
+
+def _status(value: str) -> str:
+    if value not in STATUSES:
+        raise unknown_name("status", str(value), STATUSES)
+    return str(value)
+
+
+def _count(value: int) -> int:
+    if operator.index(value) < 0:
+        raise UsageError(f"a run counts episodes and steps from 0, got {value}")
+    return int(value)
+
+
+def _texts(values: Iterable[str]) -> list[str]:
+    if isinstance(values, str):
+        raise UsageError(f"tags and parents are lists of strings, got {values!r}")
+    return list(map(text, values))
+
+
+CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "status": _status,
+    "episodes": _count,
+    "timesteps": _count,
+    "seconds": float,
+    "seed": lambda seed: str(operator.index(seed)),
+    "evaluation": lambda value: None if value is None else codec.to_json(value),
+    "config": codec.to_json,
+    "tags": _texts,
+    "parents": _texts,
+}
+
+
+# ---------------------------------------------------------------------- chunks and checkpoints
+
+
+def span_of(number: int, chunk: EpisodeChunk) -> Span:
+    """Returns where a chunk lies, as its parts say."""
+    segments = len(chunk.lengths)
+    return Span(number, chunk.first_episode, chunk.first_step, chunk.episodes, segments, chunk.n_steps)
+
+
+def open_steps(first_step: int, lengths: NDArray[np.int64], ends: NDArray[np.uint8]) -> int:
+    """Returns how many steps of an unfinished episode a chunk leaves behind."""
+    if not len(ends) or ends[-1] != OPEN:
+        return 0
+    return int(lengths[-1]) + (first_step if len(lengths) == 1 else 0)
+
+
+def advance(before: Document, span: Span, left_open: int) -> Document:
+    """Returns the counters of a run once a chunk is added."""
+    return {
+        "chunks": span.number + 1,
+        "episodes": before["episodes"] + span.episodes,
+        "timesteps": before["timesteps"] + span.steps,
+        "next_episode": span.first_episode + span.episodes,
+        "next_step": left_open,
+    }
+
+
+def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
+    """Packs the next chunk of a run; UsageError if it is malformed, or not the next."""
+    problem = chunk.problem()
+    if problem:
+        raise UsageError(f"a chunk does not fit together: {problem}")
+    expected = (before["next_episode"], before["next_step"])
+    if (chunk.first_episode, chunk.first_step) != expected:
+        raise UsageError(
+            f"the next chunk of run {before['id']} must begin at episode {expected[0]}, step {expected[1]}, "
+            f"got episode {chunk.first_episode}, step {chunk.first_step}"
+        )
+    span = span_of(before["chunks"], chunk)
+    about = functools.partial(about_part, before["id"], span)
+    segments: Arrays = {"lengths": chunk.lengths, "ends": chunk.ends}
+    return ChunkRow(
+        span,
+        codec.pack(segments, {**about("segments"), "env_rng": chunk.env_rng}),
+        codec.pack(chunk.figures, about("figures")),
+        None if chunk.steps is None else codec.pack(chunk.steps, about("steps")),
+    )
+
+
+def about_part(run_id: str, span: Span, part: str) -> Document:
+    """Returns what a part of a chunk must say of itself."""
+    about = {"run": run_id, "chunk": span.number, "part": part}
+    place = {"first_episode": span.first_episode, "first_step": span.first_step}
+    return {**about, **place} if part == "segments" else about
+
+
+def assembled(run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]]) -> EpisodeChunk:
+    """Puts the parts of a chunk together, steps and figures where they are given.
+
+    Raises:
+        StoreError: they do not fit together, or to the span.
+    """
+    (segments, about), (steps, stored) = parts["segments"], parts["steps"]
+    chunk = EpisodeChunk(
+        span.first_episode,
+        span.first_step,
+        lengths=segments.get("lengths", np.empty(0, np.int64)),
+        ends=segments.get("ends", np.empty(0, np.uint8)),
+        figures=parts["figures"][0] if "figures" in parts else {},
+        steps=steps if stored else None,
+        env_rng=about.get("env_rng"),
+    )
+    if chunk.problem() or span_of(span.number, chunk) != span:
+        raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not fit together")
+    return chunk
+
+
+def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bool) -> CheckpointRow:
+    """Packs a checkpoint of a run that has so many chunks."""
+    info = CheckpointInfo(_count(checkpoint.episodes), _count(checkpoint.timesteps), chunks, now(), keep, 0)
+    state = codec.pack(checkpoint.arrays, {**about_checkpoint(run_id, info), "numbers": checkpoint.numbers})
+    return CheckpointRow(info._replace(size=len(state)), state)
+
+
+def about_checkpoint(run_id: str, info: CheckpointInfo) -> Document:
+    """Returns what a checkpoint must say of itself."""
+    return {"run": run_id, "episodes": info.episodes, "timesteps": info.timesteps, "chunks": info.chunks}
+
+
+def sound_info(info: CheckpointInfo) -> CheckpointInfo:
+    """Returns a checkpoint's entry in the listing, once its numbers are known to be numbers."""
+    if not all(type(value) is int for value in (info.episodes, info.timesteps, info.chunks, info.size)):
+        raise StoreError(f"a checkpoint at step {info.timesteps!r} is damaged: its counts are no numbers")
+    return info
+
+
+def verified(blob: bytes, where: str, expected: Document) -> tuple[Arrays, Document]:
+    """Unpacks a blob that must say of itself what is expected: none was exchanged for another."""
+    arrays, about = codec.unpack(blob, where)
+    _belongs(about, where, expected)
+    return arrays, about
+
+
+def intact(blob: bytes | None, where: str, expected: Document) -> None:
+    """Checks the checksums of a blob, and that it says of itself what is expected; unpacks nothing.
+
+    Raises:
+        StoreError: it is missing, damaged, or another's.
+    """
+    if blob is None:
+        raise StoreError(f"{where} is missing")
+    _belongs(codec.verify(blob, where), where, expected)
+
+
+def _belongs(about: object, where: str, expected: Document) -> None:
+    if not isinstance(about, dict) or any(about.get(name) != value for name, value in expected.items()):
+        raise StoreError(f"{where} is damaged: it belongs to something else")

@@ -1,0 +1,465 @@
+"""The upkeep of stores, over any backend: what is in them, whether it is sound, copies, backups, compaction."""
+# ruff: noqa: SLF001  records move here as they are, beneath the public methods
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlbench.errors import StoreError
+from rlbench.store.documents import (
+    COUNTS,
+    NEW,
+    PARTS,
+    RUN_FIELDS,
+    CheckpointRow,
+    ChunkRow,
+    about_checkpoint,
+    about_part,
+    advance,
+    assembled,
+    intact,
+    now,
+    open_steps,
+    record,
+    sound,
+    sound_info,
+    verified,
+)
+from rlbench.store.records import STATUSES, SnapshotInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rlbench.store.contract import Store
+    from rlbench.store.documents import Document
+    from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+
+IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # of a run, apart from its id; they never change
+OWN = ("id", "writer", "beat")  # what a copy has of its own, or has already
+
+
+class Damage(NamedTuple):
+    """Something in a store that is not as it was written."""
+
+    run: str  # id; "" if it belongs to no run
+    where: str  # "record", "counters", "chunk 3, steps", "checkpoint at step 70", "snapshot buffer/x", "store"
+    problem: str
+
+
+class CopyResult(NamedTuple):
+    """What copying did with a run."""
+
+    run: str  # id
+    action: str  # "copied", "continued" (it was there in part), "updated" (its record alone), "equal" (nothing to do)
+    chunks: int  # copied now
+    size: int  # bytes, copied now
+
+
+# ---------------------------------------------------------------------- what is there
+
+
+def info(store: Store) -> dict[str, int]:
+    """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk."""
+    documents = list(map(sound, store._select_runs({}, None)))
+    sums = {name: sum(document[name] for document in documents) for name in ("episodes", "timesteps", "chunks")}
+    return {
+        "runs": len(documents),
+        **sums,
+        "checkpoints": sum(len(store._checkpoints(document)) for document in documents),
+        "snapshots": len(store._select_snapshots(None)),
+        "bytes": store._size(),
+    }
+
+
+def compact(store: Store) -> None:
+    """Gives back the room that deleted records left; StoreError if it cannot be had, with nothing lost."""
+    store._compact()
+
+
+# ---------------------------------------------------------------------- whether it is sound
+
+
+def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
+    """Verifies every checksum and reference, a chunk at a time; yields all that is damaged, not the first alone.
+
+    Args:
+        store: any store; it may be written meanwhile.
+        ref: one run only, and not the place itself nor the snapshots; None checks all.
+
+    Raises:
+        StoreError: there is no such run.
+    """
+    if ref is not None:
+        yield from _check_run(store, store._match(ref))
+        return
+    yield from (Damage("", "store", problem) for problem in store._problems())
+    try:
+        documents = store._select_runs({}, None)
+    except StoreError as error:
+        documents = []
+        yield Damage("", "runs", str(error))
+    for document in documents:
+        yield from _check_run(store, document)
+    yield from _check_snapshots(store)
+
+
+def _check_run(store: Store, document: Document) -> Iterator[Damage]:
+    run_id = str(document.get("id"))
+    try:
+        _check_record(document)
+    except StoreError as error:
+        yield _damage(run_id, "record", error)
+    if type(document.get("id")) is str and all(type(document.get(name)) is int for name in COUNTS):
+        yield from _check_chunks(store, document)
+        yield from _check_checkpoints(store, document)
+
+
+def _check_record(document: Document) -> None:
+    known = record(document)
+    if known.status not in STATUSES:
+        raise StoreError(f"status is {known.status!r}")
+
+
+def _check_chunks(store: Store, document: Document) -> Iterator[Damage]:
+    run_id, chunks = document["id"], document["chunks"]
+    try:
+        spans = store._select_spans(run_id)
+    except StoreError as error:
+        yield _damage(run_id, "chunks", error)
+        return
+    reached: Document | None = dict.fromkeys(COUNTS, 0)
+    expected = 0
+    for span in spans:
+        if not all(type(value) is int for value in span):
+            yield Damage(run_id, f"chunk {span.number}", f"its place is no place: {tuple(span)}")
+            reached = None
+            continue
+        if span.number >= chunks:  # not committed, or written since
+            break
+        if span.number != expected:
+            gap = _numbered(expected, span.number) if span.number > expected else f"chunk {span.number}"
+            yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
+            reached = None
+        expected = span.number + 1
+        problems, chunk = _check_chunk(store, run_id, span)
+        if problems and not _holds(store, run_id, span.number):
+            return  # the run was deleted or rewound meanwhile
+        yield from problems
+        if reached is not None and (reached["next_episode"], reached["next_step"]) != span[1:3]:
+            yield Damage(run_id, f"chunk {span.number}", f"begins at episode {span[1]}, step {span[2]}: out of order")
+        reached = _after(reached, span, chunk)
+    if expected < chunks and _holds(store, run_id, expected):
+        yield Damage(run_id, _numbered(expected, chunks), "missing")
+    elif reached is not None:
+        yield from _check_counters(document, reached)
+
+
+def _check_chunk(store: Store, run_id: str, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
+    problems, parts = [], {}
+    for part in PARTS:
+        try:
+            parts[part] = store._load_part(run_id, span, part)
+        except StoreError as error:
+            problems.append(_damage(run_id, f"chunk {span.number}, {part}", error))
+    if problems:
+        return problems, None
+    try:
+        return [], assembled(run_id, span, parts)
+    except StoreError as error:
+        return [_damage(run_id, f"chunk {span.number}", error)], None
+
+
+def _after(reached: Document | None, span: Span, chunk: EpisodeChunk | None) -> Document | None:
+    """Returns the counters after a chunk; None if a damaged one keeps them from being known."""
+    if reached is None or chunk is None:
+        return None
+    return advance(reached, span, open_steps(span.first_step, chunk.lengths, chunk.ends))
+
+
+def _check_counters(document: Document, reached: Document) -> Iterator[Damage]:
+    """Compares what a run says of itself with the sums; one without any chunk may tell of steps not kept."""
+    for name in COUNTS if document["chunks"] else ("next_episode", "next_step"):
+        if document[name] != reached[name]:
+            yield Damage(document["id"], "counters", f"{name} is {document[name]}, its chunks say {reached[name]}")
+
+
+def _check_checkpoints(store: Store, document: Document) -> Iterator[Damage]:
+    run_id = document["id"]
+    try:
+        listed = store._select_checkpoints(run_id)
+    except StoreError as error:
+        yield _damage(run_id, "checkpoints", error)
+        return
+    for entry in listed:
+        try:
+            if sound_info(entry).chunks <= document["chunks"]:  # others: not committed
+                store._load_checkpoint(run_id, entry)
+        except StoreError as error:
+            if _is_listed(store, run_id, entry):
+                yield _damage(run_id, f"checkpoint at step {entry.timesteps}", error)
+
+
+def _check_snapshots(store: Store) -> Iterator[Damage]:
+    try:
+        listed = store._select_snapshots(None)
+    except StoreError as error:
+        yield Damage("", "snapshots", str(error))
+        return
+    for entry in listed:
+        where = f"snapshot {entry.kind}/{entry.name}"
+        try:
+            blob = store._select_snapshot(entry.kind, entry.name)
+            verified(_whole(blob, entry.size, where), where, {"kind": entry.kind, "name": entry.name})
+        except StoreError as error:
+            if entry in store._select_snapshots(None):
+                yield _damage("", where, error)
+
+
+def _whole(blob: bytes | None, size: int, where: str) -> bytes:
+    if blob is None:
+        raise StoreError(f"{where} is missing")
+    if len(blob) != size:
+        raise StoreError(f"{where} is damaged: it should have {size} bytes, and has {len(blob)}")
+    return blob
+
+
+def _holds(store: Store, run_id: str, number: int) -> bool:
+    """Returns whether a run still says that it has this chunk."""
+    found = store._select_runs({"id": run_id}, 1)
+    return bool(found) and found[0]["chunks"] > number
+
+
+def _is_listed(store: Store, run_id: str, entry: CheckpointInfo) -> bool:
+    try:
+        return entry in store._select_checkpoints(run_id)
+    except StoreError:
+        return True
+
+
+def _numbered(first: int, stop: int) -> str:
+    return f"chunk {first}" if stop == first + 1 else f"chunks {first} to {stop - 1}"
+
+
+def _damage(run_id: str, where: str, error: StoreError) -> Damage:
+    """Names a damage once: what the error says of the place goes without saying."""
+    problem = str(error).removeprefix(f"run {run_id}").removeprefix(", ").removeprefix(where)
+    return Damage(run_id, where, problem.lstrip(" ,").removeprefix("is damaged").lstrip(":, "))
+
+
+# ---------------------------------------------------------------------- copies
+
+
+def copy(
+    source: Store,
+    target: Store,
+    refs: Iterable[str] | None = None,
+    *,
+    on_run: Callable[[CopyResult], object] | None = None,
+) -> list[CopyResult]:
+    """Copies runs as they are, under the same ids, and the snapshots too when it copies all.
+
+    What is there already is not copied again; what broke off goes on where it broke off. In the end the target's
+    records equal the source's: a tag that was changed there is changed back. Until a run is whole it says "running",
+    or "interrupted" if nobody copies it any more.
+
+    Args:
+        source: where from; a run that is being written is copied as far as it has come.
+        target: where to.
+        refs: which runs; None: all, and the snapshots.
+        on_run: is told what was done, run by run.
+
+    Raises:
+        StoreError: a record of the source is damaged (it is not copied), or the target has another run of the same
+            id, or has gone further with it, or is writing it.
+    """
+    results = []
+    for document in _chosen(source, refs):
+        results.append(_copy_run(source, target, document))
+        if on_run is not None:
+            on_run(results[-1])
+    if refs is None:
+        _copy_snapshots(source, target)
+    return results
+
+
+def _chosen(source: Store, refs: Iterable[str] | None) -> list[Document]:
+    """Returns the runs to copy, oldest first: a run learns from those before it."""
+    if refs is None:
+        return [sound(document) for document in reversed(source._select_runs({}, None))]
+    found = {document["id"]: document for document in map(source._find, refs)}
+    return sorted(found.values(), key=lambda document: document["created_at"])
+
+
+def _copy_run(source: Store, target: Store, document: Document) -> CopyResult:
+    run_id = document["id"]
+    record(document)  # a damaged one is refused
+    theirs = target._select_runs({"id": run_id}, 1)
+    spans, checkpoints = source._spans(document), source._checkpoints(document)
+    there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
+    missing, odd = _differing(checkpoints, target._select_checkpoints(run_id))
+    if theirs and there == len(spans) and not missing and not odd and _final(document).items() <= theirs[0].items():
+        return CopyResult(run_id, "equal", 0, 0)
+    with _writing(target, document, known=bool(theirs)):
+        if odd:
+            _drop_checkpoints(target, run_id, there, odd[0])
+            missing, _ = _differing(checkpoints, target._select_checkpoints(run_id))
+        steps = list(zip(spans, _counters(document, spans), strict=True))[there:]
+        size = sum(_copy_chunk(source, target, run_id, span, counters) for span, counters in steps)
+        size += sum(_copy_checkpoint(source, target, run_id, entry, len(spans)) for entry in missing)
+        _commit(target, run_id, len(spans), {**_final(document), "writer": ""})
+    if not theirs:
+        return CopyResult(run_id, "copied", len(spans), size)
+    return CopyResult(run_id, "continued" if size else "updated", len(spans) - there, size)
+
+
+def _counters(document: Document, spans: list[Span]) -> Iterator[Document]:
+    """Yields what the counters of a run were after each of its chunks."""
+    left_open = [*(span.first_step for span in spans[1:]), document["next_step"]]
+    counted = dict.fromkeys(COUNTS, 0)
+    for span, steps in zip(spans, left_open, strict=False):
+        counted = advance(counted, span, steps)
+        yield counted
+
+
+def _final(document: Document) -> Document:
+    """Returns the fields in which a copy equals its original."""
+    return {name: document[name] for name in RUN_FIELDS if name not in OWN}
+
+
+def _compare(source: Store, target: Store, document: Document, spans: list[Span], theirs: Document) -> int:
+    """Returns how many chunks of a run the target has; StoreError if they are not the first of the source's."""
+    run_id, there = document["id"], target._spans(theirs)
+    if any(document[name] != theirs[name] for name in IDENTITY) or there[: len(spans)] != spans[: len(there)]:
+        raise StoreError(f"{target.url} has another run {run_id}: it was left as it is, copy the others by their ids")
+    if len(there) > len(spans):
+        raise StoreError(f"run {run_id} has gone further in {target.url}: copy it the other way, or delete one of them")
+    last = [(run_id, there[-1].number, part) for part in PARTS] if there else []
+    if any(source._select_blob(*part) != target._select_blob(*part) for part in last):
+        raise StoreError(f"run {run_id} has gone another way in {target.url}: it was left as it is, delete one of them")
+    return len(there)
+
+
+def _differing(
+    wanted: list[CheckpointInfo], there: list[CheckpointInfo]
+) -> tuple[list[CheckpointInfo], list[CheckpointInfo]]:
+    """Returns the checkpoints that a copy lacks, and those that it should not have."""
+    missing = sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
+    return missing, [entry for entry in there if entry not in wanted]
+
+
+def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: CheckpointInfo) -> None:
+    """Drops a checkpoint of a copy that the original does not have, and those after it."""
+    expected = {"chunks": chunks, "writer": target._writer}
+    if not target._truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
+        raise target._refused(run_id)
+
+
+@contextmanager
+def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None]:
+    """Makes the target the writer of a run while it is copied; whatever happens, it is none in the end."""
+    run_id = document["id"]
+    if known:
+        target.claim(run_id)
+    elif not target._insert_run({**_begun(document), "writer": target._writer, "beat": now()}):
+        raise StoreError(f"another process has begun to copy run {run_id} to {target.url}: wait for it, and try again")
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):
+            target._commit(run_id, {"writer": target._writer}, {"writer": ""}, None, None)
+        raise
+
+
+def _begun(document: Document) -> Document:
+    return {name: document[name] for name in RUN_FIELDS} | NEW
+
+
+def _commit(
+    target: Store,
+    run_id: str,
+    chunks: int,
+    changes: Document,
+    chunk: ChunkRow | None = None,
+    checkpoint: CheckpointRow | None = None,
+) -> None:
+    """Adds to a copy; `chunks` is how many it has."""
+    expected = {"chunks": chunks, "writer": target._writer}
+    if not target._commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
+        raise target._refused(run_id)
+
+
+def _copy_chunk(source: Store, target: Store, run_id: str, span: Span, counters: Document) -> int:
+    blobs = []
+    for part in PARTS:
+        found, blob = source._select_blob(run_id, span.number, part)
+        if not (found and blob is None and part == "steps"):
+            intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(run_id, span, part))
+        blobs.append(blob)
+    segments, figures, steps = blobs
+    row = ChunkRow(span, segments or b"", figures or b"", steps)
+    _commit(target, run_id, span.number, counters, chunk=row)
+    return sum(len(blob or b"") for blob in blobs)
+
+
+def _copy_checkpoint(source: Store, target: Store, run_id: str, entry: CheckpointInfo, chunks: int) -> int:
+    state = source._select_state(run_id, entry.timesteps)
+    if state is None and entry not in source._select_checkpoints(run_id):
+        return 0  # a newer one has taken its place meanwhile
+    intact(state, f"run {run_id}, checkpoint at step {entry.timesteps}", about_checkpoint(run_id, entry))
+    _commit(target, run_id, chunks, {}, checkpoint=CheckpointRow(entry, state or b""))
+    return entry.size
+
+
+def _copy_snapshots(source: Store, target: Store) -> None:
+    there = target._select_snapshots(None)
+    for entry in source._select_snapshots(None):
+        blob = source._select_snapshot(entry.kind, entry.name) if entry not in there else None
+        if blob is not None:
+            about = {"kind": entry.kind, "name": entry.name}
+            intact(blob, f"snapshot {entry.kind}/{entry.name}", about)
+            target._put_snapshot(SnapshotInfo(*entry), blob)
+
+
+# ---------------------------------------------------------------------- backups
+
+
+def backup(store: Store, path: str | os.PathLike[str]) -> Path:
+    """Writes all that a store holds at one moment to a new SQLite file, while others may write to the store.
+
+    The file appears when it is whole. Runs that were being written show there as interrupted. A store that is no
+    SQLite file is copied record by record: each run is then as of the moment when it was copied.
+
+    Raises:
+        StoreError: there is such a file, or it cannot be written.
+    """
+    from rlbench.store import open_store  # noqa: PLC0415  (the package imports this module's neighbours first)
+
+    whole = Path(path).expanduser().absolute()
+    if whole.exists():
+        raise StoreError(f"{path} exists already: give the path of a new file for the backup")
+    partial = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}.partial")
+    try:
+        if not store._copy_to_file(str(partial)):
+            with open_store(partial) as target:
+                copy(store, target)
+        _publish(partial, whole)
+    finally:
+        for file in (partial, *(partial.with_name(partial.name + end) for end in ("-wal", "-shm", "-journal"))):
+            with suppress(OSError):
+                file.unlink()
+    return whole
+
+
+def _publish(partial: Path, whole: Path) -> None:
+    try:
+        partial.replace(whole)
+        folder = os.open(whole.parent, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"cannot write the backup {whole}: {error.strerror}") from error
+    with suppress(OSError):  # not every file system knows how
+        os.fsync(folder)
+    os.close(folder)

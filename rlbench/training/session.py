@@ -1,0 +1,141 @@
+"""One stretch of training: what the loops, the clock and the store share, and what is left to go on from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from rlbench.errors import UsageError
+from rlbench.random_state import generator_state, set_generator_state
+from rlbench.store import Checkpoint
+from rlbench.training.environment import step_limit
+from rlbench.training.loops import Budget, compile_for, compiled_loop, readable_loop
+from rlbench.training.monitor import Monitor, stopping_on_interrupt
+from rlbench.training.recorder import Recorder
+from rlbench.training.writer import Writer
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from rlbench.agents import Agent
+    from rlbench.store import EpisodeChunk, RunRecord, Store
+
+CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
+CHECKPOINT_RATE = 10e6  # bytes a second that checkpoints may cost
+FLUSH_SECONDS = 5.0  # after which episodes are stored, however few: slow envs lose no more to a kill
+
+
+@dataclass
+class Session:
+    """One stretch of training of one run, from where agent and env stand."""
+
+    store: Store
+    run: RunRecord
+    env: gym.Env[Any, Any]
+    agent: Agent
+    budget: Budget
+    seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
+    _checkpointed: float = field(default=0.0, init=False)
+    _flushed: float = field(default=0.0, init=False)
+    _interval: float = field(default=CHECKPOINT_SECONDS, init=False)
+
+    def train(self, world: Any, *, recording: bool, progress: bool) -> None:
+        """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
+        if world is not None:
+            compile_for(world, self.agent)  # loads or compiles the loop, so that the seconds are of training alone
+        self._monitor = Monitor(self.agent, self.budget, shown=progress)
+        self._recorder = Recorder(
+            self.agent.n_actions,
+            recording=recording,
+            episode_steps=step_limit(self.env),
+            sink=self._take,
+            first_episode=self.run.episodes,
+        )
+        status, self._started = "interrupted", time.perf_counter()
+        self._checkpointed = self._flushed = self._started
+        with Writer(self.store, self.run.id) as self._writer:
+            try:
+                with stopping_on_interrupt(self.budget):
+                    self._loop(world)
+                    if recording:  # writing the steps is part of such training
+                        self._settle()
+                self.seconds = self._elapsed()
+                self._settle()
+                status = "interrupted" if self.budget.stop else "finished"
+            except BaseException:
+                self.seconds = self._elapsed()
+                self._settle()
+                raise
+            finally:
+                self._monitor.close()
+                self._close(status)
+
+    def _elapsed(self) -> float:
+        return self.run.seconds + time.perf_counter() - self._started
+
+    def _settle(self) -> None:
+        self._recorder.flush()
+        self._writer.wait()
+
+    def _loop(self, world: Any) -> None:
+        if world is None:
+            readable_loop(self.env, self.agent, self.budget, self._recorder, self._look)
+        else:
+            compiled_loop(world, self.env, self.agent, self.budget, self._recorder, self._look)
+
+    def _look(self) -> None:
+        self._monitor.look()
+        if self._recorder.length < 0 and time.perf_counter() - self._flushed > FLUSH_SECONDS:
+            self._recorder.flush()
+
+    def _take(self, chunk: EpisodeChunk) -> None:
+        """Passes a chunk on to the store, now and then with a checkpoint."""
+        self._monitor.hear(_checked(chunk))
+        self._flushed = now = time.perf_counter()
+        due = self._recorder.length < 0 and now - self._checkpointed >= self._interval
+        self._writer.put(chunk, self._checkpoint() if due else None, seconds=self._elapsed())
+
+    def _checkpoint(self) -> Checkpoint:
+        checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=self._recorder.length >= 0)
+        size = sum(array.nbytes for array in checkpoint.arrays.values())
+        self._interval = max(CHECKPOINT_SECONDS, size / CHECKPOINT_RATE)
+        self._checkpointed = time.perf_counter()
+        return checkpoint
+
+    def _close(self, status: str) -> None:
+        checkpoint, finished = self._checkpoint(), status == "finished"
+        # kept when finished: a longer run that goes on from here leaves this one to be asked for again
+        self.store.append(self.run.id, checkpoint=checkpoint, keep=finished, status=status, seconds=self.seconds)
+
+
+def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
+    """Returns all that is needed to go on from here, if it is between two episodes."""
+    state = agent.state_dict()
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    numbers = {name: value for name, value in state.items() if name not in arrays}
+    where = {"env_rng": generator_state(env.unwrapped.np_random), "unfinished_episode": unfinished_episode}
+    return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
+
+
+def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
+    """Puts agent and env where a checkpoint was taken."""
+    agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+    seed_env(env, 0)
+    set_generator_state(env.unwrapped.np_random, checkpoint.numbers["env_rng"])
+
+
+def seed_env(env: gym.Env[Any, Any], seed: int) -> None:
+    """Gives the env the generator that reset(seed=seed) would give it."""
+    env.unwrapped.np_random, _ = seeding.np_random(seed)
+
+
+def _checked(chunk: EpisodeChunk) -> EpisodeChunk:
+    bad = np.flatnonzero(~np.isfinite(chunk.figures["return"]))
+    if len(bad):
+        episode = chunk.first_episode + int(bad[0])
+        raise UsageError(f"the env gave a reward that is not finite in episode {episode}: expected real numbers")
+    return chunk

@@ -1,0 +1,134 @@
+"""From what a caller of `train` says to what training needs: checked words, a budget, an agent, a world, a record."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from rlbench.agents import Agent, make_agent
+from rlbench.agents.base import count_of
+from rlbench.errors import UsageError, unknown_name
+from rlbench.training.environment import spec_json
+from rlbench.training.loops import UNLIMITED, Budget
+
+if TYPE_CHECKING:
+    from rlbench.presets import Preset
+
+ENGINES = ("auto", "compiled", "python")
+RECORDS = ("all", "none")
+ALGORITHM_VERSION = 1  # raised whenever the same seed would give another result
+
+
+def check_words(record: str, engine: str, seed: int | None = None) -> None:
+    """Refuses unknown words, and seeds that are none."""
+    if record not in RECORDS:
+        raise unknown_name("record", record, RECORDS)
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+        raise UsageError(f"seed must be a whole number, 0 or more, got {seed!r}")
+
+
+def id_of(env: gym.Env[Any, Any]) -> str:
+    """Returns the id of an env object, or the name of its class where it has none."""
+    if not isinstance(env, gym.Env):
+        raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {type(env).__name__}")
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def budget_of(episodes: int | None, total_timesteps: int | None, preset: Preset, env_id: str) -> Budget:
+    """Returns the budget that was asked for, or the preset's."""
+    for name, value in (("episodes", episodes), ("total_timesteps", total_timesteps)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+            raise UsageError(f"{name} must be a whole number, 1 or more, got {value!r}")
+    if episodes is None and total_timesteps is None:
+        episodes, total_timesteps = preset.episodes, preset.total_timesteps
+    if episodes is None and total_timesteps is None:
+        raise UsageError(f"{env_id} has no default budget: give episodes= or total_timesteps=")
+    return Budget(int(episodes or UNLIMITED), int(total_timesteps or UNLIMITED))
+
+
+def agent_for(
+    agent: str | type[Agent] | Agent,
+    env: gym.Env[Any, Any],
+    agent_kwargs: dict[str, Any] | None,
+    preset: Preset,
+    total_timesteps: int | None,
+    seed: np.random.SeedSequence,
+) -> Agent:
+    """Makes the agent for an env, or checks that it fits."""
+    if isinstance(agent, Agent):
+        if agent_kwargs:
+            raise UsageError("agent_kwargs go with an agent's name or class: give them to the agent where it is made")
+        counts = (
+            count_of(env.observation_space, "observations", agent.name),
+            count_of(env.action_space, "actions", agent.name),
+        )
+        if counts != (agent.n_states, agent.n_actions):
+            raise UsageError(
+                f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
+            )
+        return agent
+    name = agent if isinstance(agent, str) else agent.name
+    parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
+    return make_agent(agent, env, seed=seed, **_share_ofbudget_of(parameters, total_timesteps))
+
+
+def _share_ofbudget_of(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
+    """Turns exploration_fraction into steps, once the budget it is a share of is known."""
+    fraction = parameters.get("exploration_fraction")
+    if not isinstance(fraction, int | float) or total_timesteps is None:
+        return parameters
+    others = {name: value for name, value in parameters.items() if name != "exploration_fraction"}
+    return {**others, "exploration_steps": fraction * total_timesteps}
+
+
+def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
+    """Returns the compiled world to train in, or None for the readable loop."""
+    if engine == "python":
+        return None
+    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when training starts)
+
+    world = world_of(env) if agent.learner() is not None else None
+    if world is None and engine == "compiled":
+        what = f"the agent {agent.name}" if agent.learner() is None else f"the env {id_of(env)}"
+        raise UsageError(f"engine='compiled' is not possible: {what} has no compiled counterpart; use engine='auto'")
+    return world
+
+
+def config_of(
+    env_id: str, env: gym.Env[Any, Any], agent: Agent, budget: Budget, preset: str, record: str, *, compiled: bool
+) -> dict[str, Any]:
+    """Returns what a run's record says of how it came about."""
+    return {
+        "env": {"id": env_id, "spec": spec_json(env)},
+        "agent": {
+            "name": agent.name,
+            "parameters": agent.config(),
+            "n_states": agent.n_states,
+            "n_actions": agent.n_actions,
+        },
+        "budget": budget_record(budget),
+        "preset": preset,
+        "engine": "compiled" if compiled else "python",
+        "record": record,
+        "versions": _versions(),
+    }
+
+
+def budget_record(budget: Budget) -> dict[str, int | None]:
+    """Returns a budget as a run's record has it: null is no limit."""
+    return {"episodes": _finite(budget.episodes), "total_timesteps": _finite(budget.timesteps)}
+
+
+def _finite(limit: int) -> int | None:
+    return None if limit == UNLIMITED else limit
+
+
+def _versions() -> dict[str, Any]:
+    packages = {name: version(name) for name in ("rlbench", "gymnasium", "numpy", "numba")}
+    return {**packages, "python": platform.python_version(), "algorithm": ALGORITHM_VERSION}
