@@ -20,6 +20,7 @@ from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
     import gymnasium as gym
+    from numpy.typing import NDArray
 
     from rlbench.agents import Agent
     from rlbench.store import EpisodeChunk, RunRecord, Store
@@ -114,11 +115,16 @@ class Session:
 
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
     """Returns all that is needed to go on from here, if it is between two episodes."""
-    state = agent.state_dict()
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    numbers = {name: value for name, value in state.items() if name not in arrays}
+    arrays, numbers = state_of(agent)
     where = {"env_rng": generator_state(env.unwrapped.np_random), "unfinished_episode": unfinished_episode}
     return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
+
+
+def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Returns an agent's state as a checkpoint takes it: arrays, and what JSON can say."""
+    state = agent.state_dict()
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    return arrays, {name: value for name, value in state.items() if name not in arrays}
 
 
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:

@@ -116,7 +116,7 @@ def config_of(
         "preset": preset,
         "engine": "compiled" if compiled else "python",
         "record": record,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -129,6 +129,7 @@ def _finite(limit: int) -> int | None:
     return None if limit == UNLIMITED else limit
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """Returns what a result may depend on: versions of the packages, and of our algorithms."""
     packages = {name: version(name) for name in ("rlbench", "gymnasium", "numpy", "numba")}
     return {**packages, "python": platform.python_version(), "algorithm": ALGORITHM_VERSION}
