@@ -1,0 +1,136 @@
+"""Differences: the first episode and step at which two runs part, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import StoreError
+
+if TYPE_CHECKING:
+    from rlbench.store import Episode
+    from rlbench.training import Run
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where and why two runs part.
+
+    Attributes:
+        settings: what differs in their configuration, as {path: (of a, of b)}; budgets, engines and versions aside.
+        episode: the first that differs, None if none does as far as both go.
+        step: the first step of it that differs: 0 is the reset, t the t-th action and what came of it.
+        cause: "draw" (a random number fell otherwise: a reset, an exploratory action, an outcome), "action" (the greedy
+            actions differ, so do the tables behind them), "reward", "end", or None.
+        table_entry: the first (state, action) in which the final tables differ; None if they are equal, or no match.
+        detail: one line that says it all.
+    """
+
+    settings: dict[str, tuple[Any, Any]]
+    episode: int | None
+    step: int | None
+    cause: str | None
+    table_entry: tuple[int, int] | None
+    detail: str
+
+
+def diff(a: Run, b: Run) -> Difference:
+    """Compares two runs: their settings, their episodes one by one, and their final tables.
+
+    Raises:
+        StoreError: one of them kept no steps.
+    """
+    settings = _settings(_comparable(a), _comparable(b))
+    episode, step, cause, detail = _parting(a, b)
+    entry = _table_entry(a, b)
+    if episode is None and entry is not None:
+        detail += f"; the tables differ first at state {entry[0]}, action {entry[1]}"
+    return Difference(settings, episode, step, cause, entry, detail)
+
+
+def _comparable(run: Run) -> dict[str, Any]:
+    config = run.record.config
+    return {"seed": run.seed, **{name: config.get(name) for name in ("env", "agent", "preset", "record")}}
+
+
+def _settings(a: Any, b: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        names = [*a, *(name for name in b if name not in a)]
+        pairs = [_settings(a.get(name), b.get(name), f"{path}.{name}".lstrip(".")) for name in names]
+        return {name: pair for found in pairs for name, pair in found.items()}
+    return {} if a == b else {path: (a, b)}
+
+
+def _parting(a: Run, b: Run) -> tuple[int | None, int | None, str | None, str]:
+    pairs = zip(a.store.episodes(a.id), b.store.episodes(b.id), strict=False)
+    for one, other in pairs:
+        found = _first_difference(one, other)
+        if found is not None:
+            step, cause, detail = found
+            return one.index, step, cause, f"episode {one.index}, step {step}: {detail}"
+    common = min(a.record.episodes, b.record.episodes)
+    more = "" if a.record.episodes == b.record.episodes else f", then one goes on to {max(a.episodes, b.episodes):,}"
+    return None, None, None, f"the same for {common:,} episodes{more}"
+
+
+def _first_difference(a: Episode, b: Episode) -> tuple[int, str, str] | None:
+    if _same(a.observations, b.observations) and _same(a.actions, b.actions) and _same(a.rewards, b.rewards):
+        if (a.terminated, a.truncated) == (b.terminated, b.truncated):
+            return None
+        return len(a), "end", f"{_end(a)} in one, {_end(b)} in the other"
+    if not _same(_row(a.observations, 0), _row(b.observations, 0)):
+        return 0, "draw", "the resets drew different starts"
+    for t in range(min(len(a), len(b))):
+        found = _step_difference(a, b, t)
+        if found is not None:
+            return (t + 1, *found)
+    return min(len(a), len(b)), "end", f"{_end(a)} after {len(a)} steps in one, {_end(b)} after {len(b)} in the other"
+
+
+def _step_difference(a: Episode, b: Episode, t: int) -> tuple[str, str] | None:
+    actions = _row(a.actions, t), _row(b.actions, t)
+    if not _same(*actions):
+        chosen = f"action {_shown(actions[0])} in one, {_shown(actions[1])} in the other"
+        if a.explored is None or b.explored is None:
+            return "action", chosen
+        if a.explored[t] or b.explored[t]:
+            return "draw", f"{chosen}: exploration drew otherwise"
+        return "action", f"{chosen}: both greedy, so their tables differ at state {_shown(_row(a.observations, t))}"
+    if not _same(_row(a.observations, t + 1), _row(b.observations, t + 1)):
+        return "draw", "the same action led to different observations: the env drew otherwise"
+    if not _same(a.rewards[t], b.rewards[t]):
+        return "reward", f"reward {a.rewards[t]:g} in one, {b.rewards[t]:g} in the other"
+    return None
+
+
+def _table_entry(a: Run, b: Run) -> tuple[int, int] | None:
+    try:
+        tables = [getattr(run.agent, "q_table", None) for run in (a, b)]
+    except StoreError:  # no checkpoint
+        return None
+    one, other = tables
+    if one is None or other is None or one.shape != other.shape:
+        return None
+    where = np.argwhere(one != other)
+    return (int(where[0][0]), int(where[0][1])) if len(where) else None
+
+
+def _row(tree: Any, t: int) -> Any:
+    return {name: part[t] for name, part in tree.items()} if isinstance(tree, dict) else tree[t]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+
+
+def _end(episode: Episode) -> str:
+    ends = [name for name in ("terminated", "truncated") if getattr(episode, name)]
+    return " and ".join(ends) or "cut off"
+
+
+def _shown(value: Any) -> str:
+    return str(value.tolist() if hasattr(value, "tolist") else value)

@@ -1,0 +1,79 @@
+"""The documentation: its programs run, its commands work, its links lead somewhere, and every command is mentioned."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def named(paths):
+    return pytest.mark.parametrize("page", paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(page, language):
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def commands(page):
+    lines = [
+        line.removeprefix("$ ") for text in blocks(page, "console") for line in text.splitlines() if line[:2] == "$ "
+    ]
+    return [shlex.split(part, comments=True) for line in lines for part in line.split(" ; ")]
+
+
+def run(arguments, folder):
+    environment = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "150"}
+    return subprocess.run(
+        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@named(PAGES)
+def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, tmp_path):
+    for arguments in commands(page):
+        assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
+        result = run([sys.executable, "-m", *arguments], tmp_path)
+        assert result.returncode == 0, (arguments, result.stderr)
+    program = "\n".join(blocks(page, "python"))
+    result = run([sys.executable, "-c", program], tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_the_scripts_run(script, tmp_path):
+    trained = run([sys.executable, "-m", "rlbench", "train", "safecab", "--episodes", "20000"], tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    result = run([sys.executable, str(script)], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+@named([*PAGES, *OTHERS])
+def test_links_lead_to_files_that_exist(page):
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_every_command_is_mentioned():
+    from rlbench.cli import COMMANDS
+
+    text = "\n".join(page.read_text() for page in PAGES)
+    missing = [name for name in COMMANDS if f"rlbench {name}" not in text]
+    assert not missing
+
+
+def test_every_page_of_docs_is_linked_from_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    missing = [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme]
+    assert not missing
