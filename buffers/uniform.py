@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +23,16 @@ class Batch(NamedTuple):
     next_observations: NDArray[Any]  # (n, *observation shape)
     terminations: NDArray[np.bool_]  # (n,)
     truncations: NDArray[np.bool_]  # (n,)
+
+
+class Snapshots(Protocol):
+    """What a buffer asks of a store."""
+
+    def save_snapshot(self, kind: str, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Any:
+        """Keeps arrays and numbers under a name."""
+
+    def load_snapshot(self, kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns them."""
 
 
 FIELDS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
@@ -56,6 +66,28 @@ class ReplayBuffer:
         self.rows = np.zeros(capacity, dtype=_row_type(observation_space, action_space))
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled: an array, so compiled code moves it
         self.rng = new_generator(seed)
+
+    @classmethod
+    def load(cls, store: Snapshots, name: str) -> Self:
+        """Reads a buffer back that `save` kept: the same rows, cursor and generator.
+
+        Raises:
+            StoreError: the store has no such buffer, or it is damaged.
+        """
+        arrays, numbers = store.load_snapshot("buffer", name)
+        columns = [arrays[f"rows/{field}"] for field in FIELDS]
+        buffer = cls.__new__(cls)
+        buffer.rows = np.zeros(numbers["capacity"], dtype=_packed([(c.dtype, c.shape[1:]) for c in columns]))
+        buffer.cursor, buffer.rng = np.zeros(2, dtype=np.int64), new_generator()
+        buffer.load_state_dict({**arrays, **numbers})
+        return buffer
+
+    def save(self, store: Snapshots, name: str) -> None:
+        """Keeps the whole buffer in a store, in place of one of the same name."""
+        state = self.state_dict()
+        arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        numbers = {key: value for key, value in state.items() if key not in arrays}
+        store.save_snapshot("buffer", name, arrays, numbers)
 
     @property
     def capacity(self) -> int:
@@ -131,7 +163,10 @@ class ReplayBuffer:
 
 def _row_type(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> np.dtype[np.void]:
     observation, action = _field_type(observation_space), _field_type(action_space)
-    types = (observation, action, np.float64, observation, np.bool_, np.bool_)
+    return _packed([observation, action, np.float64, observation, np.bool_, np.bool_])
+
+
+def _packed(types: list[Any]) -> np.dtype[np.void]:
     return np.dtype(list(zip(FIELDS, types, strict=True)), align=True)
 
 

@@ -6,7 +6,8 @@ import pytest
 from gymnasium import spaces
 
 from rlbench.buffers import BUFFERS, Batch, ReplayBuffer
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
+from rlbench.store import open_store
 
 
 @pytest.mark.parametrize("check", contracts.BUFFER_CHECKS, ids=lambda check: check.__name__)
@@ -69,3 +70,26 @@ def test_misuse_is_refused_in_one_line():
         buffer.sample(0)
     with pytest.raises(UsageError, match="capacity 2, this one has 3"):
         ReplayBuffer(3, spaces.Discrete(2), spaces.Discrete(2)).load_state_dict(buffer.state_dict())
+
+
+@pytest.mark.parametrize("count", [0, 3, 7])
+def test_a_saved_buffer_comes_back_as_it_was(count, tmp_path):
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    buffer = ReplayBuffer(5, box, spaces.Discrete(4), seed=8)
+    rng = np.random.default_rng(1)
+    for i in range(count):
+        buffer.add(rng.random(2, np.float32), i % 4, rng.random(), rng.random(2, np.float32), i % 3 == 0, i % 2 == 0)
+    with open_store(tmp_path / "buffers.db") as store:
+        buffer.save(store, "mine")
+        found = ReplayBuffer.load(store, "mine")
+    assert (found.rows == buffer.rows).all()
+    assert found.rows.dtype == buffer.rows.dtype
+    assert found.cursor.tolist() == buffer.cursor.tolist()
+    assert found.rng.random() == buffer.rng.random()
+
+
+def test_an_unknown_buffer_is_answered_with_the_nearest_known_one():
+    with open_store("memory://") as store:
+        ReplayBuffer(2, spaces.Discrete(1), spaces.Discrete(1)).save(store, "mine")
+        with pytest.raises(StoreError, match="mine"):
+            ReplayBuffer.load(store, "mind")
