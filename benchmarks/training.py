@@ -3,8 +3,9 @@
     make bench            # or: python benchmarks/training.py [--rounds 5] [--json]
 
 Sides: *tutorial* is the loop of every introduction (gym.make, env.action_space.sample(), a NumPy table, np.argmax,
-np.max); *C* is benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` where there is one, with the parameters
-of the trainer's preset. Rates are steps a second, on one core. The last figures stand in benchmarks/training.md.
+np.max); *C* is benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` where there is one, with the
+parameters of the trainer's preset. Rates are steps a second, on one core. The last figures stand in
+benchmarks/training.md.
 """
 
 from __future__ import annotations
