@@ -18,37 +18,50 @@ from rlbench import _registration
 from rlbench._version import __version__
 
 if TYPE_CHECKING:
+    from rlbench.differences import Difference, diff
     from rlbench.evaluation import Evaluation, evaluate
     from rlbench.planning import Plan, plan
     from rlbench.store import Store, open_store
     from rlbench.training import Run, load_run, resume, train
+    from rlbench.training.retraining import retrain
+    from rlbench.verification import Verification, verify
 
 _HOMES = {
+    "Difference": "differences",
     "Evaluation": "evaluation",
     "Plan": "planning",
     "Run": "training",
     "Store": "store",
+    "Verification": "verification",
+    "diff": "differences",
     "evaluate": "evaluation",
     "load_run": "training",
     "open_store": "store",
     "plan": "planning",
     "resume": "training",
+    "retrain": "training.retraining",
     "train": "training",
+    "verify": "verification",
 }
 _ROOMS = ("agents", "buffers", "envs", "errors", "evaluation", "planning", "presets", "store", "testing", "training")
 
 __all__ = [
+    "Difference",
     "Evaluation",
     "Plan",
     "Run",
     "Store",
+    "Verification",
     "__version__",
+    "diff",
     "evaluate",
     "load_run",
     "open_store",
     "plan",
     "resume",
+    "retrain",
     "train",
+    "verify",
 ]
 
 

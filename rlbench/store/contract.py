@@ -230,10 +230,20 @@ class Store(ABC):
         """Returns a run by its id, the beginning of its id, or "latest"; StoreError says what is wrong."""
         return record(self._find(ref))
 
-    def chunks(self, ref: str, *, figures: bool = True) -> Iterator[EpisodeChunk]:
-        """Reads the chunks of a run one after another, with or without their figures."""
+    def chunks(
+        self, ref: str, *, figures: bool = True, episodes: Iterable[int] | None = None
+    ) -> Iterator[EpisodeChunk]:
+        """Reads the chunks of a run one after another, with or without their figures.
+
+        Args:
+            ref: the run, as in `run`.
+            figures: read them.
+            episodes: only the chunks that these lie in, and those in which an episode that goes on there began.
+        """
         document = self._find(ref)
-        return (self._load_chunk(document["id"], span, figures=figures) for span in self._spans(document))
+        spans = self._spans(document)
+        chosen = spans if episodes is None else _touching(spans, episodes)
+        return (self._load_chunk(document["id"], span, figures=figures) for span in chosen)
 
     def figures(self, ref: str) -> Arrays:
         """Returns all figures, a row for each episode that ended; reads no steps."""
@@ -483,3 +493,14 @@ class Store(ABC):
         """Writes all of one moment to a new SQLite file; False if it cannot, and the records must be copied."""
         del path
         return False
+
+
+def _touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
+    """Returns the spans that hold some of the episodes, each with those before it back to an episode's beginning."""
+    wanted, chosen, goes_back = np.unique(np.fromiter(episodes, np.int64)), [], False
+    for span in reversed(spans):
+        next_wanted = np.searchsorted(wanted, span.first_episode)
+        if goes_back or (next_wanted < len(wanted) and wanted[next_wanted] < span.stop):
+            chosen.append(span)
+            goes_back = span.first_step > 0
+    return chosen[::-1]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents import QLearning, ReplayQ, TableAgent
-from rlbench.buffers import Batch
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
-from rlbench.store import BOTH, TERMINATED, TRUNCATED, Checkpoint
+from rlbench.store import BOTH, TERMINATED, Checkpoint
 from rlbench.training.run import Run
 from rlbench.training.session import state_of
 from rlbench.training.setup import versions
+from rlbench.training.stored import check_range, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ def retrain(
     learner = _learner(runs[0], agent, parameters, seed)
     if warm_start:
         learner.q_table = _table_of(runs[0])
-    source, started = _Transitions(runs), time.perf_counter()
+    source, started = _Transitions(runs, learner), time.perf_counter()
     errors = _learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
     figures = {"passes": len(errors), "transitions": source.count, "largest_error": errors[-1], "env_steps": 0}
@@ -101,8 +101,8 @@ def retrain(
 class _Transitions:
     """The chunks of several runs, one after another, as often as they are asked for."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = runs
+    def __init__(self, runs: Sequence[Run], agent: TableAgent) -> None:
+        self.runs, self.n_states, self.n_actions = runs, agent.n_states, agent.n_actions
         self.count = 0  # of the last time
 
     def __iter__(self) -> Iterator[EpisodeChunk]:
@@ -111,10 +111,16 @@ class _Transitions:
             for chunk in run.store.chunks(run.id, figures=False):
                 if chunk.steps is None:
                     raise UsageError(f"run {run.id} kept figures only: train with record='all' to retrain from it")
-                if chunk.steps.get("observations", np.empty((0, 0))).ndim != 1:
-                    raise UsageError(f"run {run.id} holds observations that are not Discrete: record a discretized env")
+                self._check(run, chunk.steps)
                 self.count += chunk.n_steps
                 yield chunk
+
+    def _check(self, run: Run, steps: dict[str, Any]) -> None:
+        for what, size in (("observation", self.n_states), ("action", self.n_actions)):
+            column = steps.get(what + "s")
+            if column is None or column.ndim != 1 or column.dtype.kind not in "iu":
+                raise UsageError(f"run {run.id} holds {what}s that are not Discrete: record a discretized env")
+            check_range(what, column, size)
 
 
 def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> None:
@@ -183,24 +189,6 @@ def _pass(learner: TableAgent, source: _Transitions) -> float:
 def _fill(learner: ReplayQ, source: _Transitions) -> None:
     for chunk in source:
         learner.buffer.extend(transitions(chunk))
-
-
-def transitions(chunk: EpisodeChunk) -> Batch:
-    """Returns the steps of a chunk as a minibatch, in their order: what a buffer's `extend` takes."""
-    steps = chunk.steps or {}
-    stops = np.cumsum(chunk.lengths)
-    last = stops + np.arange(len(stops))  # rows of the last observations, T+1 a segment
-    ends = np.zeros(chunk.n_steps, np.uint8)
-    lived = chunk.lengths > 0
-    ends[stops[lived] - 1] = chunk.ends[lived]
-    return Batch(
-        observations=np.delete(steps["observations"], last, axis=0),
-        actions=steps["actions"],
-        rewards=steps["rewards"],
-        next_observations=np.delete(steps["observations"], last - chunk.lengths, axis=0),
-        terminations=(ends == TERMINATED) | (ends == BOTH),
-        truncations=ends >= TRUNCATED,  # both, and cut off, as well
-    )
 
 
 def _replay_pass(learner: ReplayQ) -> float:

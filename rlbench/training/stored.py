@@ -1,0 +1,45 @@
+"""What stored chunks are to those who learn from them or play them again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.buffers import Batch
+from rlbench.errors import StoreError
+from rlbench.store import BOTH, TERMINATED, TRUNCATED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rlbench.store import EpisodeChunk
+
+
+def transitions(chunk: EpisodeChunk) -> Batch:
+    """Returns the steps of a chunk as a minibatch, in their order: what a buffer's `extend` takes."""
+    steps = chunk.steps or {}
+    stops = np.cumsum(chunk.lengths)
+    last = stops + np.arange(len(stops))  # rows of the last observations, T+1 a segment
+    ends = np.zeros(chunk.n_steps, np.uint8)
+    lived = chunk.lengths > 0
+    ends[stops[lived] - 1] = chunk.ends[lived]
+    return Batch(
+        observations=np.delete(steps["observations"], last, axis=0),
+        actions=steps["actions"],
+        rewards=steps["rewards"],
+        next_observations=np.delete(steps["observations"], last - chunk.lengths, axis=0),
+        terminations=(ends == TERMINATED) | (ends == BOTH),
+        truncations=ends >= TRUNCATED,  # both, and cut off, as well
+    )
+
+
+def check_range(what: str, column: NDArray[Any], size: int) -> None:
+    """Refuses numbers that no Discrete(size) holds: compiled code does not look where it reads.
+
+    Raises:
+        StoreError: the smallest or the largest is out of range.
+    """
+    for found in (column.min(initial=0), column.max(initial=0)):
+        if not 0 <= found < size:
+            raise StoreError(f"a stored {what} is {found}, expected 0 to {size - 1}: it is of another env")

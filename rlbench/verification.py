@@ -1,0 +1,276 @@
+"""Verification: stored episodes are played again, and every observation, reward and end must be what was stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import StoreError, UsageError
+from rlbench.random_state import set_generator_state
+from rlbench.store import BOTH, OPEN, TERMINATED, TRUNCATED
+from rlbench.store.columns import flatten, unflatten
+from rlbench.store.records import has_last_row
+from rlbench.training.environment import step_limit
+from rlbench.training.session import seed_env
+from rlbench.training.stored import check_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.store import EpisodeChunk
+    from rlbench.training import Run
+
+    Columns = dict[str, NDArray[Any]]
+
+COMPARED = ("rewards",)  # and the observations
+FIELDS = {"rewards": "reward", "observations": "observation"}
+LISTED = 100  # mismatches that are listed one by one; all are counted
+
+
+class Mismatch(NamedTuple):
+    """Where an episode, played again, first differs from what is stored."""
+
+    episode: int
+    step: int  # 0 is the reset; t is what came of the t-th action
+    field: str  # "observation", "reward", "terminated" or "truncated"
+    stored: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"episode {self.episode}, step {self.step}: {self.field} is {self.found}, stored {self.stored}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What playing a run again came to.
+
+    Attributes:
+        run_id: the run.
+        episodes: how many were played again.
+        steps: how many steps.
+        mismatched: how many episodes differ.
+        mismatches: the first difference of each, up to 100 of them.
+        unverifiable: how many episodes could not be played again: the env's generator was not recorded before them.
+    """
+
+    run_id: str
+    episodes: int
+    steps: int
+    mismatched: int
+    mismatches: tuple[Mismatch, ...]
+    unverifiable: int
+
+
+def verify(
+    run: Run, *, episodes: Iterable[int] | None = None, env: gym.Env[Any, Any] | None = None, engine: str = "auto"
+) -> Verification:
+    """Plays stored episodes again, from the state that the env's generator had, and compares.
+
+    Args:
+        run: whose episodes.
+        episodes: which of them; all if None. Those before them in the same chunk are played too, not compared.
+        env: in which; the run's own, made from its stored spec, if None.
+        engine: "compiled", "python" or "auto", as in `train`.
+
+    Raises:
+        UsageError: there is no such episode.
+        StoreError: the run kept no steps, or its env cannot be made again.
+    """
+    wanted = None if episodes is None else sorted({int(episode) for episode in episodes})
+    _check(run, wanted)
+    made = run.make_env() if env is None else env
+    try:
+        tally = _Tally(wanted)
+        player = _player(made, engine)
+        for chunk in run.store.chunks(run.id, figures=False, episodes=wanted):
+            if chunk.steps is None:
+                raise StoreError(
+                    f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)"
+                )
+            tally.take(chunk, player.play(chunk) if player.stands_at(chunk) else None)
+    finally:
+        if env is None:
+            made.close()
+    return tally.result(run.id)
+
+
+def _check(run: Run, wanted: list[int] | None) -> None:
+    if wanted and not (wanted[0] >= 0 and wanted[-1] < run.record.episodes):
+        missing = wanted[0] if wanted[0] < 0 else wanted[-1]
+        raise UsageError(f"run {run.id} has the episodes 0 to {run.record.episodes - 1}, not {missing}")
+
+
+# ------------------------------------------------------------------------------------------ playing again
+
+
+class _Player:
+    """Plays chunks again in an env: where its generator stood before a chunk's first reset is recorded."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self.env = env
+        seed_env(env, 0)
+        self._broken = True  # nothing is known of where the env stands
+
+    def stands_at(self, chunk: EpisodeChunk) -> bool:
+        """Brings the env's generator to where it stood at the beginning of a chunk; False if that is not known."""
+        if chunk.first_step == 0:
+            self._broken = chunk.env_rng is None
+        if chunk.env_rng is not None:
+            set_generator_state(self.env.unwrapped.np_random, chunk.env_rng)
+        return not self._broken
+
+    def play(self, chunk: EpisodeChunk) -> Columns:
+        """Returns the columns that a chunk's actions lead to: step columns, "terminated" and "truncated" (steps,)."""
+        found = _expected(chunk)
+        steps, n, row = chunk.steps or {}, 0, 0
+        for segment, length in enumerate(chunk.lengths.tolist()):
+            if segment or not chunk.first_step:
+                _write(found, row, flatten(self.env.observation_space, self.env.reset()[0], "observations"))
+            for k in range(length):
+                action = unflatten(self.env.action_space, steps, "actions", n + k)
+                observation, reward, terminated, truncated, _ = self.env.step(action)
+                _write(found, row + k + 1, flatten(self.env.observation_space, observation, "observations"))
+                _write(found, n + k, {"rewards": reward, "terminated": terminated, "truncated": truncated})
+                if (terminated or truncated) and k + 1 < length:
+                    break  # too early: the rest cannot be played
+            n, row = n + length, row + length + 1
+        return found
+
+
+class _CompiledPlayer(_Player):
+    """Does the same in machine code."""
+
+    def __init__(self, env: gym.Env[Any, Any], world: Any) -> None:
+        super().__init__(env)
+        self.world, self.state = world, world.blank_state()
+        self.limit = step_limit(env)
+
+    def play(self, chunk: EpisodeChunk) -> Columns:
+        from rlbench.training._stored import play_again  # noqa: PLC0415  (numba only when something is played)
+
+        steps, found = chunk.steps or {}, _expected(chunk)
+        check_range("action", steps["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
+        observations = np.empty(len(steps["observations"]), np.int64)
+        self.state = play_again(
+            self.world,
+            self.env.unwrapped.np_random,
+            self.state,
+            chunk.first_step > 0,
+            steps["actions"].astype(np.int64),
+            chunk.lengths,
+            observations,
+            found["rewards"],
+            found["terminated"],
+        )
+        if chunk.first_step:
+            observations[0] = steps["observations"][0]
+        offsets = _offsets(chunk)
+        last = np.array(chunk.starts[:-1]) + self.limit - offsets - 1  # where the step limit cuts each segment
+        found["truncated"][:] = False
+        found["truncated"][last[(self.limit > 0) & (offsets + chunk.lengths >= self.limit)]] = True
+        return {**found, "observations": observations.astype(steps["observations"].dtype)}
+
+
+def _player(env: gym.Env[Any, Any], engine: str) -> _Player:
+    from rlbench.envs._worlds import world_of  # noqa: PLC0415
+
+    world = None if engine == "python" else world_of(env)
+    if world is None and engine == "compiled":
+        raise UsageError("engine='compiled' is not possible: this env has no compiled counterpart; use engine='auto'")
+    return _Player(env) if world is None else _CompiledPlayer(env, world)
+
+
+def _expected(chunk: EpisodeChunk) -> Columns:
+    """Returns copies of what is stored; "terminated" and "truncated" a step, from how the segments end."""
+    ends = np.zeros(chunk.n_steps, np.uint8)
+    lived = chunk.lengths > 0
+    ends[np.cumsum(chunk.lengths)[lived] - 1] = chunk.ends[lived]
+    steps = {
+        name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
+    }
+    return {
+        **steps,
+        "rewards": steps["rewards"].astype(np.float64),
+        "terminated": (ends == TERMINATED) | (ends == BOTH),
+        "truncated": (ends == TRUNCATED) | (ends == BOTH),
+    }
+
+
+def _write(columns: Columns, row: int, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        columns[name][row] = value
+
+
+def _offsets(chunk: EpisodeChunk) -> NDArray[np.int64]:
+    """Returns how many steps of its episode come before each segment of a chunk."""
+    offsets = np.zeros(len(chunk.lengths), np.int64)
+    offsets[0] = chunk.first_step
+    return offsets
+
+
+# ------------------------------------------------------------------------------------------ comparing
+
+
+class _Tally:
+    """Counts what was played again, and notes the first difference of each episode."""
+
+    def __init__(self, wanted: list[int] | None) -> None:
+        self._wanted = wanted
+        self._episodes = self._steps = self._unverifiable = 0
+        self._different: dict[int, Mismatch | None] = {}  # by episode; None beyond those that are listed
+
+    def take(self, chunk: EpisodeChunk, found: Columns | None) -> None:
+        """Takes a chunk and what came of playing it again: None if that was not possible."""
+        episodes = chunk.first_episode + np.arange(len(chunk.lengths))
+        is_wanted = np.ones(len(episodes), np.bool_) if self._wanted is None else np.isin(episodes, self._wanted)
+        ended = int(np.count_nonzero(is_wanted & (chunk.ends != OPEN)))
+        if found is None:
+            self._unverifiable += ended
+            return
+        self._episodes += ended
+        self._steps += int(chunk.lengths[is_wanted].sum())
+        for segment, step, field, at in _differences(chunk, found):
+            episode = int(episodes[segment])
+            if is_wanted[segment] and episode not in self._different:
+                self._different[episode] = self._mismatch(chunk, found, episode, step, field, at)
+
+    def _mismatch(
+        self, chunk: EpisodeChunk, found: Columns, episode: int, step: int, field: str, at: int
+    ) -> Mismatch | None:
+        if len(self._different) >= LISTED:
+            return None
+        stored = _expected(chunk)[field][at]
+        return Mismatch(episode, step, FIELDS.get(field, field), stored.tolist(), found[field][at].tolist())
+
+    def result(self, run_id: str) -> Verification:
+        """Returns what it all came to."""
+        listed = tuple(mismatch for mismatch in self._different.values() if mismatch is not None)
+        return Verification(run_id, self._episodes, self._steps, len(self._different), listed, self._unverifiable)
+
+
+def _differences(chunk: EpisodeChunk, found: Columns) -> list[tuple[int, int, str, int]]:
+    """Lists (segment, step, column, row) where what was found differs from what is stored, by segment and step."""
+    stored, starts, offsets = _expected(chunk), np.array(chunk.starts), _offsets(chunk)
+    differences: list[tuple[int, int, str, int]] = []
+    for name, column in stored.items():
+        rows = np.flatnonzero(_unequal(column, found[name]))
+        last_row = int(has_last_row(name))  # T + 1 rows a segment: row 0 is the reset
+        begins = starts[:-1] + last_row * np.arange(len(starts) - 1)
+        segments = np.searchsorted(begins, rows, side="right") - 1
+        steps = offsets[segments] + rows - begins[segments] + 1 - last_row
+        differences += zip(segments.tolist(), steps.tolist(), [name] * len(rows), rows.tolist(), strict=True)
+    return sorted(differences, key=lambda difference: difference[:2])
+
+
+def _unequal(stored: NDArray[Any], found: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns which rows differ in any bit."""
+    width = stored.dtype.itemsize * int(np.prod(stored.shape[1:]))
+    bits = [np.ascontiguousarray(array.astype(stored.dtype, copy=False)) for array in (stored, found)]
+    a, b = (array.view(np.uint8).reshape(len(stored), width) for array in bits)
+    unequal: NDArray[np.bool_] = (a != b).any(axis=1)
+    return unequal
