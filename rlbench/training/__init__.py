@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
 from rlbench.training.cache import Found, cache_key, find, whole_checkpoints
-from rlbench.training.environment import make_env
+from rlbench.training.environment import full_id, make_env
 from rlbench.training.run import Run, load_run
 from rlbench.training.session import Session, restore, seed_env
 from rlbench.training.setup import (
@@ -23,6 +23,7 @@ from rlbench.training.setup import (
     agent_for,
     budget_of,
     budget_record,
+    check_keywords,
     check_words,
     config_of,
     id_of,
@@ -83,16 +84,17 @@ def train(
         StoreError: the store cannot be opened or written.
     """
     check_words(record, engine, seed)
-    env_id = SHORT_NAMES.get(env, env) if isinstance(env, str) else id_of(env)
+    check_keywords(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
+    env_id = full_id(env) if isinstance(env, str) else id_of(env)
     chosen = load_preset(env_id, preset)
-    made = make_env(env, {**chosen.env, **(env_kwargs or {})} if isinstance(env, str) else env_kwargs)
+    made = make_env(env_id, {**chosen.env, **(env_kwargs or {})}) if isinstance(env, str) else make_env(env, env_kwargs)
     try:
         seed = secrets.randbits(31) if seed is None else int(seed)
         env_seed, agent_seed = _seeds(seed)
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
         learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
         world = world_for(made, learner, engine)
-        kept = store if isinstance(store, Store) else open_store(store if store is not None else "memory://")
+        kept = _opened(store)
         config = config_of(env_id, made, learner, budget, preset, record, compiled=world is not None)
         # what an object brings with it is not known by its name
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
@@ -154,6 +156,14 @@ def resume(
     finally:
         env.close()
     return _trained(run.store, started, agent, cache="prefix")
+
+
+def _opened(store: str | Path | Store | None) -> Store:
+    if isinstance(store, Store):
+        return store
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise UsageError(f"store must be a path, a URL or an open store, got {store!r}")
+    return open_store("memory://" if store is None else store)
 
 
 def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
 from rlbench.envs import SHORT_NAMES
-from rlbench.errors import UsageError, unknown_name
+from rlbench.errors import StoreError, UsageError, unknown_name
 
 
 def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = None, **extra: Any) -> gym.Env[Any, Any]:
@@ -23,24 +24,50 @@ def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = N
         if env_kwargs:
             raise UsageError("env_kwargs go with an env id: give them to the env object where it is made")
         return env
-    env_id = SHORT_NAMES.get(env, env)
-    kwargs = {**(env_kwargs or {}), **extra}
+    env_id, kwargs = full_id(env), {**(env_kwargs or {}), **extra}
     try:
         return gym.make(env_id, **kwargs)
     except gym.error.DependencyNotInstalled:
         raise
-    except (gym.error.UnregisteredEnv, gym.error.NameNotFound, ModuleNotFoundError) as error:
-        known = [*SHORT_NAMES, *gym.registry]
-        raise unknown_name("env", env, known) from error
+    except gym.error.UnregisteredEnv as error:
+        raise unknown_name("env", env, [*SHORT_NAMES, *gym.registry]) from error
     except TypeError as error:
         raise _explained(env_id, kwargs, error) from error
-    except (gym.error.Error, AssertionError, ValueError) as error:
+    except (gym.error.Error, AssertionError, ValueError, LookupError) as error:
         raise UsageError(f"{env_id} cannot be made: {_first_line(error)}") from error
 
 
+def full_id(env: str) -> str:
+    """Returns the id that an env is registered under, for a short name, "module:id" or an id without its version.
+
+    Raises:
+        UnknownNameError: its module cannot be imported.
+    """
+    module, _, env_id = SHORT_NAMES.get(env, env).rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)  # as gym.make does: it registers its envs
+        namespace, name, version = parse_env_id(env_id)
+    except ImportError as error:
+        raise unknown_name("env", env, [*SHORT_NAMES, *gym.registry]) from error
+    except gym.error.Error:  # not the form of an id: making it says so
+        return env_id
+    newest = find_highest_version(namespace, name) if version is None and env_id not in gym.registry else None
+    return env_id if newest is None else f"{env_id}-v{newest}"
+
+
 def make_from_spec(spec: str, **extra: Any) -> gym.Env[Any, Any]:
-    """Makes an env again from its spec as JSON, as a run stores it."""
-    return gym.make(EnvSpec.from_json(spec), **extra)
+    """Makes an env again from its spec as JSON, as a run stores it.
+
+    Raises:
+        StoreError: its package is not installed, or a wrapper does not tell how it was made.
+    """
+    try:
+        return gym.make(EnvSpec.from_json(spec), **extra)
+    except gym.error.DependencyNotInstalled:
+        raise
+    except (gym.error.Error, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StoreError(f"the env cannot be made again from what is stored: {_first_line(error)}") from error
 
 
 def spec_json(env: gym.Env[Any, Any]) -> str | None:

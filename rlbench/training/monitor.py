@@ -47,11 +47,12 @@ class Monitor:
         self._last = now
         if self._bar is None:
             self._start()
-        self._bar.update(self._task, completed=self._completed(), status=self._status(now))
+        completed, total = self._nearer()
+        self._bar.update(self._task, completed=completed, total=total, status=self._status(now))
 
     def close(self) -> None:
         """Takes the bar away."""
-        if self._bar is not None:
+        if self._bar is not None and not self._bar.disable:  # a disabled one still ends its line
             self._bar.stop()
 
     def _start(self) -> None:
@@ -59,20 +60,22 @@ class Monitor:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
         columns = ("[progress.percentage]{task.percentage:>3.0f}%", BarColumn(), "{task.fields[status]}")
+        console = Console(file=sys.stderr)
         self._bar = Progress(
             *(TextColumn(c) if isinstance(c, str) else c for c in columns),
             TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
+            console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=self._total(), status="")
+        self._task = self._bar.add_task("", status="")
         self._bar.start()
 
-    def _total(self) -> int:
-        return min(self.budget.episodes, self.budget.timesteps)
-
-    def _completed(self) -> int:
-        return self.agent.episodes if self.budget.episodes <= self.budget.timesteps else self.agent.timesteps
+    def _nearer(self) -> tuple[int, int]:
+        """Returns how far training is and where it ends, by the budget that is spent first as things stand."""
+        agent, budget = self.agent, self.budget
+        counts = ((agent.episodes, budget.episodes), (agent.timesteps, budget.timesteps))
+        return max(counts, key=lambda count: count[0] / count[1])
 
     def _status(self, now: float) -> str:
         rate = (self.agent.timesteps - self._first_step) / (now - self.started)

@@ -59,6 +59,7 @@ class Recorder:
         self.length = -1  # of the unfinished episode
         self._first = (first_episode, 0)  # episode and step at which this chunk begins
         self._episode = first_episode
+        self._begun: int | None = None  # the step on the tape at which the readable loop began the episode
         self._env_rng: dict[str, Any] | None = None
 
     def note_generator(self, env: gym.Env[Any, Any]) -> None:
@@ -98,7 +99,7 @@ class Recorder:
         """Writes the figures of an episode."""
         i, tape = self.segments, self.tape
         if tape.recording:
-            tape.lengths[i] = self.steps - self._begun
+            tape.lengths[i] = self.steps - (self._begun or 0)
         tape.ends[i] = terminated + 2 * truncated
         tape.returns[i], tape.episode_lengths[i] = self._return, self.length
         tape.epsilons[i], tape.explored_counts[i] = self._epsilon, self._explored
@@ -107,8 +108,6 @@ class Recorder:
 
     def split_episode(self, observation: int) -> None:
         """Hands on a full chunk in the middle of an episode, which goes on in the next."""
-        self.tape.lengths[self.segments] = self.steps - self._begun
-        self.tape.ends[self.segments] = 0
         self.flush()
         self._begun = 0
         self._observe(observation)
@@ -128,9 +127,12 @@ class Recorder:
 
     def flush(self) -> None:
         """Hands the chunk on, if there is anything in it, and begins the next."""
-        if not self.steps:
+        unfinished = self.length >= 0 and self.tape.recording  # its figures are not known yet, its steps are
+        if not self.segments and not unfinished:
             return
-        unfinished = self.length >= 0
+        if unfinished and self._begun is not None:
+            self.tape.lengths[self.segments] = self.steps - self._begun
+            self.tape.ends[self.segments] = 0
         self.sink(self._chunk(self.segments + unfinished))
         self._episode += self.segments
         self._first = (self._episode, max(self.length, 0))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.utils import seeding
 
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import generator_state, set_generator_state
 from rlbench.store import Checkpoint
 from rlbench.training.environment import step_limit
@@ -19,6 +20,8 @@ from rlbench.training.recorder import Recorder
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import gymnasium as gym
     from numpy.typing import NDArray
 
@@ -40,6 +43,7 @@ class Session:
     agent: Agent
     budget: Budget
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
+    _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
     _flushed: float = field(default=0.0, init=False)
     _interval: float = field(default=CHECKPOINT_SECONDS, init=False)
@@ -69,7 +73,8 @@ class Session:
                 status = "interrupted" if self.budget.stop else "finished"
             except BaseException:
                 self.seconds = self._elapsed()
-                self._settle()
+                if not self._failed:
+                    self._settle()
                 raise
             finally:
                 self._monitor.close()
@@ -79,8 +84,19 @@ class Session:
         return self.run.seconds + time.perf_counter() - self._started
 
     def _settle(self) -> None:
-        self._recorder.flush()
-        self._writer.wait()
+        """Returns when all that was recorded is stored."""
+        with self._noting_failure():
+            self._recorder.flush()
+            self._writer.wait()
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Notes that something was not stored: nothing that follows it may be."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
 
     def _loop(self, world: Any) -> None:
         if world is None:
@@ -95,10 +111,11 @@ class Session:
 
     def _take(self, chunk: EpisodeChunk) -> None:
         """Passes a chunk on to the store, now and then with a checkpoint."""
-        self._monitor.hear(_checked(chunk))
-        self._flushed = now = time.perf_counter()
-        due = self._recorder.length < 0 and now - self._checkpointed >= self._interval
-        self._writer.put(chunk, self._checkpoint() if due else None, seconds=self._elapsed())
+        with self._noting_failure():
+            self._monitor.hear(_checked(chunk))
+            self._flushed = now = time.perf_counter()
+            due = self._recorder.length < 0 and now - self._checkpointed >= self._interval
+            self._writer.put(chunk, self._checkpoint() if due else None, seconds=self._elapsed())
 
     def _checkpoint(self) -> Checkpoint:
         checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=self._recorder.length >= 0)
@@ -108,9 +125,14 @@ class Session:
         return checkpoint
 
     def _close(self, status: str) -> None:
-        checkpoint, finished = self._checkpoint(), status == "finished"
+        if self._failed:  # what the agent learnt since is not stored, so neither is it
+            with suppress(StoreError):  # the failure itself is on its way
+                self._writer.close()
+                self.store.append(self.run.id, status=status, seconds=self.seconds)
+            return
         # kept when finished: a longer run that goes on from here leaves this one to be asked for again
-        self.store.append(self.run.id, checkpoint=checkpoint, keep=finished, status=status, seconds=self.seconds)
+        keep, checkpoint = status == "finished", self._checkpoint()
+        self.store.append(self.run.id, checkpoint=checkpoint, keep=keep, status=status, seconds=self.seconds)
 
 
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:

@@ -33,6 +33,13 @@ def check_words(record: str, engine: str, seed: int | None = None) -> None:
         raise UsageError(f"seed must be a whole number, 0 or more, got {seed!r}")
 
 
+def check_keywords(**given: Any) -> None:
+    """Refuses keyword arguments that are no dict of names."""
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
+            raise UsageError(f"{name} must be a dict of names and values, got {value!r}")
+
+
 def id_of(env: gym.Env[Any, Any]) -> str:
     """Returns the id of an env object, or the name of its class where it has none."""
     if not isinstance(env, gym.Env):
@@ -73,6 +80,8 @@ def agent_for(
                 f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
             )
         return agent
+    if not isinstance(agent, str) and not (isinstance(agent, type) and issubclass(agent, Agent)):
+        raise UsageError(f"agent must be a name, an Agent or a subclass of it, got {agent!r}")
     name = agent if isinstance(agent, str) else agent.name
     parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
     return make_agent(agent, env, seed=seed, **_share_ofbudget_of(parameters, total_timesteps))
@@ -81,8 +90,10 @@ def agent_for(
 def _share_ofbudget_of(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
     """Turns exploration_fraction into steps, once the budget it is a share of is known."""
     fraction = parameters.get("exploration_fraction")
-    if not isinstance(fraction, int | float) or total_timesteps is None:
+    if fraction is None or total_timesteps is None:
         return parameters
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+        raise UsageError(f"exploration_fraction must be a number in [0, 1], got {fraction!r}")
     others = {name: value for name, value in parameters.items() if name != "exploration_fraction"}
     return {**others, "exploration_steps": fraction * total_timesteps}
 

@@ -21,6 +21,10 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Returns when nothing is being written any more, whatever came of it."""
         self._pool.shutdown(wait=True)
 
     def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:

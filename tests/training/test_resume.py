@@ -1,0 +1,265 @@
+"""A run that was gone on with is the run that never stopped, and the same training is not done twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import gymnasium as gym
+import pytest
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
+from training.toys import Circle, frozen
+
+import rlbench
+from rlbench.agents import QLearning
+from rlbench.errors import StoreError, UsageError
+from rlbench.training import session
+
+ENVS = {"safecab": 900, "cartpole": 300, "FrozenLake-v1": 600}
+AGENTS = {"q-learning": {}, "replay-q": {"buffer_size": 200, "learning_starts": 50, "batch_size": 4}, "random": {}}
+
+
+def outcome(run):
+    """All that a run came to, wherever its chunks are cut: counts, figures, tables, generators, episodes."""
+    episodes = run.store.episodes(run.id)[: run.episodes] if run.record.config["record"] == "all" else []
+    return {
+        "counts": (run.episodes, run.timesteps, run.status),
+        "agent": frozen(run.agent.state_dict()),
+        "figures": frozen(run.figures),
+        "checkpoint": frozen(run.store.checkpoint(run.id, run.episodes)),
+        "episodes": [frozen(episode) for episode in episodes],
+    }
+
+
+@pytest.fixture
+def store(tmp_path):
+    with rlbench.open_store(tmp_path / "runs.db") as opened:
+        yield opened
+
+
+def trained(env, agent="q-learning", **arguments):
+    return rlbench.train(env, agent, seed=arguments.pop("seed", 4), agent_kwargs=AGENTS[agent], **arguments)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("env", ENVS)
+def test_a_larger_budget_goes_on_from_the_stored_prefix_and_equals_a_cold_run(env, agent, engine, store):
+    episodes = ENVS[env]
+    first = trained(env, agent, episodes=episodes // 3, store=store, engine=engine)
+    whole = trained(env, agent, episodes=episodes, store=store, engine=engine)
+    assert (first.cache, whole.cache, whole.cached_episodes) == ("miss", "prefix", episodes // 3)
+    assert outcome(whole) == outcome(trained(env, agent, episodes=episodes, engine=engine))
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_a_resumed_run_equals_the_one_that_never_stopped_across_the_loops(env, store):
+    run = trained(env, episodes=ENVS[env] // 2, store=store, engine="python")
+    resumed = rlbench.resume(rlbench.load_run(store, run.id), episodes=ENVS[env], engine="compiled")
+    assert resumed.id == run.id
+    assert outcome(resumed) == outcome(trained(env, episodes=ENVS[env]))
+
+
+def test_a_budget_of_steps_is_gone_on_with_too(store):
+    trained("safecab", total_timesteps=2000, store=store)
+    longer = trained("safecab", total_timesteps=5000, store=store)
+    assert longer.cache == "prefix"
+    assert outcome(longer) == outcome(trained("safecab", total_timesteps=5000))
+
+
+def test_the_same_training_again_is_answered_from_the_store(store):
+    first, again = (trained("safecab", episodes=300, store=store) for _ in range(2))
+    assert (again.cache, again.id, again.cached_episodes) == ("hit", first.id, 300)
+    assert outcome(again) == outcome(first)
+    assert len(store.runs()) == 1
+
+
+def test_a_smaller_budget_is_answered_from_the_checkpoint_that_was_kept_there(store):
+    small = outcome(trained("safecab", episodes=200, store=store))
+    large = trained("safecab", episodes=500, store=store)
+    found = trained("safecab", episodes=200, store=store)
+    assert (found.cache, found.id) == ("hit", large.id)
+    assert (found.episodes, len(found.returns), found.status) == (200, 200, "finished")
+    assert outcome(found) == small
+    assert 0 < found.seconds < large.seconds
+
+
+def test_a_smaller_budget_without_a_checkpoint_is_trained_anew(store):
+    large = trained("safecab", episodes=500, store=store)
+    small = trained("safecab", episodes=123, store=store)
+    assert small.cache == "miss"
+    assert small.id != large.id
+    assert outcome(small) == outcome(trained("safecab", episodes=123))
+
+
+def test_a_budget_of_steps_finds_the_run_of_episodes_that_ends_just_there(store):
+    run = trained("safecab", episodes=300, store=store)
+    assert trained("safecab", total_timesteps=run.timesteps, store=store).cache == "hit"
+    assert trained("safecab", total_timesteps=run.timesteps - int(run.lengths[-1]), store=store).cache == "miss"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 5},
+        {"agent": "replay-q"},
+        {"env_kwargs": {"step_reward": -2.0}},
+        {"env_kwargs": {"max_episode_steps": 50}},
+        {"record": "none"},
+        {"preset": "book"},
+        {"cache": False},
+    ],
+    ids=str,
+)
+def test_what_differs_in_anything_is_a_miss(other, store):
+    trained("safecab", episodes=50, store=store)
+    assert trained("safecab", **{"episodes": 50, "store": store, **other}).cache == "miss"
+
+
+def test_a_hyper_parameter_that_differs_is_a_miss_and_a_schedule_by_the_budget_is_in_the_key(store):
+    for parameters in ({"gamma": 0.9}, {"gamma": 0.9, "initial_value": 1.0}):
+        run = rlbench.train("safecab", episodes=50, seed=0, store=store, agent_kwargs=parameters)
+        assert run.cache == "miss"
+    share = {"exploration_schedule": "linear", "exploration_fraction": 0.5}
+    for steps in (500, 900):
+        run = rlbench.train("safecab", total_timesteps=steps, seed=0, store=store, agent_kwargs=share)
+        assert run.cache == "miss"
+
+
+def test_what_is_passed_as_an_object_is_not_known_again(store):
+    for _ in range(2):
+        env = gym.make("FrozenLake-v1")
+        assert rlbench.train(env, episodes=5, seed=0, store=store).cache == "miss"
+        agent = QLearning(env.observation_space, env.action_space, seed=0)
+        assert rlbench.train("FrozenLake-v1", agent, episodes=5, seed=0, store=store).cache == "miss"
+
+
+def test_an_agent_that_has_played_gets_the_budget_on_top(store):
+    first = rlbench.train("FrozenLake-v1", episodes=5, seed=0, store=store)
+    again = rlbench.train("FrozenLake-v1", first.agent, episodes=7, seed=1, store=store)
+    assert (again.episodes, again.agent.episodes) == (7, 12)
+
+
+def test_going_on_keeps_the_run_and_forgets_its_evaluation(store):
+    run = trained("safecab", episodes=100, store=store)
+    store.update_run(run.id, evaluation={"mean_return": 1.0}, tags=["mine"])
+    resumed = rlbench.resume(run, episodes=150)
+    assert resumed.record.evaluation is None
+    assert resumed.record.tags == ("mine",)
+    assert resumed.record.config["budget"] == {"episodes": 150, "total_timesteps": None}
+
+
+def test_a_finished_run_wants_a_larger_budget(store):
+    run = trained("safecab", episodes=100, store=store)
+    for arguments in ({}, {"episodes": 100}, {"episodes": 40}, {"total_timesteps": 5}):
+        with pytest.raises(UsageError, match=f"run {run.id} has come to 100 episodes"):
+            rlbench.resume(run, **arguments)
+    with pytest.raises(UsageError, match="episodes must be a whole number"):
+        rlbench.resume(run, episodes=0)
+    assert store.run(run.id).episodes == 100
+
+
+def test_a_run_of_an_env_without_a_spec_says_that_it_cannot_be_made_again(store):
+    run = rlbench.train(Circle(), "random", episodes=3, seed=0, store=store)
+    with pytest.raises(StoreError, match="cannot make Circle again"):
+        rlbench.resume(run, episodes=5)
+
+
+def test_what_broke_off_within_an_episode_begins_anew_and_comes_to_the_same(store, monkeypatch):
+    step, left = FrozenLakeEnv.step, [55]
+
+    def breaking(env, action):
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("the wire broke")
+        return step(env, action)
+
+    monkeypatch.setattr(FrozenLakeEnv, "step", breaking)
+    with pytest.raises(RuntimeError, match="the wire broke"):
+        trained("FrozenLake-v1", episodes=40, store=store, engine="python")
+    monkeypatch.undo()
+    run = rlbench.load_run(store, "latest")
+    assert (run.status, run.record.config["budget"]["episodes"]) == ("interrupted", 40)
+    assert run.episodes > 0
+    resumed = rlbench.resume(run)
+    assert resumed.status == "finished"
+    assert outcome(resumed) == outcome(trained("FrozenLake-v1", episodes=40))
+
+
+def test_a_second_writer_is_refused(store, tmp_path):
+    begun, go = threading.Event(), threading.Event()
+
+    def hook(n):
+        if n == 50:
+            begun.set()
+            go.wait(20)
+
+    thread = threading.Thread(target=lambda: rlbench.train(Circle(hook), episodes=10, seed=0, store=store))
+    thread.start()
+    begun.wait(20)
+    with rlbench.open_store(tmp_path / "runs.db") as other:
+        run = rlbench.load_run(other, "latest")
+        assert run.status == "running"
+        with pytest.raises(StoreError, match="is being written by another process"):
+            other.claim(run.id)
+    go.set()
+    thread.join()
+    assert rlbench.load_run(store, "latest").status == "finished"
+
+
+# ------------------------------------------------------------------------------------------------- killed
+
+KILLED = """
+    import sys, rlbench
+    from rlbench.training import recorder, session
+    recorder.CHUNK_STEPS, recorder.RESERVE = 256, 200
+    session.CHECKPOINT_SECONDS, session.CHECKPOINT_RATE = 0.0, 1e12
+    env, agent, engine, path = sys.argv[1:]
+    print("training", flush=True)
+    rlbench.train(env, agent, total_timesteps=200_000_000, seed=7, store=path, engine=engine)
+"""
+CASES = [
+    ("safecab", "q-learning", "python"),
+    ("CliffWalking-v1", "replay-q", "compiled"),
+    ("cartpole", "random", "compiled"),
+]
+
+
+def killed_after(seconds, case, path):
+    program = [sys.executable, "-c", textwrap.dedent(KILLED), *case, path]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+
+
+def check_killed(case, seconds, tmp_path, monkeypatch):
+    env, agent, engine = case
+    monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0.0)
+    path = os.fspath(tmp_path / "killed.db")
+    killed_after(seconds, case, path)
+    with rlbench.open_store(path) as store:
+        if not store.runs():
+            return 0
+        run = rlbench.load_run(store, "latest")
+        assert run.status == "interrupted"
+        resumed = rlbench.resume(run, total_timesteps=run.timesteps + 500, engine=engine)
+        assert resumed.status == "finished"
+        never_stopped = rlbench.train(env, agent, total_timesteps=run.timesteps + 500, seed=7)
+        assert outcome(resumed) == outcome(never_stopped)
+        return run.timesteps
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_a_killed_run_is_resumed_as_if_nothing_had_happened(case, tmp_path, monkeypatch):
+    assert check_killed(case, 1.5, tmp_path, monkeypatch) > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", range(12))
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_a_run_killed_at_any_moment_is_resumed(case, moment, tmp_path, monkeypatch):
+    check_killed(case, 0.05 * 1.4**moment, tmp_path, monkeypatch)
