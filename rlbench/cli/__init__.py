@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
+import warnings
 from typing import Any
 
 import click
 
 from rlbench._version import __version__
-from rlbench.errors import RlbenchError, UsageError, unknown_name
+from rlbench.cli.options import examples
+from rlbench.cli.output import INTERRUPTED
+from rlbench.errors import RlbenchError, UnknownNameError, UsageError, unknown_name
 
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+FAILED, MISUSED = 1, 2
 
 # name: (module:function, one line for --help); a module is imported only when its command runs
 COMMANDS = {
@@ -25,6 +29,20 @@ COMMANDS = {
     "envs": ("rlbench.cli.catalogue:envs", "List the envs, their short names and presets."),
     "agents": ("rlbench.cli.catalogue:agents", "List the agents, their parameters and sources."),
 }
+
+# what the library calls an argument, and what it is called here
+IN_OUR_WORDS = {
+    "total_timesteps=": "--timesteps",
+    "total_timesteps": "--timesteps",
+    "episodes=": "--episodes",
+    "engine='compiled'": "--engine compiled",
+    "engine='auto'": "--engine auto",
+}
+EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
+EXIT_CODES = (
+    "Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C. "
+    "RLBENCH_DEBUG=1 shows tracebacks, NO_COLOR=1 draws without colours."
+)
 
 
 class _LazyGroup(click.Group):
@@ -47,15 +65,17 @@ class _LazyGroup(click.Group):
 
 @click.group(
     cls=_LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C. RLBENCH_DEBUG=1 shows tracebacks.",
+    epilog=f"{EXAMPLES}\n\n{EXIT_CODES}",
 )
 @click.version_option(__version__, prog_name="rlbench")
-def cli() -> None:
-    """A workbench for value-based reinforcement learning on Gymnasium.
-
-    Start with:  rlbench train safecab
-    """
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A workbench for value-based reinforcement learning on Gymnasium."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(MISUSED)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -64,32 +84,48 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(_run(arguments))
     except (click.Abort, KeyboardInterrupt):
-        _fail("stopped", INTERRUPTED)
+        click.echo("stopped", err=True)
+        sys.exit(INTERRUPTED)
     except click.ClickException as error:
-        _fail(_say(error), error.exit_code)
-    except RlbenchError as error:
-        if debug:
-            raise
-        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+        _fail(error.format_message(), error.exit_code)
     except BrokenPipeError:  # `rlbench runs | head`: nobody listens any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(FAILED)
     except Exception as error:
         if debug:
             raise
-        _fail(f"{type(error).__name__}: {error} (RLBENCH_DEBUG=1 shows where)", 1)
+        _fail(_said(error), MISUSED if isinstance(error, UsageError) else FAILED)
 
 
 def _run(arguments: list[str] | None) -> Any:
-    code = cli.main(args=arguments, prog_name="rlbench", standalone_mode=False)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn  # type: ignore[assignment]  # it needs the message only
+        code = cli.main(args=arguments, prog_name="rlbench", standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 
-def _say(error: click.ClickException) -> str:
-    return error.format_message().replace("\n", " ")
+def _warn(message: Warning | str, *_where: Any) -> None:
+    """Shows a warning as one line: where it stands in a library is nothing to a user."""
+    click.echo(f"Warning: {_one_line(click.unstyle(str(message))).removeprefix('WARN: ')}", err=True)
+
+
+def _said(error: Exception) -> str:
+    if not isinstance(error, RlbenchError):
+        return f"{type(error).__name__}: {error} (RLBENCH_DEBUG=1 shows where)"
+    return str(error) if isinstance(error, UnknownNameError) else _in_our_words(str(error))
+
+
+def _in_our_words(message: str) -> str:
+    for theirs, ours in IN_OUR_WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
+def _one_line(message: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", message.strip())
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {_one_line(message)}", err=True)
     sys.exit(code)

@@ -3,58 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.cli.options import env_set_option, json_option, parse_settings, print_json, print_table
+from rlbench.cli.options import env_set_option, examples, json_option, parse_settings
+from rlbench.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from rlbench.agents import Agent
+    from rlbench.planning import Plan
 
 
-@click.command()
+@click.command(epilog=examples("rlbench envs"))
 @json_option
 def envs(as_json: bool) -> None:  # noqa: FBT001
-    """List the envs with their short names, spaces and presets; any Gymnasium id works as well."""
+    """List the envs with their short names, step limits and presets; any Gymnasium id works as well."""
     import gymnasium as gym  # noqa: PLC0415
 
     from rlbench.envs import SHORT_NAMES  # noqa: PLC0415
     from rlbench.presets import preset_names  # noqa: PLC0415
 
-    rows = []
-    for name, env_id in SHORT_NAMES.items():
-        spec = gym.spec(env_id)
-        rows.append({"name": name, "env_id": env_id, "limit": spec.max_episode_steps, "presets": preset_names(env_id)})
+    found = [(name, env_id, gym.spec(env_id).max_episode_steps) for name, env_id in SHORT_NAMES.items()]
     if as_json:
+        names = ("name", "env_id", "limit")
+        rows = [dict(zip(names, row, strict=True)) | {"presets": preset_names(row[1])} for row in found]
         print_json({"envs": rows})
         return
     header = ("name", "env", "step limit", "presets")
-    print_table(header, [(r["name"], r["env_id"], str(r["limit"]), ", ".join(r["presets"])) for r in rows])
+    print_table(header, [(name, env_id, str(limit), ", ".join(preset_names(env_id))) for name, env_id, limit in found])
     click.echo("\nAny Gymnasium env with Discrete observations and actions works too: FrozenLake-v1, Taxi-v4, ...")
 
 
-@click.command()
+@click.command(epilog=examples("rlbench agents", "rlbench train safecab --agent replay-q --set batch_size=64"))
 @json_option
 def agents(as_json: bool) -> None:  # noqa: FBT001
     """List the agents with their parameters, defaults and sources."""
     from rlbench.agents import AGENTS  # noqa: PLC0415
 
-    found = {name: {"source": cls.source, "parameters": _parameters(cls)} for name, cls in AGENTS.items()}
     if as_json:
-        print_json({"agents": found})
+        print_json({"agents": {name: _about(cls) for name, cls in AGENTS.items()}})
         return
-    for name, about in found.items():
-        click.secho(f"{name}  ({about['source']})", bold=True)
-        rows = [(f"  {p['name']}", str(p["default"]), p["help"]) for p in about["parameters"]]
+    for number, cls in enumerate(AGENTS.values()):
+        click.secho(("\n" if number else "") + f"{cls.name}  ({cls.source})", bold=True)
+        rows = [(f"  {name}", _shown(default), text) for name, default, text in _parameters(cls)]
         print_table(("  parameter", "default", ""), rows) if rows else click.echo("  no parameters")
-        click.echo()
 
 
-def _parameters(cls: Any) -> list[dict[str, Any]]:
-    return [{"name": f.name, "default": f.default, "help": f.metadata["help"]} for f in fields(cls.Parameters)]
+def _about(cls: type[Agent]) -> dict[str, Any]:
+    names = ("name", "default", "help")
+    parameters = [dict(zip(names, parameter, strict=True)) for parameter in _parameters(cls)]
+    return {"source": cls.source, "parameters": parameters}
 
 
-@click.command()
+def _parameters(cls: type[Agent]) -> list[tuple[str, Any, str]]:
+    return [(f.name, f.default, str(f.metadata.get("help", ""))) for f in fields(cls.Parameters)]
+
+
+def _shown(default: Any) -> str:
+    return "-" if default is None else str(default)
+
+
+@click.command(
+    epilog=examples("rlbench plan safecab", "rlbench plan FrozenLake-v1 --env-set map_name=8x8 --gamma 0.99")
+)
 @click.argument("env")
-@click.option("--gamma", type=float, default=1.0, show_default=True, help="Discount, in [0, 1].")
+@click.option("--gamma", metavar="X", type=float, default=1.0, show_default=True, help="Discount, in [0, 1].")
 @env_set_option
 @json_option
 def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
@@ -63,10 +77,16 @@ def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -
     from rlbench.training.environment import make_env  # noqa: PLC0415
 
     made = make_env(env, parse_settings(env_settings, "--env-set"))
+    env_id = made.spec.id if made.spec else env
     solved = rlbench.plan(made, gamma)
-    figures = {
-        "env_id": made.spec.id if made.spec else env,
-        "gamma": gamma,
+    if as_json:
+        print_json({"env_id": env_id, "gamma": gamma, **_figures(solved)})
+    else:
+        click.echo("\n".join(_lines(env_id, gamma, solved)))
+
+
+def _figures(solved: Plan) -> dict[str, Any]:
+    return {
         "horizon": solved.horizon,
         "states": solved.n_states,
         "reachable_states": solved.reachable_states,
@@ -74,14 +94,14 @@ def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -
         "error_bound": solved.error_bound,
         "optimal_return": solved.optimal_return,
     }
-    if as_json:
-        print_json(figures)
-        return
+
+
+def _lines(env_id: str, gamma: float, solved: Plan) -> list[str]:
     limit = f"within {solved.horizon} steps" if solved.horizon else "without a step limit"
-    click.echo(f"{figures['env_id']}, gamma {gamma:g}, {limit}")
-    click.echo(
-        f"  best expected return {solved.optimal_return:.6f} over the starts (error at most {solved.error_bound:.2g})"
-    )
-    click.echo(
-        f"  {solved.n_states:,} states, {solved.reachable_states:,} reachable; {solved.sweeps} sweeps of value iteration"
-    )
+    bound = "exact" if not solved.error_bound else f"error at most {solved.error_bound:.2g}"
+    return [
+        f"{env_id}, gamma {gamma:g}, {limit}",
+        f"  best      expected return {solved.optimal_return:.6f} over the starts ({bound})",
+        f"  model     {solved.n_states:,} states, {solved.reachable_states:,} reachable; "
+        f"{solved.sweeps} sweeps of value iteration",
+    ]

@@ -1,10 +1,10 @@
-"""What the commands share: options, the values of --set, tables, JSON."""
+"""What the commands share: options, the values of --set, how a run is named."""
 
 from __future__ import annotations
 
-import json
-import sys
+import re
 import tomllib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,7 @@ import click
 from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from rlbench.store import RunRecord, Store
 
@@ -22,88 +22,115 @@ store_option: Decorator = click.option(
     "--store",
     default="rlbench.db",
     envvar="RLBENCH_STORE",
-    show_default="./rlbench.db",
+    show_default=True,
     show_envvar=True,
     metavar="URL",
-    help="Where runs are kept: a path, sqlite:///path or memory://.",
+    help="Where runs are kept: a path, sqlite:///path, mongodb://host/name, or memory:// for nowhere.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 seed_option: Decorator = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same result."
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="0 or more; the same seed gives the same result.",
 )
 env_set_option: Decorator = click.option(
     "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be given often."
 )
 env_filter_option: Decorator = click.option("--env", "env_filter", metavar="ENV", help="Only runs of this env.")
 
+NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
+WHOLE = re.compile(r"[+-]?\d[\d_]*")
+WORDS = {"true": True, "True": True, "false": False, "False": False, "None": None}
+
+
+def examples(*lines: str) -> str:
+    """Returns the end of a command's help: lines to copy."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b: click, leave the lines alone
+
 
 def parse_settings(settings: Iterable[str], option: str) -> dict[str, Any]:
-    """Reads K=V pairs; a value is read as TOML (numbers, true, [lists]), else it is text."""
+    """Reads K=V pairs: numbers, true and false, None, [lists], {tables}, "quoted text"; anything else is text.
+
+    Raises:
+        UsageError: no pair, or a name given twice.
+    """
     parsed: dict[str, Any] = {}
     for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"{option} takes K=V, got {setting!r}")
-        parsed[name.strip()] = _value(text.strip())
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not name:
+            raise UsageError(f"{option} takes K=V, such as gamma=0.9, got {setting!r}")
+        if name in parsed:
+            raise UsageError(f"{option} {name}=... is given twice: give it once")
+        parsed[name] = _value(text)
     return parsed
 
 
 def _value(text: str) -> Any:
+    if text in WORDS:
+        return WORDS[text]
+    if NUMBER.fullmatch(text):
+        with suppress(ValueError):  # 1__0, or more digits than Python reads
+            return int(text) if WHOLE.fullmatch(text) else float(text)
+    return _toml(text) if text[:1] in {"[", "{", '"', "'"} else text  # 0x5 is a city, 2024-01-01 no date
+
+
+def _toml(text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-    return table["value"] if list(table) == ["value"] else text
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Prints one JSON object; what is not finite was made null before."""
-    click.echo(json.dumps(document, allow_nan=False))
+def env_id_of(name: str | None) -> str | None:
+    """Returns the id that a short name stands for; anything else as it is."""
+    if name is None:
+        return None
+    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415  (Gymnasium only when a name is to be looked up)
+
+    return SHORT_NAMES.get(name, name)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Prints an aligned table; columns named in `right` are flush right."""
-    from rich.console import Console  # noqa: PLC0415  (only where a table is printed)
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name == header[0])
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    console.print(table) if console.is_terminal else Console(width=200, highlight=False).print(table)
-
-
-def find_run(store: Store, ref: str, env_id: str | None = None) -> RunRecord:
+def find_run(store: Store, ref: str, env: str | None = None) -> RunRecord:
     """Returns a run by id, unique prefix, "latest", or "best": the highest evaluation in one env.
+
+    Args:
+        store: where to look.
+        ref: which run.
+        env: an id or short name: only runs of this env.
 
     Raises:
         StoreError: there is none; the message says what to do.
     """
-    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415
+    env_id, word = env_id_of(env), ref.strip().lower()
+    if word == "best":
+        return _best(store, env_id or store.run("latest").env_id)
+    if word == "latest" and env_id:
+        return _runs_of(store, env_id, limit=1)[0]
+    found = store.run(ref)
+    if env_id not in (None, found.env_id):
+        raise StoreError(f"run {found.id} is of {found.env_id}, not of {env_id}: leave out --env, or name another run")
+    return found
 
-    env_id = SHORT_NAMES.get(env_id, env_id) if env_id else None
-    if ref == "latest" and env_id:
-        found = store.runs(env_id=env_id, limit=1)
-        if not found:
-            raise StoreError(f"no run of {env_id} in {store.url}: start one with `rlbench train {env_id}`")
-        return found[0]
-    if ref != "best":
-        return store.run(ref)
-    env_id = env_id or store.run("latest").env_id
-    judged = [run for run in store.runs(env_id=env_id) if run.evaluation]
+
+def _best(store: Store, env_id: str) -> RunRecord:
+    judged = [run for run in _runs_of(store, env_id) if run.evaluation]
     if not judged:
-        raise StoreError(f"no run of {env_id} has been evaluated: `rlbench evaluate RUN` first")
-    return max(judged, key=_merit)
+        raise StoreError(f"no run of {env_id} in {store.url} has been evaluated: `rlbench evaluate RUN` does it")
+    return max(judged, key=_merit)  # of equals the newest
+
+
+def _runs_of(store: Store, env_id: str, limit: int | None = None) -> list[RunRecord]:
+    found = store.runs(env_id=env_id, limit=limit)
+    if not found:
+        raise StoreError(f"there is no run of {env_id} in {store.url}: `rlbench train {env_id}` makes one")
+    return found
 
 
 def _merit(run: RunRecord) -> float:
+    """Returns the exact value where it is known, else the mean of the sample."""
     figures = run.evaluation or {}
-    exact = figures.get("exact_return")
-    return float(exact if exact is not None else figures["mean_return"])
-
-
-def is_terminal() -> bool:
-    """Returns whether a person looks at what is printed."""
-    return sys.stdout.isatty()
+    known = [figures[name] for name in ("exact_return", "mean_return") if figures.get(name) is not None]
+    return float(known[0]) if known else -float("inf")

@@ -1,4 +1,4 @@
-"""How figures are said: the same words wherever an evaluation is printed."""
+"""How figures are said: the same words wherever they are printed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
 
+UNITS = ((1e6, " M"), (1e3, " k"))
+
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """Returns an evaluation in two or three lines."""
+    """Returns an evaluation in one line, or in two where a model is known."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
     lines = [
-        f"  greedy    mean return {evaluation.mean_return:.2f} (95 % interval {low:.2f} to {high:.2f}) "
+        f"  greedy    mean return {evaluation.mean_return:.2f} (95% interval {low:.2f} to {high:.2f}) "
         f"over {len(evaluation.returns)} episodes{success}"
     ]
     if evaluation.regret is not None:
@@ -23,3 +25,10 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
             f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
         )
     return lines
+
+
+def rate(steps: int, seconds: float) -> str:
+    """Returns steps a second in three or so digits: "13.1 M steps/s"."""
+    per_second = steps / max(seconds, 1e-9)
+    size, unit = next(((size, unit) for size, unit in UNITS if per_second >= size), (1.0, ""))
+    return f"{per_second / size:.1f}{unit} steps/s"

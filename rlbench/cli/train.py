@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
+from click.core import ParameterSource
 
-from rlbench.cli.options import env_set_option, json_option, parse_settings, print_json, seed_option, store_option
-from rlbench.cli.report import evaluation_lines
+from rlbench.cli.options import env_set_option, examples, json_option, parse_settings, seed_option, store_option
+from rlbench.cli.output import INTERRUPTED, print_json
+from rlbench.cli.report import evaluation_lines, rate
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
     from rlbench.training import Run
 
 FIGURES = ("mean_return", "exact_return", "optimal_return", "regret", "optimal_states", "reachable_states")
+CACHED = {
+    "miss": "",
+    "hit": ", answered from the store (--no-cache trains anew)",
+    "prefix": ", went on from the {:,} episodes in the store (--no-cache trains anew)",
+}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "rlbench train safecab",
+        "rlbench train cartpole --preset book",
+        "rlbench train FrozenLake-v1 --episodes 20000 --set learning_rate=0.1",
+        "rlbench train safecab --env-set city=20x20 --env-set max_episode_steps=400",
+    )
+)
 @click.argument("env")
-@click.option("--agent", default="q-learning", show_default=True, help="See `rlbench agents`.")
-@click.option("--episodes", type=int, help="Stop after so many episodes.")
-@click.option("--timesteps", type=int, help="Stop with the episode in which so many steps are reached.")
+@click.option("--agent", metavar="NAME", default="q-learning", show_default=True, help="See `rlbench agents`.")
+@click.option("--episodes", metavar="N", type=int, help="Stop after so many episodes.")
+@click.option("--timesteps", metavar="N", type=int, help="Stop with the episode in which so many steps are reached.")
 @seed_option
 @store_option
-@click.option("--engine", default="auto", show_default=True, help="auto, compiled or python; the result is the same.")
 @click.option("--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be given often.")
 @env_set_option
-@click.option("--preset", default="default", show_default=True, help="A set of tuned parameters; see `rlbench envs`.")
-@click.option("--record", default="all", show_default=True, help="all: every step; none: the figures of each episode.")
+@click.option(
+    "--preset", metavar="NAME", default="default", show_default=True, help="Tuned parameters; see `rlbench envs`."
+)
+@click.option(
+    "--engine",
+    metavar="auto|compiled|python",
+    default="auto",
+    show_default=True,
+    help="Which loop trains; the result is the same.",
+)
+@click.option(
+    "--record",
+    metavar="all|none",
+    default="all",
+    show_default=True,
+    help="Store every step, or only the figures of each episode.",
+)
+@click.option("--no-cache", is_flag=True, help="Train anew what the store has already.")
 @json_option
 def train(
     env: str,
@@ -44,19 +73,15 @@ def train(
     env_settings: tuple[str, ...],
     preset: str,
     record: str,
-    as_json: bool,  # noqa: FBT001  (click calls by name)
+    no_cache: bool,  # noqa: FBT001  (click calls by name)
+    as_json: bool,  # noqa: FBT001
 ) -> int:
     """Train an agent on ENV, store every step, and compare it with the optimum.
 
-    ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete actions:
+    ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete observations and actions.
 
-    \b
-        rlbench train safecab
-        rlbench train cartpole
-        rlbench train FrozenLake-v1 --episodes 20000 --set learning_rate=0.1
-        rlbench train safecab --env-set city=50x50 --env-set max_episode_steps=1000
-
-    Ctrl-C ends the training with the episode under way; what was learnt is stored.
+    Without --episodes and --timesteps the budget is the preset's. Ctrl-C ends the training with the episode under
+    way; what was learnt is stored.
     """
     import rlbench  # noqa: PLC0415  (Gymnasium and numba only when there is work)
 
@@ -73,14 +98,17 @@ def train(
         env_kwargs=parse_settings(env_settings, "--env-set"),
         agent_kwargs=parse_settings(settings, "--set"),
         preset=preset,
+        cache=not no_cache,
     )
-    evaluation = rlbench.evaluate(run, seed=seed)
-    run.store.update_run(run.id, evaluation=evaluation.summary())
-    if as_json:
-        print_json(_document(run, evaluation))
-    else:
-        click.echo("\n".join(_lines(run, evaluation)))
-    return 130 if run.status == "interrupted" else 0
+    with run.store:
+        evaluation = rlbench.evaluate(run, seed=seed)
+        if run.until is None:  # the figures of a shorter budget are not those of the stored run
+            run.store.update_run(run.id, evaluation=evaluation.summary())
+        if as_json:
+            print_json(_document(run, evaluation))
+        else:
+            click.echo("\n".join(_lines(run, evaluation)))
+    return INTERRUPTED if run.status == "interrupted" else 0
 
 
 def _document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
@@ -92,21 +120,36 @@ def _document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "agent": run.agent_name,
         "seed": run.seed,
         "engine": run.engine,
-        "status": run.status,
         "episodes": run.episodes,
         "timesteps": run.timesteps,
         "seconds": run.seconds,
-        "q_table_sha256": None if q_table is None else hashlib.sha256(np.ascontiguousarray(q_table)).hexdigest(),
+        "q_table_sha256": None if q_table is None else hashlib.sha256(q_table.tobytes()).hexdigest(),
         "evaluation": {name: summary[name] for name in FIGURES},
+        "cache": run.cache,
+        "cached_episodes": run.cached_episodes,
     }
 
 
 def _lines(run: Run, evaluation: Evaluation) -> list[str]:
-    rate = run.timesteps / run.seconds / 1e6
+    cached = CACHED[run.cache].format(run.cached_episodes)
     return [
-        f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop",
-        f"  trained   {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s ({rate:.1f} M steps/s)",
+        f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop{cached}",
+        f"  trained   {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s "
+        f"({rate(run.timesteps, run.seconds)})",
         f"  stored    run {run.id} in {run.store.url}",
         *evaluation_lines(evaluation),
-        "  next      rlbench watch latest ; rlbench replay latest --episode best ; rlbench runs",
+        *_next(run),
     ]
+
+
+def _next(run: Run) -> list[str]:
+    """Returns the line that says what can be done with a stored run."""
+    if run.store.url.startswith("memory:"):
+        return []
+    named = "latest" if run.store.run("latest").id == run.id else run.id
+    commands = [f"watch {named}", f"replay {named} --episode best", "runs"]
+    if run.record.config["record"] == "none":
+        del commands[1]
+    source = click.get_current_context().get_parameter_source("store")
+    where = f" --store {shlex.quote(run.store.url)}" if source is ParameterSource.COMMANDLINE else ""
+    return ["  next      " + " ; ".join(f"rlbench {command}{where}" for command in commands)]

@@ -1,0 +1,125 @@
+"""How the commands print: tables, JSON, frames; on a terminal and into a pipe."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+INTERRUPTED = 130  # the exit code that shells expect of a program that Ctrl-C ended
+GAP = 2  # blanks between two columns of a table
+AGENT = re.compile(r"\x1b\[(?:4|10)\d(?:;\d+)*m(?:\x1b\[[\d;]*m)*.")  # the square on a coloured ground
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Prints one JSON object; what is not finite is null."""
+    click.echo(json.dumps(_plain(document), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value as JSON has it: arrays are lists, NumPy's numbers are Python's, NaN and infinities null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> None:
+    """Prints an aligned table.
+
+    Args:
+        header: the names of the columns.
+        rows: their cells.
+        right: which columns are flush right.
+        optional: which may be left out, in this order, where a terminal is too narrow.
+    """
+    table = [list(header), *map(list, rows)]
+    if not is_terminal():
+        _print_plainly(table, right)
+        return
+    for name in optional:
+        if sum(_widths(table)) + GAP * (len(table[0]) - 1) > shutil.get_terminal_size().columns:
+            table = _without(table, name)
+    _print_on_terminal(table, right)
+
+
+def _widths(table: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
+
+
+def _without(table: list[list[str]], name: str) -> list[list[str]]:
+    at = table[0].index(name)
+    return [row[:at] + row[at + 1 :] for row in table]
+
+
+def _print_plainly(table: list[list[str]], right: Sequence[str]) -> None:
+    widths, flush = _widths(table), [str.rjust if name in right else str.ljust for name in table[0]]
+    for row in table:
+        cells = [pad(cell, width) for pad, cell, width in zip(flush, row, widths, strict=True)]
+        click.echo((" " * GAP).join(cells).rstrip())
+
+
+def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
+    from rich.console import Console  # noqa: PLC0415  (only where a table is printed)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for name in table[0]:
+        # the last column may be wrapped: it is where the sentences are
+        grid.add_column(name, justify="right" if name in right else "left", no_wrap=name != table[0][-1])
+    for row in table[1:]:
+        grid.add_row(*map(Text, row))
+    Console(highlight=False).print(grid)
+
+
+def is_terminal() -> bool:
+    """Returns whether a person looks at what is printed, on something that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def show(frames: Iterable[str], delay: float) -> None:
+    """Prints frames one after another; on a terminal that they fit in, each takes the place of the one before."""
+    height = 0
+    for number, frame in enumerate(frames):
+        if height:
+            click.echo(f"\x1b[{height}A\x1b[J", nl=False, color=True)
+        elif number:
+            click.echo()
+        print_frame(frame)
+        height = _height_to_go_back(frame)
+        if is_terminal():
+            time.sleep(delay)
+
+
+def print_frame(frame: str) -> None:
+    """Prints a picture in colour, into a pipe too; under NO_COLOR the agent is marked @ instead."""
+    if os.environ.get("NO_COLOR"):
+        frame = click.unstyle(AGENT.sub("@", frame))
+    click.echo(frame, color=True)
+
+
+def _height_to_go_back(frame: str) -> int:
+    """Returns the lines of a frame; 0 if the next cannot be drawn over it."""
+    lines, terminal = click.unstyle(frame).split("\n"), shutil.get_terminal_size()
+    fits = len(lines) < terminal.lines and max(map(len, lines)) <= terminal.columns
+    return len(lines) if is_terminal() and fits else 0

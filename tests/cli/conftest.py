@@ -1,0 +1,44 @@
+"""Runs `rlbench ...` in this process, in a folder of its own, and tells what came of it."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from rlbench.cli import main
+
+OURS = ("RLBENCH_STORE", "RLBENCH_DEBUG", "NO_COLOR")
+
+
+@dataclass
+class Outcome:
+    """What a command printed, and the code it ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self):
+        """The one JSON object on stdout; NaN and infinities are not JSON."""
+        return json.loads(self.out, parse_constant=_refuse)
+
+
+def _refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.fixture
+def rlbench(tmp_path, monkeypatch, capsys):
+    """A function that runs a command line and returns its Outcome; the working folder is `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main([str(argument) for argument in arguments])
+        return Outcome(int(exited.value.code or 0), *capsys.readouterr())
+
+    return run

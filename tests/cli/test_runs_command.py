@@ -1,0 +1,243 @@
+"""`rlbench runs` and `rlbench evaluate`: what is listed, and which run is meant."""
+
+import itertools
+
+import pytest
+
+from rlbench.cli.options import find_run
+from rlbench.errors import StoreError
+from rlbench.store import open_store, records
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of runs whose evaluations were made up."""
+    with open_store(tmp_path / "rlbench.db") as opened:
+        yield opened
+
+
+def _add(store, env_id, evaluation=None, **changes):
+    run = store.create_run(env_id, "q-learning", seed=0)
+    return store.update_run(run.id, status="finished", evaluation=evaluation, **changes).id
+
+
+# ------------------------------------------------------------------ which run
+
+
+def test_latest_is_the_run_begun_last_in_all_or_of_an_env(store):
+    older, newer = _add(store, "rlbench/SafeCab-v0"), _add(store, "Taxi-v4")
+    assert find_run(store, "latest").id == newer
+    assert find_run(store, " Latest ").id == newer
+    assert find_run(store, "latest", "safecab").id == older
+    assert find_run(store, "latest", "rlbench/SafeCab-v0").id == older
+
+
+def test_a_run_is_found_by_its_id_and_by_the_beginning_of_it(store):
+    ids = [_add(store, "Taxi-v4") for _ in range(3)]
+    for run_id in ids:
+        shortest = next(run_id[:n] for n in range(1, 13) if sum(other.startswith(run_id[:n]) for other in ids) == 1)
+        assert {find_run(store, ref).id for ref in (run_id, run_id.upper(), shortest)} == {run_id}
+
+
+def test_a_beginning_that_fits_several_runs_names_them(store):
+    ids = [_add(store, "Taxi-v4") for _ in range(17)]  # two of them share a first digit
+    first = next(digit for digit in "0123456789abcdef" if sum(i.startswith(digit) for i in ids) > 1)
+    with pytest.raises(StoreError, match=rf"run '{first}' is ambiguous, it could be {first}\w+ or {first}"):
+        find_run(store, first)
+
+
+def test_best_has_the_highest_exact_value_where_it_is_known_else_the_highest_mean(store):
+    _add(store, "Taxi-v4", {"mean_return": 9.0, "exact_return": 5.0})
+    best = _add(store, "Taxi-v4", {"mean_return": 7.0, "exact_return": 6.0})
+    _add(store, "Taxi-v4", {"mean_return": None, "exact_return": None})
+    _add(store, "Taxi-v4")
+    assert find_run(store, "best").id == best
+    cart = [_add(store, "CartPole", {"mean_return": mean, "exact_return": None}) for mean in (100.0, 500.0, 200.0)]
+    assert find_run(store, "best").id == cart[1]  # of the latest run's env
+    assert find_run(store, "BEST", "Taxi-v4").id == best
+
+
+def test_of_equally_good_runs_the_newest_is_best(store):
+    ids = [_add(store, "Taxi-v4", {"mean_return": 7.0, "exact_return": 7.9}) for _ in range(3)]
+    assert find_run(store, "best").id == ids[-1]
+
+
+def test_best_needs_an_evaluated_run(store):
+    _add(store, "Taxi-v4")
+    with pytest.raises(StoreError, match=r"no run of Taxi-v4 in .* has been evaluated: `rlbench evaluate RUN` does it"):
+        find_run(store, "best")
+
+
+@pytest.mark.parametrize("ref", ["best", "latest"])
+def test_an_env_without_runs_is_named_with_the_way_to_one(store, ref):
+    _add(store, "Taxi-v4")
+    with pytest.raises(
+        StoreError, match=r"no run of rlbench/SafeCab-v0 in .*: `rlbench train rlbench/SafeCab-v0` makes"
+    ):
+        find_run(store, ref, "safecab")
+
+
+def test_a_run_of_another_env_than_asked_for_is_refused(store):
+    run = _add(store, "Taxi-v4")
+    with pytest.raises(StoreError, match=f"run {run} is of Taxi-v4, not of rlbench/SafeCab-v0"):
+        find_run(store, run, "safecab")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "replay", "watch"])
+@pytest.mark.parametrize("ref", ["latest", "best", "abc", "0", "", "nonsense", "../x", "%"])
+def test_an_empty_store_says_so_in_one_line(rlbench, store, command, ref):
+    outcome = rlbench(command, ref)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("Error: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate", "replay", "watch"])
+def test_latest_and_best_of_an_empty_store_say_how_to_begin(rlbench, store, command):
+    for ref in ("latest", "best"):
+        assert "rlbench train safecab" in rlbench(command, ref).err
+
+
+# ------------------------------------------------------------------ runs
+
+
+def test_an_empty_store_lists_nothing_and_says_how_to_begin(rlbench, store):
+    outcome = rlbench("runs")
+    assert (outcome.code, outcome.out) == (0, "no runs yet: start one with `rlbench train safecab`\n")
+    assert rlbench("runs", "--json").document == {"runs": []}
+
+
+def test_runs_are_listed_newest_first_with_their_figures(rlbench):
+    rlbench("train", "safecab")
+    rlbench("train", "cartpole", "--episodes", 5, "--seed", 3)
+    header, cart, taxi = (line.split() for line in rlbench("runs").out.splitlines())
+    assert header[:7] == ["run", "env", "agent", "seed", "status", "episodes", "steps"]
+    assert cart[1:6] == ["rlbench/DiscreteCartPole-v1", "q-learning", "3", "finished", "5"]
+    assert cart[9] == "-"  # no regret without a model
+    assert taxi[1:6] == ["rlbench/SafeCab-v0", "q-learning", "0", "finished", "60,000"]
+    assert taxi[9] == "0"
+
+
+def test_the_json_of_runs_has_every_figure(rlbench):
+    trained = rlbench("train", "safecab", "--episodes", 20, "--json").document
+    (run,) = rlbench("runs", "--json").document["runs"]
+    assert list(run) == [
+        *("run", "env_id", "agent", "seed", "status", "episodes", "timesteps", "seconds", "created_at", "evaluation"),
+    ]
+    shared = ("run", "env_id", "agent", "seed", "episodes", "timesteps", "seconds")
+    assert [run[name] for name in shared] == [trained[name] for name in shared]
+    assert run["evaluation"]["regret"] == trained["evaluation"]["regret"]
+
+
+def test_filters_and_limits_narrow_the_list(rlbench, store):
+    taxi, cab = _add(store, "Taxi-v4"), _add(store, "rlbench/SafeCab-v0")
+    open_run = store.create_run("Taxi-v4", "random", seed=0).id
+
+    def listed(*arguments):
+        return [run["run"] for run in rlbench("runs", "--json", *arguments).document["runs"]]
+
+    assert listed() == [open_run, cab, taxi]
+    assert listed("--limit", 2) == [open_run, cab]
+    assert listed("--env", "safecab") == listed("--env", "rlbench/SafeCab-v0") == [cab]
+    assert listed("--agent", "random") == listed("--status", "running") == [open_run]
+    assert listed("--status", "finished", "--env", "Taxi-v4") == [taxi]
+    assert listed("--env", "CliffWalking-v1") == []
+    assert rlbench("runs", "--env", "CliffWalking-v1").out == "no runs fit\n"
+
+
+def test_an_unknown_status_suggests_the_nearest(rlbench, store):
+    outcome = rlbench("runs", "--status", "finshed")
+    assert (outcome.code, outcome.err) == (2, "Error: unknown status 'finshed'; did you mean finished?\n")
+    assert all(rlbench("runs", "--status", status).code == 0 for status in records.STATUSES)
+
+
+# ------------------------------------------------------------------ evaluate
+
+
+def test_evaluate_prints_and_stores_the_figures(rlbench):
+    rlbench("train", "FrozenLake-v1", "--episodes", 500)
+    outcome = rlbench("evaluate", "latest", "--episodes", 7, "--seed", 5)
+    title, greedy, exact = outcome.out.splitlines()
+    assert title.endswith(": q-learning on FrozenLake-v1, seed 0")
+    assert "over 7 episodes, success" in greedy
+    assert exact.startswith("  exact ")
+    evaluation = rlbench("runs", "--json").document["runs"][0]["evaluation"]
+    assert (evaluation["episodes"], evaluation["seed"]) == (7, 5)
+
+
+def test_the_json_of_evaluate_is_what_runs_lists(rlbench):
+    rlbench("train", "safecab", "--episodes", 50)
+    document = rlbench("evaluate", "best", "--json").document
+    (run,) = rlbench("runs", "--json").document["runs"]
+    assert document == {name: run[name] for name in ("run", "env_id", "agent")} | run["evaluation"]
+
+
+def test_the_same_evaluation_gives_the_same_figures(rlbench):
+    rlbench("train", "FrozenLake-v1", "--episodes", 500)
+    by_seed = [rlbench("evaluate", "latest", "--seed", seed, "--json").document for seed in (0, 0, 1)]
+    assert by_seed[0] == by_seed[1]
+    assert by_seed[0]["mean_return"] != by_seed[2]["mean_return"]
+
+
+def test_an_evaluation_that_cannot_be_stored_is_shown_all_the_same(rlbench, monkeypatch):
+    rlbench("train", "safecab", "--episodes", 50)
+
+    def refuse(*_, **__):
+        raise StoreError("it can only be read")
+
+    monkeypatch.setattr("rlbench.store.sqlite.SqliteStore.update_run", refuse)
+    outcome = rlbench("evaluate", "latest", "--json")
+    assert outcome.document["reachable_states"] == 384
+    assert (outcome.code, outcome.err) == (0, "Warning: the evaluation is not stored: it can only be read\n")
+
+
+# ------------------------------------------------------------------ catalogue
+
+
+def test_envs_lists_short_names_limits_and_presets(rlbench):
+    lines = rlbench("envs").out.splitlines()
+    assert lines[1].split() == ["safecab", "rlbench/SafeCab-v0", "100", "default,", "book"]
+    assert rlbench("envs", "--json").document["envs"][1] == {
+        "name": "cartpole",
+        "env_id": "rlbench/DiscreteCartPole-v1",
+        "limit": 500,
+        "presets": ["default", "book"],
+    }
+
+
+def test_agents_lists_every_parameter_with_its_default_and_meaning(rlbench):
+    from rlbench.agents import AGENTS
+
+    document, text = rlbench("agents", "--json").document["agents"], rlbench("agents").out
+    assert list(document) == list(AGENTS)
+    for name, about in document.items():
+        assert f"{name}  ({about['source']})" in text
+        assert all(parameter["help"] and parameter["help"] in text for parameter in about["parameters"])
+    gamma = next(p for p in document["q-learning"]["parameters"] if p["name"] == "gamma")
+    assert gamma == {"name": "gamma", "default": 0.99, "help": "discount, in [0, 1]"}
+
+
+def test_plan_solves_the_books_city(rlbench):
+    document = rlbench("plan", "safecab", "--json").document
+    assert list(document) == [
+        *("env_id", "gamma", "horizon", "states", "reachable_states", "sweeps", "error_bound", "optimal_return"),
+    ]
+    assert (document["env_id"], document["horizon"], document["states"]) == ("rlbench/SafeCab-v0", 100, 500)
+    assert document["optimal_return"] == pytest.approx(989.156667, abs=1e-6)
+    title, best, model = rlbench("plan", "safecab").out.splitlines()
+    assert title == "rlbench/SafeCab-v0, gamma 1, within 100 steps"
+    assert best == "  best      expected return 989.156667 over the starts (exact)"
+    assert model.startswith("  model     500 states, 384 reachable; ")
+
+
+def test_plan_takes_a_discount_and_arguments_of_the_env(rlbench):
+    walk = ("plan", "FrozenLake-v1", "--env-set", "is_slippery=false", "--json")
+    returns = [rlbench(*walk, "--gamma", gamma).document["optimal_return"] for gamma in (1, 0.9)]
+    assert returns == pytest.approx([1.0, 0.9**5])  # six steps, the last of them paid
+
+
+def test_every_preset_that_envs_lists_can_be_trained(rlbench):
+    listed = rlbench("envs", "--json").document["envs"]
+    pairs = itertools.chain.from_iterable([(env["name"], preset) for preset in env["presets"]] for env in listed)
+    for env, preset in pairs:
+        assert rlbench("train", env, "--preset", preset, "--episodes", 3, "--no-cache").code == 0
