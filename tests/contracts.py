@@ -733,6 +733,14 @@ class StoreContract:
         store.append(run.id, make_chunk(0, [2]), status="finished")
         assert store.run(run.id).episodes == 1
 
+    def test_closing_a_store_interrupts_the_run_that_it_writes_and_no_other(self, store, run, monkeypatch):
+        ended = store.create_run("Taxi-v4", "random", seed=1)
+        store.append(ended.id, status="finished")
+        told, commit = [], store._commit
+        monkeypatch.setattr(store, "_commit", lambda *args: told.append((args[0], args[2], commit(*args))))
+        store.close()
+        assert told == [(run.id, {"status": "interrupted", "writer": ""}, True)]
+
     def test_a_closed_store_writes_nothing_any_more(self, store):
         assert writers.is_alive({"writer": store._writer, "beat": ago(0)})
         store.close()
@@ -783,6 +791,7 @@ class StoreContract:
             monkeypatch.setattr(store, "_commit", overtaken)
             with pytest.raises(StoreError, match="is being written by another process"):
                 store.claim(run.id)
+            monkeypatch.setattr(store, "_commit", commit)
             assert store._document(run.id)["writer"] == other._writer
 
     def test_a_finished_run_may_be_claimed_to_go_on(self, store):
@@ -817,6 +826,7 @@ class StoreContract:
         monkeypatch.setattr(store, "_commit", overtaken)
         with pytest.raises(StoreError, match="by another process" if mishap == "taken over" else "has no runs yet"):
             store.append(run.id, make_chunk(1, [1]), Checkpoint(2, 3, {}), status="finished", evaluation={"x": 1})
+        monkeypatch.setattr(store, "_commit", commit)
         assert everything(store) == (before if mishap == "taken over" else ({}, []))
         assert len(store._select_spans(run.id)) == (mishap == "taken over")
         assert len(store._select_checkpoints(run.id)) == (mishap == "taken over")
@@ -1086,11 +1096,12 @@ class StoreContract:
     def test_copying_again_does_nothing(self, store, filled, monkeypatch):
         with open_store("memory://") as other:
             upkeep.copy(store, other)
-            for place in (store, other):
-                monkeypatch.setattr(place, "_commit", None)
-                monkeypatch.setattr(place, "_put_snapshot", None)
-            for source, target in ((store, other), (other, store), (store, store)):
-                assert {result[1:] for result in upkeep.copy(source, target)} == {("equal", 0, 0)}
+            with monkeypatch.context() as patched:
+                for place in (store, other):
+                    patched.setattr(place, "_commit", None)
+                    patched.setattr(place, "_put_snapshot", None)
+                for source, target in ((store, other), (other, store), (store, store)):
+                    assert {result[1:] for result in upkeep.copy(source, target)} == {("equal", 0, 0)}
 
     @pytest.mark.parametrize("direction", ["to", "from"])
     @pytest.mark.parametrize("commits", range(7))  # 4 chunks, 2 checkpoints, the end

@@ -49,7 +49,7 @@ STORES = {
 
 
 def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Store:
-    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it, or use it in a `with`.
+    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it in the end.
 
     Args:
         url: where it is; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.

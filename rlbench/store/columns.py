@@ -128,7 +128,7 @@ def _copier(space: Space, name: str) -> Copier:
     if isinstance(space, spaces.Discrete):
         return whole_number
     if isinstance(space, SIMPLE):
-        return _array_copier(name, space.shape or ())
+        return _array_copier(name, space)
     inner = {key: _copier(part, f"{name}/{key}") for key, part in _inner(space, name)}
 
     def copy(value: Any) -> dict[Any, Any]:
@@ -139,10 +139,12 @@ def _copier(space: Space, name: str) -> Copier:
     return copy
 
 
-def _array_copier(name: str, shape: tuple[int, ...]) -> Copier:
+def _array_copier(name: str, space: Space) -> Copier:
+    shape, dtype = space.shape, space.dtype
+
     def copy(value: Any) -> Array:
-        array = np.array(value, order="C")
-        if array.shape != shape or array.dtype.kind not in NUMBERS:
+        array = value.copy() if type(value) is np.ndarray else np.array(value, order="C")
+        if array.shape != shape or (array.dtype is not dtype and array.dtype.kind not in NUMBERS):
             raise UsageError(f"{name} must be numbers of shape {shape}, got {array.dtype} of shape {array.shape}")
         return array
 

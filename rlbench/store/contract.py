@@ -8,6 +8,7 @@ import re
 import secrets
 import weakref
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -68,6 +69,7 @@ class Store(ABC):
         writers.LIVING.add(token)
         self._writer = writers.identity(token)
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
+        self._begun: set[str] = set()  # ids of the runs that it may still be writing
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +101,7 @@ class Store(ABC):
             moment = now()
             document |= {"id": secrets.token_hex(6), "created_at": moment, "beat": moment}
             if self._insert_run(document):
+                self._begun.add(document["id"])
                 return record(document)
         raise StoreError(f"found no free run id in {self.url}: try again")
 
@@ -136,6 +139,7 @@ class Store(ABC):
         expected = {"chunks": before["chunks"], "writer": self._writer}
         if not self._commit(run_id, expected, {**changes, "beat": now()}, row, state):
             raise self._refused(run_id)
+        self._note_end(run_id, changes)
 
     def claim(self, run_id: str) -> RunRecord:
         """Makes this store the writer of a run that nobody writes, to go on with it: its status is "running" again.
@@ -149,6 +153,7 @@ class Store(ABC):
         expected = {name: before[name] for name in ("status", "chunks", "writer", "beat")}
         if not self._commit(run_id, expected, {"status": "running", "writer": self._writer, "beat": now()}, None, None):
             raise self._refused(run_id)
+        self._begun.add(run_id)
         return record(self._document(run_id))
 
     def rewind(self, run_id: str, checkpoint: CheckpointInfo | None) -> RunRecord:
@@ -178,6 +183,7 @@ class Store(ABC):
         """Changes `status`, `evaluation`, `tags`, `config`, `parents`, `seconds`, `episodes`, `timesteps`."""
         if not self._commit(run_id, {}, clean(changes), None, None):
             raise self._no_such(run_id)
+        self._note_end(run_id, changes)
         return record(self._document(run_id))
 
     def delete_run(self, run_id: str) -> None:
@@ -335,6 +341,10 @@ class Store(ABC):
             raise self._refused(run_id)
         return document
 
+    def _note_end(self, run_id: str, changes: Document) -> None:
+        if changes.get("status", "running") != "running":
+            self._begun.discard(run_id)
+
     def _refused(self, run_id: str) -> StoreError:
         """Says why a run was not written: another has it, or none."""
         document = self._document(run_id)
@@ -405,7 +415,15 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of the place where the records lie; closing twice does no harm. Calls `super().close()`."""
+        """Lets go of the place where the records lie; closing twice does no harm.
+
+        Calls `super().close()` first: a run that this store is still writing becomes interrupted.
+        """
+        begun, self._begun = self._begun, set()
+        expected: Document = {"status": "running", "writer": self._writer}
+        with suppress(StoreError):  # then it shows as interrupted when this process has ended
+            for run_id in begun:
+                self._commit(run_id, expected, {"status": "interrupted", "writer": ""}, None, None)
         self._release()
 
     @abstractmethod

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 COUNTS = ("episodes", "timesteps", "chunks", "next_episode", "next_step")
+LISTS = (list,)  # of strings
 RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what each may hold
     "id": (str,),
     "env_id": (str,),
@@ -38,8 +39,8 @@ RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what eac
     "episodes": (int,),
     "timesteps": (int,),
     "seconds": (float, int),
-    "tags": (list,),
-    "parents": (list,),
+    "tags": LISTS,
+    "parents": LISTS,
     "chunks": (int,),  # how many count: later ones are not committed
     "next_episode": (int,),  # where the next chunk must begin
     "next_step": (int,),
@@ -49,6 +50,7 @@ RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what eac
     "evaluation": (str, NoneType),  # JSON
     "config": (str,),  # JSON
 }
+RECORD_FIELDS = tuple(field.name for field in fields(RunRecord))
 NEW: Document = {
     "status": "running",
     "evaluation": None,
@@ -91,7 +93,7 @@ def sound(document: Document) -> Document:
     """
     for name, kinds in RUN_FIELDS.items():
         value = document.get(name, ...)
-        if type(value) not in kinds or (value.__class__ is list and not all(type(text) is str for text in value)):
+        if type(value) not in kinds or (kinds is LISTS and not all(type(text) is str for text in value)):
             shown = "missing" if value is ... else repr(value)[:MAX_NAME]
             raise StoreError(f"run {document.get('id')} is damaged: {name} is {shown}")
     return document
@@ -103,7 +105,8 @@ def record(document: Document) -> RunRecord:
     Raises:
         StoreError: the document is damaged.
     """
-    values = {name.name: sound(document).get(name.name) for name in fields(RunRecord)}
+    sound(document)
+    values = {name: document[name] for name in RECORD_FIELDS}
     try:
         values |= {"seed": int(document["seed"]), "config": json.loads(document["config"])}
         values |= {"tags": tuple(document["tags"]), "parents": tuple(document["parents"])}

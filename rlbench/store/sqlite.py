@@ -305,9 +305,11 @@ def _connect(target: str) -> sqlite3.Connection:
 
 def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> None:
     """Checks that a database is empty or ours before a byte of it is changed, and brings it up to date."""
-    known = version(connection)
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    with connection:  # all of one moment: another process may be making the store
+        connection.execute("BEGIN")
+        known = version(connection)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
     if application != APPLICATION_ID and (application or known or not empty or not writable):
         raise StoreError(f"{path} is not an rlbench store: give another path, it was left as it is")
     if known > len(MIGRATIONS):

@@ -178,6 +178,17 @@ def test_a_flipped_bit_anywhere_is_found():
                 codec.unpack(bytes(damaged))
 
 
+def test_a_blob_is_verified_without_being_unpacked(monkeypatch):
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", None)
+    blob = codec.pack({"a": np.arange(100), "b": np.ones(3)}, {"who": "me"})
+    assert codec.verify(blob) == {"who": "me"}
+    for position in range(len(blob)):
+        damaged = bytearray(blob)
+        damaged[position] ^= 1
+        with pytest.raises(StoreError, match=r"this is damaged|this, column '.', is damaged"):
+            codec.verify(bytes(damaged), "this")
+
+
 def test_a_truncated_or_extended_blob_is_found():
     blob = codec.pack(sample())
     for damaged in (*(blob[:size] for size in range(len(blob))), blob + b"\0", blob + blob):

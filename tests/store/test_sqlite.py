@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import os
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from rlbench.errors import StoreError
-from rlbench.store import Checkpoint, EpisodeChunk, codec, migrations, open_store
+from rlbench.store import Checkpoint, EpisodeChunk, codec, migrations, open_store, upkeep
 
 NOBODY = 65534  # a user id without rights
 REFUSING = "CREATE TRIGGER t BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -175,7 +176,7 @@ def test_a_failed_append_leaves_nothing_behind(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     change(tmp_path / "x.db", REFUSING)
     with open_store(tmp_path / "x.db") as store:
-        before = store.run(run_id)
+        before = store.claim(run_id)
         with pytest.raises(StoreError, match=r"cannot use the store .*x\.db: no room"):
             store.append(run_id, contracts.make_chunk(2, [5]), Checkpoint(3, 12, {}), status="finished")
         assert store.run(run_id) == before
@@ -186,22 +187,44 @@ def test_a_failed_append_leaves_nothing_behind(tmp_path):
 def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     with open_store(tmp_path / "x.db") as store:
-        store._connection.execute("PRAGMA max_page_count = 20")
+        store.claim(run_id)
+        store._connection.execute("PRAGMA max_page_count = 25")
         noise = np.random.default_rng(0).random(100_000)
-        with pytest.raises(StoreError, match="the disk is full; make room"):
-            store.append(run_id, checkpoint=Checkpoint(9, 99, {"noise": noise}))
-        assert store.checkpoint(run_id).arrays["q"].tolist() == [0, 1, 2]
+        before = contracts.everything(store)
+        for attempt in (
+            lambda: store.append(run_id, contracts.make_chunk(2, [5]), Checkpoint(9, 99, {"noise": noise})),
+            lambda: store.save_snapshot("buffer", "a", {"noise": noise}),
+            lambda: store.create_run("x" * 100_000, "random", seed=0),
+        ):
+            with pytest.raises(StoreError, match="the disk is full; make room"):
+                attempt()
+        assert contracts.everything(store) == before
+        assert list(upkeep.check(store)) == []
 
 
-def test_a_second_writer_of_the_same_run_is_refused(tmp_path):
-    run_id = a_store(tmp_path / "x.db")
-    with open_store(tmp_path / "x.db") as one, open_store(tmp_path / "x.db") as other:
-        stale = other._document(run_id)
-        one.append(run_id, contracts.make_chunk(2, [1]))
-        other._document = lambda _: stale  # it looked before the first had written
-        with pytest.raises(StoreError, match="is being written by another process: nothing was added"):
-            other.append(run_id, contracts.make_chunk(2, [9]))
-        assert [len(episode) for episode in one.episodes(run_id)] == [3, 4, 1]
+def test_a_second_writer_of_the_same_run_is_refused_until_the_first_has_closed(tmp_path):
+    with open_store(tmp_path / "x.db") as other:
+        with open_store(tmp_path / "x.db") as one:
+            run = one.create_run("Taxi-v4", "random", seed=0)
+            one.append(run.id, contracts.make_chunk(0, [1]))
+            for attempt in (lambda: other.append(run.id, contracts.make_chunk(1, [9])), lambda: other.claim(run.id)):
+                with pytest.raises(StoreError, match=f"is being written by another process .pid {os.getpid()} on"):
+                    attempt()
+            assert other.run(run.id).status == "running"
+        assert other.run(run.id).status == "interrupted"
+        other.claim(run.id)
+        other.append(run.id, contracts.make_chunk(1, [2]))
+        assert [len(episode) for episode in other.episodes(run.id)] == [1, 2]
+
+
+def test_a_store_that_was_forgotten_writes_nothing_any_more(tmp_path):
+    store = open_store(tmp_path / "x.db")
+    run_id = store.create_run("Taxi-v4", "random", seed=0).id
+    store._connection.close()
+    del store
+    gc.collect()
+    with open_store(tmp_path / "x.db") as other:
+        assert other.run(run_id).status == "interrupted"
 
 
 def test_another_processes_transaction_is_waited_for_and_then_named(tmp_path):
@@ -209,8 +232,8 @@ def test_another_processes_transaction_is_waited_for_and_then_named(tmp_path):
     with open_store(tmp_path / "x.db") as one, open_store(tmp_path / "x.db") as other:
         other._connection.execute("PRAGMA busy_timeout = 20")
         with one._transaction():
-            assert other.run(run_id).status == "running"  # readers never wait
-            with pytest.raises(StoreError, match="another process has been writing to it for 10 s"):
+            assert other.run(run_id).episodes == 2  # readers never wait
+            with pytest.raises(StoreError, match="another process has been writing to it for 60 s"):
                 other.update_run(run_id, status="finished")
         assert other.update_run(run_id, status="finished").status == "finished"
 
@@ -260,6 +283,7 @@ for i in range(10**6):
     assert (tmp_path / "x.db-wal").stat().st_size > 0
     with open_store(tmp_path / "x.db", read_only=True) as store:
         assert store.run("latest").episodes in (acknowledged, acknowledged + 1)
+        assert store.run("latest").status == "interrupted"
         assert all(len(episode) == 3 for episode in store.episodes("latest"))
 
 
@@ -338,20 +362,80 @@ def test_a_record_that_was_tampered_with_is_found(tmp_path, sql):
         read_all(store)
 
 
-def test_bytes_flipped_anywhere_in_the_file_raise_nothing_but_store_errors(tmp_path):
-    a_store(tmp_path / "x.db")
-    whole = (tmp_path / "x.db").read_bytes()
-    used = [position for position, byte in enumerate(whole) if byte]
-    for position in used[:: max(1, len(used) // 250)]:
-        damaged = bytearray(whole)
-        damaged[position] ^= 0x15
-        (tmp_path / "y.db").write_bytes(damaged)
-        with contextlib.suppress(StoreError), open_store(tmp_path / "y.db", read_only=True) as store:
-            for run in store.runs():
-                with contextlib.suppress(StoreError):
-                    store.checkpoint(run.id)
-                    store.figures(run.id)
-                    list(store.episodes(run.id))
+def use_all(path, *, read_only):
+    """Reads, checks, copies and changes what can be read; anything but a StoreError goes through."""
+    with contextlib.suppress(StoreError), open_store(path, read_only=read_only) as store:
+        for run in store.runs():
+            with contextlib.suppress(StoreError):
+                store.checkpoint(run.id)
+                store.figures(run.id)
+                list(store.episodes(run.id))
+        with contextlib.suppress(StoreError), open_store("memory://") as other:
+            upkeep.copy(store, other)
+        with contextlib.suppress(StoreError):
+            upkeep.info(store)
+        assert all(isinstance(damage.problem, str) for damage in upkeep.check(store))
+        if not read_only:
+            run_id = store.claim("latest" if not store.runs() else store.runs()[0].id).id
+            store.rewind(run_id, None)
+            store.append(run_id, contracts.make_chunk(0, [3]), Checkpoint(1, 3, {}))
+            upkeep.compact(store)
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory):
+    """The bytes of a store with something of everything."""
+    path = tmp_path_factory.mktemp("small") / "x.db"
+    with open_store(path) as store:
+        contracts.fill(store, tags=["a"])
+        store.save_snapshot("buffer", "a", {"x": np.arange(9)}, {"n": 1})
+        upkeep.backup(store, path.with_name("y.db"))
+    return path.with_name("y.db").read_bytes()
+
+
+def test_a_byte_flipped_anywhere_in_the_file_raises_nothing_but_store_errors(tmp_path, small_file):
+    used = [position for position, byte in enumerate(small_file) if byte]
+    for position in used[:: len(used) // 250]:
+        (tmp_path / "x.db").write_bytes(contracts.flipped(small_file, position, 0x15))
+        use_all(tmp_path / "x.db", read_only=True)
+
+
+def test_many_bytes_flipped_at_random_raise_nothing_but_store_errors(tmp_path, small_file):
+    dice = np.random.default_rng(0)
+    for i in range(150):
+        damaged = np.frombuffer(small_file, np.uint8).copy()
+        where = dice.integers(0, len(damaged), int(dice.integers(1, 30)))
+        damaged[where] = dice.integers(0, 256, len(where))
+        (tmp_path / f"{i}.db").write_bytes(damaged)
+        use_all(tmp_path / f"{i}.db", read_only=bool(i % 2))
+
+
+def test_a_file_cut_short_anywhere_raises_nothing_but_store_errors(tmp_path, small_file):
+    for i, size in enumerate(np.random.default_rng(1).integers(1, len(small_file), 60)):
+        (tmp_path / f"{i}.db").write_bytes(small_file[:size])
+        use_all(tmp_path / f"{i}.db", read_only=bool(i % 2))
+
+
+def test_a_file_whose_records_belong_to_no_run_is_damaged(tmp_path):
+    run_id = a_store(tmp_path / "x.db")
+    change(tmp_path / "x.db", "UPDATE chunks SET run = 'nobody'")
+    with open_store(tmp_path / "x.db") as store:
+        found = list(upkeep.check(store))
+    assert ("", "store", "a row of chunks belongs to no run") in found
+    assert (run_id, "chunk 0", "missing") in found
+
+
+def test_compacting_gives_back_the_room_of_what_was_deleted(tmp_path):
+    with open_store(tmp_path / "x.db") as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, checkpoint=Checkpoint(0, 0, {"q": np.random.default_rng(0).random(10**6)}))
+        full = upkeep.info(store)["bytes"]
+        store.delete_run(run.id)
+        upkeep.compact(store)
+        assert upkeep.info(store)["bytes"] < full / 20
+        assert upkeep.info(store)["bytes"] == (tmp_path / "x.db").stat().st_size
+    with open_store(tmp_path / "x.db", read_only=True) as store, pytest.raises(StoreError, match="can only be read"):
+        upkeep.compact(store)
 
 
 # ---------------------------------------------------------------- how little is read
@@ -422,7 +506,7 @@ def test_a_long_episode_costs_each_of_its_chunks_once(tmp_path, unpacked):
 
 def test_runs_are_listed_and_sorted_from_an_index(tmp_path):
     with open_store(tmp_path / "x.db") as store:
-        for column in ("env_id", "agent_name", "status"):
+        for column in ("env_id", "agent_name", "status", "cache_key"):
             sql = f"SELECT * FROM runs WHERE {column} = 'x' ORDER BY created_at DESC"  # noqa: S608  from the tuple
             plan = store._rows("EXPLAIN QUERY PLAN " + sql)
             assert f"runs_by_{column}" in plan[0][3]

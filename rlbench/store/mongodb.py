@@ -1,0 +1,671 @@
+"""Runs in a MongoDB database: rows are written first, and one change of the run's document makes them count.
+
+A commit never overwrites: each chunk and checkpoint is a document of its own, under a name that is used once. They
+count when the run's document says so, under `rows`: by which token the chunks from a number on were written, and the
+names of the checkpoints. That document is changed by a compare-and-set, on what the caller expects of it and on
+`rows.revision`, which every such change makes another. Hence, without a transaction,
+
+- a writer killed between the two leaves rows that nobody sees, and `compact` sweeps away;
+- of two that write the same chunk at once, one commits; the other's row, under another name, never counted;
+- what is swept was listed before the revision was made another: who had written it and not committed, cannot any more.
+
+Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. Only the rows of
+a server that stands alone are not waited for: they precede the commit in the one journal there is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from rlbench.errors import StoreError
+from rlbench.store.contract import RUN_FIELDS, CheckpointRow, ChunkRow, Store
+from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
+from rlbench.store.urls import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pymongo import MongoClient
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+    from rlbench.store.documents import Document
+
+SCHEMA = 1  # the version of what is described here
+NAME = "rlbench"  # of the database, where the URL gives none
+PREFIX = "rlbench_"  # of our collections: others may live in the same database
+PART = 4 * 2**20  # bytes: a larger blob is kept in parts; three that are not fit into one document of 16 MiB
+BATCH = 1000  # names in one request
+ROOM = 2**20  # bytes: less is not worth the second that it takes to give back
+TRIES = 8
+TIMEOUTS = {  # unless the URL sets them; the driver rounds the first up by half a second
+    "serverSelectionTimeoutMS": 3000,
+    "connectTimeoutMS": 3000,
+    "socketTimeoutMS": 30_000,
+}
+MAJORITY_TIMEOUT = 10_000  # ms to wait for a majority of the servers
+SPAN = ("number", "first_episode", "first_step", "episodes", "segments", "steps")
+BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
+NEWEST = [("created_at", -1), ("_id", -1)]
+FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
+ONE = [("kind", 1), ("name", 1)]  # unique: of each kind and name there is one snapshot
+INDEXES = {
+    "runs": [NEWEST, *([(field, 1), *NEWEST] for field in FILTERS.values())],
+    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:])]],  # all that a span is read from
+    "checkpoints": [[("run", 1), ("_id", 1)]],
+    "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
+    "parts": [[("row", 1)]],
+}
+EXPLANATIONS = {  # of a server's error, by its code
+    13: "this user may not do that; ask for the role readWrite on the database",
+    18: "authentication failed; check user, password and authSource",
+    10334: "a record is larger than MongoDB allows",
+}
+
+
+class StoreAway(StoreError):  # noqa: N818  (reads as what it says: the store is away)
+    """The server of a store does not answer: whether a write that failed so was made is not known."""
+
+
+class Rows(NamedTuple):
+    """Which of the rows written for a run count, as its document says."""
+
+    chunks: int
+    revision: str  # another with every change of them, and never the same again
+    attempts: list[list[Any]]  # [first number, token]: who wrote the chunks from this number on
+    checkpoints: list[list[Any]]  # [*CheckpointInfo, name of the row], oldest first
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """Reads them from a run's document; StoreError if they are damaged."""
+        try:
+            document = _plain(document)
+            rows = document["rows"]
+            found = cls(document["chunks"], rows["revision"], rows["attempts"], rows["checkpoints"])
+            if all(found._is_sound()):
+                return found
+        except (KeyError, TypeError):
+            pass
+        raise StoreError(f"run {document['_id']} is damaged: it does not say which of its rows count")
+
+    def _is_sound(self) -> Iterator[bool]:
+        yield type(self.chunks) is int and type(self.revision) is str
+        yield from ([type(part) for part in attempt] == [int, str] for attempt in self.attempts)
+        yield from (len(row) == len(CheckpointInfo._fields) + 1 for row in self.checkpoints)
+        yield from (type(row[1]) is int and type(row[-1]) is str for row in self.checkpoints)
+
+    def token(self, number: object) -> str | None:
+        """Returns the token under which a chunk was written; None if it does not count."""
+        if type(number) is not int or not 0 <= number < self.chunks:
+            return None
+        return next((token for first, token in reversed(self.attempts) if first <= number), None)
+
+    def cut(self, chunks: int, timesteps: float) -> Rows:
+        """Returns them without the chunks numbered `chunks` and up and the checkpoints beyond `timesteps`."""
+        attempts = [attempt for attempt in self.attempts if attempt[0] < chunks]
+        checkpoints = [row for row in self.checkpoints if row[1] <= timesteps]
+        return Rows(min(chunks, self.chunks), self.revision, attempts, checkpoints)
+
+    def with_chunk(self, number: int, token: str) -> Rows:
+        """Returns them with one more chunk at the end."""
+        before = self.cut(number, float("inf"))
+        same = before.attempts and before.attempts[-1][1] == token
+        return before._replace(
+            chunks=number + 1, attempts=before.attempts if same else [*before.attempts, [number, token]]
+        )
+
+    def with_checkpoint(self, info: CheckpointInfo, name: str) -> Rows:
+        """Returns them with a new checkpoint, in place of all that are not kept."""
+        kept = [row for row in self.checkpoints if CheckpointInfo(*row[:-1]).kept and row[1] != info.timesteps]
+        return self._replace(checkpoints=sorted([*kept, [*info, name]], key=lambda row: row[1]))
+
+    def document(self) -> Document:
+        """Returns what a run's document says of them."""
+        return {"revision": self.revision, "attempts": self.attempts, "checkpoints": self.checkpoints}
+
+    def counts(self, name: str) -> bool:
+        """Returns whether a row of this name counts."""
+        _, *place = name.split("/")
+        if not place:
+            return any(row[-1] == name for row in self.checkpoints)
+        return place[0].isdecimal() and self.token(int(place[0])) == place[1]
+
+
+class Collections(NamedTuple):
+    """The collections of a store."""
+
+    meta: Collection[Document]
+    runs: Collection[Document]
+    chunks: Collection[Document]
+    checkpoints: Collection[Document]
+    snapshots: Collection[Document]
+    parts: Collection[Document]
+
+    @classmethod
+    def of(cls, database: Database[Document]) -> Self:
+        """Returns the collections of a database."""
+        return cls(*(database[PREFIX + name] for name in cls._fields))
+
+
+class MongoStore(Store):
+    """A store over one MongoDB client, usable from many threads at once."""
+
+    def __init__(self, url: str, client: MongoClient[Document], name: str, *, read_only: bool = False) -> None:
+        super().__init__(url)
+        self._client = client
+        self._database = _durable(client, name)
+        self._collections = self._rows_first = Collections.of(self._database)
+        self._read_only = read_only
+        self._is_closed = False
+        self._token = _new_name()
+        self._known: dict[str, Rows] = {}  # what counts in a run since our last commit: a guess, which it checks
+        self._ahead: Document = {}  # the chunk read last: whoever asks for its segments asks for more
+
+    def close(self) -> None:
+        """Closes the connections; closing twice does no harm."""
+        super().close()
+        self._is_closed = True
+        self._client.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Collections]:
+        if self._is_closed:
+            raise StoreError(f"cannot use the store {self.url}: it is closed, open it again")
+        with explained(self.url):
+            yield self._collections
+
+    @contextmanager
+    def _writing(self) -> Iterator[Collections]:
+        if self._read_only:
+            raise StoreError(f"cannot use the store {self.url}: it can only be read; open it without read_only")
+        with self._reading() as collections:
+            yield collections
+
+    # ------------------------------------------------------------------ runs
+
+    def _insert_run(self, document: Document) -> bool:
+        fields = {("_id" if name == "id" else name): value for name, value in document.items()}
+        with self._writing() as store:
+            return _insert(store.runs, {**fields, "rows": Rows(0, _new_name(), [], []).document()})
+
+    def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
+        wanted = dict(_condition(name, value) for name, value in filters.items())
+        with self._reading() as store:
+            found = list(store.runs.find(wanted, {"rows": 0}, sort=NEWEST, limit=limit or 0))
+        names = {name: "_id" if name == "id" else name for name in RUN_FIELDS}
+        return [{name: _plain(run[key]) for name, key in names.items() if key in run} for run in found]
+
+    def _commit(
+        self,
+        run_id: str,
+        expected: Document,
+        changes: Document,
+        chunk: ChunkRow | None,
+        checkpoint: CheckpointRow | None,
+    ) -> bool:
+        if chunk is None and checkpoint is None:
+            return self._change(run_id, expected, changes)
+        for _ in range(TRIES):  # another may have swept, or kept something else, in the meantime
+            before = self._known.pop(run_id, None) or self._rows(run_id, expected)
+            if before is None:
+                return False
+            after, written = self._add_rows(run_id, before, chunk, checkpoint)
+            if self._exchange(run_id, expected, changes, before, after):
+                self._discard(row[-1] for row in before.checkpoints if not after.counts(row[-1]))
+                return True
+            self._discard(written)
+        raise self._too_busy(run_id)
+
+    def _truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
+        for _ in range(TRIES):
+            before = self._rows(run_id, expected)
+            if before is None:
+                return False
+            listed, after = self._names(run_id), before.cut(chunks, timesteps)
+            if self._exchange(run_id, expected, changes, before, after):
+                self._discard(name for name in listed if not after.counts(name))
+                return True
+        raise self._too_busy(run_id)
+
+    def _too_busy(self, what: str) -> StoreError:
+        return StoreError(f"cannot use the store {self.url}: others change {what} all the time; try again")
+
+    def _remove_run(self, run_id: str) -> bool:
+        with self._writing() as store:
+            if not store.runs.delete_one({"_id": {"$eq": run_id}}).deleted_count:
+                return False
+        with suppress(StoreError):  # the run is gone; what else is left of it is swept some day
+            self._discard(self._names(run_id))
+        return True
+
+    def _rows(self, run_id: str, expected: Document) -> Rows | None:
+        with self._reading() as store:
+            found = store.runs.find_one(_like(run_id, expected), {"chunks": 1, "rows": 1})
+        return None if found is None else Rows.of(found)
+
+    def _change(self, run_id: str, expected: Document, changes: Document) -> bool:
+        with self._writing() as store:
+            if not changes:
+                return store.runs.find_one(_like(run_id, expected), {"_id": 1}) is not None
+            return store.runs.update_one(_like(run_id, expected), {"$set": changes}).matched_count == 1
+
+    def _exchange(self, run_id: str, expected: Document, changes: Document, before: Rows, after: Rows) -> bool:
+        """Commits: from now on other rows count, if nobody has changed those or what is expected."""
+        seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=_new_name())
+        if not self._change(run_id, seen, {**changes, "rows": after.document()}):
+            return False
+        self._known[run_id], self._ahead = after, {}
+        return True
+
+    # ------------------------------------------------------------------ rows
+
+    def _add_rows(
+        self, run_id: str, before: Rows, chunk: ChunkRow | None, checkpoint: CheckpointRow | None
+    ) -> tuple[Rows, list[str]]:
+        """Writes rows that do not count yet; returns which would count with them, and their names."""
+        after, written = before, []
+        if chunk is not None:
+            token = self._add_chunk(run_id, chunk)
+            written.append(_chunk_name(run_id, chunk.span.number, token))
+            after = after.with_chunk(chunk.span.number, token)
+        if checkpoint is not None:
+            written.append(self._add_checkpoint(run_id, checkpoint))
+            after = after.with_checkpoint(checkpoint.info, written[-1])
+        return after, written
+
+    def _add_chunk(self, run_id: str, chunk: ChunkRow) -> str:
+        """Writes a chunk that does not count yet, and returns its token."""
+        fields = {"run": run_id, **dict(zip(SPAN, chunk.span, strict=True))}
+        blobs = {BLOBS[part]: getattr(chunk, part) for part in BLOBS}
+        for _ in range(TRIES):
+            token = self._token
+            name = _chunk_name(run_id, chunk.span.number, token)
+            with self._writing():
+                if self._add_row(self._rows_first.chunks, {"_id": name, "token": token, **fields}, blobs):
+                    return token
+            self._token = _new_name()  # an attempt that came to nothing has left its row
+        raise self._too_busy(run_id)
+
+    def _add_checkpoint(self, run_id: str, checkpoint: CheckpointRow) -> str:
+        """Writes a checkpoint that does not count yet, and returns the name of its row."""
+        name = _new_name()
+        with self._writing():
+            self._add_row(self._rows_first.checkpoints, {"_id": name, "run": run_id}, {"state_blob": checkpoint.state})
+        return name
+
+    def _add_row(self, collection: Collection[Document], row: Document, blobs: Mapping[str, bytes | None]) -> bool:
+        """Inserts a row, and then the parts of what is large in it; False if its name is taken."""
+        large = {field: blob for field, blob in blobs.items() if blob is not None and len(blob) > PART}
+        counts = {field: _n_parts(blob) for field, blob in large.items()}
+        if not _insert(collection, {**row, **blobs, **counts}):
+            return False
+        for field, blob in large.items():
+            self._add_parts(row["_id"], field, blob)
+        return True
+
+    def _add_parts(self, row: str, field: str, blob: bytes) -> int:
+        """Inserts a blob in parts, and returns how many they are."""
+        for number in range(_n_parts(blob)):
+            part = blob[number * PART : (number + 1) * PART]
+            self._rows_first.parts.insert_one({"_id": f"{row}/{field}/{number}", "row": row, "data": part})
+        return _n_parts(blob)
+
+    def _whole(self, row: str, field: str, kept: object) -> bytes | None:
+        """Returns a blob, put together if it is kept in parts; None if it or a part is not there."""
+        if type(kept) is not int:
+            return kept if isinstance(kept, bytes) else None
+        blob = bytearray()
+        for number in range(kept):
+            with self._reading() as store:
+                part = store.parts.find_one({"_id": {"$eq": f"{row}/{field}/{number}"}})
+            if part is None or not isinstance(part.get("data"), bytes):
+                return None
+            blob += part["data"]
+        return bytes(blob)
+
+    def _names(self, run_id: str) -> list[str]:
+        """Returns the names of all rows written for a run, from indexes alone."""
+        belongs = {"run": {"$eq": run_id}}
+        with self._reading() as store:
+            chunks = list(store.chunks.find(belongs, {"_id": 0, "number": 1, "token": 1}))
+            checkpoints = [row["_id"] for row in store.checkpoints.find(belongs, {"_id": 1})]
+        return [_chunk_name(run_id, row.get("number"), row.get("token")) for row in chunks] + checkpoints
+
+    def _discard(self, names: Iterable[str]) -> None:
+        """Deletes rows that do not count, if the server lets us; their names are not used again."""
+        remaining = iter(names)
+        while batch := list(itertools.islice(remaining, BATCH)):
+            self._token = _new_name()
+            with suppress(StoreError), self._writing() as store:
+                for collection, key in ((store.chunks, "_id"), (store.checkpoints, "_id"), (store.parts, "row")):
+                    _hasty(collection).delete_many({key: {"$in": batch}})
+
+    # ------------------------------------------------------------------ chunks and checkpoints
+
+    def _select_spans(self, run_id: str) -> list[Span]:
+        rows = self._rows(run_id, {})
+        if rows is None:
+            return []
+        self._ahead = {}  # it is as old as the listing before
+        shown = {"_id": 0, "token": 1, **dict.fromkeys(SPAN, 1)}
+        with self._reading() as store:
+            found = _plain(list(store.chunks.find({"run": {"$eq": run_id}}, shown, sort=[("number", 1)])))
+        counting = [row for row in found if row.get("token") == rows.token(row.get("number")) is not None]
+        return [Span(**{field: row.get(field) for field in SPAN}) for row in counting]
+
+    def _select_blob(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
+        row = self._ahead
+        if part == "segments" or (row.get("run"), row.get("number")) != (run_id, number):
+            row = self._find_chunk(run_id, number, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
+        if part == "segments":
+            self._ahead = row
+        kept = row.get(BLOBS[part], ...)
+        blob = self._whole(row["_id"], BLOBS[part], kept) if row else None
+        return blob is not None or kept is None, blob  # None was not to be kept; else, a part of it is gone
+
+    def _find_chunk(self, run_id: str, number: int, fields: list[str]) -> Document:
+        """Returns the row of a chunk that counts, with some of its fields; nothing if there is none."""
+        place = {"run": {"$eq": run_id}, "number": {"$eq": number}}
+        with self._reading() as store:
+            found = list(store.chunks.find(place, dict.fromkeys(("run", "number", "token", *fields), 1)))
+        if len(found) > 1:  # there are attempts among them that came to nothing
+            rows = self._rows(run_id, {})
+            found = [row for row in found if rows is not None and rows.token(number) == row.get("token")]
+        return found[0] if found else {}
+
+    def _select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+        rows = self._rows(run_id, {})
+        return [CheckpointInfo(*row[:-1]) for row in rows.checkpoints] if rows else []
+
+    def _select_state(self, run_id: str, timesteps: int) -> bytes | None:
+        rows = self._rows(run_id, {})
+        name = next((row[-1] for row in rows.checkpoints if row[1] == timesteps), None) if rows else None
+        with self._reading() as store:
+            found = store.checkpoints.find_one({"_id": {"$eq": name}})
+        return self._whole(found["_id"], "state_blob", found.get("state_blob")) if found else None
+
+    # ------------------------------------------------------------------ snapshots
+
+    def _put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+        key = _snapshot(info.kind, info.name)
+        for _ in range(TRIES):
+            row = _new_name()
+            with self._writing() as store:
+                store.snapshots.update_one(key, {"$addToSet": {"pending": row}}, upsert=True)
+                parts = self._add_parts(row, "blob", blob)
+                change = {"row": row, "parts": parts, "created_at": info.created_at, "size": info.size}
+                old = store.snapshots.find_one_and_update(
+                    {**key, "pending": {"$eq": row}}, {"$set": change, "$pull": {"pending": row}}
+                )
+            if old is not None:
+                self._discard([old["row"]] if "row" in old else [])
+                return
+        raise self._too_busy(f"snapshot {info.name}")
+
+    def _select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
+        wanted = {"row": {"$gt": ""}} if kind is None else {"kind": {"$eq": kind}, "row": {"$gt": ""}}
+        shown = {"_id": 0, **dict.fromkeys(SnapshotInfo._fields, 1)}
+        with self._reading() as store:
+            found = list(store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)]))
+        return [SnapshotInfo(**_plain(row)) for row in found]
+
+    def _select_snapshot(self, kind: str, name: str) -> bytes | None:
+        blob = None
+        for _ in range(TRIES):  # its parts are gone where another has taken its place in the meantime
+            with self._reading() as store:
+                found = store.snapshots.find_one({**_snapshot(kind, name), "row": {"$gt": ""}})
+            blob = self._whole(found["row"], "blob", found.get("parts")) if found else None
+            if blob is not None or found is None:
+                break
+        return blob
+
+    def _remove_snapshot(self, kind: str, name: str) -> bool:
+        with self._writing() as store:
+            found = store.snapshots.find_one_and_delete({**_snapshot(kind, name), "row": {"$gt": ""}})
+        if found is None:
+            return False
+        self._discard([found["row"]])
+        return True
+
+    # ------------------------------------------------------------------ upkeep
+
+    def _size(self) -> int:
+        with self._reading() as store:
+            stats = [self._stats(collection) for collection in store]
+        return sum(int(found.get("storageSize", 0) + found.get("totalIndexSize", 0)) for found in stats)
+
+    def _stats(self, collection: Collection[Document]) -> Document:
+        with suppress(NotImplementedError):  # an imitation in memory has no size
+            return self._database.command({"collStats": collection.name})
+        return {}
+
+    def _compact(self) -> None:
+        with self._writing() as store:
+            runs = {run_id for rows in (store.chunks, store.checkpoints) for run_id in rows.distinct("run")}
+            for run_id in sorted(runs):
+                self._sweep_run(run_id)
+            for row in store.parts.distinct("row"):
+                self._sweep_parts(row)
+            store.snapshots.delete_many({"row": None, "pending": []})
+            self._give_back(store)
+
+    def _sweep_run(self, run_id: str) -> None:
+        """Deletes the rows of a run that do not count, and never will."""
+        listed = self._names(run_id)
+        rows = self._rows(run_id, {})
+        if rows is not None and all(map(rows.counts, listed)):
+            return
+        with self._writing() as store:
+            store.runs.update_one({"_id": {"$eq": run_id}}, {"$set": {"rows.revision": _new_name()}})
+        rows = self._rows(run_id, {})
+        self._discard(name for name in listed if rows is None or not rows.counts(name))
+
+    def _sweep_parts(self, row: str) -> None:
+        """Deletes parts whose row is gone, or was never finished."""
+        with self._writing() as store:
+            if any(rows.find_one({"_id": {"$eq": row}}, {"_id": 1}) for rows in (store.chunks, store.checkpoints)):
+                return
+            store.snapshots.update_one({"pending": {"$eq": row}}, {"$pull": {"pending": row}})
+            if not store.snapshots.find_one({"row": {"$eq": row}}, {"_id": 1}):
+                self._discard([row])
+
+    def _give_back(self, store: Collections) -> None:
+        """Asks the server to return free room to the disk; it may refuse, and nothing is lost by that."""
+        from pymongo.errors import OperationFailure  # noqa: PLC0415
+
+        for collection in store:
+            if self._stats(collection).get("freeStorageSize", 0) >= ROOM:
+                with suppress(OperationFailure):
+                    self._database.command({"compact": collection.name, "force": True})
+
+    def _take_over(self, *, create: bool) -> None:
+        """Checks that a database is ours or may become so before anything in it is changed."""
+        with self._reading() as store:
+            if _is_alone(self._client):
+                self._rows_first = Collections(*map(_hasty, store))
+            marker = store.meta.find_one({"_id": "schema"})
+            if marker is None:
+                names = set(self._database.list_collection_names()) - {store.meta.name}
+                marker = store.meta.find_one({"_id": "schema"})  # again: it is written before they are made
+                marker = marker or self._mark(names, create=create)
+        if type(marker.get("version")) is not int:
+            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left as it is")
+        if marker["version"] > SCHEMA:
+            raise StoreError(f"{self.url} is from a newer rlbench (schema {marker['version']}): upgrade rlbench")
+        if not self._read_only and not marker.get("indexed"):
+            self._make_indexes()
+
+    def _mark(self, names: set[str], *, create: bool) -> Document:
+        """Makes an empty database ours; others may live there, unless their names collide with ours."""
+        if any(name.startswith(PREFIX) for name in names):
+            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left as it is")
+        if self._read_only or not create:
+            raise StoreError(f"there is no store at {self.url}: check the name, or train into it first")
+        marker = {"_id": "schema", "version": SCHEMA}
+        with self._writing() as store:
+            _insert(store.meta, dict(marker))  # or another process has, just now
+            return store.meta.find_one({"_id": "schema"}) or marker
+
+    def _make_indexes(self) -> None:
+        from pymongo import IndexModel  # noqa: PLC0415
+
+        with self._writing() as store:
+            for name, indexes in INDEXES.items():
+                _hasty(getattr(store, name)).create_indexes([IndexModel(keys, unique=keys == ONE) for keys in indexes])
+            store.meta.update_one({"_id": "schema"}, {"$set": {"indexed": True}})
+
+
+# ---------------------------------------------------------------------- opening
+
+
+def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> MongoStore:
+    """Opens the database that a URL's path names, "rlbench" if none, new or known.
+
+    Raises:
+        StoreError: pymongo is missing, the address is malformed, the user is refused, the database is no store of
+            ours, or is not there and must not be made; StoreAway if no server answers within 4 s.
+    """
+    try:
+        import pymongo  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise StoreError("a MongoDB store needs pymongo: pip install 'rlbench[mongo]'") from error
+    with _addressed(url):
+        name, options = _parse(url)
+        client: MongoClient[Document] = pymongo.MongoClient(url, appname="rlbench", **options)
+    try:
+        store = MongoStore(url, client, name, read_only=read_only)
+        store._take_over(create=create)  # noqa: SLF001  (ours)
+    except BaseException:
+        client.close()
+        raise
+    return store
+
+
+def _parse(url: str) -> tuple[str, dict[str, Any]]:
+    """Returns the name of the database, and the timeouts that the URL does not set itself."""
+    from pymongo.uri_parser import parse_uri  # noqa: PLC0415
+
+    parsed = parse_uri(url, warn=False, connect_timeout=TIMEOUTS["serverSelectionTimeoutMS"] / 1000)
+    if parsed["collection"]:
+        raise ValueError("the name of the database holds a dot")
+    given = {name.lower() for name in parsed["options"]}
+    return parsed["database"] or NAME, {name: ms for name, ms in TIMEOUTS.items() if name.lower() not in given}
+
+
+def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
+    """Returns a database that is read as it was last written, and keeps what it has acknowledged."""
+    from pymongo import ReadPreference, WriteConcern  # noqa: PLC0415
+
+    concern = WriteConcern("majority", wtimeout=MAJORITY_TIMEOUT, j=True)
+    return client.get_database(name, read_preference=ReadPreference.PRIMARY, write_concern=concern)
+
+
+def _is_alone(client: MongoClient[Document]) -> bool:
+    """Returns whether a server has no others beside it, one of which may take over without its last writes."""
+    with suppress(NotImplementedError):  # an imitation in memory
+        hello = client.admin.command("hello")
+        others = sum(len(hello.get(role, [])) for role in ("hosts", "passives", "arbiters")) - 1
+        return others <= 0 and hello.get("msg") != "isdbgrid"
+    return True
+
+
+def _hasty(collection: Collection[Document]) -> Collection[Document]:
+    """Returns the collection for writes that may be forgotten in a crash, unless a later one is waited for."""
+    from pymongo import WriteConcern  # noqa: PLC0415
+
+    return collection.with_options(write_concern=WriteConcern(1))
+
+
+@contextmanager
+def _addressed(url: str) -> Iterator[None]:
+    """Turns what is wrong with an address into a StoreError; its words are not repeated if there is a secret in it."""
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+    try:
+        yield
+    except (PyMongoError, ValueError, UnicodeError) as error:
+        reason = "" if redact(url) != url or "@" in url else f" ({_line(error)})"
+        raise StoreError(
+            f"cannot open {redact(url)}: its address is malformed{reason}; "
+            "write mongodb://user:password@host:port/name, the signs :/?#[]@% in a password as %3A, %2F and so on"
+        ) from None  # what it comes from may hold the password
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turns what the driver and the server complain about into a StoreError of one line that says what to do."""
+    from bson.errors import BSONError  # noqa: PLC0415
+    from pymongo import errors  # noqa: PLC0415
+
+    try:
+        yield
+    except (errors.ConnectionFailure, errors.WTimeoutError) as error:
+        raise StoreAway(f"the store {place} is away: {_line(error)}; start its server, or check the address") from error
+    except errors.OperationFailure as error:
+        reason = EXPLANATIONS.get(error.code or 0) or _line(error)
+        raise StoreError(f"cannot use the store {place}: {reason}") from error
+    except errors.DocumentTooLarge as error:
+        raise StoreError(f"cannot use the store {place}: {EXPLANATIONS[10334]}") from error
+    except (errors.PyMongoError, BSONError, OverflowError, UnicodeError) as error:
+        raise StoreError(f"cannot use the store {place}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """Returns the beginning of a message, without line ends and the driver's view of the world."""
+    message = str(error)
+    for noise in (" (configured timeouts", ", Timeout: ", ", Topology Description", ", full error"):
+        message = message.partition(noise)[0]
+    return " ".join(message.split())[:300]
+
+
+# ---------------------------------------------------------------------- documents
+
+
+def _new_name() -> str:
+    return secrets.token_hex(8)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value with plain integers in it: the driver has a type of its own for large ones."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    return int(value) if isinstance(value, int) and type(value) is not bool else value
+
+
+def _chunk_name(run_id: str, number: object, token: object) -> str:
+    return f"{run_id}/{number}/{token}"
+
+
+def _n_parts(blob: bytes) -> int:
+    return -(-len(blob) // PART)
+
+
+def _like(run_id: str, expected: Document) -> Document:
+    """Returns the filter for a run as it is expected to be; what comes from outside is a value, never an operator."""
+    return {"_id": {"$eq": run_id}, **{name: {"$eq": value} for name, value in expected.items()}}
+
+
+def _snapshot(kind: str, name: str) -> Document:
+    return {"kind": {"$eq": kind}, "name": {"$eq": name}}
+
+
+def _condition(name: str, value: str) -> tuple[str, Document]:
+    if name == "prefix":
+        return "_id", {"$gte": value, "$lt": value + "g"}  # g follows the last hexadecimal digit
+    return ("_id" if name == "id" else FILTERS[name]), {"$eq": value}
+
+
+def _insert(collection: Collection[Document], document: Document) -> bool:
+    """Inserts a document; False if its name is taken."""
+    from pymongo.errors import DuplicateKeyError  # noqa: PLC0415
+
+    try:
+        collection.insert_one(document)
+    except DuplicateKeyError:
+        return False
+    return True

@@ -1,0 +1,890 @@
+"""The MongoDB store, on a real server and on an imitation in memory."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import contracts
+import mongomock
+import numpy as np
+import pytest
+from pymongo import errors
+
+from rlbench.errors import StoreError, UsageError
+from rlbench.store import Checkpoint, EpisodeChunk, mongodb, open_store, upkeep
+from rlbench.store.mongodb import StoreAway
+from rlbench.store.records import CheckpointInfo
+
+IMITATED = "mongodb://somebody:secret@somewhere/x"
+QUICK = "serverSelectionTimeoutMS=300&connectTimeoutMS=300"
+NOBODY_LISTENS = "127.0.0.1:1"
+OURS_TO_KILL = pytest.mark.skipif("RLBENCH_TEST_MONGODB_URI" in os.environ, reason="the server is not ours to kill")
+
+
+@pytest.fixture
+def imitated(monkeypatch):
+    """Puts an imitation of a server, in memory, in the place of the driver, and returns its URL."""
+    server = mongomock.store.ServerStore()
+    monkeypatch.setattr("pymongo.MongoClient", lambda url, **_: mongomock.MongoClient(url, _store=server))
+    return IMITATED
+
+
+@pytest.fixture(params=["imitated", "emptied_url"])
+def url(request):
+    """The URL of an empty store, on the imitation and on the real server."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def store(url):
+    with open_store(url) as store:
+        yield store
+
+
+def with_options(url, options):
+    return f"{url}{'&' if '?' in url else '?'}{options}"
+
+
+def noise(size, seed=0):
+    """Numbers that take `size` bytes, packed or not."""
+    return np.random.default_rng(seed).random(size // 8)
+
+
+def rows_of(store):
+    """How many documents there are beneath, in the collections that hold no heads."""
+    return {name: getattr(store._collections, name).count_documents({}) for name in ("chunks", "checkpoints", "parts")}
+
+
+def lengths(store, run_id):
+    return [len(episode) for episode in store.episodes(run_id)]
+
+
+# ---------------------------------------------------------------- the contract
+
+
+class OverMongo(contracts.StoreContract):
+    def alter(self, store, table, where, changes):
+        there = store._collections
+        if table == "checkpoints":
+            self.alter_checkpoint(there, where, changes)
+            return
+        if table == "snapshots":
+            row = there.snapshots.find_one(where)["row"]
+            table, where, changes = "parts", {"row": row}, {"data": changes["blob"]}
+        collection = getattr(there, table)
+        where = {("_id" if (table, name) == ("runs", "id") else name): value for name, value in where.items()}
+        if changes is None:
+            assert collection.delete_one(where).deleted_count == 1
+        else:
+            assert collection.update_one(where, {"$set": changes}).matched_count == 1
+
+    def alter_checkpoint(self, there, where, changes):
+        run = there.runs.find_one({"_id": where["run"]})
+        [row] = [row for row in run["rows"]["checkpoints"] if row[1] == where["timesteps"]]
+        if "state_blob" in changes:
+            assert there.checkpoints.update_one({"_id": row[-1]}, {"$set": changes}).matched_count == 1
+            return
+        row[:-1] = CheckpointInfo(*row[:-1])._replace(**changes)
+        there.runs.update_one({"_id": run["_id"]}, {"$set": {"rows": run["rows"]}})
+
+    def insert_runs(self, store, documents):
+        found = []
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(mongodb, "_insert", lambda _, document: found.append(document) or True)
+            assert all(map(store._insert_run, documents))
+        store._collections.runs.insert_many(found)
+
+
+class TestImitated(OverMongo):
+    @pytest.fixture
+    def store(self, imitated):
+        with open_store(imitated) as store:
+            yield store
+
+
+class TestRealServer(OverMongo):
+    @pytest.fixture
+    def store(self, emptied_url):
+        with open_store(emptied_url) as store:
+            yield store
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_the_database_is_the_one_that_the_path_names(imitated):
+    for url, name in (("mongodb://h/mine", "mine"), ("mongodb://h", "rlbench"), ("mongodb://h/?w=1", "rlbench")):
+        with open_store(url) as store:
+            assert store._database.name == name
+
+
+@pytest.mark.parametrize("options", [{"create": False}, {"read_only": True}])
+def test_a_database_without_a_store_becomes_none_when_it_must_not(imitated, options):
+    with pytest.raises(StoreError, match=r"there is no store at mongodb://somebody:\*\*\*@somewhere/x: check the name"):
+        open_store(imitated, **options)
+    assert mongomock.store.ServerStore().list_created_database_names() == []
+    open_store(imitated).close()
+    open_store(imitated, **options).close()
+
+
+def test_a_store_opened_read_only_reads_and_does_not_write(url):
+    with open_store(url) as store:
+        run = contracts.fill(store)
+        store.save_snapshot("buffer", "a", {"x": np.arange(3)})
+    with open_store(url, read_only=True) as store:
+        before = contracts.everything(store)
+        for attempt in (
+            lambda: store.create_run("Taxi-v4", "random", seed=0),
+            lambda: store.update_run(run.id, status="finished"),
+            lambda: store.update_run(run.id),
+            lambda: store.claim(run.id),
+            lambda: store.delete_run(run.id),
+            lambda: store.save_snapshot("buffer", "a", {}),
+            lambda: store.delete_snapshot("buffer", "a"),
+            lambda: upkeep.compact(store),
+        ):
+            with pytest.raises(StoreError, match="it can only be read; open it without read_only"):
+                attempt()
+        assert contracts.everything(store) == before
+
+
+def test_a_store_may_live_beside_the_collections_of_others(imitated):
+    with open_store(imitated) as store:
+        store._database["customers"].insert_one({"name": "x"})
+        store._client.drop_database("y")
+        store._client["y"]["customers"].insert_one({"name": "x"})
+    with open_store(imitated.replace("/x", "/y")) as store:
+        contracts.fill(store)
+        assert store._database["customers"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("collection", "document", "complaint"),
+    [
+        ("rlbench_runs", {"_id": "x"}, "is not an rlbench store: give another database, it was left as it is"),
+        ("rlbench_meta", {"_id": "schema"}, "is not an rlbench store: give another database"),
+        ("rlbench_meta", {"_id": "schema", "version": "1"}, "is not an rlbench store: give another database"),
+        ("rlbench_meta", {"_id": "schema", "version": 99}, r"is from a newer rlbench \(schema 99\): upgrade rlbench"),
+    ],
+)
+def test_what_is_no_store_of_ours_is_refused_and_left_as_it_is(imitated, collection, document, complaint):
+    import pymongo
+
+    database = pymongo.MongoClient(imitated)["x"]
+    database[collection].insert_one(document)
+    for options in ({}, {"read_only": True}, {"create": False}):
+        with pytest.raises(StoreError, match=complaint):
+            open_store(imitated, **options)
+    assert database.list_collection_names() == [collection]
+    assert list(database[collection].find()) == [document]
+
+
+def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monkeypatch):
+    monkeypatch.setattr(mongodb.MongoStore, "_make_indexes", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        open_store(mongo_url)
+    monkeypatch.undo()
+    with open_store(mongo_url) as store:
+        assert len(store._collections.runs.index_information()) == 7  # the one of _id among them
+
+
+@pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])
+def test_writes_are_kept_by_a_majority_and_its_journals_whatever_the_url_says(emptied_url, options):
+    with open_store(with_options(emptied_url, options)) as store:
+        concern = store._collections.runs.write_concern.document
+        assert (concern["w"], concern["j"]) == ("majority", True)
+        assert store._collections.runs.read_preference.name == "Primary"
+
+
+def test_rows_are_not_waited_for_on_a_server_without_others_alone(emptied_url, monkeypatch):
+    with open_store(emptied_url) as store:
+        assert store._rows_first.chunks.write_concern.document == {"w": 1}
+    monkeypatch.setattr(mongodb, "_is_alone", lambda _: False)
+    with open_store(emptied_url) as store:
+        assert store._rows_first.chunks.write_concern.document["w"] == "majority"
+
+
+def test_a_missing_driver_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    with pytest.raises(StoreError, match=r"a MongoDB store needs pymongo: pip install 'rlbench\[mongo\]'"):
+        open_store("mongodb://somewhere/x")
+
+
+# ---------------------------------------------------------------- addresses and secrets
+
+
+def told(error):
+    """All that a user could get to see of an error and what it came from."""
+    error = error.value
+    seen = []
+    while error is not None:
+        seen += [str(error), repr(error)]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(seen)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://somebody:p:s3cr3t@h/x",
+        "mongodb://somebody:p/s3cr3t@h/x",
+        "mongodb://somebody:p@s3cr3t@h/x",
+        "mongodb://somebody:s3cr3t@h:99999999/x",
+        "mongodb://somebody:s3cr3t@h/x y",
+        "mongodb://somebody:s3cr3t@h/x.y",
+        "mongodb://somebody:s3cr3t@h/x?colour=red",
+        "mongodb://somebody:s3cr3t@h/x?tls=maybe",
+        "mongodb://somebody:s3cr3t@",
+        "mongodb://h/x?tlsCertificateKeyFilePassword=s3cr3t&tls=maybe",
+        "mongodb://somebody:s3cr3t@h/x?w=0&journal=true",
+        "mongodb://somebody:s3cr3t@h/x?authMechanism=s3cr3t",
+        "mongodb+srv://somebody:s3cr3t@h/x",
+    ],
+)
+def test_a_malformed_address_is_an_error_without_what_is_secret_in_it(url):
+    with pytest.raises(
+        StoreError, match="its address is malformed; write mongodb://user:password@host:port/name"
+    ) as error:
+        open_store(url)
+    assert "\n" not in str(error.value)
+    assert "s3cr3t" not in told(error).replace("authMechanism=s3cr3t", "")
+
+
+def test_an_address_without_secrets_is_told_what_is_wrong_with_it():
+    with pytest.raises(StoreError, match=r"malformed \(Unknown option: colour"):
+        open_store("mongodb://h/x?colour=red")
+
+
+def test_a_wrong_password_is_an_error_that_does_not_tell_it(mongo_url):
+    url = mongo_url.replace("mongodb://", "mongodb://somebody:s3cr3t@", 1)
+    with pytest.raises(StoreError, match="authentication failed; check user, password and authSource") as error:
+        open_store(url)
+    assert "somebody:***@" in str(error.value)
+    assert "s3cr3t" not in told(error)
+
+
+def test_a_server_that_is_away_is_named_without_the_password():
+    with pytest.raises(StoreAway, match=rf"somebody:\*\*\*@{NOBODY_LISTENS}/x\S* is away: .*start its server") as error:
+        open_store(f"mongodb://somebody:s3cr3t@{NOBODY_LISTENS}/x?{QUICK}")
+    assert "\n" not in str(error.value)
+    assert "s3cr3t" not in told(error)
+
+
+@pytest.mark.parametrize(
+    ("given", "selection", "socket"),
+    [("", 3000, 30_000), ("?serverSelectionTimeoutMS=7000", None, 30_000), ("?sockettimeoutms=7000", 3000, None)],
+)
+def test_a_server_is_waited_for_less_than_five_seconds_unless_the_url_says_how_long(
+    monkeypatch, given, selection, socket
+):
+    seen = {}
+    monkeypatch.setattr(
+        "pymongo.MongoClient", lambda url, **options: seen.update(options) or mongomock.MongoClient(url)
+    )
+    open_store("mongodb://h/x" + given).close()
+    assert seen.get("connectTimeoutMS") == 3000
+    assert (seen.get("serverSelectionTimeoutMS"), seen.get("socketTimeoutMS")) == (selection, socket)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "complaint"),
+    [
+        (errors.NotPrimaryError("not primary"), StoreAway, "the store h is away: not primary; start its server"),
+        (errors.NetworkTimeout("timed out"), StoreAway, "the store h is away: timed out"),
+        (errors.WTimeoutError("waiting for replication timed out"), StoreAway, "is away: waiting for replication"),
+        (errors.OperationFailure("not authorized", 13), StoreError, "may not do that; ask for the role readWrite"),
+        (errors.OperationFailure("no room", 14031), StoreError, "cannot use the store h: no room"),
+        (errors.DocumentTooLarge("x"), StoreError, "a record is larger than MongoDB allows"),
+        (errors.InvalidOperation("one\n two"), StoreError, "cannot use the store h: one two"),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), StoreError, "surrogates not allowed"),
+    ],
+)
+def test_what_the_driver_complains_about_is_one_line(error, kind, complaint):
+    with pytest.raises(StoreError, match=complaint) as found, mongodb.explained("h"):
+        raise error
+    assert type(found.value) is kind
+    assert "\n" not in str(found.value)
+
+
+# ---------------------------------------------------------------- what is too large for a document
+
+
+def test_what_is_larger_than_a_document_may_be_comes_back_whole(emptied_url):
+    rewards = noise(20 * 2**20)
+    n = len(rewards)
+    chunk = EpisodeChunk(0, 0, np.array([n]), np.array([1], np.uint8), {"return": np.zeros(1)}, {"rewards": rewards})
+    with open_store(emptied_url) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, chunk, Checkpoint(1, n, {"q": rewards}))
+        store.save_snapshot("buffer", "a", {"q": rewards})
+    with open_store(emptied_url) as store:
+        assert np.array_equal(store.episodes(run.id)[0].rewards, rewards)
+        assert np.array_equal(store.checkpoint(run.id).arrays["q"], rewards)
+        assert np.array_equal(store.load_snapshot("buffer", "a")[0]["q"], rewards)
+        assert list(upkeep.check(store)) == []
+        store.delete_run(run.id)
+        store.delete_snapshot("buffer", "a")
+        assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
+
+
+@pytest.mark.parametrize("part", [40, 100, 1000])
+def test_blobs_may_be_cut_anywhere(store, monkeypatch, part):
+    monkeypatch.setattr(mongodb, "PART", part)
+    contracts.fill(store)
+    store.save_snapshot("buffer", "a", {"x": np.arange(3)})
+    whole = contracts.everything(store)
+    assert list(upkeep.check(store)) == []
+    monkeypatch.setattr(mongodb, "PART", 2**20)  # what was cut is read, whatever is cut now
+    assert contracts.everything(store) == whole
+    with open_store("memory://") as other:
+        upkeep.copy(store, other)
+        assert contracts.everything(other) == whole
+
+
+@pytest.mark.parametrize("damage", ["gone", "no bytes"])
+def test_a_missing_part_is_damage_that_is_named(store, monkeypatch, damage):
+    monkeypatch.setattr(mongodb, "PART", 16)
+    run = contracts.fill(store)
+    part = {"_id": {"$regex": f"^{run.id}/1/.*/steps_blob/1$"}}
+    if damage == "gone":
+        assert store._collections.parts.delete_one(part).deleted_count == 1
+    else:
+        assert store._collections.parts.update_one(part, {"$set": {"data": 7}}).matched_count == 1
+    assert [found[:2] for found in upkeep.check(store)] == [(run.id, "chunk 1, steps")]
+
+
+def test_a_config_that_no_document_can_hold_is_a_clear_error(emptied_url):
+    with open_store(emptied_url) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        for attempt in (
+            lambda: store.create_run("Taxi-v4", "random", seed=0, config={"x": "y" * 17 * 2**20}),
+            lambda: store.update_run(run.id, config={"x": "y" * 17 * 2**20}),
+        ):
+            with pytest.raises(StoreError, match="a record is larger than MongoDB allows"):
+                attempt()
+        assert store.runs() == [run]
+
+
+def test_a_number_of_more_than_64_bits_is_a_clear_error(emptied_url):
+    with open_store(emptied_url) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        assert store.update_run(run.id, timesteps=2**63 - 1).timesteps == 2**63 - 1
+        with pytest.raises(StoreError, match="8-byte ints"):
+            store.update_run(run.id, timesteps=2**63)
+
+
+# ---------------------------------------------------------------- commits
+
+
+def commits(store, run_id, number, action=lambda: None):
+    """Appends a chunk of one episode with a checkpoint; `action` happens between the rows and the commit."""
+    exchange = store._exchange
+
+    def interrupted(*args):
+        store._exchange = exchange
+        action()
+        return exchange(*args)
+
+    store._exchange = interrupted
+    checkpoint = Checkpoint(number + 1, 10 * (number + 1), {"q": np.full(3, number)})
+    store.append(run_id, contracts.make_chunk(number, [number + 1]), checkpoint)
+
+
+def dies():
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def run(store):
+    run = store.create_run("Taxi-v4", "random", seed=0)
+    commits(store, run.id, 0)
+    commits(store, run.id, 1)
+    return run
+
+
+def test_rows_whose_writer_died_do_not_count_and_are_swept(store, run):
+    with pytest.raises(KeyboardInterrupt):
+        commits(store, run.id, 2, dies)
+    assert rows_of(store) == {"chunks": 3, "checkpoints": 2, "parts": 0}
+    assert lengths(store, run.id) == [1, 2]
+    assert store.checkpoint(run.id).episodes == 2
+    assert list(upkeep.check(store)) == []
+    upkeep.compact(store)
+    assert rows_of(store) == {"chunks": 2, "checkpoints": 1, "parts": 0}
+    assert lengths(store, run.id) == [1, 2]
+
+
+def test_what_is_written_after_rows_that_do_not_count_is_what_is_read(store, run):
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            commits(store, run.id, 2, dies)
+    store.append(run.id, contracts.make_chunk(2, [9]))
+    store.append(run.id, contracts.make_chunk(3, [8]))
+    assert rows_of(store)["chunks"] == 6
+    assert lengths(store, run.id) == [1, 2, 9, 8]
+    assert store.figures(run.id)["length"].tolist() == [1, 2, 9, 8]
+    assert list(upkeep.check(store)) == []
+
+
+def test_of_two_that_write_the_same_chunk_one_commits_and_the_other_overwrites_nothing(url, store, run):
+    with open_store(url) as other:
+        other._writer = store._writer  # as if it had been claimed from under it
+        with pytest.raises(StoreError, match="is being written by another process"):
+            commits(store, run.id, 2, lambda: other.append(run.id, contracts.make_chunk(2, [9])))
+    assert lengths(store, run.id) == [1, 2, 9]
+    assert rows_of(store) == {"chunks": 3, "checkpoints": 1, "parts": 0}
+    commits(store, run.id, 3)
+    assert lengths(store, run.id) == [1, 2, 9, 4]
+
+
+def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(url, store):
+    run = store.create_run("Taxi-v4", "random", seed=0)
+    acknowledged = []
+
+    def write(length):
+        for _ in range(20):
+            with contextlib.suppress(StoreError, UsageError):  # another was faster
+                number = store.run(run.id).episodes
+                store.append(run.id, contracts.make_chunk(number, [length]))
+                acknowledged.append((number, length))
+
+    threads = [threading.Thread(target=write, args=(length,)) for length in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [length for _, length in sorted(acknowledged)] == lengths(store, run.id)
+    assert rows_of(store)["chunks"] == len(acknowledged)
+
+
+def dies_and_sweeps(other, run_id):
+    with contextlib.suppress(KeyboardInterrupt, UsageError):  # the latter if it comes too late
+        commits(other, run_id, 2, dies)
+    upkeep.compact(other)
+
+
+def appends(other, run_id):
+    with contextlib.suppress(UsageError):  # it comes too late
+        other.append(run_id, contracts.make_chunk(2, [9]), Checkpoint(3, 30, {}))
+
+
+ACTIONS = {  # what another does, and the episodes that are then in the run, whether the first added its own or not
+    "sweeps": (lambda other, run_id: upkeep.compact(other), {True: [1, 2, 3]}),
+    "tags": (lambda other, run_id: other.update_run(run_id, tags=["x"]), {True: [1, 2, 3]}),
+    "dies and sweeps": (dies_and_sweeps, {True: [1, 2, 3]}),
+    "appends": (appends, {False: [1, 2, 9], True: [1, 2, 3]}),
+    "rewinds": (lambda other, run_id: other.rewind(run_id, None), {False: [], True: []}),
+    "deletes": (lambda other, run_id: other.delete_run(run_id), {False: None, True: None}),
+}
+
+
+@pytest.fixture
+def interleaved(monkeypatch):
+    """Lets something happen before the n-th request to the imitated server; returns whether that is still due."""
+    due = {}
+
+    def wrapped(request):
+        def requested(*args, **options):
+            if due and next(due["requests"]) == due["number"]:
+                due.pop("action")(due.clear())
+            return request(*args, **options)
+
+        return requested
+
+    for name in ("find", "find_one", "insert_one", "update_one", "delete_one", "delete_many"):
+        monkeypatch.setattr(mongomock.Collection, name, wrapped(getattr(mongomock.Collection, name)))
+    return due
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_whatever_another_does_between_any_two_requests_nothing_is_damaged_or_lost(imitated, interleaved, action):
+    act, outcomes = ACTIONS[action]
+    for number in range(100):
+        with open_store(imitated) as store, open_store(imitated) as other:
+            run = store.create_run("Taxi-v4", "random", seed=0)
+            commits(store, run.id, 0)
+            commits(store, run.id, 1)
+            other._writer = store._writer  # as if it had been claimed from under the first
+            interleaved.update(
+                number=number, requests=itertools.count(), action=lambda _, other=other, run=run: act(other, run.id)
+            )
+            added = True
+            try:
+                commits(store, run.id, 2)
+            except (StoreError, UsageError):
+                added = False
+            if interleaved:
+                interleaved.clear()
+                break
+            assert list(upkeep.check(store)) == []
+            there = lengths(store, run.id) if store.runs() else None
+            assert (number, there) == (number, outcomes[added])
+            if store.runs():
+                store.delete_run(run.id)
+            upkeep.compact(store)
+            assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
+    assert number > 5
+
+
+def test_a_checkpoint_that_is_replaced_leaves_nothing(store, run, monkeypatch):
+    monkeypatch.setattr(mongodb, "PART", 50)
+    for number in range(2, 6):
+        commits(store, run.id, number)
+    assert rows_of(store)["checkpoints"] == 1
+    [row] = store._collections.checkpoints.distinct("_id")
+    chunks = store._collections.parts.count_documents({"row": {"$regex": "/"}})
+    assert rows_of(store)["parts"] == chunks + store._collections.parts.count_documents({"row": row})
+
+
+def test_a_rewound_run_leaves_nothing_and_grows_again(store, run):
+    commits(store, run.id, 2)
+    store.rewind(run.id, None)
+    assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
+    store.append(run.id, contracts.make_chunk(0, [7]))
+    assert lengths(store, run.id) == [7]
+
+
+def test_what_a_deletion_that_broke_off_has_left_is_swept(store, run, monkeypatch):
+    monkeypatch.setattr(mongodb, "PART", 50)
+    commits(store, run.id, 2)
+    store.save_snapshot("buffer", "a", {"x": np.arange(3)})
+    before = store.load_snapshot("buffer", "a")[0]["x"].tolist()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "_discard", lambda _: None)
+        store.delete_run(run.id)
+        store.save_snapshot("buffer", "a", {"x": np.arange(3)})
+    assert rows_of(store)["chunks"] == 3
+    upkeep.compact(store)
+    left = rows_of(store)
+    assert (left["chunks"], left["checkpoints"]) == (0, 0)
+    assert left["parts"] == store._collections.snapshots.find_one({})["parts"]
+    assert store.load_snapshot("buffer", "a")[0]["x"].tolist() == before
+
+
+@pytest.mark.parametrize(
+    "rows", [None, 7, {}, {"revision": 1, "attempts": [], "checkpoints": []}, {"revision": "x", "attempts": [[0]]}]
+)
+def test_a_run_that_does_not_say_which_rows_count_is_damaged(store, run, rows):
+    store._collections.runs.update_one({"_id": run.id}, {"$set": {"rows": rows}})
+    assert {damage[0] for damage in upkeep.check(store)} == {run.id}
+    for attempt in (
+        lambda: lengths(store, run.id),
+        lambda: store.checkpoint(run.id),
+        lambda: [commits(store, run.id, 2) for _ in range(2)],
+    ):
+        with pytest.raises(StoreError, match=f"run {run.id} is damaged: it does not say which of its rows count"):
+            attempt()
+
+
+def test_what_was_read_ahead_is_not_taken_for_what_has_been_written_since(url, store, run):
+    assert len(list(store.chunks(run.id, figures=False))) == 2
+    with open_store(url) as other:
+        other._writer = store._writer
+        other.rewind(run.id, None)
+        other.append(run.id, contracts.make_chunk(0, [1]))
+        other.append(run.id, contracts.make_chunk(1, [7]))
+    assert store.figures(run.id)["length"].tolist() == [1, 7]
+
+
+# ---------------------------------------------------------------- snapshots
+
+
+def put_while(store, name, value, action):
+    """Saves a snapshot; `action` happens between its parts and the commit."""
+    add = store._add_parts
+
+    def interrupted(*args):
+        store._add_parts = add
+        found = add(*args)
+        action()
+        return found
+
+    store._add_parts = interrupted
+    store.save_snapshot("buffer", name, {"x": np.array([value])})
+
+
+def saved(store, name="a"):
+    return store.load_snapshot("buffer", name)[0]["x"].tolist()
+
+
+def test_a_snapshot_is_the_old_one_until_the_new_one_is_whole(store):
+    put_while(store, "a", 1, lambda: None)
+    put_while(store, "a", 2, lambda: [saved(store) == [1] or dies()])
+    assert saved(store) == [2]
+    assert rows_of(store)["parts"] == 1
+
+
+def test_of_two_that_save_a_snapshot_at_once_the_last_remains(url, store):
+    with open_store(url) as other:
+        put_while(store, "a", 1, lambda: put_while(other, "a", 2, lambda: None))
+    assert saved(store) == [1]
+    assert [info.name for info in store.snapshots()] == ["a"]
+    assert rows_of(store)["parts"] == 1
+
+
+def test_a_snapshot_whose_writer_died_is_not_there_and_is_swept(store):
+    for number in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            put_while(store, "a", number, dies)
+    assert store.snapshots() == []
+    assert rows_of(store)["parts"] == 2
+    with pytest.raises(StoreError, match="there is no snapshot of kind 'buffer'"):
+        saved(store)
+    with pytest.raises(StoreError, match="there is no snapshot of kind 'buffer'"):
+        store.delete_snapshot("buffer", "a")
+    upkeep.compact(store)
+    assert rows_of(store)["parts"] == store._collections.snapshots.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("action", ["sweep", "delete"])
+def test_a_snapshot_that_is_swept_before_it_is_whole_is_saved_again(store, action):
+    put_while(store, "a", 1, lambda: None)
+    act = {"sweep": lambda: upkeep.compact(store), "delete": lambda: store.delete_snapshot("buffer", "a")}[action]
+    put_while(store, "a", 2, act)
+    assert saved(store) == [2]
+    upkeep.compact(store)
+    assert saved(store) == [2]
+    assert rows_of(store)["parts"] == 1
+
+
+# ---------------------------------------------------------------- indexes
+
+
+def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
+    with open_store(mongo_url) as store:
+        store._database.command("profile", 2)
+        for number in range(3):
+            run = contracts.fill(store, seed=number, tags=["x"], cache_key="k")
+        store.save_snapshot("buffer", "a", {"x": np.arange(3)})
+        for wanted in ({}, {"env_id": "Taxi-v4"}, {"agent_name": "q"}, {"tag": "x"}, {"cache_key": "k"}):
+            assert len(store.runs(**wanted)) == (0 if "agent_name" in wanted else 3)
+            store.runs(**wanted, status="finished", limit=1)
+        store.run(run.id[:6])
+        store.run("latest")
+        contracts.everything(store)
+        store.load_snapshot("buffer", "a")
+        store.claim(run.id)
+        store.rewind(run.id, None)
+        upkeep.compact(store)
+        store.delete_snapshot("buffer", "a")
+        store.delete_run(run.id)
+        store._database.command("profile", 0)
+        seen = list(store._database["system.profile"].find({"planSummary": {"$exists": True}}))
+    asked = [(query["op"], query["ns"].partition(".rlbench_")[2], query["planSummary"]) for query in seen]
+    assert {name for _, name, _ in asked} >= {"runs", "chunks", "checkpoints", "snapshots", "parts"}
+    assert [query for query in asked if "COLLSCAN" in query[2] and query[1]] == []
+    sorted_by_hand = [query["command"] for query in seen if query.get("hasSortStage")]
+    assert all("_id" in query["filter"] for query in sorted_by_hand)  # the two that a beginning of an id can mean
+
+
+def test_spans_are_read_without_the_chunks(emptied_url):
+    with open_store(emptied_url) as store:
+        run = contracts.fill(store)
+        shown = {"_id": 0, "token": 1, **dict.fromkeys(mongodb.SPAN, 1)}
+        told = store._collections.chunks.find({"run": run.id}, shown, sort=[("number", 1)]).explain()
+        assert told["executionStats"]["nReturned"] == 4
+        assert told["executionStats"]["totalDocsExamined"] == 0
+        assert len(store._spans(store._document(run.id))) == 4
+
+
+# ---------------------------------------------------------------- crashes
+
+WRITER = f"""
+import os, sys
+sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
+import contracts, numpy, pymongo
+from rlbench.store import Checkpoint, mongodb, open_store
+url = sys.argv[1]
+def tell(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+def write():
+    with open_store(url) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        tell(run.id)
+        for i in range(10**6):
+            checkpoint = Checkpoint(i + 1, 3 * (i + 1), {{"q": numpy.full(50, i)}}) if i % 2 else None
+            store.append(run.id, contracts.make_chunk(i, [3]), checkpoint)
+            tell(i)
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        write()
+    tell("pid", pid)
+    os.waitpid(pid, 0)
+    tell("ended")
+"""
+
+
+@contextlib.contextmanager
+def writers(url):
+    """Yields a function that starts a process that writes a run to the store, one after another."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def start():
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            return iter(process.stdout.readline, "ended\n")
+
+        yield start
+
+
+def killed_at_random(lines, dice):
+    """Kills a writer some time after some chunks; returns its run and how many chunks were acknowledged."""
+    told, pid, wanted = [], None, dice.randint(1, 9)
+    for line in lines:
+        if line.startswith("pid"):
+            pid = int(line.split()[1])
+        else:
+            told.append(line.strip())
+        if pid is not None and len(told) == wanted:
+            threading.Event().wait(dice.random() * 0.004)
+            os.kill(pid, signal.SIGKILL)
+    return told[0], len(told) - 1
+
+
+@pytest.mark.parametrize("kills", [10, pytest.param(60, marks=pytest.mark.long)])
+def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(emptied_url, kills):
+    dice = random.Random(kills)  # noqa: S311  not for secrets
+    with open_store(emptied_url) as store, writers(emptied_url) as start:
+        for _ in range(kills):
+            run_id, acknowledged = killed_at_random(start(), dice)
+            assert list(upkeep.check(store, run_id)) == []
+            run = store.run(run_id)
+            assert run.status == "interrupted"
+            assert run.episodes - acknowledged in (0, 1)
+            assert lengths(store, run_id) == [3] * run.episodes
+            assert [info.episodes for info in store.checkpoints(run_id)] == [run.episodes // 2 * 2][: run.episodes // 2]
+            store.claim(run_id)
+            store.append(run_id, contracts.make_chunk(run.episodes, [5]), status="finished")
+            assert lengths(store, run_id) == [3] * run.episodes + [5]
+        upkeep.compact(store)
+        assert list(upkeep.check(store)) == []
+        assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
+
+
+def write_one(store, run_id, number):
+    """Appends a chunk of one episode and a checkpoint; returns whether the server was there."""
+    try:
+        checkpoint = Checkpoint(number + 1, 3 * (number + 1), {"q": np.arange(9)})
+        store.append(run_id, contracts.make_chunk(number, [3]), checkpoint)
+    except StoreAway as error:
+        assert "start its server" in str(error)  # noqa: PT017  the rest is not raised
+        return False
+    return True
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Lets the driver look more often whether a server is back."""
+    monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.05)
+
+
+@OURS_TO_KILL
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.long)])
+def test_what_was_acknowledged_survives_the_death_of_the_server_at_any_moment(mongod, emptied_url, kills):
+    dice = random.Random(kills)  # noqa: S311  not for secrets
+    with open_store(with_options(emptied_url, QUICK)) as store:
+        for kill in range(kills):
+            run_id, acknowledged = store.create_run("Taxi-v4", "random", seed=kill).id, 0
+            killer = threading.Timer(dice.random() * 0.05, mongod.kill9)
+            killer.start()
+            while write_one(store, run_id, acknowledged):
+                acknowledged += 1
+            killer.join()
+            mongod.start()
+            assert list(upkeep.check(store)) == []
+            run = store.run(run_id)
+            assert run.episodes - acknowledged in (0, 1)
+            assert lengths(store, run_id) == [3] * run.episodes
+            store.append(run_id, contracts.make_chunk(run.episodes, [5]), status="finished")  # the same store goes on
+        upkeep.compact(store)
+        assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
+
+
+@OURS_TO_KILL
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_hangs_is_away_and_may_come_back(mongod, emptied_url):
+    options = f"{QUICK}&socketTimeoutMS=300"
+    with open_store(with_options(emptied_url, options)) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        commits(store, run.id, 0)
+        mongod.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreAway, match="is away"):
+                commits(store, run.id, 1)
+        finally:
+            mongod.signal(signal.SIGCONT)
+        mongod.start()
+        commits(store, run.id, store.run(run.id).episodes)
+        assert list(upkeep.check(store)) == []
+
+
+@OURS_TO_KILL
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_gone_between_the_rows_and_the_commit_adds_nothing(mongod, emptied_url):
+    with open_store(with_options(emptied_url, QUICK)) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        commits(store, run.id, 0)
+        with pytest.raises(StoreAway):
+            commits(store, run.id, 1, mongod.kill9)
+        mongod.start()
+        assert lengths(store, run.id) == [1]
+        commits(store, run.id, 1)
+        assert lengths(store, run.id) == [1, 2]
+        assert list(upkeep.check(store)) == []
+
+
+MANY = f"""
+import sys
+sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
+import contracts, numpy
+from rlbench.store import Checkpoint, open_store
+with open_store(sys.argv[1]) as store:
+    for seed in range(2):
+        run = store.create_run("Taxi-v4", "random", seed=seed)
+        print(run.id)
+        for i in range(10):
+            checkpoint = Checkpoint(i + 1, 10 * (i + 1), {{}})
+            store.append(run.id, contracts.make_chunk(i, [i + 1]), checkpoint, keep=i % 3 == 0)
+            store.save_snapshot("buffer", "shared", {{"x": numpy.arange(i)}})
+        store.update_run(run.id, status="finished")
+"""
+
+
+def test_eight_processes_that_write_at_once_lose_nothing_and_double_nothing(mongo_url):
+    command = [sys.executable, "-c", MANY, mongo_url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    made = [run_id for process in processes for run_id in process.communicate()[0].split()]
+    assert [process.returncode for process in processes] == [0] * 8
+    with open_store(mongo_url) as store:
+        assert sorted(run.id for run in store.runs(status="finished")) == sorted(made)
+        assert len(made) == 16
+        for run_id in made:
+            assert lengths(store, run_id) == list(range(1, 11))
+            assert [info.episodes for info in store.checkpoints(run_id)] == [1, 4, 7, 10]
+        assert list(upkeep.check(store)) == []
+        assert rows_of(store) == {"chunks": 160, "checkpoints": 64, "parts": 1}
+        assert saved(store, "shared") == list(range(9))
+
+
+# ---------------------------------------------------------------- between backends
+
+
+def test_runs_move_to_a_file_and_back_unchanged(emptied_url, mongo_url, tmp_path):
+    with open_store(emptied_url) as first, open_store(tmp_path / "x.db") as file, open_store(mongo_url) as second:
+        for seed in range(3):
+            contracts.fill(first, seed=seed, tags=["a", "$b"])
+        first.save_snapshot("buffer", "a", {"x": noise(9 * 2**20)})
+        upkeep.copy(first, file)
+        upkeep.copy(file, second)
+        assert contracts.everything(second) == contracts.everything(file) == contracts.everything(first)
+        assert {result.action for result in upkeep.copy(file, second)} == {"equal"}
