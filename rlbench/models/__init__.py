@@ -1,0 +1,67 @@
+"""The sibling of the workbench: supervised and unsupervised estimators written from scratch, in scikit-learn's manner.
+
+    from rlbench.models import LogisticRegression
+
+    LogisticRegression().fit([[10.0], [250.0]], ["send", "keep"]).predict([[20.0]])
+
+The arithmetic is NumPy's (and numba's, in the modules that start with an underscore); scikit-learn (the extra
+`models`) lends `BaseEstimator` and the validation of input, so that every estimator drops into its pipelines and
+searches. No estimator is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlbench.models.cluster import KMeans, extract_palette
+    from rlbench.models.decomposition import PCA
+    from rlbench.models.forest import RandomForestRegressor
+    from rlbench.models.linear import LinearRegression, LogisticRegression
+    from rlbench.models.network import NeuralNetworkClassifier
+    from rlbench.models.recommender import MatrixFactorization
+    from rlbench.models.text import MultinomialNB, TextClassifier, Tokenizer
+    from rlbench.models.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+_HOMES = {
+    "DecisionTreeClassifier": "tree",
+    "DecisionTreeRegressor": "tree",
+    "KMeans": "cluster",
+    "LinearRegression": "linear",
+    "LogisticRegression": "linear",
+    "MatrixFactorization": "recommender",
+    "MultinomialNB": "text",
+    "NeuralNetworkClassifier": "network",
+    "PCA": "decomposition",
+    "RandomForestRegressor": "forest",
+    "TextClassifier": "text",
+    "Tokenizer": "text",
+    "extract_palette": "cluster",
+}
+
+__all__ = [
+    "PCA",
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "KMeans",
+    "LinearRegression",
+    "LogisticRegression",
+    "MatrixFactorization",
+    "MultinomialNB",
+    "NeuralNetworkClassifier",
+    "RandomForestRegressor",
+    "TextClassifier",
+    "Tokenizer",
+    "extract_palette",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"rlbench.models.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'rlbench.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
