@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlbench.differences import Difference, diff
     from rlbench.evaluation import Evaluation, evaluate
     from rlbench.planning import Plan, plan
+    from rlbench.recording import RecordEpisodes
     from rlbench.store import Store, open_store
     from rlbench.training import Run, load_run, resume, train
     from rlbench.training.retraining import retrain
@@ -30,6 +31,7 @@ _HOMES = {
     "Difference": "differences",
     "Evaluation": "evaluation",
     "Plan": "planning",
+    "RecordEpisodes": "recording",
     "Run": "training",
     "Store": "store",
     "Verification": "verification",
@@ -43,12 +45,26 @@ _HOMES = {
     "train": "training",
     "verify": "verification",
 }
-_ROOMS = ("agents", "buffers", "envs", "errors", "evaluation", "planning", "presets", "store", "testing", "training")
+_ROOMS = (
+    "agents",
+    "buffers",
+    "envs",
+    "errors",
+    "evaluation",
+    "planning",
+    "models",
+    "presets",
+    "recording",
+    "store",
+    "testing",
+    "training",
+)
 
 __all__ = [
     "Difference",
     "Evaluation",
     "Plan",
+    "RecordEpisodes",
     "Run",
     "Store",
     "Verification",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SIMPLE = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 NUMBERS = "biufc"  # kinds of dtype that a store keeps
+NUMBER_BYTES = 40  # of memory for a number in a list
+OBJECT_BYTES = 240  # of memory for an array in a list or dict, beside its numbers
 
 
 class Part(NamedTuple):
@@ -79,7 +81,7 @@ class Layout:
         name: of the column, or what the names of all begin with.
 
     Attributes:
-        row_bytes: how large a row is, if its dtype is that of the space.
+        row_bytes: about how much memory a row takes, if its dtype is that of the space.
         copy: turns a value into a row that nobody else can change; raises UsageError, TypeError or LookupError if the
             value does not fit the space. An array keeps the dtype that it comes with.
     """
@@ -155,7 +157,9 @@ def _array_copier(name: str, space: Space) -> Copier:
 
 
 def _row_bytes(space: Space) -> int:
-    return int(np.prod(space.shape or (), dtype=np.int64)) * np.dtype(space.dtype).itemsize
+    if isinstance(space, spaces.Discrete):
+        return NUMBER_BYTES
+    return OBJECT_BYTES + int(np.prod(space.shape or (), dtype=np.int64)) * np.dtype(space.dtype).itemsize
 
 
 def _column(part: Part, rows: Sequence[Any]) -> Array:

@@ -115,7 +115,7 @@ def record(document: Document) -> RunRecord:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
     if is_abandoned(document):
         values["status"] = "interrupted"
-    return RunRecord(**values)  # type: ignore[arg-type]  # the fields are named above
+    return RunRecord(**values)
 
 
 def is_abandoned(document: Document) -> bool:
