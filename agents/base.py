@@ -44,7 +44,7 @@ class Agent(ABC):
     ) -> None:
         self.n_states = count_of(observation_space, "observations", self.name)
         self.n_actions = count_of(action_space, "actions", self.name)
-        self.parameters = self.Parameters.of(parameters)
+        self.parameters = self.Parameters.of(parameters, self.name)
         self.rng = new_generator(seed)
         self.episodes = 0
         self.timesteps = 0

@@ -25,12 +25,12 @@ class Parameters:
     """Hyper-parameters of an agent: checked once, here, at the public door."""
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
-        """Builds them from keyword arguments; an unknown name is answered with the nearest known one."""
+    def of(cls, given: dict[str, Any], agent: str) -> Self:
+        """Builds those of an agent from keyword arguments; an unknown name is answered with the nearest known one."""
         known = {f.name for f in fields(cls)}
         for name in given:
             if name not in known:
-                raise unknown_name(f"parameter of {cls.__name__.removesuffix('Parameters')}", name, known)
+                raise unknown_name(f"parameter of {agent}", name, known)
         return cls(**{f.name: _typed(f.name, str(f.type), given[f.name]) for f in fields(cls) if f.name in given})
 
 
@@ -102,6 +102,8 @@ class LearningParameters(ExplorationParameters):
         """Checks ranges and combinations."""
         super().__post_init__()
         in_unit(self, "learning_rate", "learning_rate_final", "gamma")
+        if self.learning_rate == 0:
+            raise UsageError("learning_rate must be above 0, got 0: nothing would be learnt")
         if not math.isfinite(self.initial_value):
             raise UsageError(f"initial_value must be finite, got {self.initial_value}")
         if (self.learning_rate_final is None) != (self.learning_rate_steps is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -63,7 +64,7 @@ class ReplayBuffer:
     ) -> None:
         if capacity < 1:
             raise UsageError(f"capacity must be at least 1 transition, got {capacity}")
-        self.rows = np.zeros(capacity, dtype=_row_type(observation_space, action_space))
+        self.rows = _allocated(capacity, _row_type(observation_space, action_space))
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled: an array, so compiled code moves it
         self.rng = new_generator(seed)
 
@@ -77,7 +78,7 @@ class ReplayBuffer:
         arrays, numbers = store.load_snapshot("buffer", name)
         columns = [arrays[f"rows/{field}"] for field in FIELDS]
         buffer = cls.__new__(cls)
-        buffer.rows = np.zeros(numbers["capacity"], dtype=_packed([(c.dtype, c.shape[1:]) for c in columns]))
+        buffer.rows = _allocated(numbers["capacity"], _packed([(c.dtype, c.shape[1:]) for c in columns]))
         buffer.cursor, buffer.rng = np.zeros(2, dtype=np.int64), new_generator()
         buffer.load_state_dict({**arrays, **numbers})
         return buffer
@@ -159,6 +160,25 @@ class ReplayBuffer:
             self.rows[field][:n] = state[f"rows/{field}"]
         self.cursor[:] = state["position"], n
         set_generator_state(self.rng, state["rng"])
+
+
+def _allocated(capacity: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """Allocates the rows, once; refuses at once what would run the machine out of memory later."""
+    size, there = capacity * dtype.itemsize, _memory()
+    if size > there:
+        raise UsageError(
+            f"a buffer of {capacity:,} transitions takes {size / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f} GB: "
+            "ask for a smaller capacity (buffer_size)"
+        )
+    return np.zeros(capacity, dtype=dtype)
+
+
+def _memory() -> float:
+    """Returns the bytes of memory of this machine; without end where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def _row_type(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> np.dtype[np.void]:

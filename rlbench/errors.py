@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LISTED = 12  # known names in a message, where none is near
+
+
 class RlbenchError(Exception):
     """The root of all errors that rlbench raises on purpose."""
 
@@ -29,5 +32,6 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     """Returns the error for `name`, with the nearest `known` names: "did you mean ...?"."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:LISTED])}{more}"
     return UnknownNameError(f"unknown {kind} {name!r}; {hint}")

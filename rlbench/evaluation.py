@@ -35,6 +35,7 @@ class Evaluation:
         mean_return: the mean of the returns.
         interval: a 95 % bootstrap interval of that mean.
         success_rate: the share of episodes that succeeded; None where the env does not say what success is.
+        unfinished: how many sampled episodes were broken off after 10,000 steps, in an env without a step limit.
         exact_return: the exact expected return over all starts, within the step limit; None where no model is known.
         optimal_return: the best that any policy can reach there.
         regret: optimal_return - exact_return.
@@ -48,6 +49,7 @@ class Evaluation:
     mean_return: float
     interval: tuple[float, float]
     success_rate: float | None
+    unfinished: int = 0
     exact_return: float | None = None
     optimal_return: float | None = None
     regret: float | None = None
@@ -100,6 +102,7 @@ def evaluate(
         mean_return=float(played.returns.mean()),
         interval=bootstrap_interval(played.returns, seed),
         success_rate=None if successes is None else float(successes.mean()),
+        unfinished=played.unfinished,
         **exact,
     )
 

@@ -14,6 +14,7 @@ from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
 from rlbench.training.environment import step_limit
 from rlbench.training.session import seed_env
+from rlbench.training.setup import check_words
 from rlbench.training.stored import check_range
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def verify(
         UsageError: there is no such episode.
         StoreError: the run kept no steps, or its env cannot be made again.
     """
+    check_words("all", engine)
     wanted = None if episodes is None else sorted({int(episode) for episode in episodes})
     _check(run, wanted)
     made = run.make_env() if env is None else env
@@ -100,6 +102,8 @@ def verify(
 
 
 def _check(run: Run, wanted: list[int] | None) -> None:
+    if run.record.config.get("record") == "none":
+        raise StoreError(f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)")
     if wanted and not (wanted[0] >= 0 and wanted[-1] < run.record.episodes):
         missing = wanted[0] if wanted[0] < 0 else wanted[-1]
         raise UsageError(f"run {run.id} has the episodes 0 to {run.record.episodes - 1}, not {missing}")

@@ -21,10 +21,15 @@ FAILED, MISUSED = 1, 2
 # name: (module:function, one line for --help); a module is imported only when its command runs
 COMMANDS = {
     "train": ("rlbench.cli.train:train", "Train an agent on an env, store every step, evaluate it."),
+    "resume": ("rlbench.cli.again:resume", "Go on with a run, as if it had never stopped."),
+    "retrain": ("rlbench.cli.again:retrain", "Learn from stored steps alone."),
     "evaluate": ("rlbench.cli.runs:evaluate", "Play a run's greedy policy and compare it with the optimum."),
     "replay": ("rlbench.cli.watch:replay", "Show a stored episode, step by step."),
     "watch": ("rlbench.cli.watch:watch", "Let a run's agent drive, greedily, and look on."),
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first."),
+    "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
+    "diff": ("rlbench.cli.again:diff", "Say where two runs part, and why."),
+    "store": ("rlbench.cli.store:store", "Look after a store: info, check, copy, backup, compact."),
     "plan": ("rlbench.cli.catalogue:plan", "Solve an env whose transition table is known."),
     "envs": ("rlbench.cli.catalogue:envs", "List the envs, their short names and presets."),
     "agents": ("rlbench.cli.catalogue:agents", "List the agents, their parameters and sources."),

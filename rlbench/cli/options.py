@@ -39,6 +39,19 @@ seed_option: Decorator = click.option(
 env_set_option: Decorator = click.option(
     "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be given often."
 )
+set_option: Decorator = click.option(
+    "--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be given often."
+)
+preset_option: Decorator = click.option(
+    "--preset", metavar="NAME", default="default", show_default=True, help="Tuned parameters; see `rlbench envs`."
+)
+engine_option: Decorator = click.option(
+    "--engine",
+    metavar="auto|compiled|python",
+    default="auto",
+    show_default=True,
+    help="Which loop runs; the result is the same.",
+)
 env_filter_option: Decorator = click.option("--env", "env_filter", metavar="ENV", help="Only runs of this env.")
 
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)

@@ -14,9 +14,10 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Returns an evaluation in one line, or in two where a model is known."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
+    broken_off = f", {evaluation.unfinished} broken off: it circles" if evaluation.unfinished else ""
     lines = [
         f"  greedy    mean return {evaluation.mean_return:.2f} (95% interval {low:.2f} to {high:.2f}) "
-        f"over {len(evaluation.returns)} episodes{success}"
+        f"over {len(evaluation.returns)} episodes{success}{broken_off}"
     ]
     if evaluation.regret is not None:
         lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from rlbench.cli.options import env_filter_option, env_id_of, examples, find_run, json_option, seed_option, store_option
 from rlbench.cli.output import print_json, print_table
@@ -17,38 +18,151 @@ if TYPE_CHECKING:
 
 HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
 RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
+CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
 OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")  # the first to go on a narrow terminal
 
 
-@click.command(epilog=examples("rlbench runs", "rlbench runs --env safecab --status finished --json"))
+@click.group(
+    invoke_without_command=True,
+    epilog=examples("rlbench runs", "rlbench runs --env safecab --tag good --json", "rlbench runs delete 3f2a"),
+)
 @store_option
 @env_filter_option
 @click.option("--agent", metavar="NAME", help="Only runs of this agent.")
 @click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted.")
+@click.option("--tag", metavar="TAG", help="Only runs with this tag.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most so many."
 )
+@click.option(
+    "--cache", "shows_cache", is_flag=True, help="Show how often each answered a training, and what it saved."
+)
 @json_option
-def runs(store: str, env_filter: str | None, agent: str | None, status: str | None, limit: int, as_json: bool) -> None:  # noqa: FBT001
-    """List the stored runs, newest first.
+@click.pass_context
+def runs(
+    context: click.Context,
+    store: str,
+    env_filter: str | None,
+    agent: str | None,
+    status: str | None,
+    tag: str | None,
+    limit: int,
+    shows_cache: bool,  # noqa: FBT001  (click calls by name)
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """List the stored runs, newest first; or tag, delete them, show where they come from.
 
     The return is the mean of the greedy episodes that were sampled; the regret is what the exact value of the
     greedy policy lacks to the optimum.
     """
+    if context.invoked_subcommand is not None:
+        context.obj = store
+        return
     from rlbench.store import open_store  # noqa: PLC0415
     from rlbench.store.records import STATUSES  # noqa: PLC0415
 
     if status is not None and status not in STATUSES:
         raise unknown_name("status", status, STATUSES)
     with open_store(store, create=False) as opened:
-        found = opened.runs(env_id=env_id_of(env_filter), agent_name=agent, status=status, limit=limit)
+        env_id = env_id_of(env_filter)
+        found = opened.runs(env_id=env_id, agent_name=agent, status=status, tag=tag, limit=limit)
     if as_json:
         print_json({"runs": [_document(run) for run in found]})
-    elif found:
-        print_table(HEADER, map(_row, found), right=RIGHT, optional=OPTIONAL)
-    else:
-        fits_none = env_filter or agent or status
+    elif not found:
+        fits_none = env_filter or agent or status or tag
         click.echo("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
+    elif shows_cache:
+        print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
+        click.echo(f"{sum(_cache(run)['seconds_saved'] for run in found):.1f} s of training saved")
+    else:
+        print_table(HEADER, map(_row, found), right=RIGHT, optional=OPTIONAL)
+
+
+@runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))
+@click.argument("run")
+@click.argument("tags", nargs=-1, required=True)
+@click.option("--remove", is_flag=True, help="Take these tags away.")
+@store_option
+@json_option
+@click.pass_obj
+def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Give RUN one or more TAGS, or take them away."""
+    with _opened(outer, store) as opened:
+        record = find_run(opened, run)
+        kept = [tag for tag in record.tags if tag not in tags]
+        record = opened.update_run(record.id, tags=kept if remove else [*kept, *dict.fromkeys(tags)])
+    if as_json:
+        print_json(_document(record))
+    else:
+        click.echo(f"run {record.id}: {', '.join(record.tags) or 'no tags'}")
+
+
+@runs.command(epilog=examples("rlbench runs delete 3f2a", "rlbench runs delete 3f2a 77b0 --yes"))
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+@json_option
+@click.pass_obj
+def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Delete runs with all their episodes, once you have said yes."""
+    with _opened(outer, store) as opened:
+        found = list({record.id: record for record in (find_run(opened, name) for name in names)}.values())
+        if not yes:
+            for record in found:
+                click.echo("  ".join(_row(record)), err=True)
+            click.confirm(
+                f"Delete {'this run' if len(found) == 1 else f'these {len(found)} runs'}?", abort=True, err=True
+            )
+        for record in found:
+            opened.delete_run(record.id)
+    if as_json:
+        print_json({"deleted": [record.id for record in found]})
+    else:
+        click.echo(f"deleted {', '.join(record.id for record in found)}")
+
+
+@runs.command(epilog=examples("rlbench runs lineage latest"))
+@click.argument("run")
+@store_option
+@json_option
+@click.pass_obj
+def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show the runs that RUN learnt from, and theirs."""
+    with _opened(outer, store) as opened:
+        tree = _ancestors(opened, find_run(opened, run))
+    if as_json:
+        print_json(tree)
+    else:
+        click.echo("\n".join(_branches(tree)))
+
+
+def _opened(outer: str, inner: str) -> Store:
+    """Opens the store that was named after the subcommand, else the one before it."""
+    from rlbench.store import open_store  # noqa: PLC0415
+
+    source = click.get_current_context().get_parameter_source("store")
+    return open_store(inner if source is ParameterSource.COMMANDLINE else outer, create=False)
+
+
+def _ancestors(store: Store, record: RunRecord) -> dict[str, Any]:
+    parents = []
+    for parent in record.parents:
+        known = [_ancestors(store, run) for run in _known(store, parent)]
+        parents += known or [{"run": parent, "deleted": True, "parents": []}]
+    return {"run": record.id, "agent": record.agent_name, "episodes": record.episodes, "parents": parents}
+
+
+def _known(store: Store, run_id: str) -> list[RunRecord]:
+    try:
+        return [store.run(run_id)]
+    except StoreError:
+        return []
+
+
+def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
+    about = "deleted" if tree.get("deleted") else f"{tree['agent']}, {tree['episodes']:,} episodes"
+    own = f"{'  ' * depth}{'from ' if depth else ''}{tree['run']}  {about}"
+    return [own, *(line for parent in tree["parents"] for line in _branches(parent, depth + 1))]
 
 
 @click.command(epilog=examples("rlbench evaluate latest", "rlbench evaluate best --env safecab --episodes 1000"))
@@ -98,8 +212,21 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "timesteps": run.timesteps,
         "seconds": run.seconds,
         "created_at": run.created_at,
+        "tags": list(run.tags),
+        "parents": list(run.parents),
+        "cache": _cache(run),
         "evaluation": run.evaluation,
     }
+
+
+def _cache(run: RunRecord) -> dict[str, Any]:
+    return dict(run.config.get("cache", {"hit": 0, "prefix": 0, "seconds_saved": 0.0}))
+
+
+def _cache_row(run: RunRecord) -> list[str]:
+    used = _cache(run)
+    counts = [f"{used['hit']:,}", f"{used['prefix']:,}", f"{used['seconds_saved']:.2f}"]
+    return [run.id, run.env_id, run.agent_name, f"{run.episodes:,}", *counts]
 
 
 def _row(run: RunRecord) -> list[str]:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from rlbench.cli.options import env_set_option, examples, json_option, parse_settings, seed_option, store_option
+from rlbench.cli.options import (
+    engine_option,
+    env_set_option,
+    examples,
+    json_option,
+    parse_settings,
+    preset_option,
+    seed_option,
+    set_option,
+    store_option,
+)
 from rlbench.cli.output import INTERRUPTED, print_json
 from rlbench.cli.report import evaluation_lines, rate
 
@@ -40,18 +50,10 @@ CACHED = {
 @click.option("--timesteps", metavar="N", type=int, help="Stop with the episode in which so many steps are reached.")
 @seed_option
 @store_option
-@click.option("--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be given often.")
+@set_option
 @env_set_option
-@click.option(
-    "--preset", metavar="NAME", default="default", show_default=True, help="Tuned parameters; see `rlbench envs`."
-)
-@click.option(
-    "--engine",
-    metavar="auto|compiled|python",
-    default="auto",
-    show_default=True,
-    help="Which loop trains; the result is the same.",
-)
+@preset_option
+@engine_option
 @click.option(
     "--record",
     metavar="all|none",
@@ -105,13 +107,15 @@ def train(
         if run.until is None:  # the figures of a shorter budget are not those of the stored run
             run.store.update_run(run.id, evaluation=evaluation.summary())
         if as_json:
-            print_json(_document(run, evaluation))
+            print_json(run_document(run, evaluation))
         else:
-            click.echo("\n".join(_lines(run, evaluation)))
+            how = CACHED[run.cache].format(run.cached_episodes)
+            click.echo("\n".join(run_lines(run, evaluation, how)))
     return INTERRUPTED if run.status == "interrupted" else 0
 
 
-def _document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    """Returns what came of training as JSON has it."""
     q_table = getattr(run.agent, "q_table", None)
     summary = evaluation.summary()
     return {
@@ -130,10 +134,10 @@ def _document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _lines(run: Run, evaluation: Evaluation) -> list[str]:
-    cached = CACHED[run.cache].format(run.cached_episodes)
+def run_lines(run: Run, evaluation: Evaluation, how: str) -> list[str]:
+    """Returns what came of training in words; `how` is added to the first line."""
     return [
-        f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop{cached}",
+        f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop{how}",
         f"  trained   {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s "
         f"({rate(run.timesteps, run.seconds)})",
         f"  stored    run {run.id} in {run.store.url}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rlbench.agents import Agent
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
-from rlbench.training.cache import Found, cache_key, find, whole_checkpoints
+from rlbench.training.cache import Found, cache_key, counted, find, whole_checkpoints
 from rlbench.training.environment import full_id, make_env
 from rlbench.training.run import Run, load_run
 from rlbench.training.session import Session, restore, seed_env
@@ -88,6 +89,7 @@ def train(
     env_id = full_id(env) if isinstance(env, str) else id_of(env)
     chosen = load_preset(env_id, preset)
     made = make_env(env_id, {**chosen.env, **(env_kwargs or {})}) if isinstance(env, str) else make_env(env, env_kwargs)
+    kept = None
     try:
         seed = secrets.randbits(31) if seed is None else int(seed)
         env_seed, agent_seed = _seeds(seed)
@@ -100,13 +102,16 @@ def train(
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         found = find(kept, key, budget) if cache and key else None
         if found is not None and found.is_whole:
-            until = found.checkpoint if found.checkpoint.episodes < found.record.episodes else None
-            return Run(found.record, kept, until, cache="hit", cached_episodes=found.checkpoint.episodes)
+            return _answered(found, kept)
         seed_env(made, env_seed)
         budget = budget.after(learner)
         begun = _taken_over(found, kept, made, learner, config) if found is not None else None
         started = begun or kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key)
         Session(kept, started, made, learner, budget).train(world, recording=record == "all", progress=progress)
+    except BaseException:
+        if kept is not None and kept is not store:
+            kept.close()
+        raise
     finally:
         if isinstance(env, str):
             made.close()
@@ -158,6 +163,16 @@ def resume(
     return _trained(run.store, started, agent, cache="prefix")
 
 
+def _answered(found: Found, store: Store) -> Run:
+    """Returns what is stored, as a run of the budget that was asked for, and counts it as saved."""
+    until = found.checkpoint if found.checkpoint.episodes < found.record.episodes else None
+    run = Run(found.record, store, until, cache="hit", cached_episodes=found.checkpoint.episodes)
+    with suppress(StoreError):  # it may be open for reading only
+        config = {**found.record.config, "cache": counted(found.record, "hit", run.seconds)}
+        run.record = store.update_run(run.id, config=config)
+    return run
+
+
 def _opened(store: str | Path | Store | None) -> Store:
     if isinstance(store, Store):
         return store
@@ -197,6 +212,8 @@ def _taken_over(
         store.claim(found.record.id)
     except StoreError:
         return None
+    saved = Run(found.record, store, found.checkpoint).seconds
+    config = {**config, "cache": counted(found.record, "prefix", saved)}
     return _go_back(store, found.record, found.checkpoint, env, agent, config)
 
 

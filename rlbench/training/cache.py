@@ -59,6 +59,12 @@ def whole_checkpoints(store: Store, record: RunRecord) -> list[CheckpointInfo]:
     return checkpoints[:-1] if last is not None and last.numbers["unfinished_episode"] else checkpoints
 
 
+def counted(record: RunRecord, kind: str, seconds: float) -> dict[str, Any]:
+    """Returns what a run's configuration says of its use as an answer, with one "hit" or "prefix" more."""
+    before = record.config.get("cache", {"hit": 0, "prefix": 0, "seconds_saved": 0.0})
+    return {**before, kind: before[kind] + 1, "seconds_saved": before["seconds_saved"] + seconds}
+
+
 def _end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:
     """Returns after how many episodes of a run a budget ends; None if the run has not come so far."""
     ends = [budget.episodes] if budget.episodes <= record.episodes else []

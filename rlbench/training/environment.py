@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env
 from gymnasium.wrappers import TimeLimit
 
 from rlbench.envs import SHORT_NAMES
-from rlbench.errors import StoreError, UsageError, unknown_name
+from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
 
 
 def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = None, **extra: Any) -> gym.Env[Any, Any]:
@@ -49,7 +49,7 @@ def full_id(env: str) -> str:
             importlib.import_module(module)  # as gym.make does: it registers its envs
         namespace, name, version = parse_env_id(env_id)
     except ImportError as error:
-        raise unknown_name("env", env, [*SHORT_NAMES, *gym.registry]) from error
+        raise UnknownNameError(f"unknown env {env!r}; there is no module {module!r} to import it from") from error
     except gym.error.Error:  # not the form of an id: making it says so
         return env_id
     newest = find_highest_version(namespace, name) if version is None and env_id not in gym.registry else None

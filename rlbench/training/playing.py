@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rlbench.store import EpisodeChunk
 
 
+MOST_STEPS = 10_000  # of an episode, where the env has no limit: a greedy policy may circle for ever
+
+
 class Played(NamedTuple):
     """What n greedy episodes came to."""
 
@@ -28,6 +31,7 @@ class Played(NamedTuple):
     lengths: NDArray[np.int64]  # (n,)
     final_rewards: NDArray[np.float64]  # (n,)
     terminations: NDArray[np.bool_]  # (n,)
+    unfinished: int  # how many were broken off after MOST_STEPS
 
 
 def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Played:
@@ -52,7 +56,7 @@ def _stand_in(agent: Agent) -> Agent:
 
 
 def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
-    rows = []
+    rows, unfinished, most = [], 0, step_limit(env) or MOST_STEPS
     for _ in range(episodes):
         observation, _ = env.reset()
         total, length, ended = 0.0, 0, False
@@ -60,34 +64,38 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Playe
             action = agent.act(observation, explore=False)
             observation, reward, terminated, truncated, _ = env.step(action)
             total, length, ended = total + float(reward), length + 1, terminated or truncated
+            if length >= most and not ended:
+                unfinished, ended = unfinished + 1, True
         rows.append((total, length, float(reward), terminated))
     returns, lengths, rewards, terminations = zip(*rows, strict=True)
-    return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations))
+    return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations), unfinished)
 
 
 def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
     from rlbench.agents._learners import FixedPolicy  # noqa: PLC0415
     from rlbench.agents._rules import CONSTANT, Schedule  # noqa: PLC0415
 
-    chunks: list[Played] = []
+    chunks: list[tuple[NDArray[Any], ...]] = []
     never = Schedule(CONSTANT, False, 0.0, 0.0, 0.0)
     recorder = Recorder(
         agent.n_actions,
         recording=True,
-        episode_steps=step_limit(env),
+        episode_steps=step_limit(env) or MOST_STEPS,
         sink=lambda chunk: chunks.append(_ends_of(chunk)),
     )
     player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # lends counters, and draws that nobody looks at
     learner = FixedPolicy(never, never, agent.greedy_policy())
     run_compiled(world, env, player, learner, Budget(episodes=episodes), recorder, lambda: None)
     recorder.flush()
-    return Played(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
+    returns, lengths, rewards, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
+    unfinished = 0 if step_limit(env) else int(np.count_nonzero(lengths[~terminations] == MOST_STEPS))
+    return Played(returns, lengths, rewards, terminations, unfinished)
 
 
-def _ends_of(chunk: EpisodeChunk) -> Played:
+def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
     """Returns the figures of the episodes that end in a chunk; copies, for the tape is written over."""
     ended = chunk.ends != 0
     last = np.cumsum(chunk.lengths)[ended] - 1
     rewards = chunk.steps["rewards"][last] if chunk.steps is not None else np.empty(0)
     figures = chunk.figures
-    return Played(figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.ends[ended] % 2 == 1)
+    return figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.ends[ended] % 2 == 1

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
 CHECKPOINT_RATE = 10e6  # bytes a second that checkpoints may cost
-FLUSH_SECONDS = 5.0  # after which episodes are stored, however few: slow envs lose no more to a kill
+FLUSH_SECONDS = 2.0  # after which episodes are stored, however few: slow envs lose no more to a kill
 
 
 @dataclass

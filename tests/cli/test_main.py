@@ -60,8 +60,11 @@ def test_the_help_of_a_command_explains_every_option_and_ends_with_an_example(rl
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_print_json(name):
-    options = {option for parameter in cli.get_command(click.Context(cli), name).params for option in parameter.opts}
-    assert "--json" in options
+    command = cli.get_command(click.Context(cli), name)
+    below = list(command.commands.values()) if isinstance(command, click.Group) else []
+    own = [] if below and not command.invoke_without_command else [command]
+    for each in own + below:
+        assert "--json" in {option for parameter in each.params for option in parameter.opts}, each.name
 
 
 def test_the_examples_of_the_help_are_command_lines_that_can_be_parsed(rlbench):
@@ -74,7 +77,7 @@ def test_the_examples_of_the_help_are_command_lines_that_can_be_parsed(rlbench):
 def test_an_unknown_command_suggests_the_nearest(rlbench):
     outcome = rlbench("trian", "safecab")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == "Error: unknown command 'trian'; did you mean train?\n"
+    assert outcome.err == "Error: unknown command 'trian'; did you mean train or retrain?\n"
 
 
 def test_an_unknown_option_suggests_the_nearest(rlbench):

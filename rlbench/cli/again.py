@@ -1,0 +1,276 @@
+"""`rlbench resume`, `retrain`, `verify` and `diff`: what can be made of stored runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlbench.cli.options import (
+    engine_option,
+    env_filter_option,
+    examples,
+    find_run,
+    json_option,
+    parse_settings,
+    preset_option,
+    seed_option,
+    set_option,
+    store_option,
+)
+from rlbench.cli.output import INTERRUPTED, print_json
+from rlbench.cli.report import evaluation_lines
+from rlbench.cli.train import run_document, run_lines
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rlbench.evaluation import Evaluation
+    from rlbench.store import Store
+    from rlbench.training import Run
+    from rlbench.training.retraining import Retraining
+    from rlbench.verification import Verification
+
+
+@click.command(epilog=examples("rlbench resume latest", "rlbench resume 3f2a --episodes 100000"))
+@click.argument("run")
+@click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
+@click.option("--timesteps", metavar="N", type=int, help="Likewise, in steps.")
+@engine_option
+@env_filter_option
+@store_option
+@json_option
+def resume(
+    run: str,
+    episodes: int | None,
+    timesteps: int | None,
+    engine: str,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001  (click calls by name)
+) -> int:
+    """Go on with RUN, as if it had never stopped.
+
+    Without a budget an interrupted run is brought to the end that it was begun for. What it had stored after its last
+    checkpoint is made again, and comes out the same.
+    """
+    import rlbench  # noqa: PLC0415  (Gymnasium and numba only when there is work)
+
+    with rlbench.open_store(store, create=False) as opened:
+        found = _run(opened, run, env_filter)
+        shown = sys.stderr.isatty() and not as_json
+        resumed = rlbench.resume(found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown)
+        evaluation = _evaluated(resumed)
+        if as_json:
+            print_json(run_document(resumed, evaluation))
+        else:
+            how = f", went on from {resumed.cached_episodes:,} episodes"
+            click.echo("\n".join(run_lines(resumed, evaluation, how)))
+    return INTERRUPTED if resumed.status == "interrupted" else 0
+
+
+@click.command(epilog=examples("rlbench retrain latest", "rlbench retrain 3f2a 77b0 --agent replay-q --warm-start"))
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning or replay-q.")
+@click.option(
+    "--passes", metavar="N", type=int, default=100, show_default=True, help="Go through all at most so often."
+)
+@click.option(
+    "--tolerance",
+    metavar="X",
+    type=float,
+    default=1e-9,
+    show_default=True,
+    help="Stop when the largest temporal-difference error of a pass is below this.",
+)
+@click.option("--warm-start", is_flag=True, help="Begin with the table of the first run, not from zero.")
+@set_option
+@preset_option
+@seed_option
+@env_filter_option
+@store_option
+@json_option
+def retrain(
+    runs: tuple[str, ...],
+    agent: str,
+    passes: int,
+    tolerance: float,
+    warm_start: bool,  # noqa: FBT001
+    settings: tuple[str, ...],
+    preset: str,
+    seed: int,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Learn from the stored steps of RUNS alone, without a step of the env, and compare with the first of them.
+
+    The new run names them as its parents.
+    """
+    import rlbench  # noqa: PLC0415
+
+    with rlbench.open_store(store, create=False) as opened:
+        parents = [_run(opened, ref, env_filter) for ref in runs]
+        learnt = rlbench.retrain(
+            parents,
+            agent,
+            passes=passes,
+            tolerance=tolerance,
+            warm_start=warm_start,
+            seed=seed,
+            preset=preset,
+            agent_kwargs=parse_settings(settings, "--set"),
+        )
+        before, after = rlbench.evaluate(parents[0], seed=seed), _evaluated(learnt.run)
+        changed = _changed_states(parents[0], learnt.run)
+        if as_json:
+            print_json(_retraining_document(learnt, before, after, changed))
+        else:
+            click.echo("\n".join(_retraining_lines(learnt, parents, before, after, changed)))
+
+
+@click.command(epilog=examples("rlbench verify latest", "rlbench verify --all --json"))
+@click.argument("run", required=False)
+@click.option("--all", "every", is_flag=True, help="All runs that kept their steps.")
+@click.option("--episode", "episodes", metavar="N", type=int, multiple=True, help="This one only; may be given often.")
+@engine_option
+@env_filter_option
+@store_option
+@json_option
+def verify(
+    run: str | None,
+    every: bool,  # noqa: FBT001
+    episodes: tuple[int, ...],
+    engine: str,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Play the stored episodes of RUN again, and compare every observation, reward and end.
+
+    The exit code is 1 if any differs.
+    """
+    import rlbench  # noqa: PLC0415
+
+    if (run is None) is not every:
+        raise UsageError("name a run, or give --all: one of the two")
+    with rlbench.open_store(store, create=False) as opened:
+        found = _all_with_steps(opened, env_filter) if run is None else [_run(opened, run, env_filter)]
+        results = [rlbench.verify(one, episodes=episodes or None, engine=engine) for one in found]
+    if as_json:
+        print_json(
+            {"runs": [verification_document(r) for r in results]} if every else verification_document(results[0])
+        )
+    else:
+        click.echo("\n".join(line for result in results for line in verification_lines(result)))
+    return int(any(result.mismatched for result in results))
+
+
+@click.command(epilog=examples("rlbench diff 3f2a 77b0"))
+@click.argument("run_a")
+@click.argument("run_b")
+@store_option
+@json_option
+def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Say where RUN_A and RUN_B part, and why: the first episode and step, and what differs in their settings."""
+    import rlbench  # noqa: PLC0415
+
+    with rlbench.open_store(store, create=False) as opened:
+        a, b = _run(opened, run_a), _run(opened, run_b)
+        found = rlbench.diff(a, b)
+    if as_json:
+        where = {"episode": found.episode, "step": found.step, "cause": found.cause, "table_entry": found.table_entry}
+        settings = {name: list(pair) for name, pair in found.settings.items()}
+        print_json({"run_a": a.id, "run_b": b.id, "settings": settings, **where, "detail": found.detail})
+        return
+    click.echo(f"runs {a.id} and {b.id}: {found.detail}")
+    for name, (one, other) in found.settings.items():
+        click.echo(f"  {name}: {one} and {other}")
+
+
+def _run(store: Store, ref: str, env: str | None = None) -> Run:
+    from rlbench.training import Run  # noqa: PLC0415
+
+    return Run(find_run(store, ref, env), store)
+
+
+def _all_with_steps(store: Store, env: str | None) -> list[Run]:
+    from rlbench.cli.options import env_id_of  # noqa: PLC0415
+    from rlbench.training import Run  # noqa: PLC0415
+
+    records = [record for record in store.runs(env_id=env_id_of(env)) if record.config.get("record") == "all"]
+    return [Run(record, store) for record in records]
+
+
+def _evaluated(run: Run) -> Evaluation:
+    """Evaluates a run and stores what came out."""
+    import rlbench  # noqa: PLC0415
+
+    evaluation = rlbench.evaluate(run, seed=run.seed)
+    run.store.update_run(run.id, evaluation=evaluation.summary())
+    return evaluation
+
+
+def _changed_states(old: Run, new: Run) -> int | None:
+    """Returns in how many states the greedy action is another; None if the old agent has none."""
+    policies = old.agent.greedy_policy(), new.agent.greedy_policy()
+    if policies[0] is None or policies[1] is None:
+        return None
+    return int((policies[0] != policies[1]).sum())
+
+
+def _retraining_document(
+    learnt: Retraining, before: Evaluation, after: Evaluation, changed: int | None
+) -> dict[str, Any]:
+    return {
+        **run_document(learnt.run, after),
+        "parents": list(learnt.run.record.parents),
+        "passes": learnt.passes,
+        "converged": learnt.converged,
+        "largest_error": learnt.largest_error,
+        "transitions": learnt.transitions,
+        "env_steps": 0,
+        "changed_states": changed,
+        "parent_evaluation": before.summary(),
+    }
+
+
+def _retraining_lines(
+    learnt: Retraining, parents: list[Run], before: Evaluation, after: Evaluation, changed: int | None
+) -> list[str]:
+    run, names = learnt.run, ", ".join(parent.id for parent in parents)
+    verdict = "nothing changes any more" if learnt.converged else f"largest error {learnt.largest_error:.3g}"
+    passes = f"{learnt.passes} {'pass' if learnt.passes == 1 else 'passes'}"
+    lines = [
+        f"{run.agent_name} on {run.env_id}, from stored steps alone: {verdict}",
+        f"  learnt    {learnt.transitions:,} transitions of {names}, {passes} in {run.seconds:.2f} s",
+        f"  stored    run {run.id} in {run.store.url}",
+        "before (the first of them)",
+        *evaluation_lines(before),
+        "after",
+        *evaluation_lines(after),
+    ]
+    return lines if changed is None else [*lines, f"  changed   the greedy action in {changed:,} states"]
+
+
+def verification_document(result: Verification) -> dict[str, Any]:
+    """Returns a verification as JSON has it."""
+    first = result.mismatches[0]._asdict() if result.mismatches else None
+    return {
+        "run": result.run_id,
+        "episodes": result.episodes,
+        "steps": result.steps,
+        "mismatches": result.mismatched,
+        "first": first,
+        "unverifiable": result.unverifiable,
+    }
+
+
+def verification_lines(result: Verification) -> list[str]:
+    """Returns a verification in words: the first differences, if there are any."""
+    verdict = "all as stored" if not result.mismatched else f"{result.mismatched:,} episodes differ"
+    lines = [f"run {result.run_id}: played {result.episodes:,} episodes, {result.steps:,} steps again: {verdict}"]
+    lines += [f"  {mismatch}" for mismatch in result.mismatches[:10]]
+    if result.unverifiable:
+        lines.append(f"  {result.unverifiable:,} episodes cannot be played again: their generator was not recorded")
+    return lines

@@ -1,0 +1,119 @@
+"""`rlbench store ...`: what a store holds, whether it is sound, copies, backups, compaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rlbench.cli.options import examples, json_option, store_option
+from rlbench.cli.output import print_json
+
+if TYPE_CHECKING:
+    from rlbench.store.upkeep import CopyResult
+
+
+@click.group(epilog=examples("rlbench store info", "rlbench store check"))
+def store() -> None:
+    """Look after a store: what it holds, whether it is sound, copies, backups."""
+
+
+@store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
+@store_option
+@json_option
+def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by name)
+    """Count what the store holds."""
+    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+
+    with open_store(store, create=False) as opened:
+        found = {"store": opened.url, **upkeep.info(opened)}
+    if as_json:
+        print_json(found)
+        return
+    click.echo(found.pop("store"))
+    for name, count in found.items():
+        click.echo(f"  {name:<12}{count:>16,}")
+
+
+@store.command(epilog=examples("rlbench store check", "rlbench store check 3f2a"))
+@click.argument("run", required=False)
+@store_option
+@json_option
+def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
+    """Verify every checksum and reference, of RUN or of all, and name what is damaged.
+
+    The exit code is 1 if anything is.
+    """
+    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+
+    with open_store(store, create=False) as opened:
+        damages = list(upkeep.check(opened, run))
+        runs = 1 if run else len(opened.runs())
+    if as_json:
+        print_json({"store": opened.url, "runs": runs, "damages": [damage._asdict() for damage in damages]})
+        return int(bool(damages))
+    for damage in damages:
+        where = f"run {damage.run}, {damage.where}" if damage.run else damage.where
+        click.echo(f"{where}: {damage.problem}")
+    click.echo(f"{opened.url}: {runs:,} runs checked, {len(damages) or 'nothing'} damaged")
+    return int(bool(damages))
+
+
+@store.command(
+    epilog=examples("rlbench store copy rlbench.db mongodb://127.0.0.1/rl", "rlbench store copy a.db b.db 3f2a")
+)
+@click.argument("source")
+@click.argument("target")
+@click.argument("runs", nargs=-1)
+@json_option
+def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+    """Copy RUNS, or all that there is, from the store SOURCE to the store TARGET.
+
+    Runs keep their ids, and the copies equal them record by record. What is there already is not copied again; what
+    broke off goes on where it broke off.
+    """
+    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+
+    def say(result: CopyResult) -> None:
+        if not as_json:
+            click.echo(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
+
+    with open_store(source, create=False, read_only=True) as one, open_store(target) as other:
+        results = upkeep.copy(one, other, runs or None, on_run=say)
+        if as_json:
+            copied = [result._asdict() for result in results]
+            print_json({"source": one.url, "target": other.url, "runs": copied})
+
+
+@store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))
+@click.argument("path")
+@store_option
+@json_option
+def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Write all that the store holds at one moment to the new SQLite file PATH, while others may write to it."""
+    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+
+    with open_store(store, create=False) as opened:
+        written = upkeep.backup(opened, path)
+    size = written.stat().st_size
+    if as_json:
+        print_json({"store": opened.url, "backup": str(written), "bytes": size})
+    else:
+        click.echo(f"{opened.url} is kept in {path} ({size:,} bytes)")
+
+
+@store.command(epilog=examples("rlbench store compact"))
+@store_option
+@json_option
+def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Give back the room that deleted runs left."""
+    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+
+    with open_store(store, create=False) as opened:
+        before = upkeep.info(opened)["bytes"]
+        upkeep.compact(opened)
+        after = upkeep.info(opened)["bytes"]
+    if as_json:
+        print_json({"store": opened.url, "bytes_before": before, "bytes": after})
+    else:
+        click.echo(f"{opened.url}: {before:,} bytes before, {after:,} now")
