@@ -129,7 +129,12 @@ def in_unit(parameters: Parameters, *names: str) -> None:
             raise UsageError(f"{name} must be in [0, 1], got {value}")
 
 
+LARGEST = 2**62  # compiled code counts in 64 bits
 _TYPES: dict[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,)}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _typed(name: str, annotation: str, value: Any) -> Any:
@@ -137,8 +142,10 @@ def _typed(name: str, annotation: str, value: Any) -> Any:
     wanted, _, optional = annotation.partition(" | ")
     if value is None and optional:
         return None
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bool) or not isinstance(value, _TYPES[wanted]):
+    plain = _plain(value)
+    if isinstance(plain, bool) or not isinstance(plain, _TYPES[wanted]):
         kinds = {"float": "a number", "int": "a whole number", "str": "a word"}
-        raise UsageError(f"{name} must be {kinds[wanted]}, got {value!r}")
-    return float(value) if isinstance(value, int) and wanted == "float" else value
+        raise UsageError(f"{name} must be {kinds[wanted]}, got {plain!r}")
+    if isinstance(plain, int) and abs(plain) >= LARGEST:
+        raise UsageError(f"{name} must be below 2**62, got {plain}")
+    return float(plain) if isinstance(plain, int) and wanted == "float" else plain

@@ -147,7 +147,7 @@ def _c_safecab(library, env):
 
 def _c_cartpole(library, env):
     q, bins = np.zeros((env.observation_space.n, 2)), env.bins
-    schedule = (0.5, 0.01, 2e6, 0.999, 1.0, 0.01, 1.4e6)
+    schedule = (0.5, 0.01, 2.5e6, 0.999, 1.0, 0.01, 1.75e6)
     arrays = (q, bins.low, bins.scale, bins.counts, _c_seed())
     return CARTPOLE_STEPS / _call(library.train_cartpole, *arrays, CARTPOLE_STEPS, 500, *schedule)
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from rlbench.agents import Agent
 from rlbench.errors import UsageError
 from rlbench.training.environment import make_env
 from rlbench.training.playing import Played, play
 from rlbench.training.run import Run
+from rlbench.training.setup import check_fit, check_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rlbench.agents import Agent
     from rlbench.planning import Optimum
 
 RESAMPLES = 2_000  # bootstrap resamples behind the interval
@@ -85,10 +86,14 @@ def evaluate(
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
         raise UsageError(f"episodes must be a whole number, 1 or more, got {episodes!r}")
+    check_seed(seed)
     agent = run_or_agent.agent if isinstance(run_or_agent, Run) else run_or_agent
+    if not isinstance(agent, Agent):
+        raise UsageError(f"evaluate takes a run or an agent, got {agent!r}")
     made = _env_for(run_or_agent, env)
     seed = secrets.randbits(31) if seed is None else int(seed)
     try:
+        check_fit(agent, made)
         played = play(made, agent, int(episodes), seed)
         successes = _successes(made, played)
         exact = _exact(made, agent, optimum)
@@ -116,8 +121,10 @@ def bootstrap_interval(sample: NDArray[np.float64], seed: int, confidence: float
 
 
 def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None) -> gym.Env[Any, Any]:
-    if env is not None:
+    if isinstance(env, str | gym.Env):
         return make_env(env)
+    if env is not None:
+        raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {env!r}")
     if isinstance(run_or_agent, Run):
         return run_or_agent.make_env()
     raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")

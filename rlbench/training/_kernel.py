@@ -65,7 +65,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     """Trains until the budget, the tape or `limits.chunk_steps` ends; writes from row `segments` of the figures on.
 
     `words`, uint64 (4,), is the state of the agent's SFC64, moved in place.
-    Returns (state, counts, steps taken, segments on the tape).
+    Returns (state, counts as a plain tuple, steps taken, segments on the tape).
     """
     bits = (words[0], words[1], words[2], words[3])
     per_step_epsilon, per_step_rate = learner.exploration.per_step, learner.learning_rate.per_step
@@ -139,7 +139,9 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
         if not per_step_epsilon:
             epsilon = schedule_value(learner.exploration, episodes)
     words[0], words[1], words[2], words[3] = bits
-    return state, Counts(episodes, before + n, length, total, first_epsilon, explored_count), n, segments
+    # plain: were it a NamedTuple, a signal that arrives while it is made would crash the process
+    after = (episodes, before + n, length, total, first_epsilon, explored_count)
+    return state, after, n, segments
 
 
 stamp(run_chunk, _rules, _learners, _worlds)

@@ -48,7 +48,7 @@ def full_id(env: str) -> str:
         if module:
             importlib.import_module(module)  # as gym.make does: it registers its envs
         namespace, name, version = parse_env_id(env_id)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # the others: ".x" is no name of a module
         raise UnknownNameError(f"unknown env {env!r}; there is no module {module!r} to import it from") from error
     except gym.error.Error:  # not the form of an id: making it says so
         return env_id

@@ -25,6 +25,7 @@ class Budget:
     episodes: int = UNLIMITED
     timesteps: int = UNLIMITED  # the episode that reaches it is played to its end
     stop: bool = False
+    abort: bool = False  # asks it to end at once, as soon as someone looks
 
     def after(self, agent: Agent) -> Budget:
         """Returns the same budget for an agent that has already played: counted from where it stands."""
@@ -41,7 +42,7 @@ def readable_loop(
 ) -> None:
     """Trains any agent on any env: the definition of reinforcement learning, aloud."""
     while not budget.is_spent(agent):
-        recorder.note_generator(env)
+        recorder.note_reset(env)
         observation, _ = env.reset()
         recorder.begin_episode(observation, agent.exploration_rate)
         ended = False
@@ -86,13 +87,14 @@ def run_compiled(
     rng, state, words = env.unwrapped.np_random, world.blank_state(), sfc64_words(agent.rng)
     counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
     while counts.episode_length >= 0 or not budget.is_spent(agent):
-        recorder.note_generator(env)
+        recorder.note_reset(env)
         # asked to stop: the episode under way is the last
         last = counts.episodes if budget.stop else budget.episodes
         limits = recorder.limits._replace(episodes=last, timesteps=budget.timesteps)
-        state, counts, steps, segments = run_chunk(
+        state, after, steps, segments = run_chunk(
             world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, recorder.segments
         )
+        counts = Counts(*after)
         # the agent is whole again before anyone looks
         agent.episodes, agent.timesteps = counts.episodes, counts.timesteps
         set_sfc64_words(agent.rng, words)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds before a bar appears: what is over by then needs none
 INTERVAL = 0.1  # seconds between two looks
-SMOOTH = 0.9  # weight of the past in the return that the bar shows
 
 
 class Monitor:
@@ -89,14 +88,18 @@ def _short(rate: float) -> str:
 
 
 @contextmanager
-def stopping_on_interrupt(budget: Budget) -> Iterator[None]:
-    """Lets a first Ctrl-C end training with the episode under way, and a second one at once."""
+def stopping_on_interrupt(budget: Budget, *, at_once: bool = True) -> Iterator[None]:
+    """Lets a first Ctrl-C end training with the episode under way, and a second one at once.
+
+    Not quite at once in the compiled loop, but when it next looks up: what it shares with Python is whole then.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if budget.stop:
+        budget.abort = budget.stop
+        if budget.abort and at_once:
             raise KeyboardInterrupt
         budget.stop = True
 

@@ -60,10 +60,17 @@ class Recorder:
         self._first = (first_episode, 0)  # episode and step at which this chunk begins
         self._episode = first_episode
         self._begun: int | None = None  # the step on the tape at which the readable loop began the episode
+        self._resetting = False
         self._env_rng: dict[str, Any] | None = None
 
-    def note_generator(self, env: gym.Env[Any, Any]) -> None:
+    @property
+    def is_between_episodes(self) -> bool:
+        """Whether the last episode has ended and the env has drawn nothing since."""
+        return self.length < 0 and not self._resetting
+
+    def note_reset(self, env: gym.Env[Any, Any]) -> None:
         """Notes where the env's generator stands before the first reset of a chunk: enough to re-execute the chunk."""
+        self._resetting = True
         if self.length < 0 and not self.steps:
             self._env_rng = generator_state(env.unwrapped.np_random)
 
@@ -79,6 +86,7 @@ class Recorder:
 
     def begin_episode(self, observation: int, epsilon: float) -> None:
         """Writes the first observation of an episode."""
+        self._resetting = False
         self.length, self._return, self._explored, self._epsilon = 0, 0.0, 0, epsilon
         self._begun = self.steps
         self._observe(observation)
@@ -120,6 +128,7 @@ class Recorder:
 
     def take(self, counts: Counts, steps: int, segments: int) -> None:
         """Takes over what the compiled loop wrote, and hands on a full chunk."""
+        self._resetting = False
         self.steps, self.length = self.steps + steps, counts.episode_length
         self.segments = segments - (self.length >= 0)
         if self.is_full:
@@ -128,7 +137,7 @@ class Recorder:
     def flush(self) -> None:
         """Hands the chunk on, if there is anything in it, and begins the next."""
         unfinished = self.length >= 0 and self.tape.recording  # its figures are not known yet, its steps are
-        if not self.segments and not unfinished:
+        if not self.segments and not (unfinished and self.steps):
             return
         if unfinished and self._begun is not None:
             self.tape.lengths[self.segments] = self.steps - self._begun
@@ -185,7 +194,7 @@ def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
         explored_counts=np.zeros(episodes, np.int32),
         action_counts=np.zeros((episodes, n_actions), np.int32),
         observations=np.zeros(kept + episodes, np.int32),
-        actions=np.zeros(kept, np.int16),
+        actions=np.zeros(kept, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),
         rewards=np.zeros(kept, np.float64),
         explored=np.zeros(kept, np.bool_),
     )

@@ -64,7 +64,7 @@ class Session:
         self._checkpointed = self._flushed = self._started
         with Writer(self.store, self.run.id) as self._writer:
             try:
-                with stopping_on_interrupt(self.budget):
+                with stopping_on_interrupt(self.budget, at_once=world is None):
                     self._loop(world)
                     if recording:  # writing the steps is part of such training
                         self._settle()
@@ -105,8 +105,10 @@ class Session:
             compiled_loop(world, self.env, self.agent, self.budget, self._recorder, self._look)
 
     def _look(self) -> None:
+        if self.budget.abort:
+            raise KeyboardInterrupt
         self._monitor.look()
-        if self._recorder.length < 0 and time.perf_counter() - self._flushed > FLUSH_SECONDS:
+        if self._recorder.is_between_episodes and time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self._recorder.flush()
 
     def _take(self, chunk: EpisodeChunk) -> None:
@@ -114,11 +116,11 @@ class Session:
         with self._noting_failure():
             self._monitor.hear(_checked(chunk))
             self._flushed = now = time.perf_counter()
-            due = self._recorder.length < 0 and now - self._checkpointed >= self._interval
+            due = self._recorder.is_between_episodes and now - self._checkpointed >= self._interval
             self._writer.put(chunk, self._checkpoint() if due else None, seconds=self._elapsed())
 
     def _checkpoint(self) -> Checkpoint:
-        checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=self._recorder.length >= 0)
+        checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=not self._recorder.is_between_episodes)
         size = sum(array.nbytes for array in checkpoint.arrays.values())
         self._interval = max(CHECKPOINT_SECONDS, size / CHECKPOINT_RATE)
         self._checkpointed = time.perf_counter()

@@ -29,8 +29,25 @@ def check_words(record: str, engine: str, seed: int | None = None) -> None:
         raise unknown_name("record", record, RECORDS)
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
+    check_seed(seed)
+
+
+def check_seed(seed: int | None) -> None:
+    """Refuses what is no seed; None is drawn."""
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
         raise UsageError(f"seed must be a whole number, 0 or more, got {seed!r}")
+
+
+def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
+    """Refuses an env of another size than the agent's: compiled code does not look where it reads."""
+    counts = (
+        count_of(env.observation_space, "observations", agent.name),
+        count_of(env.action_space, "actions", agent.name),
+    )
+    if counts != (agent.n_states, agent.n_actions):
+        raise UsageError(
+            f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
+        )
 
 
 def check_keywords(**given: Any) -> None:
@@ -71,23 +88,16 @@ def agent_for(
     if isinstance(agent, Agent):
         if agent_kwargs:
             raise UsageError("agent_kwargs go with an agent's name or class: give them to the agent where it is made")
-        counts = (
-            count_of(env.observation_space, "observations", agent.name),
-            count_of(env.action_space, "actions", agent.name),
-        )
-        if counts != (agent.n_states, agent.n_actions):
-            raise UsageError(
-                f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
-            )
+        check_fit(agent, env)
         return agent
     if not isinstance(agent, str) and not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise UsageError(f"agent must be a name, an Agent or a subclass of it, got {agent!r}")
     name = agent if isinstance(agent, str) else agent.name
     parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
-    return make_agent(agent, env, seed=seed, **_share_ofbudget_of(parameters, total_timesteps))
+    return make_agent(agent, env, seed=seed, **_share_of_budget(parameters, total_timesteps))
 
 
-def _share_ofbudget_of(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
+def _share_of_budget(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
     """Turns exploration_fraction into steps, once the budget it is a share of is known."""
     fraction = parameters.get("exploration_fraction")
     if fraction is None or total_timesteps is None:

@@ -1,0 +1,101 @@
+"""Small worlds whose every number is known, and ways to compare two runs bit for bit."""
+
+import dataclasses
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class Road(gym.Env):
+    """Two squares: any action leads from 0 to 1 for a reward of 1, and from 1 to the end, back at 0, for 10."""
+
+    P = {0: {a: [(1.0, 1, 1.0, False)] for a in (0, 1)}, 1: {a: [(1.0, 0, 10.0, True)] for a in (0, 1)}}  # noqa: RUF012
+    initial_state_distrib = np.array([1.0, 0.0])
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.np_random.random()
+        self.s = 0
+        return self.s, {}
+
+    def step(self, action):
+        self.np_random.random()
+        [(_, self.s, reward, terminated)] = self.P[self.s][int(action)]
+        return self.s, reward, terminated, False, {}
+
+    def compiled_world(self):
+        from rlbench.envs._worlds import sampled_world
+        from rlbench.envs.tabular import TabularModel
+
+        return sampled_world(TabularModel.from_env(self))
+
+
+class Circle(gym.Env):
+    """Five squares in a circle, ten steps an episode, a reward of 1 each; `hook(n)` is called in the n-th step ever.
+
+    What the hook returns, if anything, is the reward instead.
+    """
+
+    observation_space = spaces.Discrete(5)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, hook=lambda n: None, length=10):
+        self.hook, self.length, self.steps = hook, length, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.s = 0, int(self.np_random.integers(5))
+        return self.s, {}
+
+    def step(self, action):
+        self.steps += 1
+        self.t += 1
+        self.s = (self.s + 1 + int(action)) % 5
+        reward = self.hook(self.steps)
+        return self.s, 1.0 if reward is None else reward, self.t >= self.length, False, {}
+
+
+class Fragile(Circle):
+    """A circle whose resets fail, right after drawing, when as many have been made as `fails_after` says."""
+
+    fails_after = -1  # never
+
+    def __init__(self):
+        super().__init__()
+        self.resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        start = super().reset(seed=seed)
+        self.resets += 1
+        if self.resets > self.fails_after >= 0:
+            raise ZeroDivisionError("the env")
+        return start
+
+
+def frozen(value):
+    """A value with its arrays as bytes and its numbers as they print: equal only if every bit is."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if dataclasses.is_dataclass(value):
+        return {f.name: frozen(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: frozen(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [frozen(inner) for inner in value]
+    return type(value).__name__, repr(value)
+
+
+def outcome(run):
+    """All that a run came to, apart from its id, its seconds and the loop that ran."""
+    store, recorded = run.store, run.record.config["record"] == "all"
+    return {
+        "counts": (run.episodes, run.timesteps, run.status),
+        "agent": frozen(run.agent.state_dict()),
+        "figures": frozen(run.figures),
+        "chunks": [frozen(chunk) for chunk in store.chunks(run.id)],
+        "checkpoint": frozen(store.checkpoint(run.id)),
+        "episodes": [frozen(episode) for episode in store.episodes(run.id)] if recorded else [],
+    }
