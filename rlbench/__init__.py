@@ -20,6 +20,7 @@ from rlbench._version import __version__
 if TYPE_CHECKING:
     from rlbench.differences import Difference, diff
     from rlbench.evaluation import Evaluation, evaluate
+    from rlbench.exchange import export, import_run
     from rlbench.planning import Plan, plan
     from rlbench.recording import RecordEpisodes
     from rlbench.store import Store, open_store
@@ -37,6 +38,8 @@ _HOMES = {
     "Verification": "verification",
     "diff": "differences",
     "evaluate": "evaluation",
+    "export": "exchange",
+    "import_run": "exchange",
     "load_run": "training",
     "open_store": "store",
     "plan": "planning",
@@ -51,8 +54,9 @@ _ROOMS = (
     "envs",
     "errors",
     "evaluation",
-    "planning",
+    "exchange",
     "models",
+    "planning",
     "presets",
     "recording",
     "store",
@@ -71,6 +75,8 @@ __all__ = [
     "__version__",
     "diff",
     "evaluate",
+    "export",
+    "import_run",
     "load_run",
     "open_store",
     "plan",

@@ -30,6 +30,8 @@ COMMANDS = {
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
     "diff": ("rlbench.cli.again:diff", "Say where two runs part, and why."),
     "store": ("rlbench.cli.store:store", "Look after a store: info, check, copy, backup, compact."),
+    "export": ("rlbench.cli.exchange:export", "Write a run to a file of another program."),
+    "import": ("rlbench.cli.exchange:import_", "Bring the episodes in a file back as a run."),
     "plan": ("rlbench.cli.catalogue:plan", "Solve an env whose transition table is known."),
     "envs": ("rlbench.cli.catalogue:envs", "List the envs, their short names and presets."),
     "agents": ("rlbench.cli.catalogue:agents", "List the agents, their parameters and sources."),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
     from rlbench.store.records import EpisodeChunk, Span
 
@@ -48,6 +49,12 @@ class EpisodeSequence(Sequence[Episode]):
         if isinstance(indices, slice):
             return self[indices]
         return self._only([self._index(index) for index in indices])
+
+    def to_dataframe(self) -> DataFrame:
+        """Returns the steps as a pandas DataFrame, a row a step (extra `plots`)."""
+        from rlbench.exchange.frames import episodes_dataframe  # noqa: PLC0415  (pandas only when it is asked for)
+
+        return episodes_dataframe(self)
 
     def __len__(self) -> int:
         return len(self._indices)

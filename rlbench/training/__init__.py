@@ -141,6 +141,10 @@ def resume(
     """
     config = dict(run.record.config)
     check_words(config["record"], engine)
+    if "retraining" in config:
+        raise UsageError(
+            f"run {run.id} was learnt from stored steps: retrain again, there is no training to go on with"
+        )
     if episodes is None and total_timesteps is None:
         episodes, total_timesteps = config["budget"]["episodes"], config["budget"]["total_timesteps"]
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)

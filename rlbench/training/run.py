@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
     import numpy as np
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
     from rlbench.agents import Agent
     from rlbench.store import Checkpoint, CheckpointInfo, RunRecord, Store
@@ -135,6 +136,12 @@ class Run:
         if spec is None:
             raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
         return make_from_spec(spec, **extra)
+
+    def to_dataframe(self) -> DataFrame:
+        """Returns the figures as a pandas DataFrame, a row an episode (extra `plots`)."""
+        from rlbench.exchange.frames import run_dataframe  # noqa: PLC0415  (pandas only when it is asked for)
+
+        return run_dataframe(self)
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,111 @@
+"""`rlbench export` and `rlbench import`: runs out to files of other programs, and in again."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option
+from rlbench.cli.output import print_json
+from rlbench.errors import UsageError
+
+FORMATS = ("csv", "json", "parquet", "hdf5", "minari")
+WHATS = ("episodes", "results", "table")
+PART = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
+
+format_option = click.option(
+    "--format", "kind", type=click.Choice(FORMATS), help="By default what the path ends in says; minari is a folder."
+)
+
+
+@click.command(
+    epilog=examples(
+        "rlbench export latest --out run.hdf5",
+        "rlbench export best --env safecab --what results --out curve.csv",
+        "rlbench export latest --format minari --out datasets/safecab-v0 --episodes 0:100",
+    )
+)
+@click.argument("run")
+@click.option("--out", "path", required=True, metavar="PATH", help="Where to write.")
+@format_option
+@click.option(
+    "--what",
+    type=click.Choice(WHATS),
+    default="episodes",
+    show_default=True,
+    help="Every step, the learning curve (a row an episode), or the agent's table.",
+)
+@click.option("--episodes", metavar="A:B", help="Only these: 0:100, -10: (the last ten), 7 or 0:10,50.")
+@click.option("--force", is_flag=True, help="Replace a file or a dataset that is there.")
+@env_filter_option
+@store_option
+@json_option
+def export(
+    run: str,
+    path: str,
+    kind: str | None,
+    what: str,
+    episodes: str | None,
+    force: bool,  # noqa: FBT001
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Write RUN to a file: csv, json, parquet, hdf5, or a Minari dataset.
+
+    RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly.
+    """
+    from rlbench.exchange import export as export_run  # noqa: PLC0415
+    from rlbench.store import open_store  # noqa: PLC0415
+    from rlbench.training import Run  # noqa: PLC0415
+
+    with open_store(store, create=False) as opened:
+        found = Run(find_run(opened, run, env_filter), opened)
+        indices = None if episodes is None else _indices(episodes, found.episodes)
+        written = export_run(found, path, kind, what=what, indices=indices, overwrite=force)
+    if as_json:
+        counts = {"what": written.what, "format": written.format, "episodes": written.episodes}
+        print_json({"run": found.id, **counts, "path": str(written.path)})
+    else:
+        counted = "" if what == "table" else f", {written.episodes:,} episodes"
+        click.echo(f"run {found.id}: {what} written to {written.path} ({written.format}{counted})")
+
+
+@click.command("import", epilog=examples("rlbench import run.hdf5", "rlbench import datasets/safecab-v0 --json"))
+@click.argument("path")
+@format_option
+@store_option
+@json_option
+def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Bring the episodes in PATH back as a new run.
+
+    PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed.
+    """
+    from rlbench.exchange import check_source, import_run  # noqa: PLC0415
+    from rlbench.store import open_store  # noqa: PLC0415
+
+    check_source(path, kind)  # before a store is made
+    with open_store(store) as opened:
+        record = import_run(path, opened, kind)
+    counts = {"episodes": record.episodes, "timesteps": record.timesteps}
+    if as_json:
+        known = {"run": record.id, "env_id": record.env_id, "agent": record.agent_name, "seed": record.seed}
+        print_json({**known, **counts, "tags": record.tags})
+    else:
+        click.echo(
+            f"run {record.id}: {record.agent_name} on {record.env_id}, "
+            f"{record.episodes:,} episodes, {record.timesteps:,} steps, imported from {path}"
+        )
+
+
+def _indices(text: str, count: int) -> list[int]:
+    """Returns the episodes that are meant by a number, A:B, or several of these with commas between them."""
+    found: list[int] = []
+    for part in map(str.strip, text.split(",")):
+        match = PART.fullmatch(part)
+        if not match:
+            raise UsageError(f"--episodes takes a number or A:B, such as 0:100, got {part!r}")
+        single, start, stop = (int(bound) if bound else None for bound in match.groups())
+        found += range(count)[slice(start, stop)] if single is None else [single]
+    return found

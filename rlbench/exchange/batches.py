@@ -1,0 +1,328 @@
+"""The stream between stores and files: batches of whole episodes, out of a run's chunks and into chunks again."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import StoreError, UsageError
+from rlbench.store.records import OPEN, EpisodeChunk, has_last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    Columns = dict[str, NDArray[Any]]
+
+CHUNK_STEPS = 2**16  # steps of a chunk, where the file does not say how the run was cut
+CHUNK_BYTES = 2**23  # of its columns
+MOST_STEPS = 2**20  # steps of a chunk, whatever the file says
+MOST_BYTES = 2**27
+BATCH_STEPS = 2**14  # steps after which a reader hands on the episodes it has
+BATCH_BYTES = 2**22
+
+
+class Mark(NamedTuple):
+    """Where a chunk of the stored run begins: with it an imported run can be played again from the same places."""
+
+    row: int  # of the batch: the episode in which it begins
+    step: int  # of that episode
+    env_rng: dict[str, Any] | None  # the env's generator before the episode's reset
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Whole episodes, one after another: steps T rows each, observations T + 1."""
+
+    episodes: NDArray[np.int64]  # (E,) their indices in the run
+    lengths: NDArray[np.int64]  # (E,) steps
+    ends: NDArray[np.uint8]  # (E,) TERMINATED, TRUNCATED, BOTH or CUT_OFF
+    steps: Columns
+    figures: Columns  # E rows each
+    marks: tuple[Mark, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def row_stops(self) -> NDArray[np.int64]:
+        """One more than the row of each episode's last observation."""
+        return np.cumsum(self.lengths + 1)
+
+
+# ---------------------------------------------------------------------- out of a store
+
+
+def whole_episodes(chunks: Iterable[EpisodeChunk], run_id: str) -> Iterator[Batch]:
+    """Joins the episodes that chunks cut in two; what has not ended in the last chunk is left out.
+
+    Raises:
+        UsageError: the run kept no steps.
+        StoreError: chunks do not fit together.
+    """
+    tail = _Tail()
+    for chunk in chunks:
+        if chunk.steps is None:
+            raise UsageError(
+                f"run {run_id} kept figures only: train with record='all' (--record all) to export its episodes, "
+                "or export its results"
+            )
+        if chunk.first_step == 0:
+            tail = _Tail()
+        elif (chunk.first_episode, chunk.first_step) != (tail.episode, tail.steps):
+            raise StoreError(f"run {run_id} is damaged: a chunk of episode {chunk.first_episode} is missing")
+        batch = tail.take(chunk)
+        if len(batch):
+            yield batch
+
+
+class _Tail:
+    """The episode at the end of what was read that goes on in the next chunk."""
+
+    def __init__(self) -> None:
+        self.episode, self.steps = -1, 0
+        self._pieces: list[Columns] = []
+        self._marks: list[Mark] = []  # with the episode's index in the run as row
+
+    def take(self, chunk: EpisodeChunk) -> Batch:
+        """Returns the episodes that have ended with this chunk, and keeps the rest of it."""
+        ended, first = chunk.episodes, chunk.first_episode
+        mark = Mark(first, chunk.first_step, chunk.env_rng)
+        inside = chunk.starts[ended], chunk.starts[ended] + ended  # rows of steps, of observations
+        if ended < len(chunk.lengths):
+            rest = _rows(chunk.steps or {}, inside, (None, None))
+        lengths = chunk.lengths[:ended].astype(np.int64)
+        lengths[:1] += chunk.first_step
+        if ended:
+            steps = _continued([*self._pieces, _rows(chunk.steps or {}, (0, 0), inside)])
+            marks = tuple(mark._replace(row=mark.row - first) for mark in [*self._marks, mark])
+            batch = Batch(np.arange(first, first + ended), lengths, chunk.ends[:ended], steps, chunk.figures, marks)
+            self._pieces, self._marks, self.steps = [], [], 0
+        else:
+            batch = Batch(np.empty(0, np.int64), lengths, chunk.ends[:0], {}, {})
+            self._marks.append(mark)
+        if ended < len(chunk.lengths):
+            self._pieces.append(rest)
+            self.episode, self.steps = first + ended, self.steps + int(chunk.lengths[-1])
+        return batch
+
+
+def chosen(batches: Iterable[Batch], indices: NDArray[np.int64]) -> Iterator[Batch]:
+    """Leaves out all episodes but those of the given indices, which are sorted."""
+    for batch in batches:
+        wanted = np.isin(batch.episodes, indices, assume_unique=True)
+        if wanted.any():
+            yield _only(batch, wanted)
+
+
+def _only(batch: Batch, wanted: NDArray[np.bool_]) -> Batch:
+    """Returns the wanted episodes, without marks: where a chunk begins, all that follow must follow."""
+    steps, rows = np.repeat(wanted, batch.lengths), np.repeat(wanted, batch.lengths + 1)
+    return Batch(
+        batch.episodes[wanted],
+        batch.lengths[wanted],
+        batch.ends[wanted],
+        {name: column[rows if has_last_row(name) else steps] for name, column in batch.steps.items()},
+        {name: column[wanted] for name, column in batch.figures.items()},
+    )
+
+
+def first_episodes(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    """Ends after `count` episodes."""
+    for batch in batches:
+        if count == 0:
+            return
+        if len(batch) > count:
+            marks = tuple(mark for mark in batch.marks if mark.row < count)
+            yield dataclasses.replace(_only(batch, np.arange(len(batch)) < count), marks=marks)
+            return
+        yield batch
+        count -= len(batch)
+
+
+def gathered(episodes: Iterable[Batch]) -> Iterator[Batch]:
+    """Puts batches of one episode each together."""
+    held: list[Batch] = []
+    steps = size = 0
+    for episode in episodes:
+        held.append(episode)
+        steps += int(episode.lengths[0]) + 1
+        size += sum(column.nbytes for column in episode.steps.values())
+        if steps >= BATCH_STEPS or size >= BATCH_BYTES:
+            yield _joined(held)
+            held, steps, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    """Returns one batch of several of one episode each."""
+    first = batches[0]
+    return Batch(
+        joined_rows([batch.episodes for batch in batches]),
+        joined_rows([batch.lengths for batch in batches]),
+        joined_rows([batch.ends for batch in batches]),
+        {name: joined_rows([batch.steps[name] for batch in batches]) for name in first.steps},
+        {name: joined_rows([batch.figures[name] for batch in batches]) for name in first.figures},
+        tuple(mark._replace(row=row) for row, batch in enumerate(batches) for mark in batch.marks),
+    )
+
+
+# ---------------------------------------------------------------------- into a store
+
+
+def chunks_of(batches: Iterable[Batch]) -> Iterator[EpisodeChunk]:
+    """Cuts a stream of episodes, numbered from 0, into chunks: at its marks, or else by their size.
+
+    Raises:
+        UsageError: a mark lies outside of its episode, or two are out of order.
+    """
+    held: EpisodeChunk | None = None
+    episodes, is_marked = 0, False
+    for batch in batches:
+        added = EpisodeChunk(episodes, 0, batch.lengths, batch.ends, batch.figures, batch.steps)
+        held = added if held is None else _appended(held, added)
+        for mark in batch.marks:
+            before, held = _split_at(held, episodes + mark.row, mark)
+            yield from before
+        is_marked |= bool(batch.marks)
+        episodes += len(batch)
+        most = _most_steps(held, *((MOST_STEPS, MOST_BYTES) if is_marked else (CHUNK_STEPS, CHUNK_BYTES)))
+        while held.n_steps > most:
+            first, held = _cut(held, *_place(held, most))
+            yield first
+    if held is not None and len(held.lengths):
+        yield held
+
+
+def _split_at(held: EpisodeChunk, episode: int, mark: Mark) -> tuple[list[EpisodeChunk], EpisodeChunk]:
+    segment = episode - held.first_episode
+    step = mark.step - (0 if segment else held.first_step)
+    if not 0 <= segment < len(held.lengths) or not 0 <= step <= held.lengths[segment]:
+        raise UsageError(f"a chunk is said to begin at step {mark.step} of episode {episode}, where none can begin")
+    before = []
+    if segment or step:
+        first, held = _cut(held, segment, step)
+        before.append(first)
+    return before, dataclasses.replace(held, env_rng=mark.env_rng)
+
+
+def _cut(chunk: EpisodeChunk, segment: int, step: int) -> tuple[EpisodeChunk, EpisodeChunk]:
+    """Cuts a chunk before a step of one of its segments: in two if that is in the middle of an episode."""
+    row = chunk.starts[segment] + step
+    whole, inside = slice(None, segment), step > 0
+    lengths, ends = chunk.lengths[: segment + inside].copy(), chunk.ends[: segment + inside].copy()
+    if inside:
+        lengths[segment], ends[segment] = step, OPEN
+    steps = chunk.steps or {}
+    before = EpisodeChunk(
+        chunk.first_episode,
+        chunk.first_step,
+        lengths,
+        ends,
+        {name: column[whole] for name, column in chunk.figures.items()},
+        _rows(steps, (0, 0), (row, row + segment + inside)),
+        chunk.env_rng,
+    )
+    rest = chunk.lengths[segment:].copy()
+    rest[0] -= step
+    after = EpisodeChunk(
+        chunk.first_episode + segment,
+        step + (0 if segment else chunk.first_step),
+        rest,
+        chunk.ends[segment:],
+        {name: column[segment:] for name, column in chunk.figures.items()},
+        _rows(steps, (row, row + segment), (None, None)),
+    )
+    return before, after
+
+
+def _place(chunk: EpisodeChunk, most: int) -> tuple[int, int]:
+    """Returns the segment and step at which to cut, after at most so many steps: between episodes if it can be."""
+    segment = int(np.searchsorted(chunk.starts, most, side="right")) - 1
+    return (segment, 0) if chunk.starts[segment] else (segment, most)
+
+
+def _most_steps(chunk: EpisodeChunk, steps: int, size: int) -> int:
+    held = sum(column.nbytes for column in (chunk.steps or {}).values())
+    return max(1, min(steps, size * chunk.n_steps // max(1, held)))
+
+
+def _appended(chunk: EpisodeChunk, added: EpisodeChunk) -> EpisodeChunk:
+    """Returns one chunk of two of which the second begins with a new episode."""
+    return dataclasses.replace(
+        chunk,
+        lengths=joined_rows([chunk.lengths, added.lengths]),
+        ends=joined_rows([chunk.ends, added.ends]),
+        figures={name: joined_rows([column, added.figures[name]]) for name, column in chunk.figures.items()},
+        steps={name: joined_rows([column, (added.steps or {})[name]]) for name, column in (chunk.steps or {}).items()},
+    )
+
+
+# ---------------------------------------------------------------------- what both need
+
+
+def finite(batch: Batch) -> Batch:
+    """Returns the batch; UsageError if one of its rewards is not finite, and names the step."""
+    bad = np.flatnonzero(~np.isfinite(batch.steps["rewards"]))
+    if len(bad):
+        stops = np.cumsum(batch.lengths)
+        row = int(np.searchsorted(stops, bad[0], side="right"))
+        step = int(bad[0] - stops[row] + batch.lengths[row])
+        raise UsageError(
+            f"the reward of episode {batch.episodes[row]}, step {step} is {batch.steps['rewards'][bad[0]]}: "
+            "expected a finite number"
+        )
+    return batch
+
+
+def figured(batch: Batch) -> Batch:
+    """Returns the batch with the figures "return" and "length", worked out where they are missing.
+
+    Raises:
+        UsageError: a length is not that of its episode, or a return is not finite.
+    """
+    figures = {**batch.figures}
+    figures.setdefault("length", batch.lengths)
+    if "return" not in figures:
+        figures["return"] = _returns(batch)
+    wrong = np.flatnonzero((figures["length"] != batch.lengths) | ~np.isfinite(figures["return"]))
+    if len(wrong):
+        row = wrong[0]
+        raise UsageError(
+            f"the figures of episode {batch.episodes[row]} are wrong: return {figures['return'][row]}, "
+            f"length {figures['length'][row]}, and it has {batch.lengths[row]} steps"
+        )
+    return dataclasses.replace(batch, figures=figures)
+
+
+def _returns(batch: Batch) -> NDArray[np.float64]:
+    """Returns the sum of each episode's rewards, added up in their order."""
+    pieces = np.split(batch.steps["rewards"].astype(np.float64), np.cumsum(batch.lengths)[:-1])
+    return np.array([np.cumsum(piece)[-1] if len(piece) else 0.0 for piece in pieces[: len(batch)]])
+
+
+def _rows(columns: Columns, first: tuple[int | None, int | None], stop: tuple[int | None, int | None]) -> Columns:
+    """Returns views of some rows; places are given for columns of T rows, and for those of T + 1."""
+    return {name: column[first[has_last_row(name)] : stop[has_last_row(name)]] for name, column in columns.items()}
+
+
+def _continued(pieces: list[Columns]) -> Columns:
+    """Joins pieces of which all but the last end in the middle of an episode: that observation stands in both."""
+    if len(pieces) == 1:
+        return pieces[0]
+    *before, last = pieces
+    return {
+        name: joined_rows([*(piece[name][:-1] if has_last_row(name) else piece[name] for piece in before), column])
+        for name, column in last.items()
+    }
+
+
+def joined_rows(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """Joins arrays; those of one dtype keep it, byte order and all, of which NumPy makes its own."""
+    dtypes = {array.dtype for array in arrays}
+    return np.concatenate(arrays, dtype=dtypes.pop() if len(dtypes) == 1 else None)

@@ -1,0 +1,232 @@
+"""The flat table of csv, parquet and data frames: a row for each step, and in files one more to close each episode.
+
+An array in a row is spread over columns, "observation.0", "observation.1", ...; the parts of a Dict observation are
+"observation/position" and so on. A file's closing row has the observation in which the episode ended, where a step's
+action, reward and other columns are blank, and there alone the episode's figures stand: "episode_return", ...
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.exchange.batches import Batch, Mark
+from rlbench.exchange.manifest import Column, Manifest
+from rlbench.store.codec import to_json
+from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+EVERY_ROW, STEP_ROWS, CLOSING_ROWS, SOME_ROWS = range(4)  # where a column is not blank
+SINGULAR = {"observations": "observation", "actions": "action", "rewards": "reward"}
+MARKS = "chunks"
+WIDEST = 2**12  # columns in which one array is spread
+KINDS = {"b": "True or False", "i": "a whole number", "u": "a whole number", "f": "a number", "U": "text"}
+
+
+class Field(NamedTuple):
+    """One column of the flat table."""
+
+    name: str
+    dtype: np.dtype[Any]  # "U": text
+    rows: int  # where it is not blank
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A table of whole episodes: of each field the values in those rows where it is not blank."""
+
+    closing: NDArray[np.bool_]  # (rows,) which close an episode
+    values: list[Array]  # one a field
+
+    def where(self, rows: int) -> NDArray[np.bool_]:
+        """Returns the rows in which a field of this kind is not blank."""
+        return {EVERY_ROW: np.ones_like(self.closing), STEP_ROWS: ~self.closing}.get(rows, self.closing)
+
+
+def singular(column: str) -> str:
+    """Returns the name of a store's column as that of one of its rows: "observations/x" is "observation/x"."""
+    head, slash, part = column.partition("/")
+    return SINGULAR.get(head, head) + slash + part
+
+
+def spread(name: str, column: Column) -> list[str]:
+    """Returns the names of the flat columns that an array in a row is spread over.
+
+    Raises:
+        UsageError: they are too many.
+    """
+    if not 0 < column.width <= WIDEST:
+        raise UsageError(
+            f"{name!r} holds {column.width} numbers a row, columns take 1 to {WIDEST}: choose json, hdf5 or minari"
+        )
+    return [name] if not column.shape else [f"{name}.{i}" for i in range(column.width)]
+
+
+def flat_columns(name: str, array: Array) -> dict[str, Array]:
+    """Returns an array of a row each as flat columns."""
+    names = spread(name, Column(array.dtype.str, array.shape[1:]))
+    return dict(zip(names, array.reshape(len(array), len(names)).T, strict=True))
+
+
+class Layout:
+    """The columns of a run's flat table, and the way to them and back.
+
+    Args:
+        manifest: says what the run's columns are.
+
+    Attributes:
+        fields: the columns of the table, from left to right.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._columns, self._figures = manifest.columns, manifest.figures
+        self.fields = self._fields()
+        self.names = [field.name for field in self.fields]
+        twice = next((name for name in self.names if self.names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"two columns would have the name {twice!r}: choose json, hdf5 or minari")
+        self.reward = self.names.index("reward") if "reward" in self.names else -1
+
+    def _fields(self) -> list[Field]:
+        integers, bools = np.dtype(np.int64), np.dtype(np.bool_)
+        steps = [name for name in self._columns if not has_last_row(name)]
+        return [
+            Field("episode", integers, EVERY_ROW),
+            Field("step", integers, EVERY_ROW),
+            *self._spread([name for name in self._columns if has_last_row(name)], EVERY_ROW),
+            *self._spread([name for name in steps if singular(name) != name], STEP_ROWS),
+            Field("terminated", bools, EVERY_ROW),
+            Field("truncated", bools, EVERY_ROW),
+            *self._spread([name for name in steps if singular(name) == name], STEP_ROWS),
+            *(
+                Field(spreaded, np.dtype(column.dtype), CLOSING_ROWS)
+                for name, column in self._figures.items()
+                for spreaded in spread(f"episode_{name}", column)
+            ),
+            Field(MARKS, np.dtype("U"), SOME_ROWS),
+        ]
+
+    def _spread(self, names: list[str], rows: int) -> list[Field]:
+        return [
+            Field(spreaded, np.dtype(self._columns[name].dtype), rows)
+            for name in names
+            for spreaded in spread(singular(name), self._columns[name])
+        ]
+
+    # ------------------------------------------------------------------ there
+
+    def flatten(self, batch: Batch) -> Flat:
+        """Returns a batch as rows of the table."""
+        closing = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
+        closing[batch.row_stops - 1] = True
+        flat: dict[str, Array] = {
+            "episode": np.repeat(batch.episodes, batch.lengths + 1),
+            "step": np.arange(len(closing)) - np.repeat(batch.row_stops - batch.lengths - 1, batch.lengths + 1),
+            "terminated": _flags(batch, TERMINATED),
+            "truncated": _flags(batch, TRUNCATED),
+            MARKS: _written(batch),
+        }
+        for name, array in batch.steps.items():
+            flat |= flat_columns(singular(name), array)
+        for name, array in batch.figures.items():
+            flat |= flat_columns(f"episode_{name}", array)
+        return Flat(closing, [flat[name] for name in self.names])
+
+    # ------------------------------------------------------------------ and back
+
+    def batch(self, flat: Flat) -> Batch:
+        """Returns rows of the table as a batch.
+
+        Raises:
+            UsageError: they are no whole episodes, numbered and ended as they must be.
+        """
+        values = {field.name: array for field, array in zip(self.fields, flat.values, strict=True)}
+        stops = np.flatnonzero(flat.closing) + 1
+        lengths = np.diff(stops, prepend=0) - 1
+        episodes = values["episode"][flat.closing]
+        ends = values["terminated"][flat.closing] * TERMINATED + values["truncated"][flat.closing] * TRUNCATED
+        ends[ends == 0] = CUT_OFF
+        batch = Batch(
+            episodes,
+            lengths,
+            ends.astype(np.uint8),
+            {name: _gathered(values, singular(name), column) for name, column in self._columns.items()},
+            {name: _gathered(values, f"episode_{name}", column) for name, column in self._figures.items()},
+            _read(values[MARKS]),
+        )
+        _check(batch, values)
+        return batch
+
+
+def _flags(batch: Batch, end: int) -> NDArray[np.bool_]:
+    """Returns for each row whether its episode ended so: told in its last step and its closing row."""
+    flags = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
+    ended = (batch.ends == end) | (batch.ends == BOTH)
+    flags[batch.row_stops - 1] = ended
+    lived = batch.lengths > 0
+    flags[batch.row_stops[lived] - 2] = ended[lived]
+    return flags
+
+
+def _check(batch: Batch, values: Mapping[str, Array]) -> None:
+    rows = batch.lengths + 1
+    expected = {
+        "episode": np.repeat(batch.episodes, rows),
+        "step": np.arange(int(rows.sum())) - np.repeat(batch.row_stops - rows, rows),
+        "terminated": _flags(batch, TERMINATED),
+        "truncated": _flags(batch, TRUNCATED),
+    }
+    for name, column in expected.items():
+        wrong = np.flatnonzero(values[name] != column)
+        if len(wrong):
+            episode, step = expected["episode"][wrong[0]], expected["step"][wrong[0]]
+            raise UsageError(
+                f"in row {step} of episode {episode} {name} must be {column[wrong[0]]}, got {values[name][wrong[0]]}"
+            )
+
+
+def _gathered(values: Mapping[str, Array], name: str, column: Column) -> Array:
+    parts = [values[spreaded] for spreaded in spread(name, column)]
+    return np.stack(parts, axis=1, dtype=parts[0].dtype).reshape(-1, *column.shape) if column.shape else parts[0]
+
+
+# ---------------------------------------------------------------------- where chunks begin
+
+
+def _written(batch: Batch) -> Array:
+    """Returns a text for each episode: "" if no chunk begins in it, else JSON."""
+    texts = [""] * len(batch)
+    for row in {mark.row for mark in batch.marks}:
+        texts[row] = to_json(marks_json(batch, row))
+    return np.array(texts, object)
+
+
+def marks_json(batch: Batch, row: int) -> list[list[Any]]:
+    """Returns where chunks begin in an episode, as JSON has it: steps, each with a generator's state or null."""
+    return [[mark.step, mark.env_rng] for mark in batch.marks if mark.row == row]
+
+
+def marks_of(row: int, found: Any) -> list[Mark]:
+    """Reads that back; UsageError if it is something else."""
+    fits = type(found) is list and all(
+        type(pair) is list and len(pair) == 2 and type(pair[0]) is int and type(pair[1]) in (dict, type(None))  # noqa: PLR2004
+        for pair in found
+    )
+    if not fits:
+        raise UsageError("where chunks begin must be pairs of a step and the state of a generator, or null")
+    return [Mark(row, step, env_rng) for step, env_rng in found]
+
+
+def _read(texts: Array) -> tuple[Mark, ...]:
+    found = [(row, json.loads(text)) for row, text in enumerate(texts.tolist()) if text]
+    return tuple(mark for row, value in found for mark in marks_of(row, value))

@@ -1,0 +1,259 @@
+"""HDF5: /about, /steps/observations (T + 1 rows an episode), /steps/actions, /episodes/length, /figures/return, ...
+
+The rows of all episodes stand one after another; /episodes/length says how many steps each has. /checkpoint has the
+agent's arrays, its table among them, and /chunks where the chunks of the stored run began. Blocks are checked by sum.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.exchange.batches import BATCH_BYTES, BATCH_STEPS, Batch, Mark
+from rlbench.exchange.content import Content
+from rlbench.exchange.files import require
+from rlbench.exchange.flat import marks_of
+from rlbench.exchange.json_files import checked_checkpoint
+from rlbench.exchange.manifest import MOST_CHARACTERS, Column, Manifest
+from rlbench.store.codec import to_json
+from rlbench.store.records import CUT_OFF, has_last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from rlbench.store import Checkpoint
+
+WHATS = ("episodes", "results", "table")
+BLOCK_ROWS = 2**14
+BLOCK_BYTES = 2**20
+PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+MOST_EXPANSION = 2**11  # gzip packs no tighter than 1032 to 1
+NUMBERS = "biufc"
+
+
+def write(path: Path, content: Content) -> None:
+    """Writes a run's episodes with its last checkpoint, or its results, or its table.
+
+    Raises:
+        UsageError: HDF5 cannot hold a column, or h5py is not installed.
+    """
+    h5py = require("h5py", "minari", "hdf5")
+    try:
+        with h5py.File(path, "x") as file:
+            _write(file, content)
+    except (ValueError, TypeError) as error:
+        raise error if isinstance(error, UsageError) else UsageError(f"hdf5 cannot hold this run: {error}") from error
+
+
+def _write(file: Any, content: Content) -> None:
+    file["about"] = np.bytes_(content.manifest.to_json().encode())
+    if content.table is not None:
+        file.create_dataset("table", data=content.table, **PACKED)
+    for name, column in content.figures.items():
+        _append(file, f"figures/{name}", column)
+    if content.manifest.what != "episodes":
+        return
+    if content.checkpoint is not None:
+        _write_checkpoint(file, content.checkpoint)
+    file.create_group("steps")
+    for batch in content.batches:
+        for name, column in _columns(batch).items():
+            _append(file, name, column)
+
+
+def _columns(batch: Batch) -> dict[str, NDArray[Any]]:
+    marks = [[int(batch.episodes[mark.row]), mark.step, mark.env_rng] for mark in batch.marks]
+    lines = "".join(f"{to_json(mark)}\n" for mark in marks).encode()
+    return {
+        **{f"steps/{name}": column for name, column in batch.steps.items()},
+        **{f"figures/{name}": column for name, column in batch.figures.items()},
+        "episodes/episode": batch.episodes,
+        "episodes/length": batch.lengths,
+        "episodes/end": batch.ends,
+        "chunks": np.frombuffer(lines, np.uint8),
+    }
+
+
+def _append(file: Any, name: str, rows: NDArray[Any]) -> None:
+    if name not in file:
+        shape = rows.shape[1:]
+        block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, math.prod(shape) * rows.itemsize)))
+        file.create_dataset(
+            name, (0, *shape), rows.dtype, chunks=(block, *shape), maxshape=(None, *shape), track_times=False, **PACKED
+        )
+    dataset = file[name]
+    if len(rows):
+        dataset.resize(len(dataset) + len(rows), axis=0)
+        dataset[-len(rows) :] = rows
+
+
+def _write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
+    group = file.create_group("checkpoint")
+    numbers = {"episodes": checkpoint.episodes, "timesteps": checkpoint.timesteps, "numbers": checkpoint.numbers}
+    group["about"] = np.bytes_(to_json(numbers).encode())
+    for name, array in checkpoint.arrays.items():
+        group.create_dataset(f"arrays/{name}", data=array, **(PACKED if array.ndim and array.size else {}))
+
+
+# ---------------------------------------------------------------------- reading
+
+
+@contextmanager
+def read(path: Path) -> Iterator[Content]:
+    """Reads back what `write` wrote, a batch of episodes at a time; all but episodes is left unread."""
+    h5py = require("h5py", "minari", "hdf5")
+    with h5py.File(path, "r") as file:
+        manifest = Manifest.from_json(_text(h5py, file, "about"))
+        checkpoint = None
+        if manifest.what == "episodes" and "checkpoint" in file:
+            checkpoint = _read_checkpoint(h5py, file)
+        yield Content(manifest, _batches(h5py, file, manifest), checkpoint)
+
+
+def dataset(h5py: Any, file: Any, name: str) -> Any:
+    """Returns a dataset of numbers that is in the file itself, and holds as many bytes as it claims.
+
+    Raises:
+        UsageError: it is missing, elsewhere (a link), of another type, or claims what it does not hold.
+    """
+    return held(h5py, inside(h5py, file, name), name)
+
+
+def held(h5py: Any, found: Any, name: str) -> Any:
+    """Returns a dataset of numbers; UsageError if it is none, or claims more than it holds."""
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in NUMBERS:
+        raise UsageError(f"{name!r} must be a dataset of numbers")
+    claimed = math.prod(found.shape) * found.dtype.itemsize
+    if claimed > min(found.id.get_storage_size(), found.file.id.get_filesize()) * MOST_EXPANSION:
+        raise UsageError(f"{name!r} claims {claimed} bytes, which it does not hold")
+    return found
+
+
+def inside(h5py: Any, file: Any, name: str) -> Any:
+    """Returns what is in the file under a path; UsageError if it is missing, or the way leads into another file."""
+    found = file
+    for part in name.split("/"):
+        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
+        if link is None:
+            raise UsageError(f"{name!r} is missing")
+        if not isinstance(link, h5py.HardLink):
+            raise UsageError(f"{name!r} is a link that leads elsewhere: refused")
+        found = found[part]
+    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
+        raise UsageError(f"{name!r} lies in another file: refused")
+    return found
+
+
+def _text(h5py: Any, file: Any, name: str) -> bytes:
+    found = inside(h5py, file, name)
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind != "S" or found.shape != ():
+        raise UsageError(f"{name!r} must be a text")
+    if found.dtype.itemsize > min(MOST_CHARACTERS, found.id.get_storage_size()):
+        raise UsageError(f"{name!r} claims {found.dtype.itemsize} bytes, which it does not hold")
+    return bytes(found[()])
+
+
+def _batches(h5py: Any, file: Any, manifest: Manifest) -> Iterator[Batch]:
+    if manifest.what != "episodes" or not manifest.columns:
+        return
+    episodes, lengths, ends = (dataset(h5py, file, f"episodes/{name}") for name in ("episode", "length", "end"))
+    sources = _Sources(h5py, file, manifest)
+    marks, row, most = sources.marks(h5py, file), 0, sources.batch_steps
+    while row < len(lengths):
+        batch_lengths = np.asarray(lengths[row : row + most], np.int64)
+        if batch_lengths.min() < 0:
+            raise UsageError(f"the length of episode {episodes[row + int(batch_lengths.argmin())]} is negative")
+        count = max(1, int(np.searchsorted(np.cumsum(batch_lengths), most, side="right")))
+        here = slice(row, row + count)
+        yield sources.take(episodes[here], batch_lengths[:count], ends[here], here, marks)
+        row += count
+    sources.check_end()
+
+
+class _Sources:
+    """The columns of a file, read from the top to the bottom."""
+
+    def __init__(self, h5py: Any, file: Any, manifest: Manifest) -> None:
+        self._steps = {
+            name: self._column(h5py, file, "steps", name, manifest.columns[name]) for name in manifest.columns
+        }
+        self._figures = {
+            name: self._column(h5py, file, "figures", name, manifest.figures[name]) for name in manifest.figures
+        }
+        row_bytes = sum(source.dtype.itemsize * math.prod(source.shape[1:]) for source in self._steps.values())
+        self.batch_steps = max(1, min(BATCH_STEPS, BATCH_BYTES // max(1, row_bytes)))
+        self._at = dict.fromkeys(self._steps, 0)
+
+    @staticmethod
+    def _column(h5py: Any, file: Any, group: str, name: str, column: Column) -> Any:
+        found = dataset(h5py, file, f"{group}/{name}")
+        if (found.dtype, found.shape[1:]) != (np.dtype(column.dtype), column.shape):
+            raise UsageError(f"{name!r} must be {column.dtype} of shape {column.shape} in every row, got {found.dtype}")
+        return found
+
+    @staticmethod
+    def marks(h5py: Any, file: Any) -> dict[int, list[Mark]]:
+        """Returns where chunks begin, by episode."""
+        marks: dict[int, list[Mark]] = {}
+        for line in dataset(h5py, file, "chunks")[:].tobytes().splitlines():
+            episode, *pair = json.loads(line)
+            marks.setdefault(episode, []).extend(marks_of(0, [pair]))
+        return marks
+
+    def take(
+        self,
+        episodes: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        ends: NDArray[np.uint8],
+        here: slice,
+        marks: dict[int, list[Mark]],
+    ) -> Batch:
+        """Reads the next episodes."""
+        if len(episodes) != len(lengths) or len(ends) != len(lengths) or not np.isin(ends, range(1, CUT_OFF + 1)).all():
+            raise UsageError(f"its episodes must each have a number and an end, from 1 to {CUT_OFF}")
+        steps = int(lengths.sum())
+        found = [
+            mark._replace(row=row) for row, episode in enumerate(episodes.tolist()) for mark in marks.get(episode, [])
+        ]
+        return Batch(
+            np.asarray(episodes, np.int64),
+            lengths,
+            ends,
+            {name: self._next(name, steps + len(lengths) * has_last_row(name)) for name in self._steps},
+            {name: _whole(source[here], len(lengths), name) for name, source in self._figures.items()},
+            tuple(found),
+        )
+
+    def _next(self, name: str, rows: int) -> NDArray[Any]:
+        start = self._at[name]
+        self._at[name] += rows
+        return _whole(self._steps[name][start : start + rows], rows, name)
+
+    def check_end(self) -> None:
+        """Refuses rows that belong to no episode."""
+        for name, source in self._steps.items():
+            if len(source) != self._at[name]:
+                raise UsageError(f"{name!r} must have {self._at[name]} rows, got {len(source)}")
+
+
+def _whole(rows: NDArray[Any], count: int, name: str) -> NDArray[Any]:
+    if len(rows) != count:
+        raise UsageError(f"{name!r} has too few rows for the lengths of the episodes")
+    return rows
+
+
+def _read_checkpoint(h5py: Any, file: Any) -> Checkpoint:
+    about = json.loads(_text(h5py, file, "checkpoint/about"))
+    arrays = {}
+    if "arrays" in inside(h5py, file, "checkpoint"):
+        names = list(inside(h5py, file, "checkpoint/arrays"))
+        arrays = {name: dataset(h5py, file, f"checkpoint/arrays/{name}")[()] for name in names}
+    return checked_checkpoint(about["episodes"], about["timesteps"], arrays, about["numbers"])

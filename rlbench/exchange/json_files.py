@@ -1,0 +1,249 @@
+"""JSON: one document, an episode a line: {"about": ..., "checkpoint": ..., "episodes": [{...}, ...]}.
+
+The columns of an episode have the names that they have in a store: T + 1 "observations", T "actions", "rewards", ...
+Numbers are written so that they come back exactly; NaN and infinities as Python's json module writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.exchange.batches import Batch, gathered
+from rlbench.exchange.content import Content
+from rlbench.exchange.flat import marks_json, marks_of
+from rlbench.exchange.manifest import Column, Manifest, column_of, exactly, plain_numbers
+from rlbench.store import Checkpoint
+from rlbench.store.codec import to_json
+from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+WHATS = ("episodes", "results", "table")
+READ = 2**16  # characters at a time, more where one value is longer
+MOST_VALUE = 2**30  # characters of one value: an episode
+TOKEN = 16  # characters: no number or word that is cut off at the end of what was read is longer
+
+
+def write(path: Path, content: Content) -> None:
+    """Writes a run's episodes with its last checkpoint, or its results, or its table.
+
+    Raises:
+        UsageError: a column has a dtype that JSON cannot say exactly.
+    """
+    manifest = content.manifest
+    plain_numbers({**manifest.columns, **manifest.figures}, "json")
+    with path.open("x", encoding="utf-8") as file:
+        file.write(f'{{"about": {manifest.to_json()}')
+        if manifest.what == "table" and content.table is not None:
+            file.write(f',\n"table": {to_json(content.table)}')
+        elif manifest.what == "results":
+            _write_list(file, "results", _results(content))
+        else:
+            if content.checkpoint is not None:
+                file.write(f',\n"checkpoint": {_checkpoint_json(content.checkpoint)}')
+            _write_list(file, "episodes", (text for batch in content.batches for text in _episodes(batch)))
+        file.write("}\n")
+
+
+def _write_list(file: TextIO, name: str, items: Iterator[dict[str, Any]]) -> None:
+    file.write(f',\n"{name}": [')
+    for number, item in enumerate(items):
+        file.write(",\n" if number else "\n")
+        file.write(to_json(item))
+    file.write("\n]")
+
+
+def _results(content: Content) -> Iterator[dict[str, Any]]:
+    for episode in range(content.manifest.episodes):
+        yield {"episode": episode, **{name: column[episode] for name, column in content.figures.items()}}
+
+
+def _episodes(batch: Batch) -> Iterator[dict[str, Any]]:
+    stops = np.cumsum(batch.lengths)
+    marked = {mark.row for mark in batch.marks}
+    for row, (stop, length) in enumerate(zip(stops.tolist(), batch.lengths.tolist(), strict=True)):
+        start, end = stop - length, int(batch.ends[row])
+        columns = {
+            name: column[start + row : stop + row + 1] if has_last_row(name) else column[start:stop]
+            for name, column in batch.steps.items()
+        }
+        yield {
+            "episode": batch.episodes[row],
+            **({"chunks": marks_json(batch, row)} if row in marked else {}),
+            **columns,
+            "terminated": end in (TERMINATED, BOTH),
+            "truncated": end in (TRUNCATED, BOTH),
+            "figures": {name: column[row] for name, column in batch.figures.items()},
+        }
+
+
+def _checkpoint_json(checkpoint: Checkpoint) -> str:
+    columns = {name: Column(array.dtype.str, array.shape) for name, array in checkpoint.arrays.items()}
+    plain_numbers(columns, "json")
+    arrays = {name: {**columns[name]._asdict(), "data": array} for name, array in checkpoint.arrays.items()}
+    place = {"episodes": checkpoint.episodes, "timesteps": checkpoint.timesteps}
+    return to_json({**place, "numbers": checkpoint.numbers, "arrays": arrays})
+
+
+# ---------------------------------------------------------------------- reading
+
+
+@contextmanager
+def read(path: Path) -> Iterator[Content]:
+    """Reads back what `write` wrote, an episode at a time; any white space will do, the order of the parts counts."""
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file)
+        text.take("{")
+        text.key("about")
+        manifest = Manifest.of(text.value())
+        yield Content(manifest, *_parts(text, manifest))
+
+
+def _parts(text: _Text, manifest: Manifest) -> tuple[Iterator[Batch], Checkpoint | None]:
+    if manifest.what != "episodes":
+        return iter(()), None
+    text.take(",")
+    checkpoint = None
+    if text.key("checkpoint", "episodes") == "checkpoint":
+        checkpoint = _checkpoint(text.value())
+        text.take(",")
+        text.key("episodes")
+    return _batches(text, manifest), checkpoint
+
+
+class _Text:
+    """A JSON document that is read value by value, holding no more of it than one."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._held, self._at, self._read = "", 0, 0
+        self._decoder = json.JSONDecoder()
+
+    def take(self, *expected: str) -> str:
+        """Takes one of the characters that may come next."""
+        found = self._peek()
+        if found not in expected:
+            raise UsageError(f"expected {' or '.join(expected)} at character {self._read + self._at}, got {found!r}")
+        self._at += 1
+        return found
+
+    def key(self, *expected: str) -> str:
+        """Takes one of the names that may come next, and the colon after it."""
+        found = self.value()
+        if found not in expected:
+            raise UsageError(f"expected {' or '.join(map(repr, expected))}, got {str(found)[:80]!r}")
+        self.take(":")
+        return str(found)
+
+    def is_next(self, character: str) -> bool:
+        """Returns whether this character comes next."""
+        return self._peek() == character
+
+    def value(self) -> Any:
+        """Takes a whole value."""
+        self._peek()
+        while True:
+            try:
+                value, stop = self._decoder.raw_decode(self._held, self._at)
+            except json.JSONDecodeError as error:
+                is_cut_off = error.msg.startswith("Unterminated string") or error.pos > len(self._held) - TOKEN
+                if not (is_cut_off and self._more()):
+                    raise UsageError(f"no JSON at character {self._read + error.pos}: {error.msg}") from error
+            else:
+                if stop < len(self._held) or not self._more():
+                    self._at = stop
+                    return value
+
+    def _peek(self) -> str:
+        """Returns the next character that is no white space; "" at the end."""
+        while True:
+            while self._at < len(self._held) and self._held[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._held) or not self._more():
+                return self._held[self._at : self._at + 1]
+
+    def _more(self) -> bool:
+        """Reads on, twice as much as is held; False at the end."""
+        rest = self._held[self._at :]
+        if len(rest) > MOST_VALUE:
+            raise UsageError(f"it has a value of more than {MOST_VALUE} characters")
+        more = self._file.read(max(READ, len(rest)))
+        self._held, self._at, self._read = rest + more, 0, self._read + self._at
+        return bool(more)
+
+
+def _batches(text: _Text, manifest: Manifest) -> Iterator[Batch]:
+    yield from gathered(_read_episodes(text, manifest))
+
+
+def _read_episodes(text: _Text, manifest: Manifest) -> Iterator[Batch]:
+    text.take("[")
+    while not text.is_next("]"):
+        yield _episode(text.value(), manifest)
+        if not text.is_next("]"):
+            text.take(",")
+    text.take("]")
+    text.take("}")
+    text.take("")
+
+
+def _episode(found: Any, manifest: Manifest) -> Batch:
+    if type(found) is not dict or type(found.get("episode")) is not int or type(found.get("figures")) is not dict:
+        raise UsageError(f"an episode must be an object with its number and its figures, got {str(found)[:80]}")
+    where = f"in episode {found['episode']}"
+    ends = {"terminated": TERMINATED, "truncated": TRUNCATED}
+    if any(type(found.get(name)) is not bool for name in ends):
+        raise UsageError(f"{where} terminated and truncated must be true or false")
+    steps = {name: _column(found, name, column, where) for name, column in manifest.columns.items()}
+    figures = {name: _figure(found["figures"], name, column, where) for name, column in manifest.figures.items()}
+    length = len(steps.get("rewards", ()))
+    return Batch(
+        np.array([found["episode"]], np.int64),
+        np.array([length], np.int64),
+        np.array([sum(code for name, code in ends.items() if found[name]) or CUT_OFF], np.uint8),
+        {name: _sized(column, length + has_last_row(name), f"{where} {name}") for name, column in steps.items()},
+        figures,
+        tuple(marks_of(0, found.get("chunks", []))),
+    )
+
+
+def _column(found: dict[str, Any], name: str, column: Column, where: str) -> Any:
+    if type(found.get(name)) is not list:
+        raise UsageError(f"{where} the column {name!r} is missing")
+    return exactly(found[name], column, f"{where} {name}")
+
+
+def _figure(found: dict[str, Any], name: str, column: Column, where: str) -> Any:
+    if name not in found:
+        raise UsageError(f"{where} the figure {name!r} is missing")
+    return exactly([found[name]], column, f"{where} the figure {name}")
+
+
+def _sized(column: Any, rows: int, what: str) -> Any:
+    if len(column) != rows:
+        raise UsageError(f"{what} must have {rows} rows, got {len(column)}")
+    return column
+
+
+def _checkpoint(found: dict[str, Any]) -> Checkpoint:
+    arrays = {}
+    for name, array in found["arrays"].items():
+        column = column_of(name, [array["dtype"], array["shape"]])
+        arrays[name] = np.asarray(exactly([array["data"]], column, name)[0])
+    return checked_checkpoint(found["episodes"], found["timesteps"], arrays, found["numbers"])
+
+
+def checked_checkpoint(episodes: Any, timesteps: Any, arrays: dict[str, Any], numbers: Any) -> Checkpoint:
+    """Returns a checkpoint of what a file says; UsageError if it is none."""
+    counts = all(type(count) is int and count >= 0 for count in (episodes, timesteps))
+    if not counts or type(numbers) is not dict or type(numbers.get("agent")) is not dict:
+        raise UsageError("its checkpoint is incomplete: episodes, timesteps and the agent's numbers are expected")
+    return Checkpoint(episodes, timesteps, arrays, numbers)

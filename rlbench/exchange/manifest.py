@@ -1,0 +1,176 @@
+"""What an exported file says of itself: the run it came from, and the columns that it holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.store.codec import to_json
+from rlbench.store.records import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from rlbench.training import Run
+
+VERSION = 1  # of the shapes that files have; raised when an older rlbench could not read them
+WHATS = ("episodes", "results", "table")
+MOST_CHARACTERS = 2**24  # of a manifest
+MOST_NUMBERS = 2**26  # in one row of a column
+DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
+RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # what a manifest says of a run, and what each may be
+    "id": lambda value: type(value) is str,
+    "env_id": lambda value: type(value) is str,
+    "agent_name": lambda value: type(value) is str,
+    "seed": lambda value: type(value) is int and 0 <= value < 2**256,
+    "status": lambda value: value in STATUSES,
+    "created_at": lambda value: type(value) is str,
+    "seconds": lambda value: type(value) in (int, float) and 0 <= value < math.inf,
+    "config": lambda value: type(value) is dict,
+    "evaluation": lambda value: value is None or type(value) is dict,
+    "tags": lambda value: type(value) is list and all(type(text) is str for text in value),
+    "parents": lambda value: type(value) is list and all(type(text) is str for text in value),
+}
+
+
+class Column(NamedTuple):
+    """What a column holds."""
+
+    dtype: str  # as NumPy writes it, byte order and all: "<f4"
+    shape: tuple[int, ...]  # of one row
+
+    @property
+    def width(self) -> int:
+        """How many numbers there are in a row."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands at the beginning of an exported file, as one JSON object.
+
+    Attributes:
+        what: "episodes", "results" or "table".
+        run: what is known of the run, see RUN_FIELDS.
+        episodes: how many the file holds.
+        columns: the step columns, by the names that a store gives them: "observations", "observations/part", ...
+        figures: the figures of an episode: "return", "length", ...
+    """
+
+    what: str
+    run: dict[str, Any]
+    episodes: int = 0
+    columns: dict[str, Column] = field(default_factory=dict)
+    figures: dict[str, Column] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Returns it as one line."""
+        return to_json({"rlbench": VERSION, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Reads it back, trusting nothing.
+
+        Raises:
+            UsageError: it is none; the message says why.
+        """
+        if len(text) > MOST_CHARACTERS:
+            raise UsageError(f"what it says of itself is longer than {MOST_CHARACTERS} characters")
+        try:
+            return cls.of(json.loads(text))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"what it says of itself cannot be read: {error}") from error
+
+    @classmethod
+    def of(cls, found: Any) -> Manifest:
+        """Returns the manifest that a JSON value is; UsageError if it is none."""
+        if type(found) is not dict or type(found.get("rlbench")) is not int:
+            raise UsageError("it does not say that rlbench wrote it")
+        if found["rlbench"] > VERSION:
+            raise UsageError(f"a newer rlbench wrote it (shape {found['rlbench']}): upgrade rlbench to read it")
+        run, episodes = found.get("run"), found.get("episodes")
+        if found.get("what") not in WHATS or type(run) is not dict or type(episodes) is not int or episodes < 0:
+            raise UsageError("what it says of itself is incomplete: what, run and episodes are expected")
+        for name, fits in RUN_FIELDS.items():
+            if name not in run or not fits(run[name]):
+                raise UsageError(f"what it says of its run is wrong: {name} is {str(run.get(name))[:80]!r}")
+        known = {name: run[name] for name in RUN_FIELDS}
+        return cls(found["what"], known, episodes, _columns(found.get("columns")), _columns(found.get("figures")))
+
+
+def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:
+    """Returns what a file of a run says of itself, before its columns are known."""
+    known = {name: getattr(run.record, name) for name in RUN_FIELDS}
+    return Manifest(what, {**known, "status": run.status, "seconds": run.seconds}, episodes)
+
+
+def columns_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Column]:
+    """Returns what arrays hold, a row for each step or episode."""
+    return {name: Column(array.dtype.str, array.shape[1:]) for name, array in arrays.items()}
+
+
+def plain_numbers(columns: Mapping[str, Column], kind: str) -> None:
+    """Refuses columns that a kind of file cannot hold exactly because it writes numbers out."""
+    for name, column in columns.items():
+        dtype = np.dtype(column.dtype)
+        if dtype.kind == "c" or dtype.itemsize > 8:  # noqa: PLR2004 bytes
+            raise UsageError(f"{kind} cannot hold {name!r} exactly, it has dtype {dtype}: choose hdf5")
+
+
+def exactly(values: Any, column: Column, name: str) -> NDArray[Any]:
+    """Returns plain Python numbers, nested as deep as the column says, as an array of its dtype.
+
+    Raises:
+        UsageError: they are ragged, of another kind, or do not fit the dtype.
+    """
+    dtype, rows = np.dtype(column.dtype), len(values)
+    try:
+        with np.errstate(over="raise"):
+            array = _whole(values, dtype) if dtype.kind in "iu" else np.array(values).astype(dtype, casting="same_kind")
+    except (ValueError, TypeError, OverflowError, FloatingPointError) as error:
+        if not rows:
+            return np.empty((0, *column.shape), dtype)
+        raise UsageError(f"{name} must be {dtype} of shape {column.shape} in every row: {error}") from error
+    if array.size == 0 and math.prod((rows, *column.shape)) == 0:
+        array = array.reshape(rows, *column.shape)
+    if array.shape != (rows, *column.shape):
+        raise UsageError(f"{name} must have the shape {column.shape} in every row, got {array.shape[1:]}")
+    return array
+
+
+def _whole(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = np.array(values)
+    if array.size and array.dtype.kind not in "iu":  # NumPy takes 2**63 for a float, so each is looked at
+        if any(type(number) is not int for number in np.array(values, object).ravel().tolist()):
+            raise TypeError("got what is no whole number")
+        return np.array(values, dtype)
+    if not np.array_equal(array, array.astype(dtype)):
+        raise OverflowError(f"got a number that {dtype} cannot hold")
+    return array.astype(dtype)
+
+
+def _columns(found: Any) -> dict[str, Column]:
+    if type(found) is not dict:
+        raise UsageError("what it says of its columns is no table")
+    return {name: column_of(name, value) for name, value in found.items()}
+
+
+def column_of(name: str, value: Any) -> Column:
+    """Returns the column that a JSON value describes, [dtype, shape]; UsageError if it is none."""
+    dtype, shape = value if type(value) is list and len(value) == len(Column._fields) else ("", [])
+    is_dtype = type(dtype) is str and DTYPE.fullmatch(dtype)
+    is_shape = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
+    if not is_dtype or not is_shape or math.prod(shape) > MOST_NUMBERS:
+        raise UsageError(f"what it says of its column {name[:80]!r} is wrong: expected a dtype and a shape")
+    np.dtype(dtype)  # TypeError: there is none of this size
+    return Column(str(dtype), tuple(shape))

@@ -1,0 +1,449 @@
+"""Files that are not what they say: one line, nothing run, nothing left in the store."""
+
+import json
+import os
+import pickle
+import shutil
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rlbench.errors import StoreError, UsageError
+from rlbench.exchange import csv_files, export, import_run, manifest
+
+
+def refused(path, store, complaint, kind=None):
+    """Importing it fails with one line, and the store is as it was."""
+    before = store.runs()
+    with pytest.raises(UsageError, match=complaint) as caught:
+        import_run(path, store, kind)
+    assert str(caught.value).startswith(f"{path} cannot be imported: ") or "there is no" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert store.runs() == before
+
+
+@pytest.fixture
+def csv(tmp_path, store, samples):
+    """An exported file: the sample's episodes have 2, 3, 9, 1 and 2 steps; the header is line 2."""
+    export(samples.ALL["discrete"](store), tmp_path / "run.csv")
+    return tmp_path / "run.csv"
+
+
+def edited(path, old, new, count=1):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, count), "utf-8")
+
+
+def line(path, number, edit):
+    """Edits the cells of one line."""
+    lines = path.read_text("utf-8").splitlines()
+    cells = lines[number - 1].split(",", 11)
+    edit(cells)
+    lines[number - 1] = ",".join(cells)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (lambda p: line(p, 3, lambda c: c.__setitem__(4, "nan")), "the reward of episode 0, step 0 is nan"),
+        (lambda p: line(p, 7, lambda c: c.__setitem__(4, "-inf")), "the reward of episode 1, step 1 is -inf"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(4, "1e999")), "the reward of episode 0, step 1 is inf"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(4, "x")), "line 4, column 'reward': expected a number, got 'x'"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(3, "1.5")), "line 4, column 'action': expected a whole number"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(3, "99999")), "action must be int16 .* cannot hold"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(5, "maybe")), "line 4, column 'terminated': expected True or"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(5, "False")), "row 1 of episode 0 terminated must be True"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(1, "7")), "in row 1 of episode 0 step must be 1, got 7"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(0, "3")), "in row 1 of episode 0 episode must be 0, got 3"),
+        (
+            lambda p: line(p, 4, lambda c: c.__setitem__(3, "")),
+            "line 4, column 'action': expected a whole number in a step, got",
+        ),
+        (
+            lambda p: line(p, 5, lambda c: c.__setitem__(3, "1")),
+            "line 5, column 'action': expected a blank in the row that closes an episode, got '1'",
+        ),
+        (
+            lambda p: line(p, 4, lambda c: c.__setitem__(8, "1.0")),
+            "line 4, column 'episode_return': expected a blank in a step",
+        ),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(9, "77")), "the figures of episode 0 are wrong: .* length 77"),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(8, "inf")), "the figures of episode 0 are wrong: return inf"),
+        (lambda p: line(p, 4, lambda c: c.pop()), "line 4: expected 14 cells, got"),
+        (lambda p: line(p, 4, lambda c: c.append("1,1,1,1,1,1,1")), "line 4: expected 14 cells, got"),
+        (lambda p: edited(p, "\n0,1,", "\n\n0,1,"), "line 4: expected 14 cells, got 0"),
+        (lambda p: edited(p, "step,observation", "step,state"), "line 2: the column 'observation' is missing"),
+        (lambda p: edited(p, ",action,reward,", ",reward,action,"), "line 2: the columns must be episode,step,"),
+        (lambda p: edited(p, '"[[0,', '"[[99,'), "a chunk is said to begin at step 99 of episode 0"),
+        (lambda p: edited(p, '"[[0,', '"[[-1,'), "a chunk is said to begin at step -1 of episode 0"),
+        (lambda p: edited(p, '"[[0,', '"[[1.5,'), "where chunks begin must be pairs"),
+        (lambda p: edited(p, '"[[0,', '"{{0,'), "Expecting property name"),
+        (lambda p: edited(p, "# {", "{"), "its first line is not the `# {...}` that rlbench writes"),
+        (lambda p: edited(p, '"rlbench":1', '"rlbench":2'), r"a newer rlbench wrote it \(shape 2\): upgrade"),
+        (lambda p: edited(p, '"rlbench":1', '"rlbnch":1'), "it does not say that rlbench wrote it"),
+        (lambda p: edited(p, '"what":"episodes"', '"what":"all"'), "is incomplete: what, run and episodes"),
+        (lambda p: edited(p, '"seed":', '"seed":-'), "what it says of its run is wrong: seed"),
+        (lambda p: edited(p, '"config":{', '"config":7,"x":{'), "what it says of its run is wrong: config is '7'"),
+        (lambda p: edited(p, '"config":{', '"konfig":{'), "what it says of its run is wrong: config"),
+        (lambda p: edited(p, '"finished"', '"$where"'), "what it says of its run is wrong: status"),
+        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\u0000'), "Unicode text without NUL"),
+        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\ud800'), "Unicode text without NUL"),
+        (lambda p: edited(p, '["<i4",[]]', '["<i4",[1099511627776]]'), "its column 'observations' is wrong"),
+        (lambda p: edited(p, '["<i4",[]]', '["<i4",[-1]]'), "its column 'observations' is wrong"),
+        (lambda p: edited(p, '["<i4",[]]', '["|O8",[]]'), "its column 'observations' is wrong"),
+        (lambda p: edited(p, '["<i4",[]]', '["<i7",[]]'), "cannot be read: data type '<i7' not understood"),
+        (lambda p: edited(p, '"episodes":5', '"episodes":1099511627776'), "it should hold 1099511627776 episodes"),
+        (lambda p: edited(p, "# {", "# " + "[" * 100_000), "what it says of itself cannot be read|recursion"),
+        (lambda p: edited(p, "# {", '# {"":' + "1" * 5000 + ","), "what it says of itself cannot be read"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-5]), "the middle of an episode|line 2.*"),
+        (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]), "episodes, and holds 4: it is cut"),
+        (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "codec can't decode"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")), "codec can't decode"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\0,")), "line 3"),
+        (lambda p: edited(p, "\n0,0,", '\n0,"0,'), "expected after|unexpected end of data"),
+        (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().find(b"\n0,2")] + b"\n"), "ends in the middle of an"),
+        (lambda p: p.write_text(""), "its first line is not"),
+        (lambda p: p.write_bytes(pickle.dumps(print)), "codec can't decode|its first line is not"),
+    ],
+)
+def test_a_damaged_csv_is_refused_with_its_line(csv, store, edit, complaint):
+    edit(csv)
+    refused(csv, store, complaint)
+
+
+def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_is_read(csv, store, samples):
+    csv.write_bytes(b"\xef\xbb\xbf" + csv.read_bytes().replace(b"\n", b"\r\n"))
+    run = store.runs()[0]
+    assert samples.chunks_as_bits(store, import_run(csv, store).id) == samples.chunks_as_bits(store, run.id)
+
+
+def test_a_line_without_end_is_not_read_into_memory(csv, store, monkeypatch):
+    monkeypatch.setattr(csv_files, "MOST_LINE", 1000)
+    edited(csv, "\n0,0,", "\n0," + "0" * 2000 + ",")
+    refused(csv, store, "it has a line of more than 1000 characters")
+
+
+def test_a_manifest_without_end_is_not_read_into_memory(csv, store, monkeypatch):
+    monkeypatch.setattr(manifest, "MOST_CHARACTERS", 100)
+    refused(csv, store, "what it says of itself is longer than 100 characters")
+
+
+@pytest.fixture
+def document(tmp_path, store, samples):
+    """An exported JSON file, and a function that writes it again after an edit of the document."""
+    path = tmp_path / "run.json"
+    export(samples.ALL["discrete"](store), path)
+
+    def edit(change):
+        found = json.loads(path.read_text("utf-8"))
+        change(found)
+        path.write_text(json.dumps(found), "utf-8")
+        return path
+
+    return edit
+
+
+def put(*way):
+    """An edit that puts the last of `way` where the others lead."""
+    *keys, last, value = way
+
+    def change(document):
+        for key in keys:
+            document = document[key]
+        document[last] = value
+
+    return change
+
+
+def drop(*way):
+    *keys, last = way
+
+    def change(document):
+        for key in keys:
+            document = document[key]
+        del document[last]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (put("episodes", 1, "rewards", 2, float("nan")), "the reward of episode 1, step 2 is nan"),
+        (put("episodes", 1, "rewards", 0, float("inf")), "the reward of episode 1, step 0 is inf"),
+        (put("episodes", 1, "rewards", [1.0]), "in episode 1 observations must have 2 rows, got 4"),
+        (put("episodes", 1, "actions", 0, [1]), "in episode 1 actions must be int16 of shape"),
+        (put("episodes", 1, "actions", 0, 1.5), "in episode 1 actions must be int16"),
+        (put("episodes", 1, "actions", 0, "1"), "in episode 1 actions must be int16"),
+        (put("episodes", 1, "actions", 0, 2**40), "in episode 1 actions must be int16 .* cannot hold"),
+        (put("episodes", 1, "actions", 0, None), "in episode 1 actions must be int16"),
+        (put("episodes", 1, "explored", 0, 1), "in episode 1 explored must be bool"),
+        (put("episodes", 1, "terminated", 1), "in episode 1 terminated and truncated must be true or false"),
+        (put("episodes", 1, "episode", "1"), "an episode must be an object with its number"),
+        (put("episodes", 1, 7), "an episode must be an object"),
+        (put("episodes", 1, "chunks", [[0]]), "where chunks begin must be pairs"),
+        (put("episodes", 1, "figures", "length", 4), "the figures of episode 1 are wrong"),
+        (drop("episodes", 1, "figures", "return"), "in episode 1 the figure 'return' is missing"),
+        (drop("episodes", 1, "actions"), "in episode 1 the column 'actions' is missing"),
+        (drop("episodes", 1), "it should hold 5 episodes, and holds 4"),
+        (drop("episodes"), "expected"),
+        (put("more", 1), "expected"),
+        (put("about", "columns", {}), "it has no column of rewards"),
+        (drop("about", "columns", "rewards"), "in episode 0 observations must have 1 rows, got 3"),
+        (put("about", "columns", 3), "what it says of its columns is no table"),
+        (put("about", []), "it does not say that rlbench wrote it"),
+        (put("checkpoint", "arrays", "q_table", "shape", [2**20, 2**20]), "its column 'q_table' is wrong"),
+        (put("checkpoint", "arrays", "q_table", "shape", [7, 2]), "q_table must have the shape"),
+        (put("checkpoint", "arrays", 3), "has no attribute 'items'"),
+        (lambda document: document.update(checkpoint=document.pop("episodes")), "list indices|."),
+        (put("checkpoint", "numbers", []), "its checkpoint is incomplete"),
+        (put("checkpoint", "episodes", -1), "its checkpoint is incomplete"),
+        (drop("checkpoint", "arrays"), "'arrays' is missing"),
+    ],
+)
+def test_a_damaged_json_document_is_refused(document, store, change, complaint):
+    refused(document(change), store, complaint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"about"', '{"about": {}', '{"about": {}}', "nul", '"' * 99, "[" * 200_000, '{"about": ' * 2000],
+)
+def test_what_is_no_such_json_is_refused(tmp_path, store, text):
+    (tmp_path / "x.json").write_text(text)
+    refused(tmp_path / "x.json", store, ".")
+
+
+# ---------------------------------------------------------------- parquet
+
+
+@pytest.fixture
+def parquet(tmp_path, store, samples):
+    """An exported Parquet file, and a function that writes it again after an edit of its table."""
+    path = tmp_path / "run.parquet"
+    export(samples.ALL["discrete"](store), path)
+
+    def edit(change):
+        pq.write_table(change(pq.read_table(path)), path)
+        return path
+
+    return edit
+
+
+def with_column(name, change):
+    def edit(table):
+        at = table.schema.names.index(name)
+        return table.set_column(at, name, change(table.column(name)))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda table: table.drop(["action"]), "the column 'action' is missing"),
+        (lambda table: table.select(table.schema.names[::-1]), "the columns must be episode, step"),
+        (lambda table: table.replace_schema_metadata({}), "it does not say that rlbench wrote it"),
+        (lambda table: table.slice(0, len(table) - 1), "it ends in the middle of an episode"),
+        (lambda table: table.slice(0, len(table) - 3), "it should hold 5 episodes, and holds 4"),
+        (lambda table: table.slice(1), "in row 0 of episode 0 step must be 0, got 1"),
+        (with_column("action", lambda column: column.cast(pa.int64())), "'action' must be int16, got int64"),
+        (with_column("reward", lambda column: pa.array([str(x) for x in column])), "'reward' must be double"),
+        (with_column("step", lambda column: pa.array([None] * len(column), pa.int64())), "'step' must not be null"),
+        (
+            with_column("reward", lambda column: pa.array([None if x.as_py() is None else np.inf for x in column])),
+            "the reward of episode 0, step 0 is inf",
+        ),
+        (
+            with_column("action", lambda column: pa.array([1] * len(column), pa.int16())),
+            "the column 'action' must be null in its row 2",
+        ),
+    ],
+)
+def test_a_damaged_parquet_file_is_refused(parquet, store, change, complaint):
+    refused(parquet(change), store, complaint)
+
+
+def test_a_parquet_file_of_another_program_is_refused(tmp_path, store):
+    pd.DataFrame({"reward": [1.0]}).to_parquet(tmp_path / "x.parquet")
+    refused(tmp_path / "x.parquet", store, "it does not say that rlbench wrote it")
+
+
+# ---------------------------------------------------------------- hdf5
+
+
+@pytest.fixture
+def hdf5(tmp_path, store, samples):
+    """An exported HDF5 file, and a function that opens it for an edit."""
+    path = tmp_path / "run.hdf5"
+    export(samples.ALL["discrete"](store), path)
+
+    def edit(change):
+        with h5py.File(path, "a") as file:
+            change(file)
+        return path
+
+    return edit
+
+
+def replaced(name, data, **more):
+    def change(file):
+        del file[name]
+        file.create_dataset(name, data=data, **more)
+
+    return change
+
+
+def huge(file):
+    """A dataset that claims 2^40 rows and holds none."""
+    del file["steps/rewards"]
+    file.create_dataset("steps/rewards", (2**40,), np.float64, chunks=(2**14,), maxshape=(None,))
+
+
+def elsewhere(file):
+    del file["steps/observations"]
+    file["steps/observations"] = h5py.ExternalLink("secret.hdf5", "/numbers")
+
+
+def raw(file):
+    """A dataset whose bytes lie in a file of the caller's choice."""
+    del file["steps/observations"]
+    file.create_dataset("steps/observations", (22,), "<i4", external=[("/etc/passwd", 0, 88)])
+
+
+def virtual(file):
+    del file["steps/observations"]
+    layout = h5py.VirtualLayout((22,), "<i4")
+    layout[:] = h5py.VirtualSource("secret.hdf5", "numbers", (22,))
+    file.create_virtual_dataset("steps/observations", layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (huge, "'steps/rewards' claims 8796093022208 bytes, which it does not hold"),
+        (elsewhere, "'steps/observations' is a link that leads elsewhere: refused"),
+        (raw, "'steps/observations' lies in another file: refused"),
+        (virtual, "'steps/observations' lies in another file: refused"),
+        (replaced("steps/rewards", np.full(17, np.nan)), "the reward of episode 0, step 0 is nan"),
+        (replaced("steps/rewards", np.zeros(16)), "'rewards' has too few rows"),
+        (replaced("steps/rewards", np.zeros(18)), "'rewards' must have 17 rows, got 18"),
+        (replaced("steps/rewards", np.zeros(17, np.float32)), "'rewards' must be <f8 of shape"),
+        (replaced("steps/rewards", ["x"] * 17), "'steps/rewards' must be a dataset of numbers"),
+        (replaced("figures/return", np.zeros(4)), "'return' has too few rows"),
+        (replaced("episodes/length", np.array([2, 3, -9, 1, 2])), "the length of episode 2 is negative"),
+        (replaced("episodes/length", np.array([2, 3, 9, 1, 2**40])), "too few rows|the figures of episode"),
+        (replaced("episodes/end", np.zeros(5, np.uint8)), "its episodes must each have a number and an end"),
+        (replaced("chunks", np.frombuffer(b"[0]\n", np.uint8)), "where chunks begin must be pairs"),
+        (replaced("about", np.zeros(3)), "'about' must be a text"),
+        (replaced("checkpoint/about", np.bytes_(b"{}")), "'episodes' is missing"),
+        (lambda file: file.pop("about"), "'about' is missing"),
+        (lambda file: file.pop("steps"), "'steps/observations' is missing"),
+        (lambda file: file.pop("episodes/end"), "'episodes/end' is missing"),
+    ],
+)
+def test_a_damaged_hdf5_file_is_refused(hdf5, store, change, complaint):
+    refused(hdf5(change), store, complaint)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "hdf5", "minari"])
+def test_a_file_with_any_bit_flipped_or_cut_short_is_refused_or_is_read(tmp_path, store, samples, kind):
+    path = tmp_path / samples.PATHS[kind]
+    export(samples.ALL["discrete" if kind != "minari" else "cartpole"](store), path, kind)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    dice, before = np.random.default_rng(len(kind)), store.runs()
+    for _ in range(40):
+        file = files[dice.integers(len(files))]
+        good = file.read_bytes()
+        bad = bytearray(good[: dice.integers(1, len(good)) if dice.integers(2) else len(good)])
+        bad[dice.integers(len(bad))] ^= 1 << int(dice.integers(8))
+        file.write_bytes(bytes(bad))
+        complaint = ""
+        try:
+            store.delete_run(import_run(path, store).id)
+        except UsageError as error:
+            complaint = str(error)
+        file.write_bytes(good)
+        assert "\n" not in complaint
+        assert store.runs() == before
+
+
+@pytest.mark.parametrize("kind", ["parquet", "hdf5"])
+def test_a_flipped_bit_never_changes_a_number_unseen(tmp_path, store, samples, kind):
+    path = tmp_path / samples.PATHS[kind]
+    run = samples.ALL["cartpole"](store)
+    export(run, path, kind)
+    good, expected = path.read_bytes(), samples.chunks_as_bits(store, run.id)
+    places = [place for place in range(8, len(good)) if good[place]]
+    for place in np.random.default_rng(1).choice(places, 40).tolist():
+        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        try:
+            record = import_run(path, store)
+        except UsageError:
+            continue
+        assert [chunk[4:] for chunk in samples.chunks_as_bits(store, record.id)] == [chunk[4:] for chunk in expected]
+
+
+# ---------------------------------------------------------------- whatever the format
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json", "x.parquet", "x.hdf5"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95", pickle.dumps(shutil.rmtree), b"PK\x03\x04", os.urandom(999)])
+def test_foreign_files_are_refused_whatever_they_are_called(tmp_path, store, name, content):
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, store, ".")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "complaint"),
+    [
+        ("nothing.csv", None, "there is no .*nothing.csv to import"),
+        ("", None, "a path is needed"),
+        ("a\0b", None, "a path is needed"),
+        ("there.txt", None, "does not say in which format"),
+        ("there.txt", "cvs", "unknown format 'cvs'; did you mean csv?"),
+        ("pipe.csv", None, "pipe.csv is neither a file nor a folder"),
+        ("folder", "csv", "folder is a folder, csv is a file"),
+        ("folder", None, "it is no Minari dataset: there is no data/metadata.json in it"),
+        ("there.txt", "minari", "it is no Minari dataset"),
+    ],
+)
+def test_a_path_that_cannot_be_imported_is_refused(tmp_path, monkeypatch, store, name, kind, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.txt").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UsageError, match=complaint):
+        import_run(name, store, kind)
+    assert store.runs() == []
+
+
+def test_an_import_that_fails_late_leaves_no_half_made_run(csv, store, monkeypatch):
+    monkeypatch.setattr(csv_files, "BATCH_STEPS", 1)
+    edited(csv, "\n4,0,", "\n4,9,")
+    refused(csv, store, "in row 0 of episode 4 step must be 0, got 9")
+
+
+def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeypatch):
+    append, before = store.append, store.runs()
+
+    def failing(run_id, chunk=None, **more):
+        if chunk is not None and chunk.first_episode:
+            raise StoreError("no room")
+        append(run_id, chunk, **more)
+
+    monkeypatch.setattr(store, "append", failing)
+    with pytest.raises(StoreError, match=r"^no room$"):
+        import_run(csv, store)
+    assert store.runs() == before
+
+
+def test_chunks_that_begin_out_of_order_are_refused(csv, store):
+    edited(csv, '"[[4,null],[9,null]]"', '"[[9,null],[4,null]]"')
+    refused(csv, store, "a chunk is said to begin at step 4 of episode 2, where none can begin")

@@ -1,0 +1,174 @@
+"""Out and in again: what comes back is what went out, to the bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import rlbench
+from rlbench.exchange import export, import_run
+from rlbench.store import EpisodeChunk, open_store
+from rlbench.training import Run
+from rlbench.verification import verify
+
+KINDS = ("csv", "json", "parquet", "hdf5", "minari")
+SAMPLES = ("discrete", "cartpole", "composite", "empty")
+
+
+def there_and_back(run, folder, kind, samples):
+    export(run, folder / samples.PATHS[kind], kind)
+    return import_run(folder / samples.PATHS[kind], run.store)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_every_chunk_and_the_record_come_back(tmp_path, store, samples, kind, sample):
+    run = samples.ALL[sample](store)
+    record = there_and_back(run, tmp_path, kind, samples)
+    assert record.id != run.id
+    assert record.tags == ("a b", "ü", "imported")
+    assert record.cache_key == ""
+    assert samples.known_of(record) == samples.known_of(run.record)
+    assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
+
+
+@pytest.mark.parametrize("kind", ["json", "hdf5"])
+def test_json_and_hdf5_bring_the_last_checkpoint_back(tmp_path, store, samples, kind):
+    run = samples.ALL["discrete"](store)
+    found = store.checkpoint(there_and_back(run, tmp_path, kind, samples).id)
+    expected = store.checkpoint(run.id)
+    assert (found.episodes, found.timesteps) == (5, 17)
+    assert samples.bits(found.arrays) == samples.bits(expected.arrays)
+    assert found.numbers == {**expected.numbers, "unfinished_episode": True}
+
+
+@pytest.mark.parametrize("kind", ["csv", "hdf5"])
+def test_an_imported_run_can_be_verified(tmp_path, store, samples, kind):
+    run = rlbench.train("FrozenLake-v1", episodes=60, seed=2, store=store, engine="python")
+    record = there_and_back(run, tmp_path, kind, samples)
+    found = verify(Run(record, store))
+    assert (found.episodes, found.steps, found.mismatched, found.unverifiable) == (60, run.timesteps, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["json", "hdf5"])
+def test_an_imported_run_has_its_agent_and_can_be_resumed(tmp_path, store, samples, kind):
+    run = rlbench.train("safecab", episodes=40, seed=0, store=store)
+    imported = Run(there_and_back(run, tmp_path, kind, samples), store)
+    assert np.array_equal(imported.agent.q_table, run.agent.q_table)
+    longer = rlbench.resume(imported, episodes=60)
+    assert np.array_equal(longer.agent.q_table, rlbench.train("safecab", episodes=60, seed=0).agent.q_table)
+
+
+def test_a_run_answered_from_a_longer_one_is_exported_as_far_as_it_goes(tmp_path, store, samples):
+    first = rlbench.train("safecab", episodes=20, seed=0, store=store)
+    rlbench.train("safecab", episodes=50, seed=0, store=store)
+    short = rlbench.train("safecab", episodes=20, seed=0, store=store)
+    assert (short.id, short.record.episodes) == (first.id, 50)
+    record = there_and_back(short, tmp_path, "json", samples)
+    assert (record.episodes, record.timesteps) == (20, first.timesteps)
+    assert store.checkpoint(record.id).episodes == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chosen_episodes_come_back_renumbered(tmp_path, store, samples, kind):
+    run = samples.ALL["cartpole"](store)
+    path = tmp_path / samples.PATHS[kind]
+    assert export(run, path, kind, indices=[7, -2, 3, 7]).episodes == 3
+    episodes = store.episodes(import_run(path, store).id)
+    expected = [store.episodes(run.id)[index] for index in (3, 7, 10)]
+    assert [episode.index for episode in episodes] == [0, 1, 2]
+    for found, original in zip(episodes, expected, strict=True):
+        assert np.array_equal(found.observations, original.observations)
+        assert np.array_equal(found.rewards, original.rewards)
+        assert (found.terminated, found.truncated) == (original.terminated, original.truncated)
+
+
+def test_a_slice_and_an_episode_over_several_chunks_can_be_chosen(tmp_path, store, samples):
+    run = samples.ALL["discrete"](store)
+    export(run, tmp_path / "some.json", indices=slice(2, 4))
+    found = store.episodes(import_run(tmp_path / "some.json", store).id)
+    expected = store.episodes(run.id)[2:4]
+    assert [len(episode) for episode in found] == [9, 1]
+    assert all(np.array_equal(a.observations, b.observations) for a, b in zip(found, expected, strict=True))
+
+
+def test_an_unfinished_episode_is_left_out(tmp_path, store, samples):
+    columns = {"observations": np.arange(5), "actions": np.zeros(3, np.int64), "rewards": np.zeros(3)}
+    run = samples.stored(store, samples.chunk_of([2, 1], columns, ends=[1, 0]), status="interrupted")
+    record = there_and_back(run, tmp_path, "csv", samples)
+    assert (record.episodes, record.timesteps, record.status) == (1, 2, "interrupted")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "hdf5"])
+def test_observations_may_be_nan_and_infinite(tmp_path, store, samples, kind):
+    columns = {
+        "observations": np.array([np.nan, np.inf, -np.inf]),
+        "actions": np.zeros(2, np.uint8),
+        "rewards": np.ones(2),
+    }
+    run = samples.stored(store, samples.chunk_of([2], columns))
+    record = there_and_back(run, tmp_path, kind, samples)
+    found = store.episodes(record.id)[0].observations
+    assert np.array_equal(found, columns["observations"], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "hdf5"])
+@pytest.mark.parametrize("dtype", ["<f2", ">f4", ">i8", "<u8", "|i1", "|b1", "<u2"])
+def test_every_dtype_comes_back(tmp_path, store, samples, kind, dtype):
+    observations = np.array([[0, 1], [1, 0], [1, 1]]).astype(dtype)
+    if dtype == "<u8":
+        observations[0] = 2**64 - 1
+    columns = {"observations": observations, "actions": observations[:2, 0], "rewards": np.ones(2, np.float32)}
+    run = samples.stored(store, samples.chunk_of([2], columns))
+    record = there_and_back(run, tmp_path, kind, samples)
+    assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
+
+
+@st.composite
+def chunks(draw):
+    """A few short episodes of any numbers."""
+    lengths = draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
+    ends = draw(st.lists(st.integers(1, 4), min_size=len(lengths), max_size=len(lengths)))
+    steps, rows = sum(lengths), sum(lengths) + len(lengths)
+    dtype = draw(st.sampled_from([np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_]))
+    shape = draw(st.sampled_from([(), (2,), (1, 3)]))
+    finite = {"allow_nan": False, "allow_infinity": False}
+    columns = {
+        "observations": draw(
+            hnp.arrays(dtype, (rows, *shape), elements=finite if np.dtype(dtype).kind == "f" else None)
+        ),
+        "actions": draw(hnp.arrays(np.int8, steps)),
+        "rewards": draw(hnp.arrays(np.float64, steps, elements=finite)),
+    }
+    figures = {
+        "return": draw(hnp.arrays(np.float64, len(lengths), elements=finite)),
+        "length": np.array(lengths, np.int32),
+        "loss": draw(hnp.arrays(np.float32, (len(lengths), 2), elements={"allow_nan": False})),
+    }
+    return EpisodeChunk(0, 0, np.array(lengths), np.array(ends, np.uint8), figures, columns)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "hdf5"])
+def test_any_numbers_come_back(tmp_path_factory, samples, kind):
+    folder = tmp_path_factory.mktemp(kind)
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(chunk=chunks())
+    def check(chunk):
+        with open_store("memory://") as store:
+            run = samples.stored(store, chunk)
+            export(run, folder / samples.PATHS[kind], kind, overwrite=True)
+            record = import_run(folder / samples.PATHS[kind], store)
+            assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
+
+    check()
+
+
+def test_a_run_goes_through_every_format_one_after_another(tmp_path, store, samples):
+    run = samples.ALL["cartpole"](store)
+    expected = samples.chunks_as_bits(store, run.id)
+    for kind in KINDS:
+        run = Run(there_and_back(run, tmp_path, kind, samples), store)
+        assert samples.chunks_as_bits(store, run.id) == expected
+        assert run.record.tags == ("a b", "ü", "imported")
