@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long lint bench clean
+.PHONY: demo test test-long test-interop lint bench clean
 
 demo: .venv/installed
 	$(BIN)/rlbench train safecab
@@ -14,6 +14,12 @@ test: .venv/installed
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long
 
+# With Stable-Baselines3. Torch comes first: left to itself pip takes gigabytes for accelerators.
+test-interop: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[interop]"
+	$(BIN)/python -m pytest tests/test_recording.py
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -21,6 +27,8 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/recording.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
