@@ -214,7 +214,8 @@ def test_the_elbow_of_four_groups_is_at_four():
     inertias = elbow(X, range(1, 8), random_state=0)
     assert inertias.shape == (7,)
     assert (np.diff(inertias) < 0).all()
-    assert inertias[2] / inertias[3] > 5 > 1.5 > inertias[3] / inertias[4]
+    assert inertias[2] / inertias[3] > 5
+    assert inertias[3] / inertias[4] < 1.5
     assert inertias[0] == pytest.approx(400 * X.var(axis=0).sum())
 
 
