@@ -15,14 +15,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlbench.models.cluster import KMeans, extract_palette
+    from rlbench.models.cluster import KMeans, elbow, extract_palette
     from rlbench.models.decomposition import PCA
     from rlbench.models.forest import RandomForestRegressor
     from rlbench.models.linear import LinearRegression, LogisticRegression
     from rlbench.models.network import NeuralNetworkClassifier
-    from rlbench.models.recommender import MatrixFactorization
+    from rlbench.models.recommender import MatrixFactorization, hold_out_per_user
     from rlbench.models.text import MultinomialNB, TextClassifier, Tokenizer
-    from rlbench.models.tree import DecisionTreeClassifier, DecisionTreeRegressor
+    from rlbench.models.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
 
 _HOMES = {
     "DecisionTreeClassifier": "tree",
@@ -37,7 +37,10 @@ _HOMES = {
     "RandomForestRegressor": "forest",
     "TextClassifier": "text",
     "Tokenizer": "text",
+    "elbow": "cluster",
+    "export_text": "tree",
     "extract_palette": "cluster",
+    "hold_out_per_user": "recommender",
 }
 
 __all__ = [
@@ -53,7 +56,10 @@ __all__ = [
     "RandomForestRegressor",
     "TextClassifier",
     "Tokenizer",
+    "elbow",
+    "export_text",
     "extract_palette",
+    "hold_out_per_user",
 ]
 
 

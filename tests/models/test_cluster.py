@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
 
 from rlbench.errors import UnknownNameError, UsageError
 from rlbench.models import _cluster, cluster
@@ -26,6 +27,13 @@ from rlbench.models.cluster import KMeans, elbow, extract_palette
 from rlbench.models.linear import LogisticRegression
 
 PAIRS = np.array([[1.0, 1.0], [1.0, 3.0], [9.0, 8.0], [9.0, 6.0]])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on a busy machine wait for each other, many times longer than they work."""
+    with threadpool_limits(1):
+        yield
 
 
 @parametrize_with_checks([KMeans(), KMeans(2, init="random", n_init=3)])

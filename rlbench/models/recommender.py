@@ -1,0 +1,370 @@
+"""A recommender: ratings explained by a few tastes of each user and traits of each item, learnt rating by rating."""
+# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from rlbench.errors import UsageError
+from rlbench.models._validation import check_number
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+START = 0.1  # deviation of the factors before any rating is seen
+HELD_BACK = 5  # one rating in so many of each user is what `score` predicts from the others
+
+
+class Ratings(NamedTuple):
+    """What is rated, an entry a rating: by whom, which item, how."""
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    values: Floats
+
+
+def read_ratings(X: Any) -> Ratings:
+    """Returns the entries of X (n_users, n_items): those other than 0 of an array, those stored of a sparse matrix."""
+    entries = sparse.coo_array(X)
+    entries.sum_duplicates()
+    users, items = entries.coords
+    return Ratings(users.astype(np.int32), items.astype(np.int32), entries.data.astype(np.float64))
+
+
+def hold_out_per_user(
+    X: ArrayLike, n_held_out: int = 15, *, at_least: int = 35, random_state: Any = None
+) -> tuple[Any, Any]:
+    """Returns two CSR matrices (n_users, n_items), training and validation, that part the ratings X.
+
+    Of every user with `at_least` ratings, `n_held_out` drawn without replacement go to validation; users with fewer
+    are trained on alone. The split, and the numbers, of the recommender chapter of "Hands-On Machine Learning from
+    Scratch" (Valkov). Raises UsageError unless 1 <= n_held_out <= at_least, and scikit-learn's ValueError for bad X.
+    """
+    check_number("n_held_out", n_held_out, low=1, integer=True)
+    check_number("at_least", at_least, low=n_held_out, integer=True)
+    rated = check_array(X, accept_sparse="csr", dtype=np.float64)
+    ratings, random = read_ratings(rated), check_random_state(random_state)
+    held_out = np.zeros(len(ratings.values), bool)
+    for entries in _entries_of_users(ratings, rated.shape[0]):
+        if len(entries) >= at_least:
+            held_out[random.permutation(entries)[:n_held_out]] = True
+    return _matrix(ratings, ~held_out, rated.shape), _matrix(ratings, held_out, rated.shape)
+
+
+def _entries_of_users(ratings: Ratings, n_users: int) -> list[NDArray[np.intp]]:
+    """Returns, for each user, which entries are theirs."""
+    order = np.argsort(ratings.users, kind="stable")
+    return np.split(order, np.searchsorted(ratings.users[order], np.arange(1, n_users)))
+
+
+def _matrix(ratings: Ratings, chosen: NDArray[np.bool_], shape: Any) -> Any:
+    entries = ratings.values[chosen], (ratings.users[chosen], ratings.items[chosen])
+    return sparse.csr_array(entries, shape=shape)
+
+
+class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
+    """A recommender that explains the rating of item i by user u with a few numbers of each.
+
+    With the mean m and deviation d of all ratings,
+
+        r_ui ~ m + d * (b_u + c_i + p_u . q_i)
+
+    b_u how generous the user is, c_i how liked the item is, p_u the user's tastes and q_i the item's traits, found by
+    stochastic gradient descent on the squared error of the *known* ratings plus regularization * (b_u**2 + c_i**2 +
+    |p_u|**2 + |q_i|**2): with e the error of one rating, p_u += learning_rate * (e q_i - regularization p_u), and alike
+    the rest, rating after rating in an order drawn anew each epoch. Koren, Bell and Volinsky, Matrix Factorization
+    Techniques for Recommender Systems (2009); the recommender chapter of "Hands-On Machine Learning from Scratch"
+    (Valkov), which has no b, c, m and d.
+
+    A user without ratings is answered with what all like best (p_u = 0, b_u = 0); a user not seen by `fit`, but with
+    ratings, by the b_u and p_u that ridge regression on q gives (`transform`).
+
+    Args:
+        n_factors: numbers in p_u and q_i.
+        n_epochs: passes over the ratings.
+        learning_rate: step of the descent, > 0, in units of the deviation of the ratings.
+        regularization: weight of the penalty, >= 0.
+        random_state: seed or generator of the first factors and of the order of the ratings.
+
+    Attributes:
+        user_factors_, item_factors_: p (n_users, n_factors) and q (n_items, n_factors).
+        user_bias_, item_bias_: b (n_users,) and c (n_items,).
+        mean_, scale_: m and d.
+        rated_items_, rated_ends_: the items that each user has rated, one user after the other, and where each user's
+            items end in it, (n_users,).
+        train_rmse_, validation_rmse_: root mean squared error after each epoch, (n_epochs,), in units of the ratings;
+            the latter empty without validation.
+        n_users_, n_features_in_: numbers of users and items.
+
+    Raises:
+        UsageError: a parameter is out of its range, no entry is rated, or the descent diverges.
+        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+
+    Examples:
+        Two like the first two films, two the last two; the fifth has rated one film:
+
+        >>> from rlbench.models import MatrixFactorization
+        >>> stars = [[5, 4, 1, 1], [4, 5, 0, 1], [1, 1, 5, 4], [1, 0, 4, 5], [5, 0, 0, 0]]
+        >>> model = MatrixFactorization(n_factors=2, n_epochs=500, random_state=0).fit(stars)
+        >>> model.recommend(4, 1)
+        array([1])
+        >>> bool(model.train_rmse_[-1] < 0.3 < model.train_rmse_[0])
+        True
+    """
+
+    validation_rmse_: Floats
+
+    def __init__(
+        self,
+        n_factors: int = 10,
+        *,
+        n_epochs: int = 50,
+        learning_rate: float = 0.02,
+        regularization: float = 0.05,
+        random_state: Any = None,
+    ) -> None:
+        self.n_factors = n_factors
+        self.n_epochs = n_epochs
+        self.learning_rate = learning_rate
+        self.regularization = regularization
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None, *, validation: ArrayLike | None = None) -> Self:  # noqa: ARG002 - pipelines pass it
+        """Learns from ratings X (n_users, n_items), afresh: 0 in an array, or not stored if sparse, is not rated.
+
+        After each epoch the error on `validation`, a matrix of the same shape (see `hold_out_per_user`), is kept.
+        """
+        self._check_parameters()
+        rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
+        held_out = None if validation is None else self._read_validation(validation, rated.shape)
+        ratings, random = read_ratings(rated), check_random_state(self.random_state)
+        self._begin(ratings, rated.shape, random)
+        for _ in range(self.n_epochs):
+            self._learn(ratings, random)
+            if held_out is not None:
+                self.validation_rmse_ = np.append(self.validation_rmse_, self._rmse(held_out))
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None, *, users: ArrayLike | None = None) -> Self:  # noqa: ARG002 - as above
+        """Learns one pass over a chunk of ratings (n_rows, n_items), row j being those of user `users[j]`, j for None.
+
+        Users not met yet are added; the mean and the deviation stay those of the first chunk.
+        """
+        self._check_parameters()
+        first = not hasattr(self, "item_factors_")
+        rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=first)
+        who = self._read_users(users, rated.shape[0])
+        ratings = read_ratings(rated)
+        ratings = ratings._replace(users=who[ratings.users].astype(np.int32))
+        n_users = max(int(who.max()) + 1, 0 if first else self.n_users_)
+        random = check_random_state(self.random_state)
+        if first:
+            self._begin(ratings, (n_users, rated.shape[1]), random)
+        else:
+            self._widen(n_users)
+            self._remember(ratings)
+        self._learn(ratings, random)
+        return self
+
+    def predict_pairs(self, users: ArrayLike, items: ArrayLike) -> Floats:
+        """Returns the rating expected of each pair of a user and an item, index by index, (n_pairs,).
+
+        A user that `fit` has not seen gets what everybody gets; raises UsageError for an unknown item.
+        """
+        check_is_fitted(self)
+        whom = self._indices("users", users)
+        which = self._indices("items", items, self.n_features_in_)
+        if whom.shape != which.shape:
+            raise UsageError(f"users and items must pair up, got {len(whom)} and {len(which)}")
+        known = whom < self.n_users_
+        row = np.where(known, whom, 0)
+        taste = (self.user_factors_[row] * self.item_factors_[which]).sum(axis=1) + self.user_bias_[row]
+        return np.asarray(self.mean_ + self.scale_ * (self.item_bias_[which] + np.where(known, taste, 0.0)))
+
+    def recommend(self, user: int | ArrayLike | None, n: int = 10, *, include_rated: bool = False) -> NDArray[np.intp]:
+        """Returns the n items expected to please most, best first, without those that `user` has rated.
+
+        `user` is an index; or the ratings (n_items,) of someone new; or None, or an index that `fit` has not seen, for
+        someone of whom nothing is known, who is given what all like best. Fewer than n if no more are left to rate.
+        """
+        check_is_fitted(self)
+        check_number("n", n, low=1, integer=True)
+        scores, rated = self._scores(user)
+        best = np.argsort(-scores, kind="stable")
+        return best[:n] if include_rated else best[~rated[best]][:n]
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Returns b_u and p_u, (n_rows, 1 + n_factors), of rows of ratings (n_rows, n_items), of whatever users.
+
+        They minimise the penalised error of the row's ratings with the items as they are: ridge regression.
+        """
+        check_is_fitted(self)
+        rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        ratings = read_ratings(rated)
+        return np.stack([self._fold_in(ratings, entries) for entries in _entries_of_users(ratings, rated.shape[0])])
+
+    def inverse_transform(self, X: ArrayLike) -> Floats:
+        """Returns all ratings (n_rows, n_items) expected of users with the b_u and p_u that `transform` gives."""
+        check_is_fitted(self)
+        tastes = check_array(X, dtype=np.float64)
+        if tastes.shape[1] != self.n_factors + 1:
+            raise UsageError(f"X must have 1 + n_factors = {self.n_factors + 1} columns, got {tastes.shape[1]}")
+        expected = tastes[:, :1] + self.item_bias_ + tastes[:, 1:] @ self.item_factors_.T
+        return np.asarray(self.mean_ + self.scale_ * expected)
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002 - searches pass it
+        """Returns minus the root mean squared error of predicting some ratings of rows X from the others: best is 0.
+
+        Of each row every fifth rating is held back, and b_u and p_u are those of the rest. Rows may thus be of users
+        that `fit` has not seen, as in cross-validation (strong generalisation; Marlin, 2004).
+        """
+        check_is_fitted(self)
+        rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        ratings = _some(read_ratings(rated))
+        errors = []
+        for entries in _entries_of_users(ratings, rated.shape[0]):
+            back = np.arange(len(entries)) % HELD_BACK == 0
+            expected = self.inverse_transform(self._fold_in(ratings, entries[~back])[None])[0]
+            errors.append(expected[ratings.items[entries[back]]] - ratings.values[entries[back]])
+        return -float(np.sqrt(np.square(np.concatenate(errors)).mean()))
+
+    def rmse(self, X: ArrayLike) -> float:
+        """Returns the root mean squared error on ratings X (n_users_, n_items) of the users that `fit` has seen."""
+        check_is_fitted(self)
+        return self._rmse(self._read_validation(X, (self.n_users_, self.n_features_in_)))
+
+    def __sklearn_tags__(self) -> Any:
+        """Tells scikit-learn that sparse matrices are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_parameters(self) -> None:
+        check_number("n_factors", self.n_factors, low=1, integer=True)
+        check_number("n_epochs", self.n_epochs, low=1, integer=True)
+        check_number("learning_rate", self.learning_rate, low=0, above=True)
+        check_number("regularization", self.regularization, low=0)
+
+    def _begin(self, ratings: Ratings, shape: Any, random: Any) -> None:
+        """Sets everything to what is known before the first epoch."""
+        n_users, n_items = shape
+        values = _some(ratings).values
+        self.mean_, self.scale_ = float(values.mean()), float(values.std()) or 1.0
+        self.n_users_ = n_users
+        self.user_bias_, self.item_bias_ = np.zeros(n_users), np.zeros(n_items)
+        # the users' factors start at 0, and stay there for who never rates; those of the items break the symmetry
+        self.user_factors_ = np.zeros((n_users, self.n_factors))
+        self.item_factors_ = START * random.standard_normal((n_items, self.n_factors))
+        self.item_factors_[np.bincount(ratings.items, minlength=n_items) == 0] = 0.0
+        self.rated_items_, self.rated_ends_ = np.empty(0, np.int32), np.zeros(n_users, np.int64)
+        self._remember(ratings)
+        self.train_rmse_, self.validation_rmse_ = np.empty(0), np.empty(0)
+
+    def _widen(self, n_users: int) -> None:
+        """Makes room for users up to `n_users`."""
+        more = n_users - self.n_users_
+        self.user_bias_ = np.append(self.user_bias_, np.zeros(more))
+        self.user_factors_ = np.vstack([self.user_factors_, np.zeros((more, self.n_factors))])
+        self.rated_ends_ = np.append(self.rated_ends_, np.full(more, len(self.rated_items_)))
+        self.n_users_ = n_users
+
+    def _remember(self, ratings: Ratings) -> None:
+        """Notes which items have been rated, next to those noted before."""
+        counts = np.diff(self.rated_ends_, prepend=0)
+        users = np.append(np.repeat(np.arange(self.n_users_), counts), ratings.users)
+        items = np.append(self.rated_items_, ratings.items)
+        pairs = np.unique(users * self.n_features_in_ + items)
+        self.rated_items_ = (pairs % self.n_features_in_).astype(np.int32)
+        self.rated_ends_ = np.searchsorted(pairs, np.arange(1, self.n_users_ + 1) * self.n_features_in_)
+
+    def _learn(self, ratings: Ratings, random: Any) -> None:
+        """Makes one pass over the ratings, and notes their error after it."""
+        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads when it is needed
+
+        order = random.permutation(len(ratings.values))
+        targets = (ratings.values - self.mean_) / self.scale_
+        settings = float(self.learning_rate), float(self.regularization)
+        _recommender.sgd_pass(ratings.users, ratings.items, targets, order, self._model(), *settings)
+        with np.errstate(over="ignore", invalid="ignore"):  # a divergence is told in a line that helps
+            error = self._rmse(ratings) if len(order) else np.nan
+        if len(order) and not np.isfinite(error):
+            raise UsageError(
+                f"learning_rate must be small enough to descend, got {self.learning_rate}: the factors overflow"
+            )
+        self.train_rmse_ = np.append(self.train_rmse_, error)
+
+    def _model(self) -> tuple[Floats, Floats, Floats, Floats]:
+        return self.user_bias_, self.item_bias_, self.user_factors_, self.item_factors_
+
+    def _rmse(self, ratings: Ratings) -> float:
+        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads when it is needed
+
+        expected = np.empty(len(ratings.values))
+        _recommender.predict_pairs(ratings.users, ratings.items, self._model(), expected)
+        return float(np.sqrt(np.square(self.mean_ + self.scale_ * expected - ratings.values).mean()))
+
+    def _scores(self, user: Any) -> tuple[Floats, NDArray[np.bool_]]:
+        """Returns how much each item would please, (n_items,), and whether it is rated already."""
+        rated = np.zeros(self.n_features_in_, bool)
+        if user is None:
+            return self.item_bias_, rated
+        if np.ndim(user) == 0:
+            check_number("user", user, low=0, integer=True)
+            if user >= self.n_users_:
+                return self.item_bias_, rated
+            start = self.rated_ends_[user - 1] if user else 0
+            rated[self.rated_items_[start : self.rated_ends_[user]]] = True
+            return self.item_bias_ + self.item_factors_ @ self.user_factors_[user], rated
+        row = check_array(np.atleast_2d(np.asarray(user)), dtype=np.float64, input_name="user")
+        scores = self.inverse_transform(self.transform(row))[0]
+        return scores, row[0] != 0
+
+    def _fold_in(self, ratings: Ratings, entries: NDArray[np.intp]) -> Floats:
+        """Returns b_u and p_u, (1 + n_factors,), of a user with these entries of `ratings`: 0 without any."""
+        items = ratings.items[entries]
+        traits = np.column_stack([np.ones(len(items)), self.item_factors_[items]])
+        targets = (ratings.values[entries] - self.mean_) / self.scale_ - self.item_bias_[items]
+        # as in the descent, the penalty counts once a rating; its square root, as rows, makes ridge plain least squares
+        penalty = np.sqrt(self.regularization * len(items)) * np.eye(traits.shape[1])
+        padded = np.append(targets, np.zeros(len(penalty)))
+        return np.asarray(np.linalg.lstsq(np.vstack([traits, penalty]), padded, rcond=None)[0])
+
+    def _read_validation(self, X: Any, shape: tuple[int, ...]) -> Ratings:
+        held_out = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="validation")
+        if held_out.shape != shape:
+            raise UsageError(f"validation must have the shape {shape} of the ratings learnt from, got {held_out.shape}")
+        return _some(read_ratings(held_out))
+
+    def _read_users(self, users: ArrayLike | None, n_rows: int) -> NDArray[np.int64]:
+        """Returns whose ratings each row of a chunk holds."""
+        if users is None:
+            return np.arange(n_rows)
+        found = self._indices("users", users)
+        if len(found) != n_rows:
+            raise UsageError(f"users must name one user a row, {n_rows} of them, got {len(found)}")
+        return found
+
+    def _indices(self, what: str, values: ArrayLike, below: float = np.inf) -> NDArray[np.int64]:
+        """Returns indices (n,), checked to be whole numbers from 0 to what is there."""
+        found = np.atleast_1d(np.asarray(values))
+        if found.ndim != 1 or found.dtype.kind not in "ui" or (found < 0).any() or (found >= below).any():
+            bound = "" if below == np.inf else f" and < {below}"
+            raise UsageError(f"{what} must be whole numbers >= 0{bound}, got {values!r}")
+        return found.astype(np.int64)
+
+
+def _some(ratings: Ratings) -> Ratings:
+    """Returns the ratings; raises UsageError if there are none."""
+    if not len(ratings.values):
+        raise UsageError("the ratings must have an entry other than 0, got none: 0 says not rated")
+    return ratings
