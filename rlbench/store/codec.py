@@ -11,6 +11,7 @@ import json
 import math
 import re
 import struct
+import threading
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +40,17 @@ MAX_EXPANSION = 2**15  # zstd spends at least 4 bytes on a block, which holds at
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
+
+
+class _Tools(threading.local):
+    """What zstd works with, made once a thread: a new compressor would fault its memory in again for every chunk."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(compression_params=ZSTD)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+TOOLS = _Tools()
 
 
 class Column(NamedTuple):
@@ -71,8 +83,7 @@ def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
     Raises:
         UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
     """
-    compressor = zstandard.ZstdCompressor(compression_params=ZSTD)
-    packed = [_pack_column(compressor, name, np.asarray(array)) for name, array in columns.items()]
+    packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
     header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
     return b"".join((prefix, header, *(block for _, block in packed)))
@@ -85,7 +96,7 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
         StoreError: the blob is damaged, or claims more than its bytes can hold.
     """
     columns, about, blocks = _opened(blob, where)
-    arrays, decompressor = {}, zstandard.ZstdDecompressor()
+    arrays, decompressor = {}, TOOLS.decompressor
     for column, block in zip(columns, blocks, strict=True):
         try:
             arrays[column.name] = _unpack_column(decompressor, column, block)
@@ -199,6 +210,11 @@ def _differences(words: Array) -> Array:
 
 def _planes(words: Array) -> Array:
     """Returns all first bytes, then all second bytes, ...: like stands by like, and packs better."""
+    if words.dtype == np.uint16 and words.shape[1] == 1:  # the most frequent case, at three times the speed
+        planes = np.empty((2, len(words)), np.uint8)
+        np.copyto(planes[0], words[:, 0], casting="unsafe")
+        np.right_shift(words[:, 0], 8, out=planes[1], casting="unsafe")
+        return planes
     return np.ascontiguousarray(words.view(np.uint8).T)
 
 
