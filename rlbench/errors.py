@@ -28,6 +28,10 @@ class StoreError(RlbenchError):
     """A store cannot be opened, read or written."""
 
 
+class StoreAway(StoreError):  # noqa: N818  (reads as what it says: the store is away)
+    """The server of a store does not answer: whether a write that failed so was made is not known."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Returns the error for `name`, with the nearest `known` names: "did you mean ...?"."""
     names = sorted(known)

@@ -70,19 +70,23 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
     """Copy RUNS, or all that there is, from the store SOURCE to the store TARGET.
 
     Runs keep their ids, and the copies equal them record by record. What is there already is not copied again; what
-    broke off goes on where it broke off.
+    broke off goes on where it broke off. If SOURCE is the spool of a training whose store went away, what it holds is
+    uploaded to where it belongs.
     """
-    from rlbench.store import open_store, upkeep  # noqa: PLC0415
+    from rlbench.store import open_store, spool, upkeep  # noqa: PLC0415
 
     def say(result: CopyResult) -> None:
         if not as_json:
             click.echo(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
-    with open_store(source, create=False, read_only=True) as one, open_store(target) as other:
+    with open_store(source, create=False) as one, open_store(target) as other:
+        uploaded = spool.upload(one, other, claim=True)
+        for run, entries in uploaded.items() if not as_json else ():
+            click.echo(f"run {run}: uploaded from the spool ({entries:,} entries)")
         results = upkeep.copy(one, other, runs or None, on_run=say)
         if as_json:
             copied = [result._asdict() for result in results]
-            print_json({"source": one.url, "target": other.url, "runs": copied})
+            print_json({"source": one.url, "target": other.url, "uploaded": uploaded, "runs": copied})
 
 
 @store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))

@@ -20,7 +20,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from rlbench.errors import StoreError
+from rlbench.errors import StoreAway, StoreError
 from rlbench.store.contract import RUN_FIELDS, CheckpointRow, ChunkRow, Store
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import redact
@@ -64,10 +64,6 @@ EXPLANATIONS = {  # of a server's error, by its code
     18: "authentication failed; check user, password and authSource",
     10334: "a record is larger than MongoDB allows",
 }
-
-
-class StoreAway(StoreError):  # noqa: N818  (reads as what it says: the store is away)
-    """The server of a store does not answer: whether a write that failed so was made is not known."""
 
 
 class Rows(NamedTuple):

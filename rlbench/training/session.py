@@ -134,7 +134,7 @@ class Session:
             return
         # kept when finished: a longer run that goes on from here leaves this one to be asked for again
         keep, checkpoint = status == "finished", self._checkpoint()
-        self.store.append(self.run.id, checkpoint=checkpoint, keep=keep, status=status, seconds=self.seconds)
+        self._writer.finish(checkpoint, keep=keep, status=status, seconds=self.seconds)
 
 
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:

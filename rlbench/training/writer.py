@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
+
+from rlbench.errors import StoreAway
+from rlbench.store.spool import Spool
 
 if TYPE_CHECKING:
     from rlbench.store import Checkpoint, EpisodeChunk, Store
 
+RETRY = 10.0  # seconds between two looks whether a store that is away is back
+
 
 class Writer:
-    """Appends to a run from a thread of its own, one chunk at a time and in order; what fails there is raised here."""
+    """Appends to a run from a thread of its own, one chunk at a time and in order; what fails there is raised here.
+
+    Where the store goes away, what it should have been given is spooled to a local file, and uploaded when it is back.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self._run_id = store, run_id
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rlbench-writer")
         self._pending: Future[None] | None = None
+        self._spool: Spool | None = None
+        self._looked = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -30,10 +41,53 @@ class Writer:
     def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:
         """Takes a chunk, once the one before is written: at most one waits, so memory stays bounded."""
         self.wait()
-        self._pending = self._pool.submit(self._store.append, self._run_id, chunk, checkpoint, **progress)
+        self._pending = self._pool.submit(self._append, chunk, checkpoint, **progress)
 
     def wait(self) -> None:
         """Returns when all is written; raises what went wrong."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
+
+    def finish(self, checkpoint: Checkpoint | None = None, *, keep: bool = False, **progress: Any) -> None:
+        """Writes what a run ends with.
+
+        Raises:
+            StoreAway: the store is still away; the message says where what it lacks is kept.
+        """
+        self.wait()
+        self._append(None, checkpoint, keep=keep, **progress)
+        if self._spool is not None:
+            self._upload()
+        if self._spool is not None:
+            self._spool.close()
+            path = self._spool.path
+            raise StoreAway(
+                f"{self._store.url} went away while run {self._run_id} was trained; what it lacks is in "
+                f"{path}: `rlbench store copy {path} URL` uploads it"
+            )
+
+    def _append(
+        self, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None, *, keep: bool = False, **progress: Any
+    ) -> None:
+        if self._spool is None:
+            try:
+                self._store.append(self._run_id, chunk, checkpoint, keep=keep, **progress)
+            except StoreAway:
+                self._spool = Spool(f"rlbench-spool-{self._run_id}.db", self._store.url)
+                self._looked = time.monotonic()
+            else:
+                return
+        self._spool.put(self._run_id, chunk, checkpoint, keep=keep, **progress)
+        if time.monotonic() - self._looked > RETRY:
+            self._upload()
+
+    def _upload(self) -> None:
+        """Uploads the spool, if the store is back."""
+        if self._spool is None:
+            return
+        try:
+            self._spool.upload(self._store)
+            self._spool = None
+        except StoreAway:
+            self._looked = time.monotonic()

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from pymongo import errors
 
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store import Checkpoint, EpisodeChunk, mongodb, open_store, upkeep
-from rlbench.store.mongodb import StoreAway
 from rlbench.store.records import CheckpointInfo
 
 IMITATED = "mongodb://somebody:secret@somewhere/x"

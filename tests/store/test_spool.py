@@ -1,0 +1,138 @@
+"""What a store should have been given while it was away is kept in a local file, and uploaded when it is back."""
+
+import threading
+import time
+
+import pytest
+from training.toys import Circle, outcome
+
+import rlbench
+from rlbench.errors import StoreAway, StoreError
+from rlbench.store import open_store, spool, upkeep
+from rlbench.training import recorder, writer
+
+
+@pytest.fixture(autouse=True)
+def _many_chunks_in_a_folder_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(recorder, "CHUNK_STEPS", 200)
+    monkeypatch.setattr(recorder, "RESERVE", 100)
+    monkeypatch.setattr(writer, "RETRY", 0.0)
+    monkeypatch.chdir(tmp_path)
+
+
+class Away:
+    """Makes a store answer, or not."""
+
+    def __init__(self, store, monkeypatch, calls):
+        """`calls` are the numbers of the appends that fail; endless if it is a range without an end."""
+        append = store.append
+        self.calls, self.made = calls, 0
+
+        def sometimes(*args, **kwargs):
+            self.made += 1
+            if self.made in self.calls:
+                raise StoreAway("the store is away")
+            append(*args, **kwargs)
+
+        monkeypatch.setattr(store, "append", sometimes)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(tmp_path / "runs.db") as opened:
+        yield opened
+
+
+def trained(store=None, record="all"):
+    return rlbench.train("FrozenLake-v1", episodes=200, seed=3, store=store, record=record)
+
+
+@pytest.mark.parametrize("calls", [{1}, {3, 4, 5}, range(2, 9), {2, 4, 6, 8}], ids=str)
+def test_what_a_store_missed_is_uploaded_when_it_is_back(calls, store, monkeypatch, tmp_path):
+    Away(store, monkeypatch, calls)
+    run = trained(store)
+    assert outcome(run) == outcome(trained())
+    assert not list(upkeep.check(store))
+    assert list(tmp_path.glob("rlbench-spool-*")) == []
+
+
+@pytest.mark.parametrize("record", ["all", "none"])
+def test_what_is_missing_in_the_end_is_kept_and_said_and_can_be_copied_later(record, store, monkeypatch, tmp_path):
+    away = Away(store, monkeypatch, range(2, 10**6))
+    with pytest.raises(
+        StoreAway, match=r"went away while run \w+ was trained; what it lacks is in rlbench-spool-"
+    ) as error:
+        trained(store, record)
+    [path] = tmp_path.glob("rlbench-spool-*.db")
+    assert path.name in str(error.value)
+    run_id = store.run("latest").id
+    assert path.name == f"rlbench-spool-{run_id}.db"
+    away.calls = ()
+    store.close()
+    with open_store(path) as kept, open_store(tmp_path / "runs.db") as target:
+        assert set(spool.upload(kept, target, claim=True)) == {run_id}
+        assert spool.upload(kept, target, claim=True) == {}
+        assert not list(upkeep.check(target))
+        assert outcome(rlbench.load_run(target, run_id)) == outcome(trained(record=record))
+
+
+def test_the_write_that_seemed_to_fail_may_have_been_made(store, monkeypatch):
+    append, made = store.append, []
+
+    def made_but_not_acknowledged(*args, **kwargs):
+        append(*args, **kwargs)
+        made.append(args)
+        if len(made) == 2:
+            raise StoreAway("the answer was lost")
+
+    monkeypatch.setattr(store, "append", made_but_not_acknowledged)
+    assert outcome(trained(store)) == outcome(trained())
+
+
+def test_a_spool_goes_only_where_its_run_is(store, monkeypatch, tmp_path):
+    Away(store, monkeypatch, range(2, 10**6))
+    with pytest.raises(StoreAway):
+        trained(store)
+    [path] = tmp_path.glob("rlbench-spool-*.db")
+    with open_store(path) as kept:
+        with open_store(tmp_path / "other.db") as other, pytest.raises(StoreError, match="has no runs yet"):
+            spool.upload(kept, other, claim=True)
+        assert kept.snapshots(spool.KIND)
+        with open_store(tmp_path / "runs.db") as again, pytest.raises(StoreError, match="is being written by another"):
+            spool.upload(kept, again, claim=True)
+
+
+def test_training_goes_on_while_the_server_is_dead_and_is_whole_when_it_is_back(mongod, mongo_url, tmp_path):
+    begun, back = threading.Event(), threading.Event()
+
+    def hook(step):
+        if step == 600:
+            begun.set()
+            back.wait(60)
+
+    def outage():
+        begun.wait(60)
+        mongod.kill9()
+        threading.Timer(4.0, mongod.start).start()
+        time.sleep(0.5)
+        back.set()
+
+    url = (
+        f"{mongo_url}&serverSelectionTimeoutMS=500" if "?" in mongo_url else f"{mongo_url}?serverSelectionTimeoutMS=500"
+    )
+    thread = threading.Thread(target=outage)
+    thread.start()
+    with open_store(url) as store:
+        try:
+            run = rlbench.train(Circle(hook), episodes=300, seed=0, store=store)
+        except StoreAway:
+            run = None
+        thread.join()
+        time.sleep(5.0)
+        if run is None:
+            [path] = tmp_path.glob("rlbench-spool-*.db")
+            with open_store(path) as kept:
+                spool.upload(kept, store)
+        run = rlbench.load_run(store, "latest")
+        assert outcome(run) == outcome(rlbench.train(Circle(), episodes=300, seed=0))
+        assert not list(upkeep.check(store))
