@@ -31,7 +31,8 @@ def test_chunks_arrive_in_order_with_what_belongs_to_them():
             writer.put(i, f"checkpoint {i}" if i % 7 == 0 else None, seconds=i / 2)
         writer.wait()
         assert len(shelf.taken) == 50
-    expected = [("abc", i, f"checkpoint {i}" if i % 7 == 0 else None, {"seconds": i / 2}) for i in range(50)]
+    also = [{"keep": False, "seconds": i / 2} for i in range(50)]
+    expected = [("abc", i, f"checkpoint {i}" if i % 7 == 0 else None, also[i]) for i in range(50)]
     assert shelf.taken == expected
     assert len(shelf.threads) == 1
     assert threading.current_thread() not in shelf.threads
