@@ -30,6 +30,7 @@ from rlbench.training.setup import (
     id_of,
     world_for,
 )
+from rlbench.training.stored import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from rlbench.store import CheckpointInfo, RunRecord
     from rlbench.training.loops import Budget
 
-__all__ = ["ALGORITHM_VERSION", "ENGINES", "RECORDS", "Run", "load_run", "make_env", "resume", "train"]
+__all__ = ["ALGORITHM_VERSION", "ENGINES", "RECORDS", "Run", "fill", "load_run", "make_env", "resume", "train"]
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from rlbench.store import BOTH, TERMINATED, TRUNCATED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rlbench.buffers import ReplayBuffer
     from rlbench.store import EpisodeChunk
+    from rlbench.training.run import Run
 
 
 def transitions(chunk: EpisodeChunk) -> Batch:
@@ -32,6 +35,22 @@ def transitions(chunk: EpisodeChunk) -> Batch:
         terminations=(ends == TERMINATED) | (ends == BOTH),
         truncations=ends >= TRUNCATED,  # both, and cut off, as well
     )
+
+
+def fill(buffer: ReplayBuffer, runs: Run | Sequence[Run]) -> int:
+    """Puts the stored transitions of runs into a replay buffer, oldest first; returns how many.
+
+    Raises:
+        StoreError: a run kept figures only.
+    """
+    count = 0
+    for run in runs if isinstance(runs, Sequence) else [runs]:
+        for chunk in run.store.chunks(run.id, figures=False):
+            if chunk.steps is None:
+                raise StoreError(f"run {run.id} kept figures only: train with record='all' to fill a buffer from it")
+            buffer.extend(transitions(chunk))
+            count += chunk.n_steps
+    return count
 
 
 def check_range(what: str, column: NDArray[Any], size: int) -> None:

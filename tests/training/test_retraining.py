@@ -13,7 +13,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, TERMINATED, TRUNCATED, EpisodeChunk
 from rlbench.training import recorder
 from rlbench.training._stored import learn_backwards, learn_minibatches
-from rlbench.training.stored import check_range, transitions
+from rlbench.training.stored import check_range, fill, transitions
 
 
 def chunk(lengths, ends, observations, actions, rewards):
@@ -224,3 +224,15 @@ def test_observations_that_are_not_discrete_are_refused(store):
 def test_an_env_object_without_a_spec_is_learnt_from_nowhere():
     with pytest.raises(StoreError, match="cannot make Circle again"):
         rlbench.retrain(rlbench.train(Circle(), "random", episodes=3, seed=0))
+
+
+def test_a_buffer_is_filled_from_stored_runs(store):
+    runs = [rlbench.train("FrozenLake-v1", "random", episodes=20, seed=seed, store=store) for seed in (0, 1)]
+    buffer = rlbench.buffers.ReplayBuffer(10_000, gym.spaces.Discrete(16), gym.spaces.Discrete(4), seed=0)
+    assert fill(buffer, runs) == len(buffer) == sum(run.timesteps for run in runs)
+    assert buffer.rows["terminated"][: len(buffer)].sum() == sum(
+        episode.terminated for run in runs for episode in store.episodes(run.id)
+    )
+    figures = rlbench.train("FrozenLake-v1", episodes=5, seed=0, store=store, record="none")
+    with pytest.raises(StoreError, match="kept figures only"):
+        fill(buffer, figures)
