@@ -34,7 +34,7 @@ ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing 
     min_match=7,  # shorter matches are chance in such data: without them all is smaller and faster
     write_content_size=True,
 )
-SAMPLE = 2**13  # bytes of a column that are tried with and without differences
+SAMPLE = 2**12  # bytes of a column that are tried with and without differences
 FEW_PLANES = 16  # so many are interleaved faster one by one than by a transpose
 MAX_EXPANSION = 2**15  # zstd spends at least 4 bytes on a block, which holds at most 128 KiB
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
@@ -154,35 +154,38 @@ def _narrow(array: Array) -> Array:
 
 
 def _narrow_integers(array: Array) -> Array:
-    low, high = int(array.min()), int(array.max())
-    for dtype in NARROW_INTEGERS:
-        if dtype.itemsize >= array.itemsize:
-            break
-        limits = np.iinfo(dtype)
-        if limits.min <= low and high <= limits.max:
-            return array.astype(dtype)
-    return array
+    return array.astype(_smallest(int(array.min()), int(array.max()), array.dtype), copy=False)
+
+
+def _smallest(low: int, high: int, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Returns the smallest integer dtype that holds all from `low` to `high`, `dtype` where none is smaller."""
+    for smaller in NARROW_INTEGERS:
+        limits = np.iinfo(smaller)
+        if smaller.itemsize < dtype.itemsize and limits.min <= low and high <= limits.max:
+            return smaller
+    return dtype
 
 
 def _narrow_floats(array: Array) -> Array:
-    in_range = array.min() >= INT32.min and array.max() <= INT32.max  # False for NaN
-    integers = _cast(array, np.dtype(np.int32)) if in_range else None
-    if integers is not None:
-        return _narrow_integers(integers)
+    low, high = array.min(), array.max()
+    if INT32.min <= low and high <= INT32.max:  # False for NaN
+        integers = _cast(array, _smallest(int(low), int(high), np.dtype(np.int32)))
+        if integers is not None:
+            return integers
     floats = _cast(array, np.dtype(np.float32)) if array.itemsize > 4 else None  # noqa: PLR2004 bytes of a float32
     return array if floats is None else floats
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array | None:
     """Returns the array in `dtype`, or None where a bit would be lost (-0.0, the payload of a NaN)."""
-    if not _survives(array.reshape(-1)[:64], dtype):  # most that fail, fail at once
+    if _exact(array.reshape(-1)[:64], dtype) is None:  # most that fail, fail at once
         return None
-    return array.astype(dtype) if _survives(array, dtype) else None
+    return _exact(array, dtype)
 
 
-def _survives(array: Array, dtype: np.dtype[Any]) -> bool:
-    bits = np.dtype(f"u{array.itemsize}")
-    return np.array_equal(array.astype(dtype).astype(array.dtype).view(bits), array.view(bits))
+def _exact(array: Array, dtype: np.dtype[Any]) -> Array | None:
+    cast, bits = array.astype(dtype), np.dtype(f"u{array.itemsize}")
+    return cast if np.array_equal(cast.astype(array.dtype).view(bits), array.view(bits)) else None
 
 
 def _words(array: Array) -> Array:
