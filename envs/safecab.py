@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import DependencyNotInstalled, InvalidAction, ResetNeeded
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils import colorize
 
 from rlbench.envs.cities import City, make_city
@@ -18,10 +18,12 @@ from rlbench.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rlbench.envs.drawing import CityScreen
     from rlbench.envs.tabular import TabularModel, TransitionView
 
 ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
 SOUTH, NORTH, EAST, WEST, PICKUP, DROPOFF = range(6)
+PIXELS = ("human", "rgb_array")
 MAX_REWARD = float(np.finfo(np.float64).max)  # what is finite
 
 
@@ -122,12 +124,9 @@ class SafeCabEnv(gym.Env[int, int]):
         anomaly_reward: float = -1000.0,
         render_mode: str | None = None,
     ) -> None:
-        if render_mode in ("human", "rgb_array"):
-            raise DependencyNotInstalled(
-                f"render_mode={render_mode!r} comes with the viewer, which this version does not have: use 'ansi'"
-            )
-        if render_mode not in (None, "ansi"):
-            raise UsageError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise UsageError(f"render_mode must be None, {', '.join(map(repr, modes))}, got {render_mode!r}")
         self.city = make_city(city, city_seed)
         rewards = Rewards(step_reward, delivery_reward, illegal_reward, anomaly_reward)
         for name, value in rewards._asdict().items():
@@ -142,6 +141,7 @@ class SafeCabEnv(gym.Env[int, int]):
         self.s: int | None = None
         self.lastaction: int | None = None
         self._view_tables()
+        self._screen = self._new_screen()
 
     def _view_tables(self) -> None:
         # memoryviews: an entry comes as a Python number, four times faster than from a NumPy array
@@ -151,11 +151,20 @@ class SafeCabEnv(gym.Env[int, int]):
 
     def __getstate__(self) -> dict[str, Any]:
         # a memoryview can be neither copied nor pickled
-        return {name: value for name, value in vars(self).items() if not isinstance(value, memoryview)}
+        left = {name: value for name, value in vars(self).items() if not isinstance(value, memoryview)}
+        return {**left, "_screen": None}  # nor can a picture
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._view_tables()
+        self._screen = self._new_screen()
+
+    def _new_screen(self) -> CityScreen | None:
+        if self.render_mode not in PIXELS:
+            return None
+        from rlbench.envs.drawing import CityScreen  # noqa: PLC0415  (pygame only where something is drawn with it)
+
+        return CityScreen(self.city, self.decode)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Draws a start, or takes `options["state"]`."""
@@ -167,6 +176,9 @@ class SafeCabEnv(gym.Env[int, int]):
             starts = self.tables.starts
             self.s = int(starts[int(self.np_random.random() * len(starts))])
         self.lastaction = None
+        if self._screen is not None:
+            self._screen.begin()
+            self._show(None)
         return self.s, {"action_mask": self.tables.mask[self.s].copy()}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
@@ -187,6 +199,9 @@ class SafeCabEnv(gym.Env[int, int]):
         # only anomalies end an episode by another action, and no zone is one
         delivered = terminated and action == DROPOFF and self._at_zone(self.s)
         info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": delivered}
+        if self._screen is not None:
+            self._screen.take(action, ACTIONS[action], reward, terminated=terminated, delivered=delivered)
+            self._show(action)
         return self.s, reward, terminated, False, info
 
     def is_success(self, reward: float, terminated: bool) -> bool:  # noqa: FBT001
@@ -252,14 +267,39 @@ class SafeCabEnv(gym.Env[int, int]):
 
         return deterministic_world(self.tabular_model())
 
-    def render(self) -> str | None:
-        """Returns the city as coloured text: taxi yellow, or green with its passenger; destination magenta."""
+    def render(self) -> Any:
+        """Returns the city: uint8 (height, width, 3) in "rgb_array", coloured text in "ansi", None in "human".
+
+        In text the taxi is yellow, or green with its passenger, the destination magenta. In "human" the window, which
+        `reset` and `step` draw on, is drawn again.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
         if self.render_mode is None:
-            gym.logger.warn("render() draws nothing without render_mode='ansi'")
+            gym.logger.warn(f"render() draws nothing without render_mode, one of {self.metadata['render_modes']}")
             return None
         if self.s is None:
             raise ResetNeeded("call reset() before render()")
-        row, col, passenger, destination = self.decode(self.s)
+        if self.render_mode == "rgb_array":
+            return cast("CityScreen", self._screen).pixels(self.s)
+        if self.render_mode == "ansi":
+            return self._text(self.s)
+        self._show(None)
+        return None
+
+    def close(self) -> None:
+        """Closes the window; the env can be used on."""
+        if self._screen is not None:
+            self._screen.close()
+
+    def _show(self, action: int | None) -> None:
+        """Draws on the window in "human"; what an action did is shown as motion."""
+        if self.render_mode == "human" and self._screen is not None and self.s is not None:
+            self._screen.show(self.s, 1 / self.metadata["render_fps"], action)
+
+    def _text(self, state: int) -> str:
+        row, col, passenger, destination = self.decode(state)
         canvas = [list(line) for line in str(self.city).splitlines()]
         for anomaly in self.city.anomalies:
             _paint(canvas, anomaly, "red")

@@ -29,6 +29,7 @@ class EpisodeSequence(Sequence[Episode]):
         spans: where its chunks lie.
         load: reads a chunk.
         indices: which episodes of the run, and in which order; all if None.
+        env_spec: JSON of the env in which they were lived, if it is known.
     """
 
     def __init__(
@@ -37,11 +38,14 @@ class EpisodeSequence(Sequence[Episode]):
         spans: Sequence[Span],
         load: Callable[[Span], EpisodeChunk],
         indices: Sequence[int] | None = None,
+        *,
+        env_spec: str | None = None,
     ) -> None:
         self._run_id, self._spans, self._load = run_id, spans, load
         self._stops = [span.stop for span in spans]
         ended = spans[-1].first_episode + spans[-1].episodes if spans else 0
         self._indices: Sequence[int] = range(ended) if indices is None else indices
+        self._env_spec = env_spec
         self._held: tuple[Span, EpisodeChunk] | None = None
 
     def pick(self, indices: Iterable[int] | slice) -> EpisodeSequence:
@@ -75,7 +79,7 @@ class EpisodeSequence(Sequence[Episode]):
         return f"<{len(self)} episodes of run {self._run_id}>"
 
     def _only(self, indices: Sequence[int]) -> EpisodeSequence:
-        return EpisodeSequence(self._run_id, self._spans, self._load, indices)
+        return EpisodeSequence(self._run_id, self._spans, self._load, indices, env_spec=self._env_spec)
 
     def _index(self, position: int) -> int:
         position, count = operator.index(position), len(self)
@@ -101,7 +105,7 @@ class EpisodeSequence(Sequence[Episode]):
             length += int(chunk.lengths[segment])
         if not pieces or ends[-1] == OPEN:
             raise StoreError(f"run {self._run_id} is damaged: a chunk of episode {episode} is missing")
-        return _episode(episode, _join(pieces), ends[-1])
+        return _episode(episode, _join(pieces), ends[-1], self._env_spec)
 
     def _spans_of(self, episode: int) -> Iterator[Span]:
         for position in range(bisect_right(self._stops, episode), len(self._spans)):
@@ -126,7 +130,7 @@ def _join(pieces: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _episode(index: int, columns: dict[str, NDArray[Any]], end: int) -> Episode:
+def _episode(index: int, columns: dict[str, NDArray[Any]], end: int, env_spec: str | None) -> Episode:
     return Episode(
         index=index,
         observations=tree(columns, "observations"),
@@ -135,4 +139,5 @@ def _episode(index: int, columns: dict[str, NDArray[Any]], end: int) -> Episode:
         terminated=end in (TERMINATED, TERMINATED | TRUNCATED),
         truncated=end in (TRUNCATED, TERMINATED | TRUNCATED),
         explored=columns.get("explored"),
+        env_spec=env_spec,
     )

@@ -161,6 +161,12 @@ class Episode:
     terminated: bool
     truncated: bool
     explored: NDArray[np.bool_] | None = None  # (T,) whether the action was drawn, not chosen
+    env_spec: str | None = None  # JSON: of the env in which it was lived, so that it can be drawn
+
+    def _repr_html_(self) -> str:
+        from rlbench.viewer.notebook import episode_html  # noqa: PLC0415  (only where a notebook asks)
+
+        return episode_html(self)
 
     @property
     def total_return(self) -> float:

@@ -143,6 +143,11 @@ class Run:
 
         return run_dataframe(self)
 
+    def _repr_html_(self) -> str:
+        from rlbench.report import run_html  # noqa: PLC0415  (only where a notebook asks)
+
+        return run_html(self)
+
     def __repr__(self) -> str:
         return (
             f"Run({self.id}: {self.agent_name} on {self.env_id}, seed {self.seed}, "

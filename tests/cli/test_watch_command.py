@@ -2,12 +2,14 @@
 
 import math
 import re
+from dataclasses import replace
 
 import click
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from rlbench import train
+from rlbench import RecordEpisodes, train
 from rlbench.cli import output
 from rlbench.cli.drawing import COLUMNS, draw_cart
 from rlbench.store import open_store
@@ -116,7 +118,8 @@ def test_an_episode_that_cannot_be_drawn_is_a_table_of_its_steps(rlbench, cart):
     assert steps[-1].endswith("terminated")
 
 
-def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown(rlbench, cab):
+@pytest.mark.filterwarnings("default")
+def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown_with_a_warning(rlbench, cab):
     with open_store("rlbench.db") as store:
         config = store.run(cab).config
         spec = config["env"]["spec"].replace("rlbench.envs.safecab", "elsewhere.envs")
@@ -124,6 +127,29 @@ def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown(rlbenc
     outcome = rlbench("replay", cab, "--episode", "best")
     assert outcome.code == 0
     assert "terminated" in outcome.out.splitlines()[-1]
+    shown = f"only what is stored of run {cab} can be shown, as text"
+    assert re.fullmatch(rf"Warning: the env cannot be made again .*elsewhere.*: {shown}\n", outcome.err)
+
+
+@pytest.fixture
+def older(rlbench, cab):
+    """A run of a version of SafeCab that is not installed."""
+    with open_store("rlbench.db") as store:
+        made = store.create_run("rlbench/SafeCab-v9", "human", seed=0, config=store.run(cab).config)
+        store.append(made.id, next(iter(store.chunks(cab))), status="finished")
+    return made.id
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("arguments", [(), ("--out", "sheet.png"), ("--out", "trip.gif")])
+def test_a_run_of_another_version_of_its_env_is_shown_as_it_is_stored_with_a_warning(rlbench, older, arguments):
+    outcome = rlbench("replay", older, "--episode", 3, *arguments)
+    assert outcome.code == 0
+    assert outcome.err.startswith(
+        "Warning: rlbench/SafeCab-v9 is not installed, but its version 0 is: "
+        f"only what is stored of run {older} can be shown, as text\n"
+    )
+    assert ("observation" in outcome.out) is not bool(arguments)
 
 
 @pytest.mark.parametrize("env", ["FrozenLake-v1", "Taxi-v4", "CliffWalking-v1"])
@@ -133,6 +159,44 @@ def test_any_toy_text_env_is_drawn(rlbench, env):
     pictures = _pictures(rlbench("replay", "latest").out)
     assert len(pictures) == len(document["observations"])
     assert len({picture.split("step ")[0] for picture in pictures}) > 1
+
+
+# ------------------------------------------------------------------ replay --verify
+
+
+def test_a_verified_episode_is_played_again_and_said_to_be_identical(rlbench, cab):
+    outcome = rlbench("replay", cab, "--episode", 17, "--verify")
+    steps = len(rlbench("replay", cab, "--episode", 17, "--json").document["actions"])
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[1] == (
+        f"identical when played again: every observation and reward of {steps} steps, and the end"
+    )
+    assert rlbench("replay", cab, "--verify", "--json").document["verified"] is True
+
+
+def test_an_episode_that_differs_when_played_again_is_told_and_the_exit_code_is_1(rlbench, cab):
+    with open_store("rlbench.db") as store:
+        chunk = next(iter(store.chunks(cab)))
+        made = store.create_run("rlbench/SafeCab-v0", "q-learning", seed=0, config=store.run(cab).config)
+        rewards = chunk.steps["rewards"].copy()
+        rewards[0] = -7
+        store.append(made.id, replace(chunk, steps={**chunk.steps, "rewards": rewards}), status="finished")
+    outcome = rlbench("replay", made.id, "--episode", 0, "--verify")
+    assert outcome.code == 1
+    assert outcome.out.splitlines()[1].startswith("not identical when played again: episode 0, step 1: reward is -")
+    assert outcome.out.splitlines()[1].endswith(", stored -7.0")
+    assert rlbench("replay", made.id, "--episode", 0, "--verify", "--json").document["verified"] is False
+    assert rlbench("replay", made.id, "--episode", 1, "--verify").code == 0
+
+
+def test_an_episode_whose_generator_is_not_known_is_not_called_identical(rlbench):
+    env = RecordEpisodes(gym.make("rlbench/SafeCab-v0"), "rlbench.db")
+    env.reset(options={"state": 20})
+    env.step(0)
+    env.close()
+    outcome = rlbench("replay", "latest", "--verify")
+    assert outcome.code == 1
+    assert "cannot be played again" in outcome.out.splitlines()[1]
 
 
 # ------------------------------------------------------------------ watch
@@ -146,6 +210,36 @@ def test_watching_shows_a_greedy_episode_from_a_seed(rlbench, cab):
     assert (document["run"], document["seed"], document["terminated"]) == (cab, 3, True)
     assert document["rewards"][-1] == 1000
     assert document != rlbench("watch", cab, "--seed", 4, "--json").document
+
+
+@pytest.mark.parametrize("arguments", [("safecab",), ("SafeCab-v0", "--agent", "random"), ("FrozenLake-v1",)])
+def test_in_an_env_the_random_agent_drives_without_any_store(rlbench, tmp_path, arguments):
+    name = {"SafeCab-v0": "rlbench/SafeCab-v0"}.get(arguments[0], arguments[0])
+    outcome = rlbench("watch", name, *arguments[1:], "--seed", 3)
+    assert outcome.code == 0
+    assert re.match(r"random on (rlbench/SafeCab-v0|FrozenLake-v1) from seed 3\n", outcome.out)
+    assert rlbench("watch", name, "--seed", 3).out == outcome.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_env_to_watch_takes_settings(rlbench):
+    observations = rlbench("watch", "safecab", "--env-set", "city=30x30", "--json").document["observations"]
+    assert max(observations) >= 500  # the book's city has no such state
+
+
+def test_only_the_random_agent_drives_in_an_env(rlbench):
+    outcome = rlbench("watch", "safecab", "--agent", "q-learning")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "Error: --agent takes random, got 'q-learning': other agents have to learn first, so name a RUN of theirs\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["SafeCap-v0", "nowhere:X-v0"])
+def test_an_env_that_is_not_there_is_refused(rlbench, name):
+    outcome = rlbench("watch", name)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"Error: unknown env '{name}'")
 
 
 def test_a_cart_and_its_pole_are_drawn(rlbench, cart):

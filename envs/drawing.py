@@ -1,0 +1,408 @@
+"""SafeCab as a picture: a city of streets, drawn with shapes, and a strip below that says what happened."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.envs import _sprites as sprites
+from rlbench.envs._pygame import pygame
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rlbench.envs.cities import City
+
+MOVES = {0: (1, 0), 1: (-1, 0), 2: (0, 1), 3: (0, -1)}  # by action: rows, columns
+EAST = 2
+LARGEST_SQUARE, LARGEST_CITY = 72, 800  # pixels
+LEAST_WIDTH = 300  # pixels: the strip must be readable
+STRIP = 40  # pixels
+ROAD = 0.52  # of a square
+MARGIN = 0.15  # squares around the city
+PHASES = 12  # pictures of a pulse
+STEPS_PER_PULSE = 6  # in files, where there is no clock
+SMALL = {"zone": 15, "cab": 22, "person": 24, "flag": 24}  # pixels: where squares are smaller, these are not
+HALO = 30  # pixels: of squares that are smaller the cab has a halo
+LEAST_DETAIL = 4  # pixels: in smaller squares nobody sees a house
+FINEST = 4000  # pixels: no picture is painted on a larger canvas
+STRIP_GROUND, STRIP_TEXT, STRIP_NAME = (32, 35, 42), (240, 240, 236), (146, 152, 164)
+GOOD, BAD, STRANGE = (96, 210, 130), (255, 110, 96), (206, 150, 255)
+FRAME_RATE = 60  # of a window
+SECONDS_PER_PULSE = 1.6
+NO_DISPLAY = (
+    "no window can be opened, for there is no display: use --render ansi, or --out FILE for a picture "
+    "(in Python render_mode='ansi' or 'rgb_array')"
+)
+BUMP = 0.14  # squares that a cab moves before it finds the way blocked
+
+
+class NoDisplayError(UsageError):
+    """There is no screen to open a window on."""
+
+
+class Caption(NamedTuple):
+    """What the strip says."""
+
+    step: int = 0
+    total: float = 0.0  # return so far
+    action: str = ""
+    note: str = ""
+    color: sprites.Color = STRIP_TEXT  # of the note
+
+
+class Scene(NamedTuple):
+    """What is to be seen in the city."""
+
+    row: float  # of the cab; between two squares while it drives
+    col: float
+    passenger: int  # number of a zone; the number of zones: in the cab
+    destination: int
+    heading: int = EAST  # the action that drives there
+    pulse: float = 0.0  # of the anomalies; 1 is once round
+
+
+class Frame:
+    """A picture of fixed size with a strip below it.
+
+    Args:
+        width: of the picture, pixels.
+        height: of the picture without the strip, pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._pixels = np.zeros((height + STRIP, width, 3), np.uint8)
+        self.surface = pygame.image.frombuffer(self._pixels.data, (width, height + STRIP), "RGB")  # the same memory
+        self.picture = self.surface.subsurface((0, 0, width, height))
+        self._strip = self.surface.subsurface((0, height, width, STRIP))
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Returns a copy of the whole frame: uint8 (height, width, 3)."""
+        return self._pixels.copy()
+
+    def write(self, caption: Caption) -> None:
+        """Fills the strip."""
+        strip, width = self._strip, self._strip.get_width()
+        strip.fill(STRIP_GROUND)
+        x = self._pair(12, "step", str(caption.step))
+        x = self._pair(x, "return", f"{caption.total:.10g}")
+        word = text(caption.note or caption.action, 22, caption.color if caption.note else STRIP_TEXT)
+        if caption.note and caption.action:
+            action = text(caption.action, 22, STRIP_TEXT)
+            if x + action.get_width() + 14 + word.get_width() + 12 <= width:
+                strip.blit(action, (x, 12))
+        strip.blit(word, (width - word.get_width() - 12, 12))
+
+    def _pair(self, x: int, name: str, value: str) -> int:
+        """Writes a name and its value; returns where the next may begin."""
+        for word, color, gap in ((name, STRIP_NAME, 6), (value, STRIP_TEXT, 16)):
+            written = text(word, 22, color)
+            self._strip.blit(written, (x, 12))
+            x += written.get_width() + gap
+        return x
+
+
+@lru_cache(maxsize=1024)
+def text(word: str, height: int, color: sprites.Color) -> pygame.Surface:
+    """Returns a word as a picture."""
+    return sprites.write(word, height, color)
+
+
+def square_for(city: City, width: int, height: int) -> int:
+    """Returns the side of a square, in pixels, with which a city fits into a picture."""
+    return max(1, math.floor(min(width / (city.cols + 2 * MARGIN), height / (city.rows + 2 * MARGIN))))
+
+
+class CityPicture:
+    """Draws a city: what never changes once for each phase of the pulse, the rest on top of a copy.
+
+    Args:
+        city: which.
+        square: the side of a square in pixels; None: as large as is pleasant.
+    """
+
+    def __init__(self, city: City, square: int | None = None) -> None:
+        self.city = city
+        self.square = square or max(1, min(LARGEST_SQUARE, LARGEST_CITY // max(city.rows, city.cols)))
+        self.colors = [sprites.zone_color(letter) for letter, _, _ in city.zones]
+        self.size = (
+            max(LEAST_WIDTH, round((city.cols + 2 * MARGIN) * self.square)),
+            round((city.rows + 2 * MARGIN) * self.square),
+        )
+        self.left = (self.size[0] - round(city.cols * self.square)) // 2
+        self.top = round(MARGIN * self.square)
+        self._layers: dict[int, pygame.Surface] = {}
+        self._veil: pygame.Surface | None = None
+        self._veiled: dict[int, pygame.Surface] = {}  # the layers under that veil
+        self._shapes: dict[Any, pygame.Surface] = {}
+
+    def paint(self, canvas: pygame.Surface, scene: Scene, veil: pygame.Surface | None = None) -> None:
+        """Draws a scene on a canvas of `size`; `veil` lies on the streets and below all that moves."""
+        phase = int(scene.pulse * PHASES) % PHASES if self.city.anomalies else 0
+        canvas.blit(self._layer(phase) if veil is None else self._veiled_layer(phase, veil), (0, 0))
+        zones = self.city.zones
+        self._plant(canvas, scene.destination)
+        carrying = scene.passenger == len(zones)
+        coat = self.colors[scene.destination]
+        if self.square < HALO:
+            size = self._unit("cab") * 1.25
+            self._put(canvas, ("halo",), lambda: sprites.halo(size), scene.col + 0.5, scene.row + 0.5)
+        key = ("cab", scene.heading, coat if carrying else None)
+        self._put(
+            canvas, key, lambda: sprites.cab(0.94 * self._unit("cab"), *key[1:]), scene.col + 0.5, scene.row + 0.5
+        )
+        if not carrying:
+            _, row, col = zones[scene.passenger]
+            self._put(
+                canvas, ("person", coat), lambda: sprites.person(self._unit("person"), coat), col + 0.2, row + 0.58
+            )
+
+    def _plant(self, canvas: pygame.Surface, destination: int) -> None:
+        """Puts the flag up, its foot in the corner of the zone."""
+        _, row, col = self.city.zones[destination]
+        color = self.colors[destination]
+        flag = self._shape(("flag", color), lambda: sprites.flag(0.86 * self._unit("flag"), color))
+        x, y = self._pixel(col + 0.6, row + 0.8)
+        canvas.blit(flag, (min(x, self.size[0] - flag.get_width()), max(0, y - flag.get_height())))
+
+    def _put(
+        self, canvas: pygame.Surface, key: Any, make: Callable[[], pygame.Surface], col: float, row: float
+    ) -> None:
+        shape = self._shape(key, make)
+        x, y = self._pixel(col, row)
+        canvas.blit(shape, (x - shape.get_width() // 2, y - shape.get_height() // 2))
+
+    def _shape(self, key: Any, make: Callable[[], pygame.Surface]) -> pygame.Surface:
+        if key not in self._shapes:
+            self._shapes[key] = make()
+        return self._shapes[key]
+
+    def _unit(self, what: str) -> int:
+        """Returns what counts as a square for a shape: in a large city it is larger than a square."""
+        return max(self.square, SMALL[what])
+
+    def _pixel(self, col: float, row: float) -> tuple[int, int]:
+        return self.left + round(col * self.square), self.top + round(row * self.square)
+
+    # -------------------------------------------------------------- what does not move
+
+    def _veiled_layer(self, phase: int, veil: pygame.Surface) -> pygame.Surface:
+        """Returns a layer under a veil; those of one veil are kept, for mixing colours takes a while."""
+        if self._veil is not veil:
+            self._veil, self._veiled = veil, {}
+        if phase not in self._veiled:
+            self._veiled[phase] = self._layer(phase).copy()
+            self._veiled[phase].blit(veil, (self.left, self.top))
+        return self._veiled[phase]
+
+    def _layer(self, phase: int) -> pygame.Surface:
+        if phase not in self._layers:
+            self._layers[phase] = self._with_anomalies(phase)
+        return self._layers[phase]
+
+    def _with_anomalies(self, phase: int) -> pygame.Surface:
+        layer = self._streets.copy() if self._layers else self._draw_streets()
+        shape = sprites.anomaly(max(self.square, 3), phase / PHASES)
+        for row, col in self.city.anomalies:
+            layer.blit(shape, self._pixel(col, row))
+        return layer
+
+    def _draw_streets(self) -> pygame.Surface:
+        city, square = self.city, self.square
+        fine = max(1, min(sprites.FINE, FINEST // max(self.size)))
+        pen = sprites.Pen((self.size[0] / square, self.size[1] / square), square, sprites.PARK, fine)
+        origin = self.left / square, self.top / square
+        _paint_ground(pen, city, *origin)
+        if square >= LEAST_DETAIL:
+            _paint_blocks(pen, city, *origin)
+        streets = pygame.Surface(self.size, depth=24, masks=FORMAT)
+        streets.blit(pen.picture(), (0, 0))
+        self._draw_zones(streets)
+        self._streets = streets
+        return streets.copy()
+
+    def _draw_zones(self, streets: pygame.Surface) -> None:
+        unit = self._unit("zone")
+        for letter, row, col in self.city.zones:
+            pen = sprites.Pen((1, 1), unit)
+            sprites.paint_zone(pen, 0, 0, letter)
+            x, y = self._pixel(col + 0.5, row + 0.5)
+            streets.blit(pen.picture(), (x - unit // 2, y - unit // 2))
+
+
+FORMAT = (0xFF, 0xFF00, 0xFF0000, 0)  # the masks of pixels that lie in memory as red, green, blue
+
+
+def _paint_ground(pen: sprites.Pen, city: City, x: float, y: float) -> None:
+    """Paints a city's edge, and asphalt all over it."""
+    edge = (1 - ROAD) / 2
+    for color, grown in ((sprites.KERB, 0.03), (sprites.ROAD, 0.0)):
+        inset = edge - grown
+        pen.rect(color, x + inset, y + inset, city.cols - 2 * inset, city.rows - 2 * inset, 0.14)
+
+
+def _paint_blocks(pen: sprites.Pen, city: City, x: float, y: float) -> None:
+    """Paints houses and parks at the corners of squares, dashes along the streets, and walls across them."""
+    walls, side = set(city.walls), 1 - ROAD
+    for row in range(city.rows):
+        for col in range(city.cols):
+            _paint_dashes(pen, city, x + col, y + row, (row, col), blocked=(row, col) in walls)
+    for row in range(1, city.rows):
+        for col in range(1, city.cols):
+            kind = (row * 7 + col * 13 + row * col * 5) % 31
+            sprites.paint_block(pen, x + col - side / 2, y + row - side / 2, side, side, kind)
+    for row, col in walls:
+        sprites.paint_wall(pen, x + col + 1, y + row)
+
+
+def _paint_dashes(pen: sprites.Pen, city: City, x: float, y: float, square: tuple[int, int], *, blocked: bool) -> None:
+    for k in (0.82, 1.06):
+        if square[1] + 1 < city.cols and not blocked:
+            pen.rect(sprites.DASH, x + k, y + 0.485, 0.12, 0.03)
+        if square[0] + 1 < city.rows:
+            pen.rect(sprites.DASH, x + 0.485, y + k, 0.03, 0.12)
+
+
+# ------------------------------------------------------------------ what an env shows
+
+
+class CityScreen:
+    """What a SafeCab shows of itself: where the cab faces, how far the episode is, and a window in "human".
+
+    Args:
+        city: of the env.
+        decode: turns a state into (row, col, passenger, destination).
+    """
+
+    def __init__(self, city: City, decode: Callable[[int], tuple[int, int, int, int]]) -> None:
+        self._decode = decode
+        self._picture = CityPicture(city)
+        self._frame = Frame(*self._picture.size)
+        self._window: Window | None = None
+        self._state: int | None = None  # that was shown last
+        self.begin()
+
+    def begin(self) -> None:
+        """Is called at a reset."""
+        self._heading, self._caption, self._state = EAST, Caption(), None
+
+    def take(self, action: int, name: str, reward: float, *, terminated: bool, delivered: bool) -> None:
+        """Is called after each step."""
+        note, color = ("delivered", GOOD) if delivered else ("anomaly", BAD) if terminated else ("", STRIP_TEXT)
+        step, total = self._caption[:2]
+        self._caption = Caption(step + 1, total + reward, name, note, color)
+        self._heading = action if action in MOVES else self._heading
+
+    def pixels(self, state: int) -> NDArray[np.uint8]:
+        """Returns a state as uint8 (height, width, 3); the anomalies pulse by the step."""
+        self._draw(self._scene(state, self._caption.step / STEPS_PER_PULSE))
+        return self._frame.pixels()
+
+    def show(self, state: int, seconds: float, action: int | None) -> None:
+        """Shows a state in the window; where a move led to it, the cab drives there from the state shown before."""
+        window = self._window = self._window or Window(self._frame.surface.get_size(), "SafeCab")
+        before, self._state = self._state, state
+        frames = 1 if before is None or action not in MOVES else max(1, round(seconds * FRAME_RATE))
+        for k in range(1, frames + 1):
+            scene = self._scene(state, window.shown / FRAME_RATE / SECONDS_PER_PULSE)
+            self._draw(on_the_way(scene, self._decode(state if before is None else before), action, k / frames))
+            window.show(self._frame.surface)
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def _scene(self, state: int, pulse: float) -> Scene:
+        return Scene(*self._decode(state), self._heading, pulse)
+
+    def _draw(self, scene: Scene) -> None:
+        self._picture.paint(self._frame.picture, scene)
+        self._frame.write(self._caption)
+
+
+def on_the_way(scene: Scene, before: tuple[int, int, int, int], action: int | None, share: float) -> Scene:
+    """Returns a scene whose cab is a share of its way along, from the square before; one that is blocked bumps."""
+    smooth = share * share * (3 - 2 * share)
+    if before[:2] != (scene.row, scene.col):
+        row, col = (a + (b - a) * smooth for a, b in zip(before[:2], scene[:2], strict=True))
+        return scene._replace(row=row, col=col)
+    if action not in MOVES:
+        return scene
+    out = BUMP * math.sin(math.pi * share)
+    return scene._replace(row=scene.row + MOVES[action][0] * out, col=scene.col + MOVES[action][1] * out)
+
+
+class Window:
+    """A window of fixed size, refreshed 60 times a second; once its user closes it, nothing is shown any more."""
+
+    def __init__(self, size: tuple[int, int], title: str) -> None:
+        self._screen: pygame.Surface | None = open_window(size, title)
+        self._clock = pygame.time.Clock()
+        self.shown = 0  # frames
+
+    def show(self, surface: pygame.Surface) -> None:
+        """Shows a picture and waits for the next frame's time."""
+        if self._screen is None:
+            return
+        if not pygame.display.get_init() or any(event.type == pygame.QUIT for event in pygame.event.get()):
+            self.close()
+            return
+        self._screen.blit(surface, (0, 0))
+        pygame.display.flip()
+        self._clock.tick(FRAME_RATE)
+        self.shown += 1
+
+    def close(self) -> None:
+        """Closes the window."""
+        if self._screen is not None:
+            self._screen = None
+            pygame.display.quit()
+
+
+def open_window(size: tuple[int, int], title: str, flags: int = 0) -> pygame.Surface:
+    """Opens a window.
+
+    Raises:
+        NoDisplayError: there is no display.
+    """
+    check_display()
+    try:
+        pygame.display.init()
+        # SDL draws into the void where it finds no screen
+        if pygame.display.get_driver() in ("offscreen", "dummy") and not _driver_asked_for():
+            pygame.display.quit()
+            raise NoDisplayError(NO_DISPLAY)
+        screen = pygame.display.set_mode(size, flags)
+    except pygame.error as error:
+        raise NoDisplayError(f"{NO_DISPLAY} ({error})") from error
+    pygame.display.set_caption(title)
+    return screen
+
+
+def check_display() -> None:
+    """Refuses to look for a screen where there can be none: SDL would complain on stderr first."""
+    known = _driver_asked_for() or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and not known:
+        raise NoDisplayError(NO_DISPLAY)
+
+
+def need_no_display() -> None:
+    """Keeps SDL from looking for a screen, in this process, where there is none: envs that draw wake it up."""
+    try:
+        check_display()
+    except NoDisplayError:
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+
+
+def _driver_asked_for() -> str | None:
+    return os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER")

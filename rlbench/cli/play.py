@@ -1,0 +1,113 @@
+"""`rlbench play ENV`: a person drives, and the episodes are stored like any others."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlbench.cli.options import env_set_option, examples, parse_settings, store_option
+from rlbench.cli.output import print_frame
+from rlbench.errors import UsageError
+from rlbench.viewer.keyboard import can_be_read
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from rlbench.recording import RecordEpisodes
+    from rlbench.viewer.driving import Driver
+
+QUIT = ("q", "escape")
+
+
+@click.command(epilog=examples("rlbench play safecab", "rlbench play safecab --env-set city=downtown --render ansi"))
+@click.argument("env")
+@click.option(
+    "--render",
+    type=click.Choice(["human", "ansi"]),
+    default="human",
+    show_default=True,
+    help="In a window, or in the terminal.",
+)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the first episode; drawn if none is given.")
+@env_set_option
+@store_option
+def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...], store: str) -> None:
+    """Drive ENV yourself, with the keys.
+
+    What you drive is stored as a run of the agent "human", tagged human: `rlbench replay` shows it, and
+    `rlbench retrain` learns from it.
+    """
+    from rlbench.recording import RecordEpisodes  # noqa: PLC0415
+    from rlbench.viewer.driving import Driver  # noqa: PLC0415
+
+    if render == "human":
+        from rlbench.envs.drawing import check_display  # noqa: PLC0415  (pygame only for a window)
+
+        check_display()
+    elif not can_be_read():
+        raise UsageError("--render ansi reads keys from a terminal, and there is none: drive in one")
+    made = _made(env, parse_settings(env_settings, "--env-set"), render)
+    with RecordEpisodes(made, store, agent_name="human", seed=seed, tags=("human",)) as recorded:
+        driver = Driver(recorded, seed)
+        if render == "human":
+            from rlbench.viewer.playing import play as play_in_window  # noqa: PLC0415
+
+            play_in_window(driver)
+        else:
+            _play_in_terminal(driver)
+    _say(recorded, driver)
+
+
+def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
+    """Makes an env that can be seen: a city is drawn from its state, others draw themselves.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    from rlbench.training.environment import make_env  # noqa: PLC0415
+
+    mode = "rgb_array" if render == "human" else "ansi"
+    made = make_env(env, settings)
+    if mode not in made.metadata.get("render_modes", ()):
+        other = "ansi" if render == "human" else "human"
+        raise UsageError(f"{env} cannot be drawn with --render {render}: try --render {other}")
+    made.close()
+    return make_env(env, settings, render_mode=mode)
+
+
+def _play_in_terminal(driver: Driver) -> None:
+    from rlbench.viewer.keyboard import Keyboard  # noqa: PLC0415
+
+    click.echo(driver.help)
+    with Keyboard() as keyboard:
+        keys: list[str] = []
+        while not any(key in QUIT for key in keys):
+            print_frame(f"{str(driver.env.render()).strip(chr(10))}\n{_line(driver)}")
+            keys = [key.lower() for key in keyboard.wait()]
+            for key in takewhile(lambda key: key not in QUIT, keys):
+                _press(driver, key)
+
+
+def _press(driver: Driver, key: str) -> None:
+    if key == "enter":
+        driver.begin()
+    else:
+        driver.press(key)
+
+
+def _line(driver: Driver) -> str:
+    end = "terminated" if driver.terminated else "truncated" if driver.truncated else ""
+    after = f"  {end}: Enter for the next, q to quit" if end else ""
+    return f"step {driver.steps}  reward {driver.reward:g}  return {driver.total:.10g}{after}"
+
+
+def _say(recorded: RecordEpisodes, driver: Driver) -> None:
+    run = recorded.run
+    if not driver.all_steps:
+        run.store.delete_run(run.id)
+        click.echo("nothing was driven, nothing is stored")
+        return
+    click.echo(f"run {run.id}: {run.episodes} episodes, {run.timesteps} steps, tagged human")
+    click.echo(f"see them: rlbench replay {run.id}   learn from them: rlbench retrain {run.id}")

@@ -1,0 +1,85 @@
+"""Stored episodes, played again step by step, as far as they go as they are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import StoreError
+from rlbench.random_state import set_generator_state
+from rlbench.store.columns import flatten, unflatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.store import Episode
+    from rlbench.training import Run
+
+
+def play_again(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], Any]) -> Iterator[int]:
+    """Plays an episode as long as it goes as it is stored; yields the step that the env stands at, from 0.
+
+    Args:
+        env: in which.
+        episode: what must come of it.
+        begin: brings the env to the episode's start and returns the first observation.
+    """
+    actions = columns_of(episode.actions, "actions")
+    try:
+        observation = begin()
+    except StoreError:
+        return
+    for step in range(len(episode) + 1):
+        if step:
+            observation = env.step(unflatten(env.action_space, actions, "actions", step - 1))[0]
+        if not _is_stored(env, observation, episode, step):
+            return
+        yield step
+
+
+def _is_stored(env: gym.Env[Any, Any], observation: Any, episode: Episode, step: int) -> bool:
+    stored = columns_of(episode.observations, "observations")
+    found = flatten(env.observation_space, observation, "observations")
+    return found.keys() == stored.keys() and all(np.array_equal(found[name], stored[name][step]) for name in stored)
+
+
+def columns_of(tree: Any, name: str) -> dict[str, NDArray[Any]]:
+    """Returns observations or actions as the store names them: one column, or one for each part."""
+    return {f"{name}/{part}": rows for part, rows in tree.items()} if isinstance(tree, dict) else {name: tree}
+
+
+def row_of(tree: Any, row: int) -> Any:
+    """Returns one row of an array, or of each part of a dict of arrays, as Python has it."""
+    if isinstance(tree, dict):
+        return {name: row_of(part, row) for name, part in tree.items()}
+    return tree[row].tolist()
+
+
+def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
+    """Plays what comes before an episode of a run in its chunk, and resets: returns the first observation.
+
+    Raises:
+        StoreError: where the env's generator stood is not recorded.
+    """
+    known = False
+    env.reset(seed=0)
+    for chunk in run.store.chunks(run.id, figures=False, episodes=[index]):
+        if chunk.env_rng is not None:
+            set_generator_state(env.unwrapped.np_random, chunk.env_rng)
+            known = True
+        row, steps = 0, chunk.steps or {}
+        for segment, length in enumerate(chunk.lengths.tolist()):
+            if chunk.first_episode + segment == index and (segment or not chunk.first_step):
+                if not known:
+                    raise StoreError("where the env's generator stood before it is not recorded")
+                return env.reset()[0]
+            if segment or not chunk.first_step:
+                env.reset()
+            for k in range(row, row + length):
+                env.step(unflatten(env.action_space, steps, "actions", k))
+            row += length
+    raise StoreError(f"run {run.id} has no episode {index}")

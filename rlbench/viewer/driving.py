@@ -1,0 +1,96 @@
+"""Playing by hand: keys become actions, and what comes of them is recorded like any other episode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gymnasium import spaces
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+CAB_KEYS = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
+KEYS: dict[str, dict[str, int]] = {  # by the class of the env: names of keys, and actions
+    "SafeCabEnv": CAB_KEYS,
+    "TaxiEnv": CAB_KEYS,
+    "FrozenLakeEnv": {"left": 0, "down": 1, "right": 2, "up": 3},
+    "CliffWalkingEnv": {"up": 0, "right": 1, "down": 2, "left": 3},
+    "CartPoleEnv": {"left": 0, "right": 1},
+    "DiscreteCartPoleEnv": {"left": 0, "right": 1},
+    "MountainCarEnv": {"left": 0, "down": 1, "right": 2},
+}
+PICKUP, DROPOFF = 4, 5
+HELP = {
+    "SafeCabEnv": "arrows drive, space (or p, d) picks up and sets down",
+    "TaxiEnv": "arrows drive, p picks up, d sets down",
+}
+
+
+class Driver:
+    """A person at the wheel of an env.
+
+    Args:
+        env: whose actions are Discrete; it records, if that is wanted.
+        seed: of the first episode.
+
+    Raises:
+        UsageError: other actions.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
+        if not isinstance(env.action_space, spaces.Discrete):
+            raise UsageError(f"only an env with Discrete actions can be driven with keys, got {env.action_space}")
+        self.env = env
+        self.episodes = self.all_steps = 0  # that ended; in all
+        self._keys = KEYS.get(type(env.unwrapped).__name__, {})
+        self.begin(seed)
+
+    def begin(self, seed: int | None = None) -> None:
+        """Begins an episode; one that has not ended is cut off."""
+        self.observation, _ = self.env.reset(seed=seed)
+        self.before: Any = None  # the observation before the last action
+        self.action: int | None = None
+        self.steps, self.total, self.reward = 0, 0.0, 0.0
+        self.terminated = self.truncated = self.is_success = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the episode has ended."""
+        return self.terminated or self.truncated
+
+    @property
+    def help(self) -> str:
+        """Which keys drive."""
+        named = HELP.get(type(self.env.unwrapped).__name__)
+        if named is None:
+            named = f"{', '.join(self._keys)} or " if self._keys else ""
+            named += f"0 to {int(self.env.action_space.n) - 1} act"  # type: ignore[attr-defined]  # Discrete
+        return f"{named}; Enter: next; q: quit"
+
+    def press(self, key: str) -> bool:
+        """Does what a key means; returns whether it meant an action."""
+        action = self._action_of(key)
+        if action is None or self.is_over:
+            return False
+        self.act(action)
+        return True
+
+    def _action_of(self, key: str) -> int | None:
+        if key == "space" and hasattr(self.env.unwrapped, "city"):
+            world: Any = self.env.unwrapped
+            carrying = world.decode(self.observation)[2] == len(world.city.zones)
+            return DROPOFF if carrying else PICKUP
+        if key.isdecimal() and key.isascii() and self.env.action_space.contains(int(key)):
+            return int(key)
+        return self._keys.get(key)
+
+    def act(self, action: int) -> None:
+        """Takes a step."""
+        self.before, self.action = self.observation, action
+        self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
+        self.reward, self.is_success = float(reward), bool(info.get("is_success"))
+        self.steps, self.total = self.steps + 1, self.total + self.reward
+        self.all_steps += 1
+        self.episodes += self.is_over

@@ -1,0 +1,215 @@
+"""Episodes as files: a film (GIF, MP4), one frame or a contact sheet (PNG); no display is needed."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.envs._pygame import ViewerMissingError
+from rlbench.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]  # (height, width, 3)
+
+SUFFIXES = (".gif", ".mp4", ".png")
+SAMPLES = 8  # frames that a GIF's colours are chosen from
+COLORS = 63  # of a GIF, and one for "as before"
+NEAR = 28  # of 255: a pixel that changes less in red, green and blue stays as it is
+FASTEST_GIF = 50  # frames a second: its unit is 1/100 s, and viewers slow down what is faster
+PAUSE = 1.2  # seconds that the last frame stands
+TILES = 24  # frames of a contact sheet, at most
+SHEET = 2000  # pixels: width of a contact sheet, at most
+TILE = 320  # pixels: the longer side of a frame that is made for a sheet
+GAP = 8  # pixels between two frames of a sheet
+PAPER = (245, 245, 242)
+QUALITY = 8  # of an MP4, 0 to 10
+
+
+def check_path(path: str | Path) -> Path:
+    """Returns the path of a file that can be written.
+
+    Raises:
+        UsageError: another ending than .gif, .mp4 or .png, a folder, or one that does not exist.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the file must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
+    if target.is_dir():
+        raise UsageError(f"{str(path)!r} is a folder: name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {str(target.parent)!r} to write {target.name} in: make it first")
+    return target
+
+
+def save(path: str | Path, pictures: Iterable[Picture], *, fps: float, frame: int | None = None) -> Path:
+    """Writes pictures of one size to a file, by its ending.
+
+    Args:
+        path: ends in .gif, .mp4 or .png.
+        pictures: uint8 (height, width, 3).
+        fps: frames a second.
+        frame: only this one (.png); None: a contact sheet of them.
+
+    Raises:
+        UsageError: a path that cannot be, a frame that is not there, or one for a film.
+        StoreError: the file cannot be written.
+    """
+    target = check_path(path)
+    if not 0 < fps <= 1000:  # noqa: PLR2004
+        raise UsageError(f"the frame rate must be above 0 and at most 1000 frames a second, got {fps:g}")
+    if frame is not None and target.suffix.lower() != ".png":
+        raise UsageError(f"one frame is a .png, got {target.name!r}: leave out the frame, or name a .png")
+    try:
+        if target.suffix.lower() == ".png":
+            _write_png(target, pictures, frame)
+        else:
+            WRITERS[target.suffix.lower()](target, iter(pictures), fps)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
+    return target
+
+
+# ------------------------------------------------------------------ PNG
+
+
+def _write_png(path: Path, pictures: Iterable[Picture], frame: int | None) -> None:
+    image = _image()
+    if frame is None:
+        image.fromarray(contact_sheet(list(pictures))).save(path, optimize=True)
+        return
+    found = next(islice(pictures, frame, None), None) if frame >= 0 else None
+    if found is None:
+        raise UsageError(f"there is no frame {frame}: the first is 0, the last is the number of steps")
+    image.fromarray(found).save(path, optimize=True)
+
+
+def contact_sheet(pictures: Sequence[Picture]) -> Picture:
+    """Returns the pictures in rows, evenly chosen if they are many; the first and the last are always there."""
+    image = _image()
+    chosen = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(len(pictures), TILES))]
+    height, width, _ = chosen[0].shape
+    columns = max(1, min(len(chosen), math.ceil(math.sqrt(len(chosen) * height / width * 1.4))))
+    scale = min(1.0, (SHEET - (columns + 1) * GAP) / columns / width)
+    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
+    rows = math.ceil(len(chosen) / columns)
+    sheet = np.full(((high + GAP) * rows + GAP, (wide + GAP) * columns + GAP, 3), PAPER, np.uint8)
+    for k, picture in enumerate(chosen):
+        top, left = GAP + k // columns * (high + GAP), GAP + k % columns * (wide + GAP)
+        tile = image.fromarray(picture).resize((wide, high), image.Resampling.LANCZOS)
+        sheet[top : top + high, left : left + wide] = np.asarray(tile)
+    return sheet
+
+
+# ------------------------------------------------------------------ films
+
+
+def _write_gif(path: Path, pictures: Iterator[Picture], fps: float) -> None:
+    frames = list(pictures)
+    colors, table = _palette([frames[round(k)] for k in np.linspace(0, len(frames) - 1, SAMPLES)])
+    images = [_with_colors(picture, colors) for picture in _changes(frames, colors, table)]
+    durations = [*_hundredths(1000 / min(fps, FASTEST_GIF), len(frames) - 1), round(PAUSE * 100) * 10]
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=durations,
+        loop=0,
+        optimize=False,
+        transparency=COLORS,
+        disposal=1,
+    )
+
+
+def _changes(frames: Sequence[Picture], colors: bytes, table: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Returns the numbers of the colours of each frame; where nothing changes much, that of "as before"."""
+    values = np.frombuffer(colors, np.uint8).reshape(-1, 3).astype(np.int16)
+    distance = np.abs(values[:, None] - values[None]).max(axis=-1)
+    shown = _numbered(frames[0], table)
+    yield shown
+    for frame in frames[1:]:
+        wanted = _numbered(frame, table)
+        is_new = wanted != shown
+        is_new[is_new] = distance[wanted[is_new], shown[is_new]] > NEAR
+        shown = np.where(is_new, wanted, shown)
+        yield np.where(is_new, wanted, np.uint8(COLORS))
+
+
+def _hundredths(milliseconds: float, frames: int) -> list[int]:
+    """Returns the durations of frames in milliseconds, whole hundredths of a second that do not drift."""
+    ends = [round(k * milliseconds / 10) for k in range(frames + 1)]
+    return [max(2, after - before) * 10 for before, after in pairwise(ends)]
+
+
+def _palette(samples: Sequence[Picture]) -> tuple[bytes, NDArray[np.uint8]]:
+    """Chooses the colours of a film: (them, for each 15-bit colour the number of the nearest)."""
+    image, every = _image(), np.arange(2**15)
+    cube = np.stack([(every >> shift & 31) * 255 / 31 for shift in (10, 5, 0)], axis=-1).round().astype(np.uint8)
+    counts = np.bincount(np.concatenate([_coarse(sample).ravel() for sample in samples]), minlength=2**15)
+    # by the square root of how common it is: a passenger is small, and a face must not be green
+    weighed = np.repeat(cube, np.ceil(np.sqrt(counts)).astype(int), axis=0)
+    chosen = image.fromarray(weighed[None]).quantize(COLORS)
+    nearest = image.fromarray(cube[None]).quantize(palette=chosen, dither=image.Dither.NONE)
+    return bytes(chosen.getpalette())[: 3 * COLORS].ljust(3 * COLORS + 3, b"\0"), np.asarray(nearest)[0].astype(
+        np.uint8
+    )
+
+
+def _numbered(frame: Picture, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return table[_coarse(frame)]
+
+
+def _coarse(frame: Picture) -> NDArray[np.uint16]:
+    """Returns the 15-bit colour of each pixel."""
+    wide = frame.astype(np.uint16) >> 3
+    return (wide[..., 0] << 10 | wide[..., 1] << 5 | wide[..., 2]).astype(np.uint16, copy=False)
+
+
+def _with_colors(numbers: NDArray[np.uint8], colors: bytes) -> Any:
+    picture = _image().fromarray(numbers)
+    picture.putpalette(colors)
+    return picture
+
+
+def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
+    try:
+        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError as error:
+        raise ViewerMissingError("imageio_ffmpeg", ".mp4 files are written by imageio-ffmpeg") from error
+    with path.open("wb"):  # ffmpeg would say at length that it cannot
+        first = _even(next(pictures))
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (first.shape[1], first.shape[0]), fps=fps, quality=QUALITY, macro_block_size=1
+    )
+    writer.send(None)
+    last = first
+    for picture in chain([first], map(_even, pictures)):
+        writer.send(np.ascontiguousarray(picture))
+        last = picture
+    for _ in range(round(PAUSE * fps)):
+        writer.send(np.ascontiguousarray(last))
+    writer.close()
+
+
+def _even(picture: Picture) -> Picture:
+    """Returns a picture whose sides are even, as the codec wants them: the last row and column stand twice."""
+    height, width, _ = picture.shape
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Picture], float], None]] = {".gif": _write_gif, ".mp4": _write_mp4}
+
+
+def _image() -> Any:
+    try:
+        from PIL import Image  # noqa: PLC0415  (only where a file is written)
+    except ImportError as error:
+        raise ViewerMissingError("PIL", "pictures are written by Pillow") from error
+    return Image

@@ -1,0 +1,51 @@
+"""The env of a stored run as it is installed here: whether what is stored can still be drawn in it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import find_highest_version, parse_env_id
+
+from rlbench.errors import RlbenchError
+
+if TYPE_CHECKING:
+    from rlbench.store import Episode
+    from rlbench.training import Run
+
+
+def installed_env(run: Run) -> gym.Env[Any, Any] | None:
+    """Makes the env of a run; where that is not the one it was lived in, warns and returns None."""
+    reason = _other_version(run.env_id)
+    if not reason:
+        try:
+            return run.make_env()
+        except (RlbenchError, gym.error.Error, ImportError) as error:
+            reason = str(error)
+    warnings.warn(f"{reason}: only what is stored of run {run.id} can be shown, as text", RuntimeWarning, stacklevel=2)
+    return None
+
+
+def _other_version(env_id: str) -> str:
+    """Says that another version of an env is installed than the one that is named; empty if not."""
+    if env_id in gym.registry:
+        return ""
+    try:
+        namespace, name, _ = parse_env_id(env_id)
+    except gym.error.Error:  # a class, not an id
+        return ""
+    newest = find_highest_version(namespace, name)
+    return "" if newest is None else f"{env_id} is not installed, but its version {newest} is"
+
+
+def fits(env: gym.Env[Any, Any], episode: Episode) -> bool:
+    """Returns whether an episode's observations may come from an env: numbers that it has states for."""
+    space, observations = env.observation_space, episode.observations
+    if not isinstance(space, spaces.Discrete):
+        return True
+    if isinstance(observations, dict) or np.ndim(observations) != 1:
+        return False
+    return bool(((observations >= space.start) & (observations < space.start + space.n)).all())

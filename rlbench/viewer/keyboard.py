@@ -1,0 +1,92 @@
+"""Keys of a terminal, as they are pressed, without waiting for Enter."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+try:
+    import termios
+    import tty
+except ImportError:  # Windows
+    termios = tty = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from typing import Any
+
+NAMES = {  # what a terminal sends; some send O in place of [
+    "\x1b[A": "up",
+    "\x1b[B": "down",
+    "\x1b[C": "right",
+    "\x1b[D": "left",
+    "\x1b[H": "home",
+    "\x1b[F": "end",
+    "\x1b[1~": "home",
+    "\x1b[4~": "end",
+    "\x1b[7~": "home",
+    "\x1b[8~": "end",
+    "\x1b[5~": "page up",
+    "\x1b[6~": "page down",
+    " ": "space",
+    "\r": "enter",
+    "\n": "enter",
+    "\x1b": "escape",
+    "\x04": "q",  # Ctrl-D
+}
+ESCAPE = "\x1b"
+MOST = 256  # bytes that are read at once
+
+
+def can_be_read() -> bool:
+    """Returns whether keys can be read one by one: from a terminal, by a system that has termios."""
+    return termios is not None and sys.stdin.isatty()
+
+
+class Keyboard:
+    """The keys of the terminal on stdin, between `with` and its end; then the terminal is as it was."""
+
+    def __enter__(self) -> Self:
+        self._stream: Any = sys.stdin.fileno()
+        self._before = termios.tcgetattr(self._stream)
+        tty.setcbreak(self._stream, termios.TCSADRAIN)  # what was typed before is not thrown away
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(self._stream, termios.TCSADRAIN, self._before)
+
+    def wait(self, seconds: float | None = None) -> list[str]:
+        """Returns the keys that were pressed, after at most so many seconds; "escape" once the terminal is gone."""
+        ready, _, _ = select.select([self._stream], [], [], seconds)
+        if not ready:
+            return []
+        data = os.read(self._stream, MOST)
+        return keys_in(data.decode(errors="replace")) if data else ["escape"]
+
+
+def keys_in(text: str) -> list[str]:
+    r"""Returns the names of the keys in what a terminal sent; a letter is its own name, what is unknown is left out.
+
+    >>> keys_in("a\x1b[C\x1bOD ")
+    ['a', 'right', 'left', 'space']
+    """
+    found = []
+    while text:
+        length = _length_of_key(text)
+        sent, text = text[:length], text[length:]
+        named = NAMES.get("\x1b[" + sent[2:] if sent[:2] == "\x1bO" else sent)
+        if named or (len(sent) == 1 and sent.isprintable()):
+            found.append(named or sent)
+    return found
+
+
+def _length_of_key(text: str) -> int:
+    if text[0] != ESCAPE or len(text) == 1 or text[1] not in "[O":
+        return 1
+    for k in range(2, len(text)):
+        if "@" <= text[k] <= "~":  # ends the sequence
+            return k + 1
+    return len(text)

@@ -1,0 +1,132 @@
+"""What a notebook shows of an episode: a small player, or, where nobody can draw it, its steps as a table."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from rlbench.errors import RlbenchError, StoreError
+from rlbench.training.environment import make_from_spec
+from rlbench.viewer.again import row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rlbench.store import Episode
+
+SIDE = 260  # pixels: the longer side of a frame
+FRAMES = 150  # at most; of a longer episode some are left out
+COLORS = 64
+ROWS = 40  # of a table, at most
+PLAYER = """<div style="width:{width}px">
+<div style="width:{width}px;height:{height}px;background:url(data:image/png;base64,{data})"></div>
+<input type="range" min="0" max="{last}" value="0" style="width:{bar}px" oninput="{show}">
+<button onclick="{play}">play</button>
+</div>"""
+SHOW = (
+    "var k=+this.value;this.previousElementSibling.style.backgroundPosition="
+    "(-(k%{columns})*{width})+'px '+(-Math.floor(k/{columns})*{height})+'px'"
+)
+PLAY = (
+    "var b=this,s=b.previousElementSibling;"
+    "function stop(){{clearInterval(b.timer);b.timer=0;b.textContent='play'}}"
+    "if(b.timer){{stop();return}}"
+    "if(+s.value>=+s.max)s.value=0;b.textContent='pause';"
+    "b.timer=setInterval(function(){{"
+    "if(+s.value>=+s.max||!b.isConnected){{stop();return}}s.value=+s.value+1;s.oninput()}},{pause})"
+)
+
+
+def episode_html(episode: Episode) -> str:
+    """Returns an episode as HTML that needs no network: a player with a slider, or a table of its steps."""
+    try:
+        frames, pace = _frames(episode)
+    except (RlbenchError, gym.error.Error, ImportError) as error:
+        return _table(episode, str(error))
+    return _player(frames, pace)
+
+
+def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
+    """Returns the pictures of an episode, and how many a second it is meant to be seen at.
+
+    Raises:
+        StoreError: its env is not known, or cannot be made.
+        UsageError: the env cannot draw itself, or what draws is missing.
+    """
+    spec = episode.env_spec
+    if spec is None:
+        raise StoreError("the env of this episode is not known: what is stored is shown")
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where something is drawn with it)
+    from rlbench.viewer.clips import pace_of  # noqa: PLC0415
+    from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415
+
+    need_no_display()
+    env = make_from_spec(spec)
+    kept = np.unique(np.linspace(0, len(episode), min(len(episode) + 1, FRAMES)).round().astype(int)).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is shown as text is to be seen
+        stage = lone_stage(lambda **extra: make_from_spec(spec, **extra), episode)
+        drawn = list(frames(stage, captions(env, episode), SIDE))
+    return [drawn[step] for step in kept], pace_of(env) * len(kept) / (len(episode) + 1)
+
+
+def _player(frames: Sequence[NDArray[np.uint8]], pace: float) -> str:
+    height, width, _ = frames[0].shape
+    columns = math.ceil(math.sqrt(len(frames)))
+    places: dict[str, Any] = {"columns": columns, "width": width, "height": height}
+    return PLAYER.format(
+        width=width,
+        height=height,
+        bar=max(60, width - 70),
+        last=len(frames) - 1,
+        data=_sheet(frames, columns),
+        show=SHOW.format(**places),
+        play=PLAY.format(pause=round(1000 / pace)),
+    )
+
+
+def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
+    """Returns all frames in rows as one PNG of few colours, in base64."""
+    from PIL import Image  # noqa: PLC0415
+
+    height, width, _ = frames[0].shape
+    sheet = np.zeros((-(-len(frames) // columns) * height, columns * width, 3), np.uint8)
+    for k, frame in enumerate(frames):
+        top, left = k // columns * height, k % columns * width
+        sheet[top : top + height, left : left + width] = frame
+    target = io.BytesIO()
+    Image.fromarray(sheet).quantize(COLORS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    return base64.b64encode(target.getvalue()).decode()
+
+
+def _table(episode: Episode, reason: str) -> str:
+    """Returns what is stored of an episode, a row a step; of a long one its beginning."""
+    totals = [0.0, *np.cumsum(episode.rewards).tolist()]
+    rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), ROWS) + 1)]
+    left_out = len(episode) - ROWS
+    end = "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
+    note = f"{len(episode)} steps, return {episode.total_return:.10g}, {end}"
+    more = f"<tr><td colspan=5>{left_out} more steps</td></tr>" if left_out > 0 else ""
+    head = "".join(f"<th>{name}</th>" for name in ("step", "action", "reward", "return", "observation"))
+    return (
+        f"<div><b>episode {episode.index}</b>: {note}<br><small>{html.escape(reason)}</small>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{more}</tbody></table></div>"
+    )
+
+
+def _row(episode: Episode, step: int, total: float) -> str:
+    star = step > 0 and episode.explored is not None and bool(episode.explored[step - 1])
+    cells = [str(step), "", "", f"{total:.10g}", str(row_of(episode.observations, step))]
+    if step:
+        action = f"{row_of(episode.actions, step - 1)}{' (exploring)' if star else ''}"
+        cells[1:3] = action, f"{episode.rewards[step - 1]:g}"
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,182 @@
+"""The window in which a person drives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlbench.envs._pygame import pygame
+from rlbench.envs.drawing import (
+    BAD,
+    EAST,
+    FRAME_RATE,
+    GOOD,
+    MOVES,
+    SECONDS_PER_PULSE,
+    STRIP_NAME,
+    STRIP_TEXT,
+    Caption,
+    CityPicture,
+    Frame,
+    Scene,
+    on_the_way,
+    open_window,
+)
+from rlbench.errors import UsageError
+from rlbench.viewer import panels
+from rlbench.viewer.names import action_name, name_of
+from rlbench.viewer.stages import city_of
+
+if TYPE_CHECKING:
+    from rlbench.envs.safecab import SafeCabEnv
+    from rlbench.viewer.driving import Driver
+
+MOTION = 0.16  # seconds from one square to the next: a person does not wait
+BAR = 44  # pixels of the line that says the keys
+REPEAT = (250, 170)  # milliseconds until a key that is held down repeats, and between
+KEYS = {
+    pygame.K_UP: "up",
+    pygame.K_DOWN: "down",
+    pygame.K_LEFT: "left",
+    pygame.K_RIGHT: "right",
+    pygame.K_SPACE: "space",
+}
+NEXT, QUIT = (pygame.K_RETURN, pygame.K_KP_ENTER), (pygame.K_q, pygame.K_ESCAPE)
+
+
+class Painter(Protocol):
+    """Draws where a driver is."""
+
+    size: tuple[int, int]
+
+    def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
+        """Draws on a canvas of `size`; `since` is the seconds since the last action, `seconds` the clock."""
+
+
+class CityPainter:
+    """Draws a SafeCab."""
+
+    def __init__(self, world: SafeCabEnv) -> None:
+        self._world, self._picture = world, CityPicture(world.city, _comfortable(world))
+        self.size = self._picture.size
+        self._heading = EAST
+
+    def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
+        """Draws the city, the cab on its way."""
+        if not driver.steps:
+            self._heading = EAST
+        elif driver.action in MOVES:
+            self._heading = driver.action
+        scene = Scene(*self._world.decode(driver.observation), self._heading, seconds / SECONDS_PER_PULSE)
+        if driver.before is not None and since < MOTION:
+            scene = on_the_way(scene, self._world.decode(driver.before), driver.action, since / MOTION)
+        self._picture.paint(canvas, scene)
+
+
+class EnvPainter:
+    """Draws an env in "rgb_array" by its own pictures."""
+
+    def __init__(self, driver: Driver) -> None:
+        pixels: Any = driver.env.render()
+        height, width, _ = pixels.shape
+        self.size = (width, height)
+
+    def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
+        """Draws what the env shows."""
+        del since, seconds
+        pixels: Any = driver.env.render()
+        canvas.blit(pygame.image.frombuffer(pixels.tobytes(), self.size, "RGB"), (0, 0))
+
+
+def _comfortable(world: SafeCabEnv) -> int:
+    """Returns the side of a square with which a city fills a good part of a screen."""
+    return max(8, min(110, 760 // max(world.city.rows, world.city.cols)))
+
+
+def painter_of(driver: Driver) -> Painter:
+    """Returns who draws an env.
+
+    Raises:
+        UsageError: nobody: the env cannot draw itself.
+    """
+    world = city_of(driver.env)
+    if world is not None:
+        return CityPainter(world)
+    if driver.env.render_mode != "rgb_array":
+        raise UsageError(f"{name_of(driver.env)} cannot draw itself in a window: use --render ansi")
+    return EnvPainter(driver)
+
+
+class Wheel:
+    """The window of a `Driver`."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver, self._painter = driver, painter_of(driver)
+        self._frame = Frame(*self._painter.size)
+        width, height = self._frame.surface.get_size()
+        self.screen = open_window((width, height + BAR), f"rlbench play {name_of(driver.env)}")
+        pygame.key.set_repeat(*REPEAT)
+        self._clock, self._since, self._seconds = pygame.time.Clock(), 1.0, 0.0
+        self.is_over = False
+
+    def run(self) -> None:
+        """Lets its user drive until they quit."""
+        while not self.is_over:
+            self.turn(self._clock.tick(FRAME_RATE) / 1000)
+
+    def turn(self, seconds: float) -> None:
+        """Does what was asked for since the last time, and draws."""
+        for event in pygame.event.get():
+            self.handle(event)
+        self.draw(seconds)
+        pygame.display.flip()
+
+    def close(self) -> None:
+        """Closes the window."""
+        pygame.display.quit()
+
+    def handle(self, event: pygame.event.Event) -> None:
+        """Does what an event asks for."""
+        if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key in QUIT):
+            self.is_over = True
+        elif event.type == pygame.KEYDOWN and event.key in NEXT:
+            self.driver.begin()
+        elif event.type == pygame.KEYDOWN and self.driver.press(KEYS.get(event.key) or event.unicode.lower()):
+            self._since = 0.0
+
+    def draw(self, seconds: float = 0.0) -> None:
+        """Draws everything, so many seconds after the last time."""
+        self._seconds, self._since = self._seconds + seconds, self._since + seconds
+        self._painter.paint(self._frame.picture, self.driver, self._since, self._seconds)
+        self._frame.write(caption_of(self.driver))
+        self.screen.fill(panels.GROUND)
+        self.screen.blit(self._frame.surface, (0, 0))
+        words = "Enter: next ride; q: quit" if self.driver.is_over else self.driver.help
+        words = panels.shortened(words, self.screen.get_width() - 24)
+        panels.write(
+            self.screen, words, 12, self.screen.get_height() - 30, STRIP_TEXT if self.driver.is_over else STRIP_NAME
+        )
+
+
+def caption_of(driver: Driver) -> Caption:
+    """Returns what the strip says."""
+    name = "" if driver.action is None else action_name(driver.env, driver.action)
+    note, color = "", STRIP_TEXT
+    if driver.terminated and city_of(driver.env) is not None:
+        note, color = ("delivered", GOOD) if driver.is_success else ("anomaly", BAD)
+    elif driver.is_over:
+        note = "terminated" if driver.terminated else "truncated"
+    return Caption(driver.steps, driver.total, name, note, color)
+
+
+def play(driver: Driver) -> None:
+    """Opens a window and lets its user drive; returns when they quit.
+
+    Raises:
+        NoDisplayError: there is no display.
+        UsageError: the env cannot draw itself.
+    """
+    wheel = Wheel(driver)
+    try:
+        wheel.run()
+    finally:
+        wheel.close()

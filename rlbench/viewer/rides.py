@@ -1,0 +1,110 @@
+"""Rides: who drives where, live; knows no pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import StoreError
+from rlbench.store import Episode
+from rlbench.store.columns import Layout
+from rlbench.store.records import tree
+from rlbench.training.environment import make_env
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.training import Run
+
+    MakeEnv = Callable[..., gym.Env[Any, Any]]
+
+PACE = 4.0  # steps a second, for an env that does not say how fast it is drawn
+
+
+class Ride(NamedTuple):
+    """An agent and its env.
+
+    Attributes:
+        title: who drives where, in words.
+        make_env: makes the env.
+        agent_for: the agent for an episode in an env, from a seed; the same seed, the same actions.
+        table: what it has learnt, (n_states, n_actions), or None.
+    """
+
+    title: str
+    make_env: MakeEnv
+    agent_for: Callable[[gym.Env[Any, Any], int], Any]
+    table: Callable[[], NDArray[Any] | None]
+
+
+class Random:
+    """Draws each action from an env's action space."""
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int) -> None:
+        self._space = env.action_space
+        self._space.seed(seed)
+
+    def act(self, observation: Any, *, explore: bool) -> Any:
+        """Returns a random action."""
+        del observation, explore
+        return self._space.sample()
+
+
+def ride_of(run: Run) -> Ride:
+    """Returns the ride of a run's agent, greedy."""
+    title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
+    return Ride(title, run.make_env, lambda _env, _seed: run.agent, lambda: table_of(run))
+
+
+def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:
+    """Returns the ride of the random agent in an env.
+
+    Args:
+        env: an id or a short name.
+        settings: arguments of the env.
+
+    Raises:
+        UsageError: there is no such env.
+    """
+    made = make_env(env, settings)
+    made.close()
+    name = made.spec.id if made.spec is not None else env
+    return Ride(f"random on {name}", lambda **extra: make_env(env, settings, **extra), Random, lambda: None)
+
+
+def drive(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Episode:
+    """Plays one greedy episode from a seed, of at most so many steps."""
+    seen, taken = Layout(env.observation_space, "observations"), Layout(env.action_space, "actions")
+    observation, _ = env.reset(seed=seed)
+    observations = [seen.copy(observation)]
+    actions: list[Any] = []
+    rewards: list[float] = []
+    terminated = truncated = False
+    while not (terminated or truncated or len(actions) == most):
+        action = agent.act(observation, explore=False)
+        actions.append(taken.copy(action))
+        observation, reward, terminated, truncated, _ = env.step(action)
+        observations.append(seen.copy(observation))
+        rewards.append(float(reward))
+    env.close()
+    return Episode(
+        index=seed,
+        observations=tree(seen.columns(observations), "observations"),
+        actions=tree(taken.columns(actions), "actions"),
+        rewards=np.array(rewards),
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+    )
+
+
+def table_of(run: Run) -> NDArray[Any] | None:
+    """Returns what a run has learnt, (n_states, n_actions); None if there is no such table."""
+    try:
+        table = getattr(run.agent, "q_table", None)
+    except (StoreError, LookupError, ValueError):  # recorded from outside, or killed before its first checkpoint
+        return None
+    return None if table is None else np.asarray(table)

@@ -1,0 +1,254 @@
+"""Stages: an episode as pictures of any size, one for each step and, in a city, for each moment between two."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from rlbench.envs._pygame import pygame
+from rlbench.envs.drawing import (
+    BAD,
+    EAST,
+    GOOD,
+    MOVES,
+    SECONDS_PER_PULSE,
+    STEPS_PER_PULSE,
+    STRANGE,
+    STRIP,
+    STRIP_TEXT,
+    Caption,
+    CityPicture,
+    Frame,
+    Scene,
+    on_the_way,
+    square_for,
+)
+from rlbench.envs.safecab import SafeCabEnv
+from rlbench.errors import StoreError, UsageError
+from rlbench.viewer.again import begin_stored, row_of
+from rlbench.viewer.films import Film, cards, placed_frames, played_frames, posed_frames
+from rlbench.viewer.installed import fits
+from rlbench.viewer.names import action_name, name_of
+from rlbench.viewer.quantities import quantities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.store import Episode
+    from rlbench.training import Run
+    from rlbench.viewer.quantities import Quantities
+
+
+class Stage(Protocol):
+    """Draws the steps of an episode."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The width and height of a picture, in pixels."""
+
+    def fit(self, width: int, height: int) -> None:
+        """Makes pictures as large as fits."""
+
+    def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
+        """Draws a step on a canvas of `size`.
+
+        Args:
+            canvas: where.
+            step: 0 is the start.
+            way: the share of the step that has passed.
+            seconds: on the clock, for what moves by itself; None: by the step.
+        """
+
+
+class CityStage:
+    """A SafeCab episode, drawn from its observations: every one is a whole state."""
+
+    def __init__(self, world: SafeCabEnv, episode: Episode, square: int | None = None) -> None:
+        self.world = world
+        self.places = [world.decode(state) for state in np.asarray(episode.observations).tolist()]
+        self.actions = np.asarray(episode.actions).tolist()
+        self.headings = list(
+            accumulate(self.actions, lambda old, action: action if action in MOVES else old, initial=EAST)
+        )
+        self.veil: Callable[[CityPicture, Scene], pygame.Surface | None] = lambda _picture, _scene: None
+        self._picture = picture_of(world, square)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The width and height of a picture, in pixels."""
+        return self._picture.size
+
+    def fit(self, width: int, height: int) -> None:
+        """Makes squares as large as fits."""
+        square = square_for(self.world.city, width, height)
+        if square != self._picture.square:
+            self._picture = picture_of(self.world, square)
+
+    def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
+        """Draws a step, or the cab on its way there."""
+        pulse = step / STEPS_PER_PULSE if seconds is None else seconds / SECONDS_PER_PULSE
+        scene = Scene(*self.places[step], self.headings[step], pulse)
+        if step and way < 1:
+            scene = on_the_way(scene, self.places[step - 1], self.actions[step - 1], way)
+            if self.actions[step - 1] not in MOVES:
+                scene = scene._replace(passenger=self.places[step - 1][2])
+        self._picture.paint(canvas, scene, self.veil(self._picture, scene))
+
+
+class FilmStage:
+    """An episode of an env that draws itself.
+
+    Args:
+        film: its pictures.
+        quantities: of a CartPole.
+    """
+
+    def __init__(self, film: Film, quantities: Quantities | None = None) -> None:
+        self._film, self.quantities = film, quantities
+        height, width, _ = film[0].shape
+        self.size = self._natural = (width, height)
+
+    def fit(self, width: int, height: int) -> None:
+        """Scales the env's pictures."""
+        scale = min(width / self._natural[0], height / self._natural[1])
+        self.size = max(1, int(self._natural[0] * scale)), max(1, int(self._natural[1] * scale))
+
+    def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
+        """Draws a step; between two steps an env has no pictures."""
+        del seconds
+        pixels = self._film[step if way >= 1 or not step else step - 1]
+        picture = pygame.image.frombuffer(pixels.tobytes(), (pixels.shape[1], pixels.shape[0]), "RGB")
+        scale = min(self.size[0] / picture.get_width(), self.size[1] / picture.get_height())
+        if scale != 1:
+            picture = pygame.transform.smoothscale_by(picture, scale)
+        canvas.fill(STRIP_TEXT)
+        canvas.blit(picture, picture.get_rect(center=canvas.get_rect().center))
+
+
+def picture_of(world: SafeCabEnv, square: int | None) -> CityPicture:
+    """Returns the picture of a city; the last few are kept, for they take a while to draw."""
+    known = _PICTURES.setdefault((world.city, square), CityPicture(world.city, square))
+    while len(_PICTURES) > KEPT:
+        del _PICTURES[next(iter(_PICTURES))]
+    return known
+
+
+KEPT = 4
+_PICTURES: dict[Any, CityPicture] = {}
+
+
+# ------------------------------------------------------------------ which stage an episode has
+
+
+def stored_stage(run: Run, episode: Episode, env: gym.Env[Any, Any] | None) -> Stage:
+    """Returns the stage of a stored episode.
+
+    Args:
+        run: whose.
+        episode: which.
+        env: of the run as it is installed; None: what is stored is shown as text.
+
+    Raises:
+        UsageError: the env cannot draw itself.
+    """
+    if env is None:
+        return FilmStage(Film(cards(episode)))
+    if not fits(env, episode):
+        warnings.warn(
+            f"episode {episode.index} has observations unknown to {name_of(env)}: what is stored is shown as text",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return FilmStage(Film(cards(episode)))
+    return _stage(run.make_env, episode, lambda again: begin_stored(run, again, episode.index))
+
+
+def live_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, seed: int) -> Stage:
+    """Returns the stage of an episode that was begun by reset(seed=seed)."""
+    return _stage(make, episode, lambda env: env.reset(seed=seed)[0])
+
+
+def lone_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode) -> Stage:
+    """Returns the stage of an episode of which nobody knows how it was begun."""
+
+    def begin(_env: Any) -> Any:
+        raise StoreError("how this episode was begun is not known")
+
+    return _stage(make, episode, begin)
+
+
+def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Callable[[Any], Any]) -> Stage:
+    env = make()
+    world = city_of(env)
+    if world is not None:
+        return CityStage(world, episode)
+    if "rgb_array" not in env.metadata.get("render_modes", ()):
+        raise UsageError(f"{name_of(env)} cannot draw itself: use --render ansi, or a table with --render none --json")
+    drawing = make(render_mode="rgb_array")
+    quantities = quantities_of(make, episode, begin)
+    if quantities is not None:
+        return FilmStage(Film(posed_frames(drawing, quantities.values)), quantities)
+    is_placed = hasattr(env.unwrapped, "s") and env.observation_space == env.unwrapped.observation_space
+    frames = placed_frames(drawing, episode) if is_placed else played_frames(drawing, episode, lambda: begin(drawing))
+    return FilmStage(Film(frames))
+
+
+def city_of(env: gym.Env[Any, Any]) -> SafeCabEnv | None:
+    """Returns the SafeCab in an env whose observations are its states; None if there is none."""
+    world = env.unwrapped
+    is_whole = isinstance(world, SafeCabEnv) and env.observation_space == world.observation_space
+    return world if is_whole else None  # type: ignore[return-value]  # is_whole says so
+
+
+# ------------------------------------------------------------------ what is said of a step
+
+
+def captions(env: gym.Env[Any, Any] | None, episode: Episode) -> list[Caption]:
+    """Returns what the strip says at each step of an episode, T + 1 captions."""
+    totals = [0.0, *np.cumsum(episode.rewards).tolist()]
+    found = [Caption()]
+    for step in range(1, len(episode) + 1):
+        note, color = _note(env, episode, step)
+        name = action_name(env, row_of(episode.actions, step - 1))
+        found.append(Caption(step, totals[step], name, note, color))
+    return found
+
+
+def _note(env: gym.Env[Any, Any] | None, episode: Episode, step: int) -> tuple[str, tuple[int, ...]]:
+    """Says how an episode ended, or that an action was an exploratory one."""
+    if step == len(episode):
+        return _end(env, episode)
+    if episode.explored is not None and episode.explored[step - 1]:
+        return "exploring", STRANGE
+    return "", STRIP_TEXT
+
+
+def _end(env: gym.Env[Any, Any] | None, episode: Episode) -> tuple[str, tuple[int, ...]]:
+    world = None if env is None else env.unwrapped
+    if episode.terminated and isinstance(world, SafeCabEnv):
+        delivered = world.is_success(float(episode.rewards[-1]), terminated=True)
+        return ("delivered", GOOD) if delivered else ("anomaly", BAD)
+    return "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off", STRIP_TEXT
+
+
+def frames(stage: Stage, texts: list[Caption], size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Returns the pictures of an episode's steps, each with its strip: uint8 (height, width, 3).
+
+    Args:
+        stage: draws them.
+        texts: of the strip, one a step.
+        size: of the longer side, in pixels; None: as large as is pleasant.
+    """
+    if size is not None:
+        stage.fit(size, size - STRIP)
+    frame = Frame(*stage.size)
+    for step, caption in enumerate(texts):
+        stage.paint(frame.picture, step)
+        frame.write(caption)
+        yield frame.pixels()

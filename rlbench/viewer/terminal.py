@@ -1,0 +1,228 @@
+"""The viewer in a terminal: the same keys as the window's, drawn in text; as large as the terminal is now."""
+
+from __future__ import annotations
+
+import os
+import re
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rlbench.viewer.playback import Playback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import RenderableType
+
+    from rlbench.store import Episode
+    from rlbench.viewer.keyboard import Keyboard
+    from rlbench.viewer.playback import Bar
+
+FRAME_SECONDS = 0.05  # between two looks at the keyboard
+KEYS = {
+    "space": "toggle",
+    "right": "forward",
+    "left": "back",
+    "up": "skip back",
+    "down": "skip forward",
+    "page up": "skip back",
+    "page down": "skip forward",
+    "home": "start",
+    "end": "end",
+    "+": "faster",
+    "=": "faster",
+    "-": "slower",
+    "n": "next",
+    "p": "previous",
+    "a": "actions",
+    "?": "help",
+    "h": "help",
+    "q": "quit",
+    "escape": "quit",
+}
+HELP = (
+    ("space", "play or pause"),
+    ("right, left", "a step forward or back"),
+    ("down, up", "a tenth forward or back"),
+    ("Home, End", "to the start or the end"),
+    ("+, -", "faster or slower"),
+    ("n, p", "next or previous episode"),
+    ("a", "action values on or off"),
+    ("?", "this help"),
+    ("q", "quit"),
+    ("*  >  ?", "the best action, the one taken, one taken while exploring"),
+    ("+  !", "where the largest reward was won or lost"),
+)
+HINT = "space plays, arrows step and scrub, n p episodes, ? help, q quits"
+SIDE = 30  # columns of the action values
+LEAST_PICTURE = 20  # columns that must be left beside them
+BAR = 10  # columns of an action value
+AGENT = re.compile(r"\x1b\[(?:4|10)\d(?:;\d+)*m(?:\x1b\[[\d;]*m)*")  # a coloured ground
+BELOW = 5  # lines under the picture
+
+
+class TextClip(NamedTuple):
+    """An episode, ready to be shown in text."""
+
+    title: str
+    episode: Episode
+    captions: Sequence[str]  # T + 1
+    draw: Callable[[int], str]  # a step, as the env draws it
+
+
+class TextClips:
+    """Clips in text, made when they are asked for.
+
+    Args:
+        count: how many there are.
+        make: makes one.
+        table: the action values, (n_states, n_actions), or None.
+        name: what an action is called.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        make: Callable[[int], TextClip],
+        table: Any = None,
+        name: Callable[[int], str] = str,
+    ) -> None:
+        self._count, self._make, self.action_values, self.name = count, make, table, name
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> TextClip:
+        return self._make(index)
+
+
+class TerminalViewer:
+    """A `Playback` in a terminal.
+
+    Args:
+        clips: what there is to show.
+        index: which comes first.
+        pace: steps a second at normal speed.
+        console: where.
+    """
+
+    def __init__(self, clips: TextClips, index: int, pace: float, console: Console | None = None) -> None:
+        self._clips = clips
+        self.playback = Playback(clips, index, pace)
+        self.console = console or Console(highlight=False)
+
+    def run(self, keyboard: Keyboard) -> None:
+        """Shows, until its user quits; what is left on the terminal is the last caption."""
+        with Live(console=self.console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+            shown = monotonic()
+            while not self.playback.is_over:
+                live.update(self.picture(), refresh=True)
+                for key in keyboard.wait(FRAME_SECONDS):
+                    self.press(key)
+                before, shown = shown, monotonic()
+                self.playback.advance(shown - before)
+        self.console.print(f"{self.playback.clip.title}: {self.caption}", markup=False)
+
+    @property
+    def caption(self) -> str:
+        """What is said of the step that is drawn."""
+        caption: str = self.playback.clip.captions[self.playback.decision]
+        return caption
+
+    def press(self, key: str) -> None:
+        """Does what a key means."""
+        command = KEYS.get(key)
+        if command:
+            self.playback.do(command)
+
+    def picture(self) -> RenderableType:
+        """Returns what is to be seen now, as large as the terminal is."""
+        playback, (width, height) = self.playback, self.console.size
+        side = SIDE if playback.shows_actions and width >= SIDE + LEAST_PICTURE else 0
+        body: RenderableType = _help() if playback.shows_help else self._city(width - side, height - BELOW)
+        if side and not playback.shows_help:
+            grid = Table.grid(padding=(0, 1))
+            grid.add_row(body, _bars(playback.bars(), self._clips.name, playback.no_bars))
+            body = grid
+        caption = self.caption
+        return Group(
+            Text(playback.clip.title, style="bold", no_wrap=True, overflow="ellipsis"),
+            body,
+            Text(caption, style="magenta" if "(exploring)" in caption else "", no_wrap=True, overflow="ellipsis"),
+            timeline(playback, width),
+            Text(playback.notice or self._state(), style="dim", no_wrap=True, overflow="ellipsis"),
+        )
+
+    def _city(self, width: int, height: int) -> Text:
+        drawn = self.playback.clip.draw(self.playback.decision)
+        return cropped(drawn, max(1, width), max(1, height), colors="NO_COLOR" not in os.environ)
+
+    def _state(self) -> str:
+        state = "playing" if self.playback.is_playing else "paused"
+        return f"{state} {self.playback.speed:g}x   {HINT}"
+
+
+def cropped(drawn: str, width: int, height: int, *, colors: bool = True) -> Text:
+    """Returns the part of a drawing that fits, with the agent in it: the square on a coloured ground.
+
+    Without colours the agent is marked @.
+    """
+    lines = drawn.split("\n")
+    row = next((k for k, line in enumerate(lines) if AGENT.search(line)), 0)
+    found = AGENT.search(lines[row])
+    col = Text.from_ansi(lines[row][: found.start()]).cell_len if found else 0
+    if not colors and found:
+        lines[row] = lines[row][: found.start()] + "@" + lines[row][found.end() + 1 :]
+    top = min(max(0, row - height // 2), max(0, len(lines) - height))
+    texts = [Text.from_ansi(line) for line in lines[top : top + height]]
+    wide = max(map(len, texts), default=0)
+    left = min(max(0, col - width // 2), max(0, wide - width))
+    joined = Text("\n", no_wrap=True).join(text[left : left + width] if len(text) > left else Text() for text in texts)
+    return joined if colors else Text(joined.plain, no_wrap=True)
+
+
+def timeline(playback: Playback, width: int) -> Text:
+    """Returns where an episode stands as one line: + and - where rewards were won or lost, most of all."""
+    room, length = max(2, width), playback.length
+    marks = ["-"] * room
+    rewards = playback.rewards
+    largest = max(map(abs, rewards), default=0.0)
+    for k, reward in enumerate(rewards):
+        if abs(reward) == largest and largest > 0:
+            marks[_column(k + 1, length, room)] = "+" if reward > 0 else "!"
+    line = Text("".join(marks), style="dim", no_wrap=True)
+    here = _column(playback.decision, length, room)
+    line.stylize("cyan not dim", 0, here)
+    return Text.assemble(line[:here], ("O", "bold"), line[here + 1 :], no_wrap=True)
+
+
+def _column(step: int, length: int, room: int) -> int:
+    return round(step / length * (room - 1)) if length else 0
+
+
+def _bars(bars: list[Bar], name: Callable[[int], str], missing: str) -> RenderableType:
+    """Returns action values as bars: * is the best, > the one that is taken, ? taken while exploring."""
+    if not bars:
+        return Text(missing, style="dim")
+    values = [bar.value for bar in bars]
+    low, reach = min(*values, 0.0), (max(*values, 0.0) - min(*values, 0.0)) or 1.0
+    grid = Table.grid(padding=(0, 1))
+    for bar in bars:
+        sign = "?" if bar.is_explored else ">" if bar.is_taken else " "
+        style = "magenta" if bar.is_explored else "cyan" if bar.is_taken else "green" if bar.is_greedy else ""
+        filled = "█" * max(0, round((bar.value - low) / reach * BAR))
+        best = "*" if bar.is_greedy else " "
+        grid.add_row(Text(sign + name(bar.action) + best, style), Text(f"{bar.value:.5g}"), Text(filled, style))
+    return grid
+
+
+def _help() -> RenderableType:
+    grid = Table.grid(padding=(0, 3))
+    for key, what in HELP:
+        grid.add_row(Text(key, "cyan"), Text(what))
+    return grid

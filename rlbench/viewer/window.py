@@ -1,0 +1,222 @@
+"""The viewer's window: keys and mouse in, pictures out; what is shown when is `Playback`'s."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rlbench.envs._pygame import pygame
+from rlbench.envs.drawing import FORMAT, FRAME_RATE, STRIP, Frame, open_window
+from rlbench.viewer import panels
+from rlbench.viewer.clips import pace_of
+from rlbench.viewer.names import action_name
+from rlbench.viewer.playback import Playback
+from rlbench.viewer.stages import CityStage, FilmStage
+from rlbench.viewer.values import Veils
+
+if TYPE_CHECKING:
+    from rlbench.viewer.clips import Clips
+    from rlbench.viewer.quantities import Quantities
+
+SIZE = (1040, 800)  # pixels, at first
+LEAST = (360, 300)  # pixels: below, nothing is laid out any smaller
+PANEL, TIMELINE = 250, 96  # pixels
+LEAST_WITH_PANEL = 640  # pixels
+GRAPHS, PICTURE_WITH_GRAPHS = 250, 300  # pixels: the height of the graphs, and what must be left for the picture
+LONGEST = 0.25  # seconds that pass between two frames, however slow the machine
+REPEAT = (350, 60)  # milliseconds until a key that is held down repeats, and between
+KEYS = {
+    pygame.K_SPACE: "toggle",
+    pygame.K_RIGHT: "forward",
+    pygame.K_LEFT: "back",
+    pygame.K_PAGEDOWN: "skip forward",
+    pygame.K_PAGEUP: "skip back",
+    pygame.K_HOME: "start",
+    pygame.K_END: "end",
+    pygame.K_KP_PLUS: "faster",
+    pygame.K_KP_MINUS: "slower",
+    pygame.K_n: "next",
+    pygame.K_p: "previous",
+    pygame.K_a: "actions",
+    pygame.K_v: "values",
+    pygame.K_g: "graphs",
+    pygame.K_h: "help",
+    pygame.K_F1: "help",
+    pygame.K_q: "quit",
+    pygame.K_ESCAPE: "quit",
+}
+SIGNS = {"+": "faster", "=": "faster", "-": "slower", "?": "help"}  # where they lie depends on the keyboard
+
+
+def view(clips: Clips, index: int = 0, *, fps: float | None = None) -> None:
+    """Opens the viewer on a clip; returns when its user closes it.
+
+    Args:
+        clips: what there is to show.
+        index: which comes first.
+        fps: steps a second; None: as the env is meant to be seen.
+
+    Raises:
+        NoDisplayError: there is no display.
+        UsageError: the env cannot draw itself.
+    """
+    viewer = Viewer(clips, index, fps)
+    try:
+        viewer.run()
+    finally:
+        viewer.close()
+
+
+class Viewer:
+    """The window of a `Playback`.
+
+    Args:
+        clips: what there is to show.
+        index: which comes first.
+        fps: steps a second; None: as the env is meant to be seen.
+    """
+
+    def __init__(self, clips: Clips, index: int = 0, fps: float | None = None) -> None:
+        self._clips = clips
+        self.playback = Playback(clips, index, fps or pace_of(clips.env))
+        os.environ.setdefault("SDL_VIDEO_CENTERED", "1")
+        self.screen = open_window(SIZE, "rlbench", pygame.RESIZABLE)
+        pygame.key.set_repeat(*REPEAT)
+        self._clock = pygame.time.Clock()
+        self._is_scrubbing = False
+        self._frame: Frame | None = None
+        self._canvas: pygame.Surface | None = None
+        self._clip: Any = None  # that the stage was laid out for
+        self._veils: Veils | None = None
+
+    def run(self) -> None:
+        """Shows, until its user quits."""
+        while not self.playback.is_over:
+            self.turn(min(self._clock.tick(FRAME_RATE) / 1000, LONGEST))
+
+    def turn(self, seconds: float) -> None:
+        """Does what was asked for since the last time, lets time pass, and draws."""
+        for event in pygame.event.get():
+            self.handle(event)
+        self.playback.advance(seconds)
+        self.draw()
+        pygame.display.flip()
+
+    def close(self) -> None:
+        """Closes the window."""
+        pygame.display.quit()
+
+    # -------------------------------------------------------------- in
+
+    def handle(self, event: pygame.event.Event) -> None:
+        """Does what an event asks for."""
+        if event.type == pygame.QUIT:
+            self.playback.is_over = True
+        elif event.type == pygame.KEYDOWN:
+            command = SIGNS.get(event.unicode) or KEYS.get(event.key)
+            if command:
+                self.playback.do(command)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            self._is_scrubbing = self.timeline_box().collidepoint(event.pos)
+            self._scrub(event.pos)
+        elif event.type == pygame.MOUSEMOTION:
+            self._scrub(event.pos)
+        elif event.type == pygame.MOUSEBUTTONUP:
+            self._is_scrubbing = False
+
+    def _scrub(self, place: tuple[int, int]) -> None:
+        if self._is_scrubbing:
+            left, right = panels.timeline_ends(self.timeline_box().width)
+            self.playback.seek((place[0] - left) / max(1, right - left))
+
+    # -------------------------------------------------------------- where what lies
+
+    def _size(self) -> tuple[int, int]:
+        width, height = self.screen.get_size()
+        return max(width, LEAST[0]), max(height, LEAST[1])
+
+    def timeline_box(self) -> pygame.Rect:
+        """Returns where the timeline lies."""
+        width, height = self._size()
+        return pygame.Rect(0, height - TIMELINE, width, TIMELINE)
+
+    def panel_width(self) -> int:
+        """Returns how wide the side panel is; 0 if it is not shown, or the window too narrow."""
+        return PANEL if self.playback.shows_actions and self._size()[0] >= LEAST_WITH_PANEL else 0
+
+    def picture_box(self) -> pygame.Rect:
+        """Returns where the picture and its strip lie."""
+        width, height = self._size()
+        return pygame.Rect(0, 0, width - self.panel_width(), height - TIMELINE - self.graphs_height())
+
+    def graphs_height(self) -> int:
+        """Returns how high the graphs of a cart are; 0 if they are not shown, or the window too low."""
+        room = self._size()[1] - TIMELINE - STRIP - PICTURE_WITH_GRAPHS
+        return GRAPHS if self._quantities() is not None and room >= GRAPHS else 0
+
+    def _quantities(self) -> Quantities | None:
+        stage = self.playback.clip.stage
+        return stage.quantities if self.playback.shows_graphs and isinstance(stage, FilmStage) else None
+
+    # -------------------------------------------------------------- out
+
+    def draw(self) -> None:
+        """Draws everything."""
+        self.screen = pygame.display.get_surface() or self.screen
+        box = self.picture_box()
+        self._draw_picture(box)
+        self._draw_graphs(box)
+        self._draw_side(pygame.Rect(box.right, 0, self.panel_width(), self._size()[1] - TIMELINE))
+        line = pygame.Surface(self.timeline_box().size)
+        panels.draw_timeline(line, self.playback)
+        self.screen.blit(line, self.timeline_box())
+        if self.playback.shows_help:
+            panels.draw_help(self.screen)
+
+    def _draw_side(self, box: pygame.Rect) -> None:
+        if not box.width:
+            return
+        side = pygame.Surface(box.size)
+        playback, stage = self.playback, self.playback.clip.stage
+        bars, missing = playback.bars(), playback.no_bars
+        panels.draw_actions(side, bars, lambda action: action_name(self._clips.env, action), missing)
+        veils = self._veils_of(stage) if playback.shows_values and isinstance(stage, CityStage) else None
+        if veils is not None and isinstance(stage, CityStage):
+            panels.draw_ramp(side, *veils.reach(*stage.places[playback.decision][2:]))
+        self.screen.blit(side, box)
+
+    def _draw_graphs(self, above: pygame.Rect) -> None:
+        found, height = self._quantities(), self.graphs_height()
+        if found is None or not height:
+            return
+        graphs = pygame.Surface((above.width, height))
+        panels.draw_graphs(graphs, found, self.playback.decision)
+        self.screen.blit(graphs, above.bottomleft)
+
+    def _draw_picture(self, box: pygame.Rect) -> None:
+        playback, stage = self.playback, self.playback.clip.stage
+        if self._frame is None or self._frame.surface.get_size() != box.size or self._clip is not playback.clip:
+            self._lay_out(box)
+        if isinstance(stage, CityStage):
+            veils = self._veils_of(stage) if playback.shows_values else None
+            stage.veil = veils if veils is not None else lambda _picture, _scene: None
+        frame, canvas = self._frame, self._canvas
+        if frame is None or canvas is None:  # laid out above
+            return
+        stage.paint(canvas, playback.step, playback.way, playback.seconds)
+        frame.picture.blit(canvas, canvas.get_rect(center=frame.picture.get_rect().center))
+        frame.write(playback.caption)
+        self.screen.blit(frame.surface, (0, 0))
+
+    def _lay_out(self, box: pygame.Rect) -> None:
+        stage, self._clip = self.playback.clip.stage, self.playback.clip
+        stage.fit(box.width, box.height - STRIP)
+        self._frame = Frame(box.width, box.height - STRIP)
+        self._frame.picture.fill(panels.GROUND)
+        self._canvas = pygame.Surface(stage.size, depth=24, masks=FORMAT)
+
+    def _veils_of(self, stage: CityStage) -> Veils | None:
+        table = self._clips.action_values
+        if self._veils is None and table is not None and len(table) == stage.world.city.n_states:
+            self._veils = Veils(table, stage.world)
+        return self._veils

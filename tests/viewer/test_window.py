@@ -1,0 +1,298 @@
+"""The viewer's window, on a real screen in memory, with real key presses."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import rlbench
+from rlbench.envs._pygame import pygame
+from rlbench.envs.drawing import STRIP
+from rlbench.store import open_store
+from rlbench.viewer import panels, window
+from rlbench.viewer.clips import StoredClips
+from rlbench.viewer.window import GRAPHS, PANEL, SIZE, TIMELINE, Viewer
+
+LONG = 397  # an episode of a hundred steps
+PATIENCE = 20  # seconds for an event to come through the server, on a machine that does other things too
+
+
+@pytest.fixture
+def clips(cab_run):
+    return StoredClips(cab_run)
+
+
+@pytest.fixture
+def viewer(screen, clips):
+    made = Viewer(clips, LONG)
+    made.playback.toggle()  # paused at the start: time does not pass by itself
+    made.turn(0.0)
+    screen.window(os.getpid())
+    yield made
+    made.close()
+
+
+def until(viewer, holds):
+    """Lets the viewer take events, no time passing, until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "the keys did not arrive"
+        viewer.turn(0.0)
+        time.sleep(0.005)
+
+
+def pressed(screen, viewer, *keys):
+    """Presses keys, and lets the viewer take them all."""
+    seen = []
+    handle = viewer.handle
+    viewer.handle = lambda event: seen.append(event.type) or handle(event)
+    screen.press(*keys)
+    until(viewer, lambda: seen.count(pygame.KEYUP) >= len(keys))
+    viewer.handle = handle
+    viewer.turn(1.0)
+
+
+def picture(viewer):
+    return pygame.surfarray.array3d(viewer.screen).swapaxes(0, 1)
+
+
+def colors(viewer):
+    """How many colours are to be seen."""
+    return len(np.unique(picture(viewer).astype(int) @ [65536, 256, 1]))
+
+
+# ------------------------------------------------------------------ keys
+
+
+def test_the_arrows_step_forward_and_exactly_back(screen, viewer):
+    before = picture(viewer)
+    pressed(screen, viewer, "Right", "Right", "Right")
+    assert (viewer.playback.position, viewer.playback.is_playing) == (3.0, False)
+    third = picture(viewer)
+    pressed(screen, viewer, "Right", "Left")
+    assert viewer.playback.position == 3.0
+    city = np.s_[: SIZE[1] - TIMELINE - STRIP]
+    assert np.array_equal(viewer.playback.state, viewer.playback.clip.episode.observations[3])
+    assert not np.array_equal(third[city], before[city])
+
+
+def test_space_plays_and_pauses(screen, viewer):
+    pressed(screen, viewer, "space")
+    assert viewer.playback.is_playing
+    pressed(screen, viewer, "space")
+    assert not viewer.playback.is_playing
+    assert viewer.playback.position > 0
+
+
+def test_home_and_end_jump(screen, viewer):
+    pressed(screen, viewer, "End")
+    assert viewer.playback.step == viewer.playback.length
+    pressed(screen, viewer, "Home")
+    assert viewer.playback.step == 0
+    pressed(screen, viewer, "Next", "Next")
+    assert viewer.playback.step == 2 * max(1, round(viewer.playback.length / 10))
+
+
+def test_n_and_p_change_the_episode(screen, viewer, clips):
+    pressed(screen, viewer, "n")
+    assert viewer.playback.index == LONG + 1
+    assert np.array_equal(viewer.playback.rewards, clips[LONG + 1].episode.rewards)
+    pressed(screen, viewer, "p", "p")
+    assert viewer.playback.index == LONG - 1
+
+
+@pytest.mark.parametrize(("key", "speed"), [("plus", 2), ("equal", 2), ("KP_Add", 2), ("minus", 0.5)])
+def test_plus_and_minus_change_the_speed(screen, viewer, key, speed):
+    pressed(screen, viewer, key)
+    assert viewer.playback.speed == speed
+
+
+def test_the_panels_are_switched(screen, viewer):
+    pressed(screen, viewer, "a", "v")
+    assert (viewer.playback.shows_actions, viewer.playback.shows_values) == (False, True)
+    assert viewer.picture_box().width == SIZE[0]
+
+
+def test_question_mark_shows_help_and_escape_hides_it_before_it_quits(screen, viewer):
+    pressed(screen, viewer, "question")
+    assert viewer.playback.shows_help
+    pressed(screen, viewer, "Escape")
+    assert (viewer.playback.shows_help, viewer.playback.is_over) == (False, False)
+    pressed(screen, viewer, "Escape")
+    assert viewer.playback.is_over
+
+
+def test_q_quits(screen, viewer):
+    pressed(screen, viewer, "q")
+    assert viewer.playback.is_over
+
+
+def test_closing_the_window_quits(screen, viewer):
+    screen.close(screen.window(os.getpid()))
+    until(viewer, lambda: viewer.playback.is_over)
+
+
+# ------------------------------------------------------------------ mouse and size
+
+
+def test_dragging_on_the_timeline_scrubs(screen, viewer):
+    number = screen.window(os.getpid())
+    box = viewer.timeline_box()
+    left, right = panels.timeline_ends(box.width)
+    screen.tool("mousemove", "--window", number, left, box.centery, "mousedown", 1)
+    screen.tool("mousemove", "--window", number, (left + right) // 2, box.centery)
+    half = round(viewer.playback.length / 2)
+    until(viewer, lambda: abs(viewer.playback.step - half) <= 1)
+    screen.tool("mousemove", "--window", number, right + 200, box.centery, "mouseup", 1)
+    until(viewer, lambda: viewer.playback.step == viewer.playback.length)
+    screen.tool("mousemove", "--window", number, left, box.centery)
+    pressed(screen, viewer, "h")  # comes after the move, which no longer drags
+    assert viewer.playback.step == viewer.playback.length
+
+
+@pytest.mark.parametrize("size", [(700, 500), (300, 200), (1300, 900), (640, 900)])
+def test_the_window_can_be_resized(screen, viewer, size):
+    screen.tool("windowsize", screen.window(os.getpid()), *size)
+    until(viewer, lambda: viewer.screen.get_size() == size)
+    viewer.turn(0.0)
+    width = max(size[0], window.LEAST[0])
+    assert viewer.panel_width() == (PANEL if width >= window.LEAST_WITH_PANEL else 0)
+    shown = viewer.playback.clip.stage.size
+    assert shown[0] <= viewer.picture_box().width
+    assert shown[1] <= viewer.picture_box().height - STRIP
+    assert colors(viewer) > 20
+
+
+# ------------------------------------------------------------------ what is drawn
+
+
+def test_the_state_values_lie_over_the_city_and_their_colours_are_explained(viewer):
+    plain = picture(viewer)
+    viewer.playback.do("values")
+    viewer.turn(0.0)
+    veiled = picture(viewer)
+    city = viewer.picture_box()
+    assert (plain != veiled)[: city.height - STRIP, : city.width].any(axis=-1).mean() > 0.4
+    assert (plain != veiled)[-TIMELINE - 80 : -TIMELINE, city.width :].any()
+
+
+def test_the_strip_says_what_the_agent_did(viewer):
+    strip = np.s_[viewer.picture_box().height - STRIP : viewer.picture_box().height, : viewer.picture_box().width]
+    first = picture(viewer)[strip]
+    viewer.playback.do("forward")
+    viewer.turn(1.0)
+    assert not np.array_equal(picture(viewer)[strip], first)
+
+
+def test_a_cart_has_graphs_below_it_that_can_be_put_away(screen, cart_run):
+    made = Viewer(StoredClips(cart_run), 3)
+    made.playback.toggle()
+    made.turn(0.0)
+    assert made.graphs_height() == GRAPHS
+    with_graphs = made.picture_box().height
+    made.playback.do("graphs")
+    made.turn(0.0)
+    assert made.picture_box().height == with_graphs + GRAPHS
+    made.close()
+
+
+def test_stepping_back_in_a_cart_shows_the_very_same_picture(screen, cart_run):
+    made = Viewer(StoredClips(cart_run), 3)
+    made.playback.do("start")
+    seen = []
+    for command in [*["forward"] * 4, *["back"] * 4]:
+        made.turn(1.0)
+        seen.append(picture(made)[: made.picture_box().bottom].tobytes())
+        made.playback.do(command)
+    made.turn(1.0)
+    seen.append(picture(made)[: made.picture_box().bottom].tobytes())
+    assert seen == seen[::-1]
+    assert len(set(seen)) == 5
+    made.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*only what is stored")
+def test_a_run_whose_env_is_not_installed_is_shown_as_text(screen, cab_run):
+    store = open_store("memory://")
+    made = store.create_run("rlbench/SafeCab-v9", "q-learning", seed=0, config=cab_run.record.config)
+    store.append(made.id, next(iter(cab_run.store.chunks(cab_run.id))), status="finished")
+    viewer = Viewer(StoredClips(rlbench.load_run(store, made.id)), 0)
+    viewer.turn(0.5)
+    assert colors(viewer) > 20
+    viewer.close()
+
+
+# ------------------------------------------------------------------ the commands
+
+
+def started(screen, folder, *arguments):
+    command = [sys.executable, "-m", "rlbench", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=screen.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rlbench.train("safecab", episodes=300, seed=0, store=tmp_path / "rlbench.db").store.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments", [("replay", "latest", "--render", "human"), ("watch", "safecab", "--render", "human")]
+)
+def test_a_command_opens_the_window_and_ends_with_it(screen, folder, arguments):
+    process = started(screen, folder, *arguments)
+    screen.window(process.pid)
+    screen.press("Right", "v", "n", "q")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert len(out.splitlines()) == 1
+
+
+def test_what_was_driven_by_hand_is_stored(screen, tmp_path):
+    process = started(screen, tmp_path, "play", "safecab", "--seed", "0")
+    screen.window(process.pid)
+    screen.press("Up", "Down", "p", "Return", "Left", "q")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    with open_store(tmp_path / "rlbench.db") as store:
+        run = rlbench.load_run(store, "latest")
+        assert [episode.actions.tolist() for episode in store.episodes(run.id)] == [[1, 0, 4], [3]]
+        assert (run.agent_name, run.record.tags, run.status, run.seed) == ("human", ("human",), "finished", 0)
+        assert rlbench.verify(run).mismatched == 0
+    assert out.splitlines()[0] == f"run {run.id}: 2 episodes, 4 steps, tagged human"
+
+
+def test_closing_the_window_in_the_middle_of_an_episode_loses_nothing(screen, tmp_path):
+    process = started(screen, tmp_path, "play", "safecab", "--seed", "0")
+    number = screen.window(process.pid)
+    screen.press("Up", "Down", "Down")
+    screen.close(number)
+    process.communicate(timeout=60)
+    with open_store(tmp_path / "rlbench.db") as store:
+        (episode,) = store.episodes("latest")
+        assert episode.actions.tolist() == [1, 0, 0]
+        assert (episode.terminated, episode.truncated) == (False, False)
+
+
+def test_a_killed_viewer_leaves_the_store_as_it_was(screen, folder):
+    with open_store(folder / "rlbench.db") as store:
+        before = [episode.rewards.tolist() for episode in store.episodes("latest")]
+    process = started(screen, folder, "replay", "latest", "--render", "human")
+    screen.window(process.pid)
+    process.kill()
+    process.communicate(timeout=60)
+    with open_store(folder / "rlbench.db") as store:
+        assert [episode.rewards.tolist() for episode in store.episodes("latest")] == before
+
+
+def test_without_a_display_the_other_ways_are_offered(folder):
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
+    command = [sys.executable, "-m", "rlbench", "replay", "latest", "--render", "human"]
+    result = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "there is no display: use --render ansi, or --out FILE" in result.stderr
