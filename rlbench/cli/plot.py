@@ -1,0 +1,241 @@
+"""`rlbench plot`, `compare` and `report`: pictures, figures and a page of stored runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
+from rlbench.cli.output import print_json, print_table
+from rlbench.errors import StoreError
+
+if TYPE_CHECKING:
+    from rlbench.comparison import Comparison
+    from rlbench.store import RunRecord, Store
+    from rlbench.training import Run
+
+COMPARISON = ("", "candidate", "runs", "mean", "IQM", "95% interval", "regret", "beats A", "95% interval ")
+RIGHT = ("runs", "mean", "IQM", "regret", "beats A")
+OPTIONAL = ("95% interval ", "mean", "regret")  # the first to go on a narrow terminal
+
+
+@click.command(
+    epilog=examples(
+        "rlbench plot latest",
+        "rlbench plot 3f2a 77b0 --smooth mean:500 --out curve.svg",
+        "rlbench plot latest --kind policy --destination R",
+        "rlbench plot all --env safecab --kind share --action Dropoff",
+    )
+)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--kind",
+    metavar="KIND",
+    default="curve",
+    show_default=True,
+    help="curve, exploration, actions, share, values, policy, td, states or evaluation.",
+)
+@click.option("--out", metavar="FILE", help="A .png, .svg or .pdf; by default a PNG named after run and kind.")
+@click.option(
+    "--smooth",
+    metavar="savgol|mean:N|none",
+    default="savgol",
+    show_default=True,
+    help="How curve, exploration, share and td are smoothed.",
+)
+@click.option("--passenger", "row", metavar="ZONE", help="Of values, policy and states: one row of maps only.")
+@click.option("--destination", "col", metavar="ZONE", help="Likewise, one column.")
+@click.option("--action", metavar="ACTION", help="Of share: which, by its number or name.")
+@click.option("--state", type=int, metavar="N", help="Of share: count only what was done in this state.")
+@click.option("--optimal", type=float, metavar="SHARE", help="Of share: a dashed line there, such as 0.05.")
+@env_filter_option
+@store_option
+@json_option
+def plot(
+    runs: tuple[str, ...],
+    kind: str,
+    out: str | None,
+    smooth: str,
+    row: str | None,
+    col: str | None,
+    action: str | None,
+    state: int | None,
+    optimal: float | None,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001  (click calls by name)
+) -> None:
+    """Draw a picture of one or more RUNs and write it to a file; "all" names those of --env, or of the latest's env.
+
+    curve: returns over training; runs that differ only in their seed become one line, their mean with a band.
+    exploration: how much was explored. actions: which were taken. share: how often one of them was, of several runs.
+    values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
+    seen. evaluation: returns of test episodes.
+    """
+    from rlbench import plots  # noqa: PLC0415  (matplotlib only when something is drawn)
+    from rlbench.store import open_store  # noqa: PLC0415
+
+    plots.check(kind, smooth, path=out)
+    with open_store(store, create=False) as opened:
+        found = _runs(opened, runs, env_filter, lived=True)
+        figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
+    path = plots.save(figure, out or _name(found, kind))
+    if as_json:
+        print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
+    else:
+        click.echo(f"wrote {path}")
+
+
+@click.command(epilog=examples("rlbench compare 3f2a 77b0", "rlbench compare all --env safecab --out compare.pdf"))
+@click.argument("runs", metavar="RUN_A RUN_B...", nargs=-1, required=True)
+@click.option(
+    "--metric",
+    metavar="evaluation|training",
+    default="evaluation",
+    show_default=True,
+    help="Greedy episodes played now, or the last ones of training.",
+)
+@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many of each run.")
+@click.option("--out", metavar="FILE", help="Draw it as well: a .png, .svg or .pdf.")
+@seed_option
+@env_filter_option
+@store_option
+@json_option
+def compare(
+    runs: tuple[str, ...],
+    metric: str,
+    episodes: int,
+    out: str | None,
+    seed: int,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Say which RUN does better and how sure that is; runs that differ only in their seed count as one candidate.
+
+    "all" names the runs of --env, or of the latest run's env.
+
+    IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
+    return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
+    """
+    from rlbench import plots  # noqa: PLC0415
+    from rlbench.comparison import compare as compare_runs  # noqa: PLC0415
+    from rlbench.store import open_store  # noqa: PLC0415
+
+    plots.check(path=out)
+    with open_store(store, create=False) as opened:
+        found = compare_runs(_runs(opened, runs, env_filter), metric=metric, episodes=episodes, seed=seed)
+    path = None if out is None else plots.save(plots.comparison_figure(found), out)
+    if as_json:
+        print_json(_document(found, None if path is None else str(path)))
+        return
+    print_table(COMPARISON, _rows(found), right=RIGHT, optional=OPTIONAL)
+    click.echo(_footnote(found))
+    if path is not None:
+        click.echo(f"wrote {path}")
+
+
+@click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
+@click.argument("run")
+@click.option("--out", metavar="FILE", help="An .html; by default named after the run.")
+@env_filter_option
+@store_option
+@json_option
+def report(run: str, out: str | None, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Write all that is known of RUN into one HTML page that needs no network.
+
+    Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
+    command that makes the run again.
+    """
+    from rlbench import report as reports  # noqa: PLC0415
+    from rlbench.store import open_store  # noqa: PLC0415
+
+    if out is not None:
+        reports.check_path(out)
+    with open_store(store, create=False) as opened:
+        found = _runs(opened, (run,), env_filter)[0]
+        path = reports.report(found, out or f"{found.id}.html")
+    if as_json:
+        print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
+    else:
+        click.echo(f"wrote {path}")
+
+
+def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False) -> list[Run]:
+    """Returns the runs that are named, each once; "all" names those of an env, if `lived` those with episodes."""
+    from rlbench.training import Run  # noqa: PLC0415
+
+    found = [record for ref in refs for record in _named(store, ref, env, lived=lived)]
+    return [Run(record, store) for record in {record.id: record for record in found}.values()]
+
+
+def _named(store: Store, ref: str, env: str | None, *, lived: bool) -> list[RunRecord]:
+    if ref != "all":
+        return [find_run(store, ref, env)]
+    env_id = find_run(store, "latest", env).env_id
+    records = [record for record in reversed(store.runs(env_id=env_id)) if record.episodes or not lived]
+    if not records:
+        raise StoreError(f"no run of {env_id} has an episode that ended: nothing to draw")
+    return records
+
+
+def _name(runs: list[Run], kind: str) -> str:
+    more = f"-and-{len(runs) - 1}-more" if len(runs) > 1 else ""
+    return f"{runs[0].id}{more}-{kind}.png"
+
+
+def _rows(found: Comparison) -> list[list[str]]:
+    from rlbench.plots.comparing import letter  # noqa: PLC0415
+
+    rows = []
+    for number, candidate in enumerate(found.candidates):
+        low, high = candidate.interval
+        regret = "-" if candidate.regret is None else f"{candidate.regret:.4g}"
+        figures = [f"{candidate.mean:.2f}", f"{candidate.iqm:.2f}", f"{low:.2f} to {high:.2f}", regret]
+        rows.append([letter(number), candidate.label, str(len(candidate.runs)), *figures, *_better(found, number)])
+    return rows
+
+
+def _better(found: Comparison, number: int) -> tuple[str, str]:
+    """Returns how probable it is that a candidate beats the first, and its interval."""
+    if not number:
+        return "", ""
+    over = found.improvement(number, 0)
+    return f"{over.probability:.2f}", f"{over.interval[0]:.2f} to {over.interval[1]:.2f}"
+
+
+def _footnote(found: Comparison) -> str:
+    what = f"{found.episodes} greedy episodes"
+    what = what if found.metric == "evaluation" else f"the last {found.episodes} episodes of training"
+    if found.unit == "run":
+        return f"{found.env_id}; each run counts once, with the mean return of {what}"
+    return (
+        f"{found.env_id}; {what} of each run. A candidate has one run only: the intervals say how "
+        "sure the return of these runs is, not what another seed would bring"
+    )
+
+
+def _document(found: Comparison, out: str | None) -> dict[str, Any]:
+    return {
+        "env_id": found.env_id,
+        "metric": found.metric,
+        "unit": found.unit,
+        "episodes": found.episodes,
+        "candidates": [
+            {
+                "label": one.label,
+                "runs": list(one.runs),
+                "mean": one.mean,
+                "iqm": one.iqm,
+                "interval": list(one.interval),
+                "regret": one.regret,
+            }
+            for one in found.candidates
+        ],
+        "improvements": [
+            {"of": one.of, "over": one.over, "probability": one.probability, "interval": list(one.interval)}
+            for one in found.improvements
+        ],
+        "out": out,
+    }

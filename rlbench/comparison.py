@@ -1,0 +1,374 @@
+"""Comparison: which of several agents does better, and how sure one can be after a few runs.
+
+Interquartile means, bootstrap intervals and the probability of improvement, after Agarwal et al., "Deep reinforcement
+learning at the edge of the statistical precipice" (2021). NumPy only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import RlbenchError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from rlbench.planning import Optimum
+    from rlbench.training import Run
+
+    Array = NDArray[np.float64]
+    Interval = tuple[float, float]
+
+RESAMPLES = 2_000
+CONFIDENCE = 0.95
+TRIM = 0.25  # of a sample, left out at each end
+AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
+METRICS = ("evaluation", "training")
+LAST = 100  # training episodes that the metric "training" looks at
+SHOWN = 3  # settings in a name, where runs differ in more
+LONGEST = 24  # characters of a setting in a name
+
+
+# ------------------------------------------------------------------------------------------------ statistics
+
+
+def interquartile_mean(sample: ArrayLike) -> Any:
+    """Returns the mean of the middle half, along the last axis: floor(n / 4) values are left out at each end.
+
+    Less at the mercy of outliers than a mean, and with smaller intervals than a median (Agarwal et al., 2021).
+    """
+    values = np.sort(np.asarray(sample, dtype=np.float64), axis=-1)
+    cut = int(TRIM * values.shape[-1])
+    means = values[..., cut : values.shape[-1] - cut].mean(axis=-1)
+    return float(means) if np.ndim(means) == 0 else means
+
+
+def bootstrap_interval(
+    sample: ArrayLike,
+    statistic: Callable[[Array], Array] = interquartile_mean,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Returns the percentile bootstrap interval of a statistic (Efron, 1979).
+
+    Args:
+        sample: (n,).
+        statistic: takes (resamples, n), returns (resamples,).
+        seed: of the resampling.
+        confidence: the share of the resamples inside.
+        resamples: how many are drawn.
+    """
+    values, rng = np.asarray(sample, dtype=np.float64), np.random.default_rng(seed)
+    found = [statistic(values[drawn]) for drawn in _draws(rng, len(values), resamples)]
+    return _middle(np.concatenate(found), confidence)
+
+
+def mean_band(
+    series: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> tuple[Array, Array]:
+    """Returns the bootstrap interval, low and high (points,), of the mean of several series (runs, points)."""
+    values = np.asarray(series, dtype=np.float64)
+    runs = len(values)
+    rng, shares, at_once = np.random.default_rng(seed), np.full(runs, 1 / runs), max(1, AT_ONCE // runs)
+    # how often each run was drawn: one product instead of a copy of all points a resample
+    means = [
+        rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ values / runs
+        for first in range(0, resamples, at_once)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high
+
+
+def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
+    """Returns the probability that one of x is above one of y; equals count half (Mann & Whitney, 1947)."""
+    ours, theirs = np.asarray(x, dtype=np.float64), np.sort(np.asarray(y, dtype=np.float64))
+    below, not_above = np.searchsorted(theirs, ours, "left"), np.searchsorted(theirs, ours, "right")
+    return float((below.sum() + not_above.sum()) / (2 * len(ours) * len(theirs)))
+
+
+def improvement_interval(
+    x: ArrayLike, y: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> Interval:
+    """Returns the bootstrap interval of the probability of improvement: x and y are drawn from independently."""
+    ours, theirs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    found = [
+        probability_of_improvement(rng.choice(ours, len(ours)), rng.choice(theirs, len(theirs)))
+        for _ in range(resamples)
+    ]
+    return _middle(np.array(found), confidence)
+
+
+def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Yields indices into a sample, (some of the resamples, size) at a time."""
+    rows = max(1, AT_ONCE // max(size, 1))
+    for first in range(0, resamples, rows):
+        yield rng.integers(size, size=(min(rows, resamples - first), size))
+
+
+def _middle(values: Array, confidence: float) -> Interval:
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+# ------------------------------------------------------------------------------------------------- candidates
+
+
+class Group(NamedTuple):
+    """Runs that differ in nothing but their seed, and what sets them apart from the others."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Puts runs of the same settings and other seeds together, in the order in which they come.
+
+    Raises:
+        UsageError: there are none, or they are of different envs.
+    """
+    check_same_env(runs)
+    known: dict[str, list[Run]] = {}
+    for run in {run.id: run for run in runs}.values():
+        known.setdefault(json.dumps(settings_of(run), sort_keys=True), []).append(run)
+    labels = _labels([settings_of(members[0]) for members in known.values()])
+    return [Group(label, tuple(members)) for label, members in zip(labels, known.values(), strict=True)]
+
+
+def check_same_env(runs: Sequence[Run]) -> None:
+    """Refuses no runs at all, and runs of different envs.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if not runs:
+        raise UsageError("name at least one run")
+    other = next((run for run in runs if run.env_id != runs[0].env_id), None)
+    if other is not None:
+        raise UsageError(
+            f"run {runs[0].id} is of {runs[0].env_id}, run {other.id} of {other.env_id}: "
+            "returns of different envs do not compare, take runs of one"
+        )
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Returns all that a run was asked for, but its seed: agent, parameters, env arguments and budget, by name."""
+    config = run.record.config
+    parameters = config.get("agent", {}).get("parameters", {})
+    budget = dict(config.get("budget", {}))
+    if run.until is not None:
+        budget = {"episodes": run.until.episodes}
+    learnt_from = {"learnt from": " ".join(run.record.parents)} if "retraining" in config else {}
+    named = {"agent": run.agent_name, **parameters, **env_arguments(run), **budget, **learnt_from}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def env_arguments(run: Run) -> dict[str, Any]:
+    """Returns the arguments that a run's env was made with, as far as they are stored."""
+    spec = run.record.config.get("env", {}).get("spec")
+    try:
+        return dict(json.loads(spec)["kwargs"]) if spec else {}
+    except (ValueError, LookupError, TypeError):  # an imported run may say what it likes
+        return {}
+
+
+def _labels(settings: list[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for one in settings for name in one if name != "agent")
+    differing = [name for name in names if _differs(name, settings)]
+    return [_label(one, differing) for one in settings]
+
+
+def _differs(name: str, settings: list[dict[str, Any]]) -> bool:
+    """Returns whether a setting has two values, or one agent has it and has it not: another agent may know none."""
+    values = {json.dumps(one[name]) for one in settings if name in one}
+    with_it = {one["agent"] for one in settings if name in one}
+    without = {one["agent"] for one in settings if name not in one}
+    return len(values) > 1 or bool(with_it & without)
+
+
+def _label(settings: dict[str, Any], differing: list[str]) -> str:
+    said = [f"{name} {_short(settings[name])}" for name in differing if name in settings]
+    return ", ".join([settings["agent"], *said[:SHOWN], *(["..."] if said[SHOWN:] else [])])
+
+
+def _short(value: Any) -> str:
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+# ------------------------------------------------------------------------------------------------- comparison
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One of those compared.
+
+    Attributes:
+        label: its agent, and the settings in which it differs from the others.
+        runs: the ids of its runs.
+        sample: (n,), the scores that all figures below are made of.
+        mean: of the sample.
+        iqm: its interquartile mean.
+        interval: the bootstrap interval of the interquartile mean.
+        regret: the mean exact regret of its runs; None where no model is known.
+    """
+
+    label: str
+    runs: tuple[str, ...]
+    sample: Array = field(repr=False)
+    mean: float
+    iqm: float
+    interval: Interval
+    regret: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Improvement:
+    """How probable it is that a score of the first is above one of the second, with its bootstrap interval."""
+
+    of: int  # index of a candidate
+    over: int
+    probability: float
+    interval: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What came of comparing runs of one env.
+
+    Attributes:
+        env_id: of all of them.
+        metric: "evaluation" (greedy episodes played for this) or "training" (the last episodes of training).
+        unit: what a score is: "run" (the mean return of its episodes), or "episode" where a candidate has but one run:
+            then intervals say how sure its return is, not what another seed would bring.
+        episodes: at most so many of each run.
+        candidates: in the order in which they were given.
+        improvements: of each candidate over each other.
+    """
+
+    env_id: str
+    metric: str
+    unit: str
+    episodes: int
+    candidates: tuple[Candidate, ...]
+    improvements: tuple[Improvement, ...]
+
+    def improvement(self, of: int, over: int) -> Improvement:
+        """Returns the one of two candidates, by their indices."""
+        return next(found for found in self.improvements if (found.of, found.over) == (of, over))
+
+
+class Scores(NamedTuple):
+    """What was measured of one run."""
+
+    returns: Array  # (episodes,)
+    regret: float | None = None
+
+
+def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
+    """Compares runs of one env; those that differ in nothing but their seed count as one candidate.
+
+    If all do, each run is a candidate.
+
+    Args:
+        runs: two or more.
+        metric: "evaluation" plays greedy episodes; "training" takes the last episodes of training, exploration and all.
+        episodes: how many of each run.
+        seed: of the resampling, and of the episodes played: a candidate's first run plays with it, its second with the
+            next number, and so on.
+
+    Raises:
+        UsageError: fewer than two runs, different envs, an unknown metric, or a run that cannot be measured so.
+    """
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+        raise UsageError(f"episodes must be a whole number, 1 or more, got {episodes!r}")
+    groups = _candidates(runs)
+    optima: dict[str, Optimum | None] = {}
+    # each run of a candidate plays episodes of its own: the same starts again would count twice
+    measured = [
+        [_measure(run, metric, episodes, seed + i, optima) for i, run in enumerate(group.runs)] for group in groups
+    ]
+    by_run = all(len(group.runs) > 1 for group in groups)
+    found = tuple(
+        _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
+    )
+    pairs = tuple(_improvement(found, i, j, seed) for i in range(len(found)) for j in range(len(found)) if i != j)
+    return Comparison(runs[0].env_id, metric, "run" if by_run else "episode", int(episodes), found, pairs)
+
+
+def _candidates(runs: Sequence[Run]) -> list[Group]:
+    groups = group_runs(runs)
+    if len(groups) > 1:
+        return groups
+    members = groups[0].runs
+    if len(members) == 1:
+        raise UsageError(f"a comparison needs two runs or more, got run {members[0].id} alone: name another")
+    return [Group(f"{groups[0].label}, seed {run.seed}", (run,)) for run in members]
+
+
+def _candidate(group: Group, scores: list[Scores], seed: int, *, by_run: bool) -> Candidate:
+    sample = np.array([one.returns.mean() for one in scores]) if by_run else np.concatenate([s.returns for s in scores])
+    regrets = [one.regret for one in scores if one.regret is not None]
+    return Candidate(
+        label=group.label,
+        runs=tuple(run.id for run in group.runs),
+        sample=sample,
+        mean=float(sample.mean()),
+        iqm=interquartile_mean(sample),
+        interval=bootstrap_interval(sample, seed=seed),
+        regret=float(np.mean(regrets)) if len(regrets) == len(scores) else None,
+    )
+
+
+def _improvement(candidates: tuple[Candidate, ...], of: int, over: int, seed: int) -> Improvement:
+    x, y = candidates[of].sample, candidates[over].sample
+    return Improvement(of, over, probability_of_improvement(x, y), improvement_interval(x, y, seed=seed))
+
+
+def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
+    if metric == "evaluation":
+        return _evaluated(run, episodes, seed, optima)
+    if not len(run.returns):
+        raise UsageError(f"run {run.id} has no training episode that ended: compare it with metric='evaluation'")
+    return Scores(run.returns[-episodes:])
+
+
+def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
+    from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
+
+    try:
+        key = run.record.config["env"]["spec"] or run.id
+        if key not in optima:
+            optima[key] = _optimum(run)
+        found = evaluate(run, episodes=episodes, seed=seed, optimum=optima[key])
+    except UsageError:
+        raise
+    except RlbenchError as error:
+        raise UsageError(
+            f"run {run.id} cannot be evaluated ({error}); metric='training' compares without playing"
+        ) from error
+    return Scores(found.returns, found.regret)
+
+
+def _optimum(run: Run) -> Optimum | None:
+    """Solves a run's env, once for all runs in it; None where no model is known."""
+    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415
+    from rlbench.planning import solve  # noqa: PLC0415
+
+    env = run.make_env()
+    try:
+        return solve(TabularModel.from_env(env))
+    except UsageError:
+        return None
+    finally:
+        env.close()

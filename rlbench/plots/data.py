@@ -1,0 +1,238 @@
+"""What pictures are made of, read off runs: figures, tables, visits, temporal-difference errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from rlbench.errors import StoreError, UsageError, unknown_name
+from rlbench.store.records import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from rlbench.evaluation import Evaluation
+    from rlbench.store import EpisodeChunk
+    from rlbench.training import Run
+
+    Array = NDArray[np.float64]
+
+Figures: TypeAlias = "Mapping[str, NDArray[Any]]"
+
+
+def is_run(data: Any) -> bool:
+    """Returns whether this is a Run (without the import of what trains one)."""
+    return hasattr(data, "record") and hasattr(data, "figures")
+
+
+def title_of(data: Any) -> str:
+    """Returns what a picture of runs is headed with; nothing over plain numbers."""
+    runs = data if isinstance(data, list | tuple) else [data]
+    if not runs or not all(map(is_run, runs)):
+        return ""
+    if len(runs) > 1:
+        return str(runs[0].env_id)
+    return f"{runs[0].agent_name} on {runs[0].env_id}, seed {runs[0].seed}"
+
+
+def figures_of(data: Run | Figures, *names: str) -> Figures:
+    """Returns the figures of a run's episodes, or those given.
+
+    Raises:
+        UsageError: one of these names is missing, or no episode has ended.
+    """
+    figures: Figures = data if isinstance(data, Mapping) else data.figures
+    owner = "the figures have" if isinstance(data, Mapping) else f"run {data.id} has"
+    missing = [name for name in names if name not in figures]
+    if missing and len(figures.get("return", [1])):
+        raise UsageError(f"{owner} no {missing[0]!r}: only a run that was trained here keeps that")
+    if missing or not len(figures[names[0]]):
+        raise UsageError(f"{owner} no episode that ended: nothing to draw")
+    return figures
+
+
+def returns_of(run: Run) -> Array:
+    """Returns the return of each episode of a run, (episodes,); UsageError if none has ended."""
+    return np.asarray(figures_of(run, "return")["return"], dtype=np.float64)
+
+
+def action_names_of(data: Any, count: int) -> list[str]:
+    """Returns the names of a run's actions, as far as its env is known, else their numbers."""
+    from rlbench.plots.layouts import layout_of_run  # noqa: PLC0415
+
+    layout = layout_of_run(data) if is_run(data) else None
+    return [layout.name_of(action) if layout else f"action {action}" for action in range(count)]
+
+
+def action_of(run: Run, action: int | str | None) -> tuple[int, str]:
+    """Returns the number and the name of an action of a run.
+
+    Raises:
+        UsageError: there is none of this number or name.
+    """
+    names = action_names_of(run, np.asarray(figures_of(run, "action_counts")["action_counts"]).shape[1])
+    if action is None:
+        raise UsageError(f"say which action: a number from 0 to {len(names) - 1}, or a name ({', '.join(names)})")
+    if isinstance(action, str) and not action.isdecimal():
+        if action not in names:
+            raise unknown_name("action", action, names)
+        return names.index(action), action
+    if isinstance(action, bool) or not 0 <= int(action) < len(names):
+        raise UsageError(f"run {run.id} has the actions 0 to {len(names) - 1}, got {action!r}")
+    return int(action), names[int(action)]
+
+
+def taken_of(run: Run, action: int, state: int | None = None) -> tuple[Array, Array]:
+    """Returns how often an action was taken in each episode, and how often any: (episodes,) each.
+
+    Args:
+        run: whose.
+        action: its number.
+        state: count what was done in this state only.
+
+    Raises:
+        StoreError: a state is asked for and the run kept no steps.
+        UsageError: its observations are no numbers of states, or this one was never seen.
+    """
+    if state is None:
+        counts = np.asarray(figures_of(run, "action_counts")["action_counts"], dtype=np.float64)
+        return counts[:, action], counts.sum(axis=1)
+    from rlbench.training.stored import transitions  # noqa: PLC0415
+
+    taken, chances = np.zeros(run.episodes + 1), np.zeros(run.episodes + 1)
+    for chunk in _chunks(run):
+        _discrete(run, chunk, "observations")
+        steps = transitions(chunk)
+        here = steps.observations == state
+        _add_to_episodes(chances, chunk, here.astype(np.float64))
+        _add_to_episodes(taken, chunk, (here & (steps.actions == action)).astype(np.float64))
+    if not chances[: run.episodes].any():
+        raise UsageError(f"run {run.id} never acted in state {state!r}: there is no share of actions there")
+    return taken[: run.episodes], chances[: run.episodes]
+
+
+def table_of(run: Run) -> Array:
+    """Returns the action values of a run's agent, (n_states, n_actions).
+
+    Raises:
+        UsageError: it keeps none.
+        StoreError: the run has no checkpoint.
+    """
+    table = getattr(run.agent, "q_table", None)
+    if table is None:
+        raise UsageError(f"run {run.id} is of {run.agent_name}, which keeps no action values: nothing to draw")
+    return np.asarray(table, dtype=np.float64)
+
+
+def initial_value_of(run: Run) -> float:
+    """Returns what a table held before anything was learnt."""
+    return float(run.record.config.get("agent", {}).get("parameters", {}).get("initial_value", 0.0))
+
+
+def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
+    """Counts how often each state was observed in training, starts and ends included: (n_states,).
+
+    Raises:
+        StoreError: the run kept no steps.
+        UsageError: its observations are no numbers of states.
+    """
+    n_states = n_states or run.record.config.get("agent", {}).get("n_states", 0)
+    counts = np.zeros(n_states, np.int64)
+    for chunk in _chunks(run):
+        observed = _observed_once(run, chunk, _discrete(run, chunk, "observations"))
+        found = np.bincount(observed, minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return counts
+
+
+def td_errors(run: Run) -> Array:
+    """Returns the mean absolute temporal-difference error of the updates in each episode, (episodes,).
+
+    They are not stored. Q-learning learns from each step once, in order, so its updates can be made again from the
+    stored steps; that the table they lead to is the stored one, bit for bit, is checked.
+
+    Raises:
+        UsageError: another agent, or one that had learnt before this run.
+        StoreError: the run kept no steps.
+    """
+    if run.agent_name != "q-learning":
+        raise UsageError(
+            f"run {run.id} is of {run.agent_name}: only q-learning's errors follow from the steps in their order"
+        )
+    sums = np.zeros(run.episodes + 1)  # one more: an episode that the run's end cut off may have no figures
+    learner, left = run.make_agent(), run.agent.timesteps
+    for chunk in _chunks(run):
+        errors = np.abs(_errors_of(run, learner, chunk, left))
+        left -= len(errors)
+        _add_to_episodes(sums, chunk, errors)
+    if left or not np.array_equal(learner.q_table, table_of(run)):  # type: ignore[attr-defined]  # q-learning has one
+        raise UsageError(f"run {run.id} did not begin from nothing: its errors do not follow from its own steps")
+    return sums[: run.episodes] / np.maximum(run.lengths, 1)
+
+
+def evaluation_of(run: Run) -> Evaluation:
+    """Evaluates a run as it was evaluated last, or with 100 episodes and its own seed."""
+    from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
+
+    known = run.record.evaluation or {}
+    return evaluate(run, episodes=known.get("episodes", 100), seed=known.get("seed", run.seed))
+
+
+def _chunks(run: Run) -> Iterator[EpisodeChunk]:
+    for chunk in run.store.chunks(run.id, figures=False):
+        if chunk.steps is None:
+            raise StoreError(f"run {run.id} kept no steps (--record none): train with --record all to draw this")
+        if chunk.first_episode >= run.episodes and run.until is not None:
+            return
+        yield chunk
+
+
+def _discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
+    column = (chunk.steps or {}).get(name)
+    if column is None or column.ndim != 1 or column.dtype.kind not in "iu" or column.min(initial=0) < 0:
+        raise UsageError(f"the {name} of run {run.id} are not Discrete: only numbers from 0 up can be counted")
+    return column.astype(np.int64, copy=False)
+
+
+def _observed_once(run: Run, chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leaves out what lies after the run's end, and an open episode's last observation: the next chunk has it again."""
+    segments = len(chunk.lengths) if run.until is None else min(len(chunk.lengths), run.episodes - chunk.first_episode)
+    rows = int(chunk.lengths[:segments].sum()) + segments
+    goes_on = segments == len(chunk.ends) and chunk.ends[-1] == OPEN
+    return observations[: rows - goes_on]
+
+
+def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:
+    """Makes the updates of a chunk again, at most `left` of them, and returns their errors."""
+    from rlbench.plots._updates import q_updates  # noqa: PLC0415  (numba only when errors are asked for)
+    from rlbench.training.stored import check_range, transitions  # noqa: PLC0415
+
+    for name, size in (("observations", learner.n_states), ("actions", learner.n_actions)):
+        check_range(f"the {name} of run {run.id}", _discrete(run, chunk, name), size)
+    steps = transitions(chunk)
+    errors = np.empty(min(len(steps.rewards), left))
+    q_updates(
+        learner.table,
+        learner.learning_rates,
+        learner.timesteps,
+        learner.parameters.gamma,
+        steps.observations,
+        steps.actions,
+        steps.rewards,
+        steps.next_observations,
+        steps.terminations,
+        errors,
+    )
+    learner.timesteps += len(errors)
+    return errors
+
+
+def _add_to_episodes(sums: Array, chunk: EpisodeChunk, errors: Array) -> None:
+    episodes = chunk.first_episode + np.repeat(np.arange(len(chunk.lengths)), chunk.lengths)[: len(errors)]
+    inside = episodes < len(sums)
+    np.add.at(sums, episodes[inside], errors[inside])

@@ -1,0 +1,352 @@
+"""Maps: values, policies and visits, drawn where the states lie; as lines where that is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.plots.data import initial_value_of, is_run, table_of, title_of, visits_of
+from rlbench.plots.layouts import layout_of_run
+from rlbench.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    axes_or_new,
+    logarithmic,
+    plain,
+    styled,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+    from matplotlib.path import Path
+    from numpy.typing import ArrayLike, NDArray
+
+    from rlbench.plots.layouts import Layout
+    from rlbench.training import Run
+
+    Array = NDArray[np.float64]
+
+GAP = 1  # squares between two panels
+SQUARE = 0.2  # inches
+MARGIN = (2.2, 1.1)  # inches, for a scale or a legend, names and a title
+LEAST, MOST = 3.4, 11.0  # inches
+LEGEND_MARK = 6.0  # points
+SMALLEST_LETTER = 2.5  # points
+MANY_ARROWS = 4_000  # more of them are drawn as pixels, in a vector file too
+HAZARD, ZONE = "#F4C7AB", "#CFE8F7"
+OTHER_ACTIONS = (("^", GREEN), ("s", ORANGE), ("o", BLUE), ("D", PURPLE), ("v", SKY), ("P", GREY))
+
+
+class Table(NamedTuple):
+    """Action values, the states of which nothing is known, and where they lie."""
+
+    values: Array  # (n_states, n_actions)
+    unknown: NDArray[np.bool_]  # (n_states,) nothing was learnt there
+    layout: Layout | None
+
+
+def values(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+    """Draws the value of the best action in each state.
+
+    SafeCab and Taxi have a map for each passenger and destination, CartPole one for each x and x_dot; an env without a
+    known layout has a line. Where nothing was learnt it is grey.
+
+    Args:
+        data: a run, or action values (n_states, n_actions).
+        ax: where to draw; a new figure's by default.
+        layout: where the states lie; a run of a known env knows it.
+
+    Raises:
+        UsageError: the agent keeps no values, a layout that does not fit, or matplotlib is missing.
+    """
+    table = _table(data, layout)
+    best = np.where(table.unknown, np.nan, table.values.max(axis=1))
+    with styled():
+        if table.layout is None:
+            ax = _line(axes_or_new(ax), best, "value of the best action")
+        else:
+            ax = _heat_map(axes_or_new(ax, figure_size(table.layout)), best, table.layout, "value of the best action")
+        ax.set_title(plain(title_of(data)))
+    return ax
+
+
+def policy(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+    """Draws the greedy action of each state: an arrow for a move, a mark for anything else.
+
+    Args:
+        data: a run, action values (n_states, n_actions), or actions (n_states,), -1 where none is known.
+        ax: where to draw; a new figure's by default.
+        layout: where the states lie; a run of a known env knows it.
+
+    Raises:
+        UsageError: the agent keeps no values, a layout that does not fit, or matplotlib is missing.
+    """
+    chosen, layout = _actions(data, layout)
+    with styled():
+        if layout is None:
+            ax = _line(axes_or_new(ax), np.where(chosen < 0, np.nan, chosen), "greedy action")
+            whole_numbers(ax.yaxis)
+        else:
+            ax = axes_or_new(ax, figure_size(layout))
+            _draw_ground(ax, layout, unknown=chosen < 0)
+            _draw_actions(ax, layout, _mosaic(layout, chosen, -1))
+        ax.set_title(plain(title_of(data)))
+    return ax
+
+
+def states(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+    """Draws how often each state was observed in training, on a logarithmic scale; grey: never.
+
+    Args:
+        data: a run that kept its steps, or counts (n_states,).
+        ax: where to draw; a new figure's by default.
+        layout: where the states lie; a run of a known env knows it.
+
+    Raises:
+        StoreError: the run kept no steps.
+        UsageError: its observations are not Discrete, a layout that does not fit, or matplotlib is missing.
+    """
+    counts = visits_of(data) if is_run(data) else np.asarray(data)  # type: ignore[arg-type]  # is_run has looked
+    if counts.ndim != 1 or not len(counts) or not counts.any():
+        raise UsageError(f"visits must be (n_states,) counts, some of them above 0, got the shape {counts.shape}")
+    layout = _fitting(data, layout, len(counts))
+    seen = np.where(counts > 0, counts, np.nan)
+    with styled():
+        if layout is None:
+            ax = _line(axes_or_new(ax), seen, "times observed")
+            ax.set_yscale("log")
+            logarithmic(ax.yaxis, float(np.nanmin(seen)), float(np.nanmax(seen)))
+        else:
+            ax = _heat_map(axes_or_new(ax, figure_size(layout)), seen, layout, "times observed", log=True)
+        ax.set_title(plain(title_of(data)))
+    return ax
+
+
+def figure_size(layout: Layout | None) -> tuple[float, float]:
+    """Returns the inches that a map needs: squares large enough for a letter, as far as a page allows."""
+    if layout is None:
+        return 5.5, 3.3
+    rows, cols = _mosaic_shape(layout)
+    scale = min(1.0, (MOST - MARGIN[0]) / (cols * SQUARE), (MOST - MARGIN[1]) / (rows * SQUARE))
+    square = SQUARE * scale * (2 if max(rows, cols) * SQUARE * 2 <= MOST / 2 else 1)  # one small map may be large
+    return max(cols * square + MARGIN[0], LEAST), max(rows * square + MARGIN[1], LEAST / 2)
+
+
+# ------------------------------------------------------------------------------------------------ what is known
+
+
+def _table(data: Any, layout: Layout | None) -> Table:
+    found = table_of(data) if is_run(data) else np.asarray(data, dtype=np.float64)
+    if found.ndim != 2 or not found.size:  # noqa: PLR2004  (states, actions)
+        raise UsageError(f"action values must be (n_states, n_actions), got the shape {found.shape}")
+    initial = initial_value_of(data) if is_run(data) else 0.0
+    return Table(found, (found == initial).all(axis=1), _fitting(data, layout, len(found)))
+
+
+def _actions(data: Any, layout: Layout | None) -> tuple[NDArray[np.int64], Layout | None]:
+    """Returns the greedy actions (n_states,), -1 where nothing was learnt, and where they lie."""
+    array = None if is_run(data) else np.asarray(data)
+    if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
+        return array.astype(np.int64), _fitting(data, layout, len(array))
+    table = _table(data, layout)
+    return np.where(table.unknown, -1, table.values.argmax(axis=1)), table.layout
+
+
+def _fitting(data: Any, layout: Layout | None, n_states: int) -> Layout | None:
+    if layout is None:
+        found = layout_of_run(data) if is_run(data) else None
+        return found if found is not None and found.states.size == n_states else None
+    if layout.states.max(initial=-1) >= n_states:
+        raise UsageError(f"the layout has the states 0 to {layout.states.max()}, the data {n_states} states")
+    return layout
+
+
+# ------------------------------------------------------------------------------------------------ how it is drawn
+
+
+def _mosaic_shape(layout: Layout) -> tuple[int, int]:
+    panel_rows, panel_cols, rows, cols = layout.states.shape
+    return panel_rows * (rows + GAP) - GAP, panel_cols * (cols + GAP) - GAP
+
+
+def _corners(layout: Layout) -> list[tuple[int, int]]:
+    """Returns the upper left square of each panel, (row, column) in the mosaic."""
+    panel_rows, panel_cols, rows, cols = layout.states.shape
+    return [(i * (rows + GAP), j * (cols + GAP)) for i in range(panel_rows) for j in range(panel_cols)]
+
+
+def _mosaic(layout: Layout, of_states: NDArray[Any], empty: Any) -> NDArray[Any]:
+    """Puts what is known of states side by side, panel by panel; `empty` between them."""
+    picture = np.full(_mosaic_shape(layout), empty, dtype=np.asarray(of_states).dtype)
+    rows, cols = layout.panel_shape
+    panels = layout.states.reshape(-1, rows, cols)
+    for (row, col), states_here in zip(_corners(layout), panels, strict=True):
+        picture[row : row + rows, col : col + cols] = of_states[states_here]
+    return picture
+
+
+def _inside(layout: Layout) -> NDArray[np.bool_]:
+    """Marks the squares of the mosaic that belong to a panel."""
+    return _mosaic(layout, np.ones(int(layout.states.max()) + 1, dtype=bool), empty=False)
+
+
+def _line(ax: Axes, of_states: Array, label: str) -> Axes:
+    ax.plot(np.arange(len(of_states)), of_states, ".", color=BLUE, markersize=3)
+    ax.set(xlabel="state", ylabel=label)
+    return ax
+
+
+def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bool = False) -> Axes:
+    from matplotlib.colors import LogNorm  # noqa: PLC0415
+
+    _draw_ground(ax, layout, unknown=np.isnan(of_states), letters=False)
+    picture = np.ma.masked_invalid(_mosaic(layout, of_states, np.nan))
+    image = ax.imshow(picture, interpolation="none", cmap="viridis", norm=LogNorm() if log else None, zorder=2)
+    known = picture.compressed()
+    if len(known):
+        bar = ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8, aspect=25)
+        bar.outline.set_visible(False)
+        if log:
+            logarithmic(bar.ax.yaxis, float(known.min()), float(known.max()))
+    else:
+        ax.set_xlabel("\n".join(filter(None, (ax.get_xlabel(), f"{label}: nothing known yet"))))
+    _draw_walls(ax, layout)
+    _draw_letters(ax, layout)
+    return ax
+
+
+def _draw_ground(ax: Axes, layout: Layout, *, unknown: NDArray[np.bool_], letters: bool = True) -> None:
+    """Draws the squares: hazards reddish, zones bluish, grey where nothing is known; and names the panels."""
+    from matplotlib.colors import to_rgb  # noqa: PLC0415
+
+    picture = np.ones((*_mosaic_shape(layout), 3))
+    for row, col in _corners(layout):
+        for color, squares in ((ZONE, layout.letters), (HAZARD, layout.hazards)):
+            for r, c in squares:
+                picture[row + r, col + c] = to_rgb(color)
+    picture[_mosaic(layout, unknown, empty=False)] *= to_rgb(PALE)
+    ax.imshow(picture, interpolation="none", zorder=1)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    _name_panels(ax, layout)
+    if letters:
+        _draw_squares(ax, layout)
+        _draw_walls(ax, layout)
+        _draw_letters(ax, layout, in_corner=True)
+
+
+def _name_panels(ax: Axes, layout: Layout) -> None:
+    panel_rows, panel_cols, rows, cols = layout.states.shape
+    down = [i * (rows + GAP) + (rows - 1) / 2 for i in range(panel_rows)]
+    across = [j * (cols + GAP) + (cols - 1) / 2 for j in range(panel_cols)]
+    ax.set_yticks(down if layout.row_names else [], layout.row_names or None)
+    ax.set_xticks(across if layout.col_names else [], layout.col_names or None)
+    ax.tick_params(length=0)
+    ax.set_ylabel(layout.row_title)
+    ax.set_xlabel("\n".join(filter(None, (layout.col_title, layout.inside))))
+
+
+def _draw_squares(ax: Axes, layout: Layout) -> None:
+    rows, cols = layout.panel_shape
+    lines = []
+    for row, col in _corners(layout):
+        top, left = row - 0.5, col - 0.5
+        lines += [((left, top + r), (left + cols, top + r)) for r in range(rows + 1)]
+        lines += [((left + c, top), (left + c, top + rows)) for c in range(cols + 1)]
+    _draw_segments(ax, lines, color="#D5D5D5", width=0.5)
+
+
+def _draw_walls(ax: Axes, layout: Layout) -> None:
+    lines = [
+        ((col + c + 0.5, row + r - 0.5), (col + c + 0.5, row + r + 0.5))
+        for row, col in _corners(layout)
+        for r, c in layout.walls
+    ]
+    _draw_segments(ax, lines, color=BLACK, width=1.4)
+
+
+def _draw_segments(ax: Axes, lines: list[Any], *, color: str, width: float) -> None:
+    from matplotlib.collections import LineCollection  # noqa: PLC0415
+
+    many = len(lines) > MANY_ARROWS
+    segments = LineCollection(lines, colors=color, linewidths=width, zorder=3, rasterized=many, clip_on=False)
+    ax.add_collection(segments, autolim=False)
+
+
+def _square_points(ax: Axes, layout: Layout) -> float:
+    """Returns the side of a square in points."""
+    rows, cols = _mosaic_shape(layout)
+    box = ax.get_position()
+    size = ax.figure.get_size_inches()  # type: ignore[union-attr]  # an Axes lies in a figure
+    return float(72 * min(size[0] * box.width / cols, size[1] * box.height / rows))
+
+
+def _draw_letters(ax: Axes, layout: Layout, *, in_corner: bool = False) -> None:
+    """Writes what stands on the squares, and a cross on hazards, where there is room for a letter.
+
+    In a corner it leaves room for an arrow, which needs no cross on the square that it leaves.
+    """
+    size = min((0.25 if in_corner else 0.4) * _square_points(ax, layout), 8.0)
+    if size < SMALLEST_LETTER:
+        return
+    shift = 0.33 if in_corner else 0.0
+    for square, letter in layout.letters.items():
+        _draw_marks(ax, layout, [square], _outline(letter), size, shift)
+    if not in_corner:
+        _draw_marks(ax, layout, layout.hazards, _outline("\N{MULTIPLICATION SIGN}"), size, shift)
+
+
+def _draw_marks(ax: Axes, layout: Layout, squares: Iterable[Any], mark: Any, size: float, shift: float) -> None:
+    """Puts a mark with a white rim on these squares of every panel: far quicker than as many texts."""
+    at = [(col + c - shift, row + r - shift) for row, col in _corners(layout) for r, c in squares]
+    if not at:
+        return
+    x, y = zip(*at, strict=True)
+    for color, edge in (("white", size / 4), (BLACK, 0)):
+        ax.plot(x, y, linestyle="", marker=mark, markersize=size, color=color, markeredgewidth=edge, zorder=6)
+
+
+def _outline(letter: str) -> Path:
+    """Returns a letter's outline round its middle, as a marker."""
+    from matplotlib.path import Path  # noqa: PLC0415
+    from matplotlib.textpath import TextPath  # noqa: PLC0415
+
+    outline = TextPath((0, 0), plain(letter), size=1)
+    middle = (outline.vertices.min(axis=0) + outline.vertices.max(axis=0)) / 2
+    return Path(outline.vertices - middle, outline.codes)
+
+
+def _draw_actions(ax: Axes, layout: Layout, chosen: NDArray[np.int64]) -> None:
+    inside = _inside(layout)
+    many = int(inside.sum()) > MANY_ARROWS
+    moves = np.isin(chosen, list(layout.arrows)) & inside
+    if moves.any():
+        rows, cols = np.nonzero(moves)
+        steps = np.array([layout.arrows[action] for action in chosen[moves].tolist()])
+        arrows = ax.quiver(
+            cols, rows, steps[:, 0], steps[:, 1], angles="xy", scale_units="xy", scale=1.45, pivot="mid", units="xy",
+            width=0.1, headwidth=4, headlength=4, headaxislength=3.6, color=BLACK, zorder=5,
+        )  # fmt: skip
+        arrows.set_rasterized(many)
+    side = 0.45 * _square_points(ax, layout)
+    known = max(len(layout.actions), int(chosen.max()) + 1)
+    others = [action for action in range(known) if action not in layout.arrows]
+    for (marker, color), action in zip(OTHER_ACTIONS, others, strict=False):
+        rows, cols = np.nonzero((chosen == action) & inside)
+        ax.plot(
+            cols, rows, marker, color=color, markersize=side, markeredgecolor=BLACK, markeredgewidth=0.4, zorder=5,
+            label=plain(layout.name_of(action)), rasterized=many,
+        )  # fmt: skip
+    if others:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=LEGEND_MARK / max(side, 0.1))

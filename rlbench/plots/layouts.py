@@ -1,0 +1,219 @@
+"""Layouts: where the states of an env lie on paper, and what its actions are called."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import RlbenchError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.training import Run
+
+DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on paper: columns, rows from the top
+CAB_ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
+CAB_ARROWS = {0: DOWN, 1: UP, 2: RIGHT, 3: LEFT}
+
+
+class Layout(NamedTuple):
+    """A grid of panels (SafeCab: one a passenger and destination), each a grid of squares, each one state.
+
+    Attributes:
+        states: int64 (panel rows, panel columns, rows, columns).
+        row_names, col_names: of the panels; empty where there is but one.
+        row_title, col_title: what they say.
+        letters: what stands on which (row, column) of every panel.
+        hazards: squares that one should keep away from.
+        walls: squares with a wall to the east.
+        actions: their names; empty if they are not known.
+        arrows: the step on paper of those actions that are moves.
+        inside: what the rows and columns of a panel are, where they are not those of a map.
+    """
+
+    states: NDArray[np.int64]
+    row_names: tuple[str, ...] = ()
+    col_names: tuple[str, ...] = ()
+    row_title: str = ""
+    col_title: str = ""
+    letters: dict[tuple[int, int], str] = {}  # noqa: RUF012  (nobody writes to it)
+    hazards: tuple[tuple[int, int], ...] = ()
+    walls: tuple[tuple[int, int], ...] = ()
+    actions: tuple[str, ...] = ()
+    arrows: dict[int, tuple[int, int]] = {}  # noqa: RUF012
+    inside: str = ""
+
+    @property
+    def panel_shape(self) -> tuple[int, int]:
+        """The rows and columns of a panel."""
+        return self.states.shape[2], self.states.shape[3]
+
+    def pick(self, row: str | None = None, col: str | None = None) -> Layout:
+        """Returns the panels of one row, one column, or both.
+
+        Raises:
+            UnknownNameError: there is no panel of that name.
+        """
+        rows = _picked(self.row_title or "row", self.row_names, row)
+        cols = _picked(self.col_title or "column", self.col_names, col)
+        return self._replace(
+            states=self.states[rows][:, cols],
+            row_names=tuple(self.row_names[i] for i in rows) if self.row_names else (),
+            col_names=tuple(self.col_names[i] for i in cols) if self.col_names else (),
+        )
+
+    def describe(self, state: int) -> str:
+        """Says in words where a state lies: "row 0, column 3, passenger at R, going to G"; "" if nowhere."""
+        found = np.argwhere(self.states == state)
+        if not len(found):
+            return ""
+        i, j, row, col = found[0].tolist()
+        place = [] if self.inside else [f"row {row}, column {col}"]
+        names = ((self.row_title, self.row_names, i), (self.col_title, self.col_names, j))
+        return ", ".join([*place, *(f"{title} {known[at]}" for title, known, at in names if known)])
+
+    def name_of(self, action: int) -> str:
+        """Returns an action's name, or its number."""
+        return self.actions[action] if 0 <= action < len(self.actions) else str(action)
+
+
+def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
+    """Returns the layout of SafeCab, discretized CartPole, Taxi, FrozenLake or CliffWalking; None of any other env."""
+    import gymnasium as gym  # noqa: PLC0415  (only where a run is drawn)
+
+    base = env.unwrapped
+    if any(isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper) for wrapper in _wrappers(env)):
+        return None  # a number means something else on their outside
+    for module, name, layout in LAYOUTS:
+        if type(base).__name__ == name and type(base).__module__ == module:
+            found = layout(base)
+            return found if found.states.size == getattr(env.observation_space, "n", None) else None
+    return None
+
+
+def layout_of_run(run: Run) -> Layout | None:
+    """Returns the layout of a run's env; None if it has none, or cannot be made here."""
+    import gymnasium as gym  # noqa: PLC0415  (only where a run is drawn)
+
+    try:
+        env = run.make_env()
+    except (RlbenchError, gym.error.Error, ImportError):
+        return None
+    try:
+        return layout_of(env)
+    finally:
+        env.close()
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    while env is not env.unwrapped:
+        yield env
+        env = env.env  # type: ignore[attr-defined]  # a wrapper has one
+
+
+def _picked(title: str, names: tuple[str, ...], name: str | None) -> list[int]:
+    if name is None:
+        return list(range(max(len(names), 1)))
+    if name not in names:
+        raise unknown_name(f"map {title}", name, names)
+    return [names.index(name)]
+
+
+def _cab_states(rows: int, cols: int, zones: int) -> NDArray[np.int64]:
+    """Returns ((row * cols + col) * (zones + 1) + passenger) * zones + destination, panels first."""
+    states = np.arange(rows * cols * (zones + 1) * zones).reshape(rows, cols, zones + 1, zones)
+    return states.transpose(2, 3, 0, 1)
+
+
+def _cab_layout(rows: int, cols: int, names: tuple[str, ...], **more: Any) -> Layout:
+    return Layout(
+        states=_cab_states(rows, cols, len(names)),
+        row_names=(*names, "cab"),
+        col_names=names,
+        row_title="passenger at",
+        col_title="going to",
+        actions=CAB_ACTIONS,
+        arrows=CAB_ARROWS,
+        **more,
+    )
+
+
+def _safecab(base: Any) -> Layout:
+    city = base.city
+    names = tuple(zone[0] for zone in city.zones)
+    letters = {(row, col): letter for letter, row, col in city.zones}
+    return _cab_layout(city.rows, city.cols, names, letters=letters, hazards=city.anomalies, walls=city.walls)
+
+
+def _taxi(base: Any) -> Layout:
+    lines = [b"".join(line).decode() for line in base.desc[1:-1]]
+    squares = {tuple(at): lines[at[0]][2 * at[1] + 1] for at in base.locs}
+    walls = tuple((r, c) for r, line in enumerate(lines) for c, between in enumerate(line[2:-1:2]) if between == "|")
+    return _cab_layout(len(lines), len(lines[0]) // 2, tuple(squares.values()), letters=squares, walls=walls)
+
+
+def _frozen_lake(base: Any) -> Layout:
+    squares = {(row, col): letter.decode() for (row, col), letter in np.ndenumerate(base.desc)}
+    return Layout(
+        states=np.arange(base.desc.size).reshape(1, 1, *base.desc.shape),
+        letters={at: letter for at, letter in squares.items() if letter in "SG"},
+        hazards=tuple(at for at, letter in squares.items() if letter == "H"),
+        actions=("Left", "Down", "Right", "Up"),
+        arrows=dict(enumerate((LEFT, DOWN, RIGHT, UP))),
+    )
+
+
+def _cliff_walking(base: Any) -> Layout:
+    rows, cols = base.shape
+    return Layout(
+        states=np.arange(rows * cols).reshape(1, 1, rows, cols),
+        letters={(rows - 1, 0): "S", (rows - 1, cols - 1): "G"},
+        hazards=tuple((rows - 1, col) for col in range(1, cols - 1)),
+        actions=("Up", "Right", "Down", "Left"),
+        arrows=dict(enumerate((UP, RIGHT, DOWN, LEFT))),
+    )
+
+
+def _cart_pole(base: Any) -> Layout:
+    from rlbench.envs.discretize import bin_counts  # noqa: PLC0415
+
+    counts = bin_counts(base.bins).tolist()
+    names = [_bin_names(base.bins, dimension) for dimension in range(2)]
+    return Layout(
+        states=np.arange(np.prod(counts)).reshape(counts),
+        row_names=names[0],
+        col_names=names[1],
+        row_title="x (m)",
+        col_title="x_dot (m/s)",
+        actions=("Left", "Right"),
+        arrows=dict(enumerate((LEFT, RIGHT))),
+        inside="in each panel: theta from top to bottom, theta_dot from left to right",
+    )
+
+
+def _bin_names(bins: Any, dimension: int) -> tuple[str, ...]:
+    """Names the bins of one dimension by their edges: "< -0.6", "-0.6 to 0.6", "> 0.6"."""
+    from rlbench.envs.discretize import bin_bounds, bin_counts  # noqa: PLC0415
+
+    counts = bin_counts(bins)
+    stride = int(np.prod(counts[dimension + 1 :]))
+    edges = [bin_bounds(bins, i * stride)[1][dimension] for i in range(counts[dimension] - 1)]
+    if not edges:
+        return ("any",)
+    between = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    return f"< {edges[0]:.3g}", *between, f"> {edges[-1]:.3g}"
+
+
+LAYOUTS: tuple[tuple[str, str, Callable[[Any], Layout]], ...] = (
+    ("rlbench.envs.safecab", "SafeCabEnv", _safecab),
+    ("rlbench.envs.cartpole", "DiscreteCartPoleEnv", _cart_pole),
+    ("gymnasium.envs.toy_text.taxi", "TaxiEnv", _taxi),
+    ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv", _frozen_lake),
+    ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv", _cliff_walking),
+)

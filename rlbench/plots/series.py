@@ -1,0 +1,120 @@
+"""Series over episodes: which lines data make, and how a line, its band and its legend are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from rlbench.comparison import group_runs, mean_band
+from rlbench.errors import UsageError
+from rlbench.plots.data import is_run, title_of
+from rlbench.plots.style import COLORS, SIZE, plain, whole_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from rlbench.training import Run
+
+    Array = NDArray[np.float64]
+    Line = tuple[str, list[Array]]  # its label, and (episodes,) of each of its runs
+
+Curves: TypeAlias = "Run | Sequence[Run] | ArrayLike | Mapping[str, ArrayLike]"
+
+POINTS = 600  # of a line: more than a printed page shows
+BELOW = 0.45  # inches from an axis to the legend under it: ticks and a label lie between
+LEGEND_LINE = 0.19  # inches
+
+
+def lines_of(data: Curves, read: Callable[[Run], Array], smooth: Callable[[Array], Array]) -> list[Line]:
+    """Returns the lines that data make, the runs of each as long as its shortest.
+
+    Args:
+        data: a run, runs of one env, or values: (episodes,), (runs, episodes), or a dict of such by name.
+        read: a run's values, (episodes,), smoothed.
+        smooth: what values that are given go through.
+
+    Raises:
+        UsageError: runs of different envs, no episodes, or another shape.
+    """
+    if isinstance(data, Mapping):
+        lines = [(str(name), _rows(values, smooth)) for name, values in data.items()]
+    elif is_run(data):
+        lines = [("", [read(data)])]  # type: ignore[arg-type]  # is_run has looked
+    elif isinstance(data, Sequence) and data and all(map(is_run, data)):
+        groups = group_runs(cast("Sequence[Run]", data))
+        lines = [(group.label, [read(run) for run in group.runs]) for group in groups]
+        lines = [("", lines[0][1])] if len(lines[0][1]) == len(lines) == 1 else lines  # the title says who it is
+    else:
+        lines = [("", _rows(data, smooth))]
+    if not lines or not all(many and all(map(len, many)) for _, many in lines):
+        raise UsageError("a line needs at least one run, with at least one episode that ended")
+    return [(label, _cut(many)) for label, many in lines]
+
+
+def draw_lines(ax: Axes, lines: Sequence[Line], alone: str = "") -> None:
+    """Draws the mean of each line's runs, and where it has several its 95 % bootstrap interval as a band.
+
+    Args:
+        ax: where.
+        lines: smoothed.
+        alone: what a line without a label is called; "" for nothing.
+    """
+    for number, (name, many) in enumerate(lines):
+        color, rows = COLORS[number % len(COLORS)], np.stack(many)
+        at = points(rows.shape[1])
+        label = ", ".join(filter(None, (name or alone, f"{len(rows):,} runs" if len(rows) > 1 else "")))
+        if len(rows) > 1:
+            low, high = mean_band(rows[:, at])
+            ax.fill_between(at, low, high, color=color, alpha=0.25, linewidth=0)
+        ax.plot(at, rows[:, at].mean(axis=0), color=color, label=plain(label) if label else None)
+
+
+def finish(ax: Axes, data: Any, lines: Sequence[Line], ylabel: str) -> None:
+    """Names the axes, and puts a legend in the picture, or under it where there are several lines."""
+    from matplotlib.transforms import ScaledTranslation  # noqa: PLC0415
+
+    ax.set(ylabel=plain(ylabel), title=plain(title_of(data)))
+    number_episodes(ax)
+    if not ax.get_legend_handles_labels()[1]:
+        return
+    title = "band: 95 % interval of the mean" if any(len(many) > 1 for _, many in lines) else None
+    if len(lines) == 1:
+        ax.legend(loc="best", title=title, alignment="left")
+    else:
+        where = ax.transAxes + ScaledTranslation(0, -BELOW, ax.figure.dpi_scale_trans)
+        options = {"bbox_to_anchor": (0, 0), "bbox_transform": where, "borderaxespad": 0}
+        ax.legend(loc="upper left", title=title, alignment="left", **options)
+
+
+def size_for(lines: int) -> tuple[float, float]:
+    """Returns the inches of a picture of so many lines, with room for the legend under it."""
+    return SIZE[0], SIZE[1] + (LEGEND_LINE * (lines + 2) if lines > 1 else 0)
+
+
+def points(count: int) -> NDArray[np.int64]:
+    """Returns which of `count` episodes a line goes through, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(np.int64))
+
+
+def number_episodes(ax: Axes) -> None:
+    """Lets the horizontal axis count episodes."""
+    ax.set_xlabel("episode")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    whole_numbers(ax.xaxis)
+
+
+def _rows(values: Any, smooth: Callable[[Array], Array]) -> list[Array]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim not in (1, 2):
+        raise UsageError(f"values must be (episodes,) or (runs, episodes), got the shape {array.shape}")
+    return [smooth(row) for row in np.atleast_2d(array)]
+
+
+def _cut(many: list[Array]) -> list[Array]:
+    shortest = min(map(len, many))
+    return [one[:shortest] for one in many]

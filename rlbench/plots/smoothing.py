@@ -1,0 +1,111 @@
+"""Smoothing: what makes a trend visible in thousands of noisy episodes, in NumPy alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+WINDOW, ORDER = 1001, 2  # of the Savitzky-Golay filter
+SHARE = 10  # a window is at most a tenth of what it smooths: a wider one would draw its own shape
+SHORTEST = 5  # values that say something about a parabola
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """A way to smooth: "savgol", "mean" or "none", and over how many values."""
+
+    name: str = "savgol"
+    window: int = WINDOW
+
+    def window_for(self, count: int) -> int:
+        """Returns how many of `count` values one smoothed value is made of, 1 for itself alone."""
+        if self.name == "mean":
+            return min(self.window, 2 * count + 1)  # as good as any wider one, and no overflow
+        if self.name == "none" or count < 2 * SHORTEST:
+            return 1
+        return min(self.window, max(_odd(count // SHARE), SHORTEST))
+
+    def __call__(self, values: ArrayLike) -> Array:
+        """Returns smoothed values, of the same shape (n,)."""
+        series = np.asarray(values, dtype=np.float64)
+        window = self.window_for(len(series))
+        if self.name == "savgol" and window > ORDER:
+            return savitzky_golay(series, window, ORDER)
+        return moving_mean(series, window)
+
+
+def smoothing(spec: str | Smoothing) -> Smoothing:
+    """Reads "savgol", "mean:N" or "none".
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(spec, Smoothing):
+        return spec
+    if spec in ("savgol", "none"):
+        return Smoothing(spec)
+    found = re.fullmatch(r"mean:0*([1-9]\d{0,17})", str(spec))
+    if found is None:
+        raise UsageError(f"smooth must be savgol, mean:N (a mean over N episodes, 1 or more) or none, got {spec!r}")
+    return Smoothing("mean", int(found[1]))
+
+
+def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:
+    """Returns each value of the polynomial that fits best around it (Savitzky & Golay, 1964).
+
+    It is `scipy.signal.savgol_filter(values, window, order, mode="mirror")`, without the second that importing SciPy
+    takes. At both ends, where half a window is missing, the values are mirrored: SciPy's default there, a polynomial
+    fitted to the outermost window, follows the noise of the last few episodes, which are those that one looks at.
+
+    Args:
+        values: (n,).
+        window: how many values are fitted at a time: odd, more than `order`, at most n.
+        order: of the polynomial, 2 for a parabola.
+
+    Raises:
+        UsageError: the window does not fit.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    if window % 2 == 0 or not order < window <= len(series):
+        raise UsageError(f"window must be odd, above {order} and at most {len(series)}, got {window}")
+    half = window // 2
+    # in [-1, 1]: powers of hundreds would lose digits
+    basis = np.vander(np.arange(-half, half + 1) / max(half, 1), order + 1, increasing=True)
+    fit = np.linalg.pinv(basis)  # (order + 1, window): from values to coefficients
+    return np.convolve(np.pad(series, half, mode="reflect"), fit[0][::-1], mode="valid")
+
+
+def moving_mean(values: ArrayLike, window: int) -> Array:
+    """Returns the mean of the `window` values around each, of those there are near the ends."""
+    series = np.asarray(values, dtype=np.float64)
+    sums = np.concatenate([[0.0], np.cumsum(series)])
+    start, stop = _windows(np.arange(len(series)), window, len(series))
+    means: Array = (sums[stop] - sums[start]) / (stop - start)
+    return means
+
+
+def means_at(values: ArrayLike, window: int, at: NDArray[np.int64]) -> Array:
+    """Returns what `moving_mean` does at some places only, free of the rounding that large sums leave."""
+    series = np.asarray(values, dtype=np.float64)
+    start, stop = _windows(at, window, len(series))
+    sums = np.add.reduceat(np.append(series, 0.0), np.stack([start, stop], axis=1).reshape(-1))[::2]
+    means: Array = sums / (stop - start)
+    return means
+
+
+def _windows(at: NDArray[np.int64], window: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.maximum(at - window // 2, 0), np.minimum(at + (window - 1) // 2 + 1, count)
+
+
+def _odd(count: int) -> int:
+    return count - 1 + count % 2

@@ -1,0 +1,438 @@
+"""A report of a run: one self-contained HTML page, and the short form that notebooks show."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import RlbenchError, UsageError
+from rlbench.exchange.files import written
+from rlbench.reproduction import command_of, program_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rlbench.evaluation import Evaluation
+    from rlbench.plots import Layout
+    from rlbench.store import Episode
+    from rlbench.training import Run
+
+ENDINGS = (".html", ".htm")
+HEAD, TAIL = 60, 20  # steps of a long episode that are listed
+FRAMES = 200  # of an animation
+SLOW_FRAMES = 80  # likewise, of an env that draws itself: some take 10 ms for each
+FILM = 360  # pixels: its longer side
+CONTENT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched, nothing is executed
+PICTURES = {
+    "curve": "Returns over training",
+    "exploration": "Exploration",
+    "actions": "Actions",
+    "td": "Temporal-difference errors",
+    "values": "Values of the learnt table",
+    "policy": "Learnt policy",
+    "states": "States seen in training",
+}
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; padding-bottom: .2rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
+p.about { color: #555; margin: .2rem 0 1.2rem; }
+.tiles { display: flex; flex-wrap: wrap; gap: .6rem; }
+.tile { border: 1px solid #ddd; border-radius: .4rem; padding: .5rem .9rem; min-width: 7rem; }
+.tile b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
+.tile span { color: #555; font-size: .85rem; }
+.pictures, .episodes { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr)); }
+figure { margin: 0; }
+figure img { width: 100%; height: auto; }
+figcaption { font-weight: 600; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { text-align: left; padding: .15rem .9rem .15rem 0; border-bottom: 1px solid #eee; vertical-align: top; }
+table.settings td { overflow-wrap: anywhere; }
+table.settings td:first-child { overflow-wrap: normal; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+tr.explored td { background: #fff4dc; }
+figure.film { max-width: 24rem; }
+summary { cursor: pointer; color: #0072b2; margin: .6rem 0; }
+.aside { color: #555; font-size: .85rem; margin: .2rem 0; }
+.episodes > div { overflow-x: auto; }
+pre { background: #f5f5f5; border-radius: .4rem; padding: .7rem 1rem; overflow-x: auto; font-size: .85rem; }
+.note { color: #8a4b00; }
+@media print { body { margin: 0; max-width: none; } figure, table { break-inside: avoid; } }
+"""
+
+
+def report(run: Run, path: str | Path = "report.html") -> Path:
+    """Writes all that is known of a run into one HTML page that needs no network; a file that is there is replaced.
+
+    Configuration, curves, maps of the learnt table, evaluation and exact regret, the best and the worst episode, and
+    how to make the run again. What cannot be shown is named with its reason.
+
+    Raises:
+        UsageError: matplotlib is missing, the name does not end in .html, or there is no such folder.
+        StoreError: it cannot be written.
+    """
+    path = check_path(path)
+    with written(path, overwrite=True) as draft:
+        draft.write_text(page(run), encoding="utf-8")
+    return path
+
+
+def check_path(path: str | Path) -> Path:
+    """Returns where a report is to be written; UsageError if its name does not end in .html."""
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"a report is an .html file, got {str(path)!r}: give its name this ending")
+    return path
+
+
+def page(run: Run) -> str:
+    """Returns the report as HTML."""
+    evaluation, why_not = _attempt(lambda: _evaluation(run))
+    title = f"{run.agent_name} on {run.env_id}"
+    body = [
+        f"<h1>{_text(title)}</h1>",
+        f'<p class="about">{_text(_about(run))}</p>',
+        _tiles(_key_figures(run, evaluation)),
+        _section("Training", _pictures(run)),
+        _section("Evaluation", _evaluated(evaluation, run, why_not)),
+        _section("Best and worst episode", _episodes(run)),
+        _section("Configuration", _configuration(run)),
+        _section("Make it again", _reproduction(run)),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}, run {_text(run.id)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def run_html(run: Run) -> str:
+    """Returns what a notebook shows of a run: its key figures, and its learning curve where matplotlib is there.
+
+    It raises nothing that this package raises: a notebook would show a traceback in place of the run.
+    """
+    figures, _ = _attempt(lambda: _key_figures(run, run.record.evaluation if run.until is None else None))
+    picture, _ = _attempt(lambda: _picture(run, "curve", ""))
+    rows = _table((), figures or [])
+    return (
+        f'<div style="max-width: 40rem"><b>{_text(run.agent_name)} on {_text(run.env_id)}</b><br>{_text(_about(run))}'
+        f"{rows}{picture or ''}</div>"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- sections
+
+
+def _about(run: Run) -> str:
+    record = run.record
+    tags = f", tagged {', '.join(record.tags)}" if record.tags else ""
+    parents = f", learnt from {', '.join(record.parents)}" if record.parents else ""
+    begun = record.created_at[:19].replace("T", " ")
+    return f"run {run.id}, seed {run.seed}, {run.status}, begun {begun} UTC{tags}{parents}"
+
+
+def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Returns the figures that one looks for first, each with its name."""
+    known = evaluation if isinstance(evaluation, dict) else evaluation.summary() if evaluation else {}
+    counted = [("episodes", f"{run.episodes:,}"), ("steps", f"{run.timesteps:,}"), ("training", f"{run.seconds:.2f} s")]
+    return [*counted, *((title, form(known[name])) for name, title, form in FIGURES if known.get(name) is not None)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}" if float(value).is_integer() else f"{value:,.4f}"
+
+
+FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("mean_return", "mean return of greedy episodes", _number),
+    ("success_rate", "of them succeed", "{:.0%}".format),
+    ("exact_return", "exact return", _number),
+    ("optimal_return", "best possible return", _number),
+    ("regret", "regret", "{:.4g}".format),
+)
+
+
+def _tiles(figures: Iterable[tuple[str, str]]) -> str:
+    tiles = "".join(
+        f'<div class="tile"><b>{_text(value)}</b><span>{_text(name)}</span></div>' for name, value in figures
+    )
+    return f'<div class="tiles">{tiles}</div>'
+
+
+def _pictures(run: Run) -> str:
+    """Draws all that can be drawn of a run; what cannot is said below."""
+    shown, left_out = [], []
+    for kind, title in PICTURES.items():
+        picture, why_not = _attempt(partial(_picture, run, kind, title))
+        shown += [picture] if picture else []
+        left_out += [f"{title}: {why_not}"] if why_not else []
+    return f'<div class="pictures">{"".join(shown)}</div>' + "".join(map(_note, left_out))
+
+
+def _picture(run: Run, kind: str, title: str) -> str:
+    from rlbench import plots  # noqa: PLC0415  (matplotlib only where something is drawn)
+
+    figure = plots.draw([run], kind)
+    for ax in figure.axes:
+        ax.set_title("", loc="left")  # the page is headed with it
+    return _image(figure, title)
+
+
+def _image(figure: Any, title: str) -> str:
+    """Returns a figure as an image that lies in the page itself; an image may hold no script."""
+    from rlbench.plots.style import render  # noqa: PLC0415
+
+    data = base64.b64encode(render(figure, ".svg")).decode()
+    caption = f"<figcaption>{_text(title)}</figcaption>" if title else ""
+    return f'<figure>{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
+
+
+def _evaluation(run: Run) -> Evaluation:
+    from rlbench.plots.data import evaluation_of  # noqa: PLC0415
+
+    return evaluation_of(run)
+
+
+def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
+    from rlbench import plots  # noqa: PLC0415
+    from rlbench.plots.style import new_figure, styled  # noqa: PLC0415
+
+    if evaluation is None:
+        stored = run.record.evaluation or {}
+        return _note(f"it was not evaluated for this page: {why_not}") + _table((), _rows(_flat(stored)))
+    with styled():
+        figure = new_figure()
+        ax = plots.evaluation(evaluation, figure.subplots())
+        ax.set_title(f"{len(evaluation.returns)} episodes from seed {evaluation.seed}")
+    picture, table = _image(figure, "Returns of greedy episodes"), _table((), _judged(evaluation))
+    return f'<div class="pictures">{picture}<div>{table}</div></div>'
+
+
+def _judged(found: Evaluation) -> list[tuple[str, str]]:
+    """Returns what an evaluation came to, in words."""
+    low, high = found.interval
+    rows = [
+        ("mean return", f"{found.mean_return:.4f} over {len(found.returns)} episodes, played greedily"),
+        ("95 % interval", f"{low:.4f} to {high:.4f} (bootstrap)"),
+        ("lengths", f"{found.lengths.min()} to {found.lengths.max()} steps, {found.lengths.mean():.1f} on average"),
+    ]
+    if found.success_rate is not None:
+        rows.append(("success", f"{found.success_rate:.0%} of them"))
+    if found.unfinished:
+        rows.append(("broken off", f"{found.unfinished} of them: the policy circles"))
+    if found.regret is None:
+        return [*rows, ("exact value", "not known: the env has no transition table, or the agent no greedy policy")]
+    share = f"{found.optimal_states:,} of {found.reachable_states:,} reachable states"
+    return [
+        *rows,
+        ("exact return", f"{found.exact_return:.6f}, the expectation over all starts"),
+        ("best possible", f"{found.optimal_return:.6f}"),
+        ("regret", f"{found.regret:.6g}"),
+        ("optimal action", f"in {share}"),
+    ]
+
+
+def _episodes(run: Run) -> str:
+    """Shows the best and the worst stored episode, step by step."""
+    if not len(run.returns):
+        return _note("no episode has ended")
+    from rlbench.plots.layouts import layout_of_run  # noqa: PLC0415
+
+    layout = layout_of_run(run)
+    named = {"best": int(run.returns.argmax()), "worst": int(run.returns.argmin())}
+    tables = []
+    for name, index in named.items():
+        episode, why_not = _attempt(partial(_stored_episode, run, index))
+        if episode is None:
+            return _note(why_not)
+        film, why_not = _attempt(partial(_film, run, name, episode))
+        is_open = "" if film else " open"
+        steps = f"<details{is_open}><summary>step by step</summary>{_steps(episode, layout)}</details>"
+        tables.append(f"<div><h3>{_text(_headed(name, episode))}</h3>{film or _note(why_not)}{steps}</div>")
+    return f'<div class="episodes">{"".join(tables)}</div>'
+
+
+def _film(run: Run, name: str, episode: Episode) -> str:
+    """Returns an episode as an animation that lies in the page itself; of a long one its first steps.
+
+    Raises:
+        UsageError: the extra `viewer` is missing, or the env cannot draw itself.
+        StoreError: the env cannot be made again.
+    """
+    steps, gif = _gif(run, episode.index)
+    shown = f'<p class="aside">Its first {steps:,} steps.</p>' if len(episode) > steps else ""
+    data = base64.b64encode(gif).decode()
+    return f'<figure class="film"><img alt="the {name} episode" src="data:image/gif;base64,{data}">{shown}</figure>'
+
+
+def _gif(run: Run, index: int) -> tuple[int, bytes]:
+    """Returns how many steps of an episode a GIF shows, and the GIF."""
+    import gymnasium as gym  # noqa: PLC0415
+
+    try:
+        # a warning says that it can be shown as text only: the list of its steps is that
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            warnings.simplefilter("error", RuntimeWarning)
+            path = Path(folder) / "episode.gif"
+            return _filmed(run, index, path), path.read_bytes()
+    except (gym.error.Error, RuntimeWarning) as error:
+        raise UsageError(f"the episode cannot be drawn: {error}") from error
+
+
+def _filmed(run: Run, index: int, path: Path) -> int:
+    """Writes an episode to a file, and returns how many of its steps."""
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where a film is made)
+    from rlbench.viewer.clips import StoredClips, pace_of  # noqa: PLC0415
+    from rlbench.viewer.files import save  # noqa: PLC0415
+    from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415
+
+    need_no_display()
+    clips = StoredClips(run)
+    clip = clips[index]
+    steps = min(FRAMES if isinstance(clip.stage, CityStage) else SLOW_FRAMES, len(clip.episode))
+    save(path, frames(clip.stage, list(clip.captions)[: steps + 1], FILM), fps=pace_of(clips.env))
+    return steps
+
+
+def _stored_episode(run: Run, index: int) -> Episode:
+    return run.store.episodes(run.id)[index]
+
+
+def _headed(name: str, episode: Episode) -> str:
+    what = f"return {episode.total_return:,.10g}, {len(episode)} steps, {_end(episode)}"
+    return f"The {name}: episode {episode.index:,}, {what}"
+
+
+def _end(episode: Episode) -> str:
+    return "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
+
+
+def _steps(episode: Episode, layout: Layout | None) -> str:
+    """Returns an episode as a table, a row a step; of a long one its beginning and its end."""
+    totals = episode.rewards.cumsum()
+    rows = [_step(episode, layout, t, totals) for t in range(len(episode)) if t < HEAD or t >= len(episode) - TAIL]
+    if len(episode) > HEAD + TAIL:
+        rows.insert(HEAD, f'<tr><td colspan="5">... {len(episode) - HEAD - TAIL:,} steps ...</td></tr>')
+    last = f"<tr><td></td><td>{_text(_place(layout, _row(episode.observations, -1)))}</td><td>{_end(episode)}</td></tr>"
+    return (
+        '<table><thead><tr><th class="number">step</th><th>state</th><th>action</th><th class="number">reward</th>'
+        f'<th class="number">return</th></tr></thead><tbody>{"".join(rows)}{last}</tbody></table>'
+        + ("<p>Shaded: drawn at random.</p>" if episode.explored is not None and episode.explored.any() else "")
+    )
+
+
+def _step(episode: Episode, layout: Layout | None, t: int, totals: Any) -> str:
+    explored = episode.explored is not None and bool(episode.explored[t])
+    action = _row(episode.actions, t)
+    name = layout.name_of(action) if layout is not None and isinstance(action, int) else str(action)
+    return (
+        f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
+        f"<td>{_text(_place(layout, _row(episode.observations, t)))}</td><td>{_text(name)}</td>"
+        f'<td class="number">{episode.rewards[t]:g}</td><td class="number">{totals[t]:.10g}</td></tr>'
+    )
+
+
+def _place(layout: Layout | None, observation: Any) -> str:
+    """Returns a state in words where it lies on a map, else as it was observed."""
+    found = layout.describe(observation) if layout is not None and isinstance(observation, int) else ""
+    return f"{found} ({observation})" if found else str(observation)
+
+
+def _row(tree: Any, t: int) -> Any:
+    if isinstance(tree, dict):
+        return {name: _row(part, t) for name, part in tree.items()}
+    return tree[t].tolist()
+
+
+def _configuration(run: Run) -> str:
+    """Shows what the run was asked for: its own settings, and the parameters of its agent."""
+    config = dict(run.record.config)
+    agent, env = dict(config.pop("agent", {})), dict(config.pop("env", {}))
+    parameters = _flat(
+        {**agent.pop("parameters", {}), **{name: part for name, part in agent.items() if name != "name"}}
+    )
+    named = {
+        "env": run.env_id,
+        "agent": run.agent_name,
+        "seed": run.seed,
+        "tags": ", ".join(run.record.tags),
+        "learnt from": ", ".join(run.record.parents),
+        "store": run.store.url,
+        "env spec": env.get("spec"),
+    }
+    of_run = [(name, value) for name, value in named.items() if value not in ("", None)] + _flat(config)
+    tables = (("Run", of_run), ("Parameters of the agent", parameters))
+    shown = (f"<div><h3>{_text(title)}</h3>{_table((), _rows(rows))}</div>" for title, rows in tables if rows)
+    return f'<div class="pictures">{"".join(shown)}</div>'
+
+
+def _rows(leaves: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, _said(value)) for name, value in leaves]
+
+
+def _flat(value: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    """Returns the leaves of a nested dict, each with its path; None is left out."""
+    leaves: list[tuple[str, Any]] = []
+    for name, part in value.items():
+        where = f"{path} {name}".strip()
+        leaves += _flat(part, where) if isinstance(part, dict) else [] if part is None else [(where, part)]
+    return leaves
+
+
+def _reproduction(run: Run) -> str:
+    command, why_not = _attempt(lambda: command_of(run))
+    if not command:
+        return _note(why_not)
+    program, _ = _attempt(lambda: program_of(run))
+    versions = run.record.config.get("versions", {})
+    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return (
+        f"<pre>{_text(command)}</pre><p>or</p><pre>{_text(program)}</pre>"
+        f"<p>The same seed gives the same steps and the same table, bit for bit; made with {_text(said)}.</p>"
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- markup
+
+
+def _text(value: object) -> str:
+    """Returns what no browser takes for markup."""
+    return html.escape(str(value), quote=True)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{_text(title)}</h2>{content}</section>"
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{_text(text)}</p>' if text else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = f"<thead><tr>{''.join(f'<th>{_text(name)}</th>' for name in header)}</tr></thead>" if header else ""
+    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="settings">{head}<tbody>{body}</tbody></table>'
+
+
+def _attempt(make: Callable[[], Any]) -> tuple[Any, str]:
+    """Returns what `make` returns and "", or None and the reason why there is nothing."""
+    try:
+        return make(), ""
+    except RlbenchError as error:
+        return None, str(error)

@@ -1,0 +1,158 @@
+"""Reproduction: the command and the program that make a stored run again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rlbench.training import Run
+
+
+NO_LIMIT = -1  # to gym.make
+
+
+def command_of(run: Run) -> str:
+    """Returns the command line that makes a run again.
+
+    Raises:
+        UsageError: it was not made by training or retraining, or with an env or agent that has no name.
+    """
+    if "retraining" in run.record.config:
+        return shlex.join(["rlbench", "retrain", *run.record.parents, *_options(retraining_arguments(run))])
+    arguments = training_arguments(run)
+    return shlex.join(["rlbench", "train", arguments.pop("env"), *_options(arguments)])
+
+
+def program_of(run: Run) -> str:
+    """Returns the Python program that makes a run again; UsageError as in `command_of`."""
+    if "retraining" in run.record.config:
+        arguments = retraining_arguments(run)
+        loaded = f"store = rlbench.open_store({run.store.url!r})\n"
+        loaded += f"parents = [rlbench.load_run(store, ref) for ref in {list(run.record.parents)!r}]\n"
+        return f"import rlbench\n\n{loaded}run = rlbench.retrain(parents, {_keywords(arguments)}).run\n"
+    return f"import rlbench\n\nrun = rlbench.train({_keywords(training_arguments(run))})\n"
+
+
+def training_arguments(run: Run) -> dict[str, Any]:
+    """Returns the keyword arguments of `train` that make a run again; what its preset says already is left out.
+
+    Raises:
+        UsageError: it was not trained here, or with an env or agent that has no name.
+    """
+    config = run.record.config
+    budget = _budget(run)
+    if not budget or config.get("engine") == "external":
+        raise UsageError(f"run {run.id} was recorded or imported, not trained here: there is no command that makes it")
+    kwargs = _env_arguments(run)
+    preset = config.get("preset", "default")
+    known = _preset(run.env_id, preset)
+    return {
+        "env": run.env_id,
+        "agent": run.agent_name,
+        **budget,
+        "seed": run.seed,
+        **({} if preset == "default" else {"preset": preset}),
+        "env_kwargs": {name: value for name, value in kwargs.items() if known.env.get(name) != value},
+        "agent_kwargs": _parameters(run, known.agents.get(run.agent_name, {})),
+    }
+
+
+def retraining_arguments(run: Run) -> dict[str, Any]:
+    """Returns the keyword arguments of `retrain` that make a run again from its parents."""
+    config = run.record.config
+    preset = config.get("preset", "default")
+    known = _preset(run.env_id, preset).agents.get(run.agent_name, {})
+    return {
+        "agent": run.agent_name,
+        "passes": config["retraining"]["passes"],
+        "seed": run.seed,
+        **({} if preset == "default" else {"preset": preset}),
+        "agent_kwargs": _parameters(run, known),
+    }
+
+
+def _budget(run: Run) -> dict[str, int]:
+    """Returns what was asked for; of a run that was stopped before, the episodes that it played."""
+    if run.until is not None or run.status != "finished":
+        return {"episodes": run.episodes} if run.episodes else {}
+    return {name: limit for name, limit in run.record.config.get("budget", {}).items() if limit is not None}
+
+
+def _env_arguments(run: Run) -> dict[str, Any]:
+    """Returns the arguments that `gym.make` was given.
+
+    Raises:
+        UsageError: an id and arguments do not make this env.
+    """
+    stored = run.record.config.get("env", {}).get("spec")
+    if not stored:
+        raise UsageError(f"run {run.id} was made with an env object: no command knows how to make that")
+    spec = json.loads(stored)
+    if spec.get("additional_wrappers"):
+        raise UsageError(f"run {run.id} was made with a wrapped env: wrap it as before, and pass it to rlbench.train")
+    return {**spec["kwargs"], **_step_limit(run.env_id, spec.get("max_episode_steps"))}
+
+
+def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:
+    """Returns the argument that gives an env its step limit, where that is not the one it is registered with."""
+    import gymnasium as gym  # noqa: PLC0415  (only where a run is made again)
+
+    if env_id not in gym.registry or gym.registry[env_id].max_episode_steps == stored:
+        return {}
+    return {"max_episode_steps": NO_LIMIT if stored is None else stored}
+
+
+def _preset(env_id: str, name: str) -> Any:
+    from rlbench.presets import Preset, load_preset  # noqa: PLC0415
+
+    try:
+        return load_preset(env_id, name)
+    except UsageError:  # of another version
+        return Preset()
+
+
+def _parameters(run: Run, preset: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of a run's agent that neither its preset nor its defaults say."""
+    from rlbench.agents import AGENTS  # noqa: PLC0415
+
+    if run.agent_name not in AGENTS:
+        raise UsageError(f"run {run.id} is of the agent {run.agent_name!r}, which is not registered here")
+    parameters: dict[str, Any] = run.record.config["agent"]["parameters"]
+    defaults = vars(AGENTS[run.agent_name].Parameters.of(preset, run.agent_name))
+    return {name: value for name, value in parameters.items() if value != defaults.get(name)}
+
+
+def _keywords(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != {})
+
+
+OPTIONS = {"total_timesteps": "timesteps"}  # what the library calls otherwise
+PAIRS = {"env_kwargs": "--env-set", "agent_kwargs": "--set"}
+
+
+def _options(arguments: dict[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in arguments.items():
+        if name in PAIRS:
+            words += [word for pair in value.items() for word in (PAIRS[name], f"{pair[0]}={_said(pair[1])}")]
+        else:
+            words += [f"--{OPTIONS.get(name, name)}", str(value)]
+    return words
+
+
+def _said(value: Any) -> str:
+    """Returns a value as --set reads it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if _is_ambiguous(value) else value
+    return "None" if value is None else json.dumps(value)
+
+
+def _is_ambiguous(text: str) -> bool:
+    """Returns whether --set would read this text as something else."""
+    from rlbench.cli.options import parse_settings  # noqa: PLC0415
+
+    return bool(parse_settings([f"value={text}"], "--set")["value"] != text)

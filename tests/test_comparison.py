@@ -1,0 +1,228 @@
+"""The statistics of a comparison, worked by hand and against SciPy; and what runs are compared with what."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from training.toys import Circle
+
+import rlbench
+from rlbench.comparison import (
+    Candidate,
+    Comparison,
+    Improvement,
+    bootstrap_interval,
+    compare,
+    group_runs,
+    improvement_interval,
+    interquartile_mean,
+    mean_band,
+    probability_of_improvement,
+    settings_of,
+)
+from rlbench.errors import UnknownNameError, UsageError
+
+FINITE = st.floats(-1e6, 1e6)
+SAMPLES = hnp.arrays(np.float64, st.integers(1, 40), elements=FINITE)
+
+
+def trained(seed=0, episodes=30, **more):
+    return rlbench.train("safecab", episodes=episodes, seed=seed, store="memory://", **more)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Two settings, two seeds each."""
+    return [trained(seed, agent_kwargs={"gamma": gamma}) for gamma in (0.9, 0.5) for seed in (0, 1)]
+
+
+# ------------------------------------------------------------------------------------------------- statistics
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end():
+    assert interquartile_mean([100, 1, 2, 3, 4, 5, 6, -100]) == 3.5  # of 2, 3, 4, 5
+    assert interquartile_mean([1, 2, 3]) == 2.0  # floor(3 / 4) = 0
+    assert interquartile_mean([7]) == 7.0
+    assert interquartile_mean([[4, 0, 1, 3], [0, 0, 9, 9]]).tolist() == [2.0, 4.5]
+
+
+@settings(deadline=None)  # the first call imports SciPy
+@given(SAMPLES)
+def test_the_interquartile_mean_is_scipys_trimmed_mean(sample):
+    stats = pytest.importorskip("scipy.stats", reason="SciPy comes with the extra plots")
+    assert interquartile_mean(sample) == pytest.approx(stats.trim_mean(sample, 0.25), rel=1e-9, abs=1e-6)
+
+
+def test_the_probability_of_improvement_counts_pairs_and_half_the_equals():
+    assert probability_of_improvement([3, 4], [1, 2]) == 1.0
+    assert probability_of_improvement([1, 2], [3, 4]) == 0.0
+    assert probability_of_improvement([1, 2, 3], [2]) == 0.5  # below, equal, above
+    assert probability_of_improvement([5, 5], [5, 1, 9, 9]) == 0.375  # (0.5 + 1) / 4
+
+
+@given(SAMPLES, SAMPLES)
+def test_the_two_probabilities_of_a_pair_add_up_to_one(x, y):
+    assert probability_of_improvement(x, y) + probability_of_improvement(y, x) == pytest.approx(1.0)
+    assert probability_of_improvement(x, x) == pytest.approx(0.5)
+
+
+def test_a_bootstrap_interval_of_a_mean_is_near_that_of_the_normal_distribution():
+    sample = np.random.default_rng(0).normal(10, 2, size=400)
+    low, high = bootstrap_interval(sample, lambda resamples: resamples.mean(axis=-1), seed=1)
+    half = 1.96 * sample.std() / np.sqrt(len(sample))
+    assert (low, high) == (
+        pytest.approx(sample.mean() - half, abs=0.03),
+        pytest.approx(sample.mean() + half, abs=0.03),
+    )
+
+
+def test_the_same_seed_gives_the_same_interval_and_no_global_generator_is_used():
+    sample = np.random.default_rng(0).normal(size=50)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002  (that it is left alone is what is tested)
+    first = bootstrap_interval(sample, seed=3), improvement_interval(sample, sample + 0.1, seed=3, resamples=200)
+    again = bootstrap_interval(sample, seed=3), improvement_interval(sample, sample + 0.1, seed=3, resamples=200)
+    assert first == again
+    assert bootstrap_interval(sample, seed=4) != first[0]
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_a_large_sample_is_resampled_a_part_at_a_time_with_the_same_result(monkeypatch):
+    sample = np.random.default_rng(0).normal(size=100)
+    whole = bootstrap_interval(sample, seed=5, resamples=300)
+    monkeypatch.setattr("rlbench.comparison.AT_ONCE", 1000)
+    assert bootstrap_interval(sample, seed=5, resamples=300) == whole
+
+
+@given(SAMPLES)
+def test_an_interval_lies_within_the_sample(sample):
+    low, high = bootstrap_interval(sample, resamples=50)
+    rounding = 1e-9 * (1 + np.abs(sample).max())
+    assert sample.min() - rounding <= low <= high <= sample.max() + rounding
+
+
+def test_the_band_of_many_runs_is_drawn_a_part_at_a_time_with_the_same_result(monkeypatch):
+    series = np.random.default_rng(0).normal(size=(30, 4))
+    whole = mean_band(series, resamples=100)
+    monkeypatch.setattr("rlbench.comparison.AT_ONCE", 200)
+    assert np.array_equal(mean_band(series, resamples=100), whole)
+
+
+def test_the_band_of_a_mean_is_wide_where_runs_differ_and_nothing_where_they_agree():
+    low, high = mean_band([[0.0, 1.0], [0.0, 2.0], [0.0, 6.0]])
+    assert (low[0], high[0]) == (0.0, 0.0)
+    assert (low[1], high[1]) == (1.0, 6.0)  # all three draws the smallest, or the largest: 1/27 each, above 2.5 %
+
+
+# ----------------------------------------------------------------------------------------------------- groups
+
+
+def test_runs_that_differ_in_their_seed_only_are_one_group(runs):
+    groups = group_runs(runs)
+    assert [group.label for group in groups] == ["q-learning, gamma 0.9", "q-learning, gamma 0.5"]
+    assert [[run.seed for run in group.runs] for group in groups] == [[0, 1], [0, 1]]
+
+
+def test_a_run_that_is_named_twice_counts_once(runs):
+    assert [len(group.runs) for group in group_runs([runs[0], runs[0], runs[1]])] == [2]
+
+
+def test_what_another_agent_does_not_know_is_no_difference_worth_a_word(runs):
+    labels = [group.label for group in group_runs([*runs, trained(agent="random", episodes=20)])]
+    assert labels == [
+        "q-learning, gamma 0.9, episodes 30",
+        "q-learning, gamma 0.5, episodes 30",
+        "random, episodes 20",
+    ]
+
+
+def test_arguments_of_the_env_are_settings():
+    run = trained(env_kwargs={"step_reward": -2.0})
+    assert settings_of(run)["step_reward"] == -2.0
+    assert "seed" not in settings_of(run)
+
+
+def test_runs_of_different_envs_are_refused_by_name(runs):
+    lake = rlbench.train("FrozenLake-v1", episodes=5, store="memory://")
+    with pytest.raises(UsageError, match=f"run {runs[0].id} is of rlbench/SafeCab-v0, run {lake.id} of FrozenLake-v1"):
+        group_runs([runs[0], lake])
+
+
+# ------------------------------------------------------------------------------------------------- comparison
+
+
+def test_with_several_runs_each_a_run_is_the_unit(runs):
+    found = compare(runs, episodes=5)
+    assert (found.unit, found.env_id) == ("run", "rlbench/SafeCab-v0")
+    assert [one.runs for one in found.candidates] == [(runs[0].id, runs[1].id), (runs[2].id, runs[3].id)]
+    means = [rlbench.evaluate(run, episodes=5, seed=seed).mean_return for seed, run in enumerate(runs[:2])]
+    assert found.candidates[0].sample.tolist() == means
+    exact = [rlbench.evaluate(run, episodes=1).regret for run in runs[:2]]
+    assert found.candidates[0].regret == pytest.approx(np.mean(exact))
+
+
+def test_with_one_run_each_an_episode_is_the_unit(runs):
+    found = compare([runs[0], runs[2]], episodes=7, seed=4)
+    assert found.unit == "episode"
+    assert found.candidates[1].sample.tolist() == rlbench.evaluate(runs[2], episodes=7, seed=4).returns.tolist()
+    assert found.improvement(0, 1).probability == 1 - found.improvement(1, 0).probability
+
+
+def test_runs_that_differ_in_their_seed_only_are_compared_with_each_other_if_there_is_nothing_else(runs):
+    found = compare(runs[:2], episodes=3)
+    assert [one.label for one in found.candidates] == ["q-learning, seed 0", "q-learning, seed 1"]
+
+
+def test_the_metric_training_takes_the_last_episodes_as_they_were(runs):
+    found = compare([runs[0], runs[2]], metric="training", episodes=4)
+    assert found.candidates[0].sample.tolist() == runs[0].returns[-4:].tolist()
+    assert found.candidates[0].regret is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "returns"}, "unknown metric 'returns'"),
+        ({"episodes": 0}, "episodes must be a whole number, 1 or more, got 0"),
+    ],
+)
+def test_a_mistake_is_named(runs, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        compare(runs, **arguments)
+
+
+def test_one_run_is_no_comparison(runs):
+    with pytest.raises(UsageError, match="needs two runs or more"):
+        compare([runs[0], runs[0]])
+    with pytest.raises(UsageError, match="at least one run"):
+        compare([])
+    with pytest.raises(UnknownNameError):
+        compare(runs, metric="")
+
+
+def test_the_figure_has_a_row_a_candidate_and_a_row_a_pair_with_the_better_one_first(runs):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    from rlbench import plots
+
+    samples = {"a": np.array([1.0, 2.0]), "$b$": np.array([3.0, 5.0, 4.0])}
+    interval = (0.0, 1.0)
+    candidates = tuple(
+        Candidate(name, (), sample, sample.mean(), sample.mean(), interval) for name, sample in samples.items()
+    )
+    improvements = (Improvement(0, 1, 0.0, interval), Improvement(1, 0, 1.0, interval))
+    found = Comparison("x/Y-v0", "evaluation", "run", 10, candidates, improvements)
+    upper, lower = plots.comparison_figure(found).axes
+    assert [label.get_text() for label in upper.get_yticklabels()] == ["A", "B"]
+    assert [text.get_text() for text in upper.texts] == ["a (2 runs)", r"\$b\$ (3 runs)"]
+    assert [line.get_xdata()[0] for line in upper.get_lines()[1::2]] == [1.5, 4.0]
+    assert [label.get_text() for label in lower.get_yticklabels()] == ["B over A"]
+
+
+def test_a_run_whose_env_cannot_be_made_again_is_compared_by_its_training():
+    circles = [
+        rlbench.train(Circle(), episodes=6, seed=seed, store="memory://", agent_kwargs={"gamma": gamma})
+        for seed, gamma in ((0, 0.5), (1, 0.9))
+    ]
+    with pytest.raises(UsageError, match="metric='training' compares without playing"):
+        compare(circles)
+    assert compare(circles, metric="training").unit == "episode"
