@@ -10,13 +10,19 @@ converted to float64 first; then, for each dimension i,
 so a value outside the cuts, infinity included, falls in the outermost bin, and NaN in bin 0. For finite
 values UniformBins' index is min(max(floor(place), 0), counts[i] - 1). The flat index is row-major (mixed
 radix, the first dimension most significant): index = ((i_0 * counts[1]) + i_1) * counts[2] + i_2 ...
+
+Centers have one index for all dimensions, that of the nearest centre, of equals the first:
+
+    Centers:      distance[k] = ((x[0] - c[k, 0]) / scale[0])**2 + ((x[1] - c[k, 1]) / scale[1])**2 + ...
+
+added up in this order; where no distance is a finite number, the index is 0.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
 UNBOUNDED = float(np.finfo(np.float32).max)  # a bound this large stands for "no bound" in many envs
 MAX_BINS = 2**63 - 1  # what a Discrete space counts
+TABLE = 2  # axes of centres: a row a centre
 
 
 class UniformBins(NamedTuple):
@@ -57,7 +64,17 @@ class CutPoints(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-Bins: TypeAlias = UniformBins | CutPoints
+class Centers(NamedTuple):
+    """One bin round each of k centres, such as k-means finds: what lies nearest to it, each dimension in its own unit.
+
+    `centers` is float64 (k, d), `scale` float64 (d,).
+    """
+
+    centers: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+Bins: TypeAlias = UniformBins | CutPoints | Centers
 PerDimension: TypeAlias = "float | Sequence[float | None] | NDArray[Any] | None"
 
 
@@ -68,8 +85,10 @@ def make_bins(
     low: PerDimension = None,
     high: PerDimension = None,
     cuts: Sequence[Sequence[float]] | None = None,
+    centers: Sequence[Sequence[float]] | NDArray[Any] | None = None,
+    scale: float | Sequence[float] | NDArray[Any] | None = None,
 ) -> Bins:
-    """Builds the bins for a Box: uniform ones from `bins`, or explicit ones from `cuts`.
+    """Builds the bins for a Box: uniform ones from `bins`, explicit ones from `cuts`, or those round `centers`.
 
     Args:
         space: the observation space; a Box of several axes is flattened in C order.
@@ -77,6 +96,8 @@ def make_bins(
         low: the lowest cut of each dimension (None: the space's bound), or one for all dimensions.
         high: the highest cut, likewise.
         cuts: instead of the three above, each dimension's increasing cut points; none at all make one bin.
+        centers: instead of all above, the points (k, d) round which the bins lie.
+        scale: with `centers`, the unit of each dimension (1 by default): how far apart counts as one.
 
     Raises:
         UsageError: the arguments contradict each other, or a dimension has infinite bounds and no cuts.
@@ -84,6 +105,12 @@ def make_bins(
     if not isinstance(space, spaces.Box):
         raise UsageError(f"bins need a Box observation space, got {space}")
     size = math.prod(space.shape)
+    if centers is not None:
+        if any(argument is not None for argument in (bins, low, high, cuts)):
+            raise UsageError("give either centers (with scale) or bins or cuts, got both")
+        return _centers(centers, scale, size)
+    if scale is not None:
+        raise UsageError("scale is of centers: give centers with it")
     if cuts is not None:
         if bins is not None or low is not None or high is not None:
             raise UsageError("give either bins (with low and high) or cuts, got both")
@@ -94,13 +121,20 @@ def make_bins(
 
 
 def bin_counts(bins: Bins) -> NDArray[np.int64]:
-    """Returns how many bins each dimension has, int64 (d,)."""
+    """Returns how many bins each dimension has, int64 (d,); UsageError for bins round centres, which have no grid."""
+    if isinstance(bins, Centers):
+        raise UsageError("bins round centres are no grid: ask for their number in all, n_bins")
     return bins.counts if isinstance(bins, UniformBins) else np.diff(bins.offsets) + 1
 
 
 def n_bins(bins: Bins) -> int:
     """Returns how many bins there are in all."""
-    return math.prod(bin_counts(bins).tolist())
+    return len(bins.centers) if isinstance(bins, Centers) else math.prod(bin_counts(bins).tolist())
+
+
+def n_dimensions(bins: Bins) -> int:
+    """Returns how many values an observation has."""
+    return len(bins.scale) if isinstance(bins, Centers) else len(bin_counts(bins))
 
 
 def bin_encoder(bins: Bins) -> Callable[[Iterable[float]], int]:
@@ -114,8 +148,10 @@ def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.
     A bin holds low <= x < high (uniform edges up to rounding).
 
     Raises:
-        UsageError: there is no such bin.
+        UsageError: there is no such bin, or the bins lie round centres and have no such edges.
     """
+    if isinstance(bins, Centers):
+        raise UsageError("bins round centres have no edges along the dimensions: see centers")
     total = n_bins(bins)
     if not 0 <= index < total:
         raise UsageError(f"a bin must be in [0, {total}), got {index}")
@@ -132,10 +168,10 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
 
     Args:
         env: an env with a Box observation space of any shape.
-        bins, low, high, cuts: how to bin, see `make_bins`.
+        bins, low, high, cuts, centers, scale: how to bin, see `make_bins`; `from_kmeans` takes learnt centres.
 
     Attributes:
-        bins: the `UniformBins` or `CutPoints`.
+        bins: the `UniformBins`, `CutPoints` or `Centers`.
         n_bins: how many bins there are in all; the observation space is Discrete(n_bins).
 
     Raises:
@@ -153,14 +189,52 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         low: PerDimension = None,
         high: PerDimension = None,
         cuts: Sequence[Sequence[float]] | None = None,
+        centers: Sequence[Sequence[float]] | NDArray[Any] | None = None,
+        scale: float | Sequence[float] | NDArray[Any] | None = None,
     ) -> None:
-        arguments = {"bins": bins, "low": low, "high": high, "cuts": cuts}
+        learnt = {name: value for name, value in (("centers", centers), ("scale", scale)) if value is not None}
+        arguments = {"bins": bins, "low": low, "high": high, "cuts": cuts, **learnt}
         RecordConstructorArgs.__init__(self, **{name: _plain(value) for name, value in arguments.items()})
         gym.ObservationWrapper.__init__(self, env)
-        self.bins = make_bins(env.observation_space, bins, low=low, high=high, cuts=cuts)
+        self.bins = make_bins(env.observation_space, bins, low=low, high=high, cuts=cuts, centers=centers, scale=scale)
         self.n_bins = n_bins(self.bins)
         self.observation_space = spaces.Discrete(self.n_bins)
         self._encode = bin_encoder(self.bins)
+
+    @classmethod
+    def from_kmeans(
+        cls,
+        env: gym.Env[Any, Any],
+        kmeans: Any,
+        *,
+        scale: float | Sequence[float] | NDArray[Any] | None = None,
+    ) -> Self:
+        """Bins a Box observation by the nearest of the centres that k-means has learnt.
+
+        Args:
+            env: an env with a Box observation space of any shape.
+            kmeans: a fitted `KMeans`, or its centres (k, d), of observations divided by `scale`.
+            scale: what the observations were divided by, one number or one a dimension; 1 by default.
+
+        Raises:
+            UsageError: the centres are no such table, or not fitted.
+
+        Example:
+            >>> scale = [1.0, 1.0, 0.1, 0.8]
+            >>> kmeans = KMeans(50, random_state=0).fit(observations / scale)
+            >>> env = Discretize.from_kmeans(gym.make("CartPole-v1"), kmeans, scale=scale)
+        """
+        found = getattr(kmeans, "cluster_centers_", kmeans)
+        if hasattr(found, "fit"):
+            raise UsageError(f"from_kmeans takes a fitted KMeans or its centres, got {found!r}: call fit first")
+        units = np.ones(1) if scale is None else _floats("scale", scale)
+        table = _floats("centers", found)
+        if table.ndim != TABLE or units.size not in {1, table.shape[1]}:
+            raise UsageError(
+                f"centers must have the shape (k, d) and scale one number or d of them, got {table.shape} "
+                f"and {units.shape}"
+            )
+        return cls(env, centers=table * units, scale=scale)
 
     def observation(self, observation: Any) -> int:
         """Returns the bin of an observation; NaN counts as the lowest value (see the module's arithmetic)."""
@@ -173,7 +247,7 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
             UsageError: it has another number of values.
         """
         values = np.asarray(observation, dtype=np.float64).ravel().tolist()
-        size = len(bin_counts(self.bins))
+        size = n_dimensions(self.bins)
         if len(values) != size:
             raise UsageError(f"an observation has {size} values, got {len(values)}")
         return self._encode(values)
@@ -235,6 +309,19 @@ def _uniform_bins(space: spaces.Box, bins: int | Sequence[int], low: PerDimensio
     return UniformBins(lows, highs, counts / (highs - lows), counts)
 
 
+def _centers(centers: Any, scale: Any, size: int) -> Centers:
+    points = _floats("centers", centers)
+    if points.ndim != TABLE or points.shape[1] != size or not len(points):
+        raise UsageError(f"centers must have the shape (k, {size}), k from 1 up, got {points.shape}")
+    units = _floats("scale", 1.0 if scale is None else scale)
+    if units.shape not in {(), (size,)}:
+        raise UsageError(f"scale must be a number or {size} of them, got shape {units.shape}")
+    units = np.broadcast_to(units, (size,)).copy()
+    if not (np.isfinite(points).all() and np.isfinite(units).all() and (units > 0).all()):
+        raise UsageError("centers must be finite, and scale finite and above 0")
+    return Centers(points, units)
+
+
 def _counts(bins: int | Sequence[int], size: int) -> NDArray[np.int64]:
     counts = np.asarray(bins)
     if counts.dtype.kind not in "iu" or counts.shape not in {(), (size,)} or counts.min(initial=1) < 1:
@@ -277,7 +364,7 @@ def _checked_size(bins: Bins) -> Bins:
     return bins
 
 
-def _inner_edges(bins: Bins, dimension: int) -> list[float]:
+def _inner_edges(bins: UniformBins | CutPoints, dimension: int) -> list[float]:
     if isinstance(bins, UniformBins):
         places = np.arange(1, bins.counts[dimension])
         edges: list[float] = (bins.low[dimension] + places / bins.scale[dimension]).tolist()
@@ -318,9 +405,29 @@ def _cut_encoder(bins: CutPoints) -> Callable[[Iterable[float]], int]:
     return encode
 
 
+def _center_encoder(bins: Centers) -> Callable[[Iterable[float]], int]:
+    columns = np.ascontiguousarray(bins.centers.T)
+    dimensions = list(zip(columns, bins.scale.tolist(), strict=True))
+    nearest = bins.centers.shape[0]
+    total, part = np.empty(nearest), np.empty(nearest)
+
+    def encode(values: Iterable[float]) -> int:
+        total[:] = 0.0
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too far away counts as infinitely far
+            for x, (column, unit) in zip(values, dimensions, strict=True):
+                np.subtract(x, column, out=part)
+                np.divide(part, unit, out=part)
+                np.multiply(part, part, out=part)
+                np.add(total, part, out=total)
+        return int(total.argmin())
+
+    return encode
+
+
 _ENCODERS: dict[type, Callable[[Any], Callable[[Iterable[float]], int]]] = {
     UniformBins: _uniform_encoder,
     CutPoints: _cut_encoder,
+    Centers: _center_encoder,
 }
 
 _Numbering: TypeAlias = "tuple[int, Callable[[Any], int]]"  # how many values, and which number one has

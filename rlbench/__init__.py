@@ -51,17 +51,24 @@ _HOMES = {
 _ROOMS = (
     "agents",
     "buffers",
+    "comparison",
     "envs",
     "errors",
     "evaluation",
     "exchange",
+    "explaining",
+    "modelling",
     "models",
     "planning",
+    "plots",
     "presets",
     "recording",
+    "report",
+    "reproduction",
     "store",
     "testing",
     "training",
+    "viewer",
 )
 
 __all__ = [

@@ -29,6 +29,7 @@ from rlbench.store.documents import (
     checkpoint_row,
     chunk_row,
     clean,
+    intact,
     is_abandoned,
     label,
     now,
@@ -266,7 +267,9 @@ class Store(ABC):
         document = self._find(ref)
         run_id = document["id"]
         load = functools.partial(self._load_chunk, run_id, figures=False)
-        every = EpisodeSequence(run_id, self._spans(document), load)
+        env = record(document).config.get("env")
+        spec = env.get("spec") if isinstance(env, dict) else None
+        every = EpisodeSequence(run_id, self._spans(document), load, env_spec=spec)
         return every if indices is None else every.pick(indices)
 
     def checkpoint(self, ref: str, episodes: int | None = None) -> Checkpoint | None:
@@ -294,6 +297,18 @@ class Store(ABC):
             raise self._no_such_snapshot(kind, name)
         arrays, about = verified(blob, f"snapshot {kind}/{name}", {"kind": kind, "name": name})
         return arrays, about.get("numbers", {})
+
+    def describe_snapshot(self, kind: str, name: str) -> dict[str, Any]:
+        """Returns the numbers of a snapshot alone: its checksums are verified, its arrays stay packed.
+
+        Raises:
+            StoreError: there is no such snapshot, and the message names those that are; or it is damaged.
+        """
+        blob = self._select_snapshot(label("the kind of a snapshot", kind), label("the name of a snapshot", name))
+        if blob is None:
+            raise self._no_such_snapshot(kind, name)
+        about = intact(blob, f"snapshot {kind}/{name}", {"kind": kind, "name": name})
+        return dict(about.get("numbers", {}))
 
     # ------------------------------------------------------------------ finding
 

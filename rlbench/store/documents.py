@@ -287,15 +287,17 @@ def verified(blob: bytes, where: str, expected: Document) -> tuple[Arrays, Docum
     return arrays, about
 
 
-def intact(blob: bytes | None, where: str, expected: Document) -> None:
-    """Checks the checksums of a blob, and that it says of itself what is expected; unpacks nothing.
+def intact(blob: bytes | None, where: str, expected: Document) -> Document:
+    """Checks the checksums of a blob, and that it says of itself what is expected; returns that, unpacks nothing.
 
     Raises:
         StoreError: it is missing, damaged, or another's.
     """
     if blob is None:
         raise StoreError(f"{where} is missing")
-    _belongs(codec.verify(blob, where), where, expected)
+    about: Document = codec.verify(blob, where)
+    _belongs(about, where, expected)
+    return about
 
 
 def _belongs(about: object, where: str, expected: Document) -> None:

@@ -12,7 +12,9 @@ from gymnasium.utils.env_checker import data_equivalence
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import rlbench
 from rlbench.envs.discretize import (
+    Centers,
     Discretize,
     FlattenDiscrete,
     UniformBins,
@@ -23,6 +25,7 @@ from rlbench.envs.discretize import (
     n_bins,
 )
 from rlbench.errors import UsageError
+from rlbench.store import open_store
 
 UNIT = spaces.Box(-1.0, 1.0, (2,), np.float64)
 CART = {"low": [-2.4, -2.0, None, -2.5], "high": [2.4, 2.0, None, 2.5]}
@@ -262,3 +265,142 @@ def test_a_flattened_spec_survives_json():
     env = FlattenDiscrete(gym.make("Blackjack-v1"))
     twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
     assert [twin.reset(seed=s)[0] for s in range(9)] == [env.reset(seed=s)[0] for s in range(9)]
+
+
+# --- bins round centres
+
+
+CORNERS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+
+
+def test_a_value_falls_in_the_bin_of_the_nearest_centre_and_of_equals_the_first():
+    bins = make_bins(UNIT, centers=CORNERS)
+    assert [bin_of(bins, *at) for at in ((0.4, 0.3), (0.6, 0.3), (0.3, 0.6), (0.5, 0.0), (0.5, 0.5))] == [0, 1, 2, 0, 0]
+    assert n_bins(bins) == 3
+
+
+def test_a_dimension_of_larger_scale_counts_less():
+    bins = make_bins(UNIT, centers=[[0.0, 0.0], [1.0, 1.0]], scale=[1.0, 100.0])
+    assert [bin_of(bins, *at) for at in ((0.4, 40.0), (0.6, -40.0))] == [0, 1]
+
+
+@given(
+    centers=st.lists(st.tuples(*[st.floats(-10, 10)] * 3), min_size=1, max_size=12),
+    x=st.tuples(*[st.floats(-20, 20)] * 3),
+    scale=st.tuples(*[st.floats(0.1, 10)] * 3),
+)
+def test_the_index_is_that_of_the_least_distance_as_documented(centers, x, scale):
+    bins = make_bins(spaces.Box(-10, 10, (3,)), centers=centers, scale=scale)
+    distances = []
+    for center in centers:
+        total = 0.0
+        for i in range(3):
+            part = (x[i] - center[i]) / scale[i]
+            total += part * part
+        distances.append(total)
+    assert bin_of(bins, *x) == distances.index(min(distances))
+
+
+def test_values_without_a_finite_distance_fall_in_bin_zero():
+    bins = make_bins(UNIT, centers=CORNERS)
+    for x in (math.nan, math.inf, -math.inf, 1e300):
+        assert bin_of(bins, x, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"centers": CORNERS, "bins": 3}, "either centers"),
+        ({"centers": CORNERS, "cuts": [[0], [0]]}, "either centers"),
+        ({"bins": 3, "scale": 2.0}, "scale is of centers"),
+        ({"centers": []}, r"centers must have the shape \(k, 2\)"),
+        ({"centers": [[0.0], [1.0]]}, r"centers must have the shape \(k, 2\), k from 1 up, got \(2, 1\)"),
+        ({"centers": [[0.0, math.nan]]}, "centers must be finite"),
+        ({"centers": CORNERS, "scale": 0.0}, "scale finite and above 0"),
+        ({"centers": CORNERS, "scale": [1.0, 1.0, 1.0]}, r"scale must be a number or 2 of them, got shape \(3,\)"),
+        ({"centers": "abc"}, "centers must be numbers"),
+    ],
+)
+def test_centres_that_make_no_bins_are_refused_with_the_reason(arguments, reason):
+    with pytest.raises(UsageError, match=reason):
+        make_bins(UNIT, **arguments)
+
+
+def test_bins_round_centres_have_no_grid_and_no_edges():
+    bins = make_bins(UNIT, centers=CORNERS)
+    with pytest.raises(UsageError, match="bins round centres are no grid"):
+        bin_counts(bins)
+    with pytest.raises(UsageError, match="have no edges along the dimensions"):
+        bin_bounds(bins, 0)
+    env = Discretize(Still(UNIT, np.zeros(2)), centers=CORNERS)
+    assert env.bin_of([0.9, 0.1]) == 1
+    with pytest.raises(UsageError, match="an observation has 2 values, got 3"):
+        env.bin_of([0.0, 0.0, 0.0])
+
+
+def test_a_spec_with_centres_survives_json_and_makes_the_same_bins():
+    centers = np.random.default_rng(0).normal(size=(20, 4))
+    env = Discretize.from_kmeans(gym.make("CartPole-v1"), centers, scale=[1.0, 1.0, 0.1, 0.8])
+    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert isinstance(twin.bins, Centers)
+    assert data_equivalence(tuple(twin.bins), tuple(env.bins), exact=True)
+    assert twin.observation_space == spaces.Discrete(20)
+    assert [env.reset(seed=s)[0] for s in range(20)] == [twin.reset(seed=s)[0] for s in range(20)]
+
+
+def test_a_fitted_kmeans_bins_as_it_predicts():
+    pytest.importorskip("sklearn", reason="the extra models is not installed")
+    from rlbench.models import KMeans
+
+    random, scale = np.random.default_rng(0), np.array([1.0, 2.0, 0.1, 0.5])
+    rows = random.normal(size=(500, 4)) * scale
+    kmeans = KMeans(12, random_state=0).fit(rows / scale)
+    env = Discretize.from_kmeans(gym.make("CartPole-v1"), kmeans, scale=scale)
+    assert [env.bin_of(row) for row in rows] == kmeans.predict(rows / scale).tolist()
+    with pytest.raises(UsageError, match=r"takes a fitted KMeans or its centres, got KMeans.*: call fit first"):
+        Discretize.from_kmeans(env.env, KMeans(3))
+    with pytest.raises(UsageError, match=r"centers must have the shape \(k, d\) and scale one number or d of them"):
+        Discretize.from_kmeans(env.env, [1.0, 2.0])
+
+
+SCALE = [1.0, 1.0, 0.1, 0.8]
+
+
+def q_learning(env, steps, seed):
+    """Trains on an env with few states, exploring less and less."""
+    schedule = {
+        "learning_rate": 0.5,
+        "learning_rate_final": 0.01,
+        "learning_rate_steps": steps,
+        "gamma": 0.999,
+        "exploration_schedule": "linear",
+        "exploration_initial_eps": 1.0,
+        "exploration_final_eps": 0.01,
+        "exploration_steps": int(0.7 * steps),
+    }
+    return rlbench.train(env, "q-learning", total_timesteps=steps, seed=seed, agent_kwargs=schedule)
+
+
+def centres_of_episodes(store, run, seed):
+    """50 centres of the observations of a stored run."""
+    from rlbench.models import KMeans
+
+    rows = np.concatenate([episode.observations for episode in store.episodes(run)])
+    some = rows[np.random.default_rng(seed).permutation(len(rows))[:20_000]]
+    return KMeans(50, random_state=seed, max_iter=50).fit(some / SCALE)
+
+
+def test_centres_learnt_from_stored_episodes_let_q_learning_stand_for_500_steps_from_100_starts():
+    pytest.importorskip("sklearn", reason="the extra models is not installed")
+    seed = 0
+    with open_store("memory://") as store:
+        with rlbench.RecordEpisodes(gym.make("CartPole-v1"), store) as watched:
+            rlbench.train(Discretize(watched, 1), "random", total_timesteps=3000, seed=seed)
+        with rlbench.RecordEpisodes(gym.make("CartPole-v1"), store) as again:
+            first = centres_of_episodes(store, watched.run.id, seed)
+            q_learning(Discretize.from_kmeans(again, first, scale=SCALE), 30_000, seed)
+        kmeans = centres_of_episodes(store, again.run.id, seed)
+    env = Discretize.from_kmeans(gym.make("CartPole-v1"), kmeans, scale=SCALE)
+    run = q_learning(env, 100_000, seed)
+    evaluation = rlbench.evaluate(run.agent, env, episodes=100, seed=1)
+    assert evaluation.returns.tolist() == [500.0] * 100

@@ -1,0 +1,97 @@
+"""`rlbench explain`: what a run's agent has learnt to do, in a few rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
+from rlbench.cli.output import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlbench.evaluation import Evaluation
+    from rlbench.explaining import Explanation
+    from rlbench.store import RunRecord
+
+
+@click.command(
+    epilog=examples("rlbench explain latest", "rlbench explain best --env cartpole --depth 3 --out rules.svg")
+)
+@click.argument("run")
+@click.option(
+    "--depth",
+    type=int,
+    metavar="N",
+    help="Questions to an answer, at most; by default as few as 99.9 % of the steps need, up to 8.",
+)
+@click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy ones to look at.")
+@click.option("--out", metavar="FILE", help="Draw the tree as well: a .png, .svg or .pdf.")
+@seed_option
+@env_filter_option
+@store_option
+@json_option
+def explain(
+    run: str,
+    depth: int | None,
+    episodes: int,
+    out: str | None,
+    seed: int,
+    env_filter: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001  (click calls by name)
+) -> None:
+    """Say in a few rules what the agent of RUN has learnt to do, and how far the rules do as it does.
+
+    The rules are the leaves of a shallow decision tree that imitates the greedy policy. "alike" counts the steps of
+    greedy episodes, and the states, in which both choose the same; the returns are those of agent and tree.
+    """
+    from rlbench.explaining import explain as explain_run  # noqa: PLC0415  (scikit-learn only where it is used)
+    from rlbench.store import open_store  # noqa: PLC0415
+    from rlbench.training import Run  # noqa: PLC0415
+
+    if out is not None:
+        from rlbench import plots  # noqa: PLC0415
+
+        plots.check(path=out)
+    with open_store(store, create=False) as opened:
+        record = find_run(opened, run, env_filter)
+        found = explain_run(Run(record, opened), depth=depth, episodes=episodes, seed=seed)
+    path = None if out is None else _draw(found, out)
+    if as_json:
+        print_json({"run": record.id, "agent_name": record.agent_name, **found.summary(), "out": path})
+        return
+    click.echo("\n".join(_lines(record, found)))
+    if path is not None:
+        click.echo(f"wrote {path}")
+
+
+def _lines(record: RunRecord, found: Explanation) -> Iterator[str]:
+    yield f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}"
+    yield f"  tree      {len(found.rules)} rules, {found.depth} questions at most"
+    yield (
+        f"  alike     in {found.visited_fidelity:.1%} of the greedy steps, "
+        f"in {found.state_fidelity:.1%} of {found.states:,} states"
+    )
+    yield f"  returns   agent {_worth(found.agent)}, tree {_worth(found.imitation)}"
+    yield ""
+    yield found.text()
+
+
+def _worth(evaluation: Evaluation) -> str:
+    if evaluation.exact_return is None:
+        return f"{evaluation.mean_return:.2f}"
+    return f"{evaluation.mean_return:.2f} (exact {evaluation.exact_return:.4f})"
+
+
+def _draw(found: Explanation, out: str) -> str:
+    from rlbench import plots  # noqa: PLC0415
+    from rlbench.modelling.charts import tree_size  # noqa: PLC0415
+    from rlbench.plots.style import new_figure, styled  # noqa: PLC0415
+
+    with styled():
+        figure = new_figure(tree_size(found.tree, found.depth, wide=True))
+        found.draw(figure.subplots())
+    return str(plots.save(figure, out))

@@ -1,0 +1,85 @@
+"""The kinds of models that can be trained by name, and what each learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rlbench.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLASSES, NUMBERS, GROUPS, COMPONENTS, TEXTS, RATINGS = (
+    "classes",  # rows of numbers, each with a label
+    "numbers",  # rows of numbers, each with a number
+    "groups",  # rows of numbers alone
+    "components",  # likewise
+    "texts",  # texts, each with a label
+    "ratings",  # who rated which item how
+)
+
+
+class Kind(NamedTuple):
+    """A kind of model: which estimator of `rlbench.models` it is, and what it learns from."""
+
+    estimator: str
+    task: str
+    text: str
+    scaled: bool = False  # whether columns are scaled unless one says otherwise
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether each row comes with its answer."""
+        return self.task in (CLASSES, NUMBERS, TEXTS)
+
+
+KINDS = {
+    "linear": Kind("LinearRegression", NUMBERS, "least squares"),
+    "logistic": Kind("LogisticRegression", CLASSES, "a linear score a class", scaled=True),
+    "tree": Kind("DecisionTreeClassifier", CLASSES, "questions that lead to a class"),
+    "tree-regressor": Kind("DecisionTreeRegressor", NUMBERS, "questions that lead to a number"),
+    "forest": Kind("RandomForestRegressor", NUMBERS, "the mean of many trees"),
+    "k-means": Kind("KMeans", GROUPS, "groups round their means"),
+    "pca": Kind("PCA", COMPONENTS, "directions of most variance"),
+    "naive-bayes": Kind("MultinomialNB", CLASSES, "counts, a distribution a class"),
+    "text": Kind("TextClassifier", TEXTS, "words of texts to classes"),
+    "recommender": Kind("MatrixFactorization", RATINGS, "tastes of users, traits of items"),
+    "network": Kind("NeuralNetworkClassifier", CLASSES, "layers, backpropagation", scaled=True),
+}
+
+
+def kind_named(name: str) -> Kind:
+    """Returns a kind by its name; UnknownNameError if there is none."""
+    if name not in KINDS:
+        raise unknown_name("kind of model", name, KINDS)
+    return KINDS[name]
+
+
+def new_estimator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
+    """Makes the estimator of a kind, not fitted yet.
+
+    Args:
+        name: of the kind.
+        settings: its parameters; the others keep their defaults.
+        seed: of what it draws, unless the settings say otherwise.
+
+    Raises:
+        UnknownNameError: there is no such kind or parameter.
+        UsageError: a parameter holds what no command line can give.
+    """
+    from rlbench import models  # noqa: PLC0415  (scikit-learn only when a model is made)
+
+    estimator = getattr(models, kind_named(name).estimator)
+    known = estimator().get_params(deep=False)
+    for setting in settings:
+        if setting not in known:
+            raise unknown_name(f"parameter of {name}", setting, known)
+    if settings.get("tokenizer") is not None:
+        raise UsageError("tokenizer cannot be set here: build the TextClassifier in a program")
+    drawn = {"random_state": seed} if "random_state" in known else {}
+    return estimator(**{**drawn, **{key: _whole(value) for key, value in settings.items()}})
+
+
+def _whole(value: Any) -> Any:
+    """Returns lists as tuples: what the estimators take, and what hashing needs."""
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,109 @@
+"""A model in use: a fitted estimator, what it learnt from, and how well it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.modelling.kinds import COMPONENTS, KINDS, RATINGS, TEXTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+TABLE = 2  # axes of rows
+SHOWN = 8  # names in an error
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted estimator, what it learnt from, and how well it answers.
+
+    Attributes:
+        kind: its name in `KINDS`.
+        estimator: one of `rlbench.models`, fitted.
+        scaler: scikit-learn's StandardScaler for its columns; None where they are taken as they are.
+        about: JSON-able: "settings", "seed", "data" (source, fingerprint, target, features, rows, how it was split and
+            read), "metrics" ("train" and "test") and "seconds".
+        users, items: names of the rows and columns of a recommender's ratings; empty for other kinds.
+        id: 12 hexadecimal digits once it is stored, else "".
+        name, version: of the store's entry.
+        created_at: when it was stored, ISO 8601.
+    """
+
+    kind: str
+    estimator: Any
+    scaler: Any
+    about: dict[str, Any]
+    users: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
+    items: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
+    id: str = ""
+    name: str = ""
+    version: int = 0
+    created_at: str = ""
+
+    def __repr__(self) -> str:
+        title = f"{self.name}@{self.version}: " if self.name else ""
+        return f"Model({title}{self.estimator!r} on {self.about['data']['source']})"
+
+    @property
+    def task(self) -> str:
+        """What it learns from: "classes", "numbers", "groups", "components", "texts" or "ratings"."""
+        return KINDS[self.kind].task
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that it takes, in their order."""
+        return tuple(self.about["data"]["features"])
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """Returns the answer to each row: a label, a number, a cluster; the components of a PCA's.
+
+        Args:
+            rows: (n_rows, n_features) in the order of `features`, or texts; of a recommender (n_rows, 2): user and
+                item by the names they have in the data.
+
+        Raises:
+            UsageError: the rows have another number of columns.
+        """
+        if self.task == RATINGS:
+            return self._expected(rows)
+        if self.task != TEXTS:
+            rows = self.prepared(rows)
+        answers = self.estimator.transform(rows) if self.task == COMPONENTS else self.estimator.predict(rows)
+        return np.asarray(answers)
+
+    def prepared(self, rows: Any) -> NDArray[np.float64]:
+        """Returns rows as the estimator takes them: scaled as those it learnt from."""
+        checked = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        if checked.ndim != TABLE or checked.shape[1] != len(self.features):
+            named = ", ".join(self.features[:SHOWN]) + (", ..." if len(self.features) > SHOWN else "")
+            raise UsageError(f"a row has {len(self.features)} values ({named}), got {checked.shape[-1]}")
+        return checked if self.scaler is None else np.asarray(self.scaler.transform(checked))
+
+    def recommend(self, user: Any, n: int = 10) -> NDArray[Any]:
+        """Returns the names of the n items that should please a user most; who is unknown gets what all like best."""
+        if self.task != RATINGS:
+            raise UsageError(f"only a recommender recommends, this is {self.kind}: ask it to predict")
+        at = _places(self.users, [user])[0]
+        return np.asarray(self.items[self.estimator.recommend(None if at < 0 else int(at), n)])
+
+    def _expected(self, pairs: Any) -> NDArray[np.float64]:
+        who, what = zip(*pairs, strict=True)
+        users, items = _places(self.users, who), _places(self.items, what)
+        if (items < 0).any():
+            raise UsageError(
+                f"an item must be one of the {len(self.items):,} learnt, got {what[int(items.argmin())]!r}"
+            )
+        users[users < 0] = len(self.users)  # nobody that it knows
+        return np.asarray(self.estimator.predict_pairs(users, items))
+
+
+def _places(names: NDArray[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
+    """Returns where each name stands, -1 for one that is not there."""
+    known = {str(name): at for at, name in enumerate(names.tolist())}
+    return np.array([known.get(str(name), -1) for name in wanted], dtype=np.int64)

@@ -1,0 +1,225 @@
+"""Fitted estimators as plain arrays and JSON, and back, bit for bit; nothing is pickled and nothing is evaluated.
+
+The document of an estimator is `{"class": name, "parameters": {...}, "state": {...}}`. What JSON cannot say is said
+by an object with one key that begins with `$`: `{"$array": key}` stands for an array kept beside it, `{"$dict": ...}`
+for a dict. Only the classes of `rlbench.models`, and scikit-learn's StandardScaler, are ever made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+KNOWN = (
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "KMeans",
+    "LinearRegression",
+    "LogisticRegression",
+    "MatrixFactorization",
+    "MultinomialNB",
+    "NeuralNetworkClassifier",
+    "PCA",
+    "RandomForestRegressor",
+    "TextClassifier",
+    "Tokenizer",
+)
+SCALER = "StandardScaler"
+NUMERIC = "biufc"
+TEXTS = "UO"  # kinds of arrays that hold labels
+DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+
+
+def pack_estimator(estimator: Any) -> tuple[dict[str, Any], Arrays]:
+    """Returns a fitted estimator as a JSON-able document and the arrays that it names.
+
+    Raises:
+        UsageError: it is of another class, or holds something that cannot be stored, such as a function.
+    """
+    arrays: Arrays = {}
+    return _packed_estimator(estimator, arrays, ""), arrays
+
+
+def unpack_estimator(document: Any, arrays: Arrays) -> Any:
+    """Returns the estimator that `pack_estimator` was given: the same parameters, every array bit for bit the same.
+
+    Raises:
+        StoreError: the document is damaged, or names a class that is none of ours.
+    """
+    try:
+        return _unpacked_estimator(document, arrays)
+    except DAMAGES as error:
+        raise StoreError(f"a stored model is damaged: {type(error).__name__}: {error}") from error
+
+
+# ------------------------------------------------------------------ packing
+
+
+def _packed_estimator(estimator: Any, arrays: Arrays, path: str) -> dict[str, Any]:
+    name = type(estimator).__name__
+    if name not in (*KNOWN, SCALER) or type(estimator) is not _class_of(name):
+        raise UsageError(f"only the estimators of rlbench.models can be stored, got {name}")
+    parameters = estimator.get_params(deep=False)
+    state = {key: value for key, value in vars(estimator).items() if key not in parameters}
+    packed = {
+        part: {key: _packed(value, arrays, f"{path}{key}") for key, value in values.items()}
+        for part, values in (("parameters", parameters), ("state", state))
+    }
+    return {"class": name, **packed}
+
+
+def _packed(value: Any, arrays: Arrays, path: str) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    for kind, pack in PACKERS:
+        if isinstance(value, kind):
+            return pack(value, arrays, path)
+    if hasattr(value, "get_params"):
+        return {"$estimator": _packed_estimator(value, arrays, f"{path}.")}
+    raise UsageError(f"{path} of the model cannot be stored: it is a {type(value).__name__}, neither array nor number")
+
+
+def _packed_array(array: NDArray[Any], arrays: Arrays, path: str) -> dict[str, Any]:
+    if array.dtype.names:
+        fields = [[name, _packed_array(array[name], arrays, f"{path}.{name}")] for name in array.dtype.names]
+        return {"$record": fields, "align": bool(array.dtype.isalignedstruct)}
+    if array.dtype.kind in NUMERIC:
+        arrays[path] = array
+        is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        return {"$array": path, "order": "F" if is_fortran else "C"}
+    if array.dtype.kind in TEXTS and array.ndim == 1:
+        texts = [_packed(value, arrays, f"{path}[{i}]") for i, value in enumerate(array.tolist())]
+        return {"$labels": texts, "dtype": array.dtype.str}
+    raise UsageError(f"{path} of the model cannot be stored: it is an array of {array.dtype}")
+
+
+def _packed_scalar(value: np.generic, _arrays: Arrays, path: str) -> dict[str, Any]:
+    if value.dtype.kind not in "biufU":
+        raise UsageError(f"{path} of the model cannot be stored: it is a {value.dtype}")
+    return {"$scalar": value.item(), "dtype": value.dtype.str}
+
+
+def _packed_dict(value: dict[Any, Any], arrays: Arrays, path: str) -> dict[str, Any]:
+    """Packs by pairs: the order of a vocabulary is that of its columns, and its words may be any."""
+    return {"$dict": [[key, _packed(found, arrays, f"{path}.{key}")] for key, found in value.items()]}
+
+
+def _packed_random(value: np.random.RandomState, arrays: Arrays, path: str) -> dict[str, Any]:
+    state: Any = value.get_state(legacy=False)
+    arrays[path] = state["state"]["key"]
+    rest = {"pos": state["state"]["pos"], "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
+    return {"$random": path, **rest}
+
+
+def _packed_items(name: str) -> Callable[[Any, Arrays, str], dict[str, Any]]:
+    def pack(values: Any, arrays: Arrays, path: str) -> dict[str, Any]:
+        ordered = values if isinstance(values, list | tuple) else sorted(values)
+        return {name: [_packed(value, arrays, f"{path}[{i}]") for i, value in enumerate(ordered)]}
+
+    return pack
+
+
+PACKERS: tuple[tuple[Any, Callable[[Any, Arrays, str], dict[str, Any]]], ...] = (
+    (np.ndarray, _packed_array),
+    (np.generic, _packed_scalar),
+    (dict, _packed_dict),
+    (list, _packed_items("$list")),
+    (tuple, _packed_items("$tuple")),
+    (set, _packed_items("$set")),
+    (frozenset, _packed_items("$frozenset")),
+    (np.random.RandomState, _packed_random),
+)
+
+
+# ------------------------------------------------------------------ unpacking
+
+
+def _class_of(name: str) -> Any:
+    if name == SCALER:
+        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
+
+        return StandardScaler
+    if name not in KNOWN:
+        raise ValueError(f"there is no estimator {name!r}")
+    from rlbench import models  # noqa: PLC0415  (scikit-learn only when a model is made)
+
+    return getattr(models, name)
+
+
+def _unpacked_estimator(document: Any, arrays: Arrays) -> Any:
+    parts = {
+        part: {str(key): _unpacked(value, arrays) for key, value in document[part].items()}
+        for part in ("parameters", "state")
+    }
+    estimator = _class_of(document["class"])(**parts["parameters"])
+    vars(estimator).update(parts["state"])
+    return estimator
+
+
+def _unpacked(value: Any, arrays: Arrays) -> Any:
+    if not isinstance(value, dict):
+        return value
+    name = next(iter(value))
+    return UNPACKERS[name](value, arrays)
+
+
+def _unpacked_array(value: Any, arrays: Arrays) -> NDArray[Any]:
+    return np.array(arrays[value["$array"]], order=value["order"])
+
+
+def _unpacked_record(value: Any, arrays: Arrays) -> NDArray[Any]:
+    fields = {name: _unpacked_array(field, arrays) for name, field in value["$record"]}
+    first = next(iter(fields.values()))
+    types = np.dtype([(name, field.dtype) for name, field in fields.items()], align=value["align"])
+    made = np.empty(first.shape, types)
+    for name, field in fields.items():
+        made[name] = field
+    return made
+
+
+def _unpacked_labels(value: Any, arrays: Arrays) -> NDArray[Any]:
+    labels = [_unpacked(label, arrays) for label in value["$labels"]]
+    made = np.empty(len(labels), np.dtype(value["dtype"]))
+    made[:] = labels
+    return made
+
+
+def _unpacked_random(value: Any, arrays: Arrays) -> np.random.RandomState:
+    made = np.random.RandomState(0)
+    state: Any = {
+        "bit_generator": "MT19937",
+        "state": {"key": arrays[value["$random"]], "pos": value["pos"]},
+        "has_gauss": value["has_gauss"],
+        "gauss": value["gauss"],
+    }
+    made.set_state(state)
+    return made
+
+
+def _unpacked_items(name: str, kind: Callable[[Any], Any]) -> Callable[[Any, Arrays], Any]:
+    return lambda value, arrays: kind([_unpacked(item, arrays) for item in value[name]])
+
+
+UNPACKERS: dict[str, Callable[[Any, Arrays], Any]] = {
+    "$array": _unpacked_array,
+    "$record": _unpacked_record,
+    "$labels": _unpacked_labels,
+    "$scalar": lambda value, _: np.dtype(value["dtype"]).type(value["$scalar"]),
+    "$dict": lambda value, arrays: {key: _unpacked(found, arrays) for key, found in value["$dict"]},
+    "$list": _unpacked_items("$list", list),
+    "$tuple": _unpacked_items("$tuple", tuple),
+    "$set": _unpacked_items("$set", set),
+    "$frozenset": _unpacked_items("$frozenset", frozenset),
+    "$random": _unpacked_random,
+    "$estimator": lambda value, arrays: _unpacked_estimator(value["$estimator"], arrays),
+}

@@ -1,0 +1,210 @@
+"""Learning from a file that is larger than memory: it is read several times, chunk after chunk."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.modelling import data as readers
+from rlbench.modelling.data import CHUNK_ROWS, CsvFile
+from rlbench.modelling.kinds import CLASSES, RATINGS, TEXTS
+from rlbench.modelling.metrics import Errors, meters_of, summaries
+from rlbench.modelling.model import Model
+from rlbench.modelling.plan import Plan, asked, described, new_scaler, taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+MOST_CLASSES = 1000  # of a target; more are no classes, or a number that was taken for one
+
+
+class Chunk(NamedTuple):
+    """Rows of a file, their answers, and which of them are held out."""
+
+    rows: Any
+    targets: Any
+    held: NDArray[np.bool_]
+
+
+class _Stream:
+    """A file that is read several times, each time in the same chunks and parted in the same way."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding)
+        self.size = plan.chunk_rows or CHUNK_ROWS
+        task, target = plan.about.task, plan.target or ""
+        self.columns: tuple[str, ...]
+        if task == TEXTS:
+            self.columns = (readers.text_column(self.file, target, plan.features[0] if plan.features else None),)
+        elif task == RATINGS:
+            self.columns = readers.rating_columns(self.file, target, plan.features)
+        else:
+            named = self.file.columns([target]) if target else ()
+            self.columns = self.file.columns(plan.features or self.file.others(*named))
+        self.classes: NDArray[Any] | None = None
+        self.whole = False  # whether labels are whole numbers
+
+    def cells(self, what: str) -> Iterator[tuple[readers.Cells, NDArray[np.bool_]]]:
+        """Reads the file once, with a bar that says what for."""
+        draws = np.random.default_rng(self.plan.seed)
+        with _bar(what, self.file.size, shown=self.plan.progress) as heard:
+            for cells in self.file.chunks(self.size, heard=heard):
+                yield cells, draws.random(len(cells)) < self.plan.test_size
+
+    def chunks(self, what: str) -> Iterator[Chunk]:
+        """Reads the file once, as what the estimator takes."""
+        for cells, held in self.cells(what):
+            yield Chunk(self._rows(cells), self._targets(cells), held)
+
+    def _rows(self, cells: readers.Cells) -> Any:
+        if self.plan.about.task == TEXTS:
+            return cells.texts(self.columns[0])
+        return cells.numbers(self.columns)
+
+    def _targets(self, cells: readers.Cells) -> Any:
+        if self.plan.about.task in (CLASSES, TEXTS):
+            return readers.read_labels(cells.labels(self.plan.target or ""), whole=self.whole)
+        return np.zeros(len(cells))
+
+    def look(self) -> tuple[Any, int]:
+        """Reads the file once for its classes and the scale of its columns; returns the scaler and its rows."""
+        scaler, found, n = (new_scaler() if self.plan.scale else None), set[str](), 0
+        has_labels = self.plan.about.task in (CLASSES, TEXTS)
+        for cells, held in self.cells("looking through"):
+            n += len(cells)
+            if has_labels:
+                found.update(label.strip() for label in cells.labels(self.plan.target or ""))
+            if len(found) > MOST_CLASSES:
+                raise UsageError(
+                    f"the target {self.plan.target!r} has over {MOST_CLASSES:,} values: these are no classes"
+                )
+            if scaler is not None and not held.all():
+                scaler.partial_fit(self._rows(cells)[~held])
+        self.whole = readers.are_whole(sorted(found))
+        self.classes = np.unique(readers.read_labels(sorted(found), whole=self.whole)) if found else None
+        return scaler, n
+
+
+@contextmanager
+def _bar(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], Any]]:
+    """Gives a function to tell how many bytes have been read, which moves a bar on a terminal."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415  (only where a bar is due)
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def streamed(plan: Plan, estimator: Any) -> Model:
+    """Fits an estimator on a file of any size, chunk by chunk, and measures it in one more reading."""
+    stream = _Stream(plan)
+    if plan.about.task == RATINGS:
+        return _streamed_ratings(plan, stream, estimator)
+    scaler, n = stream.look()
+    if not n:
+        raise UsageError(f"{stream.file.path} holds no rows, only the names of its columns")
+    started = time.perf_counter()
+    for number in range(plan.passes):
+        for chunk in stream.chunks(f"learning, pass {number + 1} of {plan.passes}"):
+            _learn_chunk(estimator, scaler, chunk, stream.classes)
+    seconds = time.perf_counter() - started
+    about_data = described(plan, stream.columns, plan.target or "", stream.file.fingerprint(), n)
+    about_data |= {"chunk_rows": stream.size, "passes": plan.passes}
+    model = Model(plan.kind, estimator, scaler, {**asked(plan), "data": about_data, "seconds": seconds})
+    meters, rows = meters_of(model), {"train": 0, "test": 0}
+    for chunk in stream.chunks("measuring"):
+        for part, chosen in (("train", ~chunk.held), ("test", chunk.held)):
+            rows[part] += int(chosen.sum())
+            if chosen.any():
+                meters[part].add(taken(chunk.rows, np.flatnonzero(chosen)), chunk.targets[chosen])
+    about_data |= {"rows": rows["train"], "test_rows": rows["test"]}
+    model.about["metrics"] = summaries(meters, has_test=rows["test"] > 0)
+    return model
+
+
+def _learn_chunk(estimator: Any, scaler: Any, chunk: Chunk, classes: NDArray[Any] | None) -> None:
+    if chunk.held.all():
+        return
+    rows, targets = taken(chunk.rows, np.flatnonzero(~chunk.held)), chunk.targets[~chunk.held]
+    if scaler is not None:
+        rows = scaler.transform(rows)
+    if classes is None:
+        estimator.partial_fit(rows)
+    else:
+        estimator.partial_fit(rows, targets, classes=classes)
+
+
+class _RatingRows(NamedTuple):
+    """Ratings of a chunk, by the places of users and items."""
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
+    users, items = _names_of_ratings(stream)
+    shape = len(users), len(items)
+    started = time.perf_counter()
+    for number in range(plan.passes):
+        for cells, held in stream.cells(f"learning, pass {number + 1} of {plan.passes}"):
+            found = _read_ratings(stream, cells, users, items)
+            known = _RatingRows(found.users[~held], found.items[~held], found.values[~held])
+            if len(known.values):
+                who, rows = np.unique(known.users, return_inverse=True)
+                matrix = readers.sparse_matrix(rows, known.items, known.values, (len(who), shape[1]))
+                estimator.partial_fit(matrix, users=who)
+    seconds = time.perf_counter() - started
+    errors, rows_of = {"train": Errors(), "test": Errors()}, {"train": 0, "test": 0}
+    for cells, held in stream.cells("measuring"):
+        found = _read_ratings(stream, cells, users, items)
+        for part, chosen in (("train", ~held), ("test", held)):
+            rows_of[part] += int(chosen.sum())
+            if chosen.any():
+                expected = estimator.predict_pairs(found.users[chosen], found.items[chosen])
+                errors[part].add(found.values[chosen], expected)
+    about_data = described(plan, stream.columns, plan.target or "", stream.file.fingerprint(), rows_of["train"])
+    about_data |= {"test_rows": rows_of["test"], "chunk_rows": stream.size, "passes": plan.passes}
+    metrics = summaries(errors, has_test=rows_of["test"] > 0)
+    return Model(
+        plan.kind,
+        estimator,
+        None,
+        {**asked(plan), "data": about_data, "metrics": metrics, "seconds": seconds},
+        users,
+        items,
+    )
+
+
+def _names_of_ratings(stream: _Stream) -> tuple[NDArray[Any], NDArray[Any]]:
+    users, items = set[str](), set[str]()
+    for cells, _ in stream.cells("looking through"):
+        users.update(name.strip() for name in cells.labels(stream.columns[0]))
+        items.update(name.strip() for name in cells.labels(stream.columns[1]))
+    if not users:
+        raise UsageError(f"{stream.file.path} holds no rows, only the names of its columns")
+    return _sorted(users), _sorted(items)
+
+
+def _sorted(names: set[str]) -> NDArray[Any]:
+    return np.unique(readers.read_labels(list(names), whole=readers.are_whole(list(names))))
+
+
+def _read_ratings(stream: _Stream, cells: readers.Cells, users: NDArray[Any], items: NDArray[Any]) -> _RatingRows:
+    who, what = (
+        np.searchsorted(names, readers.read_labels(cells.labels(column), whole=names.dtype.kind == "i"))
+        for column, names in zip(stream.columns, (users, items), strict=True)
+    )
+    return _RatingRows(who, what, cells.numbers([stream.plan.target or ""])[:, 0])

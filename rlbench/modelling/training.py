@@ -1,0 +1,192 @@
+"""Training: a kind of model and data in, a fitted model with its figures out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import UsageError
+from rlbench.modelling import data as readers
+from rlbench.modelling.data import BUILT_IN, CsvFile
+from rlbench.modelling.kinds import (
+    CLASSES,
+    COMPONENTS,
+    GROUPS,
+    KINDS,
+    NUMBERS,
+    RATINGS,
+    TEXTS,
+    kind_named,
+    new_estimator,
+)
+from rlbench.modelling.metrics import Errors, meters_of, summaries
+from rlbench.modelling.model import Model
+from rlbench.modelling.plan import Plan, asked, described, load_dataset, new_scaler, split
+from rlbench.modelling.streaming import streamed
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+STREAMED = 256 * 2**20  # bytes of a file from which it is read in chunks, if the kind can learn from them
+TEST_SIZE = 0.25
+SCALED = (CLASSES, NUMBERS, GROUPS, COMPONENTS)
+
+
+def train_model(
+    kind: str,
+    data: str | os.PathLike[str] = "iris",
+    *,
+    target: str | None = None,
+    features: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    test_size: float = TEST_SIZE,
+    scale: bool | None = None,
+    chunk_rows: int | None = None,
+    passes: int = 1,
+    encoding: str | None = None,
+    progress: bool = False,
+) -> Model:
+    """Fits a kind of model and measures it on rows that it has not seen.
+
+    Args:
+        kind: one of `KINDS`.
+        data: "iris", "digits", "wine", "diabetes", "breast-cancer", or the path of a CSV file.
+        target: the column of a file to predict; of ratings, the column that holds them.
+        features: the columns of a file to learn from; all others by default. The one of the texts; those of users and
+            items.
+        settings: parameters of the estimator.
+        seed: of the split, and of what the estimator draws.
+        test_size: the share of rows (of ratings) that is held out, in [0, 1); with 0 there are no test figures.
+        scale: whether columns are brought to mean 0 and deviation 1; the kind says by default.
+        chunk_rows: read a file so many rows at a time and learn by `partial_fit`; by default from 256 MiB on.
+        passes: how often a file that is read so is learnt from.
+        encoding: of a file; UTF-8 by default.
+        progress: show a bar on a terminal.
+
+    Raises:
+        UsageError: an argument is wrong, the data is no such table, or the estimator refuses it.
+    """
+    chosen = kind_named(kind)
+    plan = Plan(
+        kind,
+        str(data),
+        target,
+        tuple(features) if features else None,
+        dict(settings or {}),
+        seed,
+        _checked_share(test_size),
+        chosen.scaled if scale is None else scale,
+        chunk_rows,
+        passes,
+        encoding,
+        progress,
+    )
+    _check(plan)
+    estimator = plan.estimator()
+    with _explained():
+        return streamed(plan, estimator) if _is_streamed(plan, estimator) else _fitted(plan, estimator)
+
+
+def _checked_share(share: float) -> float:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise UsageError(f"test_size must be a share in [0, 1), got {share!r}")
+    return float(share)
+
+
+def _check(plan: Plan) -> None:
+    is_file = plan.source not in BUILT_IN
+    task = plan.about.task
+    if is_file and not Path(plan.source).suffix and not Path(plan.source).exists():
+        readers.load_built_in(plan.source)  # raises: names the sets that there are
+    if not is_file and (plan.target or plan.features or plan.encoding or plan.chunk_rows):
+        raise UsageError(f"target, features, encoding and chunks are of a file: {plan.source} is a set that is there")
+    if not is_file and task in (TEXTS, RATINGS):
+        raise UsageError(f"{plan.kind} learns from {task}: give the path of a CSV file, and its target column")
+    if is_file and (plan.about.is_supervised or task == RATINGS) and not plan.target:
+        raise UsageError(f"{plan.kind} learns to predict a column of the file: name it as target")
+    if plan.scale and task not in SCALED:
+        raise UsageError(f"{plan.kind} takes no columns that could be scaled: leave scale out")
+    for name, value, least in (("chunk_rows", plan.chunk_rows, 1), ("passes", plan.passes, 1), ("seed", plan.seed, 0)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise UsageError(f"{name} must be a whole number from {least} up, got {value!r}")
+
+
+def _is_streamed(plan: Plan, estimator: Any) -> bool:
+    if plan.source in BUILT_IN:
+        return False
+    can = hasattr(estimator, "partial_fit")
+    if plan.chunk_rows is not None:
+        if not can:
+            able = ", ".join(name for name in KINDS if hasattr(new_estimator(name, {}, 0), "partial_fit"))
+            raise UsageError(f"{plan.kind} cannot learn from one chunk after another; those that can: {able}")
+        return True
+    return can and CsvFile(plan.source, encoding=plan.encoding).size >= STREAMED
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what scikit-learn's checks raise into a UsageError with the same words, in one line."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
+# ------------------------------------------------------------------ all at once
+
+
+def _fitted(plan: Plan, estimator: Any) -> Model:
+    if plan.about.task == RATINGS:
+        return _fitted_ratings(plan, estimator)
+    dataset = load_dataset(plan)
+    parts = split(dataset, plan.test_size, plan.seed, by_class=plan.about.task in (CLASSES, TEXTS))
+    scaler = new_scaler() if plan.scale else None
+    rows = parts.rows if scaler is None else scaler.fit_transform(parts.rows)
+    started = time.perf_counter()
+    estimator.fit(rows, parts.targets)
+    seconds = time.perf_counter() - started
+    about_data = described(plan, dataset.features, dataset.target, dataset.fingerprint, len(parts.targets))
+    model = Model(plan.kind, estimator, scaler, {**asked(plan), "data": about_data, "seconds": seconds})
+    meters = meters_of(model)
+    meters["train"].add(parts.rows, parts.targets)
+    if len(parts.test_targets):
+        meters["test"].add(parts.test_rows, parts.test_targets)
+    about_data["test_rows"] = len(parts.test_targets)
+    model.about["metrics"] = summaries(meters, has_test=bool(len(parts.test_targets)))
+    return model
+
+
+def _fitted_ratings(plan: Plan, estimator: Any) -> Model:
+    ratings = readers.load_ratings(plan.source, plan.target or "", features=plan.features, encoding=plan.encoding)
+    file = CsvFile(plan.source, encoding=plan.encoding)
+    columns = readers.rating_columns(file, plan.target or "", plan.features)
+    entries = ratings.matrix.tocoo()
+    held = np.random.default_rng(plan.seed).random(len(entries.data)) < plan.test_size
+    known, test = (
+        readers.sparse_matrix(entries.coords[0][part], entries.coords[1][part], entries.data[part], entries.shape)
+        for part in (~held, held)
+    )
+    started = time.perf_counter()
+    estimator.fit(known, validation=test if held.any() else None)
+    seconds = time.perf_counter() - started
+    about_data = described(plan, columns, plan.target or "", file.fingerprint(), int((~held).sum()))
+    about_data["test_rows"] = int(held.sum())
+    errors = {"train": Errors(), "test": Errors()}
+    for part, chosen in (("train", ~held), ("test", held)):
+        users, items = entries.coords[0][chosen], entries.coords[1][chosen]
+        errors[part].add(entries.data[chosen], estimator.predict_pairs(users, items) if chosen.any() else [])
+    about = {
+        **asked(plan),
+        "data": about_data,
+        "seconds": seconds,
+        "metrics": summaries(errors, has_test=bool(held.any())),
+    }
+    return Model(plan.kind, estimator, None, about, ratings.users, ratings.items)

@@ -1,0 +1,165 @@
+"""Explanations: rules that say what an agent does, and how far they are right."""
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import rlbench
+from rlbench.envs.discretize import Discretize, FlattenDiscrete
+from rlbench.errors import UsageError
+from rlbench.explaining import explain, view_of
+
+pytest.importorskip("sklearn", reason="the extra models is not installed")
+
+
+@pytest.fixture(scope="module")
+def cab():
+    return rlbench.train("safecab", seed=0)
+
+
+@pytest.fixture(scope="module")
+def explanation(cab):
+    return explain(cab)
+
+
+def column(view, words):
+    """The number of the feature that is said so."""
+    return next(i for i, feature in enumerate(view.features) if words in (feature.yes, feature.name))
+
+
+def test_a_learnt_cab_is_explained_in_full_by_eight_questions(explanation):
+    assert explanation.depth == 8
+    assert explanation.visited_fidelity == explanation.state_fidelity == 1.0
+    assert explanation.imitation.exact_return == explanation.agent.exact_return == explanation.agent.optimal_return
+    assert explanation.imitation.returns.tolist() == explanation.agent.returns.tolist()
+
+
+def test_the_rules_say_when_to_pick_up_and_when_to_set_down(explanation):
+    said = [str(rule) for rule in explanation.rules]
+    assert "if carrying and at the destination: Dropoff" in said
+    assert "if at the waiting passenger: Pickup" in said
+    assert explanation.text().endswith("from 0.")
+
+
+def test_the_shares_of_the_rules_add_up_and_their_fidelity_is_that_of_the_tree(cab):
+    found = explain(cab, depth=3)
+    assert sum(rule.share for rule in found.rules) == pytest.approx(1)
+    assert sum(rule.share * rule.fidelity for rule in found.rules) == pytest.approx(found.visited_fidelity)
+    assert found.visited_fidelity < 1
+    assert found.imitation.exact_return < found.agent.exact_return
+    assert [rule.share for rule in found.rules] == sorted((rule.share for rule in found.rules), reverse=True)
+
+
+def test_more_questions_are_alike_in_more_steps(cab):
+    found = [explain(cab, depth=depth).visited_fidelity for depth in range(1, 9)]
+    assert found == sorted(found)
+
+
+def test_every_state_in_which_a_rule_holds_is_answered_as_it_says(explanation, cab):
+    view = explanation.view
+    answers = np.array(view.actions)[explanation.tree.predict(view.rows)]
+    reachable = cab.make_env().unwrapped.tabular_model().reachable() & (np.ptp(cab.agent.q_table, axis=1) > 0)
+    covered = np.zeros(len(answers), int)
+    for rule in explanation.rules:
+        held = np.all([holds(view, words) for words in rule.conditions], axis=0) & reachable
+        assert set(answers[held]) == {rule.action}
+        covered += held
+    assert set(covered[reachable]) == {1}
+
+
+def holds(view, words):
+    """In which states a condition holds, read from its words alone."""
+    for i, feature in enumerate(view.features):
+        values = view.rows[:, i]
+        if feature.yes and words in (feature.yes, feature.no):
+            return (values == 1) == (words == feature.yes)
+        if feature.name and feature.name in words:
+            low = words.partition(" <= ")[0] if " <= " in words else words.partition(" >= ")[2]
+            high = words.partition(" < ")[2]
+            return (values >= float(low or "-inf")) & (values < float(high or "inf"))
+    raise AssertionError(words)
+
+
+def test_what_a_tree_sees_of_a_cab_is_what_the_city_shows():
+    env = gym.make("rlbench/SafeCab-v0")
+    view, encode = view_of(env), env.unwrapped.encode
+
+    def seen(state, words):
+        return view.rows[state][column(view, words)]
+
+    assert seen(encode(0, 0, 0, 2), "at the waiting passenger") == 1
+    assert seen(encode(1, 2, 4, 2), "carrying") == 1
+    assert seen(encode(1, 2, 4, 2), "an anomaly is south") == 1  # the book's city has one at (2, 2)
+    assert seen(encode(1, 0, 4, 2), "an anomaly is south") == 0
+    to_r = encode(1, 2, 4, 0)  # in row 1, column 2, carrying to R at (0, 0)
+    assert [seen(to_r, f"the goal is further {side}") for side in ("north", "west", "south", "east")] == [1, 1, 0, 0]
+    assert [seen(to_r, f"{what} to the goal") for what in ("rows", "columns")] == [1, 2]
+    assert seen(encode(0, 0, 4, 0), "carrying and at the destination") == 1
+
+
+def test_walls_of_a_taxi_are_features_and_anomalies_that_it_has_not_are_none():
+    names = [feature.yes for feature in view_of(gym.make("Taxi-v4")).features]
+    assert {"a wall is east", "a wall is west"} <= set(names)
+    assert not [name for name in names if "anomaly" in name]
+
+
+def test_bins_are_said_by_their_edges():
+    found = explain(rlbench.train("cartpole", seed=0, total_timesteps=300_000), depth=2, episodes=20)
+    edges = {part for rule in found.rules for words in rule.conditions for part in words.split() if part[-1].isdigit()}
+    cuts = [(3, -1.8, 1.8), (3, -1.5, 1.5), (6, -0.15, 0.15), (12, -2.0, 2.0)]
+    known = {f"{low + i * (high - low) / n:.3g}".replace("e-17", "") for n, low, high in cuts for i in range(1, n)}
+    assert edges
+    assert edges <= known | {"0"}
+    assert {rule.action for rule in found.rules} <= {"Left", "Right"}
+
+
+def test_bins_of_any_box_and_bins_round_centres_are_explained():
+    view = view_of(Discretize(gym.make("CartPole-v1"), cuts=[[], [], [0.0], [-0.5, 0.5]]))
+    assert view.rows.shape == (6, 4)
+    assert view.features[3].ask(0.5) == ("theta_dot < -0.5?", True)
+    centers = Discretize(gym.make("CartPole-v1"), centers=[[0, 0, -0.1, 0], [0, 0, 0.1, 0.0]])
+    assert view_of(centers).rows[:, 2].tolist() == [-0.1, 0.1]
+    plain = view_of(Discretize(gym.make("MountainCar-v0"), 3))
+    assert [feature.name for feature in plain.features] == ["value 0", "value 1"]
+
+
+def test_a_grid_is_explained_by_row_and_column_and_anything_else_by_its_number():
+    lake = explain(rlbench.train("FrozenLake-v1", seed=0, episodes=3000, env_kwargs={"is_slippery": False}))
+    assert {feature.name for feature in lake.view.features} == {"the row", "the column"}
+    cards = view_of(FlattenDiscrete(gym.make("Blackjack-v1")))
+    assert [feature.name for feature in cards.features] == ["the observation"]
+    assert cards.features[0].ask(20.5) == ("the observation < 21?", True)
+
+
+def test_the_same_seed_gives_the_same_explanation(cab):
+    assert explain(cab, depth=4, seed=3).text() == explain(cab, depth=4, seed=3).text()
+
+
+def test_a_summary_is_json(explanation):
+    found = json.loads(json.dumps(explanation.summary()))
+    assert (found["leaves"], found["visited_fidelity"]) == (len(explanation.rules), 1.0)
+    assert "if carrying and at the destination: Dropoff" in [rule["text"] for rule in found["rules"]]
+
+
+def test_a_picture_asks_in_words(cab):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    from matplotlib.figure import Figure
+
+    ax = explain(cab, depth=2).draw(Figure().subplots())
+    texts = {text.get_text() for text in ax.texts}
+    assert {"the goal is further north?", "at the waiting passenger?", "yes", "no"} <= texts
+    assert any(text.startswith("Pickup") for text in texts)
+
+
+def test_what_cannot_be_explained_is_told_in_a_line(cab):
+    for arguments, message in (
+        ({"depth": 0}, "depth must be a whole number from 1 to 20, got 0"),
+        ({"depth": 2.5}, r"depth must be a whole number from 1 to 20, got 2\.5"),
+        ({"episodes": 0}, "episodes must be a whole number from 1 to 100,000, got 0"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            explain(cab, **arguments)
+    with pytest.raises(UsageError, match="random has no greedy policy: there is nothing to explain"):
+        explain(rlbench.train("safecab", "random", episodes=5, seed=0))
