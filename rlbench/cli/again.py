@@ -108,6 +108,7 @@ def retrain(
     The new run names them as its parents.
     """
     import rlbench  # noqa: PLC0415
+    from rlbench.agents import AGENTS  # noqa: PLC0415
 
     with rlbench.open_store(store, create=False) as opened:
         parents = [_run(opened, ref, env_filter) for ref in runs]
@@ -121,8 +122,10 @@ def retrain(
             preset=preset,
             agent_kwargs=parse_settings(settings, "--set"),
         )
-        before, after = rlbench.evaluate(parents[0], seed=seed), _evaluated(learnt.run)
-        changed = _changed_states(parents[0], learnt.run)
+        has_agent = parents[0].agent_name in AGENTS  # a person, or another program's agent, cannot be asked again
+        before = rlbench.evaluate(parents[0], seed=seed) if has_agent else None
+        after = _evaluated(learnt.run)
+        changed = _changed_states(parents[0], learnt.run) if has_agent else None
         if as_json:
             print_json(_retraining_document(learnt, before, after, changed))
         else:
@@ -220,7 +223,7 @@ def _changed_states(old: Run, new: Run) -> int | None:
 
 
 def _retraining_document(
-    learnt: Retraining, before: Evaluation, after: Evaluation, changed: int | None
+    learnt: Retraining, before: Evaluation | None, after: Evaluation, changed: int | None
 ) -> dict[str, Any]:
     return {
         **run_document(learnt.run, after),
@@ -231,12 +234,12 @@ def _retraining_document(
         "transitions": learnt.transitions,
         "env_steps": 0,
         "changed_states": changed,
-        "parent_evaluation": before.summary(),
+        "parent_evaluation": None if before is None else before.summary(),
     }
 
 
 def _retraining_lines(
-    learnt: Retraining, parents: list[Run], before: Evaluation, after: Evaluation, changed: int | None
+    learnt: Retraining, parents: list[Run], before: Evaluation | None, after: Evaluation, changed: int | None
 ) -> list[str]:
     run, names = learnt.run, ", ".join(parent.id for parent in parents)
     verdict = "nothing changes any more" if learnt.converged else f"largest error {learnt.largest_error:.3g}"
@@ -245,11 +248,10 @@ def _retraining_lines(
         f"{run.agent_name} on {run.env_id}, from stored steps alone: {verdict}",
         f"  learnt    {learnt.transitions:,} transitions of {names}, {passes} in {run.seconds:.2f} s",
         f"  stored    run {run.id} in {run.store.url}",
-        "before (the first of them)",
-        *evaluation_lines(before),
-        "after",
-        *evaluation_lines(after),
     ]
+    if before is not None:
+        lines += ["before (the first of them)", *evaluation_lines(before), "after"]
+    lines += evaluation_lines(after)
     return lines if changed is None else [*lines, f"  changed   the greedy action in {changed:,} states"]
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 
+import gymnasium as gym
 import pytest
 
 import rlbench as library
@@ -69,10 +70,22 @@ def test_retraining_a_table_says_in_how_many_states_the_action_changed(rlbench):
     assert outcome.code == 2 or "the greedy action in" in outcome.out
 
 
+def test_what_a_person_drove_can_be_learnt_from(rlbench):
+    with library.RecordEpisodes(gym.make("FrozenLake-v1"), "rlbench.db", agent_name="human") as env:
+        env.reset(seed=0)
+        while not any(env.step(2)[2:4]):
+            pass
+    found = rlbench("retrain", "latest", "--json").document
+    assert found["agent"] == "q-learning"
+    assert found["parent_evaluation"] is None
+    assert found["changed_states"] is None
+    assert "before" not in rlbench("retrain", found["parents"][0]).out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--agent", "random"], "unknown off-policy agent 'random'"),
+        (["--agent", "random"], "random cannot learn from what others did"),
         (["--passes", 0], "passes must be"),
         (["--tolerance", "nan"], "tolerance must be"),
         (["--set", "gama=1"], "did you mean gamma"),
