@@ -8,20 +8,52 @@ if __name__ != "rlbench.agents":
 from typing import TYPE_CHECKING, Any
 
 from rlbench.agents.base import Agent, TableAgent
+from rlbench.agents.double_q import DoubleQ
+from rlbench.agents.dyna_q import DynaQ
+from rlbench.agents.expected_sarsa import ExpectedSarsa
+from rlbench.agents.monte_carlo import MonteCarlo
+from rlbench.agents.n_step_sarsa import NStepSarsa
 from rlbench.agents.q_learning import QLearning
 from rlbench.agents.random import RandomAgent
 from rlbench.agents.replay_q import ReplayQ
-from rlbench.errors import unknown_name
+from rlbench.agents.sarsa import Sarsa
+from rlbench.agents.sarsa_lambda import SarsaLambda
+from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
-AGENTS: dict[str, type[Agent]] = {cls.name: cls for cls in (RandomAgent, QLearning, ReplayQ)}
+AGENTS: dict[str, type[Agent]] = {
+    cls.name: cls
+    for cls in (
+        RandomAgent,
+        QLearning,
+        Sarsa,
+        ExpectedSarsa,
+        DoubleQ,
+        NStepSarsa,
+        SarsaLambda,
+        MonteCarlo,
+        DynaQ,
+        ReplayQ,
+    )
+}
 
 
 def register_agent(cls: type[Agent]) -> type[Agent]:
-    """Makes an agent known by its `name`; usable as a class decorator."""
-    AGENTS[cls.name] = cls
+    """Makes an agent known by its `name`; usable as a class decorator. One of the same name is replaced.
+
+    Raises:
+        UsageError: it is no subclass of Agent, it has no name, or it does not say how to act and update.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Agent)):
+        raise UsageError(f"an agent to register must be a subclass of rlbench.agents.Agent, got {cls!r}")
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not name:
+        raise UsageError(f'{cls.__name__} has no name to be known by: give it one, such as name = "mine"')
+    if cls.__abstractmethods__:
+        raise UsageError(f"{cls.__name__} does not say how to {' and '.join(sorted(cls.__abstractmethods__))}")
+    AGENTS[name] = cls
     return cls
 
 
@@ -38,4 +70,20 @@ def make_agent(agent: str | type[Agent], env: gym.Env[Any, Any], *, seed: Any = 
     return agent(env.observation_space, env.action_space, seed=seed, **parameters)
 
 
-__all__ = ["AGENTS", "Agent", "QLearning", "RandomAgent", "ReplayQ", "TableAgent", "make_agent", "register_agent"]
+__all__ = [
+    "AGENTS",
+    "Agent",
+    "DoubleQ",
+    "DynaQ",
+    "ExpectedSarsa",
+    "MonteCarlo",
+    "NStepSarsa",
+    "QLearning",
+    "RandomAgent",
+    "ReplayQ",
+    "Sarsa",
+    "SarsaLambda",
+    "TableAgent",
+    "make_agent",
+    "register_agent",
+]

@@ -10,17 +10,17 @@ int64 in the same eight bytes (`table.view(np.int64)`). Ties go to the lowest in
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VALUE, ACTION, FIRST = 0, 1, 2  # columns of a table: greedy value, greedy action, q[s, 0]
 CACHE_LINE = 8  # float64
-TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53: NumPy's own way from 53 random bits to [0, 1)
 
 
 class Table(NamedTuple):
@@ -65,6 +65,12 @@ def greedy_action(table, s):
 
 
 @njit(cache=True, inline="always")
+def q_value(table, s, a):
+    """Returns q[s, a]."""
+    return table.values[np.uint64(s), np.uint64(a) + np.uint64(FIRST)]
+
+
+@njit(cache=True, inline="always")
 def set_q(table, s, a, value):
     """Writes q[s, a] and keeps the row's greedy value and action up."""
     row, column = np.uint64(s), np.uint64(a) + np.uint64(FIRST)
@@ -87,6 +93,151 @@ def _rescan(table, row):
     table.words[row, np.uint64(ACTION)] = best_column - FIRST
 
 
+# ------------------------------------------------------------------------------------- choosing an action
+
+
+class EpsilonGreedy(NamedTuple):
+    """With probability epsilon any action, else the best (2.2)."""
+
+    n_actions: int
+
+
+class Softmax(NamedTuple):
+    """Each action in proportion to exp(q / temperature), the temperature being this one times epsilon (2.8)."""
+
+    n_actions: int
+    temperature: float
+
+
+class Ucb(NamedTuple):
+    """The action of the highest upper confidence bound (2.7); one that was never chosen comes first."""
+
+    n_actions: int
+    confidence: float  # c
+    counts: NDArray[np.int64]  # (n_states, n_actions): how often each was chosen
+
+
+def new_ucb(n_states: int, n_actions: int, confidence: float) -> Ucb:
+    """Makes one that has chosen nothing yet."""
+    return Ucb(n_actions, confidence, np.zeros((n_states, n_actions), np.int64))
+
+
+@njit(cache=True, inline="always")
+def epsilon_greedy(u, epsilon, n_actions, greedy):
+    """Returns (action, explored) from one uniform draw u: its place below epsilon picks the random action."""
+    if u < epsilon:
+        return np.int64(u / epsilon * n_actions), True
+    return np.int64(greedy), False
+
+
+@njit(cache=True)
+def softmax_action(u, temperature, table, s, n_actions):
+    """Returns (action, whether it is not the best) from one uniform draw u; greedy at temperature 0."""
+    best = greedy_action(table, s)
+    if temperature <= 0.0:
+        return np.int64(best), False
+    left = u * softmax_total(temperature, table, s, n_actions)
+    for a in range(n_actions):
+        left -= math.exp((q_value(table, s, a) - greedy_value(table, s)) / temperature)
+        if left < 0.0:
+            return np.int64(a), a != best
+    return np.int64(best), False  # u was so near to 1 that rounding left something over
+
+
+@njit(cache=True)
+def softmax_total(temperature, table, s, n_actions):
+    """Returns the sum of exp((q - max q) / temperature) over the actions: at least 1."""
+    total = 0.0
+    for a in range(n_actions):
+        total += math.exp((q_value(table, s, a) - greedy_value(table, s)) / temperature)
+    return total
+
+
+@njit(cache=True)
+def ucb_action(policy, table, s):
+    """Returns argmax_a q[s, a] + c sqrt(ln N(s) / N(s, a)), equation 2.10; the lowest index of equals."""
+    visits = 1
+    for a in range(policy.n_actions):
+        if policy.counts[s, a] == 0:
+            return np.int64(a)
+        visits += policy.counts[s, a]
+    best, best_a = -np.inf, 0
+    for a in range(policy.n_actions):
+        bound = q_value(table, s, a) + policy.confidence * math.sqrt(math.log(visits) / policy.counts[s, a])
+        if bound > best:
+            best, best_a = bound, a
+    return np.int64(best_a)
+
+
+def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[int, bool]:
+    """Returns (action, explored) from one uniform draw u."""
+    return _PICK[type(policy)](policy, table, s, epsilon, u)  # type: ignore[no-any-return]
+
+
+def expected_value(policy: Any, table: Table, s: int, epsilon: float) -> float:
+    """Returns the mean of q[s, a] over the actions as the policy chooses them."""
+    return _EXPECTED[type(policy)](policy, table, s, epsilon)  # type: ignore[no-any-return]
+
+
+def _pick_epsilon_greedy(policy, table, s, epsilon, u):
+    return epsilon_greedy(u, epsilon, policy.n_actions, greedy_action(table, s))
+
+
+def _pick_softmax(policy, table, s, epsilon, u):
+    return softmax_action(u, policy.temperature * epsilon, table, s, policy.n_actions)
+
+
+def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it draws nothing)
+    action = ucb_action(policy, table, s)
+    policy.counts[s, action] += 1
+    return action, action != greedy_action(table, s)
+
+
+def _expect_epsilon_greedy(policy, table, s, epsilon):
+    total = 0.0
+    for a in range(policy.n_actions):
+        total += q_value(table, s, a)
+    return (1.0 - epsilon) * greedy_value(table, s) + epsilon * (total / policy.n_actions)
+
+
+def _expect_softmax(policy, table, s, epsilon):
+    temperature = policy.temperature * epsilon
+    if temperature <= 0.0:
+        return greedy_value(table, s)
+    total = 0.0
+    for a in range(policy.n_actions):
+        value = q_value(table, s, a)
+        total += value * math.exp((value - greedy_value(table, s)) / temperature)
+    return total / softmax_total(temperature, table, s, policy.n_actions)
+
+
+def _expect_ucb(policy, table, s, epsilon):  # noqa: ARG001
+    return q_value(table, s, ucb_action(policy, table, s))
+
+
+_PICK: dict[Any, Any] = {EpsilonGreedy: _pick_epsilon_greedy, Softmax: _pick_softmax, Ucb: _pick_ucb}
+_EXPECTED: dict[Any, Any] = {EpsilonGreedy: _expect_epsilon_greedy, Softmax: _expect_softmax, Ucb: _expect_ucb}
+
+
+@overload(pick, inline="always")
+def _overload_pick(policy, table, s, epsilon, u):  # noqa: ARG001
+    return _PICK.get(getattr(policy, "instance_class", None))
+
+
+@overload(expected_value, inline="always")
+def _overload_expected_value(policy, table, s, epsilon):  # noqa: ARG001
+    return _EXPECTED.get(getattr(policy, "instance_class", None))
+
+
+@njit(cache=True)
+def pick_action(policy, table, s, epsilon, u):
+    """Returns what `pick` does, to those who call it from Python."""
+    return pick(policy, table, s, epsilon, u)
+
+
+# ------------------------------------------------------------------------------- learning from one step
+
+
 @njit(cache=True, inline="always")
 def q_update(table, s, a, r, s_next, terminated, learning_rate, gamma):
     """Moves q[s, a] towards r + gamma * max_a' q[s_next, a'], in place; returns the temporal-difference error.
@@ -107,12 +258,59 @@ def q_update_batch(table, s, a, r, s_next, terminated, learning_rate, gamma):
         q_update(table, s[i], a[i], r[i], s_next[i], terminated[i], learning_rate, gamma)
 
 
-@njit(cache=True, inline="always")
-def epsilon_greedy(u, epsilon, n_actions, greedy):
-    """Returns (action, explored) from one uniform draw u: its place below epsilon picks the random action."""
-    if u < epsilon:
-        return np.int64(u / epsilon * n_actions), True
-    return np.int64(greedy), False
+@njit(cache=True)
+def q_update_returns(table, s, a, returns, s_last, terminated, learning_rates, discounts, td_errors):
+    """Applies `q_update` to a minibatch of n-step returns, arrays (n,), each with a step size and discount of its own.
+
+    Writes the temporal-difference errors, of which prioritized replay makes priorities.
+    """
+    for i in range(returns.shape[0]):
+        rate, discount = learning_rates[i], discounts[i]
+        td_errors[i] = q_update(table, s[i], a[i], returns[i], s_last[i], terminated[i], rate, discount)
+
+
+@njit(cache=True, forceinline=True)
+def td_update(table, s, a, target, learning_rate):
+    """Moves q[s, a] towards a target, in place; returns the temporal-difference error. Equation 2.4."""
+    old = q_value(table, s, a)
+    td_error = target - old
+    set_q(table, s, a, old + learning_rate * td_error)
+    return td_error
+
+
+@njit(cache=True, forceinline=True)
+def sarsa_update(table, s, a, r, s_next, a_next, terminated, learning_rate, gamma):
+    """Moves q[s, a] towards r + gamma * q[s_next, a_next], in place; returns the temporal-difference error.
+
+    Sarsa, Sutton & Barto (2018) 6.4, equation 6.7.
+    """
+    target = r if terminated else r + gamma * q_value(table, s_next, a_next)
+    return td_update(table, s, a, target, learning_rate)
+
+
+@njit(cache=True)
+def expected_sarsa_update(table, policy, epsilon, s, a, r, s_next, terminated, learning_rate, gamma):
+    """Moves q[s, a] towards r + gamma * sum_a' pi(a' | s_next) q[s_next, a'], in place; returns the error.
+
+    Expected Sarsa, Sutton & Barto (2018) 6.6, equation 6.9; pi is the policy that is followed.
+    """
+    target = r if terminated else r + gamma * expected_value(policy, table, s_next, epsilon)
+    return td_update(table, s, a, target, learning_rate)
+
+
+@njit(cache=True, forceinline=True)
+def double_q_update(halves, table, u, s, a, r, s_next, terminated, learning_rate, gamma):
+    """Moves the q[s, a] of one of two tables, by a coin u, towards the other's value of its own best next action.
+
+    Double Q-learning, Sutton & Barto (2018) 6.7, equation 6.10. `halves` is one table upon the other, 2 n_states rows;
+    `table` is kept at their mean.
+    """
+    n_states = table.values.shape[0]
+    own = np.int64(u * 2.0) * n_states  # the first row of the table that learns
+    other = n_states - own
+    target = r if terminated else r + gamma * q_value(halves, other + s_next, greedy_action(halves, own + s_next))
+    td_update(halves, own + s, a, target, learning_rate)
+    set_q(table, s, a, (q_value(halves, s, a) + q_value(halves, n_states + s, a)) / 2.0)
 
 
 # ------------------------------------------------------------------------------------------- schedules
@@ -141,20 +339,3 @@ def schedule_value(schedule, count):
     if schedule.kind == LINEAR:
         return schedule.initial + (schedule.final - schedule.initial) * min(1.0, count / schedule.rate)
     return schedule.initial
-
-
-# ---------------------------------------------------------------------------------------- random numbers
-
-
-@njit(cache=True, inline="always")
-def sfc64_random(state):
-    """Returns (u in [0, 1), next state) of NumPy's SFC64, its four words held in registers.
-
-    Bit for bit `numpy.random.Generator(SFC64).random()`: calling NumPy's own costs 2 ns a draw through a pointer.
-    Source: Chris Doty-Humphrey's PractRand, sfc64; numpy/random/src/sfc64.
-    """
-    a, b, c, counter = state
-    word = a + b + counter
-    turned = (c << np.uint64(24)) | (c >> np.uint64(40))
-    following = (b ^ (b >> np.uint64(11)), c + (c << np.uint64(3)), turned + word, counter + np.uint64(1))
-    return np.float64(word >> np.uint64(11)) * TO_UNIT, following

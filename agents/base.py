@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# what a compiled counterpart does instead
+COMPILED = frozenset({"act", "update", "end_episode", "drop_episode", "exploration_rate"})
+
+
 class Agent(ABC):
     """Chooses actions and learns from steps; a subclass writes `act` and `update`.
 
@@ -32,7 +36,14 @@ class Agent(ABC):
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
+    off_policy: ClassVar[bool] = False  # whether it may learn from what others did
     Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Gives up a compiled counterpart that a subclass inherits, where it changes what that one does."""
+        super().__init_subclass__(**keywords)
+        if "learner" not in vars(cls) and not vars(cls).keys().isdisjoint(COMPILED):
+            cls.learner = Agent.learner  # type: ignore[method-assign]  # a compiled loop would go on with the old rule
 
     def __init__(
         self,
@@ -61,6 +72,9 @@ class Agent(ABC):
     def end_episode(self) -> None:
         """Is called after the last update of an episode, terminated or truncated."""
         self.episodes += 1
+
+    def drop_episode(self) -> None:  # noqa: B027  (most agents keep nothing of it)
+        """Forgets an episode that was broken off; is called before training begins."""
 
     @property
     def exploration_rate(self) -> float:
@@ -100,7 +114,7 @@ class Agent(ABC):
 
 
 class TableAgent(Agent):
-    """An agent that keeps one value for each state and action, and acts epsilon-greedily on them."""
+    """An agent that keeps one value for each state and action, and acts on them as `parameters.exploration` says."""
 
     Parameters: ClassVar[type[Parameters]] = LearningParameters
     parameters: LearningParameters
@@ -117,7 +131,8 @@ class TableAgent(Agent):
         from rlbench.agents import _rules  # noqa: PLC0415  (numba only when an agent is made)
 
         self._rules = _rules
-        self.exploration = self.parameters.exploration()
+        self.exploration = self.parameters.exploration_rates()
+        self.policy = self.parameters.policy(self.n_states, self.n_actions)
         self.learning_rates = self.parameters.learning_rates()
         self.table = _rules.new_table(self.n_states, self.n_actions, self.parameters.initial_value)
 
@@ -133,6 +148,10 @@ class TableAgent(Agent):
         values = np.asarray(values, dtype=np.float64)
         if values.shape != (self.n_states, self.n_actions):
             raise UsageError(f"q_table must have the shape {(self.n_states, self.n_actions)}, got {values.shape}")
+        self.set_q_table(values)
+
+    def set_q_table(self, values: NDArray[np.float64]) -> None:
+        """Overwrites all action values, shape (n_states, n_actions)."""
         self._rules.set_table(self.table, values)
 
     @property
@@ -149,14 +168,21 @@ class TableAgent(Agent):
         return float(self._rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def act(self, observation: int, *, explore: bool = True) -> int:
-        """Returns the epsilon-greedy action, or the greedy one."""
-        greedy = self._rules.greedy_action(self.table, observation)
+        """Returns the exploring action, or the greedy one."""
         if not explore:
-            return int(greedy)
-        action, self.explored = self._rules.epsilon_greedy(
-            self.rng.random(), self.exploration_rate, self.n_actions, greedy
-        )
-        return int(action)
+            return int(self._rules.greedy_action(self.table, observation))
+        action, self.explored = self._choose(observation)
+        return action
+
+    def _choose(self, observation: int) -> tuple[int, bool]:
+        """Returns (action, explored) from one draw."""
+        u, epsilon = self.rng.random(), self.exploration_rate
+        action, explored = self._rules.pick_action(self.policy, self.table, observation, epsilon, u)
+        return int(action), bool(explored)
+
+    def common(self) -> tuple[Any, Any, Any, Any, float]:
+        """Returns what every learner on a table begins with: schedules, policy, table and gamma."""
+        return self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma
 
     def greedy_policy(self) -> NDArray[np.int64]:
         """Returns the greedy action of every state, shape (n_states,)."""
@@ -164,12 +190,66 @@ class TableAgent(Agent):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""
-        return {**super().state_dict(), "q_table": self.q_table.copy()}
+        state = {**super().state_dict(), "q_table": self.q_table.copy()}
+        if self.parameters.exploration == "ucb":
+            state["times_chosen"] = self.policy.counts.copy()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that `state_dict` returned."""
         super().load_state_dict(state)
         self.q_table = state["q_table"]
+        if self.parameters.exploration == "ucb":
+            self.policy.counts[:] = state["times_chosen"]
+
+
+class LookingAhead(TableAgent):
+    """An agent that learns from its next action, and so chooses it while it learns; `act` then returns that one."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        self.ahead = np.array([-1, 0, 0], np.int64)  # state, action, explored; state -1: nothing is chosen yet
+
+    def act(self, observation: int, *, explore: bool = True) -> int:
+        """Returns the action that was chosen for this observation, else an exploring one, or the greedy one."""
+        if not explore or self.ahead[0] != observation:
+            return super().act(observation, explore=explore)
+        self.explored = bool(self.ahead[2])
+        return int(self.ahead[1])
+
+    def _look_ahead(self, next_observation: int, terminated: bool) -> int:  # noqa: FBT001
+        """Chooses the next action; 0 where there is none."""
+        if terminated:
+            self.ahead[0] = -1
+            return 0
+        action, explored = self._choose(next_observation)
+        self.ahead[:] = next_observation, action, explored
+        return action
+
+    def end_episode(self) -> None:
+        """Is called after the last update of an episode: the action that was chosen next is not taken."""
+        self.drop_episode()
+        super().end_episode()
+
+    def drop_episode(self) -> None:
+        """Forgets an episode that was broken off."""
+        self.ahead[0] = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers."""
+        return {**super().state_dict(), "ahead": self.ahead.tolist() if self.ahead[0] >= 0 else [-1, 0, 0]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self.ahead[:] = state["ahead"]
 
 
 def count_of(space: spaces.Space[Any] | int, what: str, agent: str) -> int:

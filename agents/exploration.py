@@ -1,4 +1,4 @@
-"""How an agent's numbers change while it learns: exploration and learning-rate schedules, in absolute units."""
+"""How an agent explores, and how its numbers change while it learns: schedules in absolute units."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from rlbench.errors import UsageError, unknown_name
 
+EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
 SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
 DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
@@ -31,13 +32,21 @@ class Parameters:
         for name in given:
             if name not in known:
                 raise unknown_name(f"parameter of {agent}", name, known)
-        return cls(**{f.name: _typed(f.name, str(f.type), given[f.name]) for f in fields(cls) if f.name in given})
+        return cls(**{f.name: _typed(f.name, f.type, given[f.name]) for f in fields(cls) if f.name in given})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationParameters(Parameters):
-    """Epsilon-greedy exploration: with probability epsilon an action drawn uniformly."""
+    """How to explore: epsilon-greedy, softmax or upper confidence bounds.
 
+    Epsilon-greedy draws an action uniformly with probability epsilon (Sutton & Barto, 2018, 2.2). Softmax draws each in
+    proportion to exp(q / temperature), and the temperature falls as epsilon does (2.8). Upper confidence bounds take
+    the best of q + c sqrt(ln N(s) / N(s, a)) and have no epsilon (2.7, in every state apart).
+    """
+
+    exploration: str = parameter("epsilon-greedy", "epsilon-greedy, softmax or ucb (upper confidence bounds)")
+    temperature: float = parameter(1.0, "softmax: the temperature where epsilon is 1; it falls as epsilon does")
+    ucb_confidence: float = parameter(2.0, "ucb: c, the weight of what was seldom tried; 0 or more")
     exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")
     exploration_initial_eps: float = parameter(1.0, "epsilon at the start")
     exploration_final_eps: float = parameter(0.01, "epsilon that it falls to")
@@ -52,6 +61,12 @@ class ExplorationParameters(Parameters):
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
+        if self.exploration not in EXPLORATIONS:
+            raise unknown_name("exploration", self.exploration, EXPLORATIONS)
+        if not 0 < self.temperature < math.inf:
+            raise UsageError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 <= self.ucb_confidence < math.inf:
+            raise UsageError(f"ucb_confidence must be 0 or more, got {self.ucb_confidence}")
         if self.exploration_schedule not in SCHEDULES:
             raise unknown_name("exploration_schedule", self.exploration_schedule, SCHEDULES)
         if self.exploration_unit not in (None, "episode", "step"):
@@ -68,13 +83,26 @@ class ExplorationParameters(Parameters):
         ):
             raise UsageError("a linear exploration schedule takes either exploration_steps or exploration_fraction")
 
-    def exploration(self) -> Any:
+    def policy(self, n_states: int, n_actions: int) -> Any:
+        """Returns the compiled way of choosing an action."""
+        from rlbench.agents._rules import EpsilonGreedy, Softmax, new_ucb  # noqa: PLC0415  (numba only when training)
+
+        if self.exploration == "softmax":
+            return Softmax(n_actions, float(self.temperature))
+        if self.exploration == "ucb":
+            return new_ucb(n_states, n_actions, float(self.ucb_confidence))
+        return EpsilonGreedy(n_actions)
+
+    def exploration_rates(self) -> Any:
         """Returns the compiled Schedule of epsilon.
 
         Raises:
             UsageError: it is a share of a budget that has not been said.
         """
-        from rlbench.agents._rules import KINDS, Schedule  # noqa: PLC0415  (numba only when training starts)
+        from rlbench.agents._rules import CONSTANT, KINDS, Schedule  # noqa: PLC0415  (numba only when training starts)
+
+        if self.exploration == "ucb":
+            return Schedule(CONSTANT, False, 0.0, 0.0, 0.0)
 
         kind = self.exploration_schedule
         if kind == "linear" and self.exploration_steps is None:
@@ -129,6 +157,13 @@ def in_unit(parameters: Parameters, *names: str) -> None:
             raise UsageError(f"{name} must be in [0, 1], got {value}")
 
 
+def at_least(parameters: Parameters, least: int, *names: str) -> None:
+    """Refuses values below the least."""
+    for name in names:
+        if getattr(parameters, name) < least:
+            raise UsageError(f"{name} must be at least {least}, got {getattr(parameters, name)}")
+
+
 LARGEST = 2**62  # compiled code counts in 64 bits
 _TYPES: dict[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,)}
 
@@ -137,9 +172,17 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _typed(name: str, annotation: str, value: Any) -> Any:
-    """Returns the value if it is of the declared type, else says what was expected."""
-    wanted, _, optional = annotation.partition(" | ")
+def _typed(name: str, annotation: Any, value: Any) -> Any:
+    """Returns the value if it is of the declared type, else says what was expected.
+
+    The type is a word where annotations are postponed, else a class or a union.
+    """
+    said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    wanted, _, optional = said.partition(" | ")
+    if wanted not in _TYPES:
+        raise UsageError(
+            f"{name} is declared as {said}: a parameter is a float, an int or a str, or one of them | None"
+        )
     if value is None and optional:
         return None
     plain = _plain(value)

@@ -12,6 +12,7 @@ class QLearning(TableAgent):
 
     name: ClassVar[str] = "q-learning"
     source: ClassVar[str] = "Watkins 1989; Sutton & Barto 2018, 6.5"
+    off_policy: ClassVar[bool] = True
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves q[observation, action] towards the reward plus the discounted best value of the next state."""
@@ -31,4 +32,4 @@ class QLearning(TableAgent):
         """Returns the compiled counterpart, on this agent's own table."""
         from rlbench.agents._learners import QLearner  # noqa: PLC0415
 
-        return QLearner(self.learning_rates, self.exploration, self.table, self.parameters.gamma)
+        return QLearner(*self.common())

@@ -9,35 +9,74 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents.base import TableAgent
-from rlbench.agents.exploration import LearningParameters, Parameters, parameter
-from rlbench.buffers import ReplayBuffer
-from rlbench.errors import UsageError
+from rlbench.agents.exploration import LearningParameters, Parameters, at_least, in_unit, parameter
+from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
+from rlbench.errors import UsageError, unknown_name
+
+REPLAYS = ("uniform", "prioritized")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayQParameters(LearningParameters):
-    """Learning from a uniform replay buffer."""
+    """Learning from a replay buffer."""
 
     buffer_size: int = parameter(10_000, "transitions that the buffer holds")
     learning_starts: int = parameter(1_000, "steps before the first minibatch")
     batch_size: int = parameter(32, "transitions in a minibatch")
     train_freq: int = parameter(1, "steps from one minibatch to the next")
+    n_step: int = parameter(1, "rewards in a return, before it bootstraps")
+    replay: str = parameter("uniform", "uniform or prioritized (what surprised most is drawn most)")
+    priority_alpha: float = parameter(0.6, "prioritized: 0 is uniform, 1 in proportion to the error")
+    priority_beta: float = parameter(0.4, "prioritized: how far weights correct the bias at first, 0 to 1")
+    priority_beta_final: float = parameter(1.0, "prioritized: and after priority_beta_steps")
+    priority_beta_steps: int | None = parameter(None, "prioritized: steps until then; without it beta stays")
+    priority_epsilon: float = parameter(1e-6, "prioritized: added to every error, above 0")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
-        for name in ("buffer_size", "batch_size", "train_freq"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "buffer_size", "batch_size", "train_freq", "n_step")
         if self.learning_starts < 0:
             raise UsageError(f"learning_starts must be 0 or more, got {self.learning_starts}")
+        if self.replay not in REPLAYS:
+            raise unknown_name("replay", self.replay, REPLAYS)
+        in_unit(self, "priority_alpha", "priority_beta", "priority_beta_final", "priority_epsilon")
+        if self.priority_epsilon == 0:
+            raise UsageError(
+                "priority_epsilon must be above 0, got 0: what has no error left would never be drawn again"
+            )
+        if self.priority_beta_steps is not None:
+            at_least(self, 1, "priority_beta_steps")
+
+    def buffer(self, *columns: spaces.Space[Any], seed: np.random.SeedSequence) -> ReplayBuffer:
+        """Returns an empty buffer for these spaces."""
+        gamma = None if self.replay == "uniform" and self.n_step == 1 else self.gamma
+        if self.replay == "uniform":
+            return ReplayBuffer(self.buffer_size, *columns, n_step=self.n_step, gamma=gamma, seed=seed)
+        return PrioritizedReplayBuffer(
+            self.buffer_size,
+            *columns,
+            alpha=self.priority_alpha,
+            beta=self.priority_beta,
+            beta_final=self.priority_beta_final,
+            beta_steps=self.priority_beta_steps,
+            epsilon=self.priority_epsilon,
+            n_step=self.n_step,
+            gamma=gamma,
+            seed=seed,
+        )
 
 
 class ReplayQ(TableAgent):
-    """Stores every step in a uniform buffer and applies Q-learning's rule to minibatches drawn from it (Lin, 1992)."""
+    """Stores every step in a buffer and applies Q-learning's rule to minibatches drawn from it (Lin, 1992).
+
+    Returns of several steps are not corrected for the policy that took them, as is usual: with `n_step` above 1 what
+    exploration cost is learnt as if it were unavoidable (Sutton & Barto, 2018, 7.3 has the correction).
+    """
 
     name: ClassVar[str] = "replay-q"
-    source: ClassVar[str] = "Lin 1992; Mnih et al. 2015"
+    source: ClassVar[str] = "Lin 1992; Mnih et al. 2015; Schaul et al. 2016"
+    off_policy: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = ReplayQParameters
     parameters: ReplayQParameters
 
@@ -53,7 +92,7 @@ class ReplayQ(TableAgent):
         own, buffers = sequence.spawn(2)
         super().__init__(observation_space, action_space, seed=own, **parameters)
         discrete = spaces.Discrete(self.n_states), spaces.Discrete(self.n_actions)
-        self.buffer = ReplayBuffer(self.parameters.buffer_size, *discrete, seed=buffers)
+        self.buffer = self.parameters.buffer(*discrete, seed=buffers)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step, and every `train_freq` steps learns from a minibatch."""
@@ -61,32 +100,45 @@ class ReplayQ(TableAgent):
         self.buffer.add(observation, action, reward, next_observation, terminated)
         self.timesteps += 1
         if self.timesteps >= self.parameters.learning_starts and self.timesteps % self.parameters.train_freq == 0:
-            batch = self.buffer.sample(self.parameters.batch_size)
+            self._replay(learning_rate)
+
+    def _replay(self, learning_rate: float) -> None:
+        """Learns one minibatch."""
+        batch = self.buffer.sample(self.parameters.batch_size)
+        if batch.discounts is None:  # single steps, drawn uniformly
             self._rules.q_update_batch(self.table, *batch[:5], learning_rate, self.parameters.gamma)
+            return
+        td_errors = np.empty(len(batch.rewards))
+        weights = 1.0 if batch.weights is None else batch.weights
+        rates = np.full(len(td_errors), learning_rate) * weights
+        self._rules.q_update_returns(self.table, *batch[:5], rates, batch.discounts, td_errors)
+        if isinstance(self.buffer, PrioritizedReplayBuffer) and batch.indices is not None:
+            self.buffer.update_priorities(batch.indices, td_errors)
+
+    def end_episode(self) -> None:
+        """Is called after the last update of an episode: no return goes past it."""
+        self.drop_episode()
+        super().end_episode()
+
+    def drop_episode(self) -> None:
+        """Marks where an episode ended that did not terminate."""
+        if len(self.buffer) and not self.buffer.rows["terminated"][self.buffer.cursor[0] - 1]:
+            self.buffer.end_episode()
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own table and buffer."""
-        from rlbench.agents._learners import ReplayQLearner, sfc64_words  # noqa: PLC0415
+        from rlbench.agents._learners import PrioritizedQLearner, ReplayQLearner  # noqa: PLC0415
+        from rlbench.agents._replay import memory_of, priorities_of  # noqa: PLC0415
 
         p = self.parameters
-        return ReplayQLearner(
-            self.learning_rates,
-            self.exploration,
-            self.table,
-            p.gamma,
-            self.buffer.rows,
-            self.buffer.cursor,
-            sfc64_words(self.buffer.rng),
-            p.learning_starts,
-            p.batch_size,
-            p.train_freq,
-        )
+        fields = (*self.common(), memory_of(self.buffer, p.batch_size), p.learning_starts, p.train_freq)
+        if isinstance(self.buffer, PrioritizedReplayBuffer):
+            return PrioritizedQLearner(*fields, priorities_of(self.buffer, p.batch_size))
+        return ReplayQLearner(*fields)
 
-    def take_back(self, learner: Any) -> None:
-        """Puts the buffer's generator where the compiled loop left it."""
-        from rlbench.agents._learners import set_sfc64_words  # noqa: PLC0415
-
-        set_sfc64_words(self.buffer.rng, learner.buffer_rng)
+    def take_back(self, learner: Any) -> None:  # noqa: ARG002  (it shares all that it changes)
+        """Tells the buffer that rows were written."""
+        self.buffer.changed()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state, its buffer included, as plain arrays and numbers."""

@@ -1,10 +1,40 @@
-"""Memories: what an agent keeps of its steps, to learn from them again."""
+"""Memories: transitions kept in NumPy arrays, and sampled."""
+
+from __future__ import annotations
 
 if __name__ != "rlbench.buffers":
     raise ImportError(f"import rlbench.buffers, not {__name__}: a second name would make a second copy of every class")
 
-from rlbench.buffers.uniform import Batch, ReplayBuffer
+from typing import TYPE_CHECKING, Any
 
-BUFFERS = {"uniform": ReplayBuffer}
+from rlbench.buffers.prioritized import PrioritizedReplayBuffer
+from rlbench.buffers.uniform import Batch, BufferStats, ReplayBuffer
+from rlbench.errors import unknown_name
 
-__all__ = ["BUFFERS", "Batch", "ReplayBuffer"]
+if TYPE_CHECKING:
+    import numpy as np
+    from gymnasium import spaces
+
+BUFFERS: dict[str, type[ReplayBuffer]] = {buffer.kind: buffer for buffer in (ReplayBuffer, PrioritizedReplayBuffer)}
+
+
+def make_buffer(
+    kind: str,
+    capacity: int,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    *,
+    seed: int | np.random.SeedSequence | None = None,
+    **parameters: Any,
+) -> ReplayBuffer:
+    """Makes a buffer of a kind of BUFFERS.
+
+    Raises:
+        UsageError: an unknown kind, or a parameter out of range.
+    """
+    if kind not in BUFFERS:
+        raise unknown_name("buffer", kind, BUFFERS)
+    return BUFFERS[kind](capacity, observation_space, action_space, seed=seed, **parameters)
+
+
+__all__ = ["BUFFERS", "Batch", "BufferStats", "PrioritizedReplayBuffer", "ReplayBuffer", "make_buffer"]

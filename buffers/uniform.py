@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol, Self, cast
 
 import numpy as np
-from gymnasium import spaces
 
+from rlbench.buffers.columns import (
+    FIELDS,
+    INT64,
+    WORD,
+    BoxColumn,
+    Column,
+    aligned,
+    check_memory,
+    column_again,
+    column_of,
+    described,
+    proportion,
+    row_struct,
+    row_type,
+    whole,
+)
 from rlbench.errors import UsageError
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from gymnasium import spaces
     from numpy.typing import ArrayLike, NDArray
 
 
 class Batch(NamedTuple):
-    """A minibatch of n transitions, one array a column."""
+    """A minibatch of n transitions, one array a column.
+
+    With `n_step` above 1 a row is a whole stretch of an episode: `rewards` are discounted sums, `next_observations`,
+    `terminations` and `truncations` those of its last step. The target is then
+    `rewards + discounts * ~terminations * value(next_observations)`.
+    """
 
     observations: NDArray[Any]  # (n, *observation shape)
     actions: NDArray[Any]  # (n, *action shape)
@@ -24,6 +50,40 @@ class Batch(NamedTuple):
     next_observations: NDArray[Any]  # (n, *observation shape)
     terminations: NDArray[np.bool_]  # (n,)
     truncations: NDArray[np.bool_]  # (n,)
+    discounts: NDArray[np.float64] | None = None  # (n,): gamma to the number of steps; where the buffer knows gamma
+    indices: NDArray[np.int64] | None = None  # (n,): for update_priorities; prioritized only
+    weights: NDArray[np.float64] | None = None  # (n,): importance, at most 1; prioritized only
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferStats:
+    """What a buffer holds, in figures.
+
+    Attributes:
+        size: transitions held.
+        capacity: transitions that fit.
+        nbytes: memory, in bytes.
+        fill: size / capacity.
+        pairs: distinct state-action pairs held; None where observations or actions are not Discrete.
+        coverage: pairs / all pairs there are.
+        rarest: transitions of the rarest pair held.
+        commonest: transitions of the commonest pair.
+        oldest_age: additions since the oldest transition came.
+        expected_age: additions since one that `sample` would draw came, on average.
+        priorities: least, quartiles and greatest priority held, (5,); None where the buffer keeps no priorities.
+    """
+
+    size: int
+    capacity: int
+    nbytes: int
+    fill: float
+    pairs: int | None
+    coverage: float | None
+    rarest: int | None
+    commonest: int | None
+    oldest_age: int | None
+    expected_age: float | None
+    priorities: NDArray[np.float64] | None
 
 
 class Snapshots(Protocol):
@@ -36,37 +96,87 @@ class Snapshots(Protocol):
         """Returns them."""
 
 
-FIELDS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+class _Pairs(NamedTuple):
+    """The rows of a ring, sorted by state-action pair."""
+
+    order: NDArray[np.int64]  # (size,): rows, pair by pair
+    starts: NDArray[np.int64]  # (pairs,): where in `order` a pair begins
+    counts: NDArray[np.int64]  # (pairs,)
 
 
 class ReplayBuffer:
     """A ring of `capacity` transitions, sampled uniformly with replacement.
 
     One packed row a transition (a structured array), so that drawing one touches one or two cache lines, not six.
+    Compiled code may write `rows` and `cursor` itself; it then says so by `changed()`.
 
     Args:
         capacity: how many transitions it holds; the oldest makes room.
         observation_space: Discrete or Box, of any shape and dtype.
         action_space: likewise.
+        n_step: how many rewards a sampled return adds up; fewer where its episode ends or nothing newer is held.
+        gamma: discount of these returns; must be given for an n_step above 1.
         seed: of the buffer's own generator.
 
     Raises:
-        UsageError: a capacity below 1, or a space that is neither Discrete nor Box.
+        UsageError: a parameter out of range, a space that is neither Discrete nor Box, more memory than there is.
     """
+
+    kind: ClassVar[str] = "uniform"
+    SETTINGS: ClassVar[dict[str, str]] = {"n_step": "n_step", "gamma": "gamma"}  # parameter: the attribute it sets
 
     def __init__(
         self,
         capacity: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
+        observation_space: spaces.Space[Any] | Column,
+        action_space: spaces.Space[Any] | Column,
         *,
+        n_step: int = 1,
+        gamma: float | None = None,
         seed: int | np.random.SeedSequence | None = None,
     ) -> None:
-        if capacity < 1:
-            raise UsageError(f"capacity must be at least 1 transition, got {capacity}")
-        self.rows = _allocated(capacity, _row_type(observation_space, action_space))
+        self.n_step, self.gamma = whole("n_step", n_step, 1), None if gamma is None else proportion("gamma", gamma)
+        if gamma is None and self.n_step > 1:
+            raise UsageError(f"n_step {n_step} needs a discount: give gamma, such as gamma=0.99")
+        needed = self.bytes_needed(capacity, observation_space, action_space)
+        check_memory(f"a buffer of {capacity:,} transitions", needed)
+        self.observation = column_of("an observation", observation_space)
+        self.action = column_of("an action", action_space)
+        self._rng = new_generator(seed)
+        self._allocate(int(capacity))
+
+    def _allocate(self, capacity: int) -> None:
+        """Takes the memory, once."""
+        dtype = row_type(self.observation, self.action)
+        self.rows: NDArray[np.void] = aligned(capacity, dtype)
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled: an array, so compiled code moves it
-        self.rng = new_generator(seed)
+        self.capacity = capacity  # the number of transitions that fit
+        self._pairs: tuple[list[int], _Pairs] | None = None  # of this cursor; None when a row has changed
+        self._row_size = dtype.itemsize
+        self._position = self.cursor.data  # the same memory as plain numbers: Python moves them faster so
+        self._adding = (  # all that `add` looks at, in one place; the rows as plain bytes
+            self.rows.view(np.uint8).data,
+            dtype.itemsize,
+            row_struct(dtype, self.observation, self.action).pack_into,
+            self.observation.dtype if isinstance(self.observation, BoxColumn) else None,  # None is no array's dtype
+            self.observation.shape,
+            self.observation.encode,
+            self.action.encode,
+            self._position,
+            capacity,
+        )
+
+    @classmethod
+    def bytes_needed(
+        cls, capacity: int, observation_space: spaces.Space[Any] | Column, action_space: spaces.Space[Any] | Column
+    ) -> int:
+        """Returns the memory that a buffer would take, in bytes, and takes none; UsageError as the buffer itself."""
+        columns = column_of("an observation", observation_space), column_of("an action", action_space)
+        return cls._size(whole("capacity", capacity, 1), row_type(*columns).itemsize)
+
+    @staticmethod
+    def _size(capacity: int, row_size: int) -> int:
+        return capacity * row_size
 
     @classmethod
     def load(cls, store: Snapshots, name: str) -> Self:
@@ -74,34 +184,49 @@ class ReplayBuffer:
 
         Raises:
             StoreError: the store has no such buffer, or it is damaged.
+            UsageError: it is of another kind.
         """
         arrays, numbers = store.load_snapshot("buffer", name)
-        columns = [arrays[f"rows/{field}"] for field in FIELDS]
-        buffer = cls.__new__(cls)
-        buffer.rows = _allocated(numbers["capacity"], _packed([(c.dtype, c.shape[1:]) for c in columns]))
-        buffer.cursor, buffer.rng = np.zeros(2, dtype=np.int64), new_generator()
-        buffer.load_state_dict({**arrays, **numbers})
+        kind = numbers.get("kind", "uniform")
+        if kind != cls.kind:
+            raise UsageError(f"the buffer {name!r} is {kind}, not {cls.kind}: load it by that class of rlbench.buffers")
+        return cls._again({**arrays, **numbers})
+
+    @classmethod
+    def _again(cls, state: dict[str, Any]) -> Self:
+        """Returns a buffer like the one whose state this is."""
+        observation = column_again("an observation", state["rows/observation"], state.get("observation_range"))
+        action = column_again("an action", state["rows/action"], state.get("action_range"))
+        settings = {name: state[name] for name in cls.SETTINGS if name in state}
+        buffer = cls(state["capacity"], observation, action, **settings)
+        buffer.load_state_dict(state)
         return buffer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies by state: the views on the rows' memory would not follow into a copy."""
+        return self._again, (self.state_dict(),)
 
     def save(self, store: Snapshots, name: str) -> None:
         """Keeps the whole buffer in a store, in place of one of the same name."""
         state = self.state_dict()
         arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
         numbers = {key: value for key, value in state.items() if key not in arrays}
-        store.save_snapshot("buffer", name, arrays, numbers)
+        store.save_snapshot("buffer", name, arrays, {**numbers, "kind": self.kind})
 
     @property
-    def capacity(self) -> int:
-        """The number of transitions that fit."""
-        return len(self.rows)
+    def rng(self) -> np.random.Generator:
+        """The generator that samples; compiled code moves its words."""
+        return self._rng
 
     @property
     def nbytes(self) -> int:
-        """The memory of the rows, in bytes."""
-        return self.rows.nbytes
+        """The memory it takes, in bytes."""
+        return self._size(self.capacity, self._row_size)
 
     def __len__(self) -> int:
-        return int(self.cursor[1])
+        return self._position[1]
+
+    # ------------------------------------------------------------------ storing
 
     def add(
         self,
@@ -112,87 +237,337 @@ class ReplayBuffer:
         terminated: bool,  # noqa: FBT001  (Gymnasium's own order)
         truncated: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
-        """Stores one transition."""
-        position, filled = self.cursor
-        self.rows[position] = (observation, action, reward, next_observation, terminated, truncated)
-        self.cursor[0] = (position + 1) % self.capacity
-        self.cursor[1] = max(filled, position + 1)
+        """Stores one transition.
 
-    def extend(self, transitions: Batch) -> None:
-        """Stores n transitions, given as a Batch of arrays (n, ...): the same as n calls of `add`."""
-        n = len(transitions.rewards)
+        Raises:
+            UsageError: a value is not of its space, or the reward is not finite; nothing is stored then.
+        """
+        if reward.__class__ is not float:
+            reward = _number(reward)
+        if reward - reward != 0.0:  # inf or nan; quicker than two comparisons
+            raise UsageError(f"a reward must be a finite number, got {reward}")
+        memory, size, pack_into, dtype, shape, encode, encode_action, cursor, capacity = self._adding
+        position = cursor[0]
+        o: Any = observation
+        following: Any = next_observation
+        # what `encode` does with an array as it should be: calls would take a tenth of the time each
+        plain = o.__class__ is ARRAY and o.dtype is dtype and o.shape == shape
+        o = o.tobytes() if plain else encode(o)
+        plain = following.__class__ is ARRAY and following.dtype is dtype and following.shape == shape
+        following = following.tobytes() if plain else encode(following)
+        pack_into(  # all or nothing: each value is checked before
+            memory,
+            position * size,
+            o,
+            encode_action(action),
+            reward,
+            following,
+            1 if terminated else 0,
+            1 if truncated else 0,
+        )
+        if cursor[1] == position:  # not full yet
+            cursor[1] = position + 1
+        position += 1
+        cursor[0] = position if position < capacity else 0
+        self._pairs = None
+
+    def extend(self, transitions: Batch | Sequence[ArrayLike]) -> None:
+        """Stores n transitions, given as arrays (n, ...) in the order of a Batch: the same as n calls of `add`.
+
+        Raises:
+            UsageError: as `add`, or the lengths differ; nothing is stored then.
+        """
+        if len(transitions) < len(FIELDS):
+            raise UsageError(f"a buffer is extended by {len(FIELDS)} arrays, those of a Batch; got {len(transitions)}")
+        if not self._stored_at_once(transitions):
+            self._store_columns(self._checked(transitions))
+        self._pairs = None
+
+    def _stored_at_once(self, transitions: Batch | Sequence[ArrayLike]) -> bool:
+        """Stores arrays that are as the buffer keeps them, by compiled code; False for others and wrong ones."""
+        words, action_words, store_rows, ring, cursor, layout = self._extending
+        o, a, r, following, terminated, truncated = transitions[: len(FIELDS)]
+        try:
+            lists = words(o), action_words(a), r, words(following), terminated, truncated
+            return store_rows(ring, cursor, layout, *lists)  # type: ignore[no-any-return]  # a bool
+        except (AttributeError, TypeError, ValueError):  # no arrays, or not C-ordered ones of the dtypes
+            return False
+
+    def end_episode(self) -> None:
+        """Marks the newest transition as truncated, unless it is terminated, so that no return goes past it."""
+        newest = self._position[0] - 1
+        if len(self) and not self.rows["terminated"][newest]:
+            self.rows["truncated"][newest] = True
+
+    def changed(self) -> None:
+        """Says that compiled code has written rows: what was counted of them is counted anew."""
+        self._pairs = None
+
+    def _checked(self, transitions: Batch | Sequence[ArrayLike]) -> list[NDArray[Any]]:
+        """Returns the six columns as arrays of their dtypes and one length."""
+        observations, actions, rewards, nexts, terminated, truncated = cast("Any", transitions[: len(FIELDS)])
+        columns = [
+            self.observation.array(observations),
+            self.action.array(actions),
+            _plain("rewards", rewards, _FLOAT),
+            self.observation.array(nexts),
+            _plain("terminations", terminated, _BOOL),
+            _plain("truncations", truncated, _BOOL),
+        ]
+        n = len(columns[2]) if columns[2].ndim else -1
+        expected = (n, *self.observation.shape), (n, *self.action.shape), (n,)
+        places = zip(columns, [0, 1, 2, 0, 2, 2], strict=True)
+        if not all(column.shape == expected[kind] for column, kind in places):
+            shapes = ", ".join(str(column.shape) for column in columns)
+            raise UsageError(
+                f"expected arrays (n, *{self.observation.shape}), (n, *{self.action.shape}), (n,), "
+                f"(n, *{self.observation.shape}), (n,), (n,), got {shapes}"
+            )
+        return columns
+
+    def _store_columns(self, columns: list[NDArray[Any]]) -> None:
+        observations, actions, rewards, nexts, *_ = columns
+        wrong = ~np.isfinite(rewards) | self.action.outside(actions)
+        wrong |= self.observation.outside(observations) | self.observation.outside(nexts)
+        if wrong.any():
+            self._refuse_row(columns, int(wrong.argmax()))
+        n = len(rewards)
         kept = slice(max(0, n - self.capacity), n)
         at = (self.cursor[0] + np.arange(n)[kept]) % self.capacity
-        for field, column in zip(FIELDS, transitions, strict=True):
+        for field, column in zip(FIELDS, columns, strict=True):
             self.rows[field][at] = column[kept]
         self.cursor[:] = (self.cursor[0] + n) % self.capacity, min(self.capacity, len(self) + n)
 
-    def sample(self, batch_size: int) -> Batch:
-        """Draws `batch_size` transitions uniformly, with replacement.
+    def _refuse_row(self, columns: list[NDArray[Any]], i: int) -> None:
+        """Raises what `add` raises of transition i."""
+        observations, actions, rewards, nexts, *_ = columns
+        try:
+            for observation in (observations[i], nexts[i]):
+                self.observation.encode(observation)
+            self.action.encode(actions[i])
+        except UsageError as error:
+            raise UsageError(f"transition {i}: {error}") from None
+        raise UsageError(f"transition {i}: a reward must be a finite number, got {rewards[i]}")
+
+    # ------------------------------------------------------------------ sampling
+
+    def sample(self, batch_size: int, *, balanced: bool = False) -> Batch:
+        """Draws `batch_size` transitions with replacement, so more than it holds may be asked for.
+
+        Args:
+            batch_size: how many.
+            balanced: draws evenly over the state-action pairs held, then evenly among the transitions of the pair;
+                sorts the pairs when the buffer has changed.
 
         Raises:
-            UsageError: the buffer is empty, or the batch size is below 1.
+            UsageError: the buffer is empty, the batch size is below 1, or pairs are not countable.
         """
-        if not len(self):
+        n, filled = self._checked_size(batch_size), self._position[1]
+        if balanced:
+            indices = self._draw_balanced(n)
+            return self._batch(indices, self._gathered(indices))
+        if self.n_step > 1:
+            indices = np.empty(n, np.int64)
+            self._kernels.draw_rows(self._random_words, filled, indices)
+            return self._batch(indices, self._gathered(indices))
+        lines = np.empty(n * self._width, INT64)
+        # one uniform a row, floor(u * n): compiled loops draw the same numbers
+        self._kernels.sample_rows(self._random_words, filled, self._lines, lines, n)
+        chosen = lines.view(self.rows.dtype)
+        return _batch_of(chosen, None if self.gamma is None else np.full(n, self.gamma))
+
+    def _checked_size(self, batch_size: int) -> int:
+        if not self._position[1]:
             raise UsageError("cannot sample from an empty buffer: add transitions first")
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-        # one uniform a row, floor(u * n): the compiled loop draws the same numbers
-        chosen = self.rows[(self.rng.random(batch_size) * len(self)).astype(np.int64)]
-        return Batch(*(chosen[field] for field in FIELDS))
+        return batch_size if batch_size.__class__ is int and batch_size > 0 else whole("batch_size", batch_size, 1)
+
+    def _gathered(self, indices: NDArray[np.int64]) -> NDArray[np.void]:
+        lines = np.empty(len(indices) * self._width, INT64)
+        self._kernels.gather_rows(self._lines, indices, lines)
+        return lines.view(self.rows.dtype)
+
+    def _batch(self, indices: NDArray[np.int64], chosen: NDArray[np.void], *about: NDArray[Any]) -> Batch:
+        """Returns the returns that begin at these rows, which are `chosen`; and what is known `about` them."""
+        if self.n_step == 1:
+            return _batch_of(chosen, None if self.gamma is None else np.full(len(indices), self.gamma), *about)
+        last, returns, discounts = np.empty_like(indices), np.empty(len(indices)), np.empty(len(indices))
+        columns = (self.rows["reward"], self.rows["terminated"], self.rows["truncated"])
+        self._kernels.n_step_returns(*columns, self.cursor, self.n_step, self.gamma, indices, last, returns, discounts)
+        end = _batch_of(self._gathered(last), discounts, *about)
+        return end._replace(observations=chosen["observation"], actions=chosen["action"], rewards=returns)
+
+    def _draw_balanced(self, n: int) -> NDArray[np.int64]:
+        pairs = self._counted_pairs()
+        if pairs is None:
+            raise UsageError("balanced sampling counts state-action pairs: it needs Discrete observations and actions")
+        u = self._rng.random((2, n))
+        pair = (u[0] * len(pairs.starts)).astype(np.int64)
+        chosen: NDArray[np.int64] = pairs.order[pairs.starts[pair] + (u[1] * pairs.counts[pair]).astype(np.int64)]
+        return chosen
+
+    # ------------------------------------------------------------------ what it holds
+
+    def stats(self) -> BufferStats:
+        """Returns how full it is, what it covers, how old it is."""
+        n, pairs = len(self), self._counted_pairs()
+        possible = (self.observation.stop - self.observation.low) * (self.action.stop - self.action.low)
+        counts = None if pairs is None else pairs.counts
+        ages = (self.cursor[0] - 1 - np.arange(n)) % self.capacity
+        return BufferStats(
+            size=n,
+            capacity=self.capacity,
+            nbytes=self.nbytes,
+            fill=n / self.capacity,
+            pairs=None if counts is None else len(counts),
+            coverage=None if counts is None else len(counts) / possible,
+            rarest=None if counts is None or not n else int(counts.min()),
+            commonest=None if counts is None or not n else int(counts.max()),
+            oldest_age=n - 1 if n else None,
+            expected_age=float(self.probabilities() @ ages) if n else None,
+            priorities=self._priority_quartiles() if n else None,
+        )
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Returns the probability that `sample` draws each row held, (size,)."""
+        return np.full(len(self), 1.0 / len(self))
+
+    def _priority_quartiles(self) -> NDArray[np.float64] | None:
+        return None
+
+    def _counted_pairs(self) -> _Pairs | None:
+        """Returns the rows by state-action pair, sorted when the buffer has changed; None where a space is a Box."""
+        if self.observation.low == self.observation.stop or self.action.low == self.action.stop:
+            return None
+        at = self.cursor.tolist()
+        if self._pairs is None or self._pairs[0] != at:
+            held = self.rows[: len(self)]
+            _, state = np.unique(held["observation"], return_inverse=True)
+            numbers = state * (self.action.stop - self.action.low) + (held["action"] - self.action.low)
+            order = np.argsort(numbers, kind="stable")
+            _, starts, counts = np.unique(numbers[order], return_index=True, return_counts=True)
+            self._pairs = at, _Pairs(order, starts, counts)
+        return self._pairs[1]
+
+    # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all there is to it as plain arrays and numbers: filled rows column by column, cursor, generator."""
         filled = self.rows[: len(self)]
         columns = {f"rows/{field}": filled[field].copy() for field in FIELDS}
-        return {**columns, "capacity": self.capacity, "position": int(self.cursor[0]), "rng": generator_state(self.rng)}
+        return {**columns, **self._about(), "position": int(self.cursor[0]), "rng": generator_state(self._rng)}
+
+    def _about(self) -> dict[str, Any]:
+        """Returns what two buffers must share for one to take over the other's state."""
+        ranges = {"observation_range": described(self.observation), "action_range": described(self.action)}
+        settings = {name: getattr(self, attribute) for name, attribute in self.SETTINGS.items()}
+        return {"capacity": self.capacity, **settings, **ranges}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that `state_dict` returned.
 
         Raises:
-            UsageError: it is of a buffer of another capacity.
+            UsageError: it is of a buffer of another capacity, of other settings or other spaces.
         """
-        if state["capacity"] != self.capacity:
-            raise UsageError(f"the state is of a buffer of capacity {state['capacity']}, this one has {self.capacity}")
+        self._check(state)
         n = len(state["rows/reward"])
         for field in FIELDS:
             self.rows[field][:n] = state[f"rows/{field}"]
         self.cursor[:] = state["position"], n
-        set_generator_state(self.rng, state["rng"])
+        set_generator_state(self._rng, state["rng"])
+        self._pairs = None
+
+    def _check(self, state: dict[str, Any]) -> None:
+        """Refuses a state that is not of a buffer like this one."""
+        missing = {"position", "rng", *(f"rows/{field}" for field in FIELDS)} - state.keys()
+        if missing:
+            raise UsageError(f"the state is not of a buffer: it has no {', '.join(sorted(missing))}")
+        for name, own in self._about().items():
+            if state.get(name, own) != own:  # what was kept by earlier versions says less
+                raise UsageError(f"the state is of a buffer of {name} {state[name]}, this one has {own}")
+        n, position = len(state["rows/reward"]), state["position"]
+        if not (0 <= position < self.capacity and n in (position, self.capacity)):
+            raise UsageError(f"the state has {n} rows and writes at {position}: it is damaged")
+        for field in FIELDS:
+            column, expected = state[f"rows/{field}"], self.rows.dtype[field]
+            if (column.dtype, column.shape) != (expected.base, (n, *expected.shape)):
+                raise UsageError(
+                    f"the state has {field}s of {column.dtype} {column.shape}, "
+                    f"this buffer holds {expected.base} {(n, *expected.shape)}"
+                )
+
+    # ------------------------------------------------------------------ for compiled code, made when first used
+
+    @cached_property
+    def _kernels(self) -> ModuleType:
+        from rlbench.buffers import _kernels  # noqa: PLC0415  (numba takes its time)
+
+        return _kernels
+
+    @cached_property
+    def _extending(self) -> tuple[Any, ...]:
+        """All that storing many at once looks at, in one place."""
+        from rlbench.buffers._storing import store_rows  # noqa: PLC0415
+
+        widths = [column.dtype.itemsize * math.prod(column.shape) for column in (self.observation, self.action)]
+        if not all(width and width % WORD == 0 for width in widths):
+            return _refuse_words, _refuse_words, store_rows, None, None, None
+        ranges = [self.observation.low, self.observation.stop, self.action.low, self.action.stop]
+        layout = np.array([*ranges, *(width // WORD for width in widths)])
+        ring = self._lines.reshape(self.capacity, -1)
+        return self.observation.words, self.action.words, store_rows, ring, self.cursor, layout
+
+    @cached_property
+    def _random_words(self) -> NDArray[np.uint64]:
+        from rlbench.buffers._sfc64 import live_words  # noqa: PLC0415
+
+        return live_words(self._rng)
+
+    @cached_property
+    def _lines(self) -> NDArray[np.int64]:
+        return self.rows.view(INT64)
+
+    @cached_property
+    def _width(self) -> int:
+        return self._row_size // WORD
 
 
-def _allocated(capacity: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """Allocates the rows, once; refuses at once what would run the machine out of memory later."""
-    size, there = capacity * dtype.itemsize, _memory()
-    if size > there:
-        raise UsageError(
-            f"a buffer of {capacity:,} transitions takes {size / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f} GB: "
-            "ask for a smaller capacity (buffer_size)"
-        )
-    return np.zeros(capacity, dtype=dtype)
+ARRAY, _FLOAT, _BOOL = np.ndarray, np.dtype(np.float64), np.dtype(np.bool_)
 
 
-def _memory() -> float:
-    """Returns the bytes of memory of this machine; without end where it does not say."""
+def _plain(what: str, values: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Returns numbers or flags as an array; UsageError if they are none."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{what} must be an array of {dtype}, got {array.dtype}")
+    return array.astype(dtype)
+
+
+def _refuse_words(_: Any) -> NoReturn:
+    """Stands in for a column's `words` where it does not fill whole ones."""
+    raise ValueError
+
+
+def _number(value: Any) -> float:
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"a reward must be a number, got {value!r}") from None
 
 
-def _row_type(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> np.dtype[np.void]:
-    observation, action = _field_type(observation_space), _field_type(action_space)
-    return _packed([observation, action, np.float64, observation, np.bool_, np.bool_])
-
-
-def _packed(types: list[Any]) -> np.dtype[np.void]:
-    return np.dtype(list(zip(FIELDS, types, strict=True)), align=True)
-
-
-def _field_type(space: spaces.Space[Any]) -> Any:
-    if isinstance(space, spaces.Discrete):
-        return np.int64
-    if isinstance(space, spaces.Box):
-        return (space.dtype, space.shape)
-    raise UsageError(f"a replay buffer holds Discrete and Box spaces, got {space}")
+def _batch_of(
+    rows: NDArray[np.void],
+    discounts: NDArray[np.float64] | None = None,
+    indices: NDArray[np.int64] | None = None,
+    weights: NDArray[np.float64] | None = None,
+) -> Batch:
+    return Batch(
+        rows["observation"],
+        rows["action"],
+        rows["reward"],
+        rows["next_observation"],
+        rows["terminated"],
+        rows["truncated"],
+        discounts,
+        indices,
+        weights,
+    )

@@ -1,17 +1,30 @@
-"""The checks catch what they are for, and let good envs pass."""
+"""The checks catch what they are for, and let good envs and agents pass."""
 
 import dataclasses
+import functools
+import random
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import TransformReward
 
+from rlbench.agents import (
+    AGENTS,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    RandomAgent,
+    ReplayQ,
+    Sarsa,
+    SarsaLambda,
+    TableAgent,
+)
 from rlbench.envs import ENVS
 from rlbench.envs.discretize import Discretize, FlattenDiscrete
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UnknownNameError, UsageError
-from rlbench.testing import CheckFailedError, check_env, check_model
+from rlbench.testing import AGENT_CHECKS, CheckFailedError, check_agent, check_env, check_model
 
 GOOD = [
     ("Taxi-v4", {}),
@@ -196,3 +209,231 @@ def test_a_mask_that_forbids_what_would_work_is_found(monkeypatch):
         CheckFailedError, match=r"mask of state 17 is \[1, 0, 1, 0, 0, 0\], but just \[0, 2, 5\] can change it"
     ):
         check_env(env)
+
+
+class Detour(gym.Env):
+    """Two squares and back, whose compiled counterpart may be given another table."""
+
+    observation_space, action_space = gym.spaces.Discrete(2), gym.spaces.Discrete(2)
+    P = {s: {a: [(1.0, 1 - s, float(a), False)] for a in (0, 1)} for s in (0, 1)}  # noqa: RUF012
+    initial_state_distrib = np.array([0.5, 0.5])
+
+    def __init__(self, compiled_reward=1.0):
+        self.compiled_reward = compiled_reward
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.s = int(self.np_random.random() >= 0.5)
+        return self.s, {}
+
+    def step(self, action):
+        self.np_random.random()
+        self.s = 1 - self.s
+        return self.s, float(action), False, False, {}
+
+    def compiled_world(self):
+        from rlbench.envs._worlds import sampled_world
+
+        model = TabularModel.from_env(self)
+        return sampled_world(changed(model, "reward", first_row(model, 1, 1), self.compiled_reward))
+
+
+def test_a_compiled_counterpart_must_do_what_the_env_does():
+    check_env(Detour())
+    with pytest.raises(CheckFailedError, match="compiled counterpart leads to other rewards from seed 0"):
+        check_env(Detour(compiled_reward=2.0))
+
+
+# ---------------------------------------------------------------------------------------------------- agents
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_our_own_agents_keep_every_promise(name):
+    check_agent(AGENTS[name])
+
+
+@pytest.mark.parametrize(
+    ("agent", "parameters"),
+    [
+        (ReplayQ, {"replay": "prioritized", "n_step": 3, "priority_beta_steps": 500}),
+        (DynaQ, {"planning": "prioritized"}),
+        (MonteCarlo, {"average": "exponential", "horizon": 4}),
+        (SarsaLambda, {"traces": "accumulating"}),
+        (QLearning, {"exploration": "ucb", "initial_value": 20.0}),
+        (Sarsa, {"exploration": "softmax", "gamma": 0.0}),
+    ],
+)
+def test_so_they_do_with_other_parameters(agent, parameters):
+    check_agent(functools.partial(agent, **parameters))
+
+
+def test_a_users_agent_without_a_compiled_counterpart_passes():
+    check_agent(Plain)
+
+
+class Plain(TableAgent):
+    """Q-learning as a user writes it; the faulty ones below differ from it in one thing."""
+
+    name = "plain"
+
+    def update(self, observation, action, reward, next_observation, terminated):
+        self.learn(observation, action, reward + (0.0 if terminated else 0.99 * self.q_table[next_observation].max()))
+        self.timesteps += 1
+
+    def learn(self, observation, action, target):
+        table = self.q_table.copy()
+        table[observation, action] += 0.1 * (target - table[observation, action])
+        self.q_table = table
+
+
+class BootstrapsThroughTheEnd(Plain):
+    def update(self, observation, action, reward, next_observation, terminated):
+        super().update(observation, action, reward, next_observation, False)
+
+
+class StopsAtTruncation(Plain):
+    """Learns an episode when it is over, as if it had ended by itself."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.steps = []
+
+    def update(self, observation, action, reward, next_observation, terminated):
+        self.steps.append((observation, action, reward))
+        self.timesteps += 1
+
+    def end_episode(self):
+        value = 0.0
+        for observation, action, reward in reversed(self.steps):
+            value = reward + 0.99 * value
+            self.learn(observation, action, value)
+        self.steps = []
+        super().end_episode()
+
+
+class SkipsTheLastStep(Plain):
+    def update(self, observation, action, reward, next_observation, terminated):
+        if terminated:
+            self.timesteps += 1
+        else:
+            super().update(observation, action, reward, next_observation, terminated)
+
+
+class DrawsFromNumPy(Plain):
+    def act(self, observation, *, explore=True):
+        if explore and np.random.random() < 0.5:  # noqa: NPY002
+            return int(np.random.random() * 2)  # noqa: NPY002
+        return super().act(observation, explore=explore)
+
+
+class AdvancesPythonsGenerator(Plain):
+    def act(self, observation, *, explore=True):
+        random.random()  # noqa: S311
+        return super().act(observation, explore=explore)
+
+
+class SeedsItselfFromTheSystem(Plain):
+    def act(self, observation, *, explore=True):
+        return int(np.random.default_rng().integers(2)) if explore else super().act(observation, explore=False)
+
+
+class StartsAnewWithEveryTraining(Plain):
+    def drop_episode(self):
+        self.q_table = np.zeros((self.n_states, self.n_actions))
+
+
+class ForgetsWhatItSaves(Plain):
+    def state_dict(self):
+        return {name: value for name, value in super().state_dict().items() if name != "q_table"}
+
+    def load_state_dict(self, state):
+        super().load_state_dict({**state, "q_table": np.zeros((self.n_states, self.n_actions))})
+
+
+class LosesItsGenerator(Plain):
+    def load_state_dict(self, state):
+        super().load_state_dict({**state, "rng": self.state_dict()["rng"]})
+
+
+class RoundsItsTable(Plain):
+    def state_dict(self):
+        return {**super().state_dict(), "q_table": self.q_table.astype(np.float32)}
+
+
+class SavesObjects(Plain):
+    def state_dict(self):
+        return {**super().state_dict(), "names": np.array([object()])}
+
+
+class LearnsWhileItIsWatched(Plain):
+    def act(self, observation, *, explore=True):
+        if not explore:
+            self.learn(observation, 0, 1.0)
+        return super().act(observation, explore=explore)
+
+
+class ReturnsNumPysNumbers(Plain):
+    def act(self, observation, *, explore=True):
+        return np.int64(super().act(observation, explore=explore))
+
+
+class ForgetsToCountSteps(Plain):
+    def update(self, observation, action, reward, next_observation, terminated):
+        super().update(observation, action, reward, next_observation, terminated)
+        self.timesteps = 0
+
+
+class ForgetsToCountEpisodes(Plain):
+    def end_episode(self):
+        pass
+
+
+class HasADifferentCounterpart(Plain):
+    def learner(self):
+        return QLearning.learner(self)._replace(gamma=0.5)
+
+
+@pytest.mark.parametrize(
+    ("agent", "complaint"),
+    [
+        (BootstrapsThroughTheEnd, "nothing_is_bootstrapped_from_a_terminal_state: .* takes action 0 in state 0"),
+        (StopsAtTruncation, "what_a_cut_off_episode_would_have_earned_is_learnt: .* takes action 1 in state 0"),
+        (SkipsTheLastStep, "nothing_is_bootstrapped_from_a_terminal_state: .* takes action 0"),
+        (DrawsFromNumPy, "the_same_seed_makes_the_same_agent: .* differ in: .*'q_table'"),
+        (AdvancesPythonsGenerator, "the_global_generators_are_left_alone: random moved: draw from self.rng"),
+        (SeedsItselfFromTheSystem, "the_same_seed_makes_the_same_agent: .* differ in: .*'q_table'"),
+        (StartsAnewWithEveryTraining, "training_adds_up: 30 episodes and 11 then 19 differ in: .*'q_table'"),
+        (ForgetsWhatItSaves, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after loading differs: 'greedy_pol"),
+        (LosesItsGenerator, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after loading differs: 'rng'"),
+        (RoundsItsTable, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after 20 more episodes differs: 'q_table'"),
+        (SavesObjects, "its_state_is_plain_arrays_and_json: 'names' is not: "),
+        (LearnsWhileItIsWatched, "the_greedy_action_changes_nothing: act.* changed: .*'q_table'"),
+        (ReturnsNumPysNumbers, "actions_are_plain_ints_of_the_space: .* expected an int of 0 to 1"),
+        (ForgetsToCountSteps, "it_counts_steps_and_episodes: .* 7 episodes, 0 timesteps"),
+        (ForgetsToCountEpisodes, "it_counts_steps_and_episodes: .* end_episode must call super"),
+        (HasADifferentCounterpart, "its_compiled_counterpart_does_the_same: .* differ in: .*'q_table'"),
+        (lambda *args, seed: object(), "it_is_an_agent: expected a subclass of rlbench.agents.Agent, got object"),
+        (lambda *args, seed: Plain(3, 2, seed=seed), "it_is_an_agent: made for 5 states"),
+    ],
+)
+def test_a_faulty_agent_is_found_and_its_fault_named(agent, complaint):
+    with pytest.raises(CheckFailedError, match=complaint):
+        check_agent(agent)
+
+
+def test_the_checks_leave_the_global_generators_as_they_were():
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    check_agent(RandomAgent)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+
+
+def test_every_check_says_what_it_looks_at():
+    assert len(AGENT_CHECKS) == len({check.__name__ for check in AGENT_CHECKS}) == 12
+    assert all(check.__doc__ for check in AGENT_CHECKS)
+
+
+def test_one_that_learns_slowly_is_told_so_and_passes_with_more_episodes():
+    slow = functools.partial(QLearning, learning_rate=0.002)
+    with pytest.raises(CheckFailedError, match=r"after 400 episodes .*learns slowly"):
+        check_agent(slow, episodes=400)
+    check_agent(functools.partial(QLearning, learning_rate=0.02), episodes=2000)

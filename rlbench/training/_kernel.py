@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _learners, _rules
-from rlbench.agents._learners import greedy, learn
-from rlbench.agents._rules import epsilon_greedy, schedule_value, sfc64_random
+from rlbench.agents import _learners
+from rlbench.agents._learners import choose, finish, learn
+from rlbench.agents._rules import schedule_value
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 
@@ -85,8 +85,6 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
                 break
             state = reset(world, world_rng)
             length, total, explored_count, first_epsilon = 0, 0.0, 0, epsilon
-            if per_step_epsilon:
-                first_epsilon = schedule_value(learner.exploration, before + n)
         s = observe(world, state)
         if tape.recording:
             tape.observations[written] = s
@@ -98,18 +96,17 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             stop = min(stop, n + limits.episode_steps - length)
         while n < stop and not terminated:
             # choose
-            u, bits = sfc64_random(bits)
-            if per_step:
-                if per_step_epsilon:
-                    epsilon = schedule_value(learner.exploration, before + n)
-                if per_step_rate:
-                    rate = schedule_value(learner.learning_rate, before + n)
-            action, explored = epsilon_greedy(u, epsilon, n_actions, greedy(learner, s))
+            action, explored, bits = choose(learner, s, epsilon, n_actions, bits)
             # step
             state, reward, terminated = step(world, state, action, world_rng)
             s_next = observe(world, state)
             # learn
-            learn(learner, s, action, reward, s_next, terminated, rate, before + n + 1)
+            if per_step:
+                if per_step_rate:
+                    rate = schedule_value(learner.learning_rate, before + n)
+                if per_step_epsilon:
+                    epsilon = schedule_value(learner.exploration, before + n + 1)
+            bits = learn(learner, s, action, reward, s_next, terminated, rate, epsilon, before + n + 1, bits)
             # keep
             total += reward
             explored_count += explored
@@ -134,6 +131,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
         tape.episode_lengths[segments - 1] = length
         tape.epsilons[segments - 1] = first_epsilon
         tape.explored_counts[segments - 1] = explored_count
+        finish(learner, epsilon, before + n, episodes)
         length = -1
         episodes += 1
         if not per_step_epsilon:
@@ -144,4 +142,4 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     return state, after, n, segments
 
 
-stamp(run_chunk, _rules, _learners, _worlds)
+stamp(run_chunk, _learners, *_learners.SOURCES, _worlds)

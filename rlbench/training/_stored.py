@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _learners, _rules
-from rlbench.agents._rules import q_update, sfc64_random
+from rlbench.agents import _learners
+from rlbench.agents._learners import learn, replay
+from rlbench.agents._replay import largest_error
+from rlbench.agents._rules import greedy_value, q_value
+from rlbench.buffers._sfc64 import put_words, words_of
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 
@@ -33,45 +35,36 @@ def play_again(world, rng, state, begun, actions, lengths, observations, rewards
 
 
 @njit(cache=True, nogil=True)
-def learn_backwards(table, observations, actions, rewards, lengths, terminated, learning_rate, gamma):
-    """Learns a chunk by Q-learning from its last step to its first; returns the largest temporal-difference error.
+def learn_backwards(learner, observations, actions, rewards, lengths, terminated, learning_rate, epsilon, words):
+    """Learns a chunk from its last step to its first; returns the largest temporal-difference error.
 
-    Backwards a value travels along a whole episode in one pass (Lin, 1992: backward replay).
+    The learner is one whose `learn` asks for no step before or after. `words`, uint64 (4,), is the state of its SFC64,
+    moved in place. Backwards a value travels along a whole episode in one pass (Lin, 1992: backward replay).
     """
     largest = 0.0
+    bits = words_of(words)
     n, row = rewards.shape[0], observations.shape[0]
     for segment in range(lengths.shape[0] - 1, -1, -1):
         ends = terminated[segment]
         row -= 1  # the segment's last observation
         for _ in range(lengths[segment]):
             n, row = n - 1, row - 1
-            error = q_update(
-                table, observations[row], actions[n], rewards[n], observations[row + 1], ends, learning_rate, gamma
-            )
-            largest = max(largest, abs(error))
+            s, a, r, s_next = observations[row], actions[n], rewards[n], observations[row + 1]
+            target = r if ends else r + learner.gamma * greedy_value(learner.table, s_next)
+            largest = max(largest, abs(target - q_value(learner.table, s, a)))
+            bits = learn(learner, s, a, r, s_next, ends, learning_rate, epsilon, 0, bits)
             ends = False
+    put_words(words, bits)
     return largest
 
 
 @njit(cache=True, nogil=True)
-def learn_minibatches(table, rows, filled, words, count, batch_size, learning_rate, gamma):
-    """Learns `count` minibatches drawn from a buffer's rows; returns the largest temporal-difference error left in it.
-
-    `words`, uint64 (4,), is the state of the buffer's SFC64, moved in place.
-    """
-    bits = (words[0], words[1], words[2], words[3])
-    for _ in range(count * batch_size):
-        u, bits = sfc64_random(bits)
-        t = rows[np.int64(u * filled)]
-        q_update(table, t.observation, t.action, t.reward, t.next_observation, t.terminated, learning_rate, gamma)
-    words[0], words[1], words[2], words[3] = bits
-    largest = 0.0  # of all: a minibatch that happens to fit says nothing of the rest
-    for i in range(filled):
-        t = rows[i]
-        error = q_update(table, t.observation, t.action, t.reward, t.next_observation, t.terminated, 0.0, gamma)
-        largest = max(largest, abs(error))
-    return largest
+def learn_minibatches(learner, count, learning_rate):
+    """Learns `count` minibatches of a buffer; returns the largest temporal-difference error left in all of it."""
+    for _ in range(count):
+        replay(learner, learning_rate)
+    return largest_error(learner.table, learner.memory, learner.gamma)
 
 
 for function in (play_again, learn_backwards, learn_minibatches):
-    stamp(function, _rules, _learners, _worlds)
+    stamp(function, _learners, *_learners.SOURCES, _worlds)

@@ -41,6 +41,7 @@ def readable_loop(
     env: gym.Env[Any, Any], agent: Agent, budget: Budget, recorder: Recorder, look: Callable[[], None]
 ) -> None:
     """Trains any agent on any env: the definition of reinforcement learning, aloud."""
+    agent.drop_episode()
     while not budget.is_spent(agent):
         recorder.note_reset(env)
         observation, _ = env.reset()
@@ -84,6 +85,7 @@ def run_compiled(
     from rlbench.agents._learners import set_sfc64_words, sfc64_words  # noqa: PLC0415  (numba only when training starts)
     from rlbench.training._kernel import Counts, run_chunk  # noqa: PLC0415
 
+    agent.drop_episode()
     rng, state, words = env.unwrapped.np_random, world.blank_state(), sfc64_words(agent.rng)
     counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
     while counts.episode_length >= 0 or not budget.is_spent(agent):

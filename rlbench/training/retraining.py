@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.agents import QLearning, ReplayQ, TableAgent
+from rlbench.agents import AGENTS, ReplayQ, TableAgent
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import BOTH, TERMINATED, Checkpoint
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     from rlbench.store import EpisodeChunk, Store
 
-LEARNERS: dict[str, type[TableAgent]] = {
-    "q-learning": QLearning,
-    "replay-q": ReplayQ,
-}  # off-policy: they may learn from what others did
 PASSES = 100
 LARGEST_BUFFER = 2**22  # transitions, 40 bytes each: unless another buffer_size is asked for
 TOLERANCE = 1e-9  # of the largest temporal-difference error of a pass
@@ -68,8 +64,9 @@ def retrain(
 
     Args:
         runs: whose transitions; they may lie in different stores.
-        agent: "q-learning" goes through all of them in each pass; "replay-q" fills its buffer with them, the
-            latest 4 million if there are more, and draws as many from it in each pass.
+        agent: one that is off-policy: "q-learning", "double-q" and "dyna-q" go through all of them in each pass;
+            "replay-q" fills its buffer with them, the latest 4 million if there are more, and draws as many from it in
+            each pass.
         passes: at most so many.
         tolerance: stop after a pass whose largest temporal-difference error is below this.
         warm_start: begin with the table of the first run's agent, not from zero.
@@ -79,7 +76,7 @@ def retrain(
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
 
     Raises:
-        UsageError: no runs, runs of different envs, runs that kept no steps, or a bad argument.
+        UsageError: no runs, runs of different envs, runs that kept no steps, an on-policy agent, or a bad argument.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
@@ -126,8 +123,7 @@ class _Transitions:
 def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> None:
     if not runs:
         raise UsageError("retraining needs at least one run to learn from")
-    if agent not in LEARNERS:
-        raise unknown_name("off-policy agent", agent, LEARNERS)
+    _check_agent(agent)
     if isinstance(passes, bool) or not isinstance(passes, int | np.integer) or passes < 1:
         raise UsageError(f"passes must be a whole number, 1 or more, got {passes!r}")
     if not 0 <= tolerance < np.inf:
@@ -139,13 +135,31 @@ def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> No
         raise UsageError("these runs hold no transitions: train or record some first")
 
 
+def off_policy_agents() -> list[str]:
+    """Returns the names of the agents that can learn from what others did."""
+    return [name for name, cls in AGENTS.items() if cls.off_policy and issubclass(cls, TableAgent)]
+
+
+def _check_agent(agent: str) -> None:
+    able = off_policy_agents()
+    if agent not in AGENTS:
+        raise unknown_name("agent to retrain", agent, able)
+    if agent not in able:
+        raise UsageError(
+            f"{agent} cannot learn from what others did, it learns from its own steps alone (it is on-policy): "
+            f"retrain {', '.join(able[:-1])} or {able[-1]}"
+        )
+
+
 def _learner(run: Run, agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
     env = run.make_env()
     try:
         spaces = env.observation_space, env.action_space
     finally:
         env.close()
-    return LEARNERS[agent](*spaces, seed=np.random.SeedSequence(seed), **parameters)
+    learner = AGENTS[agent](*spaces, seed=np.random.SeedSequence(seed), **parameters)
+    assert isinstance(learner, TableAgent)  # noqa: S101  (for the type checker: _check_agent has looked)
+    return learner
 
 
 def _table_of(run: Run) -> Any:
@@ -166,43 +180,56 @@ def _learn(learner: TableAgent, source: _Transitions, passes: int, tolerance: fl
 
 
 def _pass(learner: TableAgent, source: _Transitions) -> float:
-    from rlbench.training._stored import learn_backwards  # noqa: PLC0415  (numba only when something is learnt)
-
-    largest = 0.0
+    compiled, largest = learner.learner(), 0.0
     for chunk in source:
-        steps = chunk.steps or {}
-        error = learn_backwards(
-            learner.table,
-            steps["observations"],
-            steps["actions"],
-            steps["rewards"],
-            chunk.lengths,
-            (chunk.ends == TERMINATED) | (chunk.ends == BOTH),
-            learner.learning_rate,
-            learner.parameters.gamma,
-        )
+        error = _backwards_readably(learner, chunk) if compiled is None else _backwards(learner, compiled, chunk)
         largest = max(largest, error)
         learner.timesteps += chunk.n_steps  # what schedules of the learning rate count
     return largest
 
 
+def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float:
+    """Learns a chunk from its last step to its first, by machine code; returns the largest error."""
+    from rlbench.agents._learners import set_sfc64_words, sfc64_words  # noqa: PLC0415
+    from rlbench.training._stored import learn_backwards  # noqa: PLC0415  (numba only when something is learnt)
+
+    steps, words = chunk.steps or {}, sfc64_words(learner.rng)
+    columns = (steps["observations"], steps["actions"], steps["rewards"], chunk.lengths)
+    terminated = (chunk.ends == TERMINATED) | (chunk.ends == BOTH)
+    rates = (learner.learning_rate, learner.exploration_rate)
+    largest: float = learn_backwards(compiled, *columns, terminated, *rates, words)
+    set_sfc64_words(learner.rng, words)
+    learner.take_back(compiled)
+    return largest
+
+
+def _backwards_readably(learner: TableAgent, chunk: EpisodeChunk) -> float:
+    """Does the same for an agent without a compiled counterpart, by its `update`."""
+    batch, gamma, largest = transitions(chunk), learner.parameters.gamma, 0.0
+    before = learner.timesteps
+    for s, a, r, s_next, terminated in zip(*(column[::-1].tolist() for column in batch[:5]), strict=True):
+        target = r if terminated else r + gamma * learner.q_table[s_next].max()
+        largest = max(largest, abs(target - learner.q_table[s, a]))
+        learner.update(s, a, r, s_next, terminated)
+    learner.timesteps = before  # who calls counts
+    return largest
+
+
 def _fill(learner: ReplayQ, source: _Transitions) -> None:
     for chunk in source:
+        if chunk.first_step == 0:
+            learner.drop_episode()  # what came before belongs to another one
         learner.buffer.extend(transitions(chunk))
 
 
 def _replay_pass(learner: ReplayQ) -> float:
-    from rlbench.agents._learners import set_sfc64_words, sfc64_words  # noqa: PLC0415
     from rlbench.training._stored import learn_minibatches  # noqa: PLC0415
 
-    buffer, p = learner.buffer, learner.parameters
-    words = sfc64_words(buffer.rng)
-    count = -(-len(buffer) // p.batch_size)
-    largest: float = learn_minibatches(
-        learner.table, buffer.rows, len(buffer), words, count, p.batch_size, learner.learning_rate, p.gamma
-    )
-    set_sfc64_words(buffer.rng, words)
-    learner.timesteps += count * p.batch_size
+    compiled, batch_size = learner.learner(), learner.parameters.batch_size
+    count = -(-len(learner.buffer) // batch_size)
+    largest: float = learn_minibatches(compiled, count, learner.learning_rate)
+    learner.take_back(compiled)
+    learner.timesteps += count * batch_size
     return largest
 
 

@@ -1,11 +1,14 @@
 """Every registered agent keeps the contract; parameters are checked at the door."""
 
+from dataclasses import dataclass
+
 import contracts
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, make_agent, register_agent
+from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
+from rlbench.agents.exploration import LearningParameters, parameter
 from rlbench.errors import UnknownNameError, UsageError
 
 
@@ -71,6 +74,9 @@ def test_predict_answers_one_observation_or_an_array_of_them():
         ({"exploration_schedule": "multiplicative", "exploration_decay": 2.0}, r"in \[0, 1\], got 2.0"),
         ({"exploration_unit": "year"}, "episode or step"),
         ({"initial_value": float("inf")}, "must be finite"),
+        ({"exploration": "softmacs"}, "did you mean softmax"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"ucb_confidence": -1.0}, "ucb_confidence must be 0 or more, got -1.0"),
     ],
 )
 def test_a_wrong_parameter_is_refused_in_one_line(parameters, message):
@@ -85,6 +91,12 @@ def test_a_wrong_parameter_is_refused_in_one_line(parameters, message):
         ({"buffer_size": 0}, "buffer_size must be at least 1"),
         ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5"),
         ({"learning_starts": -1}, "learning_starts must be 0 or more"),
+        ({"n_step": 0}, "n_step must be at least 1"),
+        ({"replay": "prioritised"}, "did you mean prioritized"),
+        ({"priority_alpha": 1.5}, r"priority_alpha must be in \[0, 1\], got 1.5"),
+        ({"priority_beta_final": -0.5}, r"priority_beta_final must be in \[0, 1\]"),
+        ({"priority_beta_steps": 0}, "priority_beta_steps must be at least 1"),
+        ({"priority_epsilon": 0.0}, "priority_epsilon must be above 0"),
     ],
 )
 def test_replay_q_refuses_impossible_sizes(parameters, message):
@@ -142,3 +154,142 @@ def test_the_random_agent_draws_evenly():
     agent = RandomAgent(1, 4, seed=1)
     counts = np.bincount([agent.act(0) for _ in range(8000)], minlength=4)
     assert ((counts - 2000) ** 2 / 2000).sum() < 30.7
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (object(), "must be a subclass of rlbench.agents.Agent, got <object"),
+        (type("Nameless", (Agent,), {"act": None, "update": None}), "Nameless has no name to be known by"),
+        (type("Idle", (Agent,), {"name": "idle"}), "Idle does not say how to act and update"),
+    ],
+)
+def test_what_is_no_agent_is_not_registered(thing, message):
+    with pytest.raises(UsageError, match=message):
+        register_agent(thing)
+    assert "idle" not in AGENTS
+
+
+def test_a_users_parameters_are_checked_like_ours():
+    @dataclass(frozen=True, kw_only=True)
+    class Own(LearningParameters):
+        caution: float = parameter(0.5, "weight of the worst")
+        depth: int | None = parameter(None, "how far")
+
+    class Mine(QLearning):
+        Parameters = Own
+
+    assert Mine(2, 2, caution=1, depth=3).config()["caution"] == 1.0
+    with pytest.raises(UsageError, match="caution must be a number, got 'much'"):
+        Mine(2, 2, caution="much")
+    with pytest.raises(UnknownNameError, match="did you mean caution"):
+        Mine(2, 2, causion=1)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Odd(LearningParameters):
+        layers: list[int] = parameter((), "sizes")  # noqa: RUF009 - what is declared wrongly is what is tested
+
+    with pytest.raises(UsageError, match=r"layers is declared as list\[int\]"):
+        type("Deep", (QLearning,), {"Parameters": Odd})(2, 2, layers=[1])
+
+
+def test_a_subclass_that_changes_the_rule_gives_up_the_compiled_counterpart_of_the_old_one():
+    class Frugal(QLearning):
+        def update(self, observation, action, reward, next_observation, terminated):
+            super().update(observation, action, reward - 1.0, next_observation, terminated)
+
+    class Renamed(QLearning):
+        name = "renamed"
+
+    class Whole(Frugal):
+        def learner(self):
+            return QLearning.learner(self)
+
+    assert Frugal(2, 2).learner() is None
+    assert Renamed(2, 2).learner() is not None
+    assert Whole(2, 2).learner() is not None
+
+
+# -------------------------------------------------------------------------------------------------- exploration
+
+
+def shares_of(agent, n=8000):
+    return np.bincount([agent.act(0) for _ in range(n)], minlength=agent.n_actions)
+
+
+def test_softmax_draws_as_often_as_its_shares_say():
+    agent = QLearning(1, 3, seed=2, exploration="softmax", exploration_schedule="constant", temperature=2.0)
+    agent.q_table = [[0.0, 2 * np.log(2), 2 * np.log(5)]]  # shares 1/8, 2/8, 5/8
+    expected = np.array([1000, 2000, 5000])
+    # chi-squared with 2 degrees of freedom: above 27.6 once in a million runs
+    assert ((shares_of(agent) - expected) ** 2 / expected).sum() < 27.6
+
+
+def test_the_temperature_of_softmax_falls_as_epsilon_does():
+    agent = QLearning(1, 2, seed=2, exploration="softmax", exploration_decay=5.0, exploration_final_eps=0.0)
+    agent.q_table = [[0.0, 1.0]]
+    assert shares_of(agent, 200)[0] > 20
+    for _ in range(3):
+        agent.end_episode()
+    assert shares_of(agent, 200).tolist() == [0, 200]
+
+
+def test_upper_confidence_bounds_come_back_to_what_was_tried_least():
+    agent = QLearning(2, 3, seed=2, exploration="ucb", ucb_confidence=1.0)
+    drawn = agent.rng.bit_generator.state["state"]["state"].tolist()
+    assert [agent.act(0) for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert agent.policy.counts.tolist() == [[3, 2, 2], [0, 0, 0]]
+    assert agent.exploration_rate == 0.0
+    agent.act(0, explore=False)
+    assert agent.policy.counts[0].sum() == 7
+    assert drawn != agent.rng.bit_generator.state["state"]["state"].tolist()  # one number a choice, whatever the policy
+
+
+def test_counts_of_choices_are_part_of_the_state():
+    first, second = (QLearning(2, 3, seed=2, exploration="ucb") for _ in range(2))
+    for _ in range(5):
+        first.act(1)
+    second.load_state_dict(first.state_dict())
+    assert second.policy.counts.tolist() == first.policy.counts.tolist() == [[0, 0, 0], [2, 2, 1]]
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name != "random"])
+def test_optimistic_initial_values_are_tried_one_after_another(name):
+    greedy = {"exploration_schedule": "constant", "exploration_initial_eps": 0.0, "initial_value": 50.0}
+    own = {"batch_size": 64, "learning_starts": 0} if name == "replay-q" else {}
+    agent = AGENTS[name](1, 4, seed=0, learning_rate=0.5, **greedy, **own)
+    tried = []
+    for _ in range(4):
+        tried.append(agent.act(0))
+        agent.update(0, tried[-1], 0.0, 0, True)
+        agent.end_episode()
+    assert tried == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name != "random"])
+def test_ties_go_to_the_lowest_action(name):
+    agent = AGENTS[name](1, 5, seed=0)
+    agent.q_table = [[1.0, 3.0, 2.0, 3.0, 3.0]]
+    assert agent.act(0, explore=False) == agent.greedy_policy()[0] == 1
+
+
+@pytest.mark.parametrize("name", ["sarsa", "n-step-sarsa", "sarsa-lambda"])
+def test_an_on_policy_agent_takes_the_action_that_it_has_learnt_from(name):
+    agent = AGENTS[name](3, 4, seed=3, exploration_schedule="constant", exploration_initial_eps=0.7)
+    action = agent.act(0)
+    for t in range(100):
+        s, s_next = t % 3, (t + 1) % 3
+        agent.update(s, action, 1.0, s_next, False)
+        said, drawn = int(agent.ahead[1]), agent.rng.bit_generator.state["state"]["state"].tolist()
+        action = agent.act(s_next)
+        assert action == said
+        assert drawn == agent.rng.bit_generator.state["state"]["state"].tolist()
+
+
+def test_the_action_chosen_ahead_is_not_taken_in_the_next_episode():
+    agent = Sarsa(2, 2, seed=0, exploration_schedule="constant", exploration_initial_eps=0.0)
+    agent.update(0, 0, 1.0, 1, False)
+    assert agent.ahead[0] == 1
+    agent.end_episode()
+    agent.q_table = [[0.0, 0.0], [0.0, 9.0]]
+    assert agent.act(1) == 1

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlbench.agents import _rules
+from rlbench.buffers import _sfc64
 from rlbench.random_state import new_generator
 
 
@@ -67,6 +68,111 @@ def test_epsilon_greedy_never_draws_an_action_that_is_not_there(epsilon, n_actio
     assert 0 <= action < n_actions
 
 
+# ---------------------------------------------------------------------------- softmax and upper confidence bounds
+
+LN2 = math.log(2)
+SOFT = table_of([[0.0, LN2, 0.0]])  # at temperature 1 the shares are 1/4, 1/2, 1/4
+
+
+@both(_rules.softmax_action)
+def test_softmax_draws_in_proportion_to_the_exponential_of_the_values(rule):
+    drawn = [rule(u, 1.0, SOFT, 0, 3) for u in (0.0, 0.24, 0.26, 0.74, 0.76, 0.99)]
+    assert drawn == [(0, True), (0, True), (1, False), (1, False), (2, True), (2, True)]
+    assert _rules.softmax_total(1.0, SOFT, 0, 3) == pytest.approx(2.0)  # 1/2 + 1 + 1/2
+    assert rule(0.99, 0.5, SOFT, 0, 3) == (2, True)  # colder: 1/6, 4/6, 1/6
+    assert rule(0.18, 0.5, SOFT, 0, 3) == (1, False)
+    assert rule(0.99, 0.0, SOFT, 0, 3) == (1, False)  # frozen: greedy
+
+
+@both(_rules.softmax_action)
+def test_softmax_overflows_at_no_temperature(rule):
+    far_apart = table_of([[-1e308, 1e308, 0.0]])
+    assert rule(0.5, 1e-300, far_apart, 0, 3) == (1, False)
+    assert rule(np.nextafter(1.0, 0), 1.0, far_apart, 0, 3) == (1, False)
+
+
+@both(_rules.ucb_action)
+def test_the_upper_confidence_bound_tries_everything_once_and_then_what_is_least_known(rule):
+    policy, table = _rules.new_ucb(1, 3, 2.0), table_of([[1.0, 0.0, 0.5]])
+    for expected in (0, 1, 2):
+        assert rule(policy, table, 0) == expected
+        policy.counts[0, expected] += 1
+    policy.counts[0] = [5, 1, 1]
+    # t = 8: 1 + 2 sqrt(ln 8 / 5) = 2.29, 0 + 2 sqrt(ln 8) = 2.88, 0.5 + 2.88 = 3.38
+    assert rule(policy, table, 0) == 2
+    policy.counts[0] = [100, 100, 100]
+    assert rule(policy, table, 0) == 0
+
+
+def test_choosing_by_an_upper_confidence_bound_counts_the_choice_and_draws_nothing():
+    policy, table = _rules.new_ucb(2, 2, 1.0), table_of([[0.0, 0.0], [0.0, 1.0]])
+    assert [_rules.pick(policy, table, 1, 0.5, u) for u in (0.0, 0.9)] == [(0, True), (1, False)]
+    assert policy.counts.tolist() == [[0, 0], [1, 1]]
+
+
+def test_what_is_expected_of_a_policy_is_the_mean_of_what_it_would_choose():
+    greedy, soft = _rules.EpsilonGreedy(3), _rules.Softmax(3, 2.0)
+    table = table_of([[1.0, 4.0, 1.0]])
+    assert _rules.expected_value(greedy, table, 0, 0.3) == pytest.approx(0.7 * 4 + 0.3 * 2)
+    assert _rules.expected_value(soft, SOFT, 0, 0.5) == pytest.approx(LN2 / 2)  # temperature 2 * 0.5
+    assert _rules.expected_value(soft, SOFT, 0, 0.0) == LN2
+    assert _rules.expected_value(_rules.new_ucb(1, 3, 1.0), table, 0, 0.0) == 1.0  # the untried first action
+
+
+# ------------------------------------------------------------------------------------------- one step on policy
+
+
+@both(_rules.sarsa_update)
+def test_sarsa_bootstraps_from_the_action_that_is_taken_next(rule):
+    table = table_of([[1.0, 2.0], [4.0, 3.0]])
+    # 2 + 0.5 * (10 + 0.9 * 3 - 2) = 7.35
+    assert rule(table, 0, 1, 10.0, 1, 1, False, 0.5, 0.9) == pytest.approx(10.7)
+    assert q_of(table, 2).tolist() == [[1.0, pytest.approx(7.35)], [4.0, 3.0]]
+    rule(table, 1, 0, -4.0, 0, 1, True, 0.5, 0.9)  # terminal: 4 + 0.5 * (-4 - 4) = 0
+    assert q_of(table, 2)[1].tolist() == [0.0, 3.0]
+
+
+@both(_rules.expected_sarsa_update)
+def test_expected_sarsa_bootstraps_from_the_mean_over_its_next_actions(rule):
+    table = table_of([[1.0, 2.0], [4.0, 3.0]])
+    # epsilon 0.2: 0.8 * 4 + 0.2 * 3.5 = 3.9; 2 + 0.5 * (10 + 0.9 * 3.9 - 2) = 7.755
+    rule(table, _rules.EpsilonGreedy(2), 0.2, 0, 1, 10.0, 1, False, 0.5, 0.9)
+    assert q_of(table, 2)[0].tolist() == [1.0, pytest.approx(7.755)]
+    rule(table, _rules.EpsilonGreedy(2), 0.2, 1, 0, 0.0, 0, True, 0.5, 0.9)
+    assert q_of(table, 2)[1].tolist() == [2.0, 3.0]
+
+
+@both(_rules.double_q_update)
+def test_double_q_lets_one_table_value_the_best_action_of_the_other(rule):
+    one, two = [[0.0, 2.0], [5.0, 1.0]], [[0.0, 4.0], [3.0, 7.0]]
+    halves, table = table_of([*one, *two]), table_of(np.mean([one, two], axis=0))
+    # heads: the first learns; its best in state 1 is action 0, which the second values at 3: 2 + (10 + 0.5 * 3 - 2) / 2
+    rule(halves, table, 0.49, 0, 1, 10.0, 1, False, 0.5, 0.5)
+    assert q_of(halves, 2).tolist() == [[0.0, 6.75], [5.0, 1.0], [0.0, 4.0], [3.0, 7.0]]
+    assert q_of(table, 2)[0].tolist() == [0.0, 5.375]
+    # tails: the second learns; its best in state 1 is action 1, which the first values at 1: 4 + (10 + 0.5 * 1 - 4) / 2
+    rule(halves, table, 0.5, 0, 1, 10.0, 1, False, 0.5, 0.5)
+    assert q_of(halves, 2).tolist() == [[0.0, 6.75], [5.0, 1.0], [0.0, 7.25], [3.0, 7.0]]
+    assert q_of(table, 2)[0].tolist() == [0.0, 7.0]
+    rule(halves, table, 0.0, 0, 0, 6.0, 1, True, 0.5, 0.5)  # terminal
+    assert q_of(table, 2)[0].tolist() == [1.5, 7.0]
+
+
+@both(_rules.q_update_returns)
+def test_each_return_of_a_minibatch_has_its_own_step_size_and_discount(rule):
+    table, errors = table_of([[0.0, 0.0], [8.0, 0.0]]), np.zeros(3)
+    s, a = np.array([0, 0, 1]), np.array([0, 1, 1])
+    ends, last = np.array([False, True, False]), np.array([1, 1, 0])
+    rates, discounts = np.array([0.5, 0.25, 1.0]), np.array([0.5, 0.9, 0.25])
+    rule(table, s, a, np.array([2.0, 4.0, 1.0]), last, ends, rates, discounts, errors)
+    # 2 + 0.5 * 8 = 6, half of it; 4, a quarter of it; 1 + 0.25 * 3 = 1.75
+    assert q_of(table, 2).tolist() == [[3.0, 1.0], [8.0, 1.75]]
+    assert errors.tolist() == [6.0, 4.0, 1.75]
+
+
+# ---------------------------------------------------------------------------------------------------- the table
+
+
 @given(
     writes=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8), st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5]))),
     n_actions=st.integers(1, 9),
@@ -115,7 +221,7 @@ def test_the_compiled_generator_is_numpys_sfc64_bit_for_bit():
     rng = new_generator(42)
     state = tuple(rng.bit_generator.state["state"]["state"])
     for _ in range(1000):
-        u, state = _rules.sfc64_random(state)
+        u, state = _sfc64.sfc64_random(state)
         state = tuple(np.uint64(word) for word in state)
         assert u == rng.random()
     assert list(state) == rng.bit_generator.state["state"]["state"].tolist()

@@ -52,7 +52,18 @@ def assert_same(two):
 
 
 def test_every_learner_has_both_loops():
-    assert {"random", "q-learning", "replay-q"} <= set(COMPILED)
+    assert set(COMPILED) == {
+        "random",
+        "q-learning",
+        "sarsa",
+        "expected-sarsa",
+        "double-q",
+        "n-step-sarsa",
+        "sarsa-lambda",
+        "monte-carlo",
+        "dyna-q",
+        "replay-q",
+    }
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -64,7 +75,33 @@ def test_both_loops_leave_the_same_tables_episodes_and_generators(agent, world):
     assert_same(two)
 
 
-@pytest.mark.parametrize("agent", COMPILED)
+# what makes another learner, or another way of choosing, of an agent
+VARIANTS = {
+    "replay of n steps": ("replay-q", {"n_step": 3}),
+    "prioritized replay": ("replay-q", {"replay": "prioritized", "priority_beta_steps": 300}),
+    "prioritized replay of n steps": ("replay-q", {"replay": "prioritized", "n_step": 4, "priority_alpha": 1.0}),
+    "prioritized sweeping": ("dyna-q", {"planning": "prioritized"}),
+    "no planning": ("dyna-q", {"planning_steps": 0}),
+    "accumulating traces": ("sarsa-lambda", {"traces": "accumulating", "trace_floor": 0.0}),
+    "one step": ("n-step-sarsa", {"n_steps": 1}),
+    "an exponential mean": ("monte-carlo", {"average": "exponential", "horizon": 3}),
+    "softmax": ("q-learning", {"exploration": "softmax", "temperature": 0.5}),
+    "what softmax expects": ("expected-sarsa", {"exploration": "softmax", "temperature": 0.5}),
+    "bounds": ("q-learning", {"exploration": "ucb", "ucb_confidence": 0.3}),
+    "bounds, looking ahead": ("sarsa", {"exploration": "ucb"}),
+    "what bounds expect": ("monte-carlo", {"exploration": "ucb"}),
+    "optimism": ("double-q", {"initial_value": 5.0}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
+    agent, own = VARIANTS[variant]
+    own = {"exploration_decay": 0.05, **own}
+    assert_same(both("FrozenLake-v1", agent, episodes=60, seed=11, agent_kwargs=own))
+
+
+@pytest.mark.parametrize("agent", ["q-learning", "sarsa"])
 def test_both_loops_agree_where_bins_lie_between_given_cuts(agent):
     assert_same(both("cartpole", agent, env_kwargs={"cuts": CUTS}, episodes=30, seed=1))
 
@@ -73,6 +110,12 @@ def test_both_loops_agree_where_bins_lie_between_given_cuts(agent):
 @pytest.mark.parametrize("env", ["safecab", "cartpole"])
 def test_both_loops_agree_with_the_tuned_parameters(env, preset):
     assert_same(both(env, "q-learning", preset=preset, total_timesteps=4000, episodes=10**6, seed=3))
+
+
+@pytest.mark.parametrize("agent", [name for name in COMPILED if name not in ("random", "q-learning")])
+def test_the_tuned_parameters_of_every_agent_lead_near_the_optimum(agent):
+    run = rlbench.train("safecab", agent, seed=1, record="none")
+    assert rlbench.evaluate(run, seed=0).regret < 0.5  # of 989
 
 
 @pytest.mark.parametrize("agent", COMPILED)
@@ -95,7 +138,7 @@ def test_both_loops_split_chunks_and_episodes_at_the_same_steps(world, agent, mo
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 37)
     monkeypatch.setattr(recorder, "RESERVE", 5)
     env, env_kwargs = WORLDS[world]
-    two = both(env, agent, env_kwargs=env_kwargs, episodes=25, seed=5)
+    two = both(env, agent, env_kwargs=env_kwargs, episodes=60, seed=5)
     kinds = [dict(zip(("first", "step"), (c["first_episode"], c["first_step"]), strict=True)) for c in two[0]["chunks"]]
     assert any(kind["step"] != ("int", "0") for kind in kinds)
     assert_same(two)
@@ -120,6 +163,28 @@ def test_a_run_begun_by_one_loop_and_gone_on_with_by_the_other_is_the_same(agent
         resumed = outcome(rlbench.resume(begun, episodes=30, engine=second))
         for part in ("counts", "agent", "figures", "checkpoint", "episodes"):
             assert resumed[part] == at_once[part], part
+
+
+CONTINUED = {name: (name, {}) for name in COMPILED} | {
+    name: VARIANTS[name] for name in ("prioritized replay of n steps", "prioritized sweeping", "bounds, looking ahead")
+}
+
+
+@pytest.mark.parametrize("continued", CONTINUED)
+def test_the_cache_goes_on_from_what_is_stored_as_if_it_had_never_stopped(continued, tmp_path):
+    agent, own = CONTINUED[continued]
+    kwargs = {"agent_kwargs": {**(SMALL_BUFFER if agent == "replay-q" else {}), **own}, "seed": 4}
+    cold = outcome(rlbench.train("FrozenLake-v1", agent, episodes=30, **kwargs))
+    with rlbench.open_store(tmp_path / "runs.db") as store:
+        rlbench.train("FrozenLake-v1", agent, episodes=13, store=store, **kwargs)
+        warm = rlbench.train("FrozenLake-v1", agent, episodes=30, store=store, **kwargs)
+        assert (warm.cache, warm.cached_episodes) == ("prefix", 13)
+        found = outcome(warm)
+        for part in ("counts", "agent", "figures", "checkpoint", "episodes"):
+            assert found[part] == cold[part], part
+        again = rlbench.train("FrozenLake-v1", agent, episodes=30, store=store, **kwargs)
+        assert again.cache == "hit"
+        assert outcome(again)["agent"] == cold["agent"]
 
 
 def test_another_seed_gives_other_episodes():
@@ -159,6 +224,10 @@ rates = st.one_of(
 )
 buffers = st.fixed_dictionaries(
     {
+        "replay": st.sampled_from(["uniform", "prioritized"]),
+        "n_step": st.integers(1, 4),
+        "priority_alpha": unit,
+        "priority_beta": unit,
         "buffer_size": st.integers(1, 100),
         "learning_starts": st.integers(0, 50),
         "batch_size": st.integers(1, 9),
@@ -177,7 +246,7 @@ learning = st.fixed_dictionaries(
 chunks = st.sampled_from([(2**16, 2**12), (101, 30), (16, 4), (3, 1), (1, 1)])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_both_loops_agree_whatever_the_parameters_budgets_and_chunks(data):
     env, env_kwargs = WORLDS[data.draw(st.sampled_from([w for w in WORLDS if w != "ice without a limit"]))]

@@ -8,10 +8,10 @@ import pytest
 from training.toys import Circle, Road, frozen
 
 import rlbench
-from rlbench.agents._rules import new_table
+from rlbench.agents import AGENTS, QLearning, ReplayQ, register_agent
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, TERMINATED, TRUNCATED, EpisodeChunk
-from rlbench.training import recorder
+from rlbench.training import _stored, recorder
 from rlbench.training._stored import learn_backwards, learn_minibatches
 from rlbench.training.stored import check_range, fill, transitions
 
@@ -52,28 +52,29 @@ def test_what_goes_on_and_what_was_cut_off_is_no_termination():
 
 
 @pytest.mark.parametrize("learn", [learn_backwards, learn_backwards.py_func], ids=["compiled", "python"])
-def test_a_chunk_is_learnt_from_its_last_step_to_its_first(learn):
-    table = new_table(3, 2)
+def test_a_chunk_is_learnt_from_its_last_step_to_its_first(learn, monkeypatch):
+    if learn is not learn_backwards:  # plain Python all through: boxed, a word may be too big for an int64
+        monkeypatch.setattr(_stored, "words_of", _stored.words_of.py_func)
+        monkeypatch.setattr(_stored, "put_words", _stored.put_words.py_func)
+    agent = QLearning(3, 2, seed=0, gamma=0.5)
+    words = agent.rng.bit_generator.state["state"]["state"].copy()
     steps = TWO_EPISODES.steps
     terminated = TWO_EPISODES.ends == TERMINATED
     arrays = steps["observations"], steps["actions"], steps["rewards"], TWO_EPISODES.lengths, terminated
-    largest = learn(table, *arrays, 0.5, 0.5)
+    largest = learn(agent.learner(), *arrays, 0.5, 0.0, words)
     # (1, 0, 3, -> 0): 0.5 * 3 = 1.5; (0, 1, 2, -> 1): 0.5 * (2 + 0.5 * 1.5) = 1.375; then the terminated episode:
     # (1, 1, 10): 5; (0, 0, 1, -> 1): 0.5 * (1 + 0.5 * 5) = 1.75
-    assert table.values[:, 2:4].tolist() == [[1.75, 1.375], [1.5, 5.0], [0.0, 0.0]]
+    assert agent.q_table.tolist() == [[1.75, 1.375], [1.5, 5.0], [0.0, 0.0]]
     assert largest == 10.0
 
 
-@pytest.mark.parametrize("learn", [learn_minibatches, learn_minibatches.py_func], ids=["compiled", "python"])
-def test_the_error_of_a_pass_of_minibatches_is_that_of_the_whole_buffer(learn):
-    buffer = rlbench.buffers.ReplayBuffer(8, gym.spaces.Discrete(3), gym.spaces.Discrete(2), seed=0)
-    buffer.extend(transitions(TWO_EPISODES))
-    table = new_table(3, 2)
-    words = buffer.rng.bit_generator.state["state"]["state"].copy()
-    rows = buffer.rows.view(np.recarray)  # as compiled code sees them
-    assert learn(table, rows, 4, words, 0, 1, 0.5, 0.5) == 10.0
-    assert learn_minibatches(table, rows, 4, words, 300, 2, 1.0, 0.5) == 0.0
-    assert learn(table, rows, 4, words, 0, 1, 0.5, 0.5) == 0.0
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+def test_the_error_of_a_pass_of_minibatches_is_that_of_the_whole_buffer(replay):
+    agent = ReplayQ(3, 2, seed=0, gamma=0.5, buffer_size=8, batch_size=3, replay=replay)
+    agent.buffer.extend(transitions(TWO_EPISODES))
+    assert learn_minibatches(agent.learner(), 0, 0.5) == 10.0
+    assert learn_minibatches(agent.learner(), 300, 1.0) < 1e-9
+    assert learn_minibatches(agent.learner(), 0, 0.5) < 1e-9
 
 
 @pytest.fixture
@@ -89,10 +90,11 @@ def driven(tmp_path_factory):
         yield rlbench.train("safecab", "random", episodes=50_000, seed=0, store=opened)
 
 
-@pytest.mark.parametrize("agent", ["q-learning", "replay-q"])
+@pytest.mark.parametrize("agent", ["q-learning", "double-q", "dyna-q", "replay-q"])
 def test_a_random_drivers_episodes_are_enough_for_the_optimum(agent, driven, monkeypatch):
     monkeypatch.setattr("rlbench.envs.SafeCabEnv.step", None)  # not one step of the env
-    learnt = rlbench.retrain(driven, agent)
+    faster = {"learning_rate": 0.5} if agent == "double-q" else {}
+    learnt = rlbench.retrain(driven, agent, agent_kwargs=faster)
     monkeypatch.undo()
     assert learnt.converged
     assert learnt.transitions == driven.timesteps
@@ -103,6 +105,49 @@ def test_a_random_drivers_episodes_are_enough_for_the_optimum(agent, driven, mon
     assert record.config["retraining"]["env_steps"] == 0
     again = rlbench.load_run(driven.store, learnt.run.id)
     assert frozen(again.agent.state_dict()) == frozen(learnt.run.agent.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("agent", "own"),
+    [
+        ("dyna-q", {"planning": "prioritized", "planning_steps": 3}),
+        ("replay-q", {"replay": "prioritized", "priority_beta_steps": 10_000}),
+    ],
+)
+def test_other_ways_to_plan_and_replay_learn_from_stored_steps_too(agent, own, store):
+    env_kwargs = {"is_slippery": False}
+    run = rlbench.train("FrozenLake-v1", "random", episodes=2000, seed=0, store=store, env_kwargs=env_kwargs)
+    learnt = rlbench.retrain(run, agent, agent_kwargs={"learning_rate": 1.0, "gamma": 0.9, **own}, passes=50)
+    assert rlbench.evaluate(learnt.run, seed=0).regret == 0.0
+    again = rlbench.load_run(store, learnt.run.id)
+    assert frozen(again.agent.state_dict()) == frozen(learnt.run.agent.state_dict())
+
+
+def test_episodes_of_different_runs_do_not_run_into_each_other_in_the_buffer(store):
+    runs = [rlbench.train("FrozenLake-v1", "random", total_timesteps=9, seed=seed, store=store) for seed in (0, 1)]
+    agent = rlbench.retrain(runs, "replay-q", agent_kwargs={"n_step": 3}, passes=1).run.agent
+    rows = agent.buffer.rows[: len(agent.buffer)]
+    ends = np.cumsum(np.concatenate([run.lengths for run in runs])) - 1
+    assert np.flatnonzero(rows["terminated"] | rows["truncated"]).tolist() == ends.tolist()
+
+
+def test_a_users_off_policy_agent_learns_by_its_own_update_as_the_compiled_one_does(store, monkeypatch):
+    monkeypatch.setattr("rlbench.agents.AGENTS", dict(AGENTS))
+    monkeypatch.setattr("rlbench.training.retraining.AGENTS", rlbench.agents.AGENTS)
+
+    @register_agent
+    class Mine(QLearning):
+        name = "mine"
+
+        def update(self, *step):
+            super().update(*step)
+
+    assert Mine(2, 2).learner() is None
+    run = rlbench.train("FrozenLake-v1", "random", episodes=30, seed=0, store=store)
+    mine, ours = (rlbench.retrain(run, agent, passes=3) for agent in ("mine", "q-learning"))
+    assert mine.run.agent.q_table.tobytes() == ours.run.agent.q_table.tobytes()
+    assert mine.largest_error == ours.largest_error
+    assert mine.run.agent.timesteps == ours.run.agent.timesteps
 
 
 def test_the_same_seed_learns_the_same(store):
@@ -153,7 +198,8 @@ def test_memory_does_not_grow_with_what_is_stored(driven, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"agent": "random"}, "unknown off-policy agent 'random'"),
+        ({"agent": "random"}, "random cannot learn from what others did"),
+        ({"agent": "sarsa"}, "sarsa cannot learn .* retrain q-learning, double-q, dyna-q or replay-q"),
         ({"agent": "q-lerning"}, "did you mean q-learning"),
         ({"passes": 0}, "passes must be a whole number"),
         ({"passes": 1.5}, "passes must be a whole number"),

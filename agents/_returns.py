@@ -1,0 +1,196 @@
+"""Learning from several steps at once, compiled: n-step returns, eligibility traces, whole episodes."""
+
+# compiled code carries no annotations: numba infers its types
+# ruff: noqa: ANN001, ANN202
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlbench._stamp import stamp
+from rlbench.agents import _rules
+from rlbench.agents._rules import expected_value, q_value, set_q, td_update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Steps(NamedTuple):
+    """The latest steps of an episode, which are still to be learnt from: a ring."""
+
+    states: NDArray[np.int64]  # (n,)
+    actions: NDArray[np.int64]  # (n,)
+    rewards: NDArray[np.float64]  # (n,)
+    cursor: NDArray[np.int64]  # the oldest one's place, how many there are
+
+
+def new_steps(n: int) -> Steps:
+    """Makes room for n steps."""
+    return Steps(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n), np.zeros(2, np.int64))
+
+
+@njit(cache=True, forceinline=True)
+def n_step_update(table, steps, s, a, r, s_next, a_next, terminated, learning_rate, gamma):
+    """Remembers a step, and learns from the one n steps ago; from all that are left when the episode terminates.
+
+    n-step Sarsa, Sutton & Barto (2018) 7.2, equations 7.4 and 7.5.
+    """
+    n = steps.rewards.shape[0]
+    place = steps.cursor[0] + steps.cursor[1]
+    place -= n if place >= n else 0
+    steps.states[place], steps.actions[place], steps.rewards[place] = s, a, r
+    steps.cursor[1] += 1
+    if terminated:
+        n_step_finish(table, steps, s_next, a_next, True, learning_rate, gamma)
+    elif steps.cursor[1] == n:
+        _n_step_oldest(table, steps, s_next, a_next, False, learning_rate, gamma)
+
+
+@njit(cache=True)
+def n_step_finish(table, steps, s_next, a_next, terminated, learning_rate, gamma):
+    """Learns from all steps that are left; where the episode was cut off, with the value of (s_next, a_next)."""
+    while steps.cursor[1] > 0:
+        _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamma)
+    steps.cursor[0] = 0
+
+
+@njit(cache=True, forceinline=True)
+def _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamma):
+    n = steps.rewards.shape[0]
+    g = 0.0 if terminated else q_value(table, s_next, a_next)
+    place = steps.cursor[0] + steps.cursor[1]
+    for _ in range(steps.cursor[1]):
+        place -= 1
+        g = steps.rewards[place - n if place >= n else place] + gamma * g
+    td_update(table, steps.states[place], steps.actions[place], g, learning_rate)
+    steps.cursor[0] = place + 1 if place + 1 < n else 0
+    steps.cursor[1] -= 1
+
+
+class Traces(NamedTuple):
+    """Eligibility traces of the pairs (s, a) that have one, in no order."""
+
+    states: NDArray[np.int64]  # (n_states * n_actions,)
+    actions: NDArray[np.int64]  # likewise
+    strengths: NDArray[np.float64]  # likewise
+    places: NDArray[np.int64]  # (n_states, n_actions): where a pair stands in these lists, -1 for nowhere
+    held: NDArray[np.int64]  # (1,): how many there are
+
+
+def new_traces(n_states: int, n_actions: int) -> Traces:
+    """Makes room for a trace of every pair."""
+    size = n_states * n_actions
+    states, actions = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    return Traces(states, actions, np.zeros(size), np.full((n_states, n_actions), -1, np.int64), np.zeros(1, np.int64))
+
+
+@njit(cache=True, forceinline=True)
+def sarsa_lambda_update(
+    table, traces, s, a, r, s_next, a_next, terminated, learning_rate, gamma, trace_decay, replacing, trace_floor
+):
+    """Moves every q by the temporal-difference error of Sarsa times its trace, in place; traces then fade.
+
+    Sarsa(lambda), Sutton & Barto (2018) 12.7, the box's algorithm with one feature a pair. A trace is added to, or
+    replaced by 1; one that falls to `trace_floor` is dropped, so that a step costs no more than the traces that matter.
+    """
+    target = r if terminated else r + gamma * q_value(table, s_next, a_next)
+    change = learning_rate * (target - q_value(table, s, a))
+    _leave_trace(traces, s, a, replacing)
+    fade = gamma * trace_decay
+    for i in range(traces.held[0] - 1, -1, -1):
+        s_i, a_i, strength = traces.states[i], traces.actions[i], traces.strengths[i]
+        set_q(table, s_i, a_i, q_value(table, s_i, a_i) + change * strength)
+        strength *= fade
+        traces.strengths[i] = strength
+        if terminated or strength <= trace_floor:
+            _drop_trace(traces, i)
+
+
+@njit(cache=True, forceinline=True)
+def _leave_trace(traces, s, a, replacing):
+    place = traces.places[s, a]
+    if place < 0:
+        place = traces.held[0]
+        traces.held[0] += 1
+        traces.places[s, a], traces.states[place], traces.actions[place] = place, s, a
+        traces.strengths[place] = 0.0
+    traces.strengths[place] = 1.0 if replacing else traces.strengths[place] + 1.0
+
+
+@njit(cache=True, forceinline=True)
+def _drop_trace(traces, i):
+    last = traces.held[0] - 1
+    s, a = traces.states[last], traces.actions[last]
+    traces.places[traces.states[i], traces.actions[i]] = -1
+    if i != last:
+        traces.states[i], traces.actions[i], traces.strengths[i] = s, a, traces.strengths[last]
+        traces.places[s, a] = i
+    traces.held[0] = last
+
+
+@njit(cache=True)
+def drop_traces(traces):
+    """Forgets all traces: the episode has ended."""
+    while traces.held[0] > 0:
+        _drop_trace(traces, traces.held[0] - 1)
+
+
+class Episode(NamedTuple):
+    """An episode so far, for those who learn at its end."""
+
+    states: NDArray[np.int64]  # (horizon,)
+    actions: NDArray[np.int64]  # (horizon,)
+    rewards: NDArray[np.float64]  # (horizon,)
+    first: NDArray[np.int64]  # (n_states, n_actions): the step at which a pair was first visited, -1 for never
+    cursor: NDArray[np.int64]  # how many steps there are; the last observation, -1 if the episode terminated there
+
+
+def new_episode(n_states: int, n_actions: int, horizon: int) -> Episode:
+    """Makes room for an episode."""
+    states, actions = np.zeros(horizon, np.int64), np.zeros(horizon, np.int64)
+    first = np.full((n_states, n_actions), -1, np.int64)
+    return Episode(states, actions, np.zeros(horizon), first, np.array([0, -1], np.int64))
+
+
+@njit(cache=True, forceinline=True)
+def remember_step(episode, s, a, r, s_next, terminated):
+    """Appends a step to an episode."""
+    t = episode.cursor[0]
+    episode.states[t], episode.actions[t], episode.rewards[t] = s, a, r
+    if episode.first[s, a] < 0:
+        episode.first[s, a] = t
+    episode.cursor[0], episode.cursor[1] = t + 1, -1 if terminated else s_next
+
+
+@njit(cache=True, forceinline=True)
+def monte_carlo_update(table, counts, episode, value, learning_rate, gamma):
+    """Moves q of every pair of an episode towards the return that followed its first visit; forgets the episode.
+
+    First-visit Monte Carlo control, Sutton & Barto (2018) 5.4, incremental as in 5.6: q is the mean of the returns, or
+    an exponential mean where learning_rate is above 0 (equation 6.1). `value` is what was to come after the last step:
+    0 where the episode terminated.
+    """
+    g = value
+    for t in range(episode.cursor[0] - 1, -1, -1):
+        s, a = episode.states[t], episode.actions[t]
+        g = episode.rewards[t] + gamma * g
+        if episode.first[s, a] == t:
+            episode.first[s, a] = -1
+            counts[s, a] += 1
+            td_update(table, s, a, g, learning_rate if learning_rate > 0.0 else 1.0 / counts[s, a])
+    episode.cursor[0], episode.cursor[1] = 0, -1
+
+
+@njit(cache=True)
+def value_after(episode, policy, table, epsilon):
+    """Returns the value of where an episode has come to: 0 if it terminated, else the mean over what pi would do."""
+    if episode.cursor[1] < 0:
+        return 0.0
+    return expected_value(policy, table, episode.cursor[1], epsilon)
+
+
+for _function in (n_step_update, n_step_finish, sarsa_lambda_update, drop_traces, monte_carlo_update, value_after):
+    stamp(_function, _rules)

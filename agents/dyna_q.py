@@ -1,0 +1,106 @@
+"""Dyna-Q: Q-learning that also learns from a model of what it has seen (Sutton, 1990)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rlbench.agents.base import TableAgent
+from rlbench.agents.exploration import LearningParameters, Parameters, at_least, parameter
+from rlbench.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+PLANNINGS = ("random", "prioritized")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynaQParameters(LearningParameters):
+    """Learning from steps and from a model."""
+
+    planning_steps: int = parameter(5, "steps of the model that are learnt from after each real one; 0 is Q-learning")
+    planning: str = parameter("random", "random, or prioritized (sweeping back from where values change most)")
+    priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are let be; 0 or more")
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        super().__post_init__()
+        at_least(self, 0, "planning_steps")
+        if self.planning not in PLANNINGS:
+            raise unknown_name("planning", self.planning, PLANNINGS)
+        if self.planning == "prioritized" and self.planning_steps == 0:
+            raise UsageError("prioritized planning learns by planning_steps alone, got 0: give 1 or more")
+        if not 0 <= self.priority_threshold < np.inf:
+            raise UsageError(f"priority_threshold must be 0 or more, got {self.priority_threshold}")
+
+
+class DynaQ(TableAgent):
+    """Learns each step by Q-learning, notes what it led to, and learns some noted ones again.
+
+    Tabular Dyna-Q of Sutton & Barto (2018), 8.2. Prioritized, it learns those first whose values are furthest from what
+    the model says of them (8.4). The model holds the latest outcome of every action: it is made for deterministic
+    worlds.
+    """
+
+    name: ClassVar[str] = "dyna-q"
+    source: ClassVar[str] = "Sutton 1990; Moore & Atkeson 1993; Sutton & Barto 2018, 8.2, 8.4"
+    off_policy: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = DynaQParameters
+    parameters: DynaQParameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        from rlbench.agents import _models  # noqa: PLC0415  (numba only when an agent is made)
+
+        self._models = _models
+        self.model = _models.new_model(self.n_states, self.n_actions)
+        is_prioritized = self.parameters.planning == "prioritized"
+        self.queue = _models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Learns the step, notes it in the model, and learns `planning_steps` others from there."""
+        step = (observation, action, float(reward), next_observation, terminated)
+        rates = self.learning_rate, self.parameters.gamma
+        if self.queue is None:
+            self._rules.q_update(self.table, *step, *rates)
+            self._models.learn_model(self.model, *step)
+            self._models.plan(self.table, self.model, self.rng.random(self.parameters.planning_steps), *rates)
+        else:
+            limits = self.parameters.priority_threshold, self.parameters.planning_steps
+            self._models.sweep(self.table, self.model, self.queue, *step, *rates, *limits)
+        self.timesteps += 1
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import DynaQLearner, SweepingLearner  # noqa: PLC0415
+
+        fields = (*self.common(), self.model, self.parameters.planning_steps)
+        if self.queue is None:
+            return DynaQLearner(*fields)
+        return SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers; a queue by the numbers of its pairs."""
+        state = {**super().state_dict(), **{f"model/{name}": a.copy() for name, a in self.model._asdict().items()}}
+        if self.queue is not None:
+            pairs = np.sort(self.queue.heap[: self.queue.held[0]])
+            state |= {"queue/pairs": pairs, "queue/priorities": self.queue.priorities[pairs]}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        for name, values in self.model._asdict().items():
+            values[:] = state[f"model/{name}"]
+        if self.queue is not None:
+            self._models.refill(self.queue, self.model, state["queue/pairs"], state["queue/priorities"])

@@ -1,0 +1,37 @@
+"""Expected Sarsa: on-policy TD control without the chance in the next action (van Seijen et al., 2009)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rlbench.agents.base import TableAgent
+
+
+class ExpectedSarsa(TableAgent):
+    """Learns the value of the policy that it follows, by the mean over its next actions (Sutton & Barto, 2018, 6.6)."""
+
+    name: ClassVar[str] = "expected-sarsa"
+    source: ClassVar[str] = "van Seijen et al. 2009; Sutton & Barto 2018, 6.6"
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Moves q[observation, action] towards the reward plus the discounted mean value of the next state."""
+        learning_rate = self.learning_rate
+        self.timesteps += 1
+        self._rules.expected_sarsa_update(
+            self.table,
+            self.policy,
+            self.exploration_rate,
+            observation,
+            action,
+            float(reward),
+            next_observation,
+            terminated,
+            learning_rate,
+            self.parameters.gamma,
+        )
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import ExpectedSarsaLearner  # noqa: PLC0415
+
+        return ExpectedSarsaLearner(*self.common())

@@ -1,0 +1,106 @@
+"""Monte Carlo control: learning from whole episodes, without bootstrapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rlbench.agents.base import TableAgent
+from rlbench.agents.exploration import LearningParameters, Parameters, at_least, parameter
+from rlbench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+AVERAGES = ("sample", "exponential")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonteCarloParameters(LearningParameters):
+    """Learning from whole episodes."""
+
+    average: str = parameter("sample", "sample: the mean of all returns; exponential: by learning_rate")
+    horizon: int = parameter(10_000, "steps after which a longer episode is learnt from in between")
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        super().__post_init__()
+        at_least(self, 1, "horizon")
+        if self.average not in AVERAGES:
+            raise unknown_name("average", self.average, AVERAGES)
+
+
+class MonteCarlo(TableAgent):
+    """Averages the returns that followed the first visits of a pair (Sutton & Barto, 2018, 5.4).
+
+    Where an episode is cut off, by its step limit or `horizon`, the mean value of what the policy would do next stands
+    for the rewards that were to come.
+    """
+
+    name: ClassVar[str] = "monte-carlo"
+    source: ClassVar[str] = "Sutton & Barto 2018, 5.4"
+    Parameters: ClassVar[type[Parameters]] = MonteCarloParameters
+    parameters: MonteCarloParameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
+
+        self._returns = _returns
+        self.counts = np.zeros((self.n_states, self.n_actions), np.int64)  # returns averaged
+        self.episode = self._returns.new_episode(self.n_states, self.n_actions, self.parameters.horizon)
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Remembers the step."""
+        learning_rate = self.learning_rate
+        self.timesteps += 1
+        self._returns.remember_step(self.episode, observation, action, float(reward), next_observation, terminated)
+        if self.episode.cursor[0] == self.parameters.horizon:
+            self._learn_episode(learning_rate)
+
+    def end_episode(self) -> None:
+        """Learns from the episode."""
+        self._learn_episode(self.learning_rate)
+        super().end_episode()
+
+    def _learn_episode(self, learning_rate: float) -> None:
+        rate = learning_rate if self.parameters.average == "exponential" else 0.0
+        value = self._returns.value_after(self.episode, self.policy, self.table, self.exploration_rate)
+        self._returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, self.parameters.gamma)
+
+    def drop_episode(self) -> None:
+        """Forgets an episode that was broken off."""
+        self.episode.first[:] = -1
+        self.episode.cursor[:] = 0, -1
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import MonteCarloLearner  # noqa: PLC0415
+
+        return MonteCarloLearner(*self.common(), self.counts, self.episode, self.parameters.average == "sample")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers."""
+        count, last = self.episode.cursor.tolist()
+        steps = {name: getattr(self.episode, name)[:count].copy() for name in ("states", "actions", "rewards")}
+        unfinished = {f"episode/{name}": values for name, values in steps.items()}
+        return {**super().state_dict(), "counts": self.counts.copy(), **unfinished, "last": last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self.drop_episode()
+        self.counts[:] = state["counts"]
+        names = ("episode/states", "episode/actions", "episode/rewards")
+        for s, a, r in zip(*(state[name] for name in names), strict=True):
+            self._returns.remember_step(self.episode, s, a, r, 0, False)
+        self.episode.cursor[1] = state["last"]

@@ -1,0 +1,100 @@
+"""n-step Sarsa: between one step and the whole episode (Cichosz, 1995; van Seijen, 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rlbench.agents.base import LookingAhead
+from rlbench.agents.exploration import LearningParameters, Parameters, at_least, parameter
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class NStepParameters(LearningParameters):
+    """Learning from n steps at a time."""
+
+    n_steps: int = parameter(4, "rewards in a return, before it bootstraps; 1 is Sarsa")
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        super().__post_init__()
+        at_least(self, 1, "n_steps")
+
+
+class NStepSarsa(LookingAhead):
+    """Learns from n rewards and the value of what is done after them (Sutton & Barto, 2018, 7.2)."""
+
+    name: ClassVar[str] = "n-step-sarsa"
+    source: ClassVar[str] = "Sutton & Barto 2018, 7.2"
+    Parameters: ClassVar[type[Parameters]] = NStepParameters
+    parameters: NStepParameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
+
+        self._returns = _returns
+        self.steps = self._returns.new_steps(self.parameters.n_steps)
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Remembers the step and learns from the one n steps ago; from all that are left, if the episode terminated."""
+        learning_rate = self.learning_rate
+        self.timesteps += 1
+        self._returns.n_step_update(
+            self.table,
+            self.steps,
+            observation,
+            action,
+            float(reward),
+            next_observation,
+            self._look_ahead(next_observation, terminated),
+            terminated,
+            learning_rate,
+            self.parameters.gamma,
+        )
+
+    def end_episode(self) -> None:
+        """Learns from the steps that are left of an episode that was cut off, by the value of what was to come."""
+        if self.steps.cursor[1] > 0:
+            last, action, _ = self.ahead
+            gamma = self.parameters.gamma
+            self._returns.n_step_finish(self.table, self.steps, last, action, False, self.learning_rate, gamma)
+        super().end_episode()
+
+    def drop_episode(self) -> None:
+        """Forgets an episode that was broken off."""
+        super().drop_episode()
+        self.steps.cursor[:] = 0
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import NStepSarsaLearner  # noqa: PLC0415
+
+        return NStepSarsaLearner(*self.common(), self.ahead, self.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers, steps from the oldest on."""
+        start, count = self.steps.cursor
+        at = (start + np.arange(count)) % self.parameters.n_steps
+        names = ("states", "actions", "rewards")
+        return {**super().state_dict(), **{f"steps/{name}": getattr(self.steps, name)[at] for name in names}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        count = len(state["steps/rewards"])
+        for name in ("states", "actions", "rewards"):
+            getattr(self.steps, name)[:count] = state[f"steps/{name}"]
+        self.steps.cursor[:] = 0, count

@@ -1,0 +1,36 @@
+"""Sarsa: on-policy TD control (Rummery and Niranjan, 1994)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rlbench.agents.base import LookingAhead
+
+
+class Sarsa(LookingAhead):
+    """Learns the value of the policy that it follows, exploration included (Sutton & Barto, 2018, 6.4)."""
+
+    name: ClassVar[str] = "sarsa"
+    source: ClassVar[str] = "Rummery & Niranjan 1994; Sutton & Barto 2018, 6.4"
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Moves q[observation, action] towards the reward plus the discounted value of what is done next."""
+        learning_rate = self.learning_rate
+        self.timesteps += 1
+        self._rules.sarsa_update(
+            self.table,
+            observation,
+            action,
+            float(reward),
+            next_observation,
+            self._look_ahead(next_observation, terminated),
+            terminated,
+            learning_rate,
+            self.parameters.gamma,
+        )
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import SarsaLearner  # noqa: PLC0415
+
+        return SarsaLearner(*self.common(), self.ahead)

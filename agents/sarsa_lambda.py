@@ -1,0 +1,105 @@
+"""Sarsa(lambda): TD control with eligibility traces (Rummery, 1995; Singh and Sutton, 1996)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rlbench.agents.base import LookingAhead
+from rlbench.agents.exploration import LearningParameters, Parameters, in_unit, parameter
+from rlbench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+TRACES = ("replacing", "accumulating")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SarsaLambdaParameters(LearningParameters):
+    """Learning with eligibility traces."""
+
+    trace_decay: float = parameter(0.8, "lambda, in [0, 1]; 0 is Sarsa")
+    traces: str = parameter("replacing", "replacing or accumulating")
+    trace_floor: float = parameter(0.01, "traces that fall to this are dropped, in [0, 1]; 0 keeps all")
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        super().__post_init__()
+        in_unit(self, "trace_decay", "trace_floor")
+        if self.traces not in TRACES:
+            raise unknown_name("kind of traces", self.traces, TRACES)
+
+
+class SarsaLambda(LookingAhead):
+    """Learns each error in all pairs that led to it, as their traces say (Sutton & Barto, 2018, 12.7)."""
+
+    name: ClassVar[str] = "sarsa-lambda"
+    source: ClassVar[str] = "Rummery 1995; Sutton & Barto 2018, 12.7"
+    Parameters: ClassVar[type[Parameters]] = SarsaLambdaParameters
+    parameters: SarsaLambdaParameters
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | int,
+        action_space: spaces.Space[Any] | int,
+        *,
+        seed: int | np.random.SeedSequence | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, seed=seed, **parameters)
+        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
+
+        self._returns = _returns
+        self.traces = self._returns.new_traces(self.n_states, self.n_actions)
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Moves all values by the step's error times their traces."""
+        learning_rate = self.learning_rate
+        self.timesteps += 1
+        self._returns.sarsa_lambda_update(
+            self.table,
+            self.traces,
+            observation,
+            action,
+            float(reward),
+            next_observation,
+            self._look_ahead(next_observation, terminated),
+            terminated,
+            learning_rate,
+            self.parameters.gamma,
+            *self._trace_parameters(),
+        )
+
+    def _trace_parameters(self) -> tuple[float, bool, float]:
+        p = self.parameters
+        return p.trace_decay, p.traces == "replacing", p.trace_floor
+
+    def drop_episode(self) -> None:
+        """Forgets the traces of an episode that has ended or was broken off."""
+        super().drop_episode()
+        self._returns.drop_traces(self.traces)
+
+    def learner(self) -> Any:
+        """Returns the compiled counterpart, on this agent's own arrays."""
+        from rlbench.agents._learners import SarsaLambdaLearner  # noqa: PLC0415
+
+        return SarsaLambdaLearner(*self.common(), self.ahead, self.traces, *self._trace_parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's whole state as plain arrays and numbers."""
+        count = self.traces.held[0]
+        lists = {name: getattr(self.traces, name)[:count].copy() for name in ("states", "actions", "strengths")}
+        return {**super().state_dict(), **{f"traces/{name}": values for name, values in lists.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned."""
+        super().load_state_dict(state)
+        self._returns.drop_traces(self.traces)
+        count = len(state["traces/states"])
+        for name in ("states", "actions", "strengths"):
+            getattr(self.traces, name)[:count] = state[f"traces/{name}"]
+        self.traces.places[state["traces/states"], state["traces/actions"]] = np.arange(count)
+        self.traces.held[0] = count

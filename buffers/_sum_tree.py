@@ -1,0 +1,156 @@
+"""A sum tree over the priorities of a ring, compiled (Schaul et al., 2016, appendix B.2.1).
+
+`tree` is a float64 array (2 * leaves,), `leaves` a power of two: leaf i at `leaves + i`, the sum of nodes 2k and 2k + 1
+at k, the whole at 1. Each sum is made anew from its two parts, so rounding errors do not build up, and the tree depends
+on its leaves alone, not on how they came there. A leaf of 0 holds nothing and is never drawn.
+
+A batch goes through the tree level by level: the memory waits of its paths overlap, and no branch is mispredicted.
+"""
+
+# compiled code carries no annotations: numba infers its types
+# ruff: noqa: ANN001, ANN202
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from rlbench._stamp import stamp
+from rlbench.buffers import _kernels, _sfc64
+from rlbench.buffers._kernels import gather_rows
+from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
+
+OUT_OF_RANGE, NOT_POSITIVE = -1.0, -2.0  # what is wrong with an update
+LARGEST = 1e300  # priority: 100 million of them still have a sum
+
+
+@njit(cache=True)
+def settle(tree, cursor, capacity, added, greatest, alpha):
+    """Gives the newest added[0] - added[1] rows of a ring the greatest priority, greatest[0]; after it they are equal.
+
+    `cursor` is the ring's: next row to write, rows filled. To be called before the tree is read or written otherwise.
+    """
+    count = min(added[0] - added[1], capacity)
+    added[1] = added[0]
+    if count < 1:
+        return
+    value, start = greatest[0] ** alpha, (cursor[0] - count) % capacity
+    before_end = min(count, capacity - start)
+    set_range(tree, start, before_end, value)
+    if count > before_end:
+        set_range(tree, 0, count - before_end, value)
+
+
+@njit(cache=True)
+def set_range(tree, start, count, value):
+    """Sets the `count` leaves from `start` on, at least one, to one value."""
+    leaves = tree.shape[0] // 2
+    low, high = leaves + start, leaves + start + count - 1
+    tree[low : high + 1] = value
+    while low > 1:
+        low, high = low // 2, high // 2
+        _sum_nodes(tree, low, high)
+
+
+@njit(cache=True)
+def set_all(tree, values):
+    """Sets the first leaves to `values`, the others to 0."""
+    leaves = tree.shape[0] // 2
+    tree[leaves : leaves + values.shape[0]] = values
+    tree[leaves + values.shape[0] :] = 0.0
+    _sum_nodes(tree, 1, leaves - 1)
+
+
+@njit(cache=True)
+def _sum_nodes(tree, low, high):
+    for node in range(high, low - 1, -1):
+        tree[node] = tree[2 * node] + tree[2 * node + 1]
+
+
+@njit(cache=True)
+def set_priorities(tree, filled, indices, priorities, alpha, largest):
+    """Sets leaf i to p_i^alpha; of an index that occurs twice the last one stays. Returns the largest p so far.
+
+    Nothing is changed, and OUT_OF_RANGE or NOT_POSITIVE returned, if an index is not of the first `filled` or a
+    priority is not above 0 and at most LARGEST.
+    """
+    for i in range(indices.shape[0]):
+        if not 0 <= indices[i] < filled:
+            return OUT_OF_RANGE
+        if not 0.0 < priorities[i] <= LARGEST:
+            return NOT_POSITIVE
+    leaves, nodes = tree.shape[0] // 2, np.empty(indices.shape[0], np.int64)
+    for i in range(indices.shape[0]):
+        largest = max(largest, priorities[i])
+        nodes[i] = leaves + indices[i]
+        tree[nodes[i]] = priorities[i] ** alpha
+    _sum_paths(tree, nodes)
+    return largest
+
+
+@njit(cache=True)
+def update_priorities(tree, filled, indices, td_errors, epsilon, alpha, largest):
+    """Sets p_i to |TD error| + epsilon; otherwise as `set_priorities`."""
+    return set_priorities(tree, filled, indices, np.abs(td_errors) + epsilon, alpha, largest)
+
+
+@njit(cache=True)
+def _sum_paths(tree, nodes):
+    """Brings the ancestors of leaves up to date: one by one while levels are wide, whole levels near the root."""
+    n, width = nodes.shape[0], tree.shape[0] // 4
+    while width > n:
+        for i in range(n):
+            node = nodes[i] >> 1
+            nodes[i] = node
+            tree[node] = tree[2 * node] + tree[2 * node + 1]
+        width //= 2
+    _sum_nodes(tree, 1, 2 * width - 1)
+
+
+@njit(cache=True)
+def draw_leaves(tree, words, indices):
+    """Draws n leaves in proportion to their values, leaf i from the i-th of n equal shares of the sum, in place.
+
+    A path never goes where nothing is: rounding may leave it a hair beyond the last leaf that holds anything.
+    """
+    n, leaves = indices.shape[0], tree.shape[0] // 2
+    left_over, state, share = np.empty(n), words_of(words), tree[1] / n
+    for i in range(n):
+        u, state = sfc64_random(state)
+        left_over[i], indices[i] = (i + u) * share, 1
+    put_words(words, state)
+    level = 1
+    while level < leaves:
+        for i in range(n):
+            left = 2 * indices[i]
+            below = tree[np.uint64(left)]
+            right = (left_over[i] >= below) & (tree[np.uint64(left + 1)] > 0.0)
+            left_over[i] -= below * right
+            indices[i] = left + right
+        level *= 2
+    for i in range(n):
+        indices[i] -= leaves
+
+
+@njit(cache=True)
+def importance_weights(tree, indices, beta, weights):
+    """Writes w_i = (N P(i))^-beta / max_j w_j, the maximum over this batch: N and the sum of priorities cancel out."""
+    leaves, least = tree.shape[0] // 2, math.inf
+    for i in range(indices.shape[0]):
+        least = min(least, tree[leaves + indices[i]])
+    for i in range(indices.shape[0]):
+        weights[i] = (least / tree[leaves + indices[i]]) ** beta
+
+
+@njit(cache=True)
+def sample_leaves(tree, words, beta, lines, indices, weights, out):
+    """Draws n leaves, their weights and their rows of `lines`, in place: three functions in one call."""
+    draw_leaves(tree, words, indices)
+    importance_weights(tree, indices, beta, weights)
+    gather_rows(lines, indices, out)
+
+
+for function in (draw_leaves, sample_leaves):
+    stamp(function, _sfc64, _kernels)

@@ -1,0 +1,264 @@
+"""Prioritized experience replay: what surprised most is drawn most (Schaul et al., 2016, proportional)."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import numpy as np
+
+from rlbench.buffers.columns import INT64, WORD, Column, aligned, proportion, whole
+from rlbench.buffers.uniform import Batch, ReplayBuffer
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from gymnasium import spaces
+    from numpy.typing import ArrayLike, NDArray
+
+
+class PrioritizedReplayBuffer(ReplayBuffer):
+    """A ring from which transition i is drawn with probability P(i) = p_i^alpha / sum_k p_k^alpha.
+
+    p_i is |TD error| + epsilon as of the last update, and for a new transition the greatest p so far (1 at first).
+    A batch is drawn from equal shares of the sum, one transition from each. Its weights, (N P(i))^-beta over their
+    maximum in the batch, correct for the bias.
+
+    Compiled code may move `tree`, `added` and `greatest` itself, by the functions of `_sum_tree`.
+
+    Args:
+        capacity: how many transitions it holds; the oldest makes room.
+        observation_space: Discrete or Box, of any shape and dtype.
+        action_space: likewise.
+        alpha: 0 is uniform, 1 fully proportional.
+        beta: how far weights correct the bias, at first; 1 is all of it.
+        beta_final: at last.
+        beta_steps: additions (steps, not a share of training) until `beta_final` is reached, linearly; None: it stays.
+        epsilon: added to |TD error|: what has no error left is still drawn.
+        n_step: as of ReplayBuffer.
+        gamma: as of ReplayBuffer.
+        seed: of the buffer's own generator.
+
+    Raises:
+        UsageError: as ReplayBuffer, or alpha or beta outside [0, 1], epsilon not above 0.
+    """
+
+    kind: ClassVar[str] = "prioritized"
+    SETTINGS: ClassVar[dict[str, str]] = {
+        **ReplayBuffer.SETTINGS,
+        "alpha": "alpha",
+        "beta": "beta_initial",
+        "beta_final": "beta_final",
+        "beta_steps": "beta_steps",
+        "epsilon": "epsilon",
+    }
+
+    def __init__(
+        self,
+        capacity: int,
+        observation_space: spaces.Space[Any] | Column,
+        action_space: spaces.Space[Any] | Column,
+        *,
+        alpha: float = 0.6,
+        beta: float = 0.4,
+        beta_final: float = 1.0,
+        beta_steps: int | None = None,
+        epsilon: float = 1e-6,
+        n_step: int = 1,
+        gamma: float | None = None,
+        seed: int | np.random.SeedSequence | None = None,
+    ) -> None:
+        self.alpha, self.epsilon = proportion("alpha", alpha), proportion("epsilon", epsilon)
+        if not epsilon:
+            raise UsageError("epsilon must be above 0, got 0: what has no TD error left would never be drawn again")
+        self.beta_initial, self.beta_final = proportion("beta", beta), proportion("beta_final", beta_final)
+        self.beta_steps = None if beta_steps is None else whole("beta_steps", beta_steps, 1)
+        super().__init__(capacity, observation_space, action_space, n_step=n_step, gamma=gamma, seed=seed)
+
+    def _allocate(self, capacity: int) -> None:
+        super()._allocate(capacity)
+        # leaf i, p_i^alpha, at the middle + i; the sum at 1: see _sum_tree.py
+        self.tree: NDArray[np.float64] = aligned(2 * _leaves(capacity), np.dtype(np.float64))
+        self.added = np.zeros(2, np.int64)  # transitions ever; of them, those given a priority: see _settle
+        self.greatest = np.ones(1)  # the greatest p so far
+
+    @staticmethod
+    def _size(capacity: int, row_size: int) -> int:
+        return capacity * row_size + 2 * _leaves(capacity) * WORD
+
+    @property
+    def max_priority(self) -> float:
+        """The greatest p so far, which new transitions get."""
+        return float(self.greatest[0])
+
+    @property
+    def beta(self) -> float:
+        """How far weights correct the bias, after the additions so far."""
+        if self.beta_steps is None:
+            return self.beta_initial
+        share = min(1.0, int(self.added[0]) / self.beta_steps)
+        return self.beta_initial + (self.beta_final - self.beta_initial) * share
+
+    def add(
+        self,
+        observation: ArrayLike,
+        action: ArrayLike,
+        reward: float,
+        next_observation: ArrayLike,
+        terminated: bool,  # noqa: FBT001  (Gymnasium's own order)
+        truncated: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Stores one transition, at the greatest priority so far; UsageError as ReplayBuffer."""
+        super().add(observation, action, reward, next_observation, terminated, truncated)
+        self._added[0] += 1
+
+    def extend(self, transitions: Batch | Sequence[ArrayLike]) -> None:
+        """Stores n transitions, given as arrays (n, ...) in the order of a Batch: the same as n calls of `add`."""
+        super().extend(transitions)
+        self._added[0] += len(transitions[2])  # type: ignore[arg-type]  # one of six arrays of one length, by now
+
+    def sample(self, batch_size: int, *, balanced: bool = False) -> Batch:
+        """Draws `batch_size` transitions with replacement in proportion to p^alpha; gives `indices` and `weights`.
+
+        Args:
+            batch_size: how many.
+            balanced: as of ReplayBuffer, whatever the priorities; the weights are then 1.
+
+        Raises:
+            UsageError: as ReplayBuffer.
+        """
+        n = self._checked_size(batch_size)
+        if balanced:
+            indices = self._draw_balanced(n)
+            return self._batch(indices, self._gathered(indices), indices, np.ones(n))
+        self._settle()
+        indices, weights, lines = np.empty(n, INT64), np.empty(n), np.empty(n * self._width, INT64)
+        self._sum_tree.sample_leaves(self.tree, self._random_words, self.beta, self._lines, indices, weights, lines)
+        return self._batch(indices, lines.view(self.rows.dtype), indices, weights)
+
+    def update_priorities(self, indices: ArrayLike, td_errors: ArrayLike) -> None:
+        """Sets p_i = |TD error| + epsilon for the transitions of a batch.
+
+        Args:
+            indices: (n,), a batch's `indices`; of one that occurs twice the last TD error counts.
+            td_errors: (n,), of either sign.
+
+        Raises:
+            UsageError: an index is out of range, a TD error is not finite, the lengths differ; nothing is changed then.
+        """
+        errors = _numbers("TD errors", td_errors)
+        places = self._places(indices, errors)
+        where = self.tree, self._position[1], places
+        largest = self._sum_tree.update_priorities(*where, errors, self.epsilon, self.alpha, self._greatest[0])
+        if largest < 0.0:
+            self._refuse(places, "TD errors must be finite numbers", errors, np.abs(errors) + self.epsilon)
+        self._greatest[0] = largest
+
+    def set_priorities(self, indices: ArrayLike, priorities: ArrayLike) -> None:
+        """Sets p_i itself.
+
+        Raises:
+            UsageError: as `update_priorities`, or a priority is not above 0.
+        """
+        values = _numbers("priorities", priorities)
+        places = self._places(indices, values)
+        largest = self._sum_tree.set_priorities(
+            self.tree, self._position[1], places, values, self.alpha, self._greatest[0]
+        )
+        if largest < 0.0:
+            self._refuse(places, "priorities must be finite numbers above 0", values, values)
+        self._greatest[0] = largest
+
+    def _places(self, indices: ArrayLike, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Returns indices as an array like `numbers`, (n,), whose range is not looked at; makes the tree ready."""
+        places = np.asarray(indices)
+        if places.shape != numbers.shape or places.ndim != 1:
+            raise UsageError(f"expected as many indices as numbers, (n,) each, got {places.shape} and {numbers.shape}")
+        if places.dtype.kind not in "iu" and places.size:
+            raise UsageError(f"indices must be whole numbers, got {places.dtype}")
+        self._settle()
+        return np.asarray(places, INT64, order="C")
+
+    def _refuse(
+        self,
+        places: NDArray[np.int64],
+        expected: str,
+        given: NDArray[np.float64],
+        priorities: NDArray[np.float64],
+    ) -> NoReturn:
+        """Raises what is wrong with an update: the first index out of range, or else the first wrong number."""
+        outside = places[(places < 0) | (places >= len(self))]
+        if outside.size:
+            raise UsageError(f"indices must be of 0 to {len(self) - 1}, got {outside[0]}")
+        wrong = given[~((priorities > 0.0) & (priorities <= self._sum_tree.LARGEST))]
+        raise UsageError(f"{expected} up to {self._sum_tree.LARGEST:g}, got {wrong[0]}")
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Returns P(i) of each row held, (size,)."""
+        shares = self._shares()
+        return shares / shares.sum()  # type: ignore[no-any-return]  # an array's
+
+    def _shares(self) -> NDArray[np.float64]:
+        """Returns p_i^alpha of each row held, (size,)."""
+        self._settle()
+        leaves = len(self.tree) // 2
+        return self.tree[leaves : leaves + len(self)].copy()
+
+    def _settle(self) -> None:
+        """Gives the transitions that came since the last time the greatest priority, all at once."""
+        if self._added[0] != self._added[1]:
+            self._sum_tree.settle(self.tree, self.cursor, self.capacity, self.added, self.greatest, self.alpha)
+
+    def _priority_quartiles(self) -> NDArray[np.float64]:
+        shares = self._shares()
+        held = np.ones_like(shares) if self.alpha == 0 else shares ** (1.0 / self.alpha)
+        return np.quantile(held, (0.0, 0.25, 0.5, 0.75, 1.0))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all there is to it as plain arrays and numbers: as ReplayBuffer, and the priorities."""
+        own = {"shares": self._shares(), "max_priority": self.max_priority, "added": int(self.added[0])}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state that `state_dict` returned; UsageError as ReplayBuffer."""
+        super().load_state_dict(state)
+        self._sum_tree.set_all(self.tree, np.asarray(state["shares"], np.float64))
+        self.greatest[:], self.added[:] = state["max_priority"], state["added"]
+
+    def _check(self, state: dict[str, Any]) -> None:
+        super()._check(state)
+        shares = state.get("shares")
+        if shares is None or shares.shape != state["rows/reward"].shape or not (shares > 0.0).all():
+            raise UsageError("the state has no priorities above 0, one a transition: it is of another kind of buffer")
+        greatest, added = state.get("max_priority", 0.0), state.get("added", -1)
+        if not (0.0 < greatest < math.inf and added >= len(shares)):
+            raise UsageError(f"the state has a max_priority of {greatest} and {added} additions: it is damaged")
+
+    @cached_property
+    def _sum_tree(self) -> ModuleType:
+        from rlbench.buffers import _sum_tree  # noqa: PLC0415  (numba takes its time)
+
+        return _sum_tree
+
+    @cached_property
+    def _added(self) -> memoryview[int]:  # the same memory: Python moves its numbers faster so; likewise below
+        return self.added.data
+
+    @cached_property
+    def _greatest(self) -> memoryview[float]:
+        return self.greatest.data  # type: ignore[return-value]  # of float64, which NumPy's types do not tell
+
+
+def _leaves(capacity: int) -> int:
+    """Returns the power of two that holds the capacity."""
+    return 1 << (capacity - 1).bit_length()
+
+
+def _numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{what} must be numbers, got {array.dtype}")
+    return np.asarray(array, np.float64, order="C")
