@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-interop lint bench clean
+.PHONY: demo test test-long test-interop lint bench results clean
 
 demo: .venv/installed
 	$(BIN)/rlbench train safecab
@@ -29,6 +29,16 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/buffers.py
+	$(BIN)/python benchmarks/agents.py
+	$(BIN)/python benchmarks/viewer.py
+	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/models.py
+
+# docs/results.md: every agent on every env, 20 seeds.
+results: .venv/installed
+	$(BIN)/python benchmarks/results.py
+	$(BIN)/python benchmarks/maximization_bias.py --out docs/images/maximization_bias.png
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -83,34 +83,35 @@ def run_one(task: Task) -> dict[str, Any]:
     best = CARTPOLE_BEST if model is None else optimum.optimal_return
     stages = np.geomspace(row["timesteps"] * FIRST_STAGE, row["timesteps"], STAGES).astype(int)
     reached: dict[str, Any] = {"steps": None, "seconds": None}
-    run = rlbench.train(
-        row["env"],
-        task.agent,
-        total_timesteps=int(stages[0]),
-        seed=task.seed,
-        store=open_store("memory://"),
-        record="none",
-        env_kwargs=row.get("env_kwargs"),
-        agent_kwargs=parameters(task.env, task.agent),
-    )
-    for stage in stages:
-        if run.timesteps < stage:
-            run = resume(run, total_timesteps=int(stage))
-        value = value_of(run, task.env)
-        if reached["steps"] is None and value >= best - NEAR * abs(best):
-            reached = {"steps": run.timesteps, "seconds": run.seconds}
-    return {
-        **task._asdict(),
-        "greedy": value,
-        "regret": None if model is None else best - value,
-        "online": float(run.returns[-LAST:].mean()),
-        "episodes": run.episodes,
-        "timesteps": run.timesteps,
-        "solved": bool(value >= best - NEAR * abs(best)),
-        "steps_to_near": reached["steps"],
-        "seconds_to_near": reached["seconds"],
-        "seconds": run.seconds,
-    }
+    with open_store("memory://") as store:
+        run = rlbench.train(
+            row["env"],
+            task.agent,
+            total_timesteps=int(stages[0]),
+            seed=task.seed,
+            store=store,
+            record="none",
+            env_kwargs=row.get("env_kwargs"),
+            agent_kwargs=parameters(task.env, task.agent),
+        )
+        for stage in stages:
+            if run.timesteps < stage:
+                run = resume(run, total_timesteps=int(stage))
+            value = value_of(run, task.env)
+            if reached["steps"] is None and value >= best - NEAR * abs(best):
+                reached = {"steps": run.timesteps, "seconds": run.seconds}
+        return {
+            **task._asdict(),
+            "greedy": value,
+            "regret": None if model is None else best - value,
+            "online": float(run.returns[-LAST:].mean()),
+            "episodes": run.episodes,
+            "timesteps": run.timesteps,
+            "solved": bool(value >= best - NEAR * abs(best)),
+            "steps_to_near": reached["steps"],
+            "seconds_to_near": reached["seconds"],
+            "seconds": run.seconds,
+        }
 
 
 def parameters(env: str, agent: str) -> dict[str, Any]:
