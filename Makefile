@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/rlbench watch latest
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long

@@ -148,7 +148,7 @@ def main() -> None:
 def page(frame: pd.DataFrame) -> str:
     """Returns docs/results.md."""
     sections = [section(env, frame[frame.env == env]) for env in settings()]
-    return (HERE / "results_head.md").read_text().rstrip() + "\n\n" + "\n\n".join(sections) + "\n"
+    return (HERE / "results.md.in").read_text().rstrip() + "\n\n" + "\n\n".join(sections) + "\n"
 
 
 def section(env: str, frame: pd.DataFrame) -> str:

@@ -71,7 +71,9 @@ def resume(
 
 @click.command(epilog=examples("rlbench retrain latest", "rlbench retrain 3f2a 77b0 --agent replay-q --warm-start"))
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning, double-q, dyna-q or replay-q.")
+@click.option(
+    "--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning, double-q, dyna-q or replay-q."
+)
 @click.option(
     "--passes", metavar="N", type=int, default=100, show_default=True, help="Go through all at most so often."
 )
