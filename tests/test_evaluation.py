@@ -359,10 +359,19 @@ import os, signal, threading, rlbench
 
 agent = rlbench.agents.QLearning(648, 2, seed=0)
 rlbench.evaluate(agent, "cartpole", episodes=1, seed=0)
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+stopped = threading.Event()
+
+
+def interrupt():  # again and again: an exception that arises in a callback of the interpreter's is dropped
+    while not stopped.wait(0.5):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+threading.Thread(target=interrupt, daemon=True).start()
 try:
     rlbench.evaluate(agent, "cartpole", episodes=10**10, seed=0)
 except KeyboardInterrupt:
+    stopped.set()
     print("stopped")
 """
 

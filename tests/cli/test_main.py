@@ -58,7 +58,7 @@ def test_the_help_of_a_command_explains_every_option_and_ends_with_an_example(rl
     assert "\b" not in outcome.out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"play"}))  # there a person looks on
 def test_every_command_can_print_json(name):
     command = cli.get_command(click.Context(cli), name)
     below = list(command.commands.values()) if isinstance(command, click.Group) else []

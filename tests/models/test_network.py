@@ -308,7 +308,7 @@ def test_a_wrong_parameter_is_told_at_fit(parameters, message):
 
 def test_a_loss_that_overflows_is_told_with_the_remedy():
     with pytest.raises(UsageError, match="learning_rate must be small enough to descend, got 1e\\+200"):
-        NeuralNetworkClassifier((4, 4), solver="sgd", learning_rate=1e200).fit(XOR[0] * 1e100, XOR[1])
+        NeuralNetworkClassifier((4, 4), solver="sgd", learning_rate=1e200, random_state=0).fit(XOR[0] * 1e100, XOR[1])
 
 
 def test_predicting_asks_for_fit_first_and_for_the_same_columns():
