@@ -359,19 +359,11 @@ import os, signal, threading, rlbench
 
 agent = rlbench.agents.QLearning(648, 2, seed=0)
 rlbench.evaluate(agent, "cartpole", episodes=1, seed=0)
-stopped = threading.Event()
-
-
-def interrupt():  # again and again: an exception that arises in a callback of the interpreter's is dropped
-    while not stopped.wait(0.5):
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-threading.Thread(target=interrupt, daemon=True).start()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are begun deaf to it
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     rlbench.evaluate(agent, "cartpole", episodes=10**10, seed=0)
 except KeyboardInterrupt:
-    stopped.set()
     print("stopped")
 """
 
