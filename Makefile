@@ -18,12 +18,13 @@ test-long: .venv/installed
 test-interop: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[interop]"
-	$(BIN)/python -m pytest tests/test_recording.py
+	$(BIN)/python -m pytest tests/training/test_recording.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_floors.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/training.py

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from rlbench.recording import RecordEpisodes
+from rlbench.training.recording import RecordEpisodes
 
 ENVS = ("Taxi-v4", "CartPole-v1", "FrozenLake-v1")
 STEPS = 50_000  # of a round

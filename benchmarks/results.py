@@ -25,7 +25,7 @@ import rlbench
 from rlbench.agents import AGENTS
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
-from rlbench.evaluation import bootstrap_interval
+from rlbench.evaluation.evaluating import bootstrap_interval
 from rlbench.planning import score_policy, solve
 from rlbench.store import open_store
 from rlbench.training import make_env, resume

@@ -18,53 +18,52 @@ from rlbench import _registration
 from rlbench._version import __version__
 
 if TYPE_CHECKING:
-    from rlbench.differences import Difference, diff
-    from rlbench.evaluation import Evaluation, evaluate
+    from rlbench.evaluation import Comparison, Evaluation, compare, evaluate
     from rlbench.exchange import export, import_run
     from rlbench.planning import Plan, plan
-    from rlbench.recording import RecordEpisodes
+    from rlbench.replaying import Difference, Verification, diff, verify
+    from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
-    from rlbench.training import Run, load_run, resume, train
-    from rlbench.training.retraining import retrain
-    from rlbench.verification import Verification, verify
+    from rlbench.training import RecordEpisodes, Run, load_run, resume, retrain, train
 
 _HOMES = {
-    "Difference": "differences",
+    "Comparison": "evaluation",
+    "Difference": "replaying",
     "Evaluation": "evaluation",
     "Plan": "planning",
-    "RecordEpisodes": "recording",
+    "RecordEpisodes": "training",
     "Run": "training",
     "Store": "store",
-    "Verification": "verification",
-    "diff": "differences",
+    "Verification": "replaying",
+    "compare": "evaluation",
+    "diff": "replaying",
     "evaluate": "evaluation",
+    "explain": "reports",
     "export": "exchange",
     "import_run": "exchange",
     "load_run": "training",
     "open_store": "store",
     "plan": "planning",
+    "report": "reports",
     "resume": "training",
-    "retrain": "training.retraining",
+    "retrain": "training",
     "train": "training",
-    "verify": "verification",
+    "verify": "replaying",
 }
 _ROOMS = (
     "agents",
     "buffers",
-    "comparison",
     "envs",
     "errors",
     "evaluation",
     "exchange",
-    "explaining",
     "modelling",
     "models",
     "planning",
     "plots",
     "presets",
-    "recording",
-    "report",
-    "reproduction",
+    "replaying",
+    "reports",
     "store",
     "testing",
     "training",
@@ -72,6 +71,7 @@ _ROOMS = (
 )
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Evaluation",
     "Plan",
@@ -80,13 +80,16 @@ __all__ = [
     "Store",
     "Verification",
     "__version__",
+    "compare",
     "diff",
     "evaluate",
+    "explain",
     "export",
     "import_run",
     "load_run",
     "open_store",
     "plan",
+    "report",
     "resume",
     "retrain",
     "train",

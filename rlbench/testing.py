@@ -23,10 +23,10 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from gymnasium.utils.env_checker import data_equivalence
 
 from rlbench.agents import Agent, RandomAgent
+from rlbench.envs.making import step_limit
 from rlbench.envs.tabular import TabularModel, make_env, why_no_model
 from rlbench.errors import RlbenchError
 from rlbench.random_state import generator_state
-from rlbench.training.environment import step_limit
 from rlbench.training.loops import Budget, compiled_loop, readable_loop
 from rlbench.training.recorder import Recorder
 from rlbench.training.session import seed_env

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from scipy import sparse
 
 import rlbench
-from rlbench.explaining import explain
 from rlbench.modelling import Model, charts, figures, train_model
 from rlbench.models import LogisticRegression, MatrixFactorization, TextClassifier, hold_out_per_user
 from rlbench.plots.style import new_figure, styled
+from rlbench.reports import explain
 
 WORDS = {
     "good": ["great", "lovely", "superb", "moving", "funny", "brilliant"],

@@ -13,7 +13,6 @@ from rlbench.cli.options import (
     examples,
     find_run,
     json_option,
-    parse_settings,
     preset_option,
     seed_option,
     set_option,
@@ -23,13 +22,14 @@ from rlbench.cli.output import INTERRUPTED, print_json
 from rlbench.cli.report import evaluation_lines
 from rlbench.cli.train import run_document, run_lines
 from rlbench.errors import UsageError
+from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
+    from rlbench.replaying import Verification
     from rlbench.store import Store
     from rlbench.training import Run
     from rlbench.training.retraining import Retraining
-    from rlbench.verification import Verification
 
 
 @click.command(epilog=examples("rlbench resume latest", "rlbench resume 3f2a --episodes 100000"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.cli.options import env_set_option, examples, json_option, parse_settings
+from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table
+from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from rlbench.agents import Agent
@@ -74,7 +75,7 @@ def _shown(default: Any) -> str:
 def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Solve ENV by value iteration: the best that any agent can reach in it."""
     import rlbench  # noqa: PLC0415
-    from rlbench.training.environment import make_env  # noqa: PLC0415
+    from rlbench.envs.making import make_env  # noqa: PLC0415
 
     made = make_env(env, parse_settings(env_settings, "--env-set"))
     env_id = made.spec.id if made.spec else env

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rlbench.evaluation import Evaluation
-    from rlbench.explaining import Explanation
+    from rlbench.reports import Explanation
     from rlbench.store import RunRecord
 
 
@@ -48,14 +48,14 @@ def explain(
     The rules are the leaves of a shallow decision tree that imitates the greedy policy. "alike" counts the steps of
     greedy episodes, and the states, in which both choose the same; the returns are those of agent and tree.
     """
-    from rlbench.explaining import explain as explain_run  # noqa: PLC0415  (scikit-learn only where it is used)
+    from rlbench.reports import explain as explain_run  # noqa: PLC0415  (scikit-learn only where it is used)
     from rlbench.store import open_store  # noqa: PLC0415
     from rlbench.training import Run  # noqa: PLC0415
 
     if out is not None:
-        from rlbench import plots  # noqa: PLC0415
+        from rlbench.plots import check  # noqa: PLC0415
 
-        plots.check(path=out)
+        check(path=out)
     with open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
         found = explain_run(Run(record, opened), depth=depth, episodes=episodes, seed=seed)
@@ -87,11 +87,11 @@ def _worth(evaluation: Evaluation) -> str:
 
 
 def _draw(found: Explanation, out: str) -> str:
-    from rlbench import plots  # noqa: PLC0415
     from rlbench.modelling.charts import tree_size  # noqa: PLC0415
+    from rlbench.plots import save  # noqa: PLC0415
     from rlbench.plots.style import new_figure, styled  # noqa: PLC0415
 
     with styled():
         figure = new_figure(tree_size(found.tree, found.depth, wide=True))
         found.draw(figure.subplots())
-    return str(plots.save(figure, out))
+    return str(save(figure, out))

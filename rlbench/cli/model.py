@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.cli.options import examples, json_option, parse_settings, seed_option, store_option
+from rlbench.cli.options import examples, json_option, seed_option, store_option
 from rlbench.cli.output import print_json, print_table
 from rlbench.errors import UsageError
+from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -331,7 +332,7 @@ def _heading(found: Model) -> list[str]:
 def _write(path: str, heading: list[str], answers: Iterable[Any]) -> int:
     from pathlib import Path  # noqa: PLC0415
 
-    from rlbench.exchange.files import written  # noqa: PLC0415
+    from rlbench.files import written  # noqa: PLC0415
 
     n = 0
     with written(Path(path), overwrite=False) as draft, draft.open("w", encoding="utf-8", newline="") as file:

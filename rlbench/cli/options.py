@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from rlbench.store import RunRecord, Store
 
@@ -54,47 +51,10 @@ engine_option: Decorator = click.option(
 )
 env_filter_option: Decorator = click.option("--env", "env_filter", metavar="ENV", help="Only runs of this env.")
 
-NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
-WHOLE = re.compile(r"[+-]?\d[\d_]*")
-WORDS = {"true": True, "True": True, "false": False, "False": False, "None": None}
-
 
 def examples(*lines: str) -> str:
     """Returns the end of a command's help: lines to copy."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b: click, leave the lines alone
-
-
-def parse_settings(settings: Iterable[str], option: str) -> dict[str, Any]:
-    """Reads K=V pairs: numbers, true and false, None, [lists], {tables}, "quoted text"; anything else is text.
-
-    Raises:
-        UsageError: no pair, or a name given twice.
-    """
-    parsed: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = (part.strip() for part in setting.partition("="))
-        if not equals or not name:
-            raise UsageError(f"{option} takes K=V, such as gamma=0.9, got {setting!r}")
-        if name in parsed:
-            raise UsageError(f"{option} {name}=... is given twice: give it once")
-        parsed[name] = _value(text)
-    return parsed
-
-
-def _value(text: str) -> Any:
-    if text in WORDS:
-        return WORDS[text]
-    if NUMBER.fullmatch(text):
-        with suppress(ValueError):  # 1__0, or more digits than Python reads
-            return int(text) if WHOLE.fullmatch(text) else float(text)
-    return _toml(text) if text[:1] in {"[", "{", '"', "'"} else text  # 0x5 is a city, 2024-01-01 no date
-
-
-def _toml(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def env_id_of(name: str | None) -> str | None:

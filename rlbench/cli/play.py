@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.cli.options import env_set_option, examples, parse_settings, store_option
+from rlbench.cli.options import env_set_option, examples, store_option
 from rlbench.cli.output import print_frame
 from rlbench.errors import UsageError
+from rlbench.settings import parse_settings
 from rlbench.viewer.keyboard import can_be_read
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
-    from rlbench.recording import RecordEpisodes
+    from rlbench.training.recording import RecordEpisodes
     from rlbench.viewer.driving import Driver
 
 QUIT = ("q", "escape")
@@ -39,7 +40,7 @@ def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...],
     What you drive is stored as a run of the agent "human", tagged human: `rlbench replay` shows it, and
     `rlbench retrain` learns from it.
     """
-    from rlbench.recording import RecordEpisodes  # noqa: PLC0415
+    from rlbench.training.recording import RecordEpisodes  # noqa: PLC0415
     from rlbench.viewer.driving import Driver  # noqa: PLC0415
 
     if render == "human":
@@ -66,7 +67,7 @@ def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
     Raises:
         UsageError: it cannot.
     """
-    from rlbench.training.environment import make_env  # noqa: PLC0415
+    from rlbench.envs.making import make_env  # noqa: PLC0415
 
     mode = "rgb_array" if render == "human" else "ansi"
     made = make_env(env, settings)

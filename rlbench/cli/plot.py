@@ -11,7 +11,7 @@ from rlbench.cli.output import print_json, print_table
 from rlbench.errors import StoreError
 
 if TYPE_CHECKING:
-    from rlbench.comparison import Comparison
+    from rlbench.evaluation import Comparison
     from rlbench.store import RunRecord, Store
     from rlbench.training import Run
 
@@ -73,14 +73,14 @@ def plot(
     values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
     seen. evaluation: returns of test episodes.
     """
-    from rlbench import plots  # noqa: PLC0415  (matplotlib only when something is drawn)
+    from rlbench.plots import check, draw, save  # noqa: PLC0415
     from rlbench.store import open_store  # noqa: PLC0415
 
-    plots.check(kind, smooth, path=out)
+    check(kind, smooth, path=out)
     with open_store(store, create=False) as opened:
         found = _runs(opened, runs, env_filter, lived=True)
-        figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
-    path = plots.save(figure, out or _name(found, kind))
+        figure = draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
+    path = save(figure, out or _name(found, kind))
     if as_json:
         print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
     else:
@@ -119,14 +119,14 @@ def compare(
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
-    from rlbench import plots  # noqa: PLC0415
-    from rlbench.comparison import compare as compare_runs  # noqa: PLC0415
+    from rlbench.evaluation import compare as compare_runs  # noqa: PLC0415
+    from rlbench.plots import check, comparison_figure, save  # noqa: PLC0415
     from rlbench.store import open_store  # noqa: PLC0415
 
-    plots.check(path=out)
+    check(path=out)
     with open_store(store, create=False) as opened:
         found = compare_runs(_runs(opened, runs, env_filter), metric=metric, episodes=episodes, seed=seed)
-    path = None if out is None else plots.save(plots.comparison_figure(found), out)
+    path = None if out is None else save(comparison_figure(found), out)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
         return
@@ -148,14 +148,14 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
     command that makes the run again.
     """
-    from rlbench import report as reports  # noqa: PLC0415
+    from rlbench.reports import page  # noqa: PLC0415
     from rlbench.store import open_store  # noqa: PLC0415
 
     if out is not None:
-        reports.check_path(out)
+        page.check_path(out)
     with open_store(store, create=False) as opened:
         found = _runs(opened, (run,), env_filter)[0]
-        path = reports.report(found, out or f"{found.id}.html")
+        path = page.report(found, out or f"{found.id}.html")
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
     else:

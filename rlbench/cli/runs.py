@@ -178,7 +178,7 @@ def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
     the latest run's env. What comes out is stored with the run.
     """
-    from rlbench import evaluate as evaluate_run  # noqa: PLC0415
+    from rlbench.evaluation import evaluate as evaluate_run  # noqa: PLC0415
     from rlbench.store import open_store  # noqa: PLC0415
     from rlbench.training import Run  # noqa: PLC0415
 

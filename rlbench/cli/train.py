@@ -15,7 +15,6 @@ from rlbench.cli.options import (
     env_set_option,
     examples,
     json_option,
-    parse_settings,
     preset_option,
     seed_option,
     set_option,
@@ -23,6 +22,7 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import INTERRUPTED, print_json
 from rlbench.cli.report import evaluation_lines, rate
+from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation

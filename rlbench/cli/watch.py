@@ -14,12 +14,12 @@ from rlbench.cli.options import (
     examples,
     find_run,
     json_option,
-    parse_settings,
     seed_option,
     store_option,
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, show
 from rlbench.errors import StoreError, UsageError
+from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -211,7 +211,7 @@ def _watch(
 
 def _verdict(run: Run, episode: Episode) -> tuple[bool, str]:
     """Plays an episode again: whether it is the same, and that in words."""
-    from rlbench.verification import verify  # noqa: PLC0415
+    from rlbench.replaying import verify  # noqa: PLC0415
 
     result = verify(run, episodes=[episode.index])
     if result.mismatched:

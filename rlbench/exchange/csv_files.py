@@ -12,8 +12,9 @@ import numpy as np
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import BATCH_STEPS
 from rlbench.exchange.content import Content
-from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Flat, Layout, flat_columns
-from rlbench.exchange.manifest import MOST_CHARACTERS, Column, Manifest, exactly, plain_numbers
+from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Flat, Layout
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, exactly, plain_numbers
+from rlbench.store.frames import Column, flat_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,8 +15,8 @@ import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark
-from rlbench.exchange.manifest import Column, Manifest
 from rlbench.store.codec import to_json
+from rlbench.store.frames import Column, flat_columns, singular, spread
 from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rlbench.exchange.manifest import Manifest
+
     Array = NDArray[Any]
 
 EVERY_ROW, STEP_ROWS, CLOSING_ROWS, SOME_ROWS = range(4)  # where a column is not blank
-SINGULAR = {"observations": "observation", "actions": "action", "rewards": "reward"}
 MARKS = "chunks"
-WIDEST = 2**12  # columns in which one array is spread
 KINDS = {"b": "True or False", "i": "a whole number", "u": "a whole number", "f": "a number", "U": "text"}
 
 
@@ -51,31 +51,6 @@ class Flat:
     def where(self, rows: int) -> NDArray[np.bool_]:
         """Returns the rows in which a field of this kind is not blank."""
         return {EVERY_ROW: np.ones_like(self.closing), STEP_ROWS: ~self.closing}.get(rows, self.closing)
-
-
-def singular(column: str) -> str:
-    """Returns the name of a store's column as that of one of its rows: "observations/x" is "observation/x"."""
-    head, slash, part = column.partition("/")
-    return SINGULAR.get(head, head) + slash + part
-
-
-def spread(name: str, column: Column) -> list[str]:
-    """Returns the names of the flat columns that an array in a row is spread over.
-
-    Raises:
-        UsageError: they are too many.
-    """
-    if not 0 < column.width <= WIDEST:
-        raise UsageError(
-            f"{name!r} holds {column.width} numbers a row, columns take 1 to {WIDEST}: choose json, hdf5 or minari"
-        )
-    return [name] if not column.shape else [f"{name}.{i}" for i in range(column.width)]
-
-
-def flat_columns(name: str, array: Array) -> dict[str, Array]:
-    """Returns an array of a row each as flat columns."""
-    names = spread(name, Column(array.dtype.str, array.shape[1:]))
-    return dict(zip(names, array.reshape(len(array), len(names)).T, strict=True))
 
 
 class Layout:

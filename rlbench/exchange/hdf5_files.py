@@ -16,10 +16,10 @@ import numpy as np
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import BATCH_BYTES, BATCH_STEPS, Batch, Mark
 from rlbench.exchange.content import Content
-from rlbench.exchange.files import require
 from rlbench.exchange.flat import marks_of
 from rlbench.exchange.json_files import checked_checkpoint
-from rlbench.exchange.manifest import MOST_CHARACTERS, Column, Manifest
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest
+from rlbench.files import require
 from rlbench.store.codec import to_json
 from rlbench.store.records import CUT_OFF, has_last_row
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.store import Checkpoint
+    from rlbench.store.frames import Column
 
 WHATS = ("episodes", "results", "table")
 BLOCK_ROWS = 2**14

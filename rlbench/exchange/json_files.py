@@ -16,9 +16,10 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
-from rlbench.exchange.manifest import Column, Manifest, column_of, exactly, plain_numbers
+from rlbench.exchange.manifest import Manifest, column_of, exactly, plain_numbers
 from rlbench.store import Checkpoint
 from rlbench.store.codec import to_json
+from rlbench.store.frames import Column
 from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ import json
 import math
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.store.codec import to_json
+from rlbench.store.frames import Column
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
@@ -39,18 +40,6 @@ RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # what a manifest says of a ru
     "tags": lambda value: type(value) is list and all(type(text) is str for text in value),
     "parents": lambda value: type(value) is list and all(type(text) is str for text in value),
 }
-
-
-class Column(NamedTuple):
-    """What a column holds."""
-
-    dtype: str  # as NumPy writes it, byte order and all: "<f4"
-    shape: tuple[int, ...]  # of one row
-
-    @property
-    def width(self) -> int:
-        """How many numbers there are in a row."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

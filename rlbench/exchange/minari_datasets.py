@@ -17,10 +17,10 @@ from gymnasium import spaces
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
-from rlbench.exchange.files import is_dataset, require
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import held, inside
-from rlbench.exchange.manifest import MOST_CHARACTERS, Column, Manifest, columns_of
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
+from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
 from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import gymnasium as gym
     from numpy.typing import NDArray
+
+    from rlbench.store.frames import Column
 
     Space = gym.spaces.Space[Any]
 

@@ -11,9 +11,9 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import BATCH_STEPS
 from rlbench.exchange.content import Content
 from rlbench.exchange.csv_files import table_columns
-from rlbench.exchange.files import require
 from rlbench.exchange.flat import SOME_ROWS, Field, Flat, Layout
 from rlbench.exchange.manifest import Manifest, plain_numbers
+from rlbench.files import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import rlbench.models
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def new_estimator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
         UnknownNameError: there is no such kind or parameter.
         UsageError: a parameter holds what no command line can give.
     """
-    from rlbench import models  # noqa: PLC0415  (scikit-learn only when a model is made)
-
-    estimator = getattr(models, kind_named(name).estimator)
+    estimator = getattr(rlbench.models, kind_named(name).estimator)
     known = estimator().get_params(deep=False)
     for setting in settings:
         if setting not in known:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import rlbench.models
 from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ def _class_of(name: str) -> Any:
         return StandardScaler
     if name not in KNOWN:
         raise ValueError(f"there is no estimator {name!r}")
-    from rlbench import models  # noqa: PLC0415  (scikit-learn only when a model is made)
-
-    return getattr(models, name)
+    return getattr(rlbench.models, name)
 
 
 def _unpacked_estimator(document: Any, arrays: Arrays) -> Any:

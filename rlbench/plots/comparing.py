@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rlbench.comparison import Comparison, Improvement
+    from rlbench.evaluation.comparison import Comparison, Improvement
 
 MOST_PAIRS = 15  # in one figure
 WIDTH = 5.5  # inches

@@ -62,9 +62,7 @@ def returns_of(run: Run) -> Array:
 
 def action_names_of(data: Any, count: int) -> list[str]:
     """Returns the names of a run's actions, as far as its env is known, else their numbers."""
-    from rlbench.plots.layouts import layout_of_run  # noqa: PLC0415
-
-    layout = layout_of_run(data) if is_run(data) else None
+    layout = data.layout() if is_run(data) else None
     return [layout.name_of(action) if layout else f"action {action}" for action in range(count)]
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.plots.data import initial_value_of, is_run, table_of, title_of, visits_of
-from rlbench.plots.layouts import layout_of_run
 from rlbench.plots.style import (
     BLACK,
     BLUE,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.path import Path
     from numpy.typing import ArrayLike, NDArray
 
-    from rlbench.plots.layouts import Layout
+    from rlbench.envs.layouts import Layout
     from rlbench.training import Run
 
     Array = NDArray[np.float64]
@@ -165,7 +164,7 @@ def _actions(data: Any, layout: Layout | None) -> tuple[NDArray[np.int64], Layou
 
 def _fitting(data: Any, layout: Layout | None, n_states: int) -> Layout | None:
     if layout is None:
-        found = layout_of_run(data) if is_run(data) else None
+        found = data.layout() if is_run(data) else None
         return found if found is not None and found.states.size == n_states else None
     if layout.states.max(initial=-1) >= n_states:
         raise UsageError(f"the layout has the states 0 to {layout.states.max()}, the data {n_states} states")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UsageError
-from rlbench.exchange.files import require, written
+from rlbench.files import require, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

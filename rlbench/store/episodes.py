@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from rlbench.errors import StoreError
+from rlbench.store.frames import episodes_dataframe
 from rlbench.store.records import OPEN, TERMINATED, TRUNCATED, Episode, tree
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ class EpisodeSequence(Sequence[Episode]):
 
     def to_dataframe(self) -> DataFrame:
         """Returns the steps as a pandas DataFrame, a row a step (extra `plots`)."""
-        from rlbench.exchange.frames import episodes_dataframe  # noqa: PLC0415  (pandas only when it is asked for)
-
         return episodes_dataframe(self)
 
     def __len__(self) -> int:

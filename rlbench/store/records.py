@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench._shown import Shown
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -151,7 +153,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Episode:
+class Episode(Shown):
     """One episode as it was lived: T steps and T+1 observations."""
 
     index: int  # in its run
@@ -162,11 +164,6 @@ class Episode:
     truncated: bool
     explored: NDArray[np.bool_] | None = None  # (T,) whether the action was drawn, not chosen
     env_spec: str | None = None  # JSON: of the env in which it was lived, so that it can be drawn
-
-    def _repr_html_(self) -> str:
-        from rlbench.viewer.notebook import episode_html  # noqa: PLC0415  (only where a notebook asks)
-
-        return episode_html(self)
 
     @property
     def total_return(self) -> float:

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
+from rlbench._shown import Shown
 from rlbench.agents import AGENTS
-from rlbench.errors import StoreError, unknown_name
+from rlbench.envs.layouts import layout_of
+from rlbench.envs.making import make_from_spec
+from rlbench.errors import RlbenchError, StoreError, unknown_name
+from rlbench.store.frames import figures_dataframe
 
 if TYPE_CHECKING:
-    import gymnasium as gym
     import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
 
     from rlbench.agents import Agent
+    from rlbench.envs.layouts import Layout
     from rlbench.store import Checkpoint, CheckpointInfo, RunRecord, Store
 
 
 @dataclass(eq=False)
-class Run:
+class Run(Shown):
     """What `train` returns and `load_run` reads back.
 
     Attributes:
@@ -130,23 +136,25 @@ class Run:
         Raises:
             StoreError: it was an env object without a spec that can be stored.
         """
-        from rlbench.training.environment import make_from_spec  # noqa: PLC0415
-
         spec = self.record.config["env"]["spec"]
         if spec is None:
             raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
         return make_from_spec(spec, **extra)
 
+    def layout(self) -> Layout | None:
+        """Returns how the env's states lie on paper; None if nobody knows, or the env cannot be made here."""
+        try:
+            env = self.make_env()
+        except (RlbenchError, gym.error.Error, ImportError):
+            return None
+        try:
+            return layout_of(env)
+        finally:
+            env.close()
+
     def to_dataframe(self) -> DataFrame:
         """Returns the figures as a pandas DataFrame, a row an episode (extra `plots`)."""
-        from rlbench.exchange.frames import run_dataframe  # noqa: PLC0415  (pandas only when it is asked for)
-
-        return run_dataframe(self)
-
-    def _repr_html_(self) -> str:
-        from rlbench.report import run_html  # noqa: PLC0415  (only where a notebook asks)
-
-        return run_html(self)
+        return figures_dataframe(self.figures)
 
     def __repr__(self) -> str:
         return (

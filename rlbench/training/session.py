@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium.utils import seeding
 
+from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import generator_state, set_generator_state
 from rlbench.store import Checkpoint
-from rlbench.training.environment import step_limit
 from rlbench.training.loops import Budget, compile_for, compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_interrupt
 from rlbench.training.recorder import Recorder

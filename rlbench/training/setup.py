@@ -11,8 +11,8 @@ import numpy as np
 
 from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
+from rlbench.envs.making import spec_json
 from rlbench.errors import UsageError, unknown_name
-from rlbench.training.environment import spec_json
 from rlbench.training.loops import UNLIMITED, Budget
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
-from rlbench.training.environment import make_from_spec
 from rlbench.viewer.again import row_of
 
 if TYPE_CHECKING:

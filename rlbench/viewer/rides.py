@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.making import make_env
 from rlbench.errors import StoreError
 from rlbench.store import Episode
 from rlbench.store.columns import Layout
 from rlbench.store.records import tree
-from rlbench.training.environment import make_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable

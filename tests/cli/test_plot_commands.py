@@ -157,7 +157,7 @@ def test_report_writes_a_page(rlbench, runs, tmp_path, monkeypatch):
     page = tmp_path / f"{runs[0]}.html"
     assert found == {"run": runs[0], "out": page.name, "bytes": page.stat().st_size}
     assert f"run {runs[0]}" in page.read_text(encoding="utf-8")
-    monkeypatch.setattr("rlbench.report.page", lambda run: run.id)  # a second one would take as long
+    monkeypatch.setattr("rlbench.reports.page.page", lambda run: run.id)  # a second one would take as long
     assert rlbench("report", "latest", "--out", "a.html").out == "wrote a.html\n"
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == runs[2]
 

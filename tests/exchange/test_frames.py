@@ -7,12 +7,12 @@ import pytest
 
 import rlbench
 from rlbench.errors import UsageError
-from rlbench.exchange.frames import episodes_dataframe, run_dataframe
+from rlbench.store.frames import episodes_dataframe
 
 
 def test_a_run_is_a_row_an_episode(store):
     run = rlbench.train("FrozenLake-v1", episodes=25, seed=0, store=store)
-    frame = run_dataframe(run)
+    frame = run.to_dataframe()
     assert list(frame)[:5] == ["episode", "return", "length", "exploration_rate", "explored"]
     assert frame["episode"].tolist() == list(range(25))
     assert frame["return"].tolist() == run.returns.tolist()
@@ -54,10 +54,10 @@ def test_no_episodes_are_an_empty_frame(store, samples):
     frame = episodes_dataframe(store.episodes(samples.ALL["empty"](store).id))
     assert len(frame) == 0
     assert {"episode", "reward"} <= set(frame)
-    assert len(run_dataframe(samples.ALL["empty"](store))) == 0
+    assert len(samples.ALL["empty"](store).to_dataframe()) == 0
 
 
 def test_without_pandas_the_extra_is_named(store, samples, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match=r'a data frame needs pandas, .*pip install "rlbench\[plots\]"'):
-        run_dataframe(samples.ALL["empty"](store))
+        samples.ALL["empty"](store).to_dataframe()

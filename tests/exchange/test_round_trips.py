@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as hnp
 
 import rlbench
 from rlbench.exchange import export, import_run
+from rlbench.replaying import verify
 from rlbench.store import EpisodeChunk, open_store
 from rlbench.training import Run
-from rlbench.verification import verify
 
 KINDS = ("csv", "json", "parquet", "hdf5", "minari")
 SAMPLES = ("discrete", "cartpole", "composite", "empty")

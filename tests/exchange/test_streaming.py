@@ -48,7 +48,7 @@ def test_an_import_holds_few_batches_and_chunks(tmp_path, store, samples, monkey
     for module in (batches, csv_files, parquet_files, hdf5_files):
         monkeypatch.setattr(module, "BATCH_STEPS", STEPS)
     read, written = Watch(), Watch()
-    monkeypatch.setattr(rlbench.exchange, "figured", lambda batch: read(batches.figured(batch)))
+    monkeypatch.setattr("rlbench.exchange.transfer.figured", lambda batch: read(batches.figured(batch)))
     append = store.append
     monkeypatch.setattr(
         store, "append", lambda run_id, chunk=None, **more: append(run_id, chunk and written(chunk), **more)

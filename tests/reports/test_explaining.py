@@ -9,7 +9,7 @@ import pytest
 import rlbench
 from rlbench.envs.discretize import Discretize, FlattenDiscrete
 from rlbench.errors import UsageError
-from rlbench.explaining import explain, view_of
+from rlbench.reports.explaining import explain, view_of
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
 

@@ -1,13 +1,14 @@
-"""Runs and episodes as pandas data frames."""
+"""Runs and episodes as flat columns, and as pandas data frames."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.exchange.files import require
-from rlbench.exchange.flat import flat_columns, singular
+from rlbench.errors import UsageError
+from rlbench.files import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,14 +16,55 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, import-not-found, unused-ignore]  # stubs may be there
     from numpy.typing import NDArray
 
-    from rlbench.store import Episode
-    from rlbench.training import Run
+    from rlbench.store.records import Episode
 
-    Columns = dict[str, NDArray[Any]]
+    Array = NDArray[Any]
+    Columns = dict[str, Array]
 
 
-def run_dataframe(run: Run) -> pd.DataFrame:
-    """Returns the figures of a run, a row an episode: "episode", "return", "length", ...
+SINGULAR = {"observations": "observation", "actions": "action", "rewards": "reward"}
+WIDEST = 2**12  # columns in which one array is spread
+
+
+class Column(NamedTuple):
+    """What a column holds."""
+
+    dtype: str  # as NumPy writes it, byte order and all: "<f4"
+    shape: tuple[int, ...]  # of one row
+
+    @property
+    def width(self) -> int:
+        """How many numbers there are in a row."""
+        return math.prod(self.shape)
+
+
+def singular(column: str) -> str:
+    """Returns the name of a store's column as that of one of its rows: "observations/x" is "observation/x"."""
+    head, slash, part = column.partition("/")
+    return SINGULAR.get(head, head) + slash + part
+
+
+def spread(name: str, column: Column) -> list[str]:
+    """Returns the names of the flat columns that an array in a row is spread over.
+
+    Raises:
+        UsageError: they are too many.
+    """
+    if not 0 < column.width <= WIDEST:
+        raise UsageError(
+            f"{name!r} holds {column.width} numbers a row, columns take 1 to {WIDEST}: choose json, hdf5 or minari"
+        )
+    return [name] if not column.shape else [f"{name}.{i}" for i in range(column.width)]
+
+
+def flat_columns(name: str, array: Array) -> dict[str, Array]:
+    """Returns an array of a row each as flat columns."""
+    names = spread(name, Column(array.dtype.str, array.shape[1:]))
+    return dict(zip(names, array.reshape(len(array), len(names)).T, strict=True))
+
+
+def figures_dataframe(figures: Columns) -> pd.DataFrame:
+    """Returns the figures of a run's episodes, a row an episode: "episode", "return", "length", ...
 
     A figure of several numbers is spread over columns: "action_counts.0", "action_counts.1", ...
 
@@ -30,8 +72,8 @@ def run_dataframe(run: Run) -> pd.DataFrame:
         UsageError: pandas is not installed.
     """
     pandas = require("pandas", "plots", "a data frame")
-    columns: Columns = {"episode": np.arange(run.episodes)}
-    for name, figure in run.figures.items():
+    columns: Columns = {"episode": np.arange(len(figures["return"]))}
+    for name, figure in figures.items():
         columns |= flat_columns(name, figure)
     return pandas.DataFrame(columns)
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.errors import RlbenchError, unknown_name
+from rlbench.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import gymnasium as gym
     from numpy.typing import NDArray
-
-    from rlbench.training import Run
 
 DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on paper: columns, rows from the top
 CAB_ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
@@ -95,20 +93,6 @@ def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
             found = layout(base)
             return found if found.states.size == getattr(env.observation_space, "n", None) else None
     return None
-
-
-def layout_of_run(run: Run) -> Layout | None:
-    """Returns the layout of a run's env; None if it has none, or cannot be made here."""
-    import gymnasium as gym  # noqa: PLC0415  (only where a run is drawn)
-
-    try:
-        env = run.make_env()
-    except (RlbenchError, gym.error.Error, ImportError):
-        return None
-    try:
-        return layout_of(env)
-    finally:
-        env.close()
 
 
 def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from rlbench.agents import RandomAgent, TableAgent
-from rlbench.training.environment import step_limit
+from rlbench.envs.making import step_limit
 from rlbench.training.loops import Budget, run_compiled
 from rlbench.training.recorder import Recorder
 

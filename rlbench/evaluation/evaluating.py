@@ -10,9 +10,11 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.envs.making import make_env
+from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
-from rlbench.training.environment import make_env
-from rlbench.training.playing import Played, play
+from rlbench.evaluation.playing import Played, play
+from rlbench.planning import score_policy, solve
 from rlbench.training.run import Run
 from rlbench.training.setup import check_fit, check_seed
 
@@ -141,9 +143,6 @@ def _successes(env: gym.Env[Any, Any], played: Played) -> NDArray[np.bool_] | No
 
 
 def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:
-    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415
-    from rlbench.planning import score_policy, solve  # noqa: PLC0415
-
     try:
         model = TabularModel.from_env(env)
     except UsageError:  # no transition table: nothing exact can be said

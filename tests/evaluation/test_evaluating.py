@@ -11,11 +11,11 @@ import pytest
 from training.toys import Circle, Road, frozen
 
 import rlbench
-from rlbench import evaluation
 from rlbench.agents import QLearning, RandomAgent
 from rlbench.envs import Discretize, TabularModel
 from rlbench.errors import StoreError, UsageError
-from rlbench.evaluation import bootstrap_interval
+from rlbench.evaluation import evaluating
+from rlbench.evaluation.evaluating import bootstrap_interval
 from rlbench.planning import solve
 
 
@@ -150,7 +150,7 @@ def test_the_interval_of_a_sample_worked_by_hand():
 
 
 def test_an_interval_of_95_percent_holds_the_mean_in_about_95_of_100_samples(monkeypatch):
-    monkeypatch.setattr(evaluation, "RESAMPLES", 300)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 300)
     dice = np.random.default_rng(0)
     held = 0
     for seed in range(200):
@@ -241,7 +241,7 @@ def test_an_optimum_computed_before_is_used_again(run, monkeypatch):
     env = run.make_env()
     known = solve(TabularModel.from_env(env))
     expected = rlbench.evaluate(run, episodes=2, seed=0)
-    monkeypatch.setattr("rlbench.planning.solve", lambda model: pytest.fail("solved again"))
+    monkeypatch.setattr("rlbench.evaluation.evaluating.solve", lambda model: pytest.fail("solved again"))
     assert frozen(rlbench.evaluate(run, episodes=2, seed=0, optimum=known)) == frozen(expected)
     env.close()
 

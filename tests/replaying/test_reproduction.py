@@ -8,7 +8,7 @@ import pytest
 
 import rlbench
 from rlbench.errors import UsageError
-from rlbench.reproduction import command_of, program_of, training_arguments
+from rlbench.replaying.reproduction import command_of, program_of, training_arguments
 
 CASES = [
     {"env": "safecab", "episodes": 30, "seed": 5},

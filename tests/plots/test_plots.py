@@ -12,8 +12,8 @@ from training.toys import Circle, Road
 
 import rlbench
 from rlbench import plots
+from rlbench.envs.layouts import LAYOUTS, Layout, layout_of
 from rlbench.errors import StoreError, UnknownNameError, UsageError
-from rlbench.plots.layouts import LAYOUTS, Layout
 from rlbench.plots.smoothing import means_at
 from rlbench.plots.style import COLORS, plain, power_of_ten, render
 from rlbench.store import OPEN, TERMINATED, EpisodeChunk, open_store
@@ -425,7 +425,7 @@ def test_observations_that_are_no_numbers_of_states_cannot_be_counted():
 @pytest.mark.parametrize("env_id", MAPPED)
 def test_a_layout_has_every_state_once(env_id):
     env = gym.make(env_id)
-    layout = plots.layout_of(env)
+    layout = layout_of(env)
     assert sorted(layout.states.reshape(-1).tolist()) == list(range(env.observation_space.n))
     assert len(layout.actions) == env.action_space.n
     for names, size in zip((layout.row_names, layout.col_names), layout.states.shape[:2], strict=True):
@@ -448,7 +448,7 @@ def test_every_layout_is_tested():
 )
 def test_an_arrow_points_to_where_the_action_leads_and_a_wall_stands_where_it_does_not(env_id, more):
     env = gym.make(env_id, **more)
-    layout, table = plots.layout_of(env), env.unwrapped.P
+    layout, table = layout_of(env), env.unwrapped.P
     walls, moved = set(layout.walls), 0
     cliff = set(layout.hazards) if env_id == "CliffWalking-v1" else set()  # it sends one back to the start
     for i, j, row, col in np.ndindex(layout.states.shape):
@@ -475,17 +475,17 @@ def test_an_arrow_points_to_where_the_action_leads_and_a_wall_stands_where_it_do
 
 
 def test_a_state_is_said_in_words():
-    layout = plots.layout_of(gym.make("rlbench/SafeCab-v0"))
+    layout = layout_of(gym.make("rlbench/SafeCab-v0"))
     state = gym.make("rlbench/SafeCab-v0").unwrapped.encode(0, 3, 4, 1)
     assert layout.describe(state) == "row 0, column 3, passenger at cab, going to G"
     assert layout.describe(500) == ""
-    pole = plots.layout_of(gym.make("rlbench/DiscreteCartPole-v1"))
+    pole = layout_of(gym.make("rlbench/DiscreteCartPole-v1"))
     assert pole.row_names == ("< -0.6", "-0.6 to 0.6", "> 0.6")
     assert pole.describe(0) == "x (m) < -0.6, x_dot (m/s) < -0.5"
 
 
 def test_some_of_the_maps_can_be_picked_by_name():
-    layout = plots.layout_of(gym.make("Taxi-v4"))
+    layout = layout_of(gym.make("Taxi-v4"))
     one = layout.pick("cab", "G")
     assert (one.states.shape, one.row_names, one.col_names) == ((1, 1, 5, 5), ("cab",), ("G",))
     assert one.states[0, 0, 2, 3] == ((2 * 5 + 3) * 5 + 4) * 4 + 1
@@ -498,8 +498,8 @@ def test_what_changes_observations_or_is_unknown_has_no_layout():
     from gymnasium.wrappers import TransformObservation
 
     lake = gym.make("FrozenLake-v1")
-    assert plots.layout_of(TransformObservation(lake, lambda s: 15 - s, lake.observation_space)) is None
-    assert plots.layout_of(Circle()) is None
+    assert layout_of(TransformObservation(lake, lambda s: 15 - s, lake.observation_space)) is None
+    assert layout_of(Circle()) is None
 
 
 # ------------------------------------------------------------------------------------------------------- maps
@@ -552,7 +552,7 @@ def test_an_env_without_a_map_has_a_line(ax):
 
 
 def test_the_policy_has_an_arrow_a_learnt_state_and_marks_for_what_is_no_move(ax):
-    layout = plots.layout_of(gym.make("Taxi-v4")).pick("R", "G")
+    layout = layout_of(gym.make("Taxi-v4")).pick("R", "G")
     chosen = np.full(500, -1)
     states = layout.states[0, 0]
     chosen[states[0, 0]], chosen[states[0, 1]], chosen[states[4, 4]] = 4, 3, 1

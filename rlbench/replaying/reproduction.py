@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UsageError
+from rlbench.settings import write_setting
 
 if TYPE_CHECKING:
     from rlbench.training import Run
@@ -138,21 +139,7 @@ def _options(arguments: dict[str, Any]) -> list[str]:
     words: list[str] = []
     for name, value in arguments.items():
         if name in PAIRS:
-            words += [word for pair in value.items() for word in (PAIRS[name], f"{pair[0]}={_said(pair[1])}")]
+            words += [word for pair in value.items() for word in (PAIRS[name], f"{pair[0]}={write_setting(pair[1])}")]
         else:
             words += [f"--{OPTIONS.get(name, name)}", str(value)]
     return words
-
-
-def _said(value: Any) -> str:
-    """Returns a value as --set reads it."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if _is_ambiguous(value) else value
-    return "None" if value is None else json.dumps(value)
-
-
-def _is_ambiguous(text: str) -> bool:
-    """Returns whether --set would read this text as something else."""
-    from rlbench.cli.options import parse_settings  # noqa: PLC0415
-
-    return bool(parse_settings([f"value={text}"], "--set")["value"] != text)

@@ -14,7 +14,7 @@ from training.toys import Circle
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
-from rlbench.report import HEAD, TAIL, _episodes, _gif, page, report, run_html
+from rlbench.reports.page import HEAD, TAIL, _episodes, _gif, page, report, run_html
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -123,7 +123,7 @@ def test_the_best_and_the_worst_episode_move(run, text):
 
 
 def test_of_a_long_episode_the_beginning_moves(monkeypatch, run):
-    monkeypatch.setattr("rlbench.report.FRAMES", 3)
+    monkeypatch.setattr("rlbench.reports.page.FRAMES", 3)
     image = pytest.importorskip("PIL.Image", reason="the extra viewer is not installed")
     steps, gif = _gif(run, int(run.returns.argmin()))
     assert (image.open(io.BytesIO(gif)).n_frames, steps) == (4, 3)
@@ -133,7 +133,7 @@ def test_without_the_viewer_the_episodes_are_listed_and_the_reason_is_said(monke
     def missing(*_):
         raise UsageError("pictures are written by Pillow, which is not installed: pip install 'rlbench[viewer]'")
 
-    monkeypatch.setattr("rlbench.report._gif", missing)
+    monkeypatch.setattr("rlbench.reports.page._gif", missing)
     shown = _episodes(run)
     assert "<img" not in shown
     assert "rlbench[viewer]" in shown
@@ -197,7 +197,7 @@ def test_a_run_without_an_episode_has_a_report_too():
 
 
 def test_the_report_is_written_whole_and_takes_the_place_of_the_one_before(monkeypatch, tmp_path, run, text):
-    monkeypatch.setattr("rlbench.report.page", lambda _: text)
+    monkeypatch.setattr("rlbench.reports.page.page", lambda _: text)
     path = tmp_path / "a.HTML"
     path.write_text("old")
     assert report(run, path) == path

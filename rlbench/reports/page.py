@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.exchange.files import written
-from rlbench.reproduction import command_of, program_of
+from rlbench.files import written
+from rlbench.plots import draw
+from rlbench.plots import evaluation as draw_evaluation
+from rlbench.plots.data import evaluation_of
+from rlbench.plots.style import new_figure, render, styled
+from rlbench.replaying import command_of, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from rlbench.envs.layouts import Layout
     from rlbench.evaluation import Evaluation
-    from rlbench.plots import Layout
     from rlbench.store import Episode
     from rlbench.training import Run
 
@@ -182,9 +186,7 @@ def _pictures(run: Run) -> str:
 
 
 def _picture(run: Run, kind: str, title: str) -> str:
-    from rlbench import plots  # noqa: PLC0415  (matplotlib only where something is drawn)
-
-    figure = plots.draw([run], kind)
+    figure = draw([run], kind)
     for ax in figure.axes:
         ax.set_title("", loc="left")  # the page is headed with it
     return _image(figure, title)
@@ -192,29 +194,22 @@ def _picture(run: Run, kind: str, title: str) -> str:
 
 def _image(figure: Any, title: str) -> str:
     """Returns a figure as an image that lies in the page itself; an image may hold no script."""
-    from rlbench.plots.style import render  # noqa: PLC0415
-
     data = base64.b64encode(render(figure, ".svg")).decode()
     caption = f"<figcaption>{_text(title)}</figcaption>" if title else ""
     return f'<figure>{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
 
 
 def _evaluation(run: Run) -> Evaluation:
-    from rlbench.plots.data import evaluation_of  # noqa: PLC0415
-
     return evaluation_of(run)
 
 
 def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
-    from rlbench import plots  # noqa: PLC0415
-    from rlbench.plots.style import new_figure, styled  # noqa: PLC0415
-
     if evaluation is None:
         stored = run.record.evaluation or {}
         return _note(f"it was not evaluated for this page: {why_not}") + _table((), _rows(_flat(stored)))
     with styled():
         figure = new_figure()
-        ax = plots.evaluation(evaluation, figure.subplots())
+        ax = draw_evaluation(evaluation, figure.subplots())
         ax.set_title(f"{len(evaluation.returns)} episodes from seed {evaluation.seed}")
     picture, table = _image(figure, "Returns of greedy episodes"), _table((), _judged(evaluation))
     return f'<div class="pictures">{picture}<div>{table}</div></div>'
@@ -248,9 +243,7 @@ def _episodes(run: Run) -> str:
     """Shows the best and the worst stored episode, step by step."""
     if not len(run.returns):
         return _note("no episode has ended")
-    from rlbench.plots.layouts import layout_of_run  # noqa: PLC0415
-
-    layout = layout_of_run(run)
+    layout = run.layout()
     named = {"best": int(run.returns.argmax()), "worst": int(run.returns.argmin())}
     tables = []
     for name, index in named.items():

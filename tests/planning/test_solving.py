@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlbench import envs, planning
-from rlbench.chains import RewardChain, fate
+from rlbench import envs
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UnknownNameError, UsageError
 from rlbench.planning import (
@@ -21,8 +20,10 @@ from rlbench.planning import (
     policy_value,
     score_policy,
     solve,
+    solving,
     value_iteration,
 )
+from rlbench.planning.chains import RewardChain, fate
 
 
 def one(successor, reward, terminated=False):  # noqa: FBT002 - the order of toy-text's tuples
@@ -162,13 +163,13 @@ def test_the_bound_is_infinite_where_the_greedy_policy_may_never_end():
 
 
 def test_values_that_grow_for_ever_ask_for_a_discount(monkeypatch):
-    monkeypatch.setattr(planning, "MAX_SWEEPS", 500)
+    monkeypatch.setattr(solving, "MAX_SWEEPS", 500)
     with pytest.raises(UsageError, match="still change by 1 after 500 sweeps; give gamma < 1 or a horizon"):
         value_iteration(chain_of([one(0, 1.0)]), 1.0)
 
 
 def test_a_discount_too_close_to_one_asks_for_a_smaller_one(monkeypatch):
-    monkeypatch.setattr(planning, "MAX_SWEEPS", 500)
+    monkeypatch.setattr(solving, "MAX_SWEEPS", 500)
     with pytest.raises(UsageError, match="give a smaller gamma or a horizon"):
         value_iteration(chain_of([one(0, 1.0)]), 0.9999)
 

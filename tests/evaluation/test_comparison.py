@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 from training.toys import Circle
 
 import rlbench
-from rlbench.comparison import (
+from rlbench.errors import UnknownNameError, UsageError
+from rlbench.evaluation.comparison import (
     Candidate,
     Comparison,
     Improvement,
@@ -21,7 +22,6 @@ from rlbench.comparison import (
     probability_of_improvement,
     settings_of,
 )
-from rlbench.errors import UnknownNameError, UsageError
 
 FINITE = st.floats(-1e6, 1e6)
 SAMPLES = hnp.arrays(np.float64, st.integers(1, 40), elements=FINITE)
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_interval_and_no_global_generator_is_used()
 def test_a_large_sample_is_resampled_a_part_at_a_time_with_the_same_result(monkeypatch):
     sample = np.random.default_rng(0).normal(size=100)
     whole = bootstrap_interval(sample, seed=5, resamples=300)
-    monkeypatch.setattr("rlbench.comparison.AT_ONCE", 1000)
+    monkeypatch.setattr("rlbench.evaluation.comparison.AT_ONCE", 1000)
     assert bootstrap_interval(sample, seed=5, resamples=300) == whole
 
 
@@ -104,7 +104,7 @@ def test_an_interval_lies_within_the_sample(sample):
 def test_the_band_of_many_runs_is_drawn_a_part_at_a_time_with_the_same_result(monkeypatch):
     series = np.random.default_rng(0).normal(size=(30, 4))
     whole = mean_band(series, resamples=100)
-    monkeypatch.setattr("rlbench.comparison.AT_ONCE", 200)
+    monkeypatch.setattr("rlbench.evaluation.comparison.AT_ONCE", 200)
     assert np.array_equal(mean_band(series, resamples=100), whole)
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import set_generator_state
 from rlbench.store import BOTH, OPEN, TERMINATED, TRUNCATED
 from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
-from rlbench.training.environment import step_limit
 from rlbench.training.session import seed_env
 from rlbench.training.setup import check_words
 from rlbench.training.stored import check_range

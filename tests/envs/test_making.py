@@ -7,8 +7,8 @@ from gymnasium.wrappers import TimeLimit, TransformReward
 from training.toys import Circle, Road
 
 from rlbench.envs import SHORT_NAMES
+from rlbench.envs.making import make_env, make_from_spec, spec_json, step_limit
 from rlbench.errors import UnknownNameError, UsageError
-from rlbench.training.environment import make_env, make_from_spec, spec_json, step_limit
 
 ARGUMENTS = {
     "safecab": {"city": "6x4", "city_seed": 5, "step_reward": -0.5, "max_episode_steps": 30},

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench import envs
-from rlbench.chains import RewardChain, fate
+from rlbench.envs import SHORT_NAMES
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
+from rlbench.planning.chains import RewardChain, fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -418,7 +418,7 @@ def _read(env: gym.Env[Any, Any] | TabularModel | str) -> tuple[str | None, Tabu
     if isinstance(env, TabularModel):
         return None, env
     if isinstance(env, str):
-        env_id = envs.SHORT_NAMES.get(env, env)
+        env_id = SHORT_NAMES.get(env, env)
         return env_id, TabularModel.from_env(env_id)
     return env.spec.id if env.spec is not None else None, TabularModel.from_env(env)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlbench import recording
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import generator_state
-from rlbench.recording import RecordEpisodes
+from rlbench.replaying import verify
 from rlbench.store import CUT_OFF, OPEN, TERMINATED, TRUNCATED, open_store
 from rlbench.store.columns import flatten
-from rlbench.verification import verify
+from rlbench.training import recording
+from rlbench.training.recording import RecordEpisodes
 
 NESTED = spaces.Dict(
     {
@@ -647,7 +647,7 @@ def test_an_env_that_nobody_closes_leaves_an_interrupted_run(kept):
 
 SCRIPT = """
 import sys, gymnasium as gym
-from rlbench.recording import RecordEpisodes
+from rlbench.training.recording import RecordEpisodes
 env = RecordEpisodes(gym.make("FrozenLake-v1"), sys.argv[1])
 env.reset(seed=0)
 env.step(0)

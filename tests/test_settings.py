@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlbench.cli.options import parse_settings
 from rlbench.errors import UsageError
+from rlbench.settings import parse_settings
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
+from rlbench.evaluation.evaluating import evaluate
+from rlbench.planning import solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -344,8 +347,6 @@ def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, 
 
 
 def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
-    from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
-
     try:
         key = run.record.config["env"]["spec"] or run.id
         if key not in optima:
@@ -362,9 +363,6 @@ def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | N
 
 def _optimum(run: Run) -> Optimum | None:
     """Solves a run's env, once for all runs in it; None where no model is known."""
-    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415
-    from rlbench.planning import solve  # noqa: PLC0415
-
     env = run.make_env()
     try:
         return solve(TabularModel.from_env(env))

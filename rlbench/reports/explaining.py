@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.envs.making import step_limit
 from rlbench.errors import UsageError
 from rlbench.evaluation import evaluate
-from rlbench.training.environment import step_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -390,7 +390,7 @@ def view_of(env: gym.Env[Any, Any]) -> View:
     Of SafeCab and Taxi: where the taxi is, whether it carries, where its goal lies and what stands in its way; of a
     grid: rows and columns; of bins: the quantities that were binned; else the number of the observation.
     """
-    from rlbench.plots.layouts import layout_of  # noqa: PLC0415
+    from rlbench.envs.layouts import layout_of  # noqa: PLC0415
 
     bins, names = _bins_of(env)
     layout = layout_of(env)

@@ -1,0 +1,20 @@
+"""What shows itself in notebooks, and who draws it: named here, so that no room imports one above it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+DRAWERS = {
+    "Episode": "rlbench.viewer.notebook:episode_html",
+    "Run": "rlbench.reports.page:run_html",
+}
+
+
+class Shown:
+    """Shows itself as HTML in a notebook."""
+
+    def _repr_html_(self) -> str:
+        name = next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in DRAWERS)
+        module, _, function = DRAWERS[name].partition(":")
+        html: str = getattr(import_module(module), function)(self)
+        return html

@@ -1,0 +1,293 @@
+"""Export and import: a run to a file and back, whatever the format."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import RlbenchError, UsageError, unknown_name
+from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_episodes, whole_episodes
+from rlbench.exchange.content import Content
+from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
+from rlbench.files import reading, written
+from rlbench.store import Checkpoint
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.exchange.batches import Batch
+    from rlbench.exchange.manifest import Manifest
+    from rlbench.store import RunRecord, Store
+    from rlbench.store.frames import Column
+    from rlbench.training import Run
+
+FORMATS = {
+    "csv": "rlbench.exchange.csv_files",
+    "json": "rlbench.exchange.json_files",
+    "parquet": "rlbench.exchange.parquet_files",
+    "hdf5": "rlbench.exchange.hdf5_files",
+    "minari": "rlbench.exchange.minari_datasets",
+}
+EXTENSIONS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".hdf5": "hdf5", ".h5": "hdf5"}
+IMPORTED = "imported"  # the tag of what came from a file
+
+
+class Exported(NamedTuple):
+    """What an export has written."""
+
+    path: Path
+    format: str
+    what: str
+    episodes: int
+
+
+def export(
+    run: Run,
+    path: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002  (it is what the format is called everywhere)
+    *,
+    what: str = "episodes",
+    indices: Iterable[int] | slice | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
+
+    Args:
+        run: whose episodes, results or table.
+        path: where to; what is written takes its place only when it is whole.
+        format: one of FORMATS; by default what the path ends in says.
+        what: "episodes" (every step and the figures of each episode; json and hdf5 add the last checkpoint, and so the
+            table), "results" (the figures alone: the learning curve) or "table" (the action values). Minari takes
+            episodes only.
+        indices: which episodes, all by default; they are written in their order, each once. Those that have not
+            ended are left out.
+        overwrite: replace a file or a Minari dataset that is there.
+
+    Raises:
+        UsageError: an argument is wrong, the run has not got what is asked for, the format cannot hold it exactly, or
+            the format's package is not installed.
+        StoreError: the file cannot be written, or the store is damaged; nothing is left of the file.
+    """
+    path = _path(path)
+    kind = _format(path, format)
+    if what not in WHATS:
+        raise unknown_name("thing to export", what, WHATS)
+    module = import_module(FORMATS[kind])
+    if what not in module.WHATS:
+        raise UsageError(f"{kind} takes {' and '.join(module.WHATS)} only, not {what}: choose another format")
+    content = CONTENTS[what](run, _indices(run, indices, what))
+    with written(path, overwrite=overwrite) as draft:
+        if kind == "minari":
+            _write_minari(module, run, content, draft, path)
+        else:
+            module.write(draft, content)
+    return Exported(path, kind, what, content.manifest.episodes)
+
+
+def _write_minari(module: Any, run: Run, content: Content, draft: Path, path: Path) -> None:
+    env = _env_of(run)
+    try:
+        module.write(draft, content, env=env, name=module.dataset_id(path))
+    finally:
+        if env is not None:
+            env.close()
+
+
+def _env_of(run: Run) -> gym.Env[Any, Any] | None:
+    """Returns the run's env; None if it cannot be made here."""
+    with suppress(Exception):  # whatever an env raises that lacks something here
+        return run.make_env()
+    return None
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    if not str(path) or "\0" in str(path):
+        raise UsageError(f"a path is needed, got {str(path)!r}")
+    return Path(path)
+
+
+def _format(path: Path, kind: str | None) -> str:
+    if kind is None:
+        kind = EXTENSIONS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{path.name!r} does not say in which format: end it in {', '.join(EXTENSIONS)}, or give one")
+    if kind not in FORMATS:
+        raise unknown_name("format", kind, FORMATS)
+    return kind
+
+
+def _indices(run: Run, indices: Iterable[int] | slice | None, what: str) -> NDArray[np.int64] | None:
+    """Returns which episodes are meant, sorted; None for all."""
+    if indices is None:
+        return None
+    if what != "episodes":
+        raise UsageError(f"indices choose among episodes, there are none in a run's {what}")
+    if isinstance(indices, slice):
+        return np.sort(np.arange(run.episodes, dtype=np.int64)[indices])
+    wanted = np.array(list(indices))
+    if wanted.size and wanted.dtype.kind not in "iu":
+        raise UsageError(f"indices must be whole numbers, got {wanted.dtype}")
+    wanted = wanted.astype(np.int64)
+    missing = wanted[(wanted < -run.episodes) | (wanted >= run.episodes)]
+    if len(missing):
+        raise UsageError(f"run {run.id} has no episode {missing[0]}: it has {run.episodes} (0 to {run.episodes - 1})")
+    return np.unique(wanted % max(1, run.episodes))
+
+
+# ---------------------------------------------------------------------- what is exported
+
+
+def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
+    chunks = run.store.chunks(run.id, episodes=None if indices is None else indices.tolist())
+    batches = first_episodes(whole_episodes(chunks, run.id), run.episodes)
+    if indices is not None:
+        batches = chosen(batches, indices)
+    first = next(batches, None)
+    manifest = manifest_of(run, "episodes", run.episodes if indices is None else len(indices))
+    if first is not None:
+        manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
+        batches = _alike(itertools.chain([first], batches), manifest)
+    checkpoint = run.store.checkpoint(run.id, None if run.until is None else run.until.episodes)
+    return Content(manifest, batches, checkpoint)
+
+
+def _alike(batches: Iterable[Batch], manifest: Manifest) -> Iterator[Batch]:
+    """Hands batches on; UsageError if the columns of one are not those that the manifest says."""
+    for batch in batches:
+        _check_alike(columns_of(batch.steps), manifest.columns, batch)
+        _check_alike(columns_of(batch.figures), manifest.figures, batch)
+        yield batch
+
+
+def _check_alike(found: dict[str, Column], expected: dict[str, Column], batch: Batch) -> None:
+    different = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+    if different:
+        name = different[0]
+        raise UsageError(
+            f"the column {name!r} changes in episode {batch.episodes[0]} or after: "
+            f"it was {expected.get(name)}, it is {found.get(name)}"
+        )
+
+
+def _results(run: Run, _: NDArray[np.int64] | None) -> Content:
+    manifest = manifest_of(run, "results", run.episodes)
+    return Content(dataclasses.replace(manifest, figures=columns_of(run.figures)), figures=run.figures)
+
+
+def _table(run: Run, _: NDArray[np.int64] | None) -> Content:
+    checkpoint = run.store.checkpoint(run.id, None if run.until is None else run.until.episodes)
+    table = None if checkpoint is None else checkpoint.arrays.get("q_table")
+    if table is None or table.ndim != 2:  # noqa: PLR2004  (states, actions)
+        raise UsageError(f"run {run.id} has no table of action values: its agent is {run.agent_name}")
+    return Content(manifest_of(run, "table"), table=table)
+
+
+CONTENTS = {"episodes": _episodes, "results": _results, "table": _table}
+
+
+# ---------------------------------------------------------------------- import
+
+
+def import_run(
+    path: str | os.PathLike[str],
+    store: Store,
+    format: str | None = None,  # noqa: A002
+) -> RunRecord:
+    """Brings the episodes in a file back as a new run of a store, tagged "imported".
+
+    Observations, actions, rewards, ends and figures are what they were, to the bit, and so are the run's env, agent,
+    seed, configuration and where its chunks began. Its id is new, its cache key empty: the training cache does not
+    answer from it. A Minari dataset may come from anywhere; its env need not be installed. A file is not trusted: an
+    env spec that does not name the code by which this env is registered here is kept as "untrusted_spec", and not run.
+
+    Args:
+        path: what `export` wrote, or the folder of a Minari dataset.
+        store: where the run goes.
+        format: one of FORMATS; by default what the path says, and Minari for a folder.
+
+    Returns:
+        The record of the new run.
+
+    Raises:
+        UsageError: there is no such file, it is damaged, holds no episodes, or a reward that is not finite; the message
+            names the file and the place. Nothing is left in the store.
+        StoreError: the store cannot be written.
+    """
+    path, kind = check_source(path, format)
+    module = import_module(FORMATS[kind])
+    with reading(path), module.read(path) as content:
+        if content.manifest.what != "episodes":
+            raise UsageError(f"it holds a run's {content.manifest.what}, not its episodes, of which runs are made")
+        return _imported(store, content)
+
+
+def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Path, str]:  # noqa: A002
+    """Returns a path to import and its format; UsageError if there is nothing, or its format is not known."""
+    path = _path(path)
+    if not path.exists():
+        raise UsageError(f"there is no {path} to import")
+    if not (path.is_file() or path.is_dir()):  # reading a pipe would wait for ever
+        raise UsageError(f"{path} is neither a file nor a folder")
+    if path.is_dir() and format not in {None, "minari"}:
+        raise UsageError(f"{path} is a folder, {format} is a file: name the file")
+    return path, "minari" if path.is_dir() else _format(path, format)
+
+
+def _imported(store: Store, content: Content) -> RunRecord:
+    from rlbench.exchange.trust import trusted_config  # noqa: PLC0415  (Gymnasium only where a spec is judged)
+
+    known, chunks = content.manifest.run, chunks_of(_checked(content))
+    first = next(chunks, None)
+    tags = [*known["tags"], *([] if IMPORTED in known["tags"] else [IMPORTED])]
+    made = store.create_run(
+        known["env_id"],
+        known["agent_name"],
+        seed=known["seed"],
+        config=trusted_config(known["config"]),
+        tags=tags,
+        parents=known["parents"],
+    )
+    try:
+        for chunk in itertools.chain([] if first is None else [first], chunks):
+            store.append(made.id, chunk)
+        status = "finished" if known["status"] == "finished" else "interrupted"
+        checkpoint = _checkpoint(content.checkpoint, store.run(made.id))
+        progress = {"seconds": known["seconds"], "status": status, "evaluation": known["evaluation"]}
+        store.append(made.id, checkpoint=checkpoint, keep=checkpoint is not None, **progress)
+        return store.run(made.id)
+    except BaseException:
+        with suppress(RlbenchError):
+            store.delete_run(made.id)
+        raise
+
+
+def _checked(content: Content) -> Iterator[Batch]:
+    """Hands on what was read, once it is known to be sound."""
+    episodes = 0
+    for batch in content.batches:
+        if "rewards" not in batch.steps:
+            raise UsageError("it has no column of rewards")
+        episodes += len(batch)
+        yield figured(finite(batch))
+    if episodes != content.manifest.episodes:
+        raise UsageError(f"it should hold {content.manifest.episodes} episodes, and holds {episodes}: it is cut short")
+
+
+def _checkpoint(checkpoint: Checkpoint | None, record: RunRecord) -> Checkpoint | None:
+    """Returns the checkpoint as one of the imported run: training goes on from it only if it fits its end."""
+    if checkpoint is None:
+        return None
+    fits = (checkpoint.episodes, checkpoint.timesteps) == (record.episodes, record.timesteps)
+    unfinished = not fits or bool(checkpoint.numbers.get("unfinished_episode", True))
+    numbers = {**checkpoint.numbers, "unfinished_episode": unfinished}
+    return Checkpoint(checkpoint.episodes, checkpoint.timesteps, checkpoint.arrays, numbers)

@@ -1,0 +1,31 @@
+"""Planning: exact answers where the world is known: best policies, the value of any policy, and Markov chains."""
+
+from __future__ import annotations
+
+from rlbench.planning.solving import (
+    Optimum,
+    Plan,
+    PolicyScore,
+    Solution,
+    backward_induction,
+    plan,
+    policy_evaluation,
+    policy_value,
+    score_policy,
+    solve,
+    value_iteration,
+)
+
+__all__ = [
+    "Optimum",
+    "Plan",
+    "PolicyScore",
+    "Solution",
+    "backward_induction",
+    "plan",
+    "policy_evaluation",
+    "policy_value",
+    "score_policy",
+    "solve",
+    "value_iteration",
+]

@@ -1,0 +1,58 @@
+"""Settings as they are typed and printed: K=V, and how a value is written so that it is read back the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
+WHOLE = re.compile(r"[+-]?\d[\d_]*")
+WORDS = {"true": True, "True": True, "false": False, "False": False, "None": None}
+
+
+def parse_settings(settings: Iterable[str], option: str) -> dict[str, Any]:
+    """Reads K=V pairs: numbers, true and false, None, [lists], {tables}, "quoted text"; anything else is text.
+
+    Raises:
+        UsageError: no pair, or a name given twice.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not name:
+            raise UsageError(f"{option} takes K=V, such as gamma=0.9, got {setting!r}")
+        if name in parsed:
+            raise UsageError(f"{option} {name}=... is given twice: give it once")
+        parsed[name] = _value(text)
+    return parsed
+
+
+def _value(text: str) -> Any:
+    if text in WORDS:
+        return WORDS[text]
+    if NUMBER.fullmatch(text):
+        with suppress(ValueError):  # 1__0, or more digits than Python reads
+            return int(text) if WHOLE.fullmatch(text) else float(text)
+    return _toml(text) if text[:1] in {"[", "{", '"', "'"} else text  # 0x5 is a city, 2024-01-01 no date
+
+
+def _toml(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def write_setting(value: Any) -> str:
+    """Returns a value as `parse_settings` reads it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if _value(value.strip()) != value else value
+    return "None" if value is None else json.dumps(value)
