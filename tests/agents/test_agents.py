@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import contracts
 import numpy as np
 import pytest
+from contracts.agents import AGENT_CHECKS
 from gymnasium import spaces
 
 from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
@@ -12,7 +12,7 @@ from rlbench.agents.exploration import LearningParameters, parameter
 from rlbench.errors import UnknownNameError, UsageError
 
 
-@pytest.mark.parametrize("check", contracts.AGENT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", AGENT_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", AGENTS)
 def test_agent_contract(name, check):
     check(AGENTS[name])
@@ -145,7 +145,7 @@ def test_a_users_own_agent_registers_by_one_line(monkeypatch):
             self.timesteps += 1
 
     assert agents.AGENTS["stubborn"] is Stubborn
-    for check in contracts.AGENT_CHECKS:
+    for check in AGENT_CHECKS:
         check(Stubborn)
 
 

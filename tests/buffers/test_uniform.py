@@ -1,9 +1,9 @@
 """The uniform buffer: a ring, sampled evenly from its own generator; and what every buffer must keep."""
 
-import contracts
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from contracts.buffers import BUFFER_CHECKS
 from gymnasium import spaces
 from hypothesis import given, settings
 from scipy import stats
@@ -17,7 +17,7 @@ from rlbench.store import open_store
 ODDITY = 1e-6  # a right implementation fails a chi-squared test on one seed in a million; the seeds are fixed
 
 
-@pytest.mark.parametrize("check", contracts.BUFFER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", BUFFER_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", BUFFERS)
 def test_buffer_contract(name, check):
     check(BUFFERS[name])

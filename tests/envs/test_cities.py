@@ -1,10 +1,10 @@
 import re
 import time
 
-import contracts
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from contracts.envs import cities
 from hypothesis import given, settings
 
 from rlbench.envs.cities import MAX_STATES, PRESETS, generate_city, make_city, parse_city
@@ -44,12 +44,12 @@ def test_the_books_city_is_the_books():
     assert str(city) == BOOK
 
 
-@given(contracts.cities())
+@given(cities())
 def test_a_printed_city_reads_back_as_itself(city):
     assert parse_city(str(city)) == city
 
 
-@given(contracts.cities(), st.integers(0, 8), st.booleans(), st.booleans())
+@given(cities(), st.integers(0, 8), st.booleans(), st.booleans())
 def test_indentation_blank_lines_and_missing_frames_do_not_matter(city, indent, framed, windows):
     lines = str(city).splitlines() if framed else str(city).splitlines()[1:-1]
     text = "\n" + "\n".join(" " * indent + line + " " for line in lines) + "\n  \n"

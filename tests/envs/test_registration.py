@@ -1,9 +1,9 @@
 import subprocess
 import sys
 
-import contracts
 import gymnasium as gym
 import pytest
+from contracts.envs import ENV_CHECKS
 
 from rlbench import envs
 
@@ -11,7 +11,7 @@ IDS = [env["id"] for env in envs.ENVS]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("check", contracts.ENV_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", ENV_CHECKS, ids=lambda check: check.__name__)
 def test_every_registered_env_keeps_the_contract(check, env_id):
     check(env_id)
 

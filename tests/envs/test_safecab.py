@@ -4,10 +4,10 @@ import pickle
 import re
 import time
 
-import contracts
 import gymnasium as gym
 import numpy as np
 import pytest
+from contracts.envs import cities
 from gymnasium.envs.registration import EnvSpec
 from hypothesis import given, settings
 
@@ -134,7 +134,7 @@ def test_one_may_drive_off_an_anomaly(env):
 
 
 @settings(max_examples=40, deadline=None)
-@given(contracts.cities())
+@given(cities())
 def test_in_any_city_the_table_is_what_the_rules_say(city):
     if city.n_states > 3000:
         return

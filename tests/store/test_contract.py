@@ -2,13 +2,13 @@
 
 import contextlib
 
-import contracts
 import pytest
+from contracts import stores
 
 from rlbench.store import STORES, open_store
 
 
-class OverSqlite(contracts.StoreContract):
+class OverSqlite(stores.StoreContract):
     def alter(self, store, table, where, changes):
         fits = " AND ".join(f"{name} = :was_{name}" for name in where)
         known = {f"was_{name}": value for name, value in where.items()}

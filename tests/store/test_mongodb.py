@@ -10,10 +10,10 @@ import sys
 import threading
 from pathlib import Path
 
-import contracts
 import mongomock
 import numpy as np
 import pytest
+from contracts import stores
 from pymongo import errors
 
 from rlbench.errors import StoreAway, StoreError, UsageError
@@ -67,7 +67,7 @@ def lengths(store, run_id):
 # ---------------------------------------------------------------- the contract
 
 
-class OverMongo(contracts.StoreContract):
+class OverMongo(stores.StoreContract):
     def alter(self, store, table, where, changes):
         there = store._collections
         if table == "checkpoints":
@@ -134,10 +134,10 @@ def test_a_database_without_a_store_becomes_none_when_it_must_not(imitated, opti
 
 def test_a_store_opened_read_only_reads_and_does_not_write(url):
     with open_store(url) as store:
-        run = contracts.fill(store)
+        run = stores.fill(store)
         store.save_snapshot("buffer", "a", {"x": np.arange(3)})
     with open_store(url, read_only=True) as store:
-        before = contracts.everything(store)
+        before = stores.everything(store)
         for attempt in (
             lambda: store.create_run("Taxi-v4", "random", seed=0),
             lambda: store.update_run(run.id, status="finished"),
@@ -150,7 +150,7 @@ def test_a_store_opened_read_only_reads_and_does_not_write(url):
         ):
             with pytest.raises(StoreError, match="it can only be read; open it without read_only"):
                 attempt()
-        assert contracts.everything(store) == before
+        assert stores.everything(store) == before
 
 
 def test_a_store_may_live_beside_the_collections_of_others(imitated):
@@ -159,7 +159,7 @@ def test_a_store_may_live_beside_the_collections_of_others(imitated):
         store._client.drop_database("y")
         store._client["y"]["customers"].insert_one({"name": "x"})
     with open_store(imitated.replace("/x", "/y")) as store:
-        contracts.fill(store)
+        stores.fill(store)
         assert store._database["customers"].count_documents({}) == 1
 
 
@@ -335,21 +335,21 @@ def test_what_is_larger_than_a_document_may_be_comes_back_whole(emptied_url):
 @pytest.mark.parametrize("part", [40, 100, 1000])
 def test_blobs_may_be_cut_anywhere(store, monkeypatch, part):
     monkeypatch.setattr(mongodb, "PART", part)
-    contracts.fill(store)
+    stores.fill(store)
     store.save_snapshot("buffer", "a", {"x": np.arange(3)})
-    whole = contracts.everything(store)
+    whole = stores.everything(store)
     assert list(upkeep.check(store)) == []
     monkeypatch.setattr(mongodb, "PART", 2**20)  # what was cut is read, whatever is cut now
-    assert contracts.everything(store) == whole
+    assert stores.everything(store) == whole
     with open_store("memory://") as other:
         upkeep.copy(store, other)
-        assert contracts.everything(other) == whole
+        assert stores.everything(other) == whole
 
 
 @pytest.mark.parametrize("damage", ["gone", "no bytes"])
 def test_a_missing_part_is_damage_that_is_named(store, monkeypatch, damage):
     monkeypatch.setattr(mongodb, "PART", 16)
-    run = contracts.fill(store)
+    run = stores.fill(store)
     part = {"_id": {"$regex": f"^{run.id}/1/.*/steps_blob/1$"}}
     if damage == "gone":
         assert store._collections.parts.delete_one(part).deleted_count == 1
@@ -392,7 +392,7 @@ def commits(store, run_id, number, action=lambda: None):
 
     store._exchange = interrupted
     checkpoint = Checkpoint(number + 1, 10 * (number + 1), {"q": np.full(3, number)})
-    store.append(run_id, contracts.make_chunk(number, [number + 1]), checkpoint)
+    store.append(run_id, stores.make_chunk(number, [number + 1]), checkpoint)
 
 
 def dies():
@@ -423,8 +423,8 @@ def test_what_is_written_after_rows_that_do_not_count_is_what_is_read(store, run
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             commits(store, run.id, 2, dies)
-    store.append(run.id, contracts.make_chunk(2, [9]))
-    store.append(run.id, contracts.make_chunk(3, [8]))
+    store.append(run.id, stores.make_chunk(2, [9]))
+    store.append(run.id, stores.make_chunk(3, [8]))
     assert rows_of(store)["chunks"] == 6
     assert lengths(store, run.id) == [1, 2, 9, 8]
     assert store.figures(run.id)["length"].tolist() == [1, 2, 9, 8]
@@ -435,7 +435,7 @@ def test_of_two_that_write_the_same_chunk_one_commits_and_the_other_overwrites_n
     with open_store(url) as other:
         other._writer = store._writer  # as if it had been claimed from under it
         with pytest.raises(StoreError, match="is being written by another process"):
-            commits(store, run.id, 2, lambda: other.append(run.id, contracts.make_chunk(2, [9])))
+            commits(store, run.id, 2, lambda: other.append(run.id, stores.make_chunk(2, [9])))
     assert lengths(store, run.id) == [1, 2, 9]
     assert rows_of(store) == {"chunks": 3, "checkpoints": 1, "parts": 0}
     commits(store, run.id, 3)
@@ -450,7 +450,7 @@ def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(url, store)
         for _ in range(20):
             with contextlib.suppress(StoreError, UsageError):  # another was faster
                 number = store.run(run.id).episodes
-                store.append(run.id, contracts.make_chunk(number, [length]))
+                store.append(run.id, stores.make_chunk(number, [length]))
                 acknowledged.append((number, length))
 
     threads = [threading.Thread(target=write, args=(length,)) for length in (1, 2, 3)]
@@ -470,7 +470,7 @@ def dies_and_sweeps(other, run_id):
 
 def appends(other, run_id):
     with contextlib.suppress(UsageError):  # it comes too late
-        other.append(run_id, contracts.make_chunk(2, [9]), Checkpoint(3, 30, {}))
+        other.append(run_id, stores.make_chunk(2, [9]), Checkpoint(3, 30, {}))
 
 
 ACTIONS = {  # what another does, and the episodes that are then in the run, whether the first added its own or not
@@ -545,7 +545,7 @@ def test_a_rewound_run_leaves_nothing_and_grows_again(store, run):
     commits(store, run.id, 2)
     store.rewind(run.id, None)
     assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
-    store.append(run.id, contracts.make_chunk(0, [7]))
+    store.append(run.id, stores.make_chunk(0, [7]))
     assert lengths(store, run.id) == [7]
 
 
@@ -586,8 +586,8 @@ def test_what_was_read_ahead_is_not_taken_for_what_has_been_written_since(url, s
     with open_store(url) as other:
         other._writer = store._writer
         other.rewind(run.id, None)
-        other.append(run.id, contracts.make_chunk(0, [1]))
-        other.append(run.id, contracts.make_chunk(1, [7]))
+        other.append(run.id, stores.make_chunk(0, [1]))
+        other.append(run.id, stores.make_chunk(1, [7]))
     assert store.figures(run.id)["length"].tolist() == [1, 7]
 
 
@@ -659,14 +659,14 @@ def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
     with open_store(mongo_url) as store:
         store._database.command("profile", 2)
         for number in range(3):
-            run = contracts.fill(store, seed=number, tags=["x"], cache_key="k")
+            run = stores.fill(store, seed=number, tags=["x"], cache_key="k")
         store.save_snapshot("buffer", "a", {"x": np.arange(3)})
         for wanted in ({}, {"env_id": "Taxi-v4"}, {"agent_name": "q"}, {"tag": "x"}, {"cache_key": "k"}):
             assert len(store.runs(**wanted)) == (0 if "agent_name" in wanted else 3)
             store.runs(**wanted, status="finished", limit=1)
         store.run(run.id[:6])
         store.run("latest")
-        contracts.everything(store)
+        stores.everything(store)
         store.load_snapshot("buffer", "a")
         store.claim(run.id)
         store.rewind(run.id, None)
@@ -684,7 +684,7 @@ def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
 
 def test_spans_are_read_without_the_chunks(emptied_url):
     with open_store(emptied_url) as store:
-        run = contracts.fill(store)
+        run = stores.fill(store)
         shown = {"_id": 0, "token": 1, **dict.fromkeys(mongodb.SPAN, 1)}
         told = store._collections.chunks.find({"run": run.id}, shown, sort=[("number", 1)]).explain()
         assert told["executionStats"]["nReturned"] == 4
@@ -696,8 +696,8 @@ def test_spans_are_read_without_the_chunks(emptied_url):
 
 WRITER = f"""
 import os, sys
-sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
-import contracts, numpy, pymongo
+sys.path.insert(0, {str(Path(stores.__file__).parents[1])!r})
+import numpy, pymongo; from contracts import stores
 from rlbench.store import Checkpoint, mongodb, open_store
 url = sys.argv[1]
 def tell(*words):
@@ -708,7 +708,7 @@ def write():
         tell(run.id)
         for i in range(10**6):
             checkpoint = Checkpoint(i + 1, 3 * (i + 1), {{"q": numpy.full(50, i)}}) if i % 2 else None
-            store.append(run.id, contracts.make_chunk(i, [3]), checkpoint)
+            store.append(run.id, stores.make_chunk(i, [3]), checkpoint)
             tell(i)
 for line in sys.stdin:
     pid = os.fork()
@@ -762,7 +762,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(em
             assert lengths(store, run_id) == [3] * run.episodes
             assert [info.episodes for info in store.checkpoints(run_id)] == [run.episodes // 2 * 2][: run.episodes // 2]
             store.claim(run_id)
-            store.append(run_id, contracts.make_chunk(run.episodes, [5]), status="finished")
+            store.append(run_id, stores.make_chunk(run.episodes, [5]), status="finished")
             assert lengths(store, run_id) == [3] * run.episodes + [5]
         upkeep.compact(store)
         assert list(upkeep.check(store)) == []
@@ -773,7 +773,7 @@ def write_one(store, run_id, number):
     """Appends a chunk of one episode and a checkpoint; returns whether the server was there."""
     try:
         checkpoint = Checkpoint(number + 1, 3 * (number + 1), {"q": np.arange(9)})
-        store.append(run_id, contracts.make_chunk(number, [3]), checkpoint)
+        store.append(run_id, stores.make_chunk(number, [3]), checkpoint)
     except StoreAway as error:
         assert "start its server" in str(error)  # noqa: PT017  the rest is not raised
         return False
@@ -804,7 +804,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_server_at_any_moment(mo
             run = store.run(run_id)
             assert run.episodes - acknowledged in (0, 1)
             assert lengths(store, run_id) == [3] * run.episodes
-            store.append(run_id, contracts.make_chunk(run.episodes, [5]), status="finished")  # the same store goes on
+            store.append(run_id, stores.make_chunk(run.episodes, [5]), status="finished")  # the same store goes on
         upkeep.compact(store)
         assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
 
@@ -844,8 +844,8 @@ def test_a_server_that_is_gone_between_the_rows_and_the_commit_adds_nothing(mong
 
 MANY = f"""
 import sys
-sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
-import contracts, numpy
+sys.path.insert(0, {str(Path(stores.__file__).parents[1])!r})
+import numpy; from contracts import stores
 from rlbench.store import Checkpoint, open_store
 with open_store(sys.argv[1]) as store:
     for seed in range(2):
@@ -853,7 +853,7 @@ with open_store(sys.argv[1]) as store:
         print(run.id)
         for i in range(10):
             checkpoint = Checkpoint(i + 1, 10 * (i + 1), {{}})
-            store.append(run.id, contracts.make_chunk(i, [i + 1]), checkpoint, keep=i % 3 == 0)
+            store.append(run.id, stores.make_chunk(i, [i + 1]), checkpoint, keep=i % 3 == 0)
             store.save_snapshot("buffer", "shared", {{"x": numpy.arange(i)}})
         store.update_run(run.id, status="finished")
 """
@@ -881,9 +881,9 @@ def test_eight_processes_that_write_at_once_lose_nothing_and_double_nothing(mong
 def test_runs_move_to_a_file_and_back_unchanged(emptied_url, mongo_url, tmp_path):
     with open_store(emptied_url) as first, open_store(tmp_path / "x.db") as file, open_store(mongo_url) as second:
         for seed in range(3):
-            contracts.fill(first, seed=seed, tags=["a", "$b"])
+            stores.fill(first, seed=seed, tags=["a", "$b"])
         first.save_snapshot("buffer", "a", {"x": noise(9 * 2**20)})
         upkeep.copy(first, file)
         upkeep.copy(file, second)
-        assert contracts.everything(second) == contracts.everything(file) == contracts.everything(first)
+        assert stores.everything(second) == stores.everything(file) == stores.everything(first)
         assert {result.action for result in upkeep.copy(file, second)} == {"equal"}

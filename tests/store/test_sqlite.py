@@ -12,9 +12,9 @@ import tempfile
 import threading
 from pathlib import Path
 
-import contracts
 import numpy as np
 import pytest
+from contracts import stores
 
 from rlbench.errors import StoreError
 from rlbench.store import Checkpoint, EpisodeChunk, codec, migrations, open_store, upkeep
@@ -27,7 +27,7 @@ def a_store(path, *, lengths=(3, 4)):
     """Makes a store with one run and returns the run's id."""
     with open_store(path) as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
-        store.append(run.id, contracts.make_chunk(0, list(lengths)), Checkpoint(2, 7, {"q": np.arange(3.0)}))
+        store.append(run.id, stores.make_chunk(0, list(lengths)), Checkpoint(2, 7, {"q": np.arange(3.0)}))
     return run.id
 
 
@@ -160,7 +160,7 @@ def test_a_store_that_another_user_is_writing_can_be_read(public_folder):
     path = public_folder / "x.db"
     with open_store(path) as writer:
         run = writer.create_run("Taxi-v4", "random", seed=0)
-        writer.append(run.id, contracts.make_chunk(0, [3]))
+        writer.append(run.id, stores.make_chunk(0, [3]))
         for file in public_folder.iterdir():
             file.chmod(0o644)
         with without_rights(), open_store(path) as reader:
@@ -178,7 +178,7 @@ def test_a_failed_append_leaves_nothing_behind(tmp_path):
     with open_store(tmp_path / "x.db") as store:
         before = store.claim(run_id)
         with pytest.raises(StoreError, match=r"cannot use the store .*x\.db: no room"):
-            store.append(run_id, contracts.make_chunk(2, [5]), Checkpoint(3, 12, {}), status="finished")
+            store.append(run_id, stores.make_chunk(2, [5]), Checkpoint(3, 12, {}), status="finished")
         assert store.run(run_id) == before
         assert len(list(store.chunks(run_id))) == 1
         assert [info.episodes for info in store.checkpoints(run_id)] == [2]
@@ -190,15 +190,15 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
         store.claim(run_id)
         store._connection.execute("PRAGMA max_page_count = 25")
         noise = np.random.default_rng(0).random(100_000)
-        before = contracts.everything(store)
+        before = stores.everything(store)
         for attempt in (
-            lambda: store.append(run_id, contracts.make_chunk(2, [5]), Checkpoint(9, 99, {"noise": noise})),
+            lambda: store.append(run_id, stores.make_chunk(2, [5]), Checkpoint(9, 99, {"noise": noise})),
             lambda: store.save_snapshot("buffer", "a", {"noise": noise}),
             lambda: store.create_run("x" * 100_000, "random", seed=0),
         ):
             with pytest.raises(StoreError, match="the disk is full; make room"):
                 attempt()
-        assert contracts.everything(store) == before
+        assert stores.everything(store) == before
         assert list(upkeep.check(store)) == []
 
 
@@ -206,14 +206,14 @@ def test_a_second_writer_of_the_same_run_is_refused_until_the_first_has_closed(t
     with open_store(tmp_path / "x.db") as other:
         with open_store(tmp_path / "x.db") as one:
             run = one.create_run("Taxi-v4", "random", seed=0)
-            one.append(run.id, contracts.make_chunk(0, [1]))
-            for attempt in (lambda: other.append(run.id, contracts.make_chunk(1, [9])), lambda: other.claim(run.id)):
+            one.append(run.id, stores.make_chunk(0, [1]))
+            for attempt in (lambda: other.append(run.id, stores.make_chunk(1, [9])), lambda: other.claim(run.id)):
                 with pytest.raises(StoreError, match=f"is being written by another process .pid {os.getpid()} on"):
                     attempt()
             assert other.run(run.id).status == "running"
         assert other.run(run.id).status == "interrupted"
         other.claim(run.id)
-        other.append(run.id, contracts.make_chunk(1, [2]))
+        other.append(run.id, stores.make_chunk(1, [2]))
         assert [len(episode) for episode in other.episodes(run.id)] == [1, 2]
 
 
@@ -263,13 +263,13 @@ def test_a_store_may_be_used_from_another_thread(tmp_path):
 
 def test_a_store_whose_writer_was_killed_opens_with_all_that_was_acknowledged(tmp_path):
     code = f"""
-import sys; sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
-import contracts
+import sys; sys.path.insert(0, {str(Path(stores.__file__).parents[1])!r})
+from contracts import stores
 from rlbench.store import open_store
 store = open_store({str(tmp_path / "x.db")!r})
 run = store.create_run("Taxi-v4", "random", seed=0)
 for i in range(10**6):
-    store.append(run.id, contracts.make_chunk(i, [3]))
+    store.append(run.id, stores.make_chunk(i, [3]))
     print(i, flush=True)
 """
     writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -378,7 +378,7 @@ def use_all(path, *, read_only):
         if not read_only:
             run_id = store.claim("latest" if not store.runs() else store.runs()[0].id).id
             store.rewind(run_id, None)
-            store.append(run_id, contracts.make_chunk(0, [3]), Checkpoint(1, 3, {}))
+            store.append(run_id, stores.make_chunk(0, [3]), Checkpoint(1, 3, {}))
             upkeep.compact(store)
 
 
@@ -387,7 +387,7 @@ def small_file(tmp_path_factory):
     """The bytes of a store with something of everything."""
     path = tmp_path_factory.mktemp("small") / "x.db"
     with open_store(path) as store:
-        contracts.fill(store, tags=["a"])
+        stores.fill(store, tags=["a"])
         store.save_snapshot("buffer", "a", {"x": np.arange(9)}, {"n": 1})
         upkeep.backup(store, path.with_name("y.db"))
     return path.with_name("y.db").read_bytes()
@@ -396,7 +396,7 @@ def small_file(tmp_path_factory):
 def test_a_byte_flipped_anywhere_in_the_file_raises_nothing_but_store_errors(tmp_path, small_file):
     used = [position for position, byte in enumerate(small_file) if byte]
     for position in used[:: len(used) // 250]:
-        (tmp_path / "x.db").write_bytes(contracts.flipped(small_file, position, 0x15))
+        (tmp_path / "x.db").write_bytes(stores.flipped(small_file, position, 0x15))
         use_all(tmp_path / "x.db", read_only=True)
 
 
@@ -494,12 +494,12 @@ def test_figures_are_read_without_the_steps(long_run, unpacked):
 
 
 def test_a_long_episode_costs_each_of_its_chunks_once(tmp_path, unpacked):
-    chunk = contracts.make_chunk(0, [5], last_end=contracts.OPEN)
+    chunk = stores.make_chunk(0, [5], last_end=stores.OPEN)
     with open_store(tmp_path / "x.db") as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
         store.append(run.id, chunk)
         store.append(run.id, dataclasses.replace(chunk, first_step=5))
-        store.append(run.id, contracts.make_chunk(0, [5, 5], first_step=10))
+        store.append(run.id, stores.make_chunk(0, [5, 5], first_step=10))
         assert [len(episode) for episode in store.episodes(run.id)] == [15, 5]
     assert [name for name, part in unpacked if part == "steps"] == ["chunk 0", "chunk 1", "chunk 2"]
 

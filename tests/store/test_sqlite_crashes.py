@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import contracts
 import numpy as np
 import pytest
+from contracts import stores
 
 from rlbench.errors import StoreError
 from rlbench.store import open_store, sqlite, upkeep
@@ -24,8 +24,8 @@ TWENTY_OR_200 = [20, pytest.param(200, marks=pytest.mark.long)]
 # A process that has imported everything already makes others in a millisecond. Each tells what it does on one pipe.
 NURSERY = f"""
 import os, resource, sys, time
-sys.path.insert(0, {str(Path(contracts.__file__).parent)!r})
-import contracts, numpy as np
+sys.path.insert(0, {str(Path(stores.__file__).parents[1])!r})
+import numpy as np; from contracts import stores
 from pathlib import Path
 from rlbench.errors import StoreError
 from rlbench.store import Checkpoint, open_store, sqlite
@@ -37,7 +37,7 @@ def fill(store, run_id, chunks, noise):
     dice = np.random.default_rng(0)
     for i in chunks:
         checkpoint = Checkpoint(i + 1, 3 * i + 3, {{"q": dice.random(noise)}})
-        store.append(run_id, contracts.make_chunk(i, [3]), checkpoint, keep=i % 5 == 4)
+        store.append(run_id, stores.make_chunk(i, [3]), checkpoint, keep=i % 5 == 4)
         tell("acknowledged", run_id, i)
 
 def write(path):
@@ -201,7 +201,7 @@ def test_a_run_whose_writer_was_killed_can_be_gone_on_with(tmp_path, nursery):
         assert store.claim(run.id).status == "running"
         kept = [info for info in store.checkpoints(run.id) if info.kept][-1]
         store.rewind(run.id, kept)
-        store.append(run.id, contracts.make_chunk(kept.episodes, [3]), status="finished")
+        store.append(run.id, stores.make_chunk(kept.episodes, [3]), status="finished")
         assert store.run(run.id).episodes == kept.episodes + 1
         assert list(upkeep.check(store)) == []
 
@@ -350,4 +350,4 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_loses_nothing(tmp_path, nurse
         assert list(upkeep.check(store)) == []
         assert store.run(run_id).episodes == chunks
         store.claim(run_id)
-        store.append(run_id, contracts.make_chunk(chunks, [3]))
+        store.append(run_id, stores.make_chunk(chunks, [3]))

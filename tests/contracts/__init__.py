@@ -1,0 +1,1 @@
+"""What every env, agent, buffer and store must pass."""
