@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
-from rlbench.cli.drawing import PACE, Looks, drawer_of, looks_options, picture_of, show_window, write_file
+from rlbench.cli.looks import Looks, looks_options, show_in_pixels
 from rlbench.cli.options import (
     env_filter_option,
     env_set_option,
@@ -18,24 +19,30 @@ from rlbench.cli.options import (
     store_option,
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, show
+from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UsageError
+from rlbench.replaying import verify
 from rlbench.settings import parse_settings
+from rlbench.store import open_store
+from rlbench.training import Run
+from rlbench.viewer.installed import installed_env
+from rlbench.viewer.keyboard import Keyboard, can_be_read
+from rlbench.viewer.rides import MOST_STEPS, pace_of, random_ride, ride_of
+from rlbench.viewer.steps import Step, end_of, live_steps, stored_steps
+from rlbench.viewer.texts import live_texts, sketch_of, stored_frames, stored_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     import gymnasium as gym
 
     from rlbench.store import Episode
-    from rlbench.training import Run
-    from rlbench.viewer.clips import Clips
     from rlbench.viewer.rides import Ride
-    from rlbench.viewer.terminal import TextClips
+    from rlbench.viewer.texts import TextClips
 
 VERSIONED = re.compile(r"-v\d+$")  # how the id of an env ends
-ENDLESS = 2**31  # there is always another seed
 FASTEST = 1000.0  # steps a second, where no delay is wanted
-MOST = 1000  # steps after which an episode without an end is left
+LEFT = "left there: --max-steps shows more"
 
 delay_option = click.option(
     "--delay",
@@ -43,18 +50,6 @@ delay_option = click.option(
     metavar="SECONDS",
     help="Between two steps, on a terminal; by default as the env is meant to be seen.",
 )
-
-
-class Step(NamedTuple):
-    """One line of an episode: where the agent is, and how it came there."""
-
-    number: int  # 0 is the start
-    observation: Any
-    action: Any = None
-    reward: float = 0.0
-    total: float = 0.0  # return so far
-    explored: bool = False
-    end: str = ""  # terminated, truncated, or why else nothing follows
 
 
 @click.command(
@@ -90,9 +85,6 @@ def replay(
     the latest run's env. In a window and on a terminal the keys are: space plays and pauses, the arrows step, n and p
     change the episode, ? shows the rest. Into a pipe the steps are printed one after another.
     """
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-
     looks = Looks(**options)
     looks.check(as_json=as_json)
     with open_store(store, create=False) as opened:
@@ -106,12 +98,15 @@ def replay(
         verdict = _verdict(loaded, found) if is_verified else None
         if as_json:
             about = {"run": record.id, "episode": found.index}
-            print_json(_document(about, _stored_steps(found)) | ({} if verdict is None else {"verified": verdict[0]}))
+            print_json(_document(about, stored_steps(found)) | ({} if verdict is None else {"verified": verdict[0]}))
         else:
             click.echo(_title(record.id, found) + ("" if verdict is None else f"\n{verdict[1]}"))
         if looks.mode == "ansi" and not as_json:
             _show_stored(loaded, found, looks, delay)
-        _show_pixels(lambda: _stored_clips(loaded), found.index, looks)
+        if looks.is_in_pixels:
+            from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (pygame)
+
+            show_in_pixels(StoredClips(loaded), found.index, looks)
         return int(verdict is not None and not verdict[0])
 
 
@@ -131,7 +126,7 @@ def replay(
     "--max-steps",
     type=click.IntRange(min=1),
     metavar="N",
-    default=MOST,
+    default=MOST_STEPS,
     show_default=True,
     help="Look away then, where an env has no step limit.",
 )
@@ -160,14 +155,8 @@ def watch(
     looks = Looks(**options)
     looks.check(as_json=as_json)
     if _is_env(run, agent, env_settings):
-        from rlbench.viewer.rides import random_ride  # noqa: PLC0415
-
         _watch(random_ride(run, parse_settings(env_settings, "--env-set")), {}, seed, max_steps, delay, looks, as_json)
         return
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-    from rlbench.viewer.rides import ride_of  # noqa: PLC0415
-
     with open_store(store, create=False) as opened:
         loaded = Run(find_run(opened, run, env_filter), opened)
         _watch(ride_of(loaded), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
@@ -179,8 +168,6 @@ def _is_env(name: str, agent: str | None, settings: tuple[str, ...]) -> bool:
     Raises:
         UsageError: another agent than the random one is asked for.
     """
-    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415
-
     if agent is not None and agent != "random":
         raise UsageError(
             f"--agent takes random, got {agent!r}: other agents have to learn first, so name a RUN of theirs"
@@ -201,18 +188,19 @@ def _watch(
     env = ride.make_env()
     agent = ride.agent_for(env, seed)
     if as_json:
-        print_json(_document({**about, "seed": seed}, _live_steps(env, agent, seed, most)))
+        print_json(_document({**about, "seed": seed}, live_steps(env, agent, seed, most)))
     else:
         click.echo(f"{ride.title} from seed {seed}")
     if looks.mode == "ansi" and not as_json:
         _show_live(ride, seed, most, looks, delay)
-    _show_pixels(lambda: _live_clips(ride, seed, most), 0, looks)
+    if looks.is_in_pixels:
+        from rlbench.viewer.clips import LiveClips  # noqa: PLC0415  (pygame)
+
+        show_in_pixels(LiveClips(ride, seed, most), 0, looks)
 
 
 def _verdict(run: Run, episode: Episode) -> tuple[bool, str]:
     """Plays an episode again: whether it is the same, and that in words."""
-    from rlbench.replaying import verify  # noqa: PLC0415
-
     result = verify(run, episodes=[episode.index])
     if result.mismatched:
         return False, f"not identical when played again: {result.mismatches[0]}"
@@ -221,84 +209,45 @@ def _verdict(run: Run, episode: Episode) -> tuple[bool, str]:
     return True, f"identical when played again: every observation and reward of {len(episode)} steps, and the end"
 
 
-def _show_pixels(clips: Callable[[], Clips], index: int, looks: Looks) -> None:
-    """Writes the file and opens the window that were asked for."""
-    if not looks.out and looks.mode != "human":
+# ------------------------------------------------------------------ in text
+
+
+def _show_live(ride: Ride, seed: int, most: int, looks: Looks, delay: float | None) -> None:
+    sketch = sketch_of(ride.make_env)
+    env = ride.make_env() if sketch is None else sketch.env
+    pace = _pace(env, looks, delay)
+    if _is_steered():
+        _steer(live_texts(ride, seed, most), 0, pace)
         return
-    found = clips()
-    if looks.out:
-        write_file(found, index, looks)
-    if looks.mode == "human":
-        show_window(found, index, looks)
+    steps = live_steps(env, ride.agent_for(env, seed), seed, most, LEFT)
+    if sketch is None:
+        _print_steps(steps)
+    else:
+        show(sketch.frames(steps), _seconds(pace, delay))
 
 
-def _stored_clips(run: Run) -> Clips:
-    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (pygame only where something is drawn with it)
-
-    return StoredClips(run)
-
-
-def _live_clips(ride: Ride, seed: int, most: int) -> Clips:
-    from rlbench.viewer.clips import LiveClips  # noqa: PLC0415
-
-    return LiveClips(ride, seed, most)
-
-
-# ------------------------------------------------------------------ steps
-
-
-def _live_steps(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Iterator[Step]:
-    """Plays an episode greedily, a step each time one is asked for."""
-    observation, _ = env.reset(seed=seed)
-    number, total, end = 0, 0.0, ""
-    yield Step(number, observation)
-    while not end:
-        action = agent.act(observation, explore=False)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        number, total = number + 1, total + float(reward)
-        left = "left there: --max-steps shows more" if number == most else ""
-        end = _end(terminated=terminated, truncated=truncated) or left
-        yield Step(number, observation, action, float(reward), total, end=end)
-    env.close()
-
-
-def _stored_steps(episode: Episode) -> Iterator[Step]:
-    total, last = 0.0, len(episode)
-    yield Step(0, _row_of(episode.observations, 0))
-    for number in range(1, last + 1):
-        reward = float(episode.rewards[number - 1])
-        total += reward
-        explored = episode.explored is not None and bool(episode.explored[number - 1])
-        action, observation = _row_of(episode.actions, number - 1), _row_of(episode.observations, number)
-        end = _end(terminated=episode.terminated, truncated=episode.truncated) or "cut off"
-        yield Step(number, observation, action, reward, total, explored, end if number == last else "")
-
-
-def _row_of(tree: Any, row: int) -> Any:
-    """Returns one row of an array, or of each part of a dict of arrays, as Python has it."""
-    if isinstance(tree, dict):
-        return {name: _row_of(part, row) for name, part in tree.items()}
-    return tree[row].tolist()
-
-
-def _end(*, terminated: bool, truncated: bool) -> str:
-    return "terminated" if terminated else "truncated" if truncated else ""
-
-
-# ------------------------------------------------------------------ how they are shown
+def _show_stored(run: Run, episode: Episode, looks: Looks, delay: float | None) -> None:
+    """Draws each step where an observation is the env's whole state, else prints them as a table."""
+    env = installed_env(run)
+    pace = _pace(env, looks, delay)
+    if _is_steered():
+        _steer(stored_texts(run, env), episode.index, pace)
+        return
+    frames = None if env is None else stored_frames(run.make_env, episode)
+    if frames is None:
+        _print_steps(stored_steps(episode))
+    else:
+        show(frames, _seconds(pace, delay))
 
 
 def _is_steered() -> bool:
     """Returns whether somebody sits at a terminal, and can press keys."""
-    from rlbench.viewer.keyboard import can_be_read  # noqa: PLC0415
-
     return is_terminal() and can_be_read()
 
 
 def _steer(clips: TextClips, index: int, pace: float) -> None:
     """Shows clips in the terminal, and does what its user's keys ask for."""
-    from rlbench.viewer.keyboard import Keyboard  # noqa: PLC0415
-    from rlbench.viewer.terminal import TerminalViewer  # noqa: PLC0415
+    from rlbench.viewer.terminal import TerminalViewer  # noqa: PLC0415  (rich)
 
     with Keyboard() as keyboard:
         TerminalViewer(clips, index, pace).run(keyboard)
@@ -308,91 +257,11 @@ def _pace(env: gym.Env[Any, Any] | None, looks: Looks, delay: float | None) -> f
     """Returns how many steps a second are shown on a terminal."""
     if delay is not None:
         return 1 / delay if delay else FASTEST
-    return float(looks.fps or (env.metadata.get("render_fps") if env is not None else None) or 1 / PACE)
-
-
-def _show_live(ride: Ride, seed: int, most: int, looks: Looks, delay: float | None) -> None:
-    picture = picture_of(ride.make_env)
-    env = ride.make_env() if picture is None else picture.env
-    pace = _pace(env, looks, delay)
-    if _is_steered():
-        _steer(_live_texts(ride, seed, most), 0, pace)
-        return
-    steps = _live_steps(env, ride.agent_for(env, seed), seed, most)
-    if picture is None:
-        _print_steps(steps)
-    else:
-        show((f"{picture.draw()}\n{_caption(step)}" for step in steps), _seconds(pace, delay))
-
-
-def _show_stored(run: Run, episode: Episode, looks: Looks, delay: float | None) -> None:
-    """Draws each step where an observation is the env's whole state, else prints them as a table."""
-    from rlbench.viewer.installed import fits, installed_env  # noqa: PLC0415
-
-    env = installed_env(run)
-    pace = _pace(env, looks, delay)
-    if _is_steered():
-        _steer(_stored_texts(run, env), episode.index, pace)
-        return
-    picture = picture_of(run.make_env) if env is not None and fits(env, episode) else None
-    if picture is None or picture.place(_row_of(episode.observations, 0), None) is None:
-        _print_steps(_stored_steps(episode))
-        return
-    frames = (f"{picture.place(step.observation, step.action)}\n{_caption(step)}" for step in _stored_steps(episode))
-    show(frames, _seconds(pace, delay))
+    return float(looks.fps or pace_of(env))
 
 
 def _seconds(pace: float, delay: float | None) -> float:
     return 1 / pace if delay is None else delay
-
-
-def _live_texts(ride: Ride, first: int, most: int) -> TextClips:
-    """Returns episodes that somebody drives, in text, one for each seed from `first` on."""
-    from rlbench.viewer.rides import drive  # noqa: PLC0415
-    from rlbench.viewer.terminal import TextClip, TextClips  # noqa: PLC0415
-
-    def clip(index: int) -> TextClip:
-        env, seed = ride.make_env(), first + index
-        episode = drive(env, ride.agent_for(env, seed), seed, most)
-        drawer = drawer_of(ride.make_env, episode, lambda again: again.reset(seed=seed)[0])
-        return TextClip(f"{ride.title}, seed {seed}", episode, _captions(episode), drawer)
-
-    return TextClips(ENDLESS, clip, ride.table(), _name_of_action(ride.make_env()))
-
-
-def _stored_texts(run: Run, env: gym.Env[Any, Any] | None) -> TextClips:
-    """Returns the episodes of a run, in text."""
-    from rlbench.viewer.again import begin_stored  # noqa: PLC0415
-    from rlbench.viewer.rides import table_of  # noqa: PLC0415
-    from rlbench.viewer.terminal import TextClip, TextClips  # noqa: PLC0415
-
-    episodes = run.store.episodes(run.id)
-
-    def clip(index: int) -> TextClip:
-        episode = episodes[index]
-        make = None if env is None else run.make_env
-        drawer = drawer_of(make, episode, lambda again: begin_stored(run, again, index))
-        return TextClip(f"run {run.id}, episode {index} of {len(episodes) - 1}", episode, _captions(episode), drawer)
-
-    return TextClips(len(episodes), clip, table_of(run), _name_of_action(env))
-
-
-def _captions(episode: Episode) -> list[str]:
-    return [_caption(step) for step in _stored_steps(episode)]
-
-
-def _name_of_action(env: gym.Env[Any, Any] | None) -> Callable[[int], str]:
-    from rlbench.viewer.names import action_name  # noqa: PLC0415
-
-    return lambda action: action_name(env, action)
-
-
-def _caption(step: Step) -> str:
-    if not step.number:
-        return "step 0"
-    star = " (exploring)" if step.explored else ""
-    end = f"  {step.end}" if step.end else ""
-    return f"step {step.number}{star}  reward {step.reward:g}  return {step.total:.10g}{end}"
 
 
 def _print_steps(steps: Iterable[Step]) -> None:
@@ -410,8 +279,6 @@ def _cells(step: Step) -> tuple[str, ...]:
 
 def _index(run: Run, count: int, word: str) -> int:
     """Returns the episode that a word or number names."""
-    import numpy as np  # noqa: PLC0415
-
     if not count:
         raise StoreError("the run has no episode that ended: there is nothing to replay")
     named = {
@@ -428,7 +295,7 @@ def _index(run: Run, count: int, word: str) -> int:
 
 
 def _title(run_id: str, episode: Episode) -> str:
-    end = _end(terminated=episode.terminated, truncated=episode.truncated) or "cut off"
+    end = end_of(terminated=episode.terminated, truncated=episode.truncated) or "cut off"
     return f"run {run_id}, episode {episode.index}: {len(episode)} steps, return {episode.total_return:.10g}, {end}"
 
 

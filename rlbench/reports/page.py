@@ -287,8 +287,9 @@ def _gif(run: Run, index: int) -> tuple[int, bytes]:
 def _filmed(run: Run, index: int, path: Path) -> int:
     """Writes an episode to a file, and returns how many of its steps."""
     from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where a film is made)
-    from rlbench.viewer.clips import StoredClips, pace_of  # noqa: PLC0415
+    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415
     from rlbench.viewer.files import save  # noqa: PLC0415
+    from rlbench.viewer.rides import pace_of  # noqa: PLC0415
     from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415
 
     need_no_display()

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from rlbench.viewer.files import TILE, save
 from rlbench.viewer.installed import installed_env
-from rlbench.viewer.rides import PACE, drive, table_of
-from rlbench.viewer.stages import captions, live_stage, stored_stage
+from rlbench.viewer.rides import MOST_STEPS, SEEDS, drive, table_of
+from rlbench.viewer.stages import captions, frames, live_stage, stored_stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.envs.drawing import Caption
@@ -68,12 +69,12 @@ class LiveClips:
         most: steps after which an episode without an end is left.
     """
 
-    def __init__(self, ride: Ride, first: int = 0, most: int = 1000) -> None:
+    def __init__(self, ride: Ride, first: int = 0, most: int = MOST_STEPS) -> None:
         self.ride, self._first, self._most = ride, first, most
         self.env = ride.make_env()
 
     def __len__(self) -> int:
-        return 2**31  # there is always another seed
+        return SEEDS
 
     def __getitem__(self, index: int) -> Clip:
         seed = self._first + index
@@ -91,6 +92,20 @@ class LiveClips:
 Clips = StoredClips | LiveClips
 
 
-def pace_of(env: gym.Env[Any, Any] | None) -> float:
-    """Returns how many steps a second an env is meant to be seen at."""
-    return float((env.metadata.get("render_fps") if env is not None else None) or PACE)
+def save_clip(clip: Clip, path: str | Path, *, fps: float, size: int | None = None, frame: int | None = None) -> Path:
+    """Writes a clip as a film (.gif, .mp4), or as one frame or a contact sheet (.png).
+
+    Args:
+        clip: which.
+        path: the file.
+        fps: steps a second, of a film.
+        size: pixels of a frame's longer side; None: as is pleasant.
+        frame: only this step (.png); None: all.
+
+    Raises:
+        UsageError: a path that cannot be, a step that is not there, or one for a film.
+        StoreError: the file cannot be written.
+    """
+    is_sheet = str(path).lower().endswith(".png") and frame is None
+    pictures = frames(clip.stage, list(clip.captions), size or (TILE if is_sheet else None))
+    return save(path, pictures, fps=fps, frame=frame)

@@ -66,7 +66,7 @@ def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
     if spec is None:
         raise StoreError("the env of this episode is not known: what is stored is shown")
     from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where something is drawn with it)
-    from rlbench.viewer.clips import pace_of  # noqa: PLC0415
+    from rlbench.viewer.rides import pace_of  # noqa: PLC0415
     from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415
 
     need_no_display()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     MakeEnv = Callable[..., gym.Env[Any, Any]]
 
 PACE = 4.0  # steps a second, for an env that does not say how fast it is drawn
+SEEDS = 2**31  # episodes to choose from: there is always another seed
+MOST_STEPS = 1000  # after which an episode without an end is left
 
 
 class Ride(NamedTuple):
@@ -108,3 +110,8 @@ def table_of(run: Run) -> NDArray[Any] | None:
     except (StoreError, LookupError, ValueError):  # recorded from outside, or killed before its first checkpoint
         return None
     return None if table is None else np.asarray(table)
+
+
+def pace_of(env: gym.Env[Any, Any] | None) -> float:
+    """Returns how many steps a second an env is meant to be seen at."""
+    return float((env.metadata.get("render_fps") if env is not None else None) or PACE)

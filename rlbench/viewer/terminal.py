@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,13 +15,13 @@ from rich.text import Text
 from rlbench.viewer.playback import Playback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rich.console import RenderableType
 
-    from rlbench.store import Episode
     from rlbench.viewer.keyboard import Keyboard
     from rlbench.viewer.playback import Bar
+    from rlbench.viewer.texts import TextClips
 
 FRAME_SECONDS = 0.05  # between two looks at the keyboard
 KEYS = {
@@ -64,41 +64,6 @@ LEAST_PICTURE = 20  # columns that must be left beside them
 BAR = 10  # columns of an action value
 AGENT = re.compile(r"\x1b\[(?:4|10)\d(?:;\d+)*m(?:\x1b\[[\d;]*m)*")  # a coloured ground
 BELOW = 5  # lines under the picture
-
-
-class TextClip(NamedTuple):
-    """An episode, ready to be shown in text."""
-
-    title: str
-    episode: Episode
-    captions: Sequence[str]  # T + 1
-    draw: Callable[[int], str]  # a step, as the env draws it
-
-
-class TextClips:
-    """Clips in text, made when they are asked for.
-
-    Args:
-        count: how many there are.
-        make: makes one.
-        table: the action values, (n_states, n_actions), or None.
-        name: what an action is called.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        make: Callable[[int], TextClip],
-        table: Any = None,
-        name: Callable[[int], str] = str,
-    ) -> None:
-        self._count, self._make, self.action_values, self.name = count, make, table, name
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> TextClip:
-        return self._make(index)
 
 
 class TerminalViewer:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rlbench.envs._pygame import pygame
 from rlbench.envs.drawing import FORMAT, FRAME_RATE, STRIP, Frame, open_window
 from rlbench.viewer import panels
-from rlbench.viewer.clips import pace_of
 from rlbench.viewer.names import action_name
 from rlbench.viewer.playback import Playback
+from rlbench.viewer.rides import pace_of
 from rlbench.viewer.stages import CityStage, FilmStage
 from rlbench.viewer.values import Veils
 

@@ -11,8 +11,8 @@ import pytest
 
 from rlbench import RecordEpisodes, train
 from rlbench.cli import output
-from rlbench.cli.drawing import COLUMNS, draw_cart
 from rlbench.store import open_store
+from rlbench.viewer.texts import COLUMNS, draw_cart
 
 YELLOW, GREEN = "\x1b[43m", "\x1b[42m"  # the grounds of a taxi without and with its passenger
 
@@ -251,7 +251,7 @@ def test_a_cart_and_its_pole_are_drawn(rlbench, cart):
 
 
 def test_an_env_without_a_picture_is_watched_as_a_table(rlbench, cart, monkeypatch):
-    monkeypatch.setattr("rlbench.cli.drawing.is_cart_pole", lambda _: False)
+    monkeypatch.setattr("rlbench.viewer.texts.is_cart_pole", lambda _: False)
     _, header, start, *steps = rlbench("watch", cart, "--max-steps", 5).out.splitlines()
     assert header.split() == ["step", "action", "reward", "return", "observation"]
     assert start.split()[0] == "0"

@@ -9,9 +9,9 @@ from rlbench.envs import drawing
 from rlbench.envs.drawing import BAD, GOOD, STRANGE, Caption, Frame
 from rlbench.errors import UsageError
 from rlbench.viewer import files
-from rlbench.viewer.clips import LiveClips, StoredClips, pace_of
+from rlbench.viewer.clips import LiveClips, StoredClips
 from rlbench.viewer.films import Film, card
-from rlbench.viewer.rides import drive, ride_of
+from rlbench.viewer.rides import drive, pace_of, ride_of
 from rlbench.viewer.stages import CityStage, FilmStage, captions, city_of, frames
 
 EAST, NORTH, SOUTH = 2, 1, 0

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import rlbench
-from rlbench.cli import watch
 from rlbench.viewer import keyboard
 from rlbench.viewer.keyboard import keys_in
 from rlbench.viewer.terminal import HELP, KEYS, TerminalViewer, cropped, timeline
+from rlbench.viewer.texts import stored_texts
 
 UP = struct.Struct("HHHH")
 
@@ -37,7 +37,7 @@ def drawn(viewer):
 
 def opened(run, index=0, width=100, height=30):
     console = Console(file=io.StringIO(), width=width, height=height, highlight=False)
-    clips = watch._stored_texts(run, run.make_env())
+    clips = stored_texts(run, run.make_env())
     made = TerminalViewer(clips, index, 4.0, console)
     made.press("space")  # paused
     return made
