@@ -134,8 +134,10 @@ def _store_round(url, chunks):
 
 def _size(store, run_id):
     """Returns the bytes of all blobs of a run, as every backend keeps them."""
-    keys = [(span.number, part) for span in store._select_spans(run_id) for part in ("segments", "figures", "steps")]
-    return sum(len(store._select_blob(run_id, *key)[1] or b"") for key in keys)
+    keys = [
+        (span.number, part) for span in store.backend.select_spans(run_id) for part in ("segments", "figures", "steps")
+    ]
+    return sum(len(store.backend.select_part(run_id, *key)[1] or b"") for key in keys)
 
 
 def _rows(chunks, limit):

@@ -115,7 +115,7 @@ def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
 
     with open_store(store, create=False) as opened:
         before = upkeep.info(opened)["bytes"]
-        upkeep.compact(opened)
+        opened.backend.compact()
         after = upkeep.info(opened)["bytes"]
     if as_json:
         print_json({"store": opened.url, "bytes_before": before, "bytes": after})

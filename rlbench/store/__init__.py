@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
-from rlbench.store.contract import Store
 from rlbench.store.episodes import EpisodeSequence
 from rlbench.store.records import (
     BOTH,
@@ -20,6 +19,7 @@ from rlbench.store.records import (
     RunRecord,
     SnapshotInfo,
 )
+from rlbench.store.store import Store
 from rlbench.store.urls import redact, split_url
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "redact",
 ]
 
-STORES = {
+STORES = {  # by scheme, what opens the backend
     "sqlite": "rlbench.store.sqlite:open_file",
     "memory": "rlbench.store.sqlite:open_memory",
     "mongodb": "rlbench.store.mongodb:open_mongodb",
@@ -63,5 +63,4 @@ def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: b
     url = os.fspath(url)
     scheme, rest = split_url(url, list(STORES))
     module, function = STORES[scheme].split(":")
-    store: Store = getattr(import_module(module), function)(url, rest, create=create, read_only=read_only)
-    return store
+    return Store(getattr(import_module(module), function)(url, rest, create=create, read_only=read_only))

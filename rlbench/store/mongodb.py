@@ -21,7 +21,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import StoreAway, StoreError
-from rlbench.store.contract import RUN_FIELDS, CheckpointRow, ChunkRow, Store
+from rlbench.store.backend import Backend
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import redact
 
@@ -146,8 +147,8 @@ class Collections(NamedTuple):
         return cls(*(database[PREFIX + name] for name in cls._fields))
 
 
-class MongoStore(Store):
-    """A store over one MongoDB client, usable from many threads at once."""
+class MongoBackend(Backend):
+    """Records behind one MongoDB client, usable from many threads at once."""
 
     def __init__(self, url: str, client: MongoClient[Document], name: str, *, read_only: bool = False) -> None:
         super().__init__(url)
@@ -162,7 +163,6 @@ class MongoStore(Store):
 
     def close(self) -> None:
         """Closes the connections; closing twice does no harm."""
-        super().close()
         self._is_closed = True
         self._client.close()
 
@@ -182,25 +182,25 @@ class MongoStore(Store):
 
     # ------------------------------------------------------------------ runs
 
-    def _insert_run(self, document: Document) -> bool:
+    def insert_run(self, document: Document) -> bool:
         fields = {("_id" if name == "id" else name): value for name, value in document.items()}
         with self._writing() as store:
             return _insert(store.runs, {**fields, "rows": Rows(0, _new_name(), [], []).document()})
 
-    def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
+    def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = dict(_condition(name, value) for name, value in filters.items())
         with self._reading() as store:
             found = list(store.runs.find(wanted, {"rows": 0}, sort=NEWEST, limit=limit or 0))
         names = {name: "_id" if name == "id" else name for name in RUN_FIELDS}
         return [{name: _plain(run[key]) for name, key in names.items() if key in run} for run in found]
 
-    def _commit(
+    def commit(
         self,
         run_id: str,
         expected: Document,
         changes: Document,
-        chunk: ChunkRow | None,
-        checkpoint: CheckpointRow | None,
+        chunk: ChunkRow | None = None,
+        checkpoint: CheckpointRow | None = None,
     ) -> bool:
         if chunk is None and checkpoint is None:
             return self._change(run_id, expected, changes)
@@ -215,7 +215,7 @@ class MongoStore(Store):
             self._discard(written)
         raise self._too_busy(run_id)
 
-    def _truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
+    def truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
         for _ in range(TRIES):
             before = self._rows(run_id, expected)
             if before is None:
@@ -229,7 +229,7 @@ class MongoStore(Store):
     def _too_busy(self, what: str) -> StoreError:
         return StoreError(f"cannot use the store {self.url}: others change {what} all the time; try again")
 
-    def _remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str) -> bool:
         with self._writing() as store:
             if not store.runs.delete_one({"_id": {"$eq": run_id}}).deleted_count:
                 return False
@@ -341,7 +341,7 @@ class MongoStore(Store):
 
     # ------------------------------------------------------------------ chunks and checkpoints
 
-    def _select_spans(self, run_id: str) -> list[Span]:
+    def select_spans(self, run_id: str) -> list[Span]:
         rows = self._rows(run_id, {})
         if rows is None:
             return []
@@ -352,7 +352,7 @@ class MongoStore(Store):
         counting = [row for row in found if row.get("token") == rows.token(row.get("number")) is not None]
         return [Span(**{field: row.get(field) for field in SPAN}) for row in counting]
 
-    def _select_blob(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
+    def select_part(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
         row = self._ahead
         if part == "segments" or (row.get("run"), row.get("number")) != (run_id, number):
             row = self._find_chunk(run_id, number, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
@@ -372,11 +372,11 @@ class MongoStore(Store):
             found = [row for row in found if rows is not None and rows.token(number) == row.get("token")]
         return found[0] if found else {}
 
-    def _select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+    def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         rows = self._rows(run_id, {})
         return [CheckpointInfo(*row[:-1]) for row in rows.checkpoints] if rows else []
 
-    def _select_state(self, run_id: str, timesteps: int) -> bytes | None:
+    def select_state(self, run_id: str, timesteps: int) -> bytes | None:
         rows = self._rows(run_id, {})
         name = next((row[-1] for row in rows.checkpoints if row[1] == timesteps), None) if rows else None
         with self._reading() as store:
@@ -385,7 +385,7 @@ class MongoStore(Store):
 
     # ------------------------------------------------------------------ snapshots
 
-    def _put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
         key = _snapshot(info.kind, info.name)
         for _ in range(TRIES):
             row = _new_name()
@@ -401,14 +401,14 @@ class MongoStore(Store):
                 return
         raise self._too_busy(f"snapshot {info.name}")
 
-    def _select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
+    def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         wanted = {"row": {"$gt": ""}} if kind is None else {"kind": {"$eq": kind}, "row": {"$gt": ""}}
         shown = {"_id": 0, **dict.fromkeys(SnapshotInfo._fields, 1)}
         with self._reading() as store:
             found = list(store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)]))
         return [SnapshotInfo(**_plain(row)) for row in found]
 
-    def _select_snapshot(self, kind: str, name: str) -> bytes | None:
+    def select_snapshot(self, kind: str, name: str) -> bytes | None:
         blob = None
         for _ in range(TRIES):  # its parts are gone where another has taken its place in the meantime
             with self._reading() as store:
@@ -418,7 +418,7 @@ class MongoStore(Store):
                 break
         return blob
 
-    def _remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str) -> bool:
         with self._writing() as store:
             found = store.snapshots.find_one_and_delete({**_snapshot(kind, name), "row": {"$gt": ""}})
         if found is None:
@@ -428,7 +428,7 @@ class MongoStore(Store):
 
     # ------------------------------------------------------------------ upkeep
 
-    def _size(self) -> int:
+    def size(self) -> int:
         with self._reading() as store:
             stats = [self._stats(collection) for collection in store]
         return sum(int(found.get("storageSize", 0) + found.get("totalIndexSize", 0)) for found in stats)
@@ -438,7 +438,7 @@ class MongoStore(Store):
             return self._database.command({"collStats": collection.name})
         return {}
 
-    def _compact(self) -> None:
+    def compact(self) -> None:
         with self._writing() as store:
             runs = {run_id for rows in (store.chunks, store.checkpoints) for run_id in rows.distinct("run")}
             for run_id in sorted(runs):
@@ -477,7 +477,7 @@ class MongoStore(Store):
                 with suppress(OperationFailure):
                     self._database.command({"compact": collection.name, "force": True})
 
-    def _take_over(self, *, create: bool) -> None:
+    def take_over(self, *, create: bool) -> None:
         """Checks that a database is ours or may become so before anything in it is changed."""
         with self._reading() as store:
             if _is_alone(self._client):
@@ -517,7 +517,7 @@ class MongoStore(Store):
 # ---------------------------------------------------------------------- opening
 
 
-def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> MongoStore:
+def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> MongoBackend:
     """Opens the database that a URL's path names, "rlbench" if none, new or known.
 
     Raises:
@@ -532,12 +532,12 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
         name, options = _parse(url)
         client: MongoClient[Document] = pymongo.MongoClient(url, appname="rlbench", **options)
     try:
-        store = MongoStore(url, client, name, read_only=read_only)
-        store._take_over(create=create)  # noqa: SLF001  (ours)
+        backend = MongoBackend(url, client, name, read_only=read_only)
+        backend.take_over(create=create)
     except BaseException:
         client.close()
         raise
-    return store
+    return backend
 
 
 def _parse(url: str) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from rlbench.store.records import Checkpoint, EpisodeChunk
 
 if TYPE_CHECKING:
-    from rlbench.store.contract import Store
+    from rlbench.store import Store
 
 KIND = "spool"  # of the snapshots that are its entries
 

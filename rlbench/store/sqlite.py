@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import StoreError
+from rlbench.store.backend import Backend
 from rlbench.store.codec import to_json
-from rlbench.store.contract import RUN_FIELDS, CheckpointRow, ChunkRow, Store
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
 from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, version
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
@@ -46,8 +47,8 @@ EXPLANATIONS = {
 }
 
 
-class SqliteStore(Store):
-    """A store over one SQLite connection, usable from any thread, one thread at a time."""
+class SqliteBackend(Backend):
+    """Records behind one SQLite connection, usable from any thread, one thread at a time."""
 
     def __init__(self, url: str, connection: sqlite3.Connection) -> None:
         super().__init__(url)
@@ -56,7 +57,6 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         """Closes the connection; closing twice does no harm."""
-        super().close()
         with self._lock:
             self._connection.close()
 
@@ -71,27 +71,27 @@ class SqliteStore(Store):
         with self._lock, explained(self.url):
             return self._connection.execute(sql, values).fetchall()
 
-    def _insert_run(self, document: Document) -> bool:
+    def insert_run(self, document: Document) -> bool:
         values = _to_row(document)
         sql = f"""INSERT INTO runs ({", ".join(values)}) VALUES ({", ".join(f":{name}" for name in values)})
                   ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are the fields of a run
         with self._transaction() as connection:
             return connection.execute(sql, values).rowcount == 1
 
-    def _select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
+    def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
         sql = f"""SELECT {", ".join(RUN_FIELDS)} FROM runs WHERE {wanted}
                   ORDER BY created_at DESC, rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
         rows = self._rows(sql, {**filters, "limit": -1 if limit is None else limit})
         return [_from_row(dict(zip(RUN_FIELDS, row, strict=True))) for row in rows]
 
-    def _commit(
+    def commit(
         self,
         run_id: str,
         expected: Document,
         changes: Document,
-        chunk: ChunkRow | None,
-        checkpoint: CheckpointRow | None,
+        chunk: ChunkRow | None = None,
+        checkpoint: CheckpointRow | None = None,
     ) -> bool:
         with self._transaction() as connection:
             if not _change_run(connection, run_id, expected, changes):
@@ -103,7 +103,7 @@ class SqliteStore(Store):
                 _put_checkpoint(connection, run_id, checkpoint)
         return True
 
-    def _truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
+    def truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
         with self._transaction() as connection:
             if not _change_run(connection, run_id, expected, changes):
                 return False
@@ -111,7 +111,7 @@ class SqliteStore(Store):
             connection.execute("DELETE FROM checkpoints WHERE run = ? AND timesteps > ?", (run_id, timesteps))
         return True
 
-    def _select_spans(self, run_id: str) -> list[Span]:
+    def select_spans(self, run_id: str) -> list[Span]:
         rows = self._rows(
             """SELECT number, first_episode, first_step, episodes, segments, steps
                FROM chunks WHERE run = ? ORDER BY number""",
@@ -119,11 +119,11 @@ class SqliteStore(Store):
         )
         return [Span(*row) for row in rows]
 
-    def _select_blob(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
+    def select_part(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
         rows = self._rows(BLOBS[part], (run_id, number))
         return (True, rows[0][0]) if rows else (False, None)
 
-    def _select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+    def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         rows = self._rows(
             """SELECT episodes, timesteps, chunks, created_at, kept, size
                FROM checkpoints WHERE run = ? ORDER BY timesteps""",
@@ -131,20 +131,20 @@ class SqliteStore(Store):
         )
         return [CheckpointInfo(*row)._replace(kept=bool(row[4])) for row in rows]
 
-    def _select_state(self, run_id: str, timesteps: int) -> bytes | None:
+    def select_state(self, run_id: str, timesteps: int) -> bytes | None:
         sql = "SELECT state_blob FROM checkpoints WHERE run = ? AND timesteps = ?"
         rows = self._rows(sql, (run_id, timesteps))
         return rows[0][0] if rows else None
 
-    def _remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str) -> bool:
         with self._transaction() as connection:
             return connection.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount == 1
 
-    def _put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", (*info, blob))
 
-    def _select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
+    def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         rows = self._rows(
             """SELECT kind, name, created_at, size FROM snapshots
                WHERE :kind IS NULL OR kind = :kind ORDER BY kind, name""",
@@ -152,25 +152,25 @@ class SqliteStore(Store):
         )
         return [SnapshotInfo(*row) for row in rows]
 
-    def _select_snapshot(self, kind: str, name: str) -> bytes | None:
+    def select_snapshot(self, kind: str, name: str) -> bytes | None:
         rows = self._rows("SELECT blob FROM snapshots WHERE kind = ? AND name = ?", (kind, name))
         return rows[0][0] if rows else None
 
-    def _remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str) -> bool:
         with self._transaction() as connection:
             return connection.execute("DELETE FROM snapshots WHERE kind = ? AND name = ?", (kind, name)).rowcount == 1
 
-    def _size(self) -> int:
+    def size(self) -> int:
         path = self._rows("PRAGMA database_list")[0][2]
         files = [Path(path), Path(path + "-wal")] if path else []
         return sum(file.stat().st_size for file in files if file.exists())
 
-    def _compact(self) -> None:
+    def compact(self) -> None:
         with self._lock, explained(self.url):
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _copy_to_file(self, path: str) -> bool:
+    def copy_to_file(self, path: str) -> bool:
         with explained(path), closing(_connect(path)) as target:
             with self._lock:
                 self._connection.backup(target)  # in one step: one moment of the store, whoever writes to it
@@ -178,7 +178,7 @@ class SqliteStore(Store):
             target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
         return True
 
-    def _problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
         try:
             rows = self._rows("PRAGMA integrity_check")
             yield from (row[0] for row in rows if row[0] != "ok")
@@ -220,7 +220,7 @@ def _to_row(document: Document) -> dict[str, Any]:
 
 
 def _from_row(row: dict[str, Any]) -> Document:
-    """Returns a run's document; a list that cannot be read stays text, which the contract finds and names."""
+    """Returns a run's document; a list that cannot be read stays text, which reading finds and names."""
     for name in LISTS:
         with suppress(ValueError, TypeError, RecursionError):
             row[name] = json.loads(row[name])
@@ -230,14 +230,14 @@ def _from_row(row: dict[str, Any]) -> Document:
 # ---------------------------------------------------------------------- opening
 
 
-def open_memory(url: str, _rest: str, **_options: bool) -> SqliteStore:
+def open_memory(url: str, _rest: str, **_options: bool) -> SqliteBackend:
     """Opens a new, empty store in memory."""
     connection = _connect(":memory:")
     migrate(connection)
-    return SqliteStore(url, connection)
+    return SqliteBackend(url, connection)
 
 
-def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteStore:
+def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBackend:
     """Opens a SQLite file, new or known; one that may not be written can still be read.
 
     Raises:
@@ -257,7 +257,7 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteSt
         except BaseException:
             connection.close()
             raise
-    return SqliteStore(url, connection)
+    return SqliteBackend(url, connection)
 
 
 @contextmanager

@@ -1,5 +1,4 @@
 """The upkeep of stores, over any backend: what is in them, whether it is sound, copies, backups, compaction."""
-# ruff: noqa: SLF001  records move here as they are, beneath the public methods
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlbench.errors import StoreError
+from rlbench.store import reading
 from rlbench.store.documents import (
     COUNTS,
     NEW,
@@ -34,9 +34,10 @@ from rlbench.store.records import STATUSES, SnapshotInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rlbench.store.contract import Store
+    from rlbench.store.backend import Backend
     from rlbench.store.documents import Document
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+    from rlbench.store.store import Store
 
 IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # of a run, apart from its id; they never change
 OWN = ("id", "writer", "beat")  # what a copy has of its own, or has already
@@ -64,20 +65,15 @@ class CopyResult(NamedTuple):
 
 def info(store: Store) -> dict[str, int]:
     """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk."""
-    documents = list(map(sound, store._select_runs({}, None)))
+    documents = list(map(sound, store.backend.select_runs({}, None)))
     sums = {name: sum(document[name] for document in documents) for name in ("episodes", "timesteps", "chunks")}
     return {
         "runs": len(documents),
         **sums,
-        "checkpoints": sum(len(store._checkpoints(document)) for document in documents),
-        "snapshots": len(store._select_snapshots(None)),
-        "bytes": store._size(),
+        "checkpoints": sum(len(reading.checkpoints_of(store.backend, document)) for document in documents),
+        "snapshots": len(store.backend.select_snapshots(None)),
+        "bytes": store.backend.size(),
     }
-
-
-def compact(store: Store) -> None:
-    """Gives back the room that deleted records left; StoreError if it cannot be had, with nothing lost."""
-    store._compact()
 
 
 # ---------------------------------------------------------------------- whether it is sound
@@ -94,28 +90,28 @@ def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
         StoreError: there is no such run.
     """
     if ref is not None:
-        yield from _check_run(store, store._match(ref))
+        yield from _check_run(store.backend, reading.match(store.backend, ref))
         return
-    yield from (Damage("", "store", problem) for problem in store._problems())
+    yield from (Damage("", "store", problem) for problem in store.backend.problems())
     try:
-        documents = store._select_runs({}, None)
+        documents = store.backend.select_runs({}, None)
     except StoreError as error:
         documents = []
         yield Damage("", "runs", str(error))
     for document in documents:
-        yield from _check_run(store, document)
-    yield from _check_snapshots(store)
+        yield from _check_run(store.backend, document)
+    yield from _check_snapshots(store.backend)
 
 
-def _check_run(store: Store, document: Document) -> Iterator[Damage]:
+def _check_run(backend: Backend, document: Document) -> Iterator[Damage]:
     run_id = str(document.get("id"))
     try:
         _check_record(document)
     except StoreError as error:
         yield _damage(run_id, "record", error)
     if type(document.get("id")) is str and all(type(document.get(name)) is int for name in COUNTS):
-        yield from _check_chunks(store, document)
-        yield from _check_checkpoints(store, document)
+        yield from _check_chunks(backend, document)
+        yield from _check_checkpoints(backend, document)
 
 
 def _check_record(document: Document) -> None:
@@ -124,10 +120,10 @@ def _check_record(document: Document) -> None:
         raise StoreError(f"status is {known.status!r}")
 
 
-def _check_chunks(store: Store, document: Document) -> Iterator[Damage]:
+def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
     run_id, chunks = document["id"], document["chunks"]
     try:
-        spans = store._select_spans(run_id)
+        spans = backend.select_spans(run_id)
     except StoreError as error:
         yield _damage(run_id, "chunks", error)
         return
@@ -145,24 +141,24 @@ def _check_chunks(store: Store, document: Document) -> Iterator[Damage]:
             yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
             reached = None
         expected = span.number + 1
-        problems, chunk = _check_chunk(store, run_id, span)
-        if problems and not _holds(store, run_id, span.number):
+        problems, chunk = _check_chunk(backend, run_id, span)
+        if problems and not _holds(backend, run_id, span.number):
             return  # the run was deleted or rewound meanwhile
         yield from problems
         if reached is not None and (reached["next_episode"], reached["next_step"]) != span[1:3]:
             yield Damage(run_id, f"chunk {span.number}", f"begins at episode {span[1]}, step {span[2]}: out of order")
         reached = _after(reached, span, chunk)
-    if expected < chunks and _holds(store, run_id, expected):
+    if expected < chunks and _holds(backend, run_id, expected):
         yield Damage(run_id, _numbered(expected, chunks), "missing")
     elif reached is not None:
         yield from _check_counters(document, reached)
 
 
-def _check_chunk(store: Store, run_id: str, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
+def _check_chunk(backend: Backend, run_id: str, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
     problems, parts = [], {}
     for part in PARTS:
         try:
-            parts[part] = store._load_part(run_id, span, part)
+            parts[part] = reading.load_part(backend, run_id, span, part)
         except StoreError as error:
             problems.append(_damage(run_id, f"chunk {span.number}, {part}", error))
     if problems:
@@ -187,55 +183,47 @@ def _check_counters(document: Document, reached: Document) -> Iterator[Damage]:
             yield Damage(document["id"], "counters", f"{name} is {document[name]}, its chunks say {reached[name]}")
 
 
-def _check_checkpoints(store: Store, document: Document) -> Iterator[Damage]:
+def _check_checkpoints(backend: Backend, document: Document) -> Iterator[Damage]:
     run_id = document["id"]
     try:
-        listed = store._select_checkpoints(run_id)
+        listed = backend.select_checkpoints(run_id)
     except StoreError as error:
         yield _damage(run_id, "checkpoints", error)
         return
     for entry in listed:
         try:
             if sound_info(entry).chunks <= document["chunks"]:  # others: not committed
-                store._load_checkpoint(run_id, entry)
+                reading.load_checkpoint(backend, run_id, entry)
         except StoreError as error:
-            if _is_listed(store, run_id, entry):
+            if _is_listed(backend, run_id, entry):
                 yield _damage(run_id, f"checkpoint at step {entry.timesteps}", error)
 
 
-def _check_snapshots(store: Store) -> Iterator[Damage]:
+def _check_snapshots(backend: Backend) -> Iterator[Damage]:
     try:
-        listed = store._select_snapshots(None)
+        listed = backend.select_snapshots(None)
     except StoreError as error:
         yield Damage("", "snapshots", str(error))
         return
     for entry in listed:
         where = f"snapshot {entry.kind}/{entry.name}"
         try:
-            blob = store._select_snapshot(entry.kind, entry.name)
-            verified(_whole(blob, entry.size, where), where, {"kind": entry.kind, "name": entry.name})
+            blob = backend.select_snapshot(entry.kind, entry.name)
+            verified(reading.whole(blob, entry.size, where), where, {"kind": entry.kind, "name": entry.name})
         except StoreError as error:
-            if entry in store._select_snapshots(None):
+            if entry in backend.select_snapshots(None):
                 yield _damage("", where, error)
 
 
-def _whole(blob: bytes | None, size: int, where: str) -> bytes:
-    if blob is None:
-        raise StoreError(f"{where} is missing")
-    if len(blob) != size:
-        raise StoreError(f"{where} is damaged: it should have {size} bytes, and has {len(blob)}")
-    return blob
-
-
-def _holds(store: Store, run_id: str, number: int) -> bool:
+def _holds(backend: Backend, run_id: str, number: int) -> bool:
     """Returns whether a run still says that it has this chunk."""
-    found = store._select_runs({"id": run_id}, 1)
+    found = backend.select_runs({"id": run_id}, 1)
     return bool(found) and found[0]["chunks"] > number
 
 
-def _is_listed(store: Store, run_id: str, entry: CheckpointInfo) -> bool:
+def _is_listed(backend: Backend, run_id: str, entry: CheckpointInfo) -> bool:
     try:
-        return entry in store._select_checkpoints(run_id)
+        return entry in backend.select_checkpoints(run_id)
     except StoreError:
         return True
 
@@ -289,24 +277,24 @@ def copy(
 def _chosen(source: Store, refs: Iterable[str] | None) -> list[Document]:
     """Returns the runs to copy, oldest first: a run learns from those before it."""
     if refs is None:
-        return [sound(document) for document in reversed(source._select_runs({}, None))]
-    found = {document["id"]: document for document in map(source._find, refs)}
+        return [sound(document) for document in reversed(source.backend.select_runs({}, None))]
+    found = {document["id"]: document for document in (reading.find(source.backend, ref) for ref in refs)}
     return sorted(found.values(), key=lambda document: document["created_at"])
 
 
 def _copy_run(source: Store, target: Store, document: Document) -> CopyResult:
     run_id = document["id"]
     record(document)  # a damaged one is refused
-    theirs = target._select_runs({"id": run_id}, 1)
-    spans, checkpoints = source._spans(document), source._checkpoints(document)
+    theirs = target.backend.select_runs({"id": run_id}, 1)
+    spans, checkpoints = reading.spans_of(source.backend, document), reading.checkpoints_of(source.backend, document)
     there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
-    missing, odd = _differing(checkpoints, target._select_checkpoints(run_id))
+    missing, odd = _differing(checkpoints, target.backend.select_checkpoints(run_id))
     if theirs and there == len(spans) and not missing and not odd and _final(document).items() <= theirs[0].items():
         return CopyResult(run_id, "equal", 0, 0)
     with _writing(target, document, known=bool(theirs)):
         if odd:
             _drop_checkpoints(target, run_id, there, odd[0])
-            missing, _ = _differing(checkpoints, target._select_checkpoints(run_id))
+            missing, _ = _differing(checkpoints, target.backend.select_checkpoints(run_id))
         steps = list(zip(spans, _counters(document, spans), strict=True))[there:]
         size = sum(_copy_chunk(source, target, run_id, span, counters) for span, counters in steps)
         size += sum(_copy_checkpoint(source, target, run_id, entry, len(spans)) for entry in missing)
@@ -332,13 +320,13 @@ def _final(document: Document) -> Document:
 
 def _compare(source: Store, target: Store, document: Document, spans: list[Span], theirs: Document) -> int:
     """Returns how many chunks of a run the target has; StoreError if they are not the first of the source's."""
-    run_id, there = document["id"], target._spans(theirs)
+    run_id, there = document["id"], reading.spans_of(target.backend, theirs)
     if any(document[name] != theirs[name] for name in IDENTITY) or there[: len(spans)] != spans[: len(there)]:
         raise StoreError(f"{target.url} has another run {run_id}: it was left as it is, copy the others by their ids")
     if len(there) > len(spans):
         raise StoreError(f"run {run_id} has gone further in {target.url}: copy it the other way, or delete one of them")
     last = [(run_id, there[-1].number, part) for part in PARTS] if there else []
-    if any(source._select_blob(*part) != target._select_blob(*part) for part in last):
+    if any(source.backend.select_part(*part) != target.backend.select_part(*part) for part in last):
         raise StoreError(f"run {run_id} has gone another way in {target.url}: it was left as it is, delete one of them")
     return len(there)
 
@@ -353,9 +341,9 @@ def _differing(
 
 def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: CheckpointInfo) -> None:
     """Drops a checkpoint of a copy that the original does not have, and those after it."""
-    expected = {"chunks": chunks, "writer": target._writer}
-    if not target._truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
-        raise target._refused(run_id)
+    expected = {"chunks": chunks, "writer": target.writer}
+    if not target.backend.truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
+        raise reading.refusal(target.backend, run_id)
 
 
 @contextmanager
@@ -364,13 +352,13 @@ def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None
     run_id = document["id"]
     if known:
         target.claim(run_id)
-    elif not target._insert_run({**_begun(document), "writer": target._writer, "beat": now()}):
+    elif not target.backend.insert_run({**_begun(document), "writer": target.writer, "beat": now()}):
         raise StoreError(f"another process has begun to copy run {run_id} to {target.url}: wait for it, and try again")
     try:
         yield
     except BaseException:
         with suppress(StoreError):
-            target._commit(run_id, {"writer": target._writer}, {"writer": ""}, None, None)
+            target.backend.commit(run_id, {"writer": target.writer}, {"writer": ""})
         raise
 
 
@@ -387,15 +375,15 @@ def _commit(
     checkpoint: CheckpointRow | None = None,
 ) -> None:
     """Adds to a copy; `chunks` is how many it has."""
-    expected = {"chunks": chunks, "writer": target._writer}
-    if not target._commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
-        raise target._refused(run_id)
+    expected = {"chunks": chunks, "writer": target.writer}
+    if not target.backend.commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
+        raise reading.refusal(target.backend, run_id)
 
 
 def _copy_chunk(source: Store, target: Store, run_id: str, span: Span, counters: Document) -> int:
     blobs = []
     for part in PARTS:
-        found, blob = source._select_blob(run_id, span.number, part)
+        found, blob = source.backend.select_part(run_id, span.number, part)
         if not (found and blob is None and part == "steps"):
             intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(run_id, span, part))
         blobs.append(blob)
@@ -406,8 +394,8 @@ def _copy_chunk(source: Store, target: Store, run_id: str, span: Span, counters:
 
 
 def _copy_checkpoint(source: Store, target: Store, run_id: str, entry: CheckpointInfo, chunks: int) -> int:
-    state = source._select_state(run_id, entry.timesteps)
-    if state is None and entry not in source._select_checkpoints(run_id):
+    state = source.backend.select_state(run_id, entry.timesteps)
+    if state is None and entry not in source.backend.select_checkpoints(run_id):
         return 0  # a newer one has taken its place meanwhile
     intact(state, f"run {run_id}, checkpoint at step {entry.timesteps}", about_checkpoint(run_id, entry))
     _commit(target, run_id, chunks, {}, checkpoint=CheckpointRow(entry, state or b""))
@@ -415,13 +403,13 @@ def _copy_checkpoint(source: Store, target: Store, run_id: str, entry: Checkpoin
 
 
 def _copy_snapshots(source: Store, target: Store) -> None:
-    there = target._select_snapshots(None)
-    for entry in source._select_snapshots(None):
-        blob = source._select_snapshot(entry.kind, entry.name) if entry not in there else None
+    there = target.backend.select_snapshots(None)
+    for entry in source.backend.select_snapshots(None):
+        blob = source.backend.select_snapshot(entry.kind, entry.name) if entry not in there else None
         if blob is not None:
             about = {"kind": entry.kind, "name": entry.name}
             intact(blob, f"snapshot {entry.kind}/{entry.name}", about)
-            target._put_snapshot(SnapshotInfo(*entry), blob)
+            target.backend.put_snapshot(SnapshotInfo(*entry), blob)
 
 
 # ---------------------------------------------------------------------- backups
@@ -443,7 +431,7 @@ def backup(store: Store, path: str | os.PathLike[str]) -> Path:
         raise StoreError(f"{path} exists already: give the path of a new file for the backup")
     partial = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}.partial")
     try:
-        if not store._copy_to_file(str(partial)):
+        if not store.backend.copy_to_file(str(partial)):
             with open_store(partial) as target:
                 copy(store, target)
         _publish(partial, whole)

@@ -186,7 +186,7 @@ def test_an_evaluation_that_cannot_be_stored_is_shown_all_the_same(rlbench, monk
     def refuse(*_, **__):
         raise StoreError("it can only be read")
 
-    monkeypatch.setattr("rlbench.store.sqlite.SqliteStore.update_run", refuse)
+    monkeypatch.setattr("rlbench.store.Store.update_run", refuse)
     outcome = rlbench("evaluate", "latest", "--json")
     assert outcome.document["reachable_states"] == 384
     assert (outcome.code, outcome.err) == (0, "Warning: the evaluation is not stored: it can only be read\n")

@@ -27,6 +27,7 @@ from rlbench.store import (
     writers,
 )
 from rlbench.store.documents import PARTS
+from rlbench.store.reading import document_of, spans_of
 
 
 def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, steps=True):
@@ -79,17 +80,17 @@ HOSTILE = [  # names of envs, agents, tags, snapshots
 def everything(store):
     """All that a store keeps, to be compared: records, chunks, checkpoints and snapshots, blobs as they are."""
     kept = {run.id: (run, _chunks_of(store, run.id), _checkpoints_of(store, run.id)) for run in store.runs()}
-    snapshots = [(info, store._select_snapshot(info.kind, info.name)) for info in store.snapshots()]
+    snapshots = [(info, store.backend.select_snapshot(info.kind, info.name)) for info in store.snapshots()]
     return kept, snapshots
 
 
 def _chunks_of(store, run_id):
-    spans = store._spans(store._document(run_id))
-    return [(span, [store._select_blob(run_id, span.number, part) for part in PARTS]) for span in spans]
+    spans = spans_of(store.backend, document_of(store.backend, run_id))
+    return [(span, [store.backend.select_part(run_id, span.number, part) for part in PARTS]) for span in spans]
 
 
 def _checkpoints_of(store, run_id):
-    return [(info, store._select_state(run_id, info.timesteps)) for info in store.checkpoints(run_id)]
+    return [(info, store.backend.select_state(run_id, info.timesteps)) for info in store.checkpoints(run_id)]
 
 
 def fill(store, *, seed=0, chunks=4, **about):
@@ -134,7 +135,7 @@ class StoreContract:
     def insert_runs(self, store, documents):
         """Adds many runs; a backend may have a faster way."""
         for document in documents:
-            assert store._insert_run(document)
+            assert store.backend.insert_run(document)
 
     @pytest.fixture
     def run(self, store):
@@ -435,7 +436,7 @@ class StoreContract:
             store.runs(limit=-1)
 
     def test_ten_thousand_runs_are_listed_newest_first(self, store, run):
-        document = store._document(run.id)
+        document = document_of(store.backend, run.id)
         store.delete_run(run.id)
         moments = [(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=i)).isoformat() for i in range(10_000)]
         self.insert_runs(
@@ -454,7 +455,7 @@ class StoreContract:
     def test_a_run_that_is_being_written_is_refused_to_others(self, store, run):
         store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}))
         with open_store("memory://") as other:
-            self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+            self.alter(store, "runs", {"id": run.id}, {"writer": other.writer})
             before = everything(store)
             who = rf"run {run.id} is being written by another process \(pid {os.getpid()} on {socket.gethostname()}\)"
             for attempt in (
@@ -474,7 +475,7 @@ class StoreContract:
 
     def test_a_run_whose_writer_closed_is_interrupted_and_may_be_claimed(self, store, run):
         with open_store("memory://") as other:
-            self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+            self.alter(store, "runs", {"id": run.id}, {"writer": other.writer})
         assert store.run(run.id).status == "interrupted"
         with pytest.raises(StoreError, match="is written by nobody now: claim it first; nothing was changed"):
             store.append(run.id, make_chunk(0, [2]))
@@ -485,15 +486,15 @@ class StoreContract:
     def test_closing_a_store_interrupts_the_run_that_it_writes_and_no_other(self, store, run, monkeypatch):
         ended = store.create_run("Taxi-v4", "random", seed=1)
         store.append(ended.id, status="finished")
-        told, commit = [], store._commit
-        monkeypatch.setattr(store, "_commit", lambda *args: told.append((args[0], args[2], commit(*args))))
+        told, commit = [], store.backend.commit
+        monkeypatch.setattr(store.backend, "commit", lambda *args: told.append((args[0], args[2], commit(*args))))
         store.close()
         assert told == [(run.id, {"status": "interrupted", "writer": ""}, True)]
 
     def test_a_closed_store_writes_nothing_any_more(self, store):
-        assert writers.is_alive({"writer": store._writer, "beat": ago(0)})
+        assert writers.is_alive({"writer": store.writer, "beat": ago(0)})
         store.close()
-        assert not writers.is_alive({"writer": store._writer, "beat": ago(0)})
+        assert not writers.is_alive({"writer": store.writer, "beat": ago(0)})
 
     def test_a_run_whose_process_ended_is_interrupted_and_listed_so(self, store, run):
         other = store.create_run("Taxi-v4", "random", seed=1)
@@ -530,18 +531,18 @@ class StoreContract:
 
     def test_of_two_that_claim_a_run_at_once_one_is_refused(self, store, run, monkeypatch):
         self.alter(store, "runs", {"id": run.id}, {"writer": a_writer()})
-        commit = store._commit
+        commit = store.backend.commit
         with open_store("memory://") as other:
 
             def overtaken(*args):
-                self.alter(store, "runs", {"id": run.id}, {"writer": other._writer})
+                self.alter(store, "runs", {"id": run.id}, {"writer": other.writer})
                 return commit(*args)
 
-            monkeypatch.setattr(store, "_commit", overtaken)
+            monkeypatch.setattr(store.backend, "commit", overtaken)
             with pytest.raises(StoreError, match="is being written by another process"):
                 store.claim(run.id)
-            monkeypatch.setattr(store, "_commit", commit)
-            assert store._document(run.id)["writer"] == other._writer
+            monkeypatch.setattr(store.backend, "commit", commit)
+            assert document_of(store.backend, run.id)["writer"] == other.writer
 
     def test_a_finished_run_may_be_claimed_to_go_on(self, store):
         finished = fill(store)
@@ -551,9 +552,9 @@ class StoreContract:
 
     def test_an_empty_append_says_that_the_writer_is_alive(self, store, run):
         self.alter(store, "runs", {"id": run.id}, {"beat": ago(100)})
-        before = store._document(run.id)["beat"]
+        before = document_of(store.backend, run.id)["beat"]
         store.append(run.id)
-        assert store._document(run.id)["beat"] > before
+        assert document_of(store.backend, run.id)["beat"] > before
         assert store.run(run.id) == run
 
     def test_claiming_what_is_not_there_is_a_clear_error(self, store, run):
@@ -563,7 +564,7 @@ class StoreContract:
     @pytest.mark.parametrize("mishap", ["taken over", "deleted"])
     def test_what_happens_at_the_last_moment_leaves_all_or_nothing(self, store, run, mishap, monkeypatch):
         store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}))
-        before, commit = everything(store), store._commit
+        before, commit = everything(store), store.backend.commit
 
         def overtaken(*args):
             if mishap == "deleted":
@@ -572,13 +573,13 @@ class StoreContract:
                 self.alter(store, "runs", {"id": run.id}, {"writer": a_writer(host="elsewhere")})
             return commit(*args)
 
-        monkeypatch.setattr(store, "_commit", overtaken)
+        monkeypatch.setattr(store.backend, "commit", overtaken)
         with pytest.raises(StoreError, match="by another process" if mishap == "taken over" else "has no runs yet"):
             store.append(run.id, make_chunk(1, [1]), Checkpoint(2, 3, {}), status="finished", evaluation={"x": 1})
-        monkeypatch.setattr(store, "_commit", commit)
+        monkeypatch.setattr(store.backend, "commit", commit)
         assert everything(store) == (before if mishap == "taken over" else ({}, []))
-        assert len(store._select_spans(run.id)) == (mishap == "taken over")
-        assert len(store._select_checkpoints(run.id)) == (mishap == "taken over")
+        assert len(store.backend.select_spans(run.id)) == (mishap == "taken over")
+        assert len(store.backend.select_checkpoints(run.id)) == (mishap == "taken over")
 
     # -- going back
 
@@ -606,7 +607,7 @@ class StoreContract:
         assert [info.episodes for info in store.checkpoints(run.id)] == list(range(kept + 1))
         assert [info for info, _ in _chunks_of(store, run.id)] == [info for info, _ in _chunks_of(store, short.id)]
         for name in ("chunks", "next_episode", "next_step"):
-            assert store._document(run.id)[name] == store._document(short.id)[name]
+            assert document_of(store.backend, run.id)[name] == document_of(store.backend, short.id)[name]
         self._write(store, run.id, range(kept + 1, 5))
         for each in (run, whole):
             assert store.figures(each.id)["length"].tolist() == [3, 7, 6, 2, 7]
@@ -616,7 +617,7 @@ class StoreContract:
         self._write(store, run.id, range(5))
         assert store.rewind(run.id, None) == run
         assert store.checkpoints(run.id) == []
-        assert store._select_spans(run.id) == []
+        assert store.backend.select_spans(run.id) == []
         self._write(store, run.id, range(2))
         assert store.run(run.id).timesteps == 9
 
@@ -650,7 +651,7 @@ class StoreContract:
 
     def test_a_damaged_snapshot_is_not_described(self, store):
         store.save_snapshot("model", "a", {"rows": np.arange(9)}, {"n": 1})
-        blob = store._select_snapshot("model", "a")
+        blob = store.backend.select_snapshot("model", "a")
         self.alter(store, "snapshots", {"kind": "model", "name": "a"}, {"blob": flipped(blob, len(blob) - 1)})
         with pytest.raises(StoreError, match=r"snapshot model/a.* is damaged"):
             store.describe_snapshot("model", "a")
@@ -724,7 +725,7 @@ class StoreContract:
         fill(store)
         store.delete_run(fill(store, seed=1).id)
         before = everything(store)
-        upkeep.compact(store)
+        store.backend.compact()
         assert everything(store) == before
         assert list(upkeep.check(store)) == []
 
@@ -746,7 +747,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("part", PARTS)
     def test_a_flipped_bit_in_a_chunk_is_named(self, store, filled, part):
-        _, blob = store._select_blob(filled.id, 1, part)
+        _, blob = store.backend.select_part(filled.id, 1, part)
         where = {"run": filled.id, "number": 1}
         for position in range(0, len(blob), max(1, len(blob) // 20)):
             self.alter(store, "chunks", where, {f"{part}_blob": flipped(blob, position)})
@@ -757,7 +758,7 @@ class StoreContract:
         assert list(upkeep.check(store)) == []
 
     def test_a_flipped_bit_in_a_checkpoint_or_snapshot_is_named(self, store, filled):
-        state, blob = store._select_state(filled.id, 10), store._select_snapshot("buffer", "a")
+        state, blob = store.backend.select_state(filled.id, 10), store.backend.select_snapshot("buffer", "a")
         self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": flipped(state, -1)})
         self.alter(store, "snapshots", {"kind": "buffer", "name": "a"}, {"blob": flipped(blob, 9)})
         found = {damage[:2] for damage in upkeep.check(store)}
@@ -775,12 +776,12 @@ class StoreContract:
 
     def test_blobs_exchanged_for_each_other_are_named(self, store, filled):
         [other] = [run.id for run in store.runs() if run.id != filled.id]
-        of_chunk = {n: store._select_blob(filled.id, n, "figures")[1] for n in (0, 1)}
+        of_chunk = {n: store.backend.select_part(filled.id, n, "figures")[1] for n in (0, 1)}
         self.alter(store, "chunks", {"run": filled.id, "number": 0}, {"figures_blob": of_chunk[1]})
         self.alter(store, "chunks", {"run": filled.id, "number": 1}, {"figures_blob": of_chunk[0]})
-        blob = store._select_blob(other, 3, "segments")[1]
+        blob = store.backend.select_part(other, 3, "segments")[1]
         self.alter(store, "chunks", {"run": filled.id, "number": 3}, {"segments_blob": blob})
-        state = store._select_state(other, 10)
+        state = store.backend.select_state(other, 10)
         self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": state})
         assert [damage[:2] for damage in upkeep.check(store)] == [
             (filled.id, "chunk 0, figures"),
@@ -813,7 +814,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("field", ["first_episode", "first_step", "episodes", "segments", "steps"])
     def test_a_chunk_that_lies_elsewhere_is_named(self, store, filled, field):
-        [was] = [getattr(span, field) for span in store._select_spans(filled.id) if span.number == 1]
+        [was] = [getattr(span, field) for span in store.backend.select_spans(filled.id) if span.number == 1]
         self.alter(store, "chunks", {"run": filled.id, "number": 1}, {field: was + 1})
         found = {damage[:2] for damage in upkeep.check(store)}
         assert found & {(filled.id, "chunk 1"), (filled.id, "chunk 1, segments")}
@@ -826,14 +827,14 @@ class StoreContract:
         assert [damage[:2] for damage in upkeep.check(store)] == [(filled.id, "checkpoint at step 10")]
 
     def test_a_run_that_is_deleted_while_it_is_checked_is_no_damage(self, store, filled, monkeypatch):
-        load = store._load_part
+        select = store.backend.select_part
 
-        def deleted_meanwhile(run_id, span, part):
-            if (run_id, span.number) == (filled.id, 2):
-                store._remove_run(filled.id)
-            return load(run_id, span, part)
+        def deleted_meanwhile(run_id, number, part):
+            if (run_id, number) == (filled.id, 2):
+                store.backend.remove_run(filled.id)
+            return select(run_id, number, part)
 
-        monkeypatch.setattr(store, "_load_part", deleted_meanwhile)
+        monkeypatch.setattr(store.backend, "select_part", deleted_meanwhile)
         assert list(upkeep.check(store)) == []
 
     # -- copies
@@ -863,8 +864,8 @@ class StoreContract:
             upkeep.copy(store, other)
             with monkeypatch.context() as patched:
                 for place in (store, other):
-                    patched.setattr(place, "_commit", None)
-                    patched.setattr(place, "_put_snapshot", None)
+                    patched.setattr(place.backend, "commit", None)
+                    patched.setattr(place.backend, "put_snapshot", None)
                 for source, target in ((store, other), (other, store), (store, store)):
                     assert {result[1:] for result in upkeep.copy(source, target)} == {("equal", 0, 0)}
 
@@ -874,7 +875,7 @@ class StoreContract:
         with open_store("memory://") as other:
             source, target = (store, other) if direction == "from" else (other, store)
             original = fill(source)
-            commit, left = target._commit, iter(range(commits))
+            commit, left = target.backend.commit, iter(range(commits))
 
             def breaking(*args):
                 if next(left, None) is None:
@@ -882,11 +883,11 @@ class StoreContract:
                 assert target.run(original.id).status == "running"
                 return commit(*args)
 
-            monkeypatch.setattr(target, "_commit", breaking)
+            monkeypatch.setattr(target.backend, "commit", breaking)
             with pytest.raises(KeyboardInterrupt):
                 upkeep.copy(source, target)
-            monkeypatch.setattr(target, "_commit", commit)
-            commit(original.id, {}, {"writer": a_writer()}, None, None)  # as if the process had been killed
+            monkeypatch.setattr(target.backend, "commit", commit)
+            commit(original.id, {}, {"writer": a_writer()})  # as if the process had been killed
             assert target.run(original.id).status == "interrupted"
             assert list(upkeep.check(target)) == []
             [result] = upkeep.copy(source, target)
@@ -971,14 +972,14 @@ class StoreContract:
     def test_a_run_that_another_process_copies_is_refused(self, store, filled):
         with open_store("memory://") as source, open_store("memory://") as third:
             upkeep.copy(store, source)
-            about = {"writer": third._writer, "status": "running"}
+            about = {"writer": third.writer, "status": "running"}
             self.alter(store, "runs", {"id": filled.id}, about)
             with pytest.raises(StoreError, match="is being written by another process"):
                 upkeep.copy(source, store, [filled.id])
 
     @pytest.mark.parametrize("part", PARTS)
     def test_what_is_damaged_is_not_copied(self, store, filled, part):
-        _, blob = store._select_blob(filled.id, 1, part)
+        _, blob = store.backend.select_part(filled.id, 1, part)
         self.alter(store, "chunks", {"run": filled.id, "number": 1}, {f"{part}_blob": flipped(blob, -1)})
         with open_store("memory://") as other:
             with pytest.raises(StoreError, match=f"run {filled.id}, chunk 1, {part}.* is damaged"):

@@ -14,13 +14,13 @@ class OverSqlite(stores.StoreContract):
         known = {f"was_{name}": value for name, value in where.items()}
         act = f"UPDATE {table} SET " + ", ".join(f"{name} = :{name}" for name in changes or ())  # noqa: S608  ours
         sql = f"DELETE FROM {table} WHERE {fits}" if changes is None else f"{act} WHERE {fits}"  # noqa: S608  ours
-        with store._transaction() as connection:
+        with store.backend._transaction() as connection:
             assert connection.execute(sql, {**known, **(changes or {})}).rowcount == 1
 
     def insert_runs(self, store, documents):
-        insert = store._insert_run
-        with store._transaction() as connection, pytest.MonkeyPatch.context() as patched:
-            patched.setattr(store, "_transaction", lambda: contextlib.nullcontext(connection))
+        insert = store.backend.insert_run
+        with store.backend._transaction() as connection, pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store.backend, "_transaction", lambda: contextlib.nullcontext(connection))
             assert all(map(insert, documents))
 
 

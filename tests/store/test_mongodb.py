@@ -18,6 +18,7 @@ from pymongo import errors
 
 from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store import Checkpoint, EpisodeChunk, mongodb, open_store, upkeep
+from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
 
 IMITATED = "mongodb://somebody:secret@somewhere/x"
@@ -57,7 +58,8 @@ def noise(size, seed=0):
 
 def rows_of(store):
     """How many documents there are beneath, in the collections that hold no heads."""
-    return {name: getattr(store._collections, name).count_documents({}) for name in ("chunks", "checkpoints", "parts")}
+    there = store.backend._collections
+    return {name: getattr(there, name).count_documents({}) for name in ("chunks", "checkpoints", "parts")}
 
 
 def lengths(store, run_id):
@@ -69,7 +71,7 @@ def lengths(store, run_id):
 
 class OverMongo(stores.StoreContract):
     def alter(self, store, table, where, changes):
-        there = store._collections
+        there = store.backend._collections
         if table == "checkpoints":
             self.alter_checkpoint(there, where, changes)
             return
@@ -96,8 +98,8 @@ class OverMongo(stores.StoreContract):
         found = []
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(mongodb, "_insert", lambda _, document: found.append(document) or True)
-            assert all(map(store._insert_run, documents))
-        store._collections.runs.insert_many(found)
+            assert all(map(store.backend.insert_run, documents))
+        store.backend._collections.runs.insert_many(found)
 
 
 class TestImitated(OverMongo):
@@ -120,7 +122,7 @@ class TestRealServer(OverMongo):
 def test_the_database_is_the_one_that_the_path_names(imitated):
     for url, name in (("mongodb://h/mine", "mine"), ("mongodb://h", "rlbench"), ("mongodb://h/?w=1", "rlbench")):
         with open_store(url) as store:
-            assert store._database.name == name
+            assert store.backend._database.name == name
 
 
 @pytest.mark.parametrize("options", [{"create": False}, {"read_only": True}])
@@ -146,7 +148,7 @@ def test_a_store_opened_read_only_reads_and_does_not_write(url):
             lambda: store.delete_run(run.id),
             lambda: store.save_snapshot("buffer", "a", {}),
             lambda: store.delete_snapshot("buffer", "a"),
-            lambda: upkeep.compact(store),
+            store.backend.compact,
         ):
             with pytest.raises(StoreError, match="it can only be read; open it without read_only"):
                 attempt()
@@ -155,12 +157,12 @@ def test_a_store_opened_read_only_reads_and_does_not_write(url):
 
 def test_a_store_may_live_beside_the_collections_of_others(imitated):
     with open_store(imitated) as store:
-        store._database["customers"].insert_one({"name": "x"})
-        store._client.drop_database("y")
-        store._client["y"]["customers"].insert_one({"name": "x"})
+        store.backend._database["customers"].insert_one({"name": "x"})
+        store.backend._client.drop_database("y")
+        store.backend._client["y"]["customers"].insert_one({"name": "x"})
     with open_store(imitated.replace("/x", "/y")) as store:
         stores.fill(store)
-        assert store._database["customers"].count_documents({}) == 1
+        assert store.backend._database["customers"].count_documents({}) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,28 +187,28 @@ def test_what_is_no_store_of_ours_is_refused_and_left_as_it_is(imitated, collect
 
 
 def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monkeypatch):
-    monkeypatch.setattr(mongodb.MongoStore, "_make_indexes", lambda _: 1 / 0)
+    monkeypatch.setattr(mongodb.MongoBackend, "_make_indexes", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_store(mongo_url)
     monkeypatch.undo()
     with open_store(mongo_url) as store:
-        assert len(store._collections.runs.index_information()) == 7  # the one of _id among them
+        assert len(store.backend._collections.runs.index_information()) == 7  # the one of _id among them
 
 
 @pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])
 def test_writes_are_kept_by_a_majority_and_its_journals_whatever_the_url_says(emptied_url, options):
     with open_store(with_options(emptied_url, options)) as store:
-        concern = store._collections.runs.write_concern.document
+        concern = store.backend._collections.runs.write_concern.document
         assert (concern["w"], concern["j"]) == ("majority", True)
-        assert store._collections.runs.read_preference.name == "Primary"
+        assert store.backend._collections.runs.read_preference.name == "Primary"
 
 
 def test_rows_are_not_waited_for_on_a_server_without_others_alone(emptied_url, monkeypatch):
     with open_store(emptied_url) as store:
-        assert store._rows_first.chunks.write_concern.document == {"w": 1}
+        assert store.backend._rows_first.chunks.write_concern.document == {"w": 1}
     monkeypatch.setattr(mongodb, "_is_alone", lambda _: False)
     with open_store(emptied_url) as store:
-        assert store._rows_first.chunks.write_concern.document["w"] == "majority"
+        assert store.backend._rows_first.chunks.write_concern.document["w"] == "majority"
 
 
 def test_a_missing_driver_says_what_to_install(monkeypatch):
@@ -352,9 +354,9 @@ def test_a_missing_part_is_damage_that_is_named(store, monkeypatch, damage):
     run = stores.fill(store)
     part = {"_id": {"$regex": f"^{run.id}/1/.*/steps_blob/1$"}}
     if damage == "gone":
-        assert store._collections.parts.delete_one(part).deleted_count == 1
+        assert store.backend._collections.parts.delete_one(part).deleted_count == 1
     else:
-        assert store._collections.parts.update_one(part, {"$set": {"data": 7}}).matched_count == 1
+        assert store.backend._collections.parts.update_one(part, {"$set": {"data": 7}}).matched_count == 1
     assert [found[:2] for found in upkeep.check(store)] == [(run.id, "chunk 1, steps")]
 
 
@@ -383,14 +385,14 @@ def test_a_number_of_more_than_64_bits_is_a_clear_error(emptied_url):
 
 def commits(store, run_id, number, action=lambda: None):
     """Appends a chunk of one episode with a checkpoint; `action` happens between the rows and the commit."""
-    exchange = store._exchange
+    exchange = store.backend._exchange
 
     def interrupted(*args):
-        store._exchange = exchange
+        store.backend._exchange = exchange
         action()
         return exchange(*args)
 
-    store._exchange = interrupted
+    store.backend._exchange = interrupted
     checkpoint = Checkpoint(number + 1, 10 * (number + 1), {"q": np.full(3, number)})
     store.append(run_id, stores.make_chunk(number, [number + 1]), checkpoint)
 
@@ -414,7 +416,7 @@ def test_rows_whose_writer_died_do_not_count_and_are_swept(store, run):
     assert lengths(store, run.id) == [1, 2]
     assert store.checkpoint(run.id).episodes == 2
     assert list(upkeep.check(store)) == []
-    upkeep.compact(store)
+    store.backend.compact()
     assert rows_of(store) == {"chunks": 2, "checkpoints": 1, "parts": 0}
     assert lengths(store, run.id) == [1, 2]
 
@@ -433,7 +435,7 @@ def test_what_is_written_after_rows_that_do_not_count_is_what_is_read(store, run
 
 def test_of_two_that_write_the_same_chunk_one_commits_and_the_other_overwrites_nothing(url, store, run):
     with open_store(url) as other:
-        other._writer = store._writer  # as if it had been claimed from under it
+        other.writer = store.writer  # as if it had been claimed from under it
         with pytest.raises(StoreError, match="is being written by another process"):
             commits(store, run.id, 2, lambda: other.append(run.id, stores.make_chunk(2, [9])))
     assert lengths(store, run.id) == [1, 2, 9]
@@ -465,7 +467,7 @@ def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(url, store)
 def dies_and_sweeps(other, run_id):
     with contextlib.suppress(KeyboardInterrupt, UsageError):  # the latter if it comes too late
         commits(other, run_id, 2, dies)
-    upkeep.compact(other)
+    other.backend.compact()
 
 
 def appends(other, run_id):
@@ -474,7 +476,7 @@ def appends(other, run_id):
 
 
 ACTIONS = {  # what another does, and the episodes that are then in the run, whether the first added its own or not
-    "sweeps": (lambda other, run_id: upkeep.compact(other), {True: [1, 2, 3]}),
+    "sweeps": (lambda other, run_id: other.backend.compact(), {True: [1, 2, 3]}),
     "tags": (lambda other, run_id: other.update_run(run_id, tags=["x"]), {True: [1, 2, 3]}),
     "dies and sweeps": (dies_and_sweeps, {True: [1, 2, 3]}),
     "appends": (appends, {False: [1, 2, 9], True: [1, 2, 3]}),
@@ -509,7 +511,7 @@ def test_whatever_another_does_between_any_two_requests_nothing_is_damaged_or_lo
             run = store.create_run("Taxi-v4", "random", seed=0)
             commits(store, run.id, 0)
             commits(store, run.id, 1)
-            other._writer = store._writer  # as if it had been claimed from under the first
+            other.writer = store.writer  # as if it had been claimed from under the first
             interleaved.update(
                 number=number, requests=itertools.count(), action=lambda _, other=other, run=run: act(other, run.id)
             )
@@ -526,7 +528,7 @@ def test_whatever_another_does_between_any_two_requests_nothing_is_damaged_or_lo
             assert (number, there) == (number, outcomes[added])
             if store.runs():
                 store.delete_run(run.id)
-            upkeep.compact(store)
+            store.backend.compact()
             assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
     assert number > 5
 
@@ -536,9 +538,9 @@ def test_a_checkpoint_that_is_replaced_leaves_nothing(store, run, monkeypatch):
     for number in range(2, 6):
         commits(store, run.id, number)
     assert rows_of(store)["checkpoints"] == 1
-    [row] = store._collections.checkpoints.distinct("_id")
-    chunks = store._collections.parts.count_documents({"row": {"$regex": "/"}})
-    assert rows_of(store)["parts"] == chunks + store._collections.parts.count_documents({"row": row})
+    [row] = store.backend._collections.checkpoints.distinct("_id")
+    chunks = store.backend._collections.parts.count_documents({"row": {"$regex": "/"}})
+    assert rows_of(store)["parts"] == chunks + store.backend._collections.parts.count_documents({"row": row})
 
 
 def test_a_rewound_run_leaves_nothing_and_grows_again(store, run):
@@ -555,14 +557,14 @@ def test_what_a_deletion_that_broke_off_has_left_is_swept(store, run, monkeypatc
     store.save_snapshot("buffer", "a", {"x": np.arange(3)})
     before = store.load_snapshot("buffer", "a")[0]["x"].tolist()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(store, "_discard", lambda _: None)
+        patched.setattr(store.backend, "_discard", lambda _: None)
         store.delete_run(run.id)
         store.save_snapshot("buffer", "a", {"x": np.arange(3)})
     assert rows_of(store)["chunks"] == 3
-    upkeep.compact(store)
+    store.backend.compact()
     left = rows_of(store)
     assert (left["chunks"], left["checkpoints"]) == (0, 0)
-    assert left["parts"] == store._collections.snapshots.find_one({})["parts"]
+    assert left["parts"] == store.backend._collections.snapshots.find_one({})["parts"]
     assert store.load_snapshot("buffer", "a")[0]["x"].tolist() == before
 
 
@@ -570,7 +572,7 @@ def test_what_a_deletion_that_broke_off_has_left_is_swept(store, run, monkeypatc
     "rows", [None, 7, {}, {"revision": 1, "attempts": [], "checkpoints": []}, {"revision": "x", "attempts": [[0]]}]
 )
 def test_a_run_that_does_not_say_which_rows_count_is_damaged(store, run, rows):
-    store._collections.runs.update_one({"_id": run.id}, {"$set": {"rows": rows}})
+    store.backend._collections.runs.update_one({"_id": run.id}, {"$set": {"rows": rows}})
     assert {damage[0] for damage in upkeep.check(store)} == {run.id}
     for attempt in (
         lambda: lengths(store, run.id),
@@ -584,7 +586,7 @@ def test_a_run_that_does_not_say_which_rows_count_is_damaged(store, run, rows):
 def test_what_was_read_ahead_is_not_taken_for_what_has_been_written_since(url, store, run):
     assert len(list(store.chunks(run.id, figures=False))) == 2
     with open_store(url) as other:
-        other._writer = store._writer
+        other.writer = store.writer
         other.rewind(run.id, None)
         other.append(run.id, stores.make_chunk(0, [1]))
         other.append(run.id, stores.make_chunk(1, [7]))
@@ -596,15 +598,15 @@ def test_what_was_read_ahead_is_not_taken_for_what_has_been_written_since(url, s
 
 def put_while(store, name, value, action):
     """Saves a snapshot; `action` happens between its parts and the commit."""
-    add = store._add_parts
+    add = store.backend._add_parts
 
     def interrupted(*args):
-        store._add_parts = add
+        store.backend._add_parts = add
         found = add(*args)
         action()
         return found
 
-    store._add_parts = interrupted
+    store.backend._add_parts = interrupted
     store.save_snapshot("buffer", name, {"x": np.array([value])})
 
 
@@ -637,17 +639,17 @@ def test_a_snapshot_whose_writer_died_is_not_there_and_is_swept(store):
         saved(store)
     with pytest.raises(StoreError, match="there is no snapshot of kind 'buffer'"):
         store.delete_snapshot("buffer", "a")
-    upkeep.compact(store)
-    assert rows_of(store)["parts"] == store._collections.snapshots.count_documents({}) == 0
+    store.backend.compact()
+    assert rows_of(store)["parts"] == store.backend._collections.snapshots.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("action", ["sweep", "delete"])
 def test_a_snapshot_that_is_swept_before_it_is_whole_is_saved_again(store, action):
     put_while(store, "a", 1, lambda: None)
-    act = {"sweep": lambda: upkeep.compact(store), "delete": lambda: store.delete_snapshot("buffer", "a")}[action]
+    act = {"sweep": store.backend.compact, "delete": lambda: store.delete_snapshot("buffer", "a")}[action]
     put_while(store, "a", 2, act)
     assert saved(store) == [2]
-    upkeep.compact(store)
+    store.backend.compact()
     assert saved(store) == [2]
     assert rows_of(store)["parts"] == 1
 
@@ -657,7 +659,7 @@ def test_a_snapshot_that_is_swept_before_it_is_whole_is_saved_again(store, actio
 
 def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
     with open_store(mongo_url) as store:
-        store._database.command("profile", 2)
+        store.backend._database.command("profile", 2)
         for number in range(3):
             run = stores.fill(store, seed=number, tags=["x"], cache_key="k")
         store.save_snapshot("buffer", "a", {"x": np.arange(3)})
@@ -670,11 +672,11 @@ def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
         store.load_snapshot("buffer", "a")
         store.claim(run.id)
         store.rewind(run.id, None)
-        upkeep.compact(store)
+        store.backend.compact()
         store.delete_snapshot("buffer", "a")
         store.delete_run(run.id)
-        store._database.command("profile", 0)
-        seen = list(store._database["system.profile"].find({"planSummary": {"$exists": True}}))
+        store.backend._database.command("profile", 0)
+        seen = list(store.backend._database["system.profile"].find({"planSummary": {"$exists": True}}))
     asked = [(query["op"], query["ns"].partition(".rlbench_")[2], query["planSummary"]) for query in seen]
     assert {name for _, name, _ in asked} >= {"runs", "chunks", "checkpoints", "snapshots", "parts"}
     assert [query for query in asked if "COLLSCAN" in query[2] and query[1]] == []
@@ -686,10 +688,10 @@ def test_spans_are_read_without_the_chunks(emptied_url):
     with open_store(emptied_url) as store:
         run = stores.fill(store)
         shown = {"_id": 0, "token": 1, **dict.fromkeys(mongodb.SPAN, 1)}
-        told = store._collections.chunks.find({"run": run.id}, shown, sort=[("number", 1)]).explain()
+        told = store.backend._collections.chunks.find({"run": run.id}, shown, sort=[("number", 1)]).explain()
         assert told["executionStats"]["nReturned"] == 4
         assert told["executionStats"]["totalDocsExamined"] == 0
-        assert len(store._spans(store._document(run.id))) == 4
+        assert len(spans_of(store.backend, document_of(store.backend, run.id))) == 4
 
 
 # ---------------------------------------------------------------- crashes
@@ -764,7 +766,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(em
             store.claim(run_id)
             store.append(run_id, stores.make_chunk(run.episodes, [5]), status="finished")
             assert lengths(store, run_id) == [3] * run.episodes + [5]
-        upkeep.compact(store)
+        store.backend.compact()
         assert list(upkeep.check(store)) == []
         assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
 
@@ -805,7 +807,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_server_at_any_moment(mo
             assert run.episodes - acknowledged in (0, 1)
             assert lengths(store, run_id) == [3] * run.episodes
             store.append(run_id, stores.make_chunk(run.episodes, [5]), status="finished")  # the same store goes on
-        upkeep.compact(store)
+        store.backend.compact()
         assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
 
 

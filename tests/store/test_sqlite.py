@@ -188,7 +188,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     with open_store(tmp_path / "x.db") as store:
         store.claim(run_id)
-        store._connection.execute("PRAGMA max_page_count = 25")
+        store.backend._connection.execute("PRAGMA max_page_count = 25")
         noise = np.random.default_rng(0).random(100_000)
         before = stores.everything(store)
         for attempt in (
@@ -220,7 +220,7 @@ def test_a_second_writer_of_the_same_run_is_refused_until_the_first_has_closed(t
 def test_a_store_that_was_forgotten_writes_nothing_any_more(tmp_path):
     store = open_store(tmp_path / "x.db")
     run_id = store.create_run("Taxi-v4", "random", seed=0).id
-    store._connection.close()
+    store.backend._connection.close()
     del store
     gc.collect()
     with open_store(tmp_path / "x.db") as other:
@@ -230,8 +230,8 @@ def test_a_store_that_was_forgotten_writes_nothing_any_more(tmp_path):
 def test_another_processes_transaction_is_waited_for_and_then_named(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     with open_store(tmp_path / "x.db") as one, open_store(tmp_path / "x.db") as other:
-        other._connection.execute("PRAGMA busy_timeout = 20")
-        with one._transaction():
+        other.backend._connection.execute("PRAGMA busy_timeout = 20")
+        with one.backend._transaction():
             assert other.run(run_id).episodes == 2  # readers never wait
             with pytest.raises(StoreError, match="another process has been writing to it for 60 s"):
                 other.update_run(run_id, status="finished")
@@ -316,14 +316,14 @@ def test_a_flipped_byte_in_a_blob_is_an_error_that_says_where(tmp_path):
             ("steps_blob", "steps"),
             ("figures_blob", "figures"),
         ):
-            [(blob,)] = store._rows(f"SELECT {column} FROM chunks")  # noqa: S608  from the line above
+            [(blob,)] = store.backend._rows(f"SELECT {column} FROM chunks")  # noqa: S608  from the line above
             for position in range(0, len(blob), 7):
                 damaged = bytearray(blob)
                 damaged[position] ^= 0x10
-                store._connection.execute(f"UPDATE chunks SET {column} = ?", (bytes(damaged),))  # noqa: S608
+                store.backend._connection.execute(f"UPDATE chunks SET {column} = ?", (bytes(damaged),))  # noqa: S608
                 with pytest.raises(StoreError, match=f"run {run_id}, chunk 0, {part}.* is damaged"):
                     list(store.chunks(run_id))
-            store._connection.execute(f"UPDATE chunks SET {column} = ?", (blob,))  # noqa: S608
+            store.backend._connection.execute(f"UPDATE chunks SET {column} = ?", (blob,))  # noqa: S608
         assert len(list(store.chunks(run_id))) == 1
 
 
@@ -379,7 +379,7 @@ def use_all(path, *, read_only):
             run_id = store.claim("latest" if not store.runs() else store.runs()[0].id).id
             store.rewind(run_id, None)
             store.append(run_id, stores.make_chunk(0, [3]), Checkpoint(1, 3, {}))
-            upkeep.compact(store)
+            store.backend.compact()
 
 
 @pytest.fixture(scope="module")
@@ -431,11 +431,11 @@ def test_compacting_gives_back_the_room_of_what_was_deleted(tmp_path):
         store.append(run.id, checkpoint=Checkpoint(0, 0, {"q": np.random.default_rng(0).random(10**6)}))
         full = upkeep.info(store)["bytes"]
         store.delete_run(run.id)
-        upkeep.compact(store)
+        store.backend.compact()
         assert upkeep.info(store)["bytes"] < full / 20
         assert upkeep.info(store)["bytes"] == (tmp_path / "x.db").stat().st_size
     with open_store(tmp_path / "x.db", read_only=True) as store, pytest.raises(StoreError, match="can only be read"):
-        upkeep.compact(store)
+        store.backend.compact()
 
 
 # ---------------------------------------------------------------- how little is read
@@ -508,6 +508,6 @@ def test_runs_are_listed_and_sorted_from_an_index(tmp_path):
     with open_store(tmp_path / "x.db") as store:
         for column in ("env_id", "agent_name", "status", "cache_key"):
             sql = f"SELECT * FROM runs WHERE {column} = 'x' ORDER BY created_at DESC"  # noqa: S608  from the tuple
-            plan = store._rows("EXPLAIN QUERY PLAN " + sql)
+            plan = store.backend._rows("EXPLAIN QUERY PLAN " + sql)
             assert f"runs_by_{column}" in plan[0][3]
             assert "TEMP B-TREE" not in str(plan)

@@ -1,0 +1,184 @@
+"""What is read from any backend, and verified: runs by reference, their chunks and checkpoints."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlbench.errors import StoreError, unknown_name
+from rlbench.store import writers
+from rlbench.store.documents import (
+    COUNTS,
+    PARTS,
+    about_checkpoint,
+    about_part,
+    advance,
+    assembled,
+    is_abandoned,
+    open_steps,
+    sound,
+    sound_info,
+    text,
+    verified,
+)
+from rlbench.store.records import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rlbench.store.backend import Backend
+    from rlbench.store.documents import Arrays, Document
+    from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+
+ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
+
+# ---------------------------------------------------------------------- runs
+
+
+def document_of(backend: Backend, run_id: str) -> Document:
+    """Returns the document of a run by its whole id; StoreError if it is damaged or not there."""
+    found = backend.select_runs({"id": text(run_id)}, 1)
+    if not found:
+        raise unknown_run(backend, run_id)
+    return sound(found[0])
+
+
+def find(backend: Backend, ref: str) -> Document:
+    """Returns the document of the run that is meant; StoreError if it is damaged or not there."""
+    return sound(match(backend, ref))
+
+
+def match(backend: Backend, ref: str) -> Document:
+    """Returns the document of the run that an id, the beginning of one, or "latest" means, sound or not."""
+    found, name = [], str(ref).strip().lower()
+    if name == "latest":
+        found = backend.select_runs({}, 1)
+    elif ID_BEGINNING.fullmatch(name):
+        found = backend.select_runs({"prefix": name}, 2)
+    if not found:
+        raise unknown_run(backend, ref)
+    if len(found) > 1:
+        ids = " or ".join(document["id"] for document in found)
+        raise StoreError(f"run {ref!r} is ambiguous, it could be {ids}: give more of the id")
+    return found[0]
+
+
+def listed(backend: Backend, wanted: dict[str, str], status: str | None, most: int | None) -> list[Document]:
+    """Selects runs by the status that they show: one says "running" until it is known that its writer is gone."""
+    if status not in {"running", "interrupted"}:
+        return backend.select_runs(wanted if status is None else {**wanted, "status": text(status)}, most)
+    running = [sound(document) for document in backend.select_runs({**wanted, "status": "running"}, None)]
+    found = [document for document in running if is_abandoned(document) == (status == "interrupted")]
+    if status == "interrupted":
+        found += map(sound, backend.select_runs({**wanted, "status": status}, most))
+        found.sort(key=operator.itemgetter("created_at"), reverse=True)
+    return found[:most]
+
+
+def unknown_run(backend: Backend, ref: str) -> StoreError:
+    """Says that a run is not there, and how to find those that are."""
+    if not backend.select_runs({}, 1):
+        return StoreError(f"the store {backend.url} has no runs yet: start one with `rlbench train safecab`")
+    return StoreError(f"there is no run {ref!r} in {backend.url}: `rlbench runs` lists those that are")
+
+
+def refusal(backend: Backend, run_id: str) -> StoreError:
+    """Says why a run was not written: another has it, or none."""
+    document = document_of(backend, run_id)
+    if not writers.is_alive(document):
+        return StoreError(f"run {run_id} is written by nobody now: claim it first; nothing was changed")
+    who = writers.describe(document)
+    return StoreError(f"run {run_id} is being written by another process ({who}): nothing was added")
+
+
+# ---------------------------------------------------------------------- chunks
+
+
+def spans_of(backend: Backend, document: Document) -> list[Span]:
+    """Returns where the chunks of a run lie; StoreError if one is missing."""
+    spans = backend.select_spans(document["id"])[: document["chunks"]]  # later ones are not committed
+    whole = all(type(value) is int for span in spans for value in span)
+    if not whole or len(spans) != document["chunks"] or any(span.number != i for i, span in enumerate(spans)):
+        raise StoreError(f"run {document['id']} is damaged: {document['chunks']} chunks should be there")
+    return spans
+
+
+def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
+    """Returns the spans that hold some of the episodes, each with those before it back to an episode's beginning."""
+    wanted, chosen, goes_back = np.unique(np.fromiter(episodes, np.int64)), [], False
+    for span in reversed(spans):
+        next_wanted = np.searchsorted(wanted, span.first_episode)
+        if goes_back or (next_wanted < len(wanted) and wanted[next_wanted] < span.stop):
+            chosen.append(span)
+            goes_back = span.first_step > 0
+    return chosen[::-1]
+
+
+def counted(backend: Backend, document: Document, chunks: int) -> Document:
+    """Returns the counters of a run of which the first chunks are left."""
+    spans = spans_of(backend, document)[:chunks]
+    counters: Document = dict.fromkeys(COUNTS, 0)
+    for span in spans:
+        counters = advance(counters, span, 0)
+    if spans and spans[-1].episodes < spans[-1].segments:
+        segments, _ = load_part(backend, document["id"], spans[-1], "segments")
+        counters["next_step"] = open_steps(spans[-1].first_step, segments["lengths"], segments["ends"])
+    return counters
+
+
+def load_chunk(backend: Backend, run_id: str, span: Span, *, figures: bool) -> EpisodeChunk:
+    """Reads a chunk, with or without its figures."""
+    names = PARTS if figures else ("segments", "steps")
+    return assembled(run_id, span, {part: load_part(backend, run_id, span, part) for part in names})
+
+
+def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
+    """Returns the arrays of a part of a chunk and what it says of itself; nothing if it was not kept."""
+    found, blob = backend.select_part(run_id, span.number, part)
+    where = f"run {run_id}, chunk {span.number}, {part}"
+    if blob is None and found and part == "steps":
+        return {}, {}
+    if blob is None:
+        raise StoreError(f"{where} is missing")
+    return verified(blob, where, about_part(run_id, span, part))
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+def checkpoints_of(backend: Backend, document: Document) -> list[CheckpointInfo]:
+    """Lists the checkpoints of a run, oldest first."""
+    found = backend.select_checkpoints(document["id"])
+    return [info for info in map(sound_info, found) if info.chunks <= document["chunks"]]  # others: uncommitted
+
+
+def load_checkpoint(backend: Backend, run_id: str, info: CheckpointInfo) -> Checkpoint:
+    """Reads a checkpoint of a run."""
+    where = f"run {run_id}, checkpoint at step {info.timesteps}"
+    blob = whole(backend.select_state(run_id, info.timesteps), info.size, where)
+    arrays, about = verified(blob, where, about_checkpoint(run_id, info))
+    return Checkpoint(info.episodes, info.timesteps, arrays, about.get("numbers", {}))
+
+
+def whole(blob: bytes | None, size: int, where: str) -> bytes:
+    """Returns a blob, once it is known to be there and as long as the listing says."""
+    if blob is None:
+        raise StoreError(f"{where} is missing")
+    if len(blob) != size:
+        raise StoreError(f"{where} is damaged: it should have {size} bytes, and has {len(blob)}")
+    return blob
+
+
+# ---------------------------------------------------------------------- snapshots
+
+
+def unknown_snapshot(backend: Backend, kind: str, name: str) -> StoreError:
+    """Says that a snapshot is not there, and which are."""
+    known = [info.name for info in backend.select_snapshots(kind)]
+    if not known:
+        kinds = ", ".join(sorted({info.kind for info in backend.select_snapshots(None)})) or "none"
+        return StoreError(f"there is no snapshot of kind {kind!r} in {backend.url}; known kinds: {kinds}")
+    return StoreError(f"{unknown_name(f'snapshot of kind {kind!r}', name, known)} in {backend.url}")
