@@ -132,6 +132,14 @@ class Nursery:
             line = self._line()
         return line
 
+    def hear(self, word):
+        """Waits until a child has told this; what was told by then is told again."""
+        early = [self._line()]
+        while early[-1][0] != word:
+            assert early[-1][0] not in ("broken", "failed", "ended"), early[-1]
+            early.append(self._line())
+        self._told.extendleft(reversed(early))
+
     def rest(self):
         """Returns what was told until all have ended, by the first word."""
         told = collections.defaultdict(list)
@@ -172,7 +180,9 @@ def test_a_writer_may_be_killed_at_any_moment(tmp_path, nursery, kills):
     for kill in range(kills):
         path = tmp_path / f"{kill // 4}.db"  # some find a file that another left as it died
         nursery.start("write", path)
-        time.sleep(dice.uniform(0, 0.01 if kill % 4 == 0 else 0.15))
+        if kill % 4:  # the others may be killed while they open the file
+            nursery.hear("acknowledged")
+        time.sleep(dice.uniform(0, 0.15 if kill % 4 else 0.01))
         nursery.kill()
         told = nursery.rest()
         assert not told["broken"]
@@ -185,7 +195,7 @@ def test_a_writer_may_be_killed_at_any_moment(tmp_path, nursery, kills):
                 assert [len(episode) for episode in store.episodes(run_id)][:chunks] == [3] * chunks
                 assert store.checkpoint(run_id).episodes == store.run(run_id).episodes
                 running += 1
-    assert running > kills // 4, "most must be killed while they write"
+    assert running >= kills - kills // 4, "most must be killed while they write"
 
 
 def test_a_run_whose_writer_was_killed_can_be_gone_on_with(tmp_path, nursery):
