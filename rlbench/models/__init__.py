@@ -1,12 +1,12 @@
-"""The sibling of the workbench: supervised and unsupervised estimators written from scratch, in scikit-learn's manner.
+"""Supervised and unsupervised estimators written from scratch, with scikit-learn's API; independent of the workbench.
 
     from rlbench.models import LogisticRegression
 
     LogisticRegression().fit([[10.0], [250.0]], ["send", "keep"]).predict([[20.0]])
 
-The arithmetic is NumPy's (and numba's, in the modules that start with an underscore); scikit-learn (the extra
-`models`) lends `BaseEstimator` and the validation of input, so that every estimator drops into its pipelines and
-searches. No estimator is imported before it is asked for.
+The arithmetic is NumPy (numba in the modules that start with an underscore). scikit-learn (the extra `models`) provides
+`BaseEstimator` and input validation, so every estimator works in its pipelines and searches. Each estimator is imported
+on first use.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The loops of k-means, compiled."""
-# ruff: noqa: ANN001, ANN202, N803 - compiled code: numba infers its types; X is what the field writes
+"""The compiled loops of k-means."""
+# ruff: noqa: ANN001, ANN202, N803 - compiled code: numba infers the types; X is the field's name
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # the sum may go in lanes: several times faster in many columns
+@njit(cache=True, nogil=True, fastmath={"reassoc"})  # a SIMD sum: several times faster with many columns
 def squared_distance(a, b):
     """Returns sum (a - b)**2."""
     total = 0.0
@@ -20,7 +20,7 @@ def squared_distance(a, b):
 
 @njit(cache=True, nogil=True)
 def nearest(x, centers):
-    """Returns the index of the centre nearest to x, the first of equals, and its squared distance."""
+    """Returns the index of the centre nearest to x (the first on a tie) and its squared distance."""
     best, least = 0, squared_distance(x, centers[0])
     for k in range(1, len(centers)):
         distance = squared_distance(x, centers[k])
@@ -31,7 +31,7 @@ def nearest(x, centers):
 
 @njit(cache=True, nogil=True)
 def assign(X, centers, labels, distances):
-    """Fills labels and squared distances (n,) with each row's nearest centre; returns whether a label changed."""
+    """Writes each row's nearest centre into labels and distances (n,), squared; returns whether a label changed."""
     changed = False
     for i in range(len(X)):
         label, distances[i] = nearest(X[i], centers)
@@ -42,7 +42,7 @@ def assign(X, centers, labels, distances):
 
 @njit(cache=True, nogil=True)
 def add_up(X, labels, sums, counts):
-    """Fills sums (k, d) and counts (k,) with the rows of each cluster."""
+    """Writes the sum (k, d) and the number (k,) of each cluster's rows."""
     sums[:] = 0.0
     counts[:] = 0
     for i in range(len(X)):
@@ -53,13 +53,13 @@ def add_up(X, labels, sums, counts):
 
 
 @njit(cache=True, nogil=True)
-def fill_empty(X, labels, distances, sums, counts, wanting):
-    """Gives each of the `wanting` clusters (k,) the row farthest from its centre, taken from where it was."""
+def fill_empty(X, labels, distances, sums, counts, empty):
+    """Moves into each cluster of the mask `empty` (k,) the row farthest from its present centre."""
     for k in range(len(counts)):
-        if not wanting[k]:
+        if not empty[k]:
             continue
         far = np.argmax(distances)
-        if distances[far] == 0.0:  # fewer different rows than clusters: nothing to give
+        if distances[far] == 0.0:  # fewer distinct rows than clusters: none left to move
             return
         counts[labels[far]] -= 1
         counts[k] = 1
@@ -72,9 +72,9 @@ def fill_empty(X, labels, distances, sums, counts, wanting):
 
 @njit(cache=True, nogil=True)
 def lloyd(X, centers, max_iter, tol):
-    """Moves the centres in place to the means of their rows until they rest; returns labels, distances, passes.
+    """Moves the centres in place to the means of their rows until convergence; returns labels, distances, passes.
 
-    They rest once no label changes or the squares of their moves add up to no more than tol.
+    Converged: no label changes, or the squared moves of the centres sum to at most tol.
     """
     n, n_clusters = len(X), len(centers)
     labels = np.full(n, -1, np.int32)
@@ -103,9 +103,10 @@ def lloyd(X, centers, max_iter, tol):
 
 @njit(cache=True, nogil=True)
 def plus_plus(X, first, uniforms):
-    """Returns k-means++ centres (k, d): row `first`, then rows drawn by their squared distance from those so far.
+    """Returns k-means++ centres (k, d): row `first`, then rows drawn in proportion to their squared distance.
 
-    Of uniforms.shape[1] candidates each time, the one is kept that leaves the least distance in all.
+    The distance is that to the nearest centre so far. Of the uniforms.shape[1] candidates in each round, the one that
+    leaves the smallest total is kept.
     """
     n, n_clusters = len(X), len(uniforms) + 1
     centers = np.empty((n_clusters, X.shape[1]))
@@ -133,7 +134,7 @@ def plus_plus(X, first, uniforms):
 
 @njit(cache=True, nogil=True)
 def learn_batch(X, centers, counts, labels, distances):
-    """Moves the centres in place to the running means of all rows they ever got, those of this batch included."""
+    """Moves the centres in place to the running means of all rows assigned to them so far, this batch included."""
     sums = np.empty_like(centers)
     added = np.empty_like(counts)
     assign(X, centers, labels, distances)

@@ -1,5 +1,5 @@
-"""The two loops of naive Bayes over a sparse table of counts, compiled."""
-# ruff: noqa: ANN001, ANN202 - compiled code: numba infers its types
+"""The two compiled loops of naive Bayes over a sparse matrix of counts."""
+# ruff: noqa: ANN001, ANN202 - compiled code: numba infers the types
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(cache=True)
 def add_by_class(data, indices, indptr, codes, totals):
-    """Adds each row of a CSR table to the row of `totals` (n_classes, n_features) that its class code names."""
+    """Adds each row of a CSR matrix to the row of `totals` (n_classes, n_features) given by its class code."""
     for row in range(len(codes)):
         total = totals[codes[row]]
         for entry in range(indptr[row], indptr[row + 1]):
@@ -18,7 +18,7 @@ def add_by_class(data, indices, indptr, codes, totals):
 
 @njit(cache=True)
 def add_scores(data, indices, indptr, weights, scores):
-    """Adds a CSR table times `weights` (n_features, n_classes) to `scores` (n_rows, n_classes)."""
+    """Adds the product of a CSR matrix and `weights` (n_features, n_classes) to `scores` (n_rows, n_classes)."""
     for row in range(len(scores)):
         for entry in range(indptr[row], indptr[row + 1]):
             count, weight = data[entry], weights[indices[entry]]

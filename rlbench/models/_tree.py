@@ -1,5 +1,5 @@
-"""How a decision tree grows, is pruned and is walked, compiled."""
-# ruff: noqa: ANN001, ANN202, N803 - compiled code: numba infers its types; X is what the field writes
+"""Growing, pruning and walking a decision tree, compiled."""
+# ruff: noqa: ANN001, ANN202, N803 - compiled code: numba infers the types; X is the field's name
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from numba import njit
 
 VARIANCE, GINI, ENTROPY = 0, 1, 2
 LEAF = -1
-MARGIN = 1e-12  # by which one split must beat another, as a share: rounding shall not choose between equals
-SAME = np.float32(1e-7)  # values no farther apart are one value, as in scikit-learn
+MARGIN = 1e-12  # relative margin by which a split must beat another: rounding must not decide ties
+SAME = np.float32(1e-7)  # values this close count as equal, as in scikit-learn
 
 NODE = np.dtype(
     [
@@ -23,30 +23,30 @@ NODE = np.dtype(
         ("n_samples", np.int32),
         ("threshold", np.float64),  # x[feature] <= threshold goes left
         ("impurity", np.float64),
-        ("weight", np.float64),  # of its samples
+        ("weight", np.float64),  # total of its samples
     ]
 )
 
 
 class Targets(NamedTuple):
-    """What is to be predicted: class codes with value 1, or code 0 with a number; and what each row weighs."""
+    """The targets: class codes with value 1, or code 0 with a number; and the weight of each row."""
 
     codes: np.ndarray  # int32, (n,)
     values: np.ndarray  # float64, (n,)
-    weights: np.ndarray  # float64, (n,); rows of weight 0 are not in the order
+    weights: np.ndarray  # float64, (n,); `order` leaves out rows of weight 0
 
 
 class Limits(NamedTuple):
-    """Where growth ends."""
+    """The limits on growth."""
 
     max_depth: int
     min_samples_leaf: int
-    max_features: int  # tried at a node; fewer than there are: drawn anew at each
+    max_features: int  # tried per node; drawn anew for each node if fewer than all
 
 
 @njit(cache=True, nogil=True)
 def measure(rows, targets, criterion, value):
-    """Fills `value` (k,) with the mean or the class shares of rows; returns their weight, impurity and purity."""
+    """Writes the mean or class shares of the rows into `value` (k,); returns their weight, impurity and purity."""
     codes, values, weights = targets
     value[:] = 0.0
     weight = 0.0
@@ -57,7 +57,7 @@ def measure(rows, targets, criterion, value):
         pure = pure and codes[i] == codes[rows[0]] and values[i] == values[rows[0]]
     value /= weight
     if pure:
-        value[codes[rows[0]]] = values[rows[0]]  # what division might have rounded
+        value[codes[rows[0]]] = values[rows[0]]  # exact: the division may have rounded
         return weight, 0.0, True
     return weight, impurity(rows, targets, criterion, value, weight), False
 
@@ -81,7 +81,7 @@ def impurity(rows, targets, criterion, value, weight):
 
 @njit(cache=True, nogil=True)
 def purity(sums, weight, criterion):
-    """Returns what the best split makes greatest, for one side of it: weight times (a constant - its impurity)."""
+    """Returns one side's part of what the best split maximises: weight * (a constant - impurity)."""
     total = 0.0
     if criterion != ENTROPY:
         for s in sums:
@@ -95,9 +95,10 @@ def purity(sums, weight, criterion):
 
 @njit(cache=True, nogil=True)
 def best_cut(x, rows, targets, criterion, min_samples_leaf, centre, margin, sums):
-    """Returns the highest purity of cutting rows, sorted by x, in two, and how many fall left; 0 if no cut can be.
+    """Returns the highest purity of cutting rows, sorted by x, in two, and how many go left; 0 if no cut is possible.
 
-    `sums` (3, k): of the whole, given; of the left and the right, to work with. Targets count from `centre`.
+    `sums` (3, k): the totals of all rows (input), of the left and of the right (scratch). Targets are relative to
+    `centre`.
     """
     codes, values, weights = targets
     whole, left, right = sums[0], sums[1], sums[2]
@@ -133,7 +134,7 @@ def partition(order, chosen, start, middle, end, goes_left, buffer):
         write, spill = start, 0
         for p in range(start, end):
             i = rows[p]
-            # both writes, then one counts: no branch to mispredict
+            # write to both, advance one: no branch to mispredict
             rows[write] = i
             buffer[spill] = i
             write += goes_left[i]
@@ -143,7 +144,7 @@ def partition(order, chosen, start, middle, end, goes_left, buffer):
 
 @njit(cache=True, nogil=True)
 def draw(features, n, state):
-    """Shuffles `n` features to the front, with the xorshift64 generator of `state` (1,)."""
+    """Moves `n` random features to the front, drawn by an xorshift64 generator with its state in `state` (1,)."""
     for k in range(n):
         word = state[0]
         word ^= word << np.uint64(13)
@@ -156,7 +157,7 @@ def draw(features, n, state):
 
 @njit(cache=True, nogil=True)
 def best_split(columns, order, start, end, targets, criterion, limits, node, value, sums, features, state):
-    """Returns the feature that splits a node best, and how many rows fall left; 0 rows if none can."""
+    """Returns the feature that splits a node best and how many rows go left; 0 rows if no split is possible."""
     centre = value[0] if criterion == VARIANCE else 0.0
     margin = MARGIN * node.weight * (node.impurity if criterion == VARIANCE else 1.0)
     sums[0] = 0.0
@@ -182,11 +183,11 @@ def best_split(columns, order, start, end, targets, criterion, limits, node, val
 def grow(columns, order, targets, n_values, criterion, limits, seed):
     """Grows a tree level by level; returns its nodes and the value (n_values,) of each.
 
-    columns (n_features, n) float32; order (n_features, m) int32 the rows of each column, sorted by it, consumed.
+    columns (n_features, n) float32; order (n_features, m) int32: the rows sorted by each column, overwritten.
     """
     n_features, m = order.shape
     capacity = 2 * max(1, m // limits.min_samples_leaf) - 1
-    if limits.max_depth < 30:  # noqa: PLR2004 - beyond, the rows bound it
+    if limits.max_depth < 30:  # noqa: PLR2004 - beyond that the number of rows is the bound
         capacity = min(capacity, 2 ** (limits.max_depth + 1) - 1)
     nodes = np.zeros(capacity, NODE)
     value = np.zeros((capacity, n_values))
@@ -225,7 +226,7 @@ def grow(columns, order, targets, n_values, criterion, limits, seed):
 
 @njit(cache=True, nogil=True)
 def leaves_of(nodes, root, X, leaves):
-    """Fills `leaves` (n,) with the leaf that each row of X (n, n_features) float32 falls into, from `root` down."""
+    """Writes into `leaves` (n,) the leaf that each row of X (n, n_features) float32 reaches from `root`."""
     for i in range(len(X)):
         node = root
         while nodes[node].left != LEAF:
@@ -235,7 +236,7 @@ def leaves_of(nodes, root, X, leaves):
 
 @njit(cache=True, nogil=True)
 def depths_of(nodes):
-    """Returns how far each node is from the root."""
+    """Returns the depth of each node; the root's is 0."""
     depths = np.zeros(len(nodes), np.int64)
     for node in range(len(nodes)):  # parents come before their children
         if nodes[node].left != LEAF:
@@ -245,9 +246,9 @@ def depths_of(nodes):
 
 @njit(cache=True, nogil=True)
 def weakest_links(nodes):
-    """Collapses the tree branch by branch; returns the nodes in that order, and alpha and impurity before and after.
+    """Collapses the tree branch by branch; returns the collapsed nodes in order, the alphas and the impurities.
 
-    alphas, impurities: (1 + number of collapses,), the first of the whole tree, at alpha 0.
+    alphas, impurities: (1 + number of collapses,); entry 0 is the whole tree at alpha 0.
     """
     n = len(nodes)
     risk = np.empty(n)
@@ -262,7 +263,7 @@ def weakest_links(nodes):
             branch[node] = branch[left] + branch[right]
             leaves[node] = leaves[left] + leaves[right]
             parent[left] = parent[right] = node
-    alpha = np.full(n, np.inf)  # of the branch as it is now; inf for a leaf and what is gone
+    alpha = np.full(n, np.inf)  # of the current branch; inf for leaves and removed nodes
     heap = [(np.inf, 0)]
     for node in range(n):
         if nodes[node].left != LEAF:
@@ -275,7 +276,7 @@ def weakest_links(nodes):
     stack = np.empty(n, np.int64)
     while alpha[0] < np.inf:
         weakest, node = heapq.heappop(heap)
-        if weakest != alpha[node]:  # an entry from before the branch changed
+        if weakest != alpha[node]:  # stale: the branch has changed since
             continue
         _forget(nodes, node, alpha, stack)
         lost, gained = leaves[node] - 1, risk[node] - branch[node]
@@ -289,14 +290,14 @@ def weakest_links(nodes):
             up = parent[up]
         order[count] = node
         count += 1
-        alphas[count] = max(weakest, alphas[count - 1])  # they rise, but for rounding
+        alphas[count] = max(weakest, alphas[count - 1])  # ascending up to rounding
         impurities[count] = branch[0]
     return order[:count], alphas[: count + 1], impurities[: count + 1]
 
 
 @njit(cache=True, nogil=True)
 def _forget(nodes, node, alpha, stack):
-    """Takes a node and all below it out of the candidates."""
+    """Removes a node and everything below it from the candidates."""
     stack[0] = node
     size = 1
     while size:
@@ -311,7 +312,7 @@ def _forget(nodes, node, alpha, stack):
 
 @njit(cache=True, nogil=True)
 def reachable(nodes, collapsed):
-    """Returns which nodes are left once the `collapsed` ones are leaves."""
+    """Returns a mask of the nodes that remain once the `collapsed` ones are leaves."""
     kept = np.zeros(len(nodes), np.bool_)
     kept[0] = True
     for node in range(len(nodes)):

@@ -1,5 +1,5 @@
-"""k-means: groups of rows round their means, the colours of an image, and how many groups pay."""
-# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+"""k-means clustering, the colour palette of an image, and the elbow curve for choosing k."""
+# ruff: noqa: N803 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ BRIGHTEST = 255
 
 
 class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """Groups of rows, each row with the mean it is nearest to.
+    """k-means clustering: assigns each row to the nearest of k means.
 
-    Seeks the k centres that make the inertia J = sum_i min_k |x_i - c_k|**2 least, by Lloyd's two steps in turn, each
-    of which can only lower J: every row joins its nearest centre; every centre moves to the mean of its rows. A cluster
-    that lost all its rows takes the row farthest from its centre. Lloyd, Least Squares Quantization in PCM (1982); the
-    chapter on colour palettes of "Hands-On Machine Learning from Scratch" (Valkov). The start is k-means++: rows drawn
-    by their squared distance from the centres so far, the best of 2 + log k draws each (Arthur and Vassilvitskii,
-    2007). `partial_fit` learns from a chunk at a time: c_k += sum (x - c_k) / n_k over the chunk's rows of cluster k,
-    n_k counting all rows it ever got (Sculley, Web-Scale K-Means Clustering, 2010). Scale the columns before.
+    Minimises the inertia J = sum_i min_k |x_i - c_k|**2 by alternating Lloyd's two steps, neither of which can raise J:
+    assign every row to its nearest centre; move every centre to the mean of its rows. A cluster that loses all its rows
+    takes the row farthest from its centre. Lloyd, Least Squares Quantization in PCM (1982); the chapter on colour
+    palettes of "Hands-On Machine Learning from Scratch" (Valkov). The start is k-means++: rows drawn in proportion to
+    their squared distance from the centres so far, each the best of 2 + log k draws (Arthur and Vassilvitskii, 2007).
+    `partial_fit` learns one chunk at a time: c_k += sum (x - c_k) / n_k over the chunk's rows of cluster k, where n_k
+    counts all rows assigned to it so far (Sculley, Web-Scale K-Means Clustering, 2010). Scale the columns first.
 
     Args:
-        n_clusters: k, >= 1 and no more than rows.
-        init: "k-means++", "random" (rows drawn alike), or centres (n_clusters, n_features).
-        n_init: starts, the one of least inertia kept; "auto" for 1 of k-means++ and of given centres, 10 of "random".
-        max_iter: passes over the rows, at most.
-        tol: ends once the squared moves of the centres add up to no more than tol times the mean column variance.
-        random_state: seed or generator of the starts.
+        n_clusters: k, from 1 to the number of rows.
+        init: "k-means++", "random" (rows drawn uniformly), or centres (n_clusters, n_features).
+        n_init: starts, of which the one with the lowest inertia is kept; "auto": 10 for "random", else 1.
+        max_iter: maximum passes over the rows.
+        tol: stop once the squared moves of the centres sum to at most tol times the mean column variance.
+        random_state: seed or generator for the starts.
 
     Attributes:
         cluster_centers_: c, (n_clusters, n_features).
         labels_: cluster of each row of the last fit or chunk, (n_samples,).
         inertia_: J over those rows.
-        counts_: rows that each centre is the mean of, (n_clusters,).
+        counts_: number of rows averaged in each centre, (n_clusters,).
         n_iter_: passes of the start that was kept, or chunks learnt.
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range, or there are fewer rows than clusters.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
         >>> from rlbench.models import KMeans
@@ -89,8 +89,8 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002 - pipelines pass it
-        """Learns the centres from X (n_samples, n_features), afresh."""
-        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads when it is needed
+        """Learns the centres from X (n_samples, n_features), from scratch."""
+        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads only when needed
 
         starts = self._check_parameters()
         rows = validate_data(self, X, dtype=np.float64, order="C")
@@ -108,8 +108,8 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002 - pipelines pass it
-        """Learns from a chunk of rows; the first, of at least n_clusters rows, also gives the start."""
-        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads when it is needed
+        """Learns from a chunk of rows; the first, of at least n_clusters rows, also provides the start."""
+        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads only when needed
 
         self._check_parameters()
         first = not hasattr(self, "cluster_centers_")
@@ -127,16 +127,16 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
-        """Returns the cluster whose centre is nearest to each row, (n_samples,), the first of equals."""
+        """Returns the cluster with the centre nearest to each row, (n_samples,), the first on a tie."""
         return self._assigned(X)[0]
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Returns the distance of each row from each centre, (n_samples, n_clusters)."""
+        """Returns the distance of each row to each centre, (n_samples, n_clusters)."""
         rows = self._rows(X)
         return np.stack([np.sqrt(np.square(rows - center).sum(axis=1)) for center in self.cluster_centers_], axis=1)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002 - pipelines pass it
-        """Returns minus the inertia of X about the centres: the higher, the better."""
+        """Returns minus the inertia of X about the centres: higher is better."""
         return -float(self._assigned(X)[1].sum())
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002 - as scikit-learn calls it
@@ -146,7 +146,7 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
 
     def _assigned(self, X: ArrayLike) -> tuple[NDArray[np.int32], Floats]:
         """Returns the nearest centre of each row, and its squared distance."""
-        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads when it is needed
+        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads only when needed
 
         rows = self._rows(X)
         labels, distances = np.zeros(len(rows), np.int32), np.empty(len(rows))
@@ -169,15 +169,15 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
             check_choice("n_init", self.n_init, ["auto"])
             return STARTS[self.init] if named else 1
         check_number("n_init", self.n_init, low=1, integer=True)
-        return int(self.n_init) if named else 1  # given centres would only give the same again
+        return int(self.n_init) if named else 1  # given centres give the same result every time
 
     def _need_rows(self, rows: Floats) -> None:
         if len(rows) < self.n_clusters:
             raise UsageError(f"n_clusters must be at most n_samples={len(rows)}, got {self.n_clusters}")
 
     def _start(self, rows: Floats, random: Any) -> Floats:
-        """Returns centres to start from, (n_clusters, n_features), a copy."""
-        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads when it is needed
+        """Returns a fresh array of initial centres, (n_clusters, n_features)."""
+        from rlbench.models import _cluster  # noqa: PLC0415 - numba loads only when needed
 
         if not isinstance(self.init, str):
             return self._given_centers(rows.shape[1])
@@ -196,27 +196,27 @@ class KMeans(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[mis
         found = np.count_nonzero(self.counts_)
         if found < self.n_clusters:
             warnings.warn(
-                f"only {found} of n_clusters={self.n_clusters} clusters hold a row: there are no more different rows",
+                f"only {found} of n_clusters={self.n_clusters} clusters hold a row: X has no more distinct rows",
                 ConvergenceWarning,
                 stacklevel=3,
             )
 
 
 def elbow(X: ArrayLike, n_clusters: Iterable[int] = range(1, 11), *, random_state: Any = None) -> Floats:
-    """Returns the inertia of k-means for each number of clusters, (len(n_clusters),): what an elbow plot shows.
+    """Returns the inertia of k-means for each number of clusters, (len(n_clusters),), for an elbow plot.
 
-    Where more clusters cease to lower it by much, the curve bends: so many groups there are. Raises as `KMeans.fit`.
+    The curve bends where more clusters stop lowering it by much: the likely number of groups. Raises like `KMeans.fit`.
     """
     fitted = [KMeans(k, n_init=5, random_state=random_state).fit(X) for k in n_clusters]
     return np.array([model.inertia_ for model in fitted])
 
 
 def extract_palette(image: Any, n_colors: int = 5, *, random_state: Any = None) -> list[str]:
-    """Returns the colours of an image as "#rrggbb", that of most pixels first: its k-means centres, rounded.
+    """Returns the main colours of an image as "#rrggbb", most frequent first: its k-means centres, rounded.
 
-    `image`: a path, or an array (height, width, 3 or 4) or (height, width), of 0 to 255 as integers or 0 to 1 as
-    floats; opacity is ignored. An image with fewer different colours than `n_colors` gives those it has. Raises
-    UsageError for anything else. As the colour-palette chapter of "Hands-On Machine Learning from Scratch" does.
+    `image`: a path, or an array (height, width, 3 or 4) or (height, width) of integers from 0 to 255 or floats from 0
+    to 1; opacity is ignored. Returns fewer than `n_colors` if the image has fewer distinct colours. Raises UsageError
+    for anything else. Source: the colour-palette chapter of "Hands-On Machine Learning from Scratch" (Valkov).
 
     >>> import numpy as np
     >>> image = np.zeros((4, 4, 3), np.uint8)
@@ -235,30 +235,30 @@ def extract_palette(image: Any, n_colors: int = 5, *, random_state: Any = None) 
 
 def _read_image(path: str | Path) -> NDArray[Any]:
     try:
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only images in files need it
+        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - needed only for image files
     except ImportError as error:
         raise UsageError(
-            "reading an image from a file needs Pillow: pip install pillow, or pass the image as an array"
+            "reading an image file requires Pillow: pip install pillow, or pass the image as an array"
         ) from error
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, UnidentifiedImageError) as error:
-        raise UsageError(f"image must be a file that Pillow reads, got {path}: {error}") from error
+        raise UsageError(f"image must be a file that Pillow can read, got {path}: {error}") from error
 
 
 def _pixels(image: NDArray[Any]) -> Floats:
-    """Returns an image as rows of red, green and blue, 0 to 255, (pixels, 3)."""
+    """Returns an image as rows of red, green and blue from 0 to 255, (n_pixels, 3)."""
     if image.ndim == GRAY:
         image = np.repeat(image[:, :, None], RGB, axis=2)
     if image.ndim != RGB or image.shape[2] not in {RGB, RGBA} or not image.size:
         raise UsageError(
-            f"image must have the shape (height, width, 3 or 4) or (height, width) and pixels, got {image.shape}"
+            f"image must be non-empty, of shape (height, width, 3 or 4) or (height, width), got {image.shape}"
         )
     if image.dtype.kind not in "uif":
         raise UsageError(f"image must hold integers from 0 to 255 or floats from 0 to 1, got {image.dtype}")
     brightest = 1 if image.dtype.kind == "f" else BRIGHTEST
-    if not (image.min() >= 0 and image.max() <= brightest):  # so put, NaN is refused as well
+    if not (image.min() >= 0 and image.max() <= brightest):  # this form also rejects NaN
         raise UsageError(
             f"image must hold values from 0 to {brightest} ({image.dtype}), got {image.min()} to {image.max()}"
         )

@@ -1,5 +1,5 @@
-"""Principal components: the directions in which data varies most, and data seen along them."""
-# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+"""Principal component analysis: the directions in which data varies most, and projection onto them."""
+# ruff: noqa: N803 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-OVERSAMPLES = 10  # directions that the randomized solver draws beyond those wanted
-POWER_PASSES = 7  # sharpen what it drew
-TALL = 10  # rows a column from which X^T X is tried
-CONDITION = 1e-6  # least to greatest of s**2 above which they keep 10 digits
+OVERSAMPLES = 10  # extra directions that the randomized solver draws
+POWER_PASSES = 7  # power iterations that sharpen them
+TALL = 10  # rows per column from which X^T X is tried
+CONDITION = 1e-6  # ratio of smallest to largest s**2 above which 10 digits survive
 SOLVERS = ("exact", "randomized")
 
 
 def singular_values(X: Floats, k: int) -> tuple[Floats, Floats]:
-    """Returns s and Vt of X = U diag(s) Vt, s falling, the first k of them to at least 10 digits.
+    """Returns s (descending) and Vt of X = U diag(s) Vt, the first k to at least 10 digits.
 
-    Of many rows, Vt diagonalises the small X^T X, several times faster; but squaring costs small s their digits, so
-    where the k-th lies far below the greatest, s and Vt are those of R in X = QR, which has the same two.
+    For many rows, Vt diagonalises the small X^T X, several times faster. But squaring costs small s their digits, so if
+    the k-th is far below the largest, s and Vt are taken from R in X = QR, which shares both.
     """
     n, n_features = X.shape
     if n >= TALL * n_features:
@@ -52,39 +52,39 @@ def randomized_singular_values(X: Floats, k: int, random: Any) -> tuple[Floats, 
 
 
 def with_fixed_signs(directions: Floats) -> Floats:
-    """Returns the rows, each turned so that its entry farthest from 0 is positive."""
+    """Returns the rows, each with its sign chosen so that the entry of largest magnitude is positive."""
     largest = np.abs(directions).argmax(axis=1)
     signs = np.where(directions[np.arange(len(directions)), largest] < 0, -1.0, 1.0)
     return np.asarray(directions * signs[:, None])
 
 
 class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """The orthogonal directions in which rows vary most, and the rows seen along them.
+    """Principal component analysis: projects rows onto the orthogonal directions in which they vary most.
 
-    With the column means taken off, X = U diag(s) Vt (singular value decomposition). The rows of Vt are the components,
-    s**2 / (n - 1) the variance of the data along each, and Z = X Vt.T the data seen along them: of all linear maps to
-    so few dimensions, the one from which X is restored with the least squared error (Eckart and Young, 1936). Whitened,
-    each column of Z is divided by its deviation s / sqrt(n - 1). Pearson, On Lines and Planes of Closest Fit (1901);
-    Jolliffe, Principal Component Analysis (2002). Signs are those that make the entry of each component farthest from 0
-    positive, so that the same data give the same picture.
+    After centring the columns, X = U diag(s) Vt (singular value decomposition). The rows of Vt are the components,
+    s**2 / (n - 1) is the variance along each, and Z = X Vt.T is the projection: of all linear maps to this many
+    dimensions, the one from which X is reconstructed with the least squared error (Eckart and Young, 1936). Whitening
+    divides each column of Z by its standard deviation s / sqrt(n - 1). Pearson, On Lines and Planes of Closest Fit
+    (1901); Jolliffe, Principal Component Analysis (2002). The entry of largest magnitude in each component is made
+    positive, so the same data always gives the same signs.
 
     Args:
         n_components: how many; a float < 1 for as many as explain that share of the variance; None for all.
-        whiten: whether `transform` divides by the deviations.
-        solver: "exact", or "randomized" for few components of much data (Halko, Martinsson and Tropp, 2011).
+        whiten: whether `transform` divides by the standard deviations.
+        solver: "exact", or "randomized" for few components of large data (Halko, Martinsson and Tropp, 2011).
         random_state: seed or generator of the randomized solver; the exact one draws nothing.
 
     Attributes:
         components_: Vt, (n_components_, n_features).
-        explained_variance_: s**2 / (n - 1), (n_components_,), falling.
-        explained_variance_ratio_: their shares of the variance of X, 0 where X has none.
+        explained_variance_: s**2 / (n - 1), (n_components_,), descending.
+        explained_variance_ratio_: shares of the variance of X, 0 if X has none.
         singular_values_: s, (n_components_,).
-        mean_: of the columns, (n_features,).
-        n_components_, n_samples_, n_features_in_: numbers of components, rows and columns.
+        mean_: column means, (n_features,).
+        n_components_, n_samples_, n_features_in_: number of components, rows and columns.
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data, or a single row.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data, or a single row.
 
     Examples:
         >>> from rlbench.models import PCA
@@ -127,23 +127,23 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Returns the rows seen along the components, (n_samples, n_components_)."""
+        """Projects the rows onto the components, (n_samples, n_components_)."""
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float64, reset=False)
-        # the mean taken off first: a projection of large means would lose what is left between them
+        # centre first: projecting large means would lose the digits of the small differences
         return np.asarray((rows - self.mean_) @ self.components_.T / self._deviations())
 
     def inverse_transform(self, X: ArrayLike) -> Floats:
-        """Returns the rows (n_samples, n_features) that `transform` would have made X (n_samples, n_components_) of."""
+        """Reconstructs rows (n_samples, n_features) from their projections X (n_samples, n_components_)."""
         check_is_fitted(self)
         seen = check_array(X, dtype=np.float64)
         if seen.shape[1] != self.n_components_:
-            raise UsageError(f"X must have {self.n_components_} columns, one a component, got {seen.shape[1]}")
+            raise UsageError(f"X must have {self.n_components_} columns, one per component, got {seen.shape[1]}")
         return np.asarray(seen * self._deviations() @ self.components_ + self.mean_)
 
     @property
     def _n_features_out(self) -> int:
-        """For the mixin that names the columns."""
+        """The number of columns that the mixin names."""
         return int(self.n_components_)
 
     def _check_components(self, most: int) -> None:
@@ -153,7 +153,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             check_number("n_components as a share", self.n_components, low=0, high=1, above=True)
             if self.solver == "randomized":
                 raise UsageError(
-                    f"n_components must be a whole number for the randomized solver, got {self.n_components}"
+                    f"n_components must be a whole number with solver='randomized', got {self.n_components}"
                 )
         else:
             check_number("n_components", self.n_components, low=1, high=most, integer=True)
@@ -174,7 +174,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return int(self.n_components)
 
     def _deviations(self) -> Any:
-        """Returns what the columns of Z are divided by, 1 for a component along which nothing varies."""
+        """Returns the divisors of the columns of Z, 1 for a component without variance."""
         if not self.whiten:
             return 1.0
         deviations = np.sqrt(self.explained_variance_)

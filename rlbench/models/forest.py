@@ -1,5 +1,5 @@
-"""Random forests: many trees, each of a draw of the rows, averaged."""
-# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+"""Random forests: the average of many trees, each grown on a bootstrap sample of the rows."""
+# ruff: noqa: N803 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 
 
 class RandomForestRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """The mean of many `DecisionTreeRegressor`, each grown on n rows drawn with replacement from the n given.
+    """The mean of many `DecisionTreeRegressor`s, each grown on n rows drawn with replacement from the n given.
 
-    A single deep tree hardly errs on the mean but much by chance; B trees with variance s**2 and correlation r have
-    a mean of variance r s**2 + (1 - r) s**2 / B. Rows drawn anew for each tree, and features for each split
-    (`max_features`), lower r. Breiman, Random Forests (2001); the exercise that ends the house-price chapter of
-    "Hands-On Machine Learning from Scratch" (Valkov).
+    A single deep tree has low bias but high variance; the mean of B trees with variance s**2 and correlation r has
+    variance r s**2 + (1 - r) s**2 / B. Drawing rows anew for each tree, and features for each split (`max_features`),
+    lowers r. Breiman, Random Forests (2001); the exercise at the end of the house-price chapter of "Hands-On Machine
+    Learning from Scratch" (Valkov).
 
     Args:
-        n_estimators: trees.
-        max_depth: questions to a leaf, at most; None for no limit.
-        min_samples_leaf: different rows in a leaf, at least.
-        max_features: features tried at a split, drawn anew each time: a number, a share as float, "sqrt", "log2";
-            None for all.
-        bootstrap: whether each tree draws its rows; else all grow on all rows.
-        ccp_alpha: impurity that a leaf must be worth, >= 0.
-        random_state: seed or generator of the draws of rows and features.
+        n_estimators: number of trees.
+        max_depth: maximum splits from root to leaf; None for no limit.
+        min_samples_leaf: minimum distinct rows in a leaf.
+        max_features: features tried per split, drawn anew each time: a number, a share as float, "sqrt", "log2"; None
+            for all.
+        bootstrap: whether each tree draws its rows; otherwise all grow on all rows.
+        ccp_alpha: penalty per leaf in cost-complexity pruning, >= 0.
+        random_state: seed or generator for the draws of rows and features.
 
     Attributes:
-        nodes_: the nodes of all trees, one tree after the other, as in `DecisionTreeRegressor`.
+        nodes_: the nodes of all trees, one tree after another, as in `DecisionTreeRegressor`.
         values_: mean of each node, (n_nodes, 1).
         roots_: index of each tree's root, (n_estimators,).
-        estimators_: the trees, made into `DecisionTreeRegressor`s when asked for.
-        feature_importances_: impurity that each feature takes away, as shares, mean over the trees, (n_features,).
+        estimators_: the trees as `DecisionTreeRegressor`s, built on access.
+        feature_importances_: each feature's share of the impurity decrease, mean over the trees, (n_features,).
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
         >>> from sklearn.datasets import load_diabetes
@@ -94,8 +94,8 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
-        """Returns the mean over the trees of the mean of the leaf that each row falls into, (n_samples,)."""
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        """Returns the mean over the trees of the values of the leaves that each row reaches, (n_samples,)."""
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
@@ -107,17 +107,17 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 
     @property
     def estimators_(self) -> list[DecisionTreeRegressor]:
-        """The trees, each a fitted `DecisionTreeRegressor` of its own."""
+        """The trees, each as a fitted `DecisionTreeRegressor`."""
         check_is_fitted(self)
         return [self._tree_at(start, end) for start, end in self._bounds()]
 
     @property
     def feature_importances_(self) -> Floats:
-        """The impurity that each feature takes away, as shares, mean over the trees, (n_features,)."""
+        """Each feature's share of the impurity decrease, mean over the trees, (n_features,)."""
         return np.asarray(np.mean([tree.feature_importances_ for tree in self.estimators_], axis=0))
 
     def _tree(self, presorted: Any, y: NDArray[Any], random: Any) -> tuple[NDArray[np.void], Floats]:
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         n = len(y)
         times = np.bincount(random.randint(0, n, n), minlength=n) if self.bootstrap else np.ones(n)
@@ -126,7 +126,7 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         return nodes, values
 
     def _plant(self, trees: list[tuple[NDArray[np.void], Floats]]) -> None:
-        """Puts the trees one after the other, their links moved along."""
+        """Concatenates the trees, shifting their links."""
         sizes = [len(nodes) for nodes, _ in trees]
         self.roots_ = np.cumsum([0, *sizes[:-1]])
         self.nodes_ = np.concatenate([_moved(nodes, root) for (nodes, _), root in zip(trees, self.roots_, strict=True)])
@@ -144,7 +144,7 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 
 
 def _moved(nodes: NDArray[np.void], by: int) -> NDArray[np.void]:
-    """Returns the nodes with their links moved `by` places."""
+    """Returns the nodes with their links shifted by `by`."""
     nodes = nodes.copy()
     for side in ("left", "right"):
         nodes[side][nodes[side] != LEAF] += by

@@ -1,5 +1,5 @@
-"""Linear and logistic regression: one linear predictor, a loss on top, and descent to its minimum."""
-# ruff: noqa: N803, N806 - X, W and C are what the field, and scikit-learn's callers, write
+"""Linear and logistic regression: a linear predictor, a loss on top of it, and solvers that minimise it."""
+# ruff: noqa: N803, N806 - X, W and C are the field's and scikit-learn's names
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-PARTIAL_FIT_BATCH = 32  # rows a step of partial_fit where batch_size is None
-ARMIJO = 1e-4  # share of the promised descent that a Newton step must keep
-HALVINGS = 40  # of a Newton step, before it counts as lost in rounding
-LARGEST = 1e100  # value whose square, summed over many rows, is still finite
-FLAT = 1e-300  # curvature below which a direction has none
+PARTIAL_FIT_BATCH = 32  # rows per step of partial_fit if batch_size is None
+ARMIJO = 1e-4  # share of the predicted descent that a Newton step must achieve
+HALVINGS = 40  # of a Newton step, before giving up: the descent is lost in rounding
+LARGEST = 1e100  # the squares of such values, summed over many rows, are still finite
+FLAT = 1e-300  # curvature below which a direction counts as flat
 
 
 class _Family(NamedTuple):
-    """What the scores X @ W stand for: the mean they predict, the loss of a row, the second derivative."""
+    """What the scores X @ W mean: the mean they predict, the loss, and its second derivative."""
 
     mean: Callable[[Floats], Floats]
     loss: Callable[[Floats, Floats], float]
@@ -45,13 +45,13 @@ class _Family(NamedTuple):
 
 
 def sigmoid(scores: Floats) -> Floats:
-    """Returns 1 / (1 + exp(-scores)), by the side of 0 on which exp cannot overflow."""
+    """Returns 1 / (1 + exp(-scores)), computed so that exp cannot overflow."""
     small = np.exp(-np.abs(scores))
     return np.asarray(np.where(scores >= 0, 1.0, small) / (1.0 + small))
 
 
 def softmax(scores: Floats) -> Floats:
-    """Returns exp(scores) over its row sum, from scores (n, k) shifted so that the largest of a row is 0."""
+    """Returns exp(scores) over its row sum; scores (n, k) are first shifted so that each row's largest is 0."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
@@ -86,19 +86,19 @@ MULTINOMIAL = _Family(softmax, _cross_entropy, _softmax_curve)
 
 @dataclass(frozen=True)
 class _Objective:
-    """The mean loss of the rows plus half of penalty * W**2, as a function of the weights W (d, k)."""
+    """The mean loss of the rows plus sum(penalty * W**2) / 2, as a function of the weights W (d, k)."""
 
-    X: Floats  # (n, d); the last column is 1 where there is an intercept
+    X: Floats  # (n, d); the last column is 1 if there is an intercept
     targets: Floats  # (n, k)
     family: _Family
     penalty: Floats  # (d, 1)
 
     def scores(self, W: Floats) -> Floats:
-        """Returns X @ W (n, k), laid out by columns: sums over the few classes of a row are several times faster."""
+        """Returns X @ W (n, k) in column-major order: sums over the few classes of a row are several times faster."""
         return np.asarray((W.T @ self.X.T).T)
 
     def value(self, W: Floats, scores: Floats) -> float:
-        """Returns the objective at W, whose scores X @ W are known."""
+        """Returns the objective at W, given its scores X @ W."""
         return self.family.loss(scores, self.targets) + 0.5 * float((self.penalty * W**2).sum())
 
     def gradient(self, W: Floats, means: Floats) -> Floats:
@@ -106,18 +106,18 @@ class _Objective:
         return np.asarray(self.X.T @ (means - self.targets) / len(self.X) + self.penalty * W)
 
     def curve(self, means: Floats, direction: Floats) -> Floats:
-        """Returns the Hessian times a direction (d, k), without ever forming the Hessian."""
+        """Returns the product of the Hessian and a direction (d, k), without forming the Hessian."""
         return np.asarray(
             self.X.T @ self.family.curve(means, self.scores(direction)) / len(self.X) + self.penalty * direction
         )
 
     def steepness(self, means: Floats) -> Floats:
-        """Returns the diagonal of the Hessian (d, k) of a classification, to precondition with."""
+        """Returns the diagonal of the Hessian (d, k) of a classification, as a preconditioner."""
         diagonal = np.square(self.X).T @ (means * (1.0 - means)) / len(self.X) + self.penalty
         return np.asarray(np.where(diagonal > 0, diagonal, 1.0))
 
     def batches(self, batch_size: int | None, order: NDArray[np.intp] | None = None) -> Iterator[_Objective]:
-        """Yields the objective of `batch_size` rows at a time, in `order`; of all at once for None."""
+        """Yields the objective of `batch_size` rows at a time, in `order`; of all rows at once for None."""
         n = len(self.X)
         if batch_size is None or batch_size >= n:
             yield self
@@ -129,16 +129,16 @@ class _Objective:
 
 
 class _Descent(NamedTuple):
-    """Where a descent ended: the weights, the loss at each pass, and whether the gradient vanished."""
+    """The outcome of a descent: the weights, the loss at each pass, and whether the gradient vanished."""
 
     weights: Floats
     losses: list[float]
     converged: bool
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a divergence is told by _need_descent, in a line that helps
+@np.errstate(over="ignore", invalid="ignore")  # _need_descent reports divergence with advice
 def _one_pass(W: Floats, batches: Iterator[_Objective], learning_rate: float) -> tuple[float, float]:
-    """Moves W in place down the gradient of each batch; returns their mean loss and their steepest gradient."""
+    """Steps W in place down the gradient of each batch; returns the mean loss and the largest gradient entry."""
     loss, steepest, rows = 0.0, 0.0, 0
     for batch in batches:
         scores = batch.scores(W)
@@ -151,7 +151,7 @@ def _one_pass(W: Floats, batches: Iterator[_Objective], learning_rate: float) ->
 
 
 def _gradient_descent(objective: _Objective, W: Floats, settings: Any) -> _Descent:
-    """Descends by W -= learning_rate * gradient, as the book does; raises UsageError where it diverges."""
+    """Descends by W -= learning_rate * gradient, as in the book; raises UsageError if it diverges."""
     random = check_random_state(settings.random_state)
     losses: list[float] = []
     for _ in range(settings.max_iter):
@@ -165,12 +165,12 @@ def _gradient_descent(objective: _Objective, W: Floats, settings: Any) -> _Desce
 
 
 def _need_descent(W: Floats, losses: list[float], learning_rate: float) -> None:
-    """Raises UsageError where the weights are no longer finite, or the loss is far above where it began."""
+    """Raises UsageError if the weights are no longer finite or the loss is far above its first value."""
     if np.isfinite(W).all() and losses[-1] <= 10 * losses[0] + 1:
         return
     raise UsageError(
         f"learning_rate must be small enough to descend, got {learning_rate}: the loss went from {losses[0]:.3g} "
-        f"to {losses[-1]:.3g} in {len(losses)} passes; scale the columns (StandardScaler) or take a smaller one"
+        f"to {losses[-1]:.3g} in {len(losses)} passes; scale the columns (StandardScaler) or lower the rate"
     )
 
 
@@ -194,7 +194,7 @@ def _newton(objective: _Objective, W: Floats, settings: Any) -> _Descent:
 
 
 def _newton_step(objective: _Objective, means: Floats, gradient: Floats) -> Floats:
-    """Solves H step = -gradient by preconditioned conjugate gradients, the closer the nearer the minimum is."""
+    """Solves H step = -gradient by preconditioned conjugate gradients, more precisely near the minimum."""
     steepness = objective.steepness(means)
     step, residual = np.zeros_like(gradient), -gradient
     scaled = residual / steepness
@@ -203,7 +203,7 @@ def _newton_step(objective: _Objective, means: Floats, gradient: Floats) -> Floa
     for _ in range(2 * gradient.size + 10):
         bent = objective.curve(means, direction)
         curvature = float((direction * bent).sum())
-        if curvature <= FLAT:  # flat along here: nothing to solve for
+        if curvature <= FLAT:  # a flat direction: nothing to solve
             break
         length = energy / curvature
         step = step + length * direction
@@ -219,7 +219,7 @@ def _newton_step(objective: _Objective, means: Floats, gradient: Floats) -> Floa
 def _line_search(
     objective: _Objective, W: Floats, scores: Floats, step: Floats, start: tuple[float, float]
 ) -> tuple[Floats, Floats, float] | None:
-    """Returns weights, scores and loss after the longest of step, step/2, ... that descends; None if none does."""
+    """Returns weights, scores and loss after the longest of step, step/2, ... that descends, else None."""
     loss, slope = start
     change, length = objective.scores(step), 1.0
     for _ in range(HALVINGS):
@@ -232,12 +232,12 @@ def _line_search(
 
 
 def _with_ones(X: Floats, *, fit_intercept: bool) -> Floats:
-    """Returns X with a column of ones behind it, whose weight is the intercept."""
+    """Returns X with a column of ones appended, whose weight is the intercept."""
     return np.hstack([X, np.ones((len(X), 1))]) if fit_intercept else X
 
 
 def _check_descent(model: Any) -> None:
-    """Raises UsageError for a parameter of the descent that is out of its range."""
+    """Raises UsageError if a parameter of the descent is out of range."""
     check_number("learning_rate", model.learning_rate, low=0, above=True)
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("tol", model.tol, low=0)
@@ -246,35 +246,34 @@ def _check_descent(model: Any) -> None:
 
 
 class LinearRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """Ordinary least squares on one or many variables, in closed form or by gradient descent.
+    """Ordinary least squares with one or more variables, in closed form or by gradient descent.
 
-    Predicts y = X w + b and minimises J(w, b) = 1 / (2 n) * sum_i (x_i w + b - y_i)**2. Where J is flat in the
-    closed form (columns that repeat each other), the shortest w is taken: w = pinv(X - mean) (y - mean), by a
-    singular value decomposition. Gradient descent starts from zeros and repeats
-    w -= learning_rate * X^T (X w + b - y) / n.
+    Predicts y = X w + b and minimises J(w, b) = 1 / (2 n) * sum_i (x_i w + b - y_i)**2. The closed form is
+    w = pinv(X - mean) (y - mean), by singular value decomposition: the shortest w if several minimise J (collinear
+    columns). Gradient descent starts at zero and repeats w -= learning_rate * X^T (X w + b - y) / n.
 
     Source: Gauss (1809); the gradient descent follows "Hands-On Machine Learning from Scratch" (Valkov), chapter
-    on house prices. The columns should be scaled for it (StandardScaler), or it diverges and says so.
+    on house prices. It needs scaled columns (StandardScaler); if it diverges, it raises.
 
     Args:
         solver: "closed-form" or "gradient-descent".
         fit_intercept: whether b is learnt or 0.
-        learning_rate: step of the gradient descent, > 0.
-        max_iter: passes of the gradient descent over the rows, at most.
-        tol: the descent stops once no entry of the gradient exceeds it, in units of y times units of X.
-        batch_size: rows a step of the descent, drawn without replacement; None for all.
-        random_state: seed or generator of the order of the batches.
+        learning_rate: step size of the gradient descent, > 0.
+        max_iter: maximum passes of the gradient descent over the rows.
+        tol: stop the descent once no entry of the gradient exceeds it, in units of y times units of X.
+        batch_size: rows per step of the descent, drawn without replacement; None for all.
+        random_state: seed or generator for the order of the batches.
 
     Attributes:
         coef_: w, (n_features,).
         intercept_: b.
-        loss_history_: J before each pass of the descent, (n_iter_,); the final J alone in closed form.
+        loss_history_: J before each pass of the descent, (n_iter_,); only the final J in closed form.
         n_iter_: passes made; 1 in closed form.
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range, or the descent diverges.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
         >>> from rlbench.models import LinearRegression
@@ -347,43 +346,43 @@ LOGISTIC_SOLVERS = {"newton": _newton, "gradient-descent": _gradient_descent}
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """Classification of two or more classes by a linear score each, with an L2 penalty.
+    """Logistic regression for two or more classes, with an L2 penalty.
 
     Two classes: P(y=1 | x) = sigmoid(x w + b); k classes: P(y=c | x) = softmax(x W + b)_c. Minimises
 
         J(W, b) = -1/n * sum_i log P(y_i | x_i) + 1 / (2 C n) * sum W**2
 
     whose gradient is X^T (P - Y) / n + W / (C n). "newton" solves H d = -gradient by preconditioned conjugate
-    gradients, with Hessian products alone, and halves d until the loss falls (Nocedal and Wright, Numerical
-    Optimization, algorithm 7.1); "gradient-descent" repeats W -= learning_rate * gradient, as the chapter on smart
-    discounts of "Hands-On Machine Learning from Scratch" (Valkov) does. Both work with log P directly: large scores
-    neither overflow nor lose the loss. For gradient descent the columns should be scaled (StandardScaler).
+    gradients, using only Hessian-vector products, and halves d until the loss falls (Nocedal and Wright, Numerical
+    Optimization, algorithm 7.1); "gradient-descent" repeats W -= learning_rate * gradient, as in the chapter on smart
+    discounts of "Hands-On Machine Learning from Scratch" (Valkov). Both compute log P directly, so large scores neither
+    overflow nor lose precision. Gradient descent needs scaled columns (StandardScaler).
 
     Args:
         C: inverse strength of the penalty, > 0; numpy.inf for none. The intercept is never penalised.
         solver: "newton" or "gradient-descent".
         fit_intercept: whether b is learnt or 0.
-        learning_rate: step of the gradient descent and of partial_fit, > 0.
-        max_iter: Newton steps, or passes of the gradient descent over the rows, at most.
-        tol: stops once no entry of the gradient of J exceeds it.
-        batch_size: rows a step of the gradient descent, drawn without replacement; None for all.
-        random_state: seed or generator of the order of the batches.
+        learning_rate: step size of gradient descent and of partial_fit, > 0.
+        max_iter: maximum Newton steps, or passes of gradient descent over the rows.
+        tol: stop once no entry of the gradient of J exceeds it.
+        batch_size: rows per step of gradient descent, drawn without replacement; None for all.
+        random_state: seed or generator for the order of the batches.
 
     Attributes:
         classes_: sorted labels, (n_classes,).
         coef_: W transposed, (1, n_features) for two classes, else (n_classes, n_features).
         intercept_: b, (1,) or (n_classes,).
-        loss_history_: J wherever the gradient over all rows was taken; of partial_fit the mean loss of each chunk.
-        n_iter_: gradients taken over all rows, or chunks learnt.
+        loss_history_: J at each gradient over all rows; for partial_fit, the mean loss of each chunk.
+        n_iter_: gradients computed over all rows, or chunks learnt.
         n_samples_seen_: rows learnt from.
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range, y has one class, or the descent diverges.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
-        Who has spent little is sent a discount:
+        Customers who have spent little get a discount:
 
         >>> from rlbench.models import LogisticRegression
         >>> spent = [[50], [10], [20], [5], [95], [70], [100], [200], [0]]
@@ -414,11 +413,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learns from X (n_samples, n_features) and labels y (n_samples,), afresh."""
+        """Learns from X (n_samples, n_features) and labels y (n_samples,), from scratch."""
         self._check_parameters()
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         if np.abs(rows).max() > LARGEST:
-            raise UsageError(f"X must lie within -{LARGEST} and {LARGEST}, got a larger value: scale the columns")
+            raise UsageError(f"X must be between -{LARGEST} and {LARGEST}, got a larger value: scale the columns")
         self.classes_, codes = encode_labels(labels, at_least=2)
         self.n_samples_seen_ = len(codes)
         objective = self._objective(rows, codes)
@@ -431,9 +430,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Learns one pass of gradient descent from a chunk, in steps of batch_size rows (32 where None).
+        """Makes one pass of gradient descent over a chunk, in steps of batch_size rows (32 if None).
 
-        `classes` (n_classes,) names all labels at the first call. The penalty weighs 1 / (C * rows seen so far).
+        `classes` (n_classes,) lists all labels on the first call. The penalty's weight is 1 / (C * rows seen so far).
         """
         self._check_parameters()
         first = not hasattr(self, "coef_")
@@ -451,12 +450,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return self
 
     def decision_function(self, X: ArrayLike) -> Floats:
-        """Returns the scores: (n_samples,) for two classes, > 0 for the second, else (n_samples, n_classes)."""
+        """Returns the scores: (n_samples,) for two classes, > 0 meaning the second, else (n_samples, n_classes)."""
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Returns the likeliest label of each row, (n_samples,)."""
+        """Returns the most likely label of each row, (n_samples,)."""
         scores = self._scores(X)
         codes = (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[codes])
@@ -481,7 +480,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         _check_descent(self)
 
     def _objective(self, X: Floats, codes: NDArray[np.intp]) -> _Objective:
-        """Returns the objective of rows X and label codes: the indicator of class 1, or of every class."""
+        """Returns the objective for rows X and label codes; its targets indicate class 1, or every class."""
         binary = len(self.classes_) == 2  # noqa: PLR2004 - two classes share one score
         targets = codes[:, None].astype(float) if binary else np.asfortranarray(np.eye(len(self.classes_))[codes])
         X = _with_ones(X, fit_intercept=self.fit_intercept)
@@ -494,7 +493,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return np.zeros((objective.X.shape[1], objective.targets.shape[1]))
 
     def _weights(self) -> Floats:
-        """Returns the weights as the objective wants them, (n_features + 1, k)."""
+        """Returns the weights in the objective's layout, (n_features + 1, k)."""
         rows = [self.coef_.T, self.intercept_[None]] if self.fit_intercept else [self.coef_.T]
         return np.vstack(rows)
 
@@ -510,7 +509,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _warn_of_no_convergence(self) -> None:
         warnings.warn(
             f"the gradient did not fall to tol={self.tol} in max_iter={self.max_iter} Newton steps: the classes may be "
-            "separable (lower C), the columns of very different scale (StandardScaler), or tol below rounding",
+            "separable (lower C), the columns badly scaled (StandardScaler), or tol below rounding error",
             ConvergenceWarning,
             stacklevel=3,
         )

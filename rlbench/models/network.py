@@ -1,5 +1,5 @@
-"""A feed-forward neural network for classification: layers, backpropagation, mini-batches, by hand."""
-# ruff: noqa: N803, N806 - X is what the field, and scikit-learn's callers, write
+"""A feed-forward neural network for classification: layers, backpropagation and mini-batches in plain NumPy."""
+# ruff: noqa: N803, N806 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
-AUTO_BATCH = 200  # rows a step where batch_size is "auto"
-FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8  # of Adam, as its authors propose
+AUTO_BATCH = 200  # rows per step if batch_size is "auto"
+FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as its authors propose
 
 
 class _Activation(NamedTuple):
-    """A hidden layer's function, and its slope as a function of its output; both work in place."""
+    """A hidden layer's function, and its derivative as a function of its output; both work in place."""
 
     apply: Callable[[Floats], Any]
     times_slope: Callable[[Floats, Floats], Any]  # (errors, outputs): errors *= slope
@@ -48,7 +48,7 @@ def _times_relu_slope(errors: Floats, outputs: Floats) -> None:
 
 
 def _sigmoid(z: Floats) -> None:
-    # by tanh: exp(-z) overflows for large negative z
+    # via tanh: exp(-z) overflows for large negative z
     z *= 0.5
     np.tanh(z, out=z)
     z += 1
@@ -76,7 +76,7 @@ ACTIVATIONS = {
 
 
 class _Layers(NamedTuple):
-    """All weights and biases as views into one flat array, so that a solver moves them in one stroke."""
+    """All weights and biases as views into one flat array, so that a solver updates them in one operation."""
 
     flat: Floats
     weights: list[Floats]
@@ -84,7 +84,7 @@ class _Layers(NamedTuple):
 
     @classmethod
     def over(cls, flat: Floats, sizes: list[int]) -> _Layers:
-        """Lays layers of `sizes` units over `flat`: all weights first, then all biases."""
+        """Views `flat` as layers of `sizes` units: all weights first, then all biases."""
         weights, biases, end = [], [], 0
         for units, following in pairwise(sizes):
             weights.append(flat[end : end + units * following].reshape(units, following))
@@ -102,20 +102,20 @@ class _Layers(NamedTuple):
 
 
 def _size_of(sizes: list[int]) -> tuple[int, int]:
-    """Returns how many weights, and how many numbers in all, layers of `sizes` units have."""
+    """Returns the number of weights, and of all parameters, in layers of `sizes` units."""
     weights = sum(units * following for units, following in pairwise(sizes))
     return weights, weights + sum(sizes[1:])
 
 
 def _softmax(scores: Floats) -> None:
-    """Turns scores (n, k) into probabilities, in place; the largest of a row is moved to 0 first."""
+    """Turns scores (n, k) into probabilities in place, shifting each row's largest to 0 first."""
     scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)
 
 
 def _forward(X: Floats, layers: _Layers, activation: _Activation) -> list[Floats]:
-    """Returns the outputs of all layers, X first, the scores of the classes last (before softmax)."""
+    """Returns the outputs of all layers, from X to the class scores (before softmax)."""
     outputs = [X]
     for weights, bias in zip(layers.weights, layers.biases, strict=True):
         if len(outputs) > 1:
@@ -129,7 +129,7 @@ def _forward(X: Floats, layers: _Layers, activation: _Activation) -> list[Floats
 def _backward(
     outputs: list[Floats], codes: NDArray[np.intp], layers: _Layers, gradient: _Layers, activation: _Activation
 ) -> float:
-    """Writes the gradient of the mean cross-entropy of the rows; returns that loss. The last output is used up."""
+    """Writes the gradient of the rows' mean cross-entropy and returns that loss. Overwrites the last output."""
     errors, n = outputs[-1], len(codes)
     rows = np.arange(n)
     _softmax(errors)
@@ -147,7 +147,7 @@ def _backward(
 
 
 def _sgd(network: NeuralNetworkClassifier, flat: Floats, gradient: Floats) -> None:
-    """Moves by velocity = momentum * velocity - learning_rate * gradient (Polyak, 1964)."""
+    """Steps by velocity = momentum * velocity - learning_rate * gradient (Polyak, 1964)."""
     velocity = network.optimizer_state_[0]
     velocity *= network.momentum
     velocity -= network.learning_rate * gradient
@@ -155,7 +155,7 @@ def _sgd(network: NeuralNetworkClassifier, flat: Floats, gradient: Floats) -> No
 
 
 def _adam(network: NeuralNetworkClassifier, flat: Floats, gradient: Floats) -> None:
-    """Moves by the running mean of the gradient over the root of that of its square (Kingma and Ba, 2015)."""
+    """Steps by the running mean of the gradient over the root of its running mean square (Kingma and Ba, 2015)."""
     mean, square = network.optimizer_state_
     mean += (1 - FIRST_DECAY) * (gradient - mean)
     square += (1 - SECOND_DECAY) * (gradient * gradient - square)
@@ -167,48 +167,48 @@ SOLVERS = {"adam": _adam, "sgd": _sgd}
 
 
 class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """A multilayer perceptron with softmax on top, trained by backpropagation on mini-batches.
+    """A multilayer perceptron with a softmax output, trained by backpropagation on mini-batches.
 
     Layer l computes a_l = f(a_{l-1} W_l + b_l), the last one P = softmax(a W + b). Minimises
 
         J = -1/n * sum_i log P(y_i | x_i) + l1 * sum |W| + l2 / 2 * sum W**2
 
-    whose error at the top is (P - Y) / n, and below (error W^T) * f'(a). Weights start uniform within
-    sqrt(6 / (units in + units out)) (Glorot and Bengio, 2010), biases at 0. Softmax is shifted by the largest score of
-    a row, sigmoid taken by tanh: neither overflows. float32 input is computed in float32.
+    whose error is (P - Y) / n at the output and (error W^T) * f'(a) in each layer below. Initial weights are uniform
+    within sqrt(6 / (units in + units out)) (Glorot and Bengio, 2010), biases 0. Softmax subtracts each row's largest
+    score and sigmoid is computed via tanh, so neither overflows. float32 input is computed in float32.
 
     Source: Rumelhart, Hinton, Williams (1986); chapter "Build your own neural network" of "Hands-On Machine Learning
-    from Scratch" (Valkov). The columns should be scaled (StandardScaler, or to [0, 1]).
+    from Scratch" (Valkov). Scale the columns first (StandardScaler, or to [0, 1]).
 
     Args:
         hidden_layer_sizes: units of each hidden layer; () for none, a number for one layer.
         activation: "relu", "sigmoid" or "tanh".
         solver: "adam" or "sgd".
-        learning_rate: step of the solver, > 0.
-        momentum: share of its velocity that sgd keeps, in [0, 1).
+        learning_rate: step size, > 0.
+        momentum: fraction of its velocity that sgd keeps, in [0, 1).
         l1: weight of the sum of absolute weights, >= 0.
         l2: weight of half the sum of squared weights, >= 0; biases are never penalised.
-        batch_size: rows a step, the last of a pass may be smaller; "auto" for min(200, n_samples).
-        max_iter: passes over the rows, at most.
-        tol: what the loss must fall by (the validation score rise by) to count as better.
-        n_iter_no_change: passes in a row that may not be better before training stops.
-        early_stopping: whether to hold out rows, watch the accuracy on them, and keep the best weights.
+        batch_size: rows per step (the last of a pass may have fewer); "auto" for min(200, n_samples).
+        max_iter: maximum passes over the rows.
+        tol: minimum improvement of the loss (or of the validation score).
+        n_iter_no_change: stop after this many passes in a row without improvement.
+        early_stopping: whether to hold out rows, monitor the accuracy on them, and keep the best weights.
         validation_fraction: share of the rows held out, in (0, 1).
-        random_state: seed or generator of the first weights, the order of the rows and the hold-out.
+        random_state: seed or generator for the initial weights, the order of the rows and the hold-out.
 
     Attributes:
         classes_: sorted labels, (n_classes,).
         coefs_: weights of each layer, (units in, units out).
         intercepts_: biases of each layer, (units out,).
-        loss_curve_: J of each pass, mean over its batches as they were met.
+        loss_curve_: J of each pass: the mean over its batches, each taken before its step.
         validation_scores_: accuracy on the held-out rows after each pass, with early_stopping.
         n_iter_: passes made; t_: steps made.
-        optimizer_state_: running means (adam) or velocity (sgd), laid out as all weights, then all biases.
+        optimizer_state_: running means (adam) or velocity (sgd): all weights first, then all biases.
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range, y has one class, or the loss is no longer finite.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
         XOR, which no linear model can learn:
@@ -253,7 +253,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learns from X (n_samples, n_features) and labels y (n_samples,), afresh."""
+        """Learns from X (n_samples, n_features) and labels y (n_samples,), from scratch."""
         self._check_parameters()
         rows, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
         self.classes_, codes = encode_labels(labels, at_least=2)
@@ -267,13 +267,13 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Learns one pass from a chunk; `classes` (n_classes,) names all labels at the first call."""
+        """Makes one pass over a chunk; `classes` (n_classes,) lists all labels on the first call."""
         self._check_parameters()
         first = not hasattr(self, "coefs_")
         rows, labels = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=first)
         known = getattr(self, "classes_", None)
         self.classes_, codes = encode_more_labels(labels, classes, known, at_least=2)
-        if first or not hasattr(self, "_random"):  # a network that was loaded has no generator
+        if first or not hasattr(self, "_random"):  # a loaded network has no generator
             self._random = check_random_state(self.random_state)
         layers = self._first_layers(rows.dtype) if first else _Layers.of(self.coefs_, self.intercepts_)
         self._one_pass(layers, rows.astype(layers.flat.dtype, copy=False), codes)
@@ -281,7 +281,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Returns the likeliest label of each row, (n_samples,)."""
+        """Returns the most likely label of each row, (n_samples,)."""
         codes = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
@@ -317,14 +317,14 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return list(np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)))
 
     def _hold_out(self, X: Floats, codes: NDArray[np.intp]) -> tuple[Floats, tuple[Floats, NDArray[np.intp]], Any]:
-        """Returns rows to learn from, held-out rows and labels, and labels to learn from, all classes in both."""
+        """Returns training rows, held-out rows and labels, and training labels; both parts contain all classes."""
         X, X_held, codes, codes_held = train_test_split(
             X, codes, test_size=self.validation_fraction, random_state=self._random, stratify=codes
         )
         return X, (X_held, codes_held), codes
 
     def _first_layers(self, dtype: Any) -> _Layers:
-        """Returns Glorot's uniform first weights and zero biases; starts all counts and the solver's memory afresh."""
+        """Returns Glorot's uniform initial weights and zero biases; resets all counters and the solver's state."""
         sizes = [self.n_features_in_, *map(int, self._hidden()), len(self.classes_)]
         layers = _Layers.over(np.zeros(_size_of(sizes)[1], dtype), sizes)
         for weights in layers.weights:
@@ -336,7 +336,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return layers
 
     def _train(self, layers: _Layers, X: Floats, codes: NDArray[np.intp], held_out: Any) -> None:
-        """Makes passes until none of the last `n_iter_no_change` was better; keeps the best weights of a hold-out."""
+        """Trains until `n_iter_no_change` passes bring no improvement; with a hold-out, keeps the best weights."""
         best, waited, kept = -np.inf, 0, layers.flat.copy()
         self.validation_scores_: list[float] = []
         for _ in range(self.max_iter):
@@ -353,25 +353,25 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             layers.flat[:] = kept
 
     def _one_pass(self, layers: _Layers, X: Floats, codes: NDArray[np.intp]) -> None:
-        """Shuffles the rows and makes a step for each batch of them; notes the mean loss."""
+        """Shuffles the rows, makes a step per batch and records the mean loss."""
         n = len(X)
         size = min(AUTO_BATCH, n) if self.batch_size == "auto" else int(self.batch_size)
         gradient = _Layers.over(np.empty_like(layers.flat), [len(layers.weights[0]), *map(len, layers.biases)])
         order, loss = self._random.permutation(n), 0.0
-        with np.errstate(over="ignore", invalid="ignore"):  # a divergence is told below, in a line that helps
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below, with advice
             for start in range(0, n, size):
                 rows = order[start : start + size]
                 loss += len(rows) * self._one_step(layers, gradient, X[rows], codes[rows])
         if not np.isfinite(loss):
             raise UsageError(
                 f"learning_rate must be small enough to descend, got {self.learning_rate}: the loss is no longer "
-                "finite; scale the columns (StandardScaler) or take a smaller one"
+                "finite; scale the columns (StandardScaler) or lower the rate"
             )
         self.loss_curve_.append(loss / n)
         self.n_iter_ += 1
 
     def _one_step(self, layers: _Layers, gradient: _Layers, X: Floats, codes: NDArray[np.intp]) -> float:
-        """Moves the weights by one batch; returns its loss, penalties included."""
+        """Updates the weights from one batch; returns its loss, penalties included."""
         activation = ACTIVATIONS[self.activation]
         loss = _backward(_forward(X, layers, activation), codes, layers, gradient, activation)
         loss += self._penalise(layers, gradient)
@@ -380,7 +380,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return loss
 
     def _penalise(self, layers: _Layers, gradient: _Layers) -> float:
-        """Adds the slope of the penalties to the gradient of the weights, not of the biases; returns the penalties."""
+        """Adds the penalties' derivative to the gradient of the weights (not the biases); returns the penalties."""
         n_weights = len(layers.flat) - sum(map(len, layers.biases))
         weights, slope, penalty = layers.flat[:n_weights], gradient.flat[:n_weights], 0.0
         if self.l2:
@@ -398,7 +398,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         return _forward(rows, layers, ACTIVATIONS[self.activation])[-1]
 
     def _validate(self, layers: _Layers, X: Floats, codes: NDArray[np.intp]) -> float:
-        """Returns the accuracy on held-out rows, and notes it."""
+        """Returns and records the accuracy on held-out rows."""
         scores = _forward(X, layers, ACTIVATIONS[self.activation])[-1]
         self.validation_scores_.append(float((scores.argmax(axis=1) == codes).mean()))
         return self.validation_scores_[-1]

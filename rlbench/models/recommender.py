@@ -1,5 +1,5 @@
-"""A recommender: ratings explained by a few tastes of each user and traits of each item, learnt rating by rating."""
-# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+"""A recommender: matrix factorisation of ratings into user and item factors, by stochastic gradient descent."""
+# ruff: noqa: N803 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-START = 0.1  # deviation of the factors before any rating is seen
-HELD_BACK = 5  # one rating in so many of each user is what `score` predicts from the others
+START = 0.1  # standard deviation of the initial item factors
+HELD_BACK = 5  # `score` predicts every fifth rating of a user from the others
 
 
 class Ratings(NamedTuple):
-    """What is rated, an entry a rating: by whom, which item, how."""
+    """Ratings as parallel arrays: user, item and value of each."""
 
     users: NDArray[np.int32]
     items: NDArray[np.int32]
@@ -34,7 +34,7 @@ class Ratings(NamedTuple):
 
 
 def read_ratings(X: Any) -> Ratings:
-    """Returns the entries of X (n_users, n_items): those other than 0 of an array, those stored of a sparse matrix."""
+    """Returns the entries of X (n_users, n_items): the nonzero ones of an array, the stored ones of a sparse matrix."""
     entries = sparse.coo_array(X)
     entries.sum_duplicates()
     users, items = entries.coords
@@ -44,11 +44,12 @@ def read_ratings(X: Any) -> Ratings:
 def hold_out_per_user(
     X: ArrayLike, n_held_out: int = 15, *, at_least: int = 35, random_state: Any = None
 ) -> tuple[Any, Any]:
-    """Returns two CSR matrices (n_users, n_items), training and validation, that part the ratings X.
+    """Splits the ratings X into two CSR matrices (n_users, n_items), training and validation.
 
-    Of every user with `at_least` ratings, `n_held_out` drawn without replacement go to validation; users with fewer
-    are trained on alone. The split, and the numbers, of the recommender chapter of "Hands-On Machine Learning from
-    Scratch" (Valkov). Raises UsageError unless 1 <= n_held_out <= at_least, and scikit-learn's ValueError for bad X.
+    For every user with `at_least` ratings, `n_held_out` drawn without replacement go to validation; users with fewer
+    are used only for training. The split and its defaults are those of the recommender chapter of "Hands-On Machine
+    Learning from Scratch" (Valkov). Raises UsageError unless 1 <= n_held_out <= at_least, and scikit-learn's ValueError
+    for bad X.
     """
     check_number("n_held_out", n_held_out, low=1, integer=True)
     check_number("at_least", at_least, low=n_held_out, integer=True)
@@ -62,7 +63,7 @@ def hold_out_per_user(
 
 
 def _entries_of_users(ratings: Ratings, n_users: int) -> list[NDArray[np.intp]]:
-    """Returns, for each user, which entries are theirs."""
+    """Returns the indices of each user's entries."""
     order = np.argsort(ratings.users, kind="stable")
     return np.split(order, np.searchsorted(ratings.users[order], np.arange(1, n_users)))
 
@@ -73,45 +74,45 @@ def _matrix(ratings: Ratings, chosen: NDArray[np.bool_], shape: Any) -> Any:
 
 
 class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """A recommender that explains the rating of item i by user u with a few numbers of each.
+    """A recommender that models user u's rating of item i by a bias and a few factors of each.
 
-    With the mean m and deviation d of all ratings,
+    With the mean m and standard deviation d of all ratings,
 
         r_ui ~ m + d * (b_u + c_i + p_u . q_i)
 
-    b_u how generous the user is, c_i how liked the item is, p_u the user's tastes and q_i the item's traits, found by
-    stochastic gradient descent on the squared error of the *known* ratings plus regularization * (b_u**2 + c_i**2 +
-    |p_u|**2 + |q_i|**2): with e the error of one rating, p_u += learning_rate * (e q_i - regularization p_u), and alike
-    the rest, rating after rating in an order drawn anew each epoch. Koren, Bell and Volinsky, Matrix Factorization
-    Techniques for Recommender Systems (2009); the recommender chapter of "Hands-On Machine Learning from Scratch"
-    (Valkov), which has no b, c, m and d.
+    where b_u is the user's generosity, c_i the item's popularity, p_u the user's tastes and q_i the item's traits. They
+    minimise the squared error of the *known* ratings plus regularization * (b_u**2 + c_i**2 + |p_u|**2 + |q_i|**2) by
+    stochastic gradient descent: with e the error of one rating, p_u += learning_rate * (e q_i - regularization p_u),
+    likewise the others, one rating at a time in an order drawn anew each epoch. Koren, Bell and Volinsky, Matrix
+    Factorization Techniques for Recommender Systems (2009); the recommender chapter of "Hands-On Machine Learning from
+    Scratch" (Valkov), which has no b, c, m and d.
 
-    A user without ratings is answered with what all like best (p_u = 0, b_u = 0); a user not seen by `fit`, but with
-    ratings, by the b_u and p_u that ridge regression on q gives (`transform`).
+    A user without ratings gets the most popular items (p_u = 0, b_u = 0). A user with ratings whom `fit` has not seen
+    gets b_u and p_u by ridge regression on q (`transform`).
 
     Args:
-        n_factors: numbers in p_u and q_i.
+        n_factors: length of p_u and q_i.
         n_epochs: passes over the ratings.
-        learning_rate: step of the descent, > 0, in units of the deviation of the ratings.
+        learning_rate: step size of the descent, > 0, for ratings scaled to standard deviation 1.
         regularization: weight of the penalty, >= 0.
-        random_state: seed or generator of the first factors and of the order of the ratings.
+        random_state: seed or generator for the initial factors and the order of the ratings.
 
     Attributes:
         user_factors_, item_factors_: p (n_users, n_factors) and q (n_items, n_factors).
         user_bias_, item_bias_: b (n_users,) and c (n_items,).
         mean_, scale_: m and d.
-        rated_items_, rated_ends_: the items that each user has rated, one user after the other, and where each user's
-            items end in it, (n_users,).
+        rated_items_, rated_ends_: the items that each user has rated, one user after another, and the end of each
+            user's items in it, (n_users,).
         train_rmse_, validation_rmse_: root mean squared error after each epoch, (n_epochs,), in units of the ratings;
-            the latter empty without validation.
-        n_users_, n_features_in_: numbers of users and items.
+            the latter is empty without validation.
+        n_users_, n_features_in_: number of users and items.
 
     Raises:
         UsageError: a parameter is out of its range, no entry is rated, or the descent diverges.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
-        Two like the first two films, two the last two; the fifth has rated one film:
+        Two users like the first two films, two the last two; the fifth has rated only one film:
 
         >>> from rlbench.models import MatrixFactorization
         >>> stars = [[5, 4, 1, 1], [4, 5, 0, 1], [1, 1, 5, 4], [1, 0, 4, 5], [5, 0, 0, 0]]
@@ -140,9 +141,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None, *, validation: ArrayLike | None = None) -> Self:  # noqa: ARG002 - pipelines pass it
-        """Learns from ratings X (n_users, n_items), afresh: 0 in an array, or not stored if sparse, is not rated.
+        """Learns from ratings X (n_users, n_items), from scratch; 0, or absent if sparse, means not rated.
 
-        After each epoch the error on `validation`, a matrix of the same shape (see `hold_out_per_user`), is kept.
+        Records the error on `validation`, a matrix of the same shape (see `hold_out_per_user`), after each epoch.
         """
         self._check_parameters()
         rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
@@ -156,9 +157,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None, *, users: ArrayLike | None = None) -> Self:  # noqa: ARG002 - as above
-        """Learns one pass over a chunk of ratings (n_rows, n_items), row j being those of user `users[j]`, j for None.
+        """Makes one pass over a chunk of ratings (n_rows, n_items); row j belongs to user `users[j]`, or j if None.
 
-        Users not met yet are added; the mean and the deviation stay those of the first chunk.
+        New users are added; the mean and standard deviation stay those of the first chunk.
         """
         self._check_parameters()
         first = not hasattr(self, "item_factors_")
@@ -177,9 +178,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     def predict_pairs(self, users: ArrayLike, items: ArrayLike) -> Floats:
-        """Returns the rating expected of each pair of a user and an item, index by index, (n_pairs,).
+        """Returns the expected rating of each (user, item) pair of indices, (n_pairs,).
 
-        A user that `fit` has not seen gets what everybody gets; raises UsageError for an unknown item.
+        A user whom `fit` has not seen gets each item's average; raises UsageError for an unknown item.
         """
         check_is_fitted(self)
         whom = self._indices("users", users)
@@ -192,10 +193,10 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray(self.mean_ + self.scale_ * (self.item_bias_[which] + np.where(known, taste, 0.0)))
 
     def recommend(self, user: int | ArrayLike | None, n: int = 10, *, include_rated: bool = False) -> NDArray[np.intp]:
-        """Returns the n items expected to please most, best first, without those that `user` has rated.
+        """Returns the n items with the highest expected ratings, best first, without those that `user` has rated.
 
-        `user` is an index; or the ratings (n_items,) of someone new; or None, or an index that `fit` has not seen, for
-        someone of whom nothing is known, who is given what all like best. Fewer than n if no more are left to rate.
+        `user` is an index, or the ratings (n_items,) of a new user. None, or an index that `fit` has not seen, returns
+        the most popular items. Returns fewer than n if the user has fewer items left to rate.
         """
         check_is_fitted(self)
         check_number("n", n, low=1, integer=True)
@@ -204,9 +205,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return best[:n] if include_rated else best[~rated[best]][:n]
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Returns b_u and p_u, (n_rows, 1 + n_factors), of rows of ratings (n_rows, n_items), of whatever users.
+        """Returns b_u and p_u, (n_rows, 1 + n_factors), for rows of ratings (n_rows, n_items) of any users.
 
-        They minimise the penalised error of the row's ratings with the items as they are: ridge regression.
+        They minimise the penalised error of the row's ratings with the items fixed: ridge regression.
         """
         check_is_fitted(self)
         rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
@@ -214,7 +215,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return np.stack([self._fold_in(ratings, entries) for entries in _entries_of_users(ratings, rated.shape[0])])
 
     def inverse_transform(self, X: ArrayLike) -> Floats:
-        """Returns all ratings (n_rows, n_items) expected of users with the b_u and p_u that `transform` gives."""
+        """Returns the expected ratings (n_rows, n_items) of users with the b_u and p_u that `transform` returns."""
         check_is_fitted(self)
         tastes = check_array(X, dtype=np.float64)
         if tastes.shape[1] != self.n_factors + 1:
@@ -223,10 +224,10 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray(self.mean_ + self.scale_ * expected)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002 - searches pass it
-        """Returns minus the root mean squared error of predicting some ratings of rows X from the others: best is 0.
+        """Returns minus the root mean squared error of predicting some ratings of each row of X from the others.
 
-        Of each row every fifth rating is held back, and b_u and p_u are those of the rest. Rows may thus be of users
-        that `fit` has not seen, as in cross-validation (strong generalisation; Marlin, 2004).
+        0 is best. Every fifth rating of a row is held back; b_u and p_u come from the rest. Rows may therefore belong
+        to users whom `fit` has not seen, as in cross-validation (strong generalisation; Marlin, 2004).
         """
         check_is_fitted(self)
         rated = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
@@ -239,12 +240,12 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return -float(np.sqrt(np.square(np.concatenate(errors)).mean()))
 
     def rmse(self, X: ArrayLike) -> float:
-        """Returns the root mean squared error on ratings X (n_users_, n_items) of the users that `fit` has seen."""
+        """Returns the root mean squared error on ratings X (n_users_, n_items) of the users of `fit`."""
         check_is_fitted(self)
         return self._rmse(self._read_validation(X, (self.n_users_, self.n_features_in_)))
 
     def __sklearn_tags__(self) -> Any:
-        """Tells scikit-learn that sparse matrices are welcome."""
+        """Tells scikit-learn that X may be sparse."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -256,13 +257,13 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         check_number("regularization", self.regularization, low=0)
 
     def _begin(self, ratings: Ratings, shape: Any, random: Any) -> None:
-        """Sets everything to what is known before the first epoch."""
+        """Sets all attributes to their values before the first epoch."""
         n_users, n_items = shape
         values = _some(ratings).values
         self.mean_, self.scale_ = float(values.mean()), float(values.std()) or 1.0
         self.n_users_ = n_users
         self.user_bias_, self.item_bias_ = np.zeros(n_users), np.zeros(n_items)
-        # the users' factors start at 0, and stay there for who never rates; those of the items break the symmetry
+        # user factors start at 0, and stay there for users without ratings; the items' break the symmetry
         self.user_factors_ = np.zeros((n_users, self.n_factors))
         self.item_factors_ = START * random.standard_normal((n_items, self.n_factors))
         self.item_factors_[np.bincount(ratings.items, minlength=n_items) == 0] = 0.0
@@ -279,7 +280,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.n_users_ = n_users
 
     def _remember(self, ratings: Ratings) -> None:
-        """Notes which items have been rated, next to those noted before."""
+        """Adds the items rated to those recorded before."""
         counts = np.diff(self.rated_ends_, prepend=0)
         users = np.append(np.repeat(np.arange(self.n_users_), counts), ratings.users)
         items = np.append(self.rated_items_, ratings.items)
@@ -288,14 +289,14 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.rated_ends_ = np.searchsorted(pairs, np.arange(1, self.n_users_ + 1) * self.n_features_in_)
 
     def _learn(self, ratings: Ratings, random: Any) -> None:
-        """Makes one pass over the ratings, and notes their error after it."""
-        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads when it is needed
+        """Makes one pass over the ratings and records their error after it."""
+        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads only when needed
 
         order = random.permutation(len(ratings.values))
         targets = (ratings.values - self.mean_) / self.scale_
         settings = float(self.learning_rate), float(self.regularization)
         _recommender.sgd_pass(ratings.users, ratings.items, targets, order, self._model(), *settings)
-        with np.errstate(over="ignore", invalid="ignore"):  # a divergence is told in a line that helps
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below, with advice
             error = self._rmse(ratings) if len(order) else np.nan
         if len(order) and not np.isfinite(error):
             raise UsageError(
@@ -307,14 +308,14 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return self.user_bias_, self.item_bias_, self.user_factors_, self.item_factors_
 
     def _rmse(self, ratings: Ratings) -> float:
-        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads when it is needed
+        from rlbench.models import _recommender  # noqa: PLC0415 - numba loads only when needed
 
         expected = np.empty(len(ratings.values))
         _recommender.predict_pairs(ratings.users, ratings.items, self._model(), expected)
         return float(np.sqrt(np.square(self.mean_ + self.scale_ * expected - ratings.values).mean()))
 
     def _scores(self, user: Any) -> tuple[Floats, NDArray[np.bool_]]:
-        """Returns how much each item would please, (n_items,), and whether it is rated already."""
+        """Returns each item's score, (n_items,), and whether it is already rated."""
         rated = np.zeros(self.n_features_in_, bool)
         if user is None:
             return self.item_bias_, rated
@@ -330,11 +331,11 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return scores, row[0] != 0
 
     def _fold_in(self, ratings: Ratings, entries: NDArray[np.intp]) -> Floats:
-        """Returns b_u and p_u, (1 + n_factors,), of a user with these entries of `ratings`: 0 without any."""
+        """Returns b_u and p_u, (1 + n_factors,), of a user with these entries of `ratings`; 0 if there are none."""
         items = ratings.items[entries]
         traits = np.column_stack([np.ones(len(items)), self.item_factors_[items]])
         targets = (ratings.values[entries] - self.mean_) / self.scale_ - self.item_bias_[items]
-        # as in the descent, the penalty counts once a rating; its square root, as rows, makes ridge plain least squares
+        # as in the descent, the penalty counts once per rating; its root, as extra rows, turns ridge into least squares
         penalty = np.sqrt(self.regularization * len(items)) * np.eye(traits.shape[1])
         padded = np.append(targets, np.zeros(len(penalty)))
         return np.asarray(np.linalg.lstsq(np.vstack([traits, penalty]), padded, rcond=None)[0])
@@ -346,16 +347,16 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return _some(read_ratings(held_out))
 
     def _read_users(self, users: ArrayLike | None, n_rows: int) -> NDArray[np.int64]:
-        """Returns whose ratings each row of a chunk holds."""
+        """Returns the user of each row of a chunk."""
         if users is None:
             return np.arange(n_rows)
         found = self._indices("users", users)
         if len(found) != n_rows:
-            raise UsageError(f"users must name one user a row, {n_rows} of them, got {len(found)}")
+            raise UsageError(f"users must name one user per row, {n_rows} in all, got {len(found)}")
         return found
 
     def _indices(self, what: str, values: ArrayLike, below: float = np.inf) -> NDArray[np.int64]:
-        """Returns indices (n,), checked to be whole numbers from 0 to what is there."""
+        """Returns indices (n,); raises UsageError unless they are whole numbers >= 0 and < `below`."""
         found = np.atleast_1d(np.asarray(values))
         if found.ndim != 1 or found.dtype.kind not in "ui" or (found < 0).any() or (found >= below).any():
             bound = "" if below == np.inf else f" and < {below}"
@@ -366,5 +367,5 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
 def _some(ratings: Ratings) -> Ratings:
     """Returns the ratings; raises UsageError if there are none."""
     if not len(ratings.values):
-        raise UsageError("the ratings must have an entry other than 0, got none: 0 says not rated")
+        raise UsageError("the ratings must have an entry other than 0, got none: 0 means not rated")
     return ratings

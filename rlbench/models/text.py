@@ -1,5 +1,5 @@
-"""Text to words, words to counts, counts to classes: a tokenizer, naive Bayes, and both in one."""
-# ruff: noqa: N803, N806 - X is what the field, and scikit-learn's callers, write
+"""Text classification: a tokenizer that counts words, naive Bayes on the counts, and both in one."""
+# ruff: noqa: N803, N806 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-COUNTS = (np.float64, np.float32, np.int64, np.int32)  # what is counted as it comes; the rest becomes float64
-WORD = re.compile(r"[^\W\d_]+")  # letters only, of any alphabet
+COUNTS = (np.float64, np.float32, np.int64, np.int32)  # dtypes used unconverted; others become float64
+WORD = re.compile(r"[^\W\d_]+")  # letters of any alphabet
 TAG = re.compile(r"<[^>]*>")
 UNREAD_TAGS = frozenset({"script", "style"})
-# a word goes on across these: <b>w</b>ord
+# these tags do not end a word: <b>w</b>ord
 INLINE_TAGS = frozenset(
-    "a abbr b big cite code em font i mark q s small span strong sub sup tt u".split()  # noqa: SIM905 - a sentence of names reads better
+    "a abbr b big cite code em font i mark q s small span strong sub sup tt u".split()  # noqa: SIM905 - a plain list of names reads better
 )
-# the most frequent function words, and what is left of "don't", "she'll" once only letters stay
+# the most frequent function words, and the letters-only pieces of "don't", "she'll"
 ENGLISH_STOP_WORDS = frozenset(
     """
     a about above after again against all am an and any are aren as at be because been before being below between both
@@ -49,7 +49,7 @@ STOP_WORDS = {"english": ENGLISH_STOP_WORDS}
 
 
 class _Text(HTMLParser):
-    """Collects what a reader of the page would read."""
+    """Collects the visible text of a page."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -72,20 +72,20 @@ class _Text(HTMLParser):
             self.parts.append(data)
 
     def _part(self, tag: str) -> None:
-        """Parts two words, unless the tag may stand within one."""
+        """Separates two words, unless the tag may occur within one."""
         if tag not in INLINE_TAGS:
             self.parts.append(" ")
 
 
 def strip_html(text: str) -> str:
-    """Returns the readable text of a page or fragment: no tags, comments, scripts; entities as their letters."""
+    """Returns the visible text of a page or fragment: no tags, comments or scripts, entities decoded."""
     if "<" not in text and "&" not in text:
         return text
     page = _Text()
     try:
         page.feed(text)
         page.close()
-    except AssertionError:  # html.parser's answer to a broken <![...: the tags go, as far as they can be told
+    except AssertionError:  # html.parser fails on a broken <![...: strip what looks like a tag
         return TAG.sub(" ", text)
     return "".join(page.parts)
 
@@ -93,8 +93,8 @@ def strip_html(text: str) -> str:
 class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
     """Splits texts into words and counts them: HTML stripped, letters only, lower case, without stop words.
 
-    Row i, column j of the transformed table is how often word j occurs in text i; words that were not fitted are
-    left out. Columns stand in the order in which fit met their words, and partial_fit adds new ones behind.
+    Entry (i, j) of the transformed matrix is how often word j occurs in text i; unknown words are ignored. Columns are
+    in the order in which fit first saw their words; partial_fit appends new ones.
 
     Source: chapter on sentiment analysis of "Hands-On Machine Learning from Scratch" (Valkov).
 
@@ -105,7 +105,7 @@ class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit
         vocabulary_: column of each word.
 
     Raises:
-        UsageError: the texts are not a collection of strings, or hold no word.
+        UsageError: the texts are not a collection of strings, or contain no word.
 
     Examples:
         >>> from rlbench.models import Tokenizer
@@ -121,16 +121,16 @@ class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit
         self.stop_words = stop_words
 
     def tokenize(self, text: str) -> list[str]:
-        """Returns the words of one text, in their order."""
+        """Returns the words of one text, in order."""
         return self._words(text, self._stop_words())
 
     def fit(self, texts: Iterable[str], y: object = None) -> Self:
-        """Learns the words of `texts`, afresh."""
+        """Learns the words of `texts`, from scratch."""
         self.fit_transform(texts, y)
         return self
 
     def fit_transform(self, texts: Iterable[str], y: object = None) -> sparse.csr_matrix:  # noqa: ARG002 - as above
-        """Learns the words of `texts`, afresh, and returns their counts; in one reading."""
+        """Learns the words of `texts`, from scratch, and returns their counts; reads them once."""
         return self._learn({}, texts)
 
     def partial_fit(self, texts: Iterable[str], y: object = None) -> Self:
@@ -143,16 +143,16 @@ class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit
         texts: Iterable[str],
         y: object = None,  # noqa: ARG002 - as above
     ) -> sparse.csr_matrix:
-        """Adds the new words of `texts` to those already learnt, and returns their counts; in one reading."""
+        """Adds the new words of `texts` to those already learnt and returns all counts; reads them once."""
         return self._learn(dict(getattr(self, "vocabulary_", {})), texts)
 
     def transform(self, texts: Iterable[str]) -> sparse.csr_matrix:
-        """Returns the counts of the learnt words, a sparse table (n_texts, n_words) of int64."""
+        """Returns the counts of the learnt words, a sparse matrix (n_texts, n_words) of int64."""
         check_is_fitted(self)
         return _table(self._counters(texts), self.vocabulary_)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[Any]:  # noqa: ARG002 - as above
-        """Returns the words in the order of their columns, (n_words,)."""
+        """Returns the words in column order, (n_words,)."""
         check_is_fitted(self)
         return np.array(list(self.vocabulary_), dtype=object)
 
@@ -165,7 +165,7 @@ class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit
             for word in counter:
                 vocabulary.setdefault(word, len(vocabulary))
         if not vocabulary:
-            raise UsageError("texts must hold at least one word that is no stop word, got none")
+            raise UsageError("texts must contain at least one word that is not a stop word, got none")
         self.vocabulary_ = vocabulary
         return _table(counters, vocabulary)
 
@@ -189,7 +189,7 @@ class Tokenizer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit
 
 
 def _table(counters: list[Counter[str]], vocabulary: dict[str, int]) -> sparse.csr_matrix:
-    """Returns word counts as a sparse table (n_texts, n_words) of int64; words without a column are left out."""
+    """Returns word counts as a sparse matrix (n_texts, n_words) of int64, ignoring words without a column."""
     rows = [{vocabulary[word]: count for word, count in found.items() if word in vocabulary} for found in counters]
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     columns = np.fromiter(chain.from_iterable(rows), np.int32, starts[-1])
@@ -198,45 +198,45 @@ def _table(counters: list[Counter[str]], vocabulary: dict[str, int]) -> sparse.c
 
 
 def need_texts(texts: Any) -> list[str]:
-    """Returns the texts as a list; raises UsageError unless they are one or more strings."""
+    """Returns the texts as a list; raises UsageError unless it contains one or more strings and nothing else."""
     if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__") or getattr(texts, "ndim", 1) != 1:
         kind = type(texts).__name__
         raise UsageError(f"texts must be a one-dimensional collection of strings, got {kind}: wrap one text in a list")
     found = list(texts)
     for place, text in enumerate(found):
         if not isinstance(text, str):
-            raise UsageError(f"texts must hold strings, got {type(text).__name__} at position {place}")
+            raise UsageError(f"texts must contain strings, got {type(text).__name__} at position {place}")
     if not found:
-        raise UsageError("texts must hold at least one text, got none")
+        raise UsageError("texts must contain at least one text, got none")
     return found
 
 
 def _text_tags(tags: Any) -> Any:
-    """Returns scikit-learn's tags of an estimator that takes texts, not numbers."""
+    """Returns scikit-learn's tags for an estimator that takes texts instead of numbers."""
     tags.input_tags.string = True
     tags.input_tags.two_d_array = False
     return tags
 
 
 class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """Naive Bayes for counts, such as those of words: each class draws its words from one distribution.
+    """Multinomial naive Bayes for counts, such as word counts: each class draws its words from one distribution.
 
-    By Bayes, with N_cj the times that word j was counted in class c, and Laplace's alpha on top of each,
+    By Bayes' rule, with N_cj the count of word j in class c and Laplace's alpha added to each,
 
         log P(c | x) = log P(c) + sum_j x_j log theta_cj - log P(x),  theta_cj = (N_cj + alpha) / sum_j (N_cj + alpha)
 
-    All is summed in log space: thousands of words do not underflow. X may be dense or sparse (CSR).
+    Sums are taken in log space, so thousands of words do not underflow. X may be dense or sparse (CSR).
 
     Source: Manning, Raghavan, Schuetze, Introduction to Information Retrieval (2008), chapter 13; chapter on
     sentiment analysis of "Hands-On Machine Learning from Scratch" (Valkov).
 
     Args:
-        alpha: what is added to every count, > 0; 1 is Laplace smoothing.
-        fit_prior: whether P(c) is the share of the class among the rows, or the same for all.
+        alpha: added to every count, > 0; 1 is Laplace smoothing.
+        fit_prior: whether P(c) is the class's share of the rows; otherwise it is uniform.
 
     Attributes:
         classes_: sorted labels, (n_classes,).
-        class_count_: rows met of each class, (n_classes,).
+        class_count_: rows seen of each class, (n_classes,).
         feature_count_: N, (n_classes, n_features).
         class_log_prior_: log P(c), (n_classes,).
         feature_log_prob_: log theta, (n_classes, n_features).
@@ -244,7 +244,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: what scikit-learn raises for negative, NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for negative, NaN, infinite, empty or non-numeric data.
 
     Examples:
         >>> from rlbench.models import MultinomialNB
@@ -262,7 +262,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
         self.fit_prior = fit_prior
 
     def fit(self, X: Any, y: ArrayLike) -> Self:
-        """Learns from counts X (n_samples, n_features) and labels y (n_samples,), afresh."""
+        """Learns from counts X (n_samples, n_features) and labels y (n_samples,), from scratch."""
         X, y = self._checked(X, y, reset=True)
         self.classes_, codes = encode_labels(y)
         self._forget()
@@ -270,7 +270,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
         return self
 
     def partial_fit(self, X: Any, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Adds a chunk to what is learnt; `classes` (n_classes,) names all labels at the first call."""
+        """Learns from one more chunk; `classes` (n_classes,) lists all labels on the first call."""
         first = not hasattr(self, "feature_count_")
         X, y = self._checked(X, y, reset=first)
         self.classes_, codes = encode_more_labels(y, classes, getattr(self, "classes_", None))
@@ -280,7 +280,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Returns the likeliest label of each row, (n_samples,)."""
+        """Returns the most likely label of each row, (n_samples,)."""
         codes = self.predict_joint_log_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
@@ -302,7 +302,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
         scores = np.tile(self.class_log_prior_, (X.shape[0], 1))
         if not sparse.issparse(X):
             return np.asarray(scores + X @ self.feature_log_prob_.T)
-        from rlbench.models import _counts  # noqa: PLC0415 - numba loads when it is needed
+        from rlbench.models import _counts  # noqa: PLC0415 - numba loads only when needed
 
         weights = np.ascontiguousarray(self.feature_log_prob_.T)
         _counts.add_scores(X.data, X.indices, X.indptr, weights, scores)
@@ -311,7 +311,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = tags.input_tags.positive_only = True
-        tags.classifier_tags.poor_score = True  # on data that are no counts, as scikit-learn tags its own
+        tags.classifier_tags.poor_score = True  # on data other than counts, as scikit-learn tags its own
         return tags
 
     def _checked(self, X: Any, y: ArrayLike, *, reset: bool) -> tuple[Any, NDArray[Any]]:
@@ -327,7 +327,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
     def _count(self, X: Any, codes: NDArray[np.intp]) -> None:
         self.class_count_ += np.bincount(codes, minlength=len(self.classes_))
         if sparse.issparse(X):
-            from rlbench.models import _counts  # noqa: PLC0415 - numba loads when it is needed
+            from rlbench.models import _counts  # noqa: PLC0415 - numba loads only when needed
 
             _counts.add_by_class(X.data, X.indices, X.indptr, codes, self.feature_count_)
         else:
@@ -337,7 +337,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
     def _smooth(self) -> None:
         """Turns counts into log P(c) and log theta."""
         if self.fit_prior:
-            with np.errstate(divide="ignore"):  # a class not met yet has log P(c) = -inf
+            with np.errstate(divide="ignore"):  # an unseen class has log P(c) = -inf
                 self.class_log_prior_ = np.log(self.class_count_) - np.log(self.class_count_.sum())
         else:
             self.class_log_prior_ = np.full(len(self.classes_), -np.log(len(self.classes_)))
@@ -345,23 +345,23 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
         self.feature_log_prob_ = np.log(smoothed) - np.log(smoothed.sum(axis=1, keepdims=True))
 
     def _widen(self, n_features: int) -> None:
-        """Makes room for features that earlier chunks did not have: they were counted 0 times."""
+        """Adds features that earlier chunks did not have, with count 0."""
         missing = n_features - self.n_features_in_
         self.feature_count_ = np.pad(self.feature_count_, ((0, 0), (0, missing)))
         self.n_features_in_ = n_features
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """Tells the class of texts: a `Tokenizer` counts their words, a `MultinomialNB` weighs them.
+    """Classifies texts: a `Tokenizer` counts their words, a `MultinomialNB` classifies the counts.
 
-    Chunk after chunk of partial_fit learns what one fit on all of them does: new words are added as they come.
+    partial_fit on chunk after chunk learns the same as one fit on all of them; new words are added as they occur.
 
     Source: chapter on sentiment analysis of "Hands-On Machine Learning from Scratch" (Valkov).
 
     Args:
         tokenizer: a `Tokenizer`; None for one with English stop words.
-        alpha: what is added to every word count, > 0.
-        fit_prior: whether the classes are as frequent as in the texts, or equally.
+        alpha: added to every word count, > 0.
+        fit_prior: whether P(c) is the class's share of the texts; otherwise it is uniform.
 
     Attributes:
         classes_: sorted labels, (n_classes,).
@@ -369,7 +369,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         naive_bayes_: the fitted `MultinomialNB`.
 
     Raises:
-        UsageError: the texts are not a collection of strings or hold no word, or a parameter is out of its range.
+        UsageError: the texts are not a collection of strings or contain no word, or a parameter is out of its range.
 
     Examples:
         >>> from rlbench.models import TextClassifier
@@ -384,7 +384,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         self.fit_prior = fit_prior
 
     def fit(self, texts: Iterable[str], y: ArrayLike) -> Self:
-        """Learns from texts and their labels y (n_texts,), afresh."""
+        """Learns from texts and their labels y (n_texts,), from scratch."""
         texts = self._checked(texts, y)
         self.tokenizer_ = self._fresh_tokenizer()
         self.naive_bayes_ = MultinomialNB(alpha=self.alpha, fit_prior=self.fit_prior)
@@ -393,7 +393,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         return self
 
     def partial_fit(self, texts: Iterable[str], y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Adds a chunk to what is learnt; `classes` (n_classes,) names all labels at the first call."""
+        """Learns from one more chunk; `classes` (n_classes,) lists all labels on the first call."""
         texts = self._checked(texts, y)
         first = not hasattr(self, "naive_bayes_")
         tokenizer = self._fresh_tokenizer() if first else self.tokenizer_
@@ -408,7 +408,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         return self
 
     def predict(self, texts: Iterable[str]) -> NDArray[Any]:
-        """Returns the likeliest label of each text, (n_texts,); the likeliest class of all where no word is known."""
+        """Returns the most likely label of each text, (n_texts,); the most frequent class if no word is known."""
         counts = self._counts(texts)
         return self.naive_bayes_.predict(counts)
 
@@ -428,7 +428,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
     def _checked(self, texts: Iterable[str], y: ArrayLike) -> list[str]:
         check_number("alpha", self.alpha, low=0, above=True)
         if y is None:
-            raise UsageError("y must hold a label for each text, got None")
+            raise UsageError("y must contain a label for each text, got None")
         found = need_texts(texts)
         check_consistent_length(found, y)
         return found

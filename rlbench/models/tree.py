@@ -1,5 +1,5 @@
-"""Decision trees (CART): split where it purifies most, prune what does not pay, and read the result as text."""
-# ruff: noqa: N803 - X is what the field, and scikit-learn's callers, write
+"""Decision trees (CART): greedy splits, cost-complexity pruning, and export as text."""
+# ruff: noqa: N803 - X is the field's and scikit-learn's name
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 NO_LIMIT = 2**31 - 1
 LEAF = -1
-ROUNDING = 1e-12  # of the root's impurity: alphas no farther apart are one alpha
+ROUNDING = 1e-12  # of the root's impurity: alphas this close count as equal
 
 
 class PruningPath(NamedTuple):
-    """The subtrees that pruning passes through: the alpha at which each begins, and its impurity."""
+    """The subtrees that pruning produces in turn: the alpha at which each starts, and its impurity."""
 
     ccp_alphas: Floats  # ascending, the first 0
     impurities: Floats
@@ -35,12 +35,12 @@ class PruningPath(NamedTuple):
 
 def read_rows(estimator: Any, *data: Any, **named: Any) -> Any:
     """Returns X as float32, and y if given, as scikit-learn's `validate_data` reads and checks them."""
-    with np.errstate(over="ignore"):  # what overflows is refused as too large
+    with np.errstate(over="ignore"):  # validate_data rejects the overflow as too large
         return validate_data(estimator, *data, dtype=np.float32, order="C", **named)
 
 
 def presort(X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Returns the columns of X (n, d) as rows (d, n), and the order (d, n) that sorts each."""
+    """Returns X (n, d) transposed (d, n), and the row order (d, n) that sorts each column."""
     columns = np.ascontiguousarray(X.T)
     return columns, np.argsort(columns, axis=1, kind="stable").astype(np.int32)
 
@@ -61,7 +61,7 @@ def count_features(max_features: Any, n_features: int) -> int:
 
 
 def check_growth(tree: Any) -> None:
-    """Raises UsageError for a `max_depth`, `min_samples_leaf` or `ccp_alpha` out of range."""
+    """Raises UsageError if `max_depth`, `min_samples_leaf` or `ccp_alpha` is out of range."""
     if tree.max_depth is not None:
         check_number("max_depth", tree.max_depth, low=1, integer=True)
     check_number("min_samples_leaf", tree.min_samples_leaf, low=1, integer=True)
@@ -69,15 +69,15 @@ def check_growth(tree: Any) -> None:
 
 
 def grow(presorted: Any, targets: Any, n_values: int, criterion: int, tree: Any, seed: int) -> Any:
-    """Returns the nodes and values of a tree with the settings of `tree`, grown and pruned."""
-    from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+    """Grows and prunes a tree with the parameters of `tree`; returns its nodes and values."""
+    from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
     columns, order = presorted
     max_depth = NO_LIMIT if tree.max_depth is None else min(int(tree.max_depth), NO_LIMIT)
     leaf = min(int(tree.min_samples_leaf), NO_LIMIT)
     limits = _tree.Limits(max_depth, leaf, count_features(tree.max_features, len(columns)))
     weighed = targets.weights[order] > 0
-    if not weighed.any():  # older scikit-learns let them pass
+    if not weighed.any():  # older versions of scikit-learn do not check
         raise UsageError("sample_weight must have a positive entry, got only zeros")
     order = order[weighed].reshape(len(order), -1)
     nodes, values = _tree.grow(columns, order, targets, n_values, criterion, limits, np.uint64(seed))
@@ -86,7 +86,7 @@ def grow(presorted: Any, targets: Any, n_values: int, criterion: int, tree: Any,
 
 def prune(nodes: NDArray[np.void], values: Floats, ccp_alpha: float) -> tuple[NDArray[np.void], Floats]:
     """Returns the smallest subtree that minimises impurity + ccp_alpha * leaves (Breiman et al., chapter 3)."""
-    from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+    from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
     order, alphas, _ = _tree.weakest_links(nodes)
     collapsed = np.zeros(len(nodes), bool)
@@ -101,7 +101,7 @@ def prune(nodes: NDArray[np.void], values: Floats, ccp_alpha: float) -> tuple[ND
 
 
 def importances(nodes: NDArray[np.void], n_features: int) -> Floats:
-    """Returns the impurity that each feature's splits take away, as shares of the whole, (n_features,)."""
+    """Returns each feature's share of the total impurity decrease, (n_features,)."""
     gains = np.zeros(n_features)
     inner = nodes[nodes["left"] != LEAF]
     mass = nodes["weight"] * nodes["impurity"]
@@ -110,7 +110,7 @@ def importances(nodes: NDArray[np.void], n_features: int) -> Floats:
 
 
 class _DecisionTree(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
-    """What the trees share: growth by a criterion, pruning, and the way from a row to its leaf."""
+    """What both trees share: growing, pruning, and walking from the root to a row's leaf."""
 
     CRITERIA: ClassVar[dict[str, int]]  # name -> code of _tree
 
@@ -121,15 +121,15 @@ class _DecisionTree(BaseEstimator):  # type: ignore[misc] # scikit-learn carries
     def cost_complexity_pruning_path(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> PruningPath:
-        """Returns the alphas at which a tree for X and y loses branches, and its impurity from each on."""
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        """Returns the alphas at which a tree for X and y loses branches, and its impurity from each alpha on."""
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         whole = type(self)(**{**self.get_params(), "ccp_alpha": 0.0}).fit(X, y, sample_weight)
         return PruningPath(*_tree.weakest_links(whole.nodes_)[1:])
 
     def apply(self, X: ArrayLike) -> NDArray[np.intp]:
-        """Returns the index in `nodes_` of the leaf that each row of X falls into, (n_samples,)."""
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        """Returns the index in `nodes_` of the leaf that each row of X reaches, (n_samples,)."""
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
@@ -138,8 +138,8 @@ class _DecisionTree(BaseEstimator):  # type: ignore[misc] # scikit-learn carries
         return leaves
 
     def get_depth(self) -> int:
-        """Returns how many questions the longest way asks."""
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        """Returns the number of splits on the longest path."""
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         check_is_fitted(self)
         return int(_tree.depths_of(self.nodes_).max())
@@ -151,12 +151,12 @@ class _DecisionTree(BaseEstimator):  # type: ignore[misc] # scikit-learn carries
 
     @property
     def feature_importances_(self) -> Floats:
-        """The impurity that each feature's splits take away, as shares of the whole, (n_features,)."""
+        """Each feature's share of the total impurity decrease, (n_features,)."""
         check_is_fitted(self)
         return importances(self.nodes_, self.n_features_in_)
 
     def _learn(self, X: NDArray[np.float32], codes: Any, values: Any, sample_weight: Any, n_values: int) -> None:
-        from rlbench.models import _tree  # noqa: PLC0415 - numba loads when it is needed
+        from rlbench.models import _tree  # noqa: PLC0415 - numba loads only when needed
 
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         targets = _tree.Targets(codes.astype(np.int32), values.astype(np.float64), weights)
@@ -170,38 +170,38 @@ class _DecisionTree(BaseEstimator):  # type: ignore[misc] # scikit-learn carries
 
 
 class DecisionTreeRegressor(RegressorMixin, _DecisionTree):  # type: ignore[misc] # scikit-learn carries no types
-    """A number predicted by questions, x[feature] <= threshold, each the one that leaves least variance.
+    """A regression tree: splits x[feature] <= threshold, each chosen to leave the least variance.
 
-    A node t holds N_t of N rows; its value is their mean, its impurity R(t) = 1/N_t * sum (y_i - mean)**2. Of all
-    features and all midpoints between neighbouring values, the split into L and R is taken that makes
+    A node t holds N_t of N rows; its value is their mean, its impurity R(t) = 1/N_t * sum (y_i - mean)**2. Over all
+    features and all midpoints between neighbouring values, the split into L and R minimises
 
         N_L / N_t * R(L) + N_R / N_t * R(R)
 
-    least, the first feature's where several do, until no node can be split. With ccp_alpha > 0 the branches below t
-    then collapse, weakest first, wherever (R(t) - R(branch)) / (leaves - 1) <= ccp_alpha, each R weighed by N_t / N.
-    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), chapters 8 and 3; the tree that
-    the house-price chapter of "Hands-On Machine Learning from Scratch" (Valkov) builds. Columns are sorted once and
-    stay sorted through all splits: O(features * rows) a level. X is held as float32, as in scikit-learn.
+    with ties going to the first feature, until no node can be split. With ccp_alpha > 0 the branches below t then
+    collapse, weakest first, wherever (R(t) - R(branch)) / (leaves - 1) <= ccp_alpha, each R weighted by N_t / N.
+    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), chapters 8 and 3; the tree of the
+    house-price chapter of "Hands-On Machine Learning from Scratch" (Valkov). Columns are sorted once and stay sorted
+    through all splits: O(features * rows) per level. X is stored as float32, as in scikit-learn.
 
     Args:
         criterion: "squared_error", the variance.
-        max_depth: questions to a leaf, at most; None for no limit.
-        min_samples_leaf: rows in a leaf, at least.
-        max_features: features tried at a split, drawn anew each time: a number, a share as float, "sqrt", "log2";
-            None for all.
-        ccp_alpha: impurity that a leaf must be worth, >= 0.
-        random_state: seed or generator of the draw of features.
+        max_depth: maximum splits from root to leaf; None for no limit.
+        min_samples_leaf: minimum rows in a leaf.
+        max_features: features tried per split, drawn anew each time: a number, a share as float, "sqrt", "log2"; None
+            for all.
+        ccp_alpha: penalty per leaf in cost-complexity pruning, >= 0.
+        random_state: seed or generator for the draw of features.
 
     Attributes:
         nodes_: structured array (n_nodes,), the root first and parents before children: "left" and "right" (indices,
             -1 in a leaf), "feature", "threshold", "n_samples", "weight", "impurity".
         values_: mean of each node, (n_nodes, 1).
-        feature_importances_: impurity that each feature takes away, as shares, (n_features,).
+        feature_importances_: each feature's share of the total impurity decrease, (n_features,).
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data.
 
     Examples:
         >>> from rlbench.models import DecisionTreeRegressor
@@ -238,49 +238,49 @@ class DecisionTreeRegressor(RegressorMixin, _DecisionTree):  # type: ignore[misc
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Grows a tree for X (n_samples, n_features) and numbers y (n_samples,), rows weighing `sample_weight`."""
+        """Grows a tree for X (n_samples, n_features) and numbers y (n_samples,), rows weighted by `sample_weight`."""
         self._check_parameters()
         rows, numbers = read_rows(self, X, y, y_numeric=True)
         self._learn(rows, np.zeros(len(rows)), numbers, sample_weight, 1)
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
-        """Returns the mean of the leaf that each row falls into, (n_samples,)."""
+        """Returns the mean of the leaf that each row reaches, (n_samples,)."""
         leaves = self.apply(X)
         return np.asarray(self.values_[leaves, 0])
 
 
 class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):  # type: ignore[misc] # scikit-learn carries no types
-    """A class predicted by questions, x[feature] <= threshold, each the one that leaves the purest halves.
+    """A classification tree: splits x[feature] <= threshold, each chosen to leave the purest children.
 
-    A node's value is p, the shares of the classes among its rows, and its impurity
+    A node's value is p, the class shares among its rows, and its impurity
 
         gini: 1 - sum_c p_c**2        entropy: -sum_c p_c log2 p_c
 
-    A split minimises the impurity of its halves, weighed by their rows; growth and cost-complexity pruning are those of
-    `DecisionTreeRegressor`. Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), chapters
-    4 and 3. X is held as float32, as in scikit-learn.
+    A split minimises the impurity of its children, weighted by their rows; growing and cost-complexity pruning are
+    those of `DecisionTreeRegressor`. Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984),
+    chapters 4 and 3. X is stored as float32, as in scikit-learn.
 
     Args:
         criterion: "gini" or "entropy".
-        max_depth: questions to a leaf, at most; None for no limit.
-        min_samples_leaf: rows in a leaf, at least.
-        max_features: features tried at a split, drawn anew each time: a number, a share as float, "sqrt", "log2";
-            None for all.
-        ccp_alpha: impurity that a leaf must be worth, >= 0.
-        random_state: seed or generator of the draw of features.
+        max_depth: maximum splits from root to leaf; None for no limit.
+        min_samples_leaf: minimum rows in a leaf.
+        max_features: features tried per split, drawn anew each time: a number, a share as float, "sqrt", "log2"; None
+            for all.
+        ccp_alpha: penalty per leaf in cost-complexity pruning, >= 0.
+        random_state: seed or generator for the draw of features.
 
     Attributes:
         classes_: sorted labels, (n_classes,).
         nodes_: structured array (n_nodes,), the root first and parents before children: "left" and "right" (indices,
             -1 in a leaf), "feature", "threshold", "n_samples", "weight", "impurity".
         values_: class shares of each node, (n_nodes, n_classes).
-        feature_importances_: impurity that each feature takes away, as shares, (n_features,).
+        feature_importances_: each feature's share of the total impurity decrease, (n_features,).
         n_features_in_: columns seen by fit.
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: what scikit-learn raises for NaN, infinite, empty or non-numeric data, and for numbers as labels.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data, and for continuous labels.
 
     Examples:
         >>> from sklearn.datasets import load_iris
@@ -319,7 +319,7 @@ class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):  # type: ignore[mi
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Grows a tree for X (n_samples, n_features) and labels y (n_samples,), rows weighing `sample_weight`."""
+        """Grows a tree for X (n_samples, n_features) and labels y (n_samples,), rows weighted by `sample_weight`."""
         self._check_parameters()
         rows, labels = read_rows(self, X, y)
         self.classes_, codes = encode_labels(labels)
@@ -327,12 +327,12 @@ class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):  # type: ignore[mi
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Returns the commonest label of the leaf that each row falls into, (n_samples,)."""
+        """Returns the most frequent label of the leaf that each row reaches, (n_samples,)."""
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """Returns the class shares of the leaf that each row falls into, (n_samples, n_classes)."""
+        """Returns the class shares of the leaf that each row reaches, (n_samples, n_classes)."""
         leaves = self.apply(X)
         return self.values_[leaves]
 
@@ -350,10 +350,10 @@ def export_text(
     max_depth: int = 10,
     decimals: int = 2,
 ) -> str:
-    """Returns a fitted tree as text, a question or a leaf a line, laid out as scikit-learn's `export_text`.
+    """Returns a fitted tree as text, one split or leaf per line, in the layout of scikit-learn's `export_text`.
 
-    Below `max_depth` questions a branch is given as its depth. Raises UsageError for names of another number than the
-    tree has features or classes, and scikit-learn's NotFittedError.
+    Below `max_depth` splits, only a branch's depth is shown. Raises UsageError unless there is one name per feature or
+    class, and scikit-learn's NotFittedError.
     """
     check_is_fitted(tree)
     check_number("max_depth", max_depth, low=0, integer=True)
@@ -364,16 +364,16 @@ def export_text(
 
 
 def _names(what: str, names: Sequence[str] | None, default: list[str]) -> list[str]:
-    """Returns the names given, as text, or the default ones; raises UsageError for a wrong number."""
+    """Returns the given names as text, or the defaults if None; raises UsageError for a wrong number of names."""
     if names is None:
         return default
     if len(names) != len(default):
-        raise UsageError(f"{what} must hold {len(default)} names, got {len(names)}")
+        raise UsageError(f"{what} must contain {len(default)} names, got {len(names)}")
     return [str(name) for name in names]
 
 
 def _lines(tree: Any, features: list[str], classes: list[str], max_depth: int, decimals: int) -> Iterator[str]:
-    """Yields the lines of a tree from the root down, with a stack: a branch may be deeper than Python recurses."""
+    """Yields the lines of a tree from the root down; uses a stack, as a branch may exceed Python's recursion limit."""
     stack: list[tuple[int, int, str]] = [(0, 0, "")]  # node, its depth, the answer that leads to it
     while stack:
         node, depth, answer = stack.pop()
@@ -399,7 +399,7 @@ def _leaf(value: Floats, classes: list[str], decimals: int) -> str:
 
 
 def _height(nodes: NDArray[np.void], node: int) -> int:
-    """Returns how many levels a branch has, its own included."""
+    """Returns the number of levels of a branch, including its root."""
     level, height = np.array([node]), 0
     while len(level):
         inner = nodes[level]

@@ -160,7 +160,7 @@ def test_columns_are_named_and_searched_in_a_pipeline():
         ({"n_components": 5}, "got 5"),
         ({"n_components": 1.5}, "n_components as a share must be a number > 0 and <= 1, got 1.5"),
         ({"n_components": "all"}, "n_components must be a whole number"),
-        ({"n_components": 0.5, "solver": "randomized"}, "must be a whole number for the randomized solver, got 0.5"),
+        ({"n_components": 0.5, "solver": "randomized"}, "must be a whole number with solver='randomized', got 0.5"),
     ],
 )
 def test_a_parameter_out_of_range_is_told(named, message):
@@ -193,5 +193,5 @@ def test_wrong_columns_and_unfitted_models_are_refused():
     with pytest.raises(NotFittedError):
         PCA().transform([[1.0]])
     model = PCA(2).fit(load_iris().data)
-    with pytest.raises(UsageError, match="X must have 2 columns, one a component, got 3"):
+    with pytest.raises(UsageError, match="X must have 2 columns, one per component, got 3"):
         model.inverse_transform([[1.0, 2.0, 3.0]])

@@ -353,7 +353,7 @@ def test_bad_rows_and_labels_are_refused_in_scikit_learns_words(model, X, y, mes
 
 
 def test_one_class_is_not_enough():
-    with pytest.raises(UsageError, match=r"y must hold at least 2 classes, got 1 class: \[7\]"):
+    with pytest.raises(UsageError, match=r"y must contain at least 2 classes, got 1 class: \[7\]"):
         LogisticRegression().fit([[1.0], [2.0]], [7, 7])
 
 
@@ -381,8 +381,8 @@ def test_predicting_asks_for_fit_first_and_for_the_same_columns():
     ("classes", "y", "message"),
     [
         (None, [0, 1], "classes must be passed on the first call"),
-        ([0, 1], [0, 2], r"y must hold only the classes \[0 1\], got also \[2\]"),
-        ([3], [3, 3], "y must hold at least 2 classes"),
+        ([0, 1], [0, 2], r"y must contain only the classes \[0 1\], also got \[2\]"),
+        ([3], [3, 3], "y must contain at least 2 classes"),
     ],
 )
 def test_partial_fit_wants_all_classes_named_first_and_remembers_nothing_of_a_refusal(classes, y, message):
@@ -390,7 +390,7 @@ def test_partial_fit_wants_all_classes_named_first_and_remembers_nothing_of_a_re
     with pytest.raises(UsageError, match=message):
         model.partial_fit([[1.0], [2.0]], y, classes=classes)
     model.partial_fit([[1.0], [2.0]], [0, 5], classes=[0, 5])
-    with pytest.raises(UsageError, match="classes must stay as in the first call"):
+    with pytest.raises(UsageError, match="classes must be those of the first call"):
         model.partial_fit([[1.0], [2.0]], [0, 5], classes=[0, 5, 6])
 
 
@@ -419,7 +419,7 @@ def test_the_linear_solvers_have_their_own_names():
 
 
 def test_values_too_large_to_be_squared_are_refused():
-    with pytest.raises(UsageError, match=r"X must lie within -1e\+100 and 1e\+100, got a larger value"):
+    with pytest.raises(UsageError, match=r"X must be between -1e\+100 and 1e\+100, got a larger value"):
         LogisticRegression().fit(SPENT * 1e160, SENT_DISCOUNT)
 
 

@@ -274,8 +274,8 @@ def test_labels_may_be_words_and_it_drops_into_a_pipeline():
         (np.empty((0, 2)), [], "minimum of 1 is required"),
         ([["a"], ["b"]], [0, 1], "could not convert string to float"),
         ([[1.0], [2.0]], [0.5, 1.7], "Unknown label type"),
-        ([[1.0], [2.0]], [3, 3], "y must hold at least 2 classes"),
-        ([[1.0]], [3], "y must hold at least 2 classes"),
+        ([[1.0], [2.0]], [3, 3], "y must contain at least 2 classes"),
+        ([[1.0]], [3], "y must contain at least 2 classes"),
         ([[1.0], [2.0]], None, "requires y to be passed"),
     ],
 )
@@ -324,5 +324,5 @@ def test_partial_fit_wants_all_classes_named_first_and_no_others_later():
     with pytest.raises(UsageError, match="classes must be passed on the first call"):
         model.partial_fit(*XOR)
     model.partial_fit(*XOR, classes=[0, 1])
-    with pytest.raises(UsageError, match="got also \\[5\\]"):
+    with pytest.raises(UsageError, match="also got \\[5\\]"):
         model.partial_fit(XOR[0], [0, 1, 1, 5])

@@ -259,7 +259,7 @@ def test_bad_data_is_refused(X, message):
         (lambda m: m.predict_pairs([0, 1], [0]), "must pair up, got 2 and 1"),
         (lambda m: m.rmse(STARS[:2]), r"must have the shape \(5, 4\)"),
         (lambda m: m.fit(STARS, validation=STARS[:, :2]), r"validation must have the shape \(5, 4\)"),
-        (lambda m: m.partial_fit(STARS, users=[0]), "users must name one user a row, 5 of them, got 1"),
+        (lambda m: m.partial_fit(STARS, users=[0]), "users must name one user per row, 5 in all, got 1"),
         (lambda m: m.inverse_transform([[1.0]]), "must have 1 . n_factors = 11 columns, got 1"),
         (lambda _: hold_out_per_user(STARS, 0), "n_held_out must be a whole number >= 1"),
         (lambda _: hold_out_per_user(STARS, 3, at_least=2), "at_least must be a whole number >= 3, got 2"),

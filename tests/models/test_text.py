@@ -142,10 +142,10 @@ def test_without_stop_words_it_counts_as_scikit_learn_counts():
         ("one text", "must be a one-dimensional collection of strings, got str: wrap one text in a list"),
         (7, "must be a one-dimensional collection of strings, got int"),
         (np.array([["a"], ["b"]]), "must be a one-dimensional collection of strings, got ndarray"),
-        ([], "must hold at least one text, got none"),
-        (["good", None], "must hold strings, got NoneType at position 1"),
-        (["good", float("nan")], "must hold strings, got float at position 1"),
-        (["the", "123"], "must hold at least one word that is no stop word"),
+        ([], "must contain at least one text, got none"),
+        (["good", None], "must contain strings, got NoneType at position 1"),
+        (["good", float("nan")], "must contain strings, got float at position 1"),
+        (["the", "123"], "must contain at least one word that is not a stop word"),
     ],
 )
 def test_what_is_no_text_is_refused(learn, texts, message):
@@ -274,7 +274,7 @@ def test_nothing_but_a_positive_alpha_smooths(alpha):
 
 def test_unseen_labels_of_a_later_chunk_are_refused_and_change_nothing():
     model = MultinomialNB().partial_fit([[1, 0]], ["a"], classes=["a", "b"])
-    with pytest.raises(UsageError, match=r"y must hold only the classes \['a' 'b'\], got also \['c'\]"):
+    with pytest.raises(UsageError, match=r"y must contain only the classes \['a' 'b'\], also got \['c'\]"):
         model.partial_fit([[1, 0]], ["c"])
     assert model.class_count_.tolist() == [1, 0]
 
@@ -338,7 +338,7 @@ def test_its_parameters_are_searched_and_its_tokenizer_is_left_as_given():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "y must hold a label for each text, got None"),
+        (None, "y must contain a label for each text, got None"),
         (["good"], "inconsistent numbers of samples"),
         ([0.5, 1.5], "Unknown label type"),
         ([1.0, np.nan], "NaN"),
