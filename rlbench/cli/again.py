@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import rlbench
+from rlbench.agents import AGENTS
 from rlbench.cli.options import (
     engine_option,
     env_filter_option,
+    env_id_of,
     examples,
     find_run,
     json_option,
@@ -54,8 +57,6 @@ def resume(
     Without a budget an interrupted run is brought to the end that it was begun for. What it had stored after its last
     checkpoint is made again, and comes out the same.
     """
-    import rlbench  # noqa: PLC0415  (Gymnasium and numba only when there is work)
-
     with rlbench.open_store(store, create=False) as opened:
         found = _run(opened, run, env_filter)
         shown = sys.stderr.isatty() and not as_json
@@ -109,9 +110,6 @@ def retrain(
 
     The new run names them as its parents.
     """
-    import rlbench  # noqa: PLC0415
-    from rlbench.agents import AGENTS  # noqa: PLC0415
-
     with rlbench.open_store(store, create=False) as opened:
         parents = [_run(opened, ref, env_filter) for ref in runs]
         learnt = rlbench.retrain(
@@ -155,8 +153,6 @@ def verify(
 
     The exit code is 1 if any differs.
     """
-    import rlbench  # noqa: PLC0415
-
     if (run is None) is not every:
         raise UsageError("name a run, or give --all: one of the two")
     with rlbench.open_store(store, create=False) as opened:
@@ -178,8 +174,6 @@ def verify(
 @json_option
 def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Say where RUN_A and RUN_B part, and why: the first episode and step, and what differs in their settings."""
-    import rlbench  # noqa: PLC0415
-
     with rlbench.open_store(store, create=False) as opened:
         a, b = _run(opened, run_a), _run(opened, run_b)
         found = rlbench.diff(a, b)
@@ -194,23 +188,16 @@ def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FB
 
 
 def _run(store: Store, ref: str, env: str | None = None) -> Run:
-    from rlbench.training import Run  # noqa: PLC0415
-
-    return Run(find_run(store, ref, env), store)
+    return rlbench.Run(find_run(store, ref, env), store)
 
 
 def _all_with_steps(store: Store, env: str | None) -> list[Run]:
-    from rlbench.cli.options import env_id_of  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-
     records = [record for record in store.runs(env_id=env_id_of(env)) if record.config.get("record") == "all"]
-    return [Run(record, store) for record in records]
+    return [rlbench.Run(record, store) for record in records]
 
 
 def _evaluated(run: Run) -> Evaluation:
     """Evaluates a run and stores what came out."""
-    import rlbench  # noqa: PLC0415
-
     evaluation = rlbench.evaluate(run, seed=run.seed)
     run.store.update_run(run.id, evaluation=evaluation.summary())
     return evaluation

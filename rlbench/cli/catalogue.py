@@ -6,9 +6,15 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
+import gymnasium as gym
 
+import rlbench
+from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table
+from rlbench.envs import SHORT_NAMES
+from rlbench.envs.making import make_env
+from rlbench.presets import preset_names
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -20,11 +26,6 @@ if TYPE_CHECKING:
 @json_option
 def envs(as_json: bool) -> None:  # noqa: FBT001
     """List the envs with their short names, step limits and presets; any Gymnasium id works as well."""
-    import gymnasium as gym  # noqa: PLC0415
-
-    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415
-    from rlbench.presets import preset_names  # noqa: PLC0415
-
     found = [(name, env_id, gym.spec(env_id).max_episode_steps) for name, env_id in SHORT_NAMES.items()]
     if as_json:
         names = ("name", "env_id", "limit")
@@ -40,8 +41,6 @@ def envs(as_json: bool) -> None:  # noqa: FBT001
 @json_option
 def agents(as_json: bool) -> None:  # noqa: FBT001
     """List the agents with their parameters, defaults and sources."""
-    from rlbench.agents import AGENTS  # noqa: PLC0415
-
     if as_json:
         print_json({"agents": {name: _about(cls) for name, cls in AGENTS.items()}})
         return
@@ -74,9 +73,6 @@ def _shown(default: Any) -> str:
 @json_option
 def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Solve ENV by value iteration: the best that any agent can reach in it."""
-    import rlbench  # noqa: PLC0415
-    from rlbench.envs.making import make_env  # noqa: PLC0415
-
     made = make_env(env, parse_settings(env_settings, "--env-set"))
     env_id = made.spec.id if made.spec else env
     solved = rlbench.plan(made, gamma)

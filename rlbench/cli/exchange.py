@@ -6,16 +6,21 @@ import re
 
 import click
 
+import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option
 from rlbench.cli.output import print_json
 from rlbench.errors import UsageError
+from rlbench.exchange import check_source
+from rlbench.exchange.manifest import WHATS
+from rlbench.exchange.transfer import FORMATS
 
-FORMATS = ("csv", "json", "parquet", "hdf5", "minari")
-WHATS = ("episodes", "results", "table")
 PART = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
 
 format_option = click.option(
-    "--format", "kind", type=click.Choice(FORMATS), help="By default what the path ends in says; minari is a folder."
+    "--format",
+    "kind",
+    type=click.Choice(list(FORMATS)),
+    help="By default what the path ends in says; minari is a folder.",
 )
 
 
@@ -56,14 +61,10 @@ def export(
 
     RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly.
     """
-    from rlbench.exchange import export as export_run  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
-        found = Run(find_run(opened, run, env_filter), opened)
+    with rlbench.open_store(store, create=False) as opened:
+        found = rlbench.Run(find_run(opened, run, env_filter), opened)
         indices = None if episodes is None else _indices(episodes, found.episodes)
-        written = export_run(found, path, kind, what=what, indices=indices, overwrite=force)
+        written = rlbench.export(found, path, kind, what=what, indices=indices, overwrite=force)
     if as_json:
         counts = {"what": written.what, "format": written.format, "episodes": written.episodes}
         print_json({"run": found.id, **counts, "path": str(written.path)})
@@ -82,12 +83,9 @@ def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # 
 
     PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed.
     """
-    from rlbench.exchange import check_source, import_run  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     check_source(path, kind)  # before a store is made
-    with open_store(store) as opened:
-        record = import_run(path, opened, kind)
+    with rlbench.open_store(store) as opened:
+        record = rlbench.import_run(path, opened, kind)
     counts = {"episodes": record.episodes, "timesteps": record.timesteps}
     if as_json:
         known = {"run": record.id, "env_id": record.env_id, "agent": record.agent_name, "seed": record.seed}

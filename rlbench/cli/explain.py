@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
 from rlbench.cli.output import print_json
+from rlbench.modelling.charts import tree_size
+from rlbench.plots import check, save
+from rlbench.plots.style import new_figure, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,17 +52,11 @@ def explain(
     The rules are the leaves of a shallow decision tree that imitates the greedy policy. "alike" counts the steps of
     greedy episodes, and the states, in which both choose the same; the returns are those of agent and tree.
     """
-    from rlbench.reports import explain as explain_run  # noqa: PLC0415  (scikit-learn only where it is used)
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-
     if out is not None:
-        from rlbench.plots import check  # noqa: PLC0415
-
         check(path=out)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
-        found = explain_run(Run(record, opened), depth=depth, episodes=episodes, seed=seed)
+        found = rlbench.explain(rlbench.Run(record, opened), depth=depth, episodes=episodes, seed=seed)
     path = None if out is None else _draw(found, out)
     if as_json:
         print_json({"run": record.id, "agent_name": record.agent_name, **found.summary(), "out": path})
@@ -87,10 +85,6 @@ def _worth(evaluation: Evaluation) -> str:
 
 
 def _draw(found: Explanation, out: str) -> str:
-    from rlbench.modelling.charts import tree_size  # noqa: PLC0415
-    from rlbench.plots import save  # noqa: PLC0415
-    from rlbench.plots.style import new_figure, styled  # noqa: PLC0415
-
     with styled():
         figure = new_figure(tree_size(found.tree, found.depth, wide=True))
         found.draw(figure.subplots())

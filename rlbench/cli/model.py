@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import rlbench
 from rlbench.cli.options import examples, json_option, seed_option, store_option
 from rlbench.cli.output import print_json, print_table
 from rlbench.errors import UsageError
+from rlbench.files import written
+from rlbench.modelling import (
+    KINDS,
+    CsvFile,
+    delete_model,
+    figures,
+    find_model,
+    load_model,
+    models,
+    save_model,
+    train_model,
+)
+from rlbench.modelling.kinds import NUMBERS, kind_named
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -84,12 +99,8 @@ def train(
     KIND: linear, logistic, tree, tree-regressor, forest, k-means, pca, naive-bayes, text, recommender or network. A
     file has the names of its columns in the first line. What is larger than memory is learnt chunk by chunk.
     """
-    from rlbench.modelling import KINDS, save_model, train_model  # noqa: PLC0415  (scikit-learn only where it is used)
-    from rlbench.modelling.kinds import NUMBERS, kind_named  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     kind_named(kind)
-    with open_store(store) as opened:
+    with rlbench.open_store(store) as opened:
         trained = train_model(
             kind,
             data or ("diabetes" if KINDS[kind].task == NUMBERS else "iris"),
@@ -124,13 +135,9 @@ def list_models(kind: str | None, limit: int, store: str, as_json: bool) -> None
     The figure is the accuracy, the R2, the explained variance, or the error of ratings, on rows that were held out if
     there are any; of k-means it is the mean squared distance from the centre.
     """
-    from rlbench.modelling import models  # noqa: PLC0415
-    from rlbench.modelling.kinds import kind_named  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     if kind is not None:
         kind_named(kind)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         found = [entry for entry in models(opened) if kind in (None, entry.kind)][:limit]
     if as_json:
         print_json({"models": [_summary(entry) for entry in found]})
@@ -202,10 +209,7 @@ def predict(
 @json_option
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
     """Put the figures of models of one sort side by side, on rows that were held out if there are any."""
-    from rlbench.modelling import KINDS, find_model  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         entries = {entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}
     found = list(entries.values())
     names = [list(_figures(entry)[1]) for entry in found]
@@ -238,8 +242,6 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
 
     Clusters, elbow, components, predictions and learning read the data again, where they came from.
     """
-    from rlbench.modelling import figures  # noqa: PLC0415
-
     figures.check(kind, out)
     found = _loaded(store, model)
     chosen = kind or figures.kinds_of(found)[0]
@@ -257,10 +259,7 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
 @json_option
 def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Delete models, once you have said yes."""
-    from rlbench.modelling import delete_model, find_model  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         found = list({entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}.values())
         if not yes:
             for entry in found:
@@ -276,10 +275,7 @@ def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:
 
 
 def _loaded(store: str, ref: str) -> Model:
-    from rlbench.modelling import load_model  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         return load_model(opened, ref)
 
 
@@ -311,8 +307,6 @@ def _values(found: Model, row: str) -> list[float]:
 
 
 def _answers_of_file(found: Model, path: str, encoding: str | None) -> Iterator[Any]:
-    from rlbench.modelling import CsvFile  # noqa: PLC0415
-
     file = CsvFile(path, encoding=encoding)
     columns = file.columns(found.features)
     for cells in file.chunks(PREDICTED_AT_ONCE):
@@ -330,10 +324,6 @@ def _heading(found: Model) -> list[str]:
 
 
 def _write(path: str, heading: list[str], answers: Iterable[Any]) -> int:
-    from pathlib import Path  # noqa: PLC0415
-
-    from rlbench.files import written  # noqa: PLC0415
-
     n = 0
     with written(Path(path), overwrite=False) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -449,7 +439,7 @@ def _details(found: Model) -> Iterator[str]:
         shares = ", ".join(f"{share:.4f}" for share in metrics["ratios"][:10])
         yield f"  variance    {shares}{', ...' if len(metrics['ratios']) > 10 else ''}"  # noqa: PLR2004  (a line)
     if hasattr(found.estimator, "nodes_") and not hasattr(found.estimator, "roots_"):
-        from rlbench.models import export_text  # noqa: PLC0415
+        from rlbench.models import export_text  # noqa: PLC0415  (scikit-learn)
 
         yield ""
         yield export_text(found.estimator, feature_names=found.features).rstrip("\n")

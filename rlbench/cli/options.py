@@ -61,7 +61,7 @@ def env_id_of(name: str | None) -> str | None:
     """Returns the id that a short name stands for; anything else as it is."""
     if name is None:
         return None
-    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415  (Gymnasium only when a name is to be looked up)
+    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
 
     return SHORT_NAMES.get(name, name)
 

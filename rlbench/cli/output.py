@@ -79,9 +79,9 @@ def _print_plainly(table: list[list[str]], right: Sequence[str]) -> None:
 
 
 def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415  (only where a table is printed)
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415  (rich: 0.1 s)
+    from rich.table import Table  # noqa: PLC0415  (likewise)
+    from rich.text import Text  # noqa: PLC0415  (likewise)
 
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     for name in table[0]:

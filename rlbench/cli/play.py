@@ -9,15 +9,15 @@ import click
 
 from rlbench.cli.options import env_set_option, examples, store_option
 from rlbench.cli.output import print_frame
+from rlbench.envs.making import make_env
 from rlbench.errors import UsageError
 from rlbench.settings import parse_settings
-from rlbench.viewer.keyboard import can_be_read
+from rlbench.training.recording import RecordEpisodes
+from rlbench.viewer.driving import Driver
+from rlbench.viewer.keyboard import Keyboard, can_be_read
 
 if TYPE_CHECKING:
     import gymnasium as gym
-
-    from rlbench.training.recording import RecordEpisodes
-    from rlbench.viewer.driving import Driver
 
 QUIT = ("q", "escape")
 
@@ -40,11 +40,8 @@ def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...],
     What you drive is stored as a run of the agent "human", tagged human: `rlbench replay` shows it, and
     `rlbench retrain` learns from it.
     """
-    from rlbench.training.recording import RecordEpisodes  # noqa: PLC0415
-    from rlbench.viewer.driving import Driver  # noqa: PLC0415
-
     if render == "human":
-        from rlbench.envs.drawing import check_display  # noqa: PLC0415  (pygame only for a window)
+        from rlbench.envs.drawing import check_display  # noqa: PLC0415  (pygame)
 
         check_display()
     elif not can_be_read():
@@ -53,7 +50,7 @@ def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...],
     with RecordEpisodes(made, store, agent_name="human", seed=seed, tags=("human",)) as recorded:
         driver = Driver(recorded, seed)
         if render == "human":
-            from rlbench.viewer.playing import play as play_in_window  # noqa: PLC0415
+            from rlbench.viewer.playing import play as play_in_window  # noqa: PLC0415  (pygame)
 
             play_in_window(driver)
         else:
@@ -67,8 +64,6 @@ def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
     Raises:
         UsageError: it cannot.
     """
-    from rlbench.envs.making import make_env  # noqa: PLC0415
-
     mode = "rgb_array" if render == "human" else "ansi"
     made = make_env(env, settings)
     if mode not in made.metadata.get("render_modes", ()):
@@ -79,8 +74,6 @@ def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
 
 
 def _play_in_terminal(driver: Driver) -> None:
-    from rlbench.viewer.keyboard import Keyboard  # noqa: PLC0415
-
     click.echo(driver.help)
     with Keyboard() as keyboard:
         keys: list[str] = []

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
 from rlbench.cli.output import print_json, print_table
 from rlbench.errors import StoreError
+from rlbench.plots import check, comparison_figure, draw, save
+from rlbench.plots.comparing import letter
+from rlbench.reports import page
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Comparison
@@ -73,11 +77,8 @@ def plot(
     values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
     seen. evaluation: returns of test episodes.
     """
-    from rlbench.plots import check, draw, save  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     check(kind, smooth, path=out)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         found = _runs(opened, runs, env_filter, lived=True)
         figure = draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
     path = save(figure, out or _name(found, kind))
@@ -119,13 +120,9 @@ def compare(
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
-    from rlbench.evaluation import compare as compare_runs  # noqa: PLC0415
-    from rlbench.plots import check, comparison_figure, save  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     check(path=out)
-    with open_store(store, create=False) as opened:
-        found = compare_runs(_runs(opened, runs, env_filter), metric=metric, episodes=episodes, seed=seed)
+    with rlbench.open_store(store, create=False) as opened:
+        found = rlbench.compare(_runs(opened, runs, env_filter), metric=metric, episodes=episodes, seed=seed)
     path = None if out is None else save(comparison_figure(found), out)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
@@ -148,12 +145,9 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
     command that makes the run again.
     """
-    from rlbench.reports import page  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-
     if out is not None:
         page.check_path(out)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         found = _runs(opened, (run,), env_filter)[0]
         path = page.report(found, out or f"{found.id}.html")
     if as_json:
@@ -164,10 +158,8 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
 
 def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False) -> list[Run]:
     """Returns the runs that are named, each once; "all" names those of an env, if `lived` those with episodes."""
-    from rlbench.training import Run  # noqa: PLC0415
-
     found = [record for ref in refs for record in _named(store, ref, env, lived=lived)]
-    return [Run(record, store) for record in {record.id: record for record in found}.values()]
+    return [rlbench.Run(record, store) for record in {record.id: record for record in found}.values()]
 
 
 def _named(store: Store, ref: str, env: str | None, *, lived: bool) -> list[RunRecord]:
@@ -186,8 +178,6 @@ def _name(runs: list[Run], kind: str) -> str:
 
 
 def _rows(found: Comparison) -> list[list[str]]:
-    from rlbench.plots.comparing import letter  # noqa: PLC0415
-
     rows = []
     for number, candidate in enumerate(found.candidates):
         low, high = candidate.interval

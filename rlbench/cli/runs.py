@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+import rlbench
 from rlbench.cli.options import env_filter_option, env_id_of, examples, find_run, json_option, seed_option, store_option
 from rlbench.cli.output import print_json, print_table
 from rlbench.cli.report import evaluation_lines
 from rlbench.errors import StoreError, unknown_name
+from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
@@ -58,12 +60,9 @@ def runs(
     if context.invoked_subcommand is not None:
         context.obj = store
         return
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.store.records import STATUSES  # noqa: PLC0415
-
     if status is not None and status not in STATUSES:
         raise unknown_name("status", status, STATUSES)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         env_id = env_id_of(env_filter)
         found = opened.runs(env_id=env_id, agent_name=agent, status=status, tag=tag, limit=limit)
     if as_json:
@@ -138,10 +137,8 @@ def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: F
 
 def _opened(outer: str, inner: str) -> Store:
     """Opens the store that was named after the subcommand, else the one before it."""
-    from rlbench.store import open_store  # noqa: PLC0415
-
     source = click.get_current_context().get_parameter_source("store")
-    return open_store(inner if source is ParameterSource.COMMANDLINE else outer, create=False)
+    return rlbench.open_store(inner if source is ParameterSource.COMMANDLINE else outer, create=False)
 
 
 def _ancestors(store: Store, record: RunRecord) -> dict[str, Any]:
@@ -178,13 +175,9 @@ def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
     the latest run's env. What comes out is stored with the run.
     """
-    from rlbench.evaluation import evaluate as evaluate_run  # noqa: PLC0415
-    from rlbench.store import open_store  # noqa: PLC0415
-    from rlbench.training import Run  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
-        evaluation = evaluate_run(Run(record, opened), episodes=episodes, seed=seed)
+        evaluation = rlbench.evaluate(rlbench.Run(record, opened), episodes=episodes, seed=seed)
         _keep(opened, record, evaluation)
     if as_json:
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **evaluation.summary()})

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+import rlbench
 from rlbench.cli.options import examples, json_option, store_option
 from rlbench.cli.output import print_json
+from rlbench.store import spool, upkeep
 
 if TYPE_CHECKING:
     from rlbench.store.upkeep import CopyResult
@@ -23,9 +25,7 @@ def store() -> None:
 @json_option
 def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by name)
     """Count what the store holds."""
-    from rlbench.store import open_store, upkeep  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         found = {"store": opened.url, **upkeep.info(opened)}
     if as_json:
         print_json(found)
@@ -44,9 +44,7 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 
     The exit code is 1 if anything is.
     """
-    from rlbench.store import open_store, upkeep  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         damages = list(upkeep.check(opened, run))
         runs = 1 if run else len(opened.runs())
     if as_json:
@@ -73,13 +71,12 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
     broke off goes on where it broke off. If SOURCE is the spool of a training whose store went away, what it holds is
     uploaded to where it belongs.
     """
-    from rlbench.store import open_store, spool, upkeep  # noqa: PLC0415
 
     def say(result: CopyResult) -> None:
         if not as_json:
             click.echo(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
-    with open_store(source, create=False) as one, open_store(target) as other:
+    with rlbench.open_store(source, create=False) as one, rlbench.open_store(target) as other:
         uploaded = spool.upload(one, other, claim=True)
         for run, entries in uploaded.items() if not as_json else ():
             click.echo(f"run {run}: uploaded from the spool ({entries:,} entries)")
@@ -95,9 +92,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
 @json_option
 def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Write all that the store holds at one moment to the new SQLite file PATH, while others may write to it."""
-    from rlbench.store import open_store, upkeep  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         written = upkeep.backup(opened, path)
     size = written.stat().st_size
     if as_json:
@@ -111,9 +106,7 @@ def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
     """Give back the room that deleted runs left."""
-    from rlbench.store import open_store, upkeep  # noqa: PLC0415
-
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         before = upkeep.info(opened)["bytes"]
         opened.backend.compact()
         after = upkeep.info(opened)["bytes"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+import rlbench
 from rlbench.cli.options import (
     engine_option,
     env_set_option,
@@ -85,8 +86,6 @@ def train(
     Without --episodes and --timesteps the budget is the preset's. Ctrl-C ends the training with the episode under
     way; what was learnt is stored.
     """
-    import rlbench  # noqa: PLC0415  (Gymnasium and numba only when there is work)
-
     run = rlbench.train(
         env,
         agent,

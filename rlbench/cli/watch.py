@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+import rlbench
 from rlbench.cli.looks import Looks, looks_options, show_in_pixels
 from rlbench.cli.options import (
     env_filter_option,
@@ -21,10 +22,7 @@ from rlbench.cli.options import (
 from rlbench.cli.output import is_terminal, print_json, print_table, show
 from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UsageError
-from rlbench.replaying import verify
 from rlbench.settings import parse_settings
-from rlbench.store import open_store
-from rlbench.training import Run
 from rlbench.viewer.installed import installed_env
 from rlbench.viewer.keyboard import Keyboard, can_be_read
 from rlbench.viewer.rides import MOST_STEPS, pace_of, random_ride, ride_of
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
     from rlbench.store import Episode
+    from rlbench.training import Run
     from rlbench.viewer.rides import Ride
     from rlbench.viewer.texts import TextClips
 
@@ -87,13 +86,13 @@ def replay(
     """
     looks = Looks(**options)
     looks.check(as_json=as_json)
-    with open_store(store, create=False) as opened:
+    with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
         if record.config.get("record") == "none":
             raise StoreError(
                 f"run {record.id} kept no steps (it was trained with --record none): train with --record all to replay"
             )
-        loaded, episodes = Run(record, opened), opened.episodes(record.id)
+        loaded, episodes = rlbench.Run(record, opened), opened.episodes(record.id)
         found = episodes[_index(loaded, len(episodes), episode)]
         verdict = _verdict(loaded, found) if is_verified else None
         if as_json:
@@ -157,8 +156,8 @@ def watch(
     if _is_env(run, agent, env_settings):
         _watch(random_ride(run, parse_settings(env_settings, "--env-set")), {}, seed, max_steps, delay, looks, as_json)
         return
-    with open_store(store, create=False) as opened:
-        loaded = Run(find_run(opened, run, env_filter), opened)
+    with rlbench.open_store(store, create=False) as opened:
+        loaded = rlbench.Run(find_run(opened, run, env_filter), opened)
         _watch(ride_of(loaded), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
 
 
@@ -201,7 +200,7 @@ def _watch(
 
 def _verdict(run: Run, episode: Episode) -> tuple[bool, str]:
     """Plays an episode again: whether it is the same, and that in words."""
-    result = verify(run, episodes=[episode.index])
+    result = rlbench.verify(run, episodes=[episode.index])
     if result.mismatched:
         return False, f"not identical when played again: {result.mismatches[0]}"
     if result.unverifiable:

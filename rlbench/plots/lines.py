@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rlbench.errors import UsageError
-from rlbench.plots.data import Figures, figures_of, is_run, returns_of, title_of
+from rlbench.plots.data import (
+    Figures,
+    action_names_of,
+    action_of,
+    evaluation_of,
+    figures_of,
+    is_run,
+    returns_of,
+    taken_of,
+    td_errors,
+    title_of,
+)
 from rlbench.plots.series import Curves, draw_lines, finish, lines_of, number_episodes, points, size_for
 from rlbench.plots.smoothing import Smoothing, means_at, moving_mean, smoothing
 from rlbench.plots.style import (
@@ -112,15 +123,13 @@ def actions(data: Run | Figures, ax: Axes | None = None, *, names: Sequence[str]
     Raises:
         UsageError: the figures are missing, or matplotlib is.
     """
-    from rlbench.plots.data import action_names_of  # noqa: PLC0415  (it makes the env)
-
     counts = np.asarray(figures_of(data, "action_counts")["action_counts"], dtype=np.float64)
     names = list(names) or action_names_of(data, counts.shape[1])
     starts = _block_starts(len(counts), BLOCKS)
     sums = np.add.reduceat(counts, starts, axis=0)
     shares, names = _largest(sums / np.maximum(sums.sum(axis=1, keepdims=True), 1), names)
     with styled():
-        from matplotlib.patches import StepPatch  # noqa: PLC0415
+        from matplotlib.patches import StepPatch  # noqa: PLC0415  (an extra)
 
         ax = axes_or_new(ax)
         edges = np.append(starts, len(counts))
@@ -165,8 +174,6 @@ def share(
         UsageError: runs of different envs, an unknown action, no episodes, or matplotlib is missing.
         StoreError: `state` is asked for and a run kept no steps.
     """
-    from rlbench.plots.data import action_of, taken_of  # noqa: PLC0415
-
     how = smoothing(smooth)
 
     def read(run: Run) -> Array:
@@ -199,8 +206,6 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
         UsageError: the errors cannot be computed again, or matplotlib is missing.
         StoreError: the run kept no steps.
     """
-    from rlbench.plots.data import td_errors  # noqa: PLC0415
-
     errors = td_errors(cast("Run", data)) if is_run(data) else np.asarray(data, dtype=np.float64)
     _check_any(len(errors), data)
     how = smoothing(smooth)
@@ -235,8 +240,6 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
         UsageError: matplotlib is missing, or there are no returns.
         StoreError: the run's env cannot be made again.
     """
-    from rlbench.plots.data import evaluation_of  # noqa: PLC0415
-
     found = evaluation_of(cast("Run", data)) if is_run(data) else data
     returns = np.asarray(getattr(found, "returns", found), dtype=np.float64)
     _check_any(len(returns), data)

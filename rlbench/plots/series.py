@@ -76,7 +76,7 @@ def draw_lines(ax: Axes, lines: Sequence[Line], alone: str = "") -> None:
 
 def finish(ax: Axes, data: Any, lines: Sequence[Line], ylabel: str) -> None:
     """Names the axes, and puts a legend in the picture, or under it where there are several lines."""
-    from matplotlib.transforms import ScaledTranslation  # noqa: PLC0415
+    from matplotlib.transforms import ScaledTranslation  # noqa: PLC0415  (an extra)
 
     ax.set(ylabel=plain(ylabel), title=plain(title_of(data)))
     number_episodes(ax)

@@ -84,7 +84,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
 
 def new_figure(size: tuple[float, float] = SIZE) -> Figure:
     """Returns a figure that pyplot does not know of, for a file."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
 
     return Figure(figsize=size, layout="constrained")
 
@@ -137,14 +137,14 @@ def _laid_out_once(figure: Figure) -> Iterator[None]:
 
 def whole_numbers(axis: Any) -> None:
     """Lets an axis count: no tick between two whole numbers."""
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (an extra)
 
     axis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def logarithmic(axis: Any, low: float, high: float) -> None:
     """Puts ticks at powers of ten, or between them where there are few; said without matplotlib's slow formulas."""
-    from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415
+    from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415  (an extra)
 
     few = high < FEW_DECADES * low
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))

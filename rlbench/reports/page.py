@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
 from rlbench.errors import RlbenchError, UsageError
 from rlbench.files import written
 from rlbench.plots import draw
@@ -18,6 +20,7 @@ from rlbench.plots import evaluation as draw_evaluation
 from rlbench.plots.data import evaluation_of
 from rlbench.plots.style import new_figure, render, styled
 from rlbench.replaying import command_of, program_of
+from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -272,8 +275,6 @@ def _film(run: Run, name: str, episode: Episode) -> str:
 
 def _gif(run: Run, index: int) -> tuple[int, bytes]:
     """Returns how many steps of an episode a GIF shows, and the GIF."""
-    import gymnasium as gym  # noqa: PLC0415
-
     try:
         # a warning says that it can be shown as text only: the list of its steps is that
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
@@ -287,10 +288,9 @@ def _gif(run: Run, index: int) -> tuple[int, bytes]:
 def _filmed(run: Run, index: int, path: Path) -> int:
     """Writes an episode to a file, and returns how many of its steps."""
     from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where a film is made)
-    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415
-    from rlbench.viewer.files import save  # noqa: PLC0415
-    from rlbench.viewer.rides import pace_of  # noqa: PLC0415
-    from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415
+    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (likewise)
+    from rlbench.viewer.files import save  # noqa: PLC0415  (likewise)
+    from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415  (likewise)
 
     need_no_display()
     clips = StoredClips(run)

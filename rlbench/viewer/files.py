@@ -180,7 +180,7 @@ def _with_colors(numbers: NDArray[np.uint8], colors: bytes) -> Any:
 
 def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
     try:
-        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: PLC0415
+        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: PLC0415  (finds ffmpeg)
     except ImportError as error:
         raise ViewerMissingError("imageio_ffmpeg", ".mp4 files are written by imageio-ffmpeg") from error
     with path.open("wb"):  # ffmpeg would say at length that it cannot

@@ -15,6 +15,7 @@ import numpy as np
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
 from rlbench.viewer.again import row_of
+from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,7 @@ def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
     if spec is None:
         raise StoreError("the env of this episode is not known: what is stored is shown")
     from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where something is drawn with it)
-    from rlbench.viewer.rides import pace_of  # noqa: PLC0415
-    from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415
+    from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415  (likewise)
 
     need_no_display()
     env = make_from_spec(spec)
@@ -96,7 +96,7 @@ def _player(frames: Sequence[NDArray[np.uint8]], pace: float) -> str:
 
 def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
     """Returns all frames in rows as one PNG of few colours, in base64."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415  (an extra)
 
     height, width, _ = frames[0].shape
     sheet = np.zeros((-(-len(frames) // columns) * height, columns * width, 3), np.uint8)

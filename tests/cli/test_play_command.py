@@ -11,7 +11,6 @@ from rlbench.envs.drawing import BAD, GOOD
 from rlbench.errors import UsageError
 from rlbench.planning import value_iteration
 from rlbench.store import open_store
-from rlbench.viewer import keyboard
 from rlbench.viewer.driving import Driver
 from rlbench.viewer.playing import Wheel, caption_of
 
@@ -34,7 +33,7 @@ def drive(rlbench, monkeypatch):
             return [self.sent.pop(0)] if self.sent else ["q"]
 
     keys = Keys()
-    monkeypatch.setattr(keyboard, "Keyboard", lambda: keys)
+    monkeypatch.setattr("rlbench.cli.play.Keyboard", lambda: keys)
     monkeypatch.setattr("rlbench.cli.play.can_be_read", lambda: True)
 
     def play(*arguments, sent=()):
