@@ -9,10 +9,10 @@ import click
 import rlbench
 from rlbench.cli.options import examples, json_option, store_option
 from rlbench.cli.output import print_json
-from rlbench.store import spool, upkeep
+from rlbench.store import checking, copying, spool
 
 if TYPE_CHECKING:
-    from rlbench.store.upkeep import CopyResult
+    from rlbench.store.copying import CopyResult
 
 
 @click.group(epilog=examples("rlbench store info", "rlbench store check"))
@@ -26,7 +26,7 @@ def store() -> None:
 def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by name)
     """Count what the store holds."""
     with rlbench.open_store(store, create=False) as opened:
-        found = {"store": opened.url, **upkeep.info(opened)}
+        found = {"store": opened.url, **checking.info(opened)}
     if as_json:
         print_json(found)
         return
@@ -45,7 +45,7 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
     The exit code is 1 if anything is.
     """
     with rlbench.open_store(store, create=False) as opened:
-        damages = list(upkeep.check(opened, run))
+        damages = list(checking.check(opened, run))
         runs = 1 if run else len(opened.runs())
     if as_json:
         print_json({"store": opened.url, "runs": runs, "damages": [damage._asdict() for damage in damages]})
@@ -80,7 +80,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
         uploaded = spool.upload(one, other, claim=True)
         for run, entries in uploaded.items() if not as_json else ():
             click.echo(f"run {run}: uploaded from the spool ({entries:,} entries)")
-        results = upkeep.copy(one, other, runs or None, on_run=say)
+        results = copying.copy(one, other, runs or None, on_run=say)
         if as_json:
             copied = [result._asdict() for result in results]
             print_json({"source": one.url, "target": other.url, "uploaded": uploaded, "runs": copied})
@@ -93,7 +93,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
 def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Write all that the store holds at one moment to the new SQLite file PATH, while others may write to it."""
     with rlbench.open_store(store, create=False) as opened:
-        written = upkeep.backup(opened, path)
+        written = copying.backup(opened, path)
     size = written.stat().st_size
     if as_json:
         print_json({"store": opened.url, "backup": str(written), "bytes": size})
@@ -107,9 +107,9 @@ def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
 def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
     """Give back the room that deleted runs left."""
     with rlbench.open_store(store, create=False) as opened:
-        before = upkeep.info(opened)["bytes"]
+        before = checking.info(opened)["bytes"]
         opened.backend.compact()
-        after = upkeep.info(opened)["bytes"]
+        after = checking.info(opened)["bytes"]
     if as_json:
         print_json({"store": opened.url, "bytes_before": before, "bytes": after})
     else:

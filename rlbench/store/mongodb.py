@@ -426,7 +426,7 @@ class MongoBackend(Backend):
         self._discard([found["row"]])
         return True
 
-    # ------------------------------------------------------------------ upkeep
+    # ------------------------------------------------------------------
 
     def size(self) -> int:
         with self._reading() as store:

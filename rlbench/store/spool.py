@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.store.records import Checkpoint, EpisodeChunk
+from rlbench.store import Checkpoint, EpisodeChunk, open_store
 
 if TYPE_CHECKING:
     from rlbench.store import Store
@@ -24,8 +24,6 @@ class Spool:
     """
 
     def __init__(self, path: str, url: str) -> None:
-        from rlbench.store import open_store  # noqa: PLC0415  (the package imports this module's neighbours first)
-
         self.path, self.url = path, url
         self._store = open_store(path)
         self._count = len(self._store.snapshots(KIND))

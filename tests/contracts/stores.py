@@ -22,8 +22,9 @@ from rlbench.store import (
     TRUNCATED,
     Checkpoint,
     EpisodeChunk,
+    checking,
+    copying,
     open_store,
-    upkeep,
     writers,
 )
 from rlbench.store.documents import PARTS
@@ -611,7 +612,7 @@ class StoreContract:
         self._write(store, run.id, range(kept + 1, 5))
         for each in (run, whole):
             assert store.figures(each.id)["length"].tolist() == [3, 7, 6, 2, 7]
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
     def test_rewinding_to_the_beginning_drops_all(self, store, run):
         self._write(store, run.id, range(5))
@@ -699,17 +700,17 @@ class StoreContract:
             store.save_snapshot("buffer", "a", {"x": np.array(["text"])})
         assert store.snapshots() == []
 
-    # -- upkeep
+    # -- the place itself
 
     def test_info_counts_what_is_there(self, store):
-        empty = upkeep.info(store)
+        empty = checking.info(store)
         assert {**empty, "bytes": 0} == dict.fromkeys(
             ("runs", "episodes", "timesteps", "chunks", "checkpoints", "snapshots", "bytes"), 0
         )
         fill(store)
         fill(store, seed=1, chunks=2)
         store.save_snapshot("buffer", "a", {})
-        told = upkeep.info(store)
+        told = checking.info(store)
         assert {**told, "bytes": 0} == {
             "runs": 2,
             "episodes": 5 + 3,
@@ -727,7 +728,7 @@ class StoreContract:
         before = everything(store)
         store.backend.compact()
         assert everything(store) == before
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
     # -- check
 
@@ -740,10 +741,10 @@ class StoreContract:
 
     def test_a_sound_store_has_no_damage(self, store, filled):
         store.create_run("Taxi-v4", "random", seed=0)
-        assert list(upkeep.check(store)) == []
-        assert list(upkeep.check(store, "latest")) == []
+        assert list(checking.check(store)) == []
+        assert list(checking.check(store, "latest")) == []
         with pytest.raises(StoreError, match="there is no run 'abcdefabcdef'"):
-            list(upkeep.check(store, "abcdefabcdef"))
+            list(checking.check(store, "abcdefabcdef"))
 
     @pytest.mark.parametrize("part", PARTS)
     def test_a_flipped_bit_in_a_chunk_is_named(self, store, filled, part):
@@ -751,26 +752,26 @@ class StoreContract:
         where = {"run": filled.id, "number": 1}
         for position in range(0, len(blob), max(1, len(blob) // 20)):
             self.alter(store, "chunks", where, {f"{part}_blob": flipped(blob, position)})
-            [damage] = upkeep.check(store)
+            [damage] = checking.check(store)
             assert damage[:2] == (filled.id, f"chunk 1, {part}"), position
             assert damage.problem
         self.alter(store, "chunks", where, {f"{part}_blob": blob})
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
     def test_a_flipped_bit_in_a_checkpoint_or_snapshot_is_named(self, store, filled):
         state, blob = store.backend.select_state(filled.id, 10), store.backend.select_snapshot("buffer", "a")
         self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": flipped(state, -1)})
         self.alter(store, "snapshots", {"kind": "buffer", "name": "a"}, {"blob": flipped(blob, 9)})
-        found = {damage[:2] for damage in upkeep.check(store)}
+        found = {damage[:2] for damage in checking.check(store)}
         assert found == {(filled.id, "checkpoint at step 10"), ("", "snapshot buffer/a")}
-        assert {damage[0] for damage in upkeep.check(store, filled.id)} == {filled.id}
+        assert {damage[0] for damage in checking.check(store, filled.id)} == {filled.id}
         with pytest.raises(StoreError, match=r"snapshot buffer/a.* is damaged"):
             store.load_snapshot("buffer", "a")
 
     @pytest.mark.parametrize(("number", "where"), [(0, "chunk 0"), (2, "chunk 2"), (3, "chunk 3")])
     def test_a_missing_chunk_is_named(self, store, filled, number, where):
         self.alter(store, "chunks", {"run": filled.id, "number": number}, None)
-        assert list(upkeep.check(store)) == [(filled.id, where, "missing")]
+        assert list(checking.check(store)) == [(filled.id, where, "missing")]
         with pytest.raises(StoreError, match=f"run {filled.id} is damaged"):
             list(store.chunks(filled.id))
 
@@ -783,13 +784,13 @@ class StoreContract:
         self.alter(store, "chunks", {"run": filled.id, "number": 3}, {"segments_blob": blob})
         state = store.backend.select_state(other, 10)
         self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {"state_blob": state})
-        assert [damage[:2] for damage in upkeep.check(store)] == [
+        assert [damage[:2] for damage in checking.check(store)] == [
             (filled.id, "chunk 0, figures"),
             (filled.id, "chunk 1, figures"),
             (filled.id, "chunk 3, segments"),
             (filled.id, "checkpoint at step 10"),
         ]
-        assert {damage.problem for damage in upkeep.check(store)} == {"it belongs to something else"}
+        assert {damage.problem for damage in checking.check(store)} == {"it belongs to something else"}
 
     @pytest.mark.parametrize(
         ("change", "where"),
@@ -809,14 +810,14 @@ class StoreContract:
     )
     def test_a_record_that_does_not_fit_is_named(self, store, filled, change, where):
         self.alter(store, "runs", {"id": filled.id}, change)
-        assert [damage[:2] for damage in upkeep.check(store)] == [(filled.id, where)]
-        assert [damage[:2] for damage in upkeep.check(store, filled.id)] == [(filled.id, where)]
+        assert [damage[:2] for damage in checking.check(store)] == [(filled.id, where)]
+        assert [damage[:2] for damage in checking.check(store, filled.id)] == [(filled.id, where)]
 
     @pytest.mark.parametrize("field", ["first_episode", "first_step", "episodes", "segments", "steps"])
     def test_a_chunk_that_lies_elsewhere_is_named(self, store, filled, field):
         [was] = [getattr(span, field) for span in store.backend.select_spans(filled.id) if span.number == 1]
         self.alter(store, "chunks", {"run": filled.id, "number": 1}, {field: was + 1})
-        found = {damage[:2] for damage in upkeep.check(store)}
+        found = {damage[:2] for damage in checking.check(store)}
         assert found & {(filled.id, "chunk 1"), (filled.id, "chunk 1, segments")}
         assert {run for run, _ in found} == {filled.id}
 
@@ -824,7 +825,7 @@ class StoreContract:
     def test_a_checkpoint_that_is_of_another_moment_is_named(self, store, filled, field):
         [was] = [getattr(info, field) for info in store.checkpoints(filled.id) if info.timesteps == 10]
         self.alter(store, "checkpoints", {"run": filled.id, "timesteps": 10}, {field: was - 1})
-        assert [damage[:2] for damage in upkeep.check(store)] == [(filled.id, "checkpoint at step 10")]
+        assert [damage[:2] for damage in checking.check(store)] == [(filled.id, "checkpoint at step 10")]
 
     def test_a_run_that_is_deleted_while_it_is_checked_is_no_damage(self, store, filled, monkeypatch):
         select = store.backend.select_part
@@ -835,7 +836,7 @@ class StoreContract:
             return select(run_id, number, part)
 
         monkeypatch.setattr(store.backend, "select_part", deleted_meanwhile)
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
     # -- copies
 
@@ -848,26 +849,26 @@ class StoreContract:
         ids = None if refs is None else [run.id for run in store.runs()]
         told = []
         with open_store("memory://") as other:
-            results = upkeep.copy(store, other, ids, on_run=told.append)
+            results = copying.copy(store, other, ids, on_run=told.append)
             assert told == results
             assert [result.action for result in results] == ["copied"] * 3
             assert everything(other) == (before if refs is None else (before[0], []))
-            assert list(upkeep.check(other)) == []
+            assert list(checking.check(other)) == []
             for run in store.runs():
                 store.delete_run(run.id)
-            upkeep.copy(other, store, ids)
+            copying.copy(other, store, ids)
         assert everything(store) == before
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
     def test_copying_again_does_nothing(self, store, filled, monkeypatch):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             with monkeypatch.context() as patched:
                 for place in (store, other):
                     patched.setattr(place.backend, "commit", None)
                     patched.setattr(place.backend, "put_snapshot", None)
                 for source, target in ((store, other), (other, store), (store, store)):
-                    assert {result[1:] for result in upkeep.copy(source, target)} == {("equal", 0, 0)}
+                    assert {result[1:] for result in copying.copy(source, target)} == {("equal", 0, 0)}
 
     @pytest.mark.parametrize("direction", ["to", "from"])
     @pytest.mark.parametrize("commits", range(7))  # 4 chunks, 2 checkpoints, the end
@@ -885,12 +886,12 @@ class StoreContract:
 
             monkeypatch.setattr(target.backend, "commit", breaking)
             with pytest.raises(KeyboardInterrupt):
-                upkeep.copy(source, target)
+                copying.copy(source, target)
             monkeypatch.setattr(target.backend, "commit", commit)
             commit(original.id, {}, {"writer": a_writer()})  # as if the process had been killed
             assert target.run(original.id).status == "interrupted"
-            assert list(upkeep.check(target)) == []
-            [result] = upkeep.copy(source, target)
+            assert list(checking.check(target)) == []
+            [result] = copying.copy(source, target)
             assert (result.action, result.chunks) == ("continued" if commits < 6 else "updated", max(0, 4 - commits))
             assert everything(target) == everything(source)
 
@@ -898,12 +899,12 @@ class StoreContract:
         with open_store("memory://") as other:
             for i in range(len(self.CHUNKS)):
                 self._write(store, run.id, [i])
-                [result] = upkeep.copy(store, other)
+                [result] = copying.copy(store, other)
                 assert result[1:3] == ("copied" if not i else "continued", 1)
                 assert other.run(run.id) == dataclasses.replace(store.run(run.id), status="interrupted")
-                assert list(upkeep.check(other)) == []
+                assert list(checking.check(other)) == []
             store.append(run.id, status="finished")
-            assert upkeep.copy(store, other)[0].action == "updated"
+            assert copying.copy(store, other)[0].action == "updated"
             assert everything(other) == everything(store)
 
     def test_a_checkpoint_that_was_replaced_or_dropped_is_so_in_the_copy_too(self, store, run):
@@ -911,71 +912,71 @@ class StoreContract:
             store.append(run.id, make_chunk(0, [2]), Checkpoint(1, 2, {}), keep=True)
             for t in (3, 4, 5):
                 store.append(run.id, checkpoint=Checkpoint(1, t, {}), keep=t == 4)
-                upkeep.copy(store, other)
+                copying.copy(store, other)
                 assert _checkpoints_of(other, run.id) == _checkpoints_of(store, run.id)
             store.rewind(run.id, store.checkpoints(run.id)[0])
             store.append(run.id, checkpoint=Checkpoint(1, 5, {"q": np.ones(2)}))
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             assert _checkpoints_of(other, run.id) == _checkpoints_of(store, run.id)
 
     def test_what_changed_in_the_original_changes_in_the_copy(self, store, filled):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             store.update_run(filled.id, tags=["new"], evaluation=None)
             store.save_snapshot("buffer", "a", {"x": np.arange(6)})
-            assert [result.action for result in upkeep.copy(store, other)] == ["equal", "updated"]
+            assert [result.action for result in copying.copy(store, other)] == ["equal", "updated"]
             assert everything(other) == everything(store)
 
     def test_another_run_of_the_same_id_is_left_as_it_is(self, store, filled):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             self.alter(store, "runs", {"id": filled.id}, {"seed": "77"})
             before = everything(other), everything(store)
             for source, target in ((store, other), (other, store)):
                 with pytest.raises(StoreError, match=f"has another run {filled.id}: it was left as it is"):
-                    upkeep.copy(source, target, [filled.id])
+                    copying.copy(source, target, [filled.id])
             assert (everything(other), everything(store)) == before
 
     def test_a_run_that_went_further_in_the_target_is_left_as_it_is(self, store, filled):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             other.claim(filled.id)
             other.append(filled.id, make_chunk(5, [1]), status="finished")
             before = everything(other)
             with pytest.raises(StoreError, match=f"run {filled.id} has gone further in memory://"):
-                upkeep.copy(store, other)
+                copying.copy(store, other)
             assert everything(other) == before
-            upkeep.copy(other, store)
+            copying.copy(other, store)
             assert everything(other) == everything(store)
 
     def test_two_ways_on_from_one_copy_are_not_mixed(self, store, filled):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             for place, length in ((store, 1), (other, 2)):
                 place.claim(filled.id)
                 place.append(filled.id, make_chunk(5, [length]), status="finished")
             store.append(filled.id, make_chunk(6, [1]))
             with pytest.raises(StoreError, match="another run"):
-                upkeep.copy(store, other, [filled.id])
+                copying.copy(store, other, [filled.id])
 
     def test_equal_places_with_other_contents_are_not_mixed(self, store, filled):
         with open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
             for place, value in ((store, 1.0), (other, 2.0)):
                 place.claim(filled.id)
                 chunk = make_chunk(5, [2])
                 steps = {**chunk.steps, "rewards": np.full(2, value)}
                 place.append(filled.id, dataclasses.replace(chunk, steps=steps), status="finished")
             with pytest.raises(StoreError, match=f"run {filled.id} has gone another way in"):
-                upkeep.copy(store, other, [filled.id])
+                copying.copy(store, other, [filled.id])
 
     def test_a_run_that_another_process_copies_is_refused(self, store, filled):
         with open_store("memory://") as source, open_store("memory://") as third:
-            upkeep.copy(store, source)
+            copying.copy(store, source)
             about = {"writer": third.writer, "status": "running"}
             self.alter(store, "runs", {"id": filled.id}, about)
             with pytest.raises(StoreError, match="is being written by another process"):
-                upkeep.copy(source, store, [filled.id])
+                copying.copy(source, store, [filled.id])
 
     @pytest.mark.parametrize("part", PARTS)
     def test_what_is_damaged_is_not_copied(self, store, filled, part):
@@ -983,11 +984,11 @@ class StoreContract:
         self.alter(store, "chunks", {"run": filled.id, "number": 1}, {f"{part}_blob": flipped(blob, -1)})
         with open_store("memory://") as other:
             with pytest.raises(StoreError, match=f"run {filled.id}, chunk 1, {part}.* is damaged"):
-                upkeep.copy(store, other, [filled.id])
+                copying.copy(store, other, [filled.id])
             assert other.run(filled.id).status == "interrupted"
             self.alter(store, "chunks", {"run": filled.id, "number": 1}, {f"{part}_blob": blob})
-            upkeep.copy(store, other, [filled.id])
-            assert list(upkeep.check(other)) == []
+            copying.copy(store, other, [filled.id])
+            assert list(checking.check(other)) == []
 
     # -- backups
 
@@ -995,21 +996,21 @@ class StoreContract:
         store.append(run.id, make_chunk(0, [3]))
         folder = tmp_path / "backups"
         folder.mkdir()
-        assert upkeep.backup(store, folder / "x.db") == folder / "x.db"
+        assert copying.backup(store, folder / "x.db") == folder / "x.db"
         assert [file.name for file in folder.iterdir()] == ["x.db"]
         runs, snapshots = everything(store)
         assert runs[run.id][0].status == "running"
         runs[run.id] = (dataclasses.replace(runs[run.id][0], status="interrupted"), *runs[run.id][1:])
         with open_store(folder / "x.db", read_only=True) as kept:
-            assert list(upkeep.check(kept)) == []
+            assert list(checking.check(kept)) == []
             assert everything(kept) == (runs, snapshots)
 
     def test_a_backup_takes_the_place_of_nothing(self, store, filled, tmp_path):
         (tmp_path / "kept").write_text("mine")
         with pytest.raises(StoreError, match="kept exists already: give the path of a new file"):
-            upkeep.backup(store, tmp_path / "kept")
+            copying.backup(store, tmp_path / "kept")
         with pytest.raises(StoreError, match=r"nowhere"):
-            upkeep.backup(store, tmp_path / "nowhere" / "x.db")
+            copying.backup(store, tmp_path / "nowhere" / "x.db")
         assert (tmp_path / "kept").read_text() == "mine"
         assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 

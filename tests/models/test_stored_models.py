@@ -40,7 +40,7 @@ from rlbench.modelling import (
 )
 from rlbench.modelling.metrics import Confusion, Errors
 from rlbench.modelling.packing import pack_estimator, unpack_estimator
-from rlbench.store import open_store, upkeep
+from rlbench.store import checking, copying, open_store
 from rlbench.store.codec import pack, unpack
 
 QUICK = {
@@ -267,11 +267,11 @@ def test_a_model_of_a_later_rlbench_or_with_a_broken_record_is_told_in_a_line(st
 
 def test_models_are_checked_copied_and_backed_up_with_the_store(store, tmp_path):
     model = save_model(store, train_model("tree"))
-    assert list(upkeep.check(store)) == []
+    assert list(checking.check(store)) == []
     with open_store(tmp_path / "copy.db") as copy:
-        upkeep.copy(store, copy)
+        copying.copy(store, copy)
         assert load_model(copy, model.id).predict(asked("tree")).tolist() == model.predict(asked("tree")).tolist()
-    upkeep.backup(store, tmp_path / "backup.db")
+    copying.backup(store, tmp_path / "backup.db")
     with open_store(tmp_path / "backup.db") as backup:
         assert [entry.id for entry in models(backup)] == [model.id]
 

@@ -17,7 +17,7 @@ from contracts import stores
 from pymongo import errors
 
 from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store import Checkpoint, EpisodeChunk, mongodb, open_store, upkeep
+from rlbench.store import Checkpoint, EpisodeChunk, checking, copying, mongodb, open_store
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
 
@@ -328,7 +328,7 @@ def test_what_is_larger_than_a_document_may_be_comes_back_whole(emptied_url):
         assert np.array_equal(store.episodes(run.id)[0].rewards, rewards)
         assert np.array_equal(store.checkpoint(run.id).arrays["q"], rewards)
         assert np.array_equal(store.load_snapshot("buffer", "a")[0]["q"], rewards)
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         store.delete_run(run.id)
         store.delete_snapshot("buffer", "a")
         assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
@@ -340,11 +340,11 @@ def test_blobs_may_be_cut_anywhere(store, monkeypatch, part):
     stores.fill(store)
     store.save_snapshot("buffer", "a", {"x": np.arange(3)})
     whole = stores.everything(store)
-    assert list(upkeep.check(store)) == []
+    assert list(checking.check(store)) == []
     monkeypatch.setattr(mongodb, "PART", 2**20)  # what was cut is read, whatever is cut now
     assert stores.everything(store) == whole
     with open_store("memory://") as other:
-        upkeep.copy(store, other)
+        copying.copy(store, other)
         assert stores.everything(other) == whole
 
 
@@ -357,7 +357,7 @@ def test_a_missing_part_is_damage_that_is_named(store, monkeypatch, damage):
         assert store.backend._collections.parts.delete_one(part).deleted_count == 1
     else:
         assert store.backend._collections.parts.update_one(part, {"$set": {"data": 7}}).matched_count == 1
-    assert [found[:2] for found in upkeep.check(store)] == [(run.id, "chunk 1, steps")]
+    assert [found[:2] for found in checking.check(store)] == [(run.id, "chunk 1, steps")]
 
 
 def test_a_config_that_no_document_can_hold_is_a_clear_error(emptied_url):
@@ -415,7 +415,7 @@ def test_rows_whose_writer_died_do_not_count_and_are_swept(store, run):
     assert rows_of(store) == {"chunks": 3, "checkpoints": 2, "parts": 0}
     assert lengths(store, run.id) == [1, 2]
     assert store.checkpoint(run.id).episodes == 2
-    assert list(upkeep.check(store)) == []
+    assert list(checking.check(store)) == []
     store.backend.compact()
     assert rows_of(store) == {"chunks": 2, "checkpoints": 1, "parts": 0}
     assert lengths(store, run.id) == [1, 2]
@@ -430,7 +430,7 @@ def test_what_is_written_after_rows_that_do_not_count_is_what_is_read(store, run
     assert rows_of(store)["chunks"] == 6
     assert lengths(store, run.id) == [1, 2, 9, 8]
     assert store.figures(run.id)["length"].tolist() == [1, 2, 9, 8]
-    assert list(upkeep.check(store)) == []
+    assert list(checking.check(store)) == []
 
 
 def test_of_two_that_write_the_same_chunk_one_commits_and_the_other_overwrites_nothing(url, store, run):
@@ -523,7 +523,7 @@ def test_whatever_another_does_between_any_two_requests_nothing_is_damaged_or_lo
             if interleaved:
                 interleaved.clear()
                 break
-            assert list(upkeep.check(store)) == []
+            assert list(checking.check(store)) == []
             there = lengths(store, run.id) if store.runs() else None
             assert (number, there) == (number, outcomes[added])
             if store.runs():
@@ -573,7 +573,7 @@ def test_what_a_deletion_that_broke_off_has_left_is_swept(store, run, monkeypatc
 )
 def test_a_run_that_does_not_say_which_rows_count_is_damaged(store, run, rows):
     store.backend._collections.runs.update_one({"_id": run.id}, {"$set": {"rows": rows}})
-    assert {damage[0] for damage in upkeep.check(store)} == {run.id}
+    assert {damage[0] for damage in checking.check(store)} == {run.id}
     for attempt in (
         lambda: lengths(store, run.id),
         lambda: store.checkpoint(run.id),
@@ -757,7 +757,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(em
     with open_store(emptied_url) as store, writers(emptied_url) as start:
         for _ in range(kills):
             run_id, acknowledged = killed_at_random(start(), dice)
-            assert list(upkeep.check(store, run_id)) == []
+            assert list(checking.check(store, run_id)) == []
             run = store.run(run_id)
             assert run.status == "interrupted"
             assert run.episodes - acknowledged in (0, 1)
@@ -767,7 +767,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(em
             store.append(run_id, stores.make_chunk(run.episodes, [5]), status="finished")
             assert lengths(store, run_id) == [3] * run.episodes + [5]
         store.backend.compact()
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         assert rows_of(store)["chunks"] == sum(run.episodes for run in store.runs())
 
 
@@ -802,7 +802,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_server_at_any_moment(mo
                 acknowledged += 1
             killer.join()
             mongod.start()
-            assert list(upkeep.check(store)) == []
+            assert list(checking.check(store)) == []
             run = store.run(run_id)
             assert run.episodes - acknowledged in (0, 1)
             assert lengths(store, run_id) == [3] * run.episodes
@@ -826,7 +826,7 @@ def test_a_server_that_hangs_is_away_and_may_come_back(mongod, emptied_url):
             mongod.signal(signal.SIGCONT)
         mongod.start()
         commits(store, run.id, store.run(run.id).episodes)
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
 
 @OURS_TO_KILL
@@ -841,7 +841,7 @@ def test_a_server_that_is_gone_between_the_rows_and_the_commit_adds_nothing(mong
         assert lengths(store, run.id) == [1]
         commits(store, run.id, 1)
         assert lengths(store, run.id) == [1, 2]
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
 
 MANY = f"""
@@ -872,7 +872,7 @@ def test_eight_processes_that_write_at_once_lose_nothing_and_double_nothing(mong
         for run_id in made:
             assert lengths(store, run_id) == list(range(1, 11))
             assert [info.episodes for info in store.checkpoints(run_id)] == [1, 4, 7, 10]
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         assert rows_of(store) == {"chunks": 160, "checkpoints": 64, "parts": 1}
         assert saved(store, "shared") == list(range(9))
 
@@ -885,7 +885,7 @@ def test_runs_move_to_a_file_and_back_unchanged(emptied_url, mongo_url, tmp_path
         for seed in range(3):
             stores.fill(first, seed=seed, tags=["a", "$b"])
         first.save_snapshot("buffer", "a", {"x": noise(9 * 2**20)})
-        upkeep.copy(first, file)
-        upkeep.copy(file, second)
+        copying.copy(first, file)
+        copying.copy(file, second)
         assert stores.everything(second) == stores.everything(file) == stores.everything(first)
-        assert {result.action for result in upkeep.copy(file, second)} == {"equal"}
+        assert {result.action for result in copying.copy(file, second)} == {"equal"}

@@ -8,7 +8,7 @@ from training.toys import Circle, outcome
 
 import rlbench
 from rlbench.errors import StoreAway, StoreError
-from rlbench.store import open_store, spool, upkeep
+from rlbench.store import checking, open_store, spool
 from rlbench.training import recorder, writer
 
 
@@ -52,7 +52,7 @@ def test_what_a_store_missed_is_uploaded_when_it_is_back(calls, store, monkeypat
     Away(store, monkeypatch, calls)
     run = trained(store)
     assert outcome(run) == outcome(trained())
-    assert not list(upkeep.check(store))
+    assert not list(checking.check(store))
     assert list(tmp_path.glob("rlbench-spool-*")) == []
 
 
@@ -72,7 +72,7 @@ def test_what_is_missing_in_the_end_is_kept_and_said_and_can_be_copied_later(rec
     with open_store(path) as kept, open_store(tmp_path / "runs.db") as target:
         assert set(spool.upload(kept, target, claim=True)) == {run_id}
         assert spool.upload(kept, target, claim=True) == {}
-        assert not list(upkeep.check(target))
+        assert not list(checking.check(target))
         assert outcome(rlbench.load_run(target, run_id)) == outcome(trained(record=record))
 
 
@@ -135,4 +135,4 @@ def test_training_goes_on_while_the_server_is_dead_and_is_whole_when_it_is_back(
                 spool.upload(kept, store)
         run = rlbench.load_run(store, "latest")
         assert outcome(run) == outcome(rlbench.train(Circle(), episodes=300, seed=0))
-        assert not list(upkeep.check(store))
+        assert not list(checking.check(store))

@@ -17,7 +17,7 @@ import pytest
 from contracts import stores
 
 from rlbench.errors import StoreError
-from rlbench.store import Checkpoint, EpisodeChunk, codec, migrations, open_store, upkeep
+from rlbench.store import Checkpoint, EpisodeChunk, checking, codec, copying, migrations, open_store
 
 NOBODY = 65534  # a user id without rights
 REFUSING = "CREATE TRIGGER t BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -199,7 +199,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
             with pytest.raises(StoreError, match="the disk is full; make room"):
                 attempt()
         assert stores.everything(store) == before
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
 
 def test_a_second_writer_of_the_same_run_is_refused_until_the_first_has_closed(tmp_path):
@@ -371,10 +371,10 @@ def use_all(path, *, read_only):
                 store.figures(run.id)
                 list(store.episodes(run.id))
         with contextlib.suppress(StoreError), open_store("memory://") as other:
-            upkeep.copy(store, other)
+            copying.copy(store, other)
         with contextlib.suppress(StoreError):
-            upkeep.info(store)
-        assert all(isinstance(damage.problem, str) for damage in upkeep.check(store))
+            checking.info(store)
+        assert all(isinstance(damage.problem, str) for damage in checking.check(store))
         if not read_only:
             run_id = store.claim("latest" if not store.runs() else store.runs()[0].id).id
             store.rewind(run_id, None)
@@ -389,7 +389,7 @@ def small_file(tmp_path_factory):
     with open_store(path) as store:
         stores.fill(store, tags=["a"])
         store.save_snapshot("buffer", "a", {"x": np.arange(9)}, {"n": 1})
-        upkeep.backup(store, path.with_name("y.db"))
+        copying.backup(store, path.with_name("y.db"))
     return path.with_name("y.db").read_bytes()
 
 
@@ -420,7 +420,7 @@ def test_a_file_whose_records_belong_to_no_run_is_damaged(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     change(tmp_path / "x.db", "UPDATE chunks SET run = 'nobody'")
     with open_store(tmp_path / "x.db") as store:
-        found = list(upkeep.check(store))
+        found = list(checking.check(store))
     assert ("", "store", "a row of chunks belongs to no run") in found
     assert (run_id, "chunk 0", "missing") in found
 
@@ -429,11 +429,11 @@ def test_compacting_gives_back_the_room_of_what_was_deleted(tmp_path):
     with open_store(tmp_path / "x.db") as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
         store.append(run.id, checkpoint=Checkpoint(0, 0, {"q": np.random.default_rng(0).random(10**6)}))
-        full = upkeep.info(store)["bytes"]
+        full = checking.info(store)["bytes"]
         store.delete_run(run.id)
         store.backend.compact()
-        assert upkeep.info(store)["bytes"] < full / 20
-        assert upkeep.info(store)["bytes"] == (tmp_path / "x.db").stat().st_size
+        assert checking.info(store)["bytes"] < full / 20
+        assert checking.info(store)["bytes"] == (tmp_path / "x.db").stat().st_size
     with open_store(tmp_path / "x.db", read_only=True) as store, pytest.raises(StoreError, match="can only be read"):
         store.backend.compact()
 

@@ -16,7 +16,7 @@ import pytest
 from contracts import stores
 
 from rlbench.errors import StoreError
-from rlbench.store import open_store, sqlite, upkeep
+from rlbench.store import checking, copying, open_store, sqlite
 
 NOBODY = 65534  # a user id without rights
 TWENTY_OR_200 = [20, pytest.param(200, marks=pytest.mark.long)]
@@ -188,7 +188,7 @@ def test_a_writer_may_be_killed_at_any_moment(tmp_path, nursery, kills):
         assert not told["broken"]
         assert not told["failed"]
         with open_store(path) as store:
-            assert list(upkeep.check(store)) == []
+            assert list(checking.check(store)) == []
             assert {run_id for [run_id] in told["run"]} <= {run.id for run in store.runs(status="interrupted")}
             for run_id, chunks in acknowledged(told).items():
                 assert store.run(run_id).episodes in (chunks, chunks + 1)
@@ -213,7 +213,7 @@ def test_a_run_whose_writer_was_killed_can_be_gone_on_with(tmp_path, nursery):
         store.rewind(run.id, kept)
         store.append(run.id, stores.make_chunk(kept.episodes, [3]), status="finished")
         assert store.run(run.id).episodes == kept.episodes + 1
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def left_behind(public_folder, nursery):
 def test_the_log_of_a_killed_writer_is_read_where_nothing_may_be_written(left_behind):
     with without_rights(), open_store(left_behind) as store:
         assert store.run("latest").episodes >= 20
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         with pytest.raises(StoreError, match="it can only be read"):
             store.claim(store.run("latest").id)
 
@@ -287,11 +287,11 @@ def test_eight_processes_write_to_one_file_and_nothing_is_lost_or_doubled(tmp_pa
     counts = acknowledged(told)
     assert set(counts.values()) == {8}
     with open_store(tmp_path / "x.db") as store:
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         assert {run.id: run.episodes for run in store.runs(status="finished")} == counts
         assert len(counts) == 48
         assert sorted(run.seed for run in store.runs()) == sorted([0, 1, 10, 11, 20, 21] * 8)
-        assert upkeep.info(store)["chunks"] == 48 * 8
+        assert checking.info(store)["chunks"] == 48 * 8
 
 
 def test_of_processes_that_claim_one_run_at_once_all_but_one_are_refused(tmp_path, nursery):
@@ -320,9 +320,9 @@ def test_a_backup_taken_while_another_process_writes_is_of_one_moment(tmp_path, 
     reached = [0]
     with open_store(tmp_path / "x.db") as store:
         for i in range(8):
-            upkeep.backup(store, tmp_path / f"backup-{i}.db")
+            copying.backup(store, tmp_path / f"backup-{i}.db")
             with open_store(tmp_path / f"backup-{i}.db", read_only=True) as kept:
-                assert list(upkeep.check(kept)) == []
+                assert list(checking.check(kept)) == []
                 assert kept.run("latest").status == "interrupted"
                 assert len(kept.episodes("latest")) == kept.checkpoint("latest").episodes
                 reached.append(kept.run("latest").episodes)
@@ -339,9 +339,9 @@ def test_a_check_while_another_process_writes_finds_nothing(tmp_path, nursery):
     nursery.wait_for("acknowledged")
     with open_store(tmp_path / "x.db") as store, open_store("memory://") as other:
         for _ in range(8):
-            assert list(upkeep.check(store)) == []
-            upkeep.copy(store, other)
-            assert list(upkeep.check(other)) == []
+            assert list(checking.check(store)) == []
+            copying.copy(store, other)
+            assert list(checking.check(other)) == []
     nursery.kill()
     nursery.rest()
 
@@ -357,7 +357,7 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_loses_nothing(tmp_path, nurse
     [(run_id, chunks)] = acknowledged(told).items()
     assert chunks > 2
     with open_store(tmp_path / "x.db") as store:
-        assert list(upkeep.check(store)) == []
+        assert list(checking.check(store)) == []
         assert store.run(run_id).episodes == chunks
         store.claim(run_id)
         store.append(run_id, stores.make_chunk(chunks, [3]))

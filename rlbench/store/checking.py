@@ -1,0 +1,200 @@
+"""What a store holds, and whether it is sound, over any backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlbench.errors import StoreError
+from rlbench.store import reading
+from rlbench.store.documents import COUNTS, PARTS, advance, assembled, open_steps, record, sound, sound_info, verified
+from rlbench.store.records import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlbench.store import Store
+    from rlbench.store.backend import Backend
+    from rlbench.store.documents import Document
+    from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+
+
+class Damage(NamedTuple):
+    """Something in a store that is not as it was written."""
+
+    run: str  # id; "" if it belongs to no run
+    where: str  # "record", "counters", "chunk 3, steps", "checkpoint at step 70", "snapshot buffer/x", "store"
+    problem: str
+
+
+def info(store: Store) -> dict[str, int]:
+    """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk."""
+    backend = store.backend
+    documents = list(map(sound, backend.select_runs({}, None)))
+    sums = {name: sum(document[name] for document in documents) for name in ("episodes", "timesteps", "chunks")}
+    return {
+        "runs": len(documents),
+        **sums,
+        "checkpoints": sum(len(reading.checkpoints_of(backend, document)) for document in documents),
+        "snapshots": len(backend.select_snapshots(None)),
+        "bytes": backend.size(),
+    }
+
+
+def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
+    """Verifies every checksum and reference, a chunk at a time; yields all that is damaged, not the first alone.
+
+    Args:
+        store: any store; it may be written meanwhile.
+        ref: one run only, and not the place itself nor the snapshots; None checks all.
+
+    Raises:
+        StoreError: there is no such run.
+    """
+    backend = store.backend
+    if ref is not None:
+        yield from _check_run(backend, reading.match(backend, ref))
+        return
+    yield from (Damage("", "store", problem) for problem in backend.problems())
+    try:
+        documents = backend.select_runs({}, None)
+    except StoreError as error:
+        documents = []
+        yield Damage("", "runs", str(error))
+    for document in documents:
+        yield from _check_run(backend, document)
+    yield from _check_snapshots(backend)
+
+
+def _check_run(backend: Backend, document: Document) -> Iterator[Damage]:
+    run_id = str(document.get("id"))
+    try:
+        _check_record(document)
+    except StoreError as error:
+        yield _damage(run_id, "record", error)
+    if type(document.get("id")) is str and all(type(document.get(name)) is int for name in COUNTS):
+        yield from _check_chunks(backend, document)
+        yield from _check_checkpoints(backend, document)
+
+
+def _check_record(document: Document) -> None:
+    known = record(document)
+    if known.status not in STATUSES:
+        raise StoreError(f"status is {known.status!r}")
+
+
+def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
+    run_id, chunks = document["id"], document["chunks"]
+    try:
+        spans = backend.select_spans(run_id)
+    except StoreError as error:
+        yield _damage(run_id, "chunks", error)
+        return
+    reached: Document | None = dict.fromkeys(COUNTS, 0)
+    expected = 0
+    for span in spans:
+        if not all(type(value) is int for value in span):
+            yield Damage(run_id, f"chunk {span.number}", f"its place is no place: {tuple(span)}")
+            reached = None
+            continue
+        if span.number >= chunks:  # not committed, or written since
+            break
+        if span.number != expected:
+            gap = _numbered(expected, span.number) if span.number > expected else f"chunk {span.number}"
+            yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
+            reached = None
+        expected = span.number + 1
+        problems, chunk = _check_chunk(backend, run_id, span)
+        if problems and not _holds(backend, run_id, span.number):
+            return  # the run was deleted or rewound meanwhile
+        yield from problems
+        if reached is not None and (reached["next_episode"], reached["next_step"]) != span[1:3]:
+            yield Damage(run_id, f"chunk {span.number}", f"begins at episode {span[1]}, step {span[2]}: out of order")
+        reached = _after(reached, span, chunk)
+    if expected < chunks and _holds(backend, run_id, expected):
+        yield Damage(run_id, _numbered(expected, chunks), "missing")
+    elif reached is not None:
+        yield from _check_counters(document, reached)
+
+
+def _check_chunk(backend: Backend, run_id: str, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
+    problems, parts = [], {}
+    for part in PARTS:
+        try:
+            parts[part] = reading.load_part(backend, run_id, span, part)
+        except StoreError as error:
+            problems.append(_damage(run_id, f"chunk {span.number}, {part}", error))
+    if problems:
+        return problems, None
+    try:
+        return [], assembled(run_id, span, parts)
+    except StoreError as error:
+        return [_damage(run_id, f"chunk {span.number}", error)], None
+
+
+def _after(reached: Document | None, span: Span, chunk: EpisodeChunk | None) -> Document | None:
+    """Returns the counters after a chunk; None if a damaged one keeps them from being known."""
+    if reached is None or chunk is None:
+        return None
+    return advance(reached, span, open_steps(span.first_step, chunk.lengths, chunk.ends))
+
+
+def _check_counters(document: Document, reached: Document) -> Iterator[Damage]:
+    """Compares what a run says of itself with the sums; one without any chunk may tell of steps not kept."""
+    for name in COUNTS if document["chunks"] else ("next_episode", "next_step"):
+        if document[name] != reached[name]:
+            yield Damage(document["id"], "counters", f"{name} is {document[name]}, its chunks say {reached[name]}")
+
+
+def _check_checkpoints(backend: Backend, document: Document) -> Iterator[Damage]:
+    run_id = document["id"]
+    try:
+        listed = backend.select_checkpoints(run_id)
+    except StoreError as error:
+        yield _damage(run_id, "checkpoints", error)
+        return
+    for entry in listed:
+        try:
+            if sound_info(entry).chunks <= document["chunks"]:  # others: not committed
+                reading.load_checkpoint(backend, run_id, entry)
+        except StoreError as error:
+            if _is_listed(backend, run_id, entry):
+                yield _damage(run_id, f"checkpoint at step {entry.timesteps}", error)
+
+
+def _check_snapshots(backend: Backend) -> Iterator[Damage]:
+    try:
+        listed = backend.select_snapshots(None)
+    except StoreError as error:
+        yield Damage("", "snapshots", str(error))
+        return
+    for entry in listed:
+        where = f"snapshot {entry.kind}/{entry.name}"
+        try:
+            blob = backend.select_snapshot(entry.kind, entry.name)
+            verified(reading.whole(blob, entry.size, where), where, {"kind": entry.kind, "name": entry.name})
+        except StoreError as error:
+            if entry in backend.select_snapshots(None):
+                yield _damage("", where, error)
+
+
+def _holds(backend: Backend, run_id: str, number: int) -> bool:
+    """Returns whether a run still says that it has this chunk."""
+    found = backend.select_runs({"id": run_id}, 1)
+    return bool(found) and found[0]["chunks"] > number
+
+
+def _is_listed(backend: Backend, run_id: str, entry: CheckpointInfo) -> bool:
+    try:
+        return entry in backend.select_checkpoints(run_id)
+    except StoreError:
+        return True
+
+
+def _numbered(first: int, stop: int) -> str:
+    return f"chunk {first}" if stop == first + 1 else f"chunks {first} to {stop - 1}"
+
+
+def _damage(run_id: str, where: str, error: StoreError) -> Damage:
+    """Names a damage once: what the error says of the place goes without saying."""
+    problem = str(error).removeprefix(f"run {run_id}").removeprefix(", ").removeprefix(where)
+    return Damage(run_id, where, problem.lstrip(" ,").removeprefix("is damaged").lstrip(":, "))

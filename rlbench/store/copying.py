@@ -1,0 +1,259 @@
+"""Copies of runs from store to store, whatever the backends, and backups of a whole store in one file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlbench.errors import StoreError
+from rlbench.store import open_store, reading
+from rlbench.store.documents import (
+    COUNTS,
+    NEW,
+    PARTS,
+    RUN_FIELDS,
+    CheckpointRow,
+    ChunkRow,
+    about_checkpoint,
+    about_part,
+    advance,
+    intact,
+    now,
+    record,
+    sound,
+)
+from rlbench.store.records import SnapshotInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rlbench.store import Store
+    from rlbench.store.backend import Backend
+    from rlbench.store.documents import Document
+    from rlbench.store.records import CheckpointInfo, Span
+
+IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # of a run, apart from its id; they never change
+OWN = ("id", "writer", "beat")  # what a copy has of its own, or has already
+
+
+class CopyResult(NamedTuple):
+    """What copying did with a run."""
+
+    run: str  # id
+    action: str  # "copied", "continued" (it was there in part), "updated" (its record alone), "equal" (nothing to do)
+    chunks: int  # copied now
+    size: int  # bytes, copied now
+
+
+def copy(
+    source: Store,
+    target: Store,
+    refs: Iterable[str] | None = None,
+    *,
+    on_run: Callable[[CopyResult], object] | None = None,
+) -> list[CopyResult]:
+    """Copies runs as they are, under the same ids, and the snapshots too when it copies all.
+
+    What is there already is not copied again; what broke off goes on where it broke off. In the end the target's
+    records equal the source's: a tag that was changed there is changed back. Until a run is whole it says "running",
+    or "interrupted" if nobody copies it any more.
+
+    Args:
+        source: where from; a run that is being written is copied as far as it has come.
+        target: where to.
+        refs: which runs; None: all, and the snapshots.
+        on_run: is told what was done, run by run.
+
+    Raises:
+        StoreError: a record of the source is damaged (it is not copied), or the target has another run of the same
+            id, or has gone further with it, or is writing it.
+    """
+    results = []
+    for document in _chosen(source.backend, refs):
+        results.append(_copy_run(source.backend, target, document))
+        if on_run is not None:
+            on_run(results[-1])
+    if refs is None:
+        _copy_snapshots(source.backend, target.backend)
+    return results
+
+
+def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
+    """Returns the runs to copy, oldest first: a run learns from those before it."""
+    if refs is None:
+        return [sound(document) for document in reversed(source.select_runs({}, None))]
+    found = [reading.find(source, ref) for ref in refs]
+    once = {document["id"]: document for document in found}
+    return sorted(once.values(), key=lambda document: document["created_at"])
+
+
+def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
+    run_id = document["id"]
+    record(document)  # a damaged one is refused
+    theirs = target.backend.select_runs({"id": run_id}, 1)
+    spans, checkpoints = reading.spans_of(source, document), reading.checkpoints_of(source, document)
+    there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
+    missing, odd = _differing(checkpoints, target.backend.select_checkpoints(run_id))
+    if theirs and there == len(spans) and not missing and not odd and _final(document).items() <= theirs[0].items():
+        return CopyResult(run_id, "equal", 0, 0)
+    with _writing(target, document, known=bool(theirs)):
+        if odd:
+            _drop_checkpoints(target, run_id, there, odd[0])
+            missing, _ = _differing(checkpoints, target.backend.select_checkpoints(run_id))
+        steps = list(zip(spans, _counters(document, spans), strict=True))[there:]
+        size = sum(_copy_chunk(source, target, run_id, span, counters) for span, counters in steps)
+        size += sum(_copy_checkpoint(source, target, run_id, entry, len(spans)) for entry in missing)
+        _commit(target, run_id, len(spans), {**_final(document), "writer": ""})
+    if not theirs:
+        return CopyResult(run_id, "copied", len(spans), size)
+    return CopyResult(run_id, "continued" if size else "updated", len(spans) - there, size)
+
+
+def _counters(document: Document, spans: list[Span]) -> Iterator[Document]:
+    """Yields what the counters of a run were after each of its chunks."""
+    left_open = [*(span.first_step for span in spans[1:]), document["next_step"]]
+    counted = dict.fromkeys(COUNTS, 0)
+    for span, steps in zip(spans, left_open, strict=False):
+        counted = advance(counted, span, steps)
+        yield counted
+
+
+def _final(document: Document) -> Document:
+    """Returns the fields in which a copy equals its original."""
+    return {name: document[name] for name in RUN_FIELDS if name not in OWN}
+
+
+def _compare(source: Backend, target: Store, document: Document, spans: list[Span], theirs: Document) -> int:
+    """Returns how many chunks of a run the target has; StoreError if they are not the first of the source's."""
+    run_id, there = document["id"], reading.spans_of(target.backend, theirs)
+    if any(document[name] != theirs[name] for name in IDENTITY) or there[: len(spans)] != spans[: len(there)]:
+        raise StoreError(f"{target.url} has another run {run_id}: it was left as it is, copy the others by their ids")
+    if len(there) > len(spans):
+        raise StoreError(f"run {run_id} has gone further in {target.url}: copy it the other way, or delete one of them")
+    last = [(run_id, there[-1].number, part) for part in PARTS] if there else []
+    if any(source.select_part(*part) != target.backend.select_part(*part) for part in last):
+        raise StoreError(f"run {run_id} has gone another way in {target.url}: it was left as it is, delete one of them")
+    return len(there)
+
+
+def _differing(
+    wanted: list[CheckpointInfo], there: list[CheckpointInfo]
+) -> tuple[list[CheckpointInfo], list[CheckpointInfo]]:
+    """Returns the checkpoints that a copy lacks, and those that it should not have."""
+    missing = sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
+    return missing, [entry for entry in there if entry not in wanted]
+
+
+def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: CheckpointInfo) -> None:
+    """Drops a checkpoint of a copy that the original does not have, and those after it."""
+    expected = {"chunks": chunks, "writer": target.writer}
+    if not target.backend.truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
+        raise reading.refusal(target.backend, run_id)
+
+
+@contextmanager
+def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None]:
+    """Makes the target the writer of a run while it is copied; whatever happens, it is none in the end."""
+    run_id = document["id"]
+    if known:
+        target.claim(run_id)
+    elif not target.backend.insert_run({**_begun(document), "writer": target.writer, "beat": now()}):
+        raise StoreError(f"another process has begun to copy run {run_id} to {target.url}: wait for it, and try again")
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):
+            target.backend.commit(run_id, {"writer": target.writer}, {"writer": ""})
+        raise
+
+
+def _begun(document: Document) -> Document:
+    return {name: document[name] for name in RUN_FIELDS} | NEW
+
+
+def _commit(
+    target: Store,
+    run_id: str,
+    chunks: int,
+    changes: Document,
+    chunk: ChunkRow | None = None,
+    checkpoint: CheckpointRow | None = None,
+) -> None:
+    """Adds to a copy; `chunks` is how many it has."""
+    expected = {"chunks": chunks, "writer": target.writer}
+    if not target.backend.commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
+        raise reading.refusal(target.backend, run_id)
+
+
+def _copy_chunk(source: Backend, target: Store, run_id: str, span: Span, counters: Document) -> int:
+    blobs = []
+    for part in PARTS:
+        found, blob = source.select_part(run_id, span.number, part)
+        if not (found and blob is None and part == "steps"):
+            intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(run_id, span, part))
+        blobs.append(blob)
+    segments, figures, steps = blobs
+    row = ChunkRow(span, segments or b"", figures or b"", steps)
+    _commit(target, run_id, span.number, counters, chunk=row)
+    return sum(len(blob or b"") for blob in blobs)
+
+
+def _copy_checkpoint(source: Backend, target: Store, run_id: str, entry: CheckpointInfo, chunks: int) -> int:
+    state = source.select_state(run_id, entry.timesteps)
+    if state is None and entry not in source.select_checkpoints(run_id):
+        return 0  # a newer one has taken its place meanwhile
+    intact(state, f"run {run_id}, checkpoint at step {entry.timesteps}", about_checkpoint(run_id, entry))
+    _commit(target, run_id, chunks, {}, checkpoint=CheckpointRow(entry, state or b""))
+    return entry.size
+
+
+def _copy_snapshots(source: Backend, target: Backend) -> None:
+    there = target.select_snapshots(None)
+    for entry in source.select_snapshots(None):
+        blob = source.select_snapshot(entry.kind, entry.name) if entry not in there else None
+        if blob is not None:
+            about = {"kind": entry.kind, "name": entry.name}
+            intact(blob, f"snapshot {entry.kind}/{entry.name}", about)
+            target.put_snapshot(SnapshotInfo(*entry), blob)
+
+
+# ---------------------------------------------------------------------- backups
+
+
+def backup(store: Store, path: str | os.PathLike[str]) -> Path:
+    """Writes all that a store holds at one moment to a new SQLite file, while others may write to the store.
+
+    The file appears when it is whole. Runs that were being written show there as interrupted. A store that is no
+    SQLite file is copied record by record: each run is then as of the moment when it was copied.
+
+    Raises:
+        StoreError: there is such a file, or it cannot be written.
+    """
+    whole = Path(path).expanduser().absolute()
+    if whole.exists():
+        raise StoreError(f"{path} exists already: give the path of a new file for the backup")
+    partial = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}.partial")
+    try:
+        if not store.backend.copy_to_file(str(partial)):
+            with open_store(partial) as target:
+                copy(store, target)
+        _publish(partial, whole)
+    finally:
+        for file in (partial, *(partial.with_name(partial.name + end) for end in ("-wal", "-shm", "-journal"))):
+            with suppress(OSError):
+                file.unlink()
+    return whole
+
+
+def _publish(partial: Path, whole: Path) -> None:
+    try:
+        partial.replace(whole)
+        folder = os.open(whole.parent, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"cannot write the backup {whole}: {error.strerror}") from error
+    with suppress(OSError):  # not every file system knows how
+        os.fsync(folder)
+    os.close(folder)
