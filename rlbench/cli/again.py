@@ -192,7 +192,7 @@ def _run(store: Store, ref: str, env: str | None = None) -> Run:
 
 
 def _all_with_steps(store: Store, env: str | None) -> list[Run]:
-    records = [record for record in store.runs(env_id=env_id_of(env)) if record.config.get("record") == "all"]
+    records = [record for record in store.runs(env_id=env_id_of(env)) if record.config.keeps_steps]
     return [rlbench.Run(record, store) for record in records]
 
 

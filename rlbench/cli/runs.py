@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,7 +73,7 @@ def runs(
         click.echo("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
-        click.echo(f"{sum(_cache(run)['seconds_saved'] for run in found):.1f} s of training saved")
+        click.echo(f"{sum(run.config.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
         print_table(HEADER, map(_row, found), right=RIGHT, optional=OPTIONAL)
 
@@ -207,18 +208,14 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "created_at": run.created_at,
         "tags": list(run.tags),
         "parents": list(run.parents),
-        "cache": _cache(run),
+        "cache": asdict(run.config.cache),
         "evaluation": run.evaluation,
     }
 
 
-def _cache(run: RunRecord) -> dict[str, Any]:
-    return dict(run.config.get("cache", {"hit": 0, "prefix": 0, "seconds_saved": 0.0}))
-
-
 def _cache_row(run: RunRecord) -> list[str]:
-    used = _cache(run)
-    counts = [f"{used['hit']:,}", f"{used['prefix']:,}", f"{used['seconds_saved']:.2f}"]
+    used = run.config.cache
+    counts = [f"{used.hit:,}", f"{used.prefix:,}", f"{used.seconds_saved:.2f}"]
     return [run.id, run.env_id, run.agent_name, f"{run.episodes:,}", *counts]
 
 

@@ -151,7 +151,7 @@ def _next(run: Run) -> list[str]:
         return []
     named = "latest" if run.store.run("latest").id == run.id else run.id
     commands = [f"watch {named}", f"replay {named} --episode best", "runs"]
-    if run.record.config["record"] == "none":
+    if not run.record.config.keeps_steps:
         del commands[1]
     source = click.get_current_context().get_parameter_source("store")
     where = f" --store {shlex.quote(run.store.url)}" if source is ParameterSource.COMMANDLINE else ""

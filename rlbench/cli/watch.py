@@ -88,7 +88,7 @@ def replay(
     looks.check(as_json=as_json)
     with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
-        if record.config.get("record") == "none":
+        if not record.config.keeps_steps:
             raise StoreError(
                 f"run {record.id} kept no steps (it was trained with --record none): train with --record all to replay"
             )

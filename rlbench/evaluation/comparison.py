@@ -7,7 +7,7 @@ learning at the edge of the statistical precipice" (2021). NumPy only.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -165,18 +165,15 @@ def check_same_env(runs: Sequence[Run]) -> None:
 def settings_of(run: Run) -> dict[str, Any]:
     """Returns all that a run was asked for, but its seed: agent, parameters, env arguments and budget, by name."""
     config = run.record.config
-    parameters = config.get("agent", {}).get("parameters", {})
-    budget = dict(config.get("budget", {}))
-    if run.until is not None:
-        budget = {"episodes": run.until.episodes}
-    learnt_from = {"learnt from": " ".join(run.record.parents)} if "retraining" in config else {}
-    named = {"agent": run.agent_name, **parameters, **env_arguments(run), **budget, **learnt_from}
+    budget = asdict(config.budget) if run.until is None else {"episodes": run.until.episodes}
+    learnt_from = {"learnt from": " ".join(run.record.parents)} if config.was_retrained else {}
+    named = {"agent": run.agent_name, **config.agent.parameters, **env_arguments(run), **budget, **learnt_from}
     return {name: value for name, value in named.items() if value is not None}
 
 
 def env_arguments(run: Run) -> dict[str, Any]:
     """Returns the arguments that a run's env was made with, as far as they are stored."""
-    spec = run.record.config.get("env", {}).get("spec")
+    spec = run.record.config.env.spec
     try:
         return dict(json.loads(spec)["kwargs"]) if spec else {}
     except (ValueError, LookupError, TypeError):  # an imported run may say what it likes
@@ -348,7 +345,7 @@ def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, 
 
 def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
     try:
-        key = run.record.config["env"]["spec"] or run.id
+        key = run.record.config.env.spec or run.id
         if key not in optima:
             optima[key] = _optimum(run)
         found = evaluate(run, episodes=episodes, seed=seed, optimum=optima[key])

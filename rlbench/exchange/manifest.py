@@ -100,7 +100,8 @@ class Manifest:
 def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:
     """Returns what a file of a run says of itself, before its columns are known."""
     known = {name: getattr(run.record, name) for name in RUN_FIELDS}
-    return Manifest(what, {**known, "status": run.status, "seconds": run.seconds}, episodes)
+    known |= {"config": run.record.config.document(), "status": run.status, "seconds": run.seconds}
+    return Manifest(what, known, episodes)
 
 
 def columns_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Column]:

@@ -16,7 +16,7 @@ from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_e
 from rlbench.exchange.content import Content
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
 from rlbench.files import reading, written
-from rlbench.store import Checkpoint
+from rlbench.store import Checkpoint, RunConfig
 
 if TYPE_CHECKING:
     import os
@@ -253,7 +253,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         known["env_id"],
         known["agent_name"],
         seed=known["seed"],
-        config=trusted_config(known["config"]),
+        config=trusted_config(RunConfig.of(known["config"])),
         tags=tags,
         parents=known["parents"],
     )

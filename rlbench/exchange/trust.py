@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+if TYPE_CHECKING:
+    from rlbench.store import RunConfig
 
 WRAPPERS = (
     "gymnasium.wrappers:",
@@ -17,25 +20,23 @@ WRAPPERS = (
 CODE = ("entry_point", "vector_entry_point")
 
 
-def trusted_config(config: dict[str, Any]) -> dict[str, Any]:
+def trusted_config(config: RunConfig) -> RunConfig:
     """Returns an imported run's config; a spec that names unknown code moves from "spec" to "untrusted_spec".
 
     Its env is then "without a storable spec": whoever needs it passes it.
     """
-    env = config.get("env")
-    if not isinstance(env, dict) or env.get("spec") is None or is_trusted(env["spec"]):
-        return config
-    return {**config, "env": {**env, "spec": None, "untrusted_spec": env["spec"]}}
+    spec = config.env.spec
+    return config if spec is None or is_trusted(spec) else config.distrusting_spec()
 
 
-def is_trusted(spec: object) -> bool:
+def is_trusted(spec: str) -> bool:
     """Returns whether a spec, as JSON, makes a registered env by its registered code, in wrappers that are known."""
     import rlbench.envs  # noqa: F401, PLC0415  (registers them)
 
     try:
-        found = EnvSpec.from_json(str(spec))
+        found = EnvSpec.from_json(spec)
         known = gym.registry.get(found.id)
-        wrappers = [wrapper["entry_point"] for wrapper in json.loads(str(spec))["additional_wrappers"]]
+        wrappers = [wrapper["entry_point"] for wrapper in json.loads(spec)["additional_wrappers"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, gym.error.Error):
         return False
     if known is None or any(getattr(found, name) != getattr(known, name) for name in CODE):

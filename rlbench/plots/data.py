@@ -128,7 +128,7 @@ def table_of(run: Run) -> Array:
 
 def initial_value_of(run: Run) -> float:
     """Returns what a table held before anything was learnt."""
-    return float(run.record.config.get("agent", {}).get("parameters", {}).get("initial_value", 0.0))
+    return float(run.record.config.agent.parameters.get("initial_value", 0.0))
 
 
 def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
@@ -138,7 +138,7 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
         StoreError: the run kept no steps.
         UsageError: its observations are no numbers of states.
     """
-    n_states = n_states or run.record.config.get("agent", {}).get("n_states", 0)
+    n_states = n_states or run.record.config.agent.n_states or 0
     counts = np.zeros(n_states, np.int64)
     for chunk in _chunks(run):
         observed = _observed_once(run, chunk, _discrete(run, chunk, "observations"))

@@ -51,7 +51,7 @@ def diff(a: Run, b: Run) -> Difference:
 
 
 def _comparable(run: Run) -> dict[str, Any]:
-    config = run.record.config
+    config = run.record.config.document()
     return {"seed": run.seed, **{name: config.get(name) for name in ("env", "agent", "preset", "record")}}
 
 

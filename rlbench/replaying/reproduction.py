@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
+from rlbench.agents import AGENTS
 from rlbench.errors import UsageError
+from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.settings import write_setting
 
 if TYPE_CHECKING:
@@ -22,7 +27,7 @@ def command_of(run: Run) -> str:
     Raises:
         UsageError: it was not made by training or retraining, or with an env or agent that has no name.
     """
-    if "retraining" in run.record.config:
+    if run.record.config.was_retrained:
         return shlex.join(["rlbench", "retrain", *run.record.parents, *_options(retraining_arguments(run))])
     arguments = training_arguments(run)
     return shlex.join(["rlbench", "train", arguments.pop("env"), *_options(arguments)])
@@ -30,7 +35,7 @@ def command_of(run: Run) -> str:
 
 def program_of(run: Run) -> str:
     """Returns the Python program that makes a run again; UsageError as in `command_of`."""
-    if "retraining" in run.record.config:
+    if run.record.config.was_retrained:
         arguments = retraining_arguments(run)
         loaded = f"store = rlbench.open_store({run.store.url!r})\n"
         loaded += f"parents = [rlbench.load_run(store, ref) for ref in {list(run.record.parents)!r}]\n"
@@ -46,32 +51,32 @@ def training_arguments(run: Run) -> dict[str, Any]:
     """
     config = run.record.config
     budget = _budget(run)
-    if not budget or config.get("engine") == "external":
+    if not budget or config.was_recorded:
         raise UsageError(f"run {run.id} was recorded or imported, not trained here: there is no command that makes it")
     kwargs = _env_arguments(run)
-    preset = config.get("preset", "default")
-    known = _preset(run.env_id, preset)
+    known = _preset(run.env_id, config.preset)
     return {
         "env": run.env_id,
         "agent": run.agent_name,
         **budget,
         "seed": run.seed,
-        **({} if preset == "default" else {"preset": preset}),
+        **({} if config.preset == DEFAULT else {"preset": config.preset}),
         "env_kwargs": {name: value for name, value in kwargs.items() if known.env.get(name) != value},
         "agent_kwargs": _parameters(run, known.agents.get(run.agent_name, {})),
     }
 
 
 def retraining_arguments(run: Run) -> dict[str, Any]:
-    """Returns the keyword arguments of `retrain` that make a run again from its parents."""
+    """Returns the keyword arguments of `retrain` that make a run again from its parents; UsageError if none do."""
     config = run.record.config
-    preset = config.get("preset", "default")
-    known = _preset(run.env_id, preset).agents.get(run.agent_name, {})
+    if config.retraining is None:
+        raise UsageError(f"run {run.id} was not learnt from stored steps: there is no `retrain` that makes it")
+    known = _preset(run.env_id, config.preset).agents.get(run.agent_name, {})
     return {
         "agent": run.agent_name,
-        "passes": config["retraining"]["passes"],
+        "passes": config.retraining.passes,
         "seed": run.seed,
-        **({} if preset == "default" else {"preset": preset}),
+        **({} if config.preset == DEFAULT else {"preset": config.preset}),
         "agent_kwargs": _parameters(run, known),
     }
 
@@ -80,7 +85,7 @@ def _budget(run: Run) -> dict[str, int]:
     """Returns what was asked for; of a run that was stopped before, the episodes that it played."""
     if run.until is not None or run.status != "finished":
         return {"episodes": run.episodes} if run.episodes else {}
-    return {name: limit for name, limit in run.record.config.get("budget", {}).items() if limit is not None}
+    return {name: limit for name, limit in asdict(run.record.config.budget).items() if limit is not None}
 
 
 def _env_arguments(run: Run) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _env_arguments(run: Run) -> dict[str, Any]:
     Raises:
         UsageError: an id and arguments do not make this env.
     """
-    stored = run.record.config.get("env", {}).get("spec")
+    stored = run.record.config.env.spec
     if not stored:
         raise UsageError(f"run {run.id} was made with an env object: no command knows how to make that")
     spec = json.loads(stored)
@@ -100,16 +105,12 @@ def _env_arguments(run: Run) -> dict[str, Any]:
 
 def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:
     """Returns the argument that gives an env its step limit, where that is not the one it is registered with."""
-    import gymnasium as gym  # noqa: PLC0415  (only where a run is made again)
-
     if env_id not in gym.registry or gym.registry[env_id].max_episode_steps == stored:
         return {}
     return {"max_episode_steps": NO_LIMIT if stored is None else stored}
 
 
-def _preset(env_id: str, name: str) -> Any:
-    from rlbench.presets import Preset, load_preset  # noqa: PLC0415
-
+def _preset(env_id: str, name: str) -> Preset:
     try:
         return load_preset(env_id, name)
     except UsageError:  # of another version
@@ -118,13 +119,10 @@ def _preset(env_id: str, name: str) -> Any:
 
 def _parameters(run: Run, preset: dict[str, Any]) -> dict[str, Any]:
     """Returns the parameters of a run's agent that neither its preset nor its defaults say."""
-    from rlbench.agents import AGENTS  # noqa: PLC0415
-
     if run.agent_name not in AGENTS:
         raise UsageError(f"run {run.id} is of the agent {run.agent_name!r}, which is not registered here")
-    parameters: dict[str, Any] = run.record.config["agent"]["parameters"]
     defaults = vars(AGENTS[run.agent_name].Parameters.of(preset, run.agent_name))
-    return {name: value for name, value in parameters.items() if value != defaults.get(name)}
+    return {name: value for name, value in run.record.config.agent.parameters.items() if value != defaults.get(name)}
 
 
 def _keywords(arguments: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def verify(
 
 
 def _check(run: Run, wanted: list[int] | None) -> None:
-    if run.record.config.get("record") == "none":
+    if not run.record.config.keeps_steps:
         raise StoreError(f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)")
     if wanted and not (wanted[0] >= 0 and wanted[-1] < run.record.episodes):
         missing = wanted[0] if wanted[0] < 0 else wanted[-1]

@@ -7,6 +7,7 @@ import html
 import json
 import tempfile
 import warnings
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -352,11 +353,10 @@ def _row(tree: Any, t: int) -> Any:
 
 def _configuration(run: Run) -> str:
     """Shows what the run was asked for: its own settings, and the parameters of its agent."""
-    config = dict(run.record.config)
-    agent, env = dict(config.pop("agent", {})), dict(config.pop("env", {}))
-    parameters = _flat(
-        {**agent.pop("parameters", {}), **{name: part for name, part in agent.items() if name != "name"}}
-    )
+    config = run.record.config
+    agent = asdict(config.agent)
+    parameters = _flat(agent.pop("parameters")) + _flat({name: part for name, part in agent.items() if name != "name"})
+    others = {name: part for name, part in config.document().items() if name not in ("agent", "env")}
     named = {
         "env": run.env_id,
         "agent": run.agent_name,
@@ -364,9 +364,9 @@ def _configuration(run: Run) -> str:
         "tags": ", ".join(run.record.tags),
         "learnt from": ", ".join(run.record.parents),
         "store": run.store.url,
-        "env spec": env.get("spec"),
+        "env spec": config.env.spec,
     }
-    of_run = [(name, value) for name, value in named.items() if value not in ("", None)] + _flat(config)
+    of_run = [(name, value) for name, value in named.items() if value not in ("", None)] + _flat(others)
     tables = (("Run", of_run), ("Parameters of the agent", parameters))
     shown = (f"<div><h3>{_text(title)}</h3>{_table((), _rows(rows))}</div>" for title, rows in tables if rows)
     return f'<div class="pictures">{"".join(shown)}</div>'
@@ -390,8 +390,7 @@ def _reproduction(run: Run) -> str:
     if not command:
         return _note(why_not)
     program, _ = _attempt(lambda: program_of(run))
-    versions = run.record.config.get("versions", {})
-    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    said = ", ".join(f"{name} {number}" for name, number in run.record.config.versions.items())
     return (
         f"<pre>{_text(command)}</pre><p>or</p><pre>{_text(program)}</pre>"
         f"<p>The same seed gives the same steps and the same table, bit for bit; made with {_text(said)}.</p>"

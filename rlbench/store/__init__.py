@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
+from rlbench.store.config import RunConfig
 from rlbench.store.episodes import EpisodeSequence
 from rlbench.store.records import (
     BOTH,
@@ -33,6 +34,7 @@ __all__ = [
     "Episode",
     "EpisodeChunk",
     "EpisodeSequence",
+    "RunConfig",
     "RunRecord",
     "SnapshotInfo",
     "Store",

@@ -15,6 +15,7 @@ import numpy as np
 
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, writers
+from rlbench.store.config import RunConfig
 from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
 
 if TYPE_CHECKING:
@@ -108,14 +109,22 @@ def record(document: Document) -> RunRecord:
     sound(document)
     values = {name: document[name] for name in RECORD_FIELDS}
     try:
-        values |= {"seed": int(document["seed"]), "config": json.loads(document["config"])}
+        values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
         values |= {"tags": tuple(document["tags"]), "parents": tuple(document["parents"])}
-        values["evaluation"] = document["evaluation"] and json.loads(document["evaluation"])
+        values["evaluation"] = document["evaluation"] and _object(document["evaluation"])
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
     if is_abandoned(document):
         values["status"] = "interrupted"
     return RunRecord(**values)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Reads a JSON object; ValueError if it is none."""
+    found = json.loads(text)
+    if type(found) is not dict:
+        raise ValueError(f"expected a JSON object, got {text[:MAX_NAME]}")
+    return found
 
 
 def is_abandoned(document: Document) -> bool:
@@ -178,7 +187,7 @@ CLEANERS: dict[str, Callable[[Any], Any]] = {
     "seconds": float,
     "seed": lambda seed: str(operator.index(seed)),
     "evaluation": lambda value: None if value is None else codec.to_json(value),
-    "config": codec.to_json,
+    "config": lambda config: codec.to_json(config.document()),
     "tags": _texts,
     "parents": _texts,
 }

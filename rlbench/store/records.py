@@ -13,6 +13,8 @@ from rlbench._shown import Shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rlbench.store.config import RunConfig
+
     Array = NDArray[Any]
     Tree = Array | dict[str, Array]  # one array, or one for each part of a Dict observation
 
@@ -30,7 +32,7 @@ class RunRecord:
     seed: int
     status: str  # one of STATUSES
     created_at: str  # ISO 8601, UTC, microseconds
-    config: dict[str, Any]  # JSON: env spec, agent parameters, budget, versions ...
+    config: RunConfig
     episodes: int
     timesteps: int
     seconds: float  # of training alone

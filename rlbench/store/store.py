@@ -13,6 +13,7 @@ import numpy as np
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import codec, reading, writers
+from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
     NEW,
     advance,
@@ -87,13 +88,13 @@ class Store:
         agent_name: str,
         *,
         seed: int,
-        config: Mapping[str, Any] | None = None,
+        config: RunConfig | None = None,
         tags: Iterable[str] = (),
         parents: Iterable[str] = (),
         cache_key: str = "",
     ) -> RunRecord:
         """Begins a run: status "running", nothing in it yet, and this store its writer."""
-        given = {"seed": seed, "config": dict(config or {}), "tags": tags, "parents": parents}
+        given = {"seed": seed, "config": config or RunConfig.of({}), "tags": tags, "parents": parents}
         names = {"env_id": text(env_id), "agent_name": text(agent_name), "cache_key": text(cache_key)}
         document = {**NEW, **names, **clean(given), "writer": self.writer}
         for _ in range(ID_TRIES):
@@ -268,8 +269,7 @@ class Store:
         document = reading.find(self.backend, ref)
         run_id = document["id"]
         load = functools.partial(reading.load_chunk, self.backend, run_id, figures=False)
-        env = record(document).config.get("env")
-        spec = env.get("spec") if isinstance(env, dict) else None
+        spec = record(document).config.env.spec
         every = EpisodeSequence(run_id, reading.spans_of(self.backend, document), load, env_spec=spec)
         return every if indices is None else every.pick(indices)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rlbench.training.loops import UNLIMITED
 
 if TYPE_CHECKING:
-    from rlbench.store import CheckpointInfo, RunRecord, Store
+    from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
     from rlbench.training.loops import Budget
 
 
@@ -23,16 +24,16 @@ class Found(NamedTuple):
     is_whole: bool  # the checkpoint stands where the wanted budget ends
 
 
-def cache_key(config: dict[str, Any], seed: int) -> str:
+def cache_key(config: RunConfig, seed: int) -> str:
     """Returns what a run is known by: env, agent, parameters, seed, versions; not its budget.
 
     Schedules that depend on the budget are in the parameters, in absolute units. Empty if the env has no spec.
     """
-    if config["env"]["spec"] is None:
+    if config.env.spec is None:
         return ""
-    versions = {name: config["versions"][name] for name in ("algorithm", "gymnasium")}
-    spec = json.loads(config["env"]["spec"])
-    known_by = {"env": spec, "agent": config["agent"], "seed": seed, "record": config["record"], **versions}
+    versions = {name: config.versions[name] for name in ("algorithm", "gymnasium")}
+    spec = json.loads(config.env.spec)
+    known_by = {"env": spec, "agent": asdict(config.agent), "seed": seed, "record": config.record, **versions}
     return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
 
 
@@ -57,12 +58,6 @@ def whole_checkpoints(store: Store, record: RunRecord) -> list[CheckpointInfo]:
     checkpoints = store.checkpoints(record.id)
     last = store.checkpoint(record.id) if checkpoints else None
     return checkpoints[:-1] if last is not None and last.numbers["unfinished_episode"] else checkpoints
-
-
-def counted(record: RunRecord, kind: str, seconds: float) -> dict[str, Any]:
-    """Returns what a run's configuration says of its use as an answer, with one "hit" or "prefix" more."""
-    before = record.config.get("cache", {"hit": 0, "prefix": 0, "seconds_saved": 0.0})
-    return {**before, kind: before[kind] + 1, "seconds_saved": before["seconds_saved"] + seconds}
 
 
 def _end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:

@@ -21,6 +21,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBER_BYTES, Layout
+from rlbench.store.config import EXTERNAL, AgentConfig, EnvConfig, RunConfig
 from rlbench.training.run import Run
 from rlbench.training.setup import id_of, versions
 
@@ -420,16 +421,15 @@ def _reserve(env: gym.Env[Any, Any], most: int) -> int:
     return max(1, min(step_limit(env) or RESERVE, RESERVE, most // 4))
 
 
-def _config(env: gym.Env[Any, Any], agent_name: str) -> dict[str, Any]:
-    return {
-        "env": {"id": id_of(env), "spec": spec_json(env)},
-        "agent": {"name": agent_name, "parameters": {}},
-        "budget": {"episodes": None, "total_timesteps": None},
-        "preset": "",
-        "engine": "external",
-        "record": "all",
-        "versions": versions(),
-    }
+def _config(env: gym.Env[Any, Any], agent_name: str) -> RunConfig:
+    return RunConfig(
+        env=EnvConfig(id_of(env), spec_json(env)),
+        agent=AgentConfig(agent_name),
+        preset="",
+        engine=EXTERNAL,
+        record="all",
+        versions=versions(),
+    )
 
 
 def _generator(base: gym.Env[Any, Any]) -> np.random.Generator | None:

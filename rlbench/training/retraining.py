@@ -12,9 +12,10 @@ from rlbench.agents import AGENTS, ReplayQ, TableAgent
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import BOTH, TERMINATED, Checkpoint
+from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.run import Run
 from rlbench.training.session import state_of
-from rlbench.training.setup import versions
+from rlbench.training.setup import agent_config, versions
 from rlbench.training.stored import check_range, transitions
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def retrain(
     source, started = _Transitions(runs, learner), time.perf_counter()
     errors = _learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
-    figures = {"passes": len(errors), "transitions": source.count, "largest_error": errors[-1], "env_steps": 0}
+    figures = RetrainingConfig(len(errors), source.count, errors[-1])
     config = _config(runs[0], learner, preset, figures)
     run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)
@@ -128,7 +129,7 @@ def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> No
         raise UsageError(f"passes must be a whole number, 1 or more, got {passes!r}")
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"tolerance must be 0 or more, got {tolerance}")
-    specs = {run.record.config["env"]["spec"] or run.id for run in runs}
+    specs = {run.record.config.env.spec or run.id for run in runs}
     if len(specs) > 1:
         raise UsageError("these runs are of different envs, or of one env with different arguments: retrain from each")
     if not any(run.timesteps for run in runs):
@@ -233,24 +234,20 @@ def _replay_pass(learner: ReplayQ) -> float:
     return largest
 
 
-def _config(parent: Run, learner: TableAgent, preset: str, figures: dict[str, Any]) -> dict[str, Any]:
-    agent = {"name": learner.name, "parameters": learner.config()}
-    return {
-        "env": parent.record.config["env"],
-        "agent": {**agent, "n_states": learner.n_states, "n_actions": learner.n_actions},
-        "budget": {"episodes": None, "total_timesteps": None},
-        "preset": preset,
-        "engine": "compiled",
-        "record": "none",
-        "versions": versions(),
-        "retraining": figures,
-    }
+def _config(parent: Run, learner: TableAgent, preset: str, figures: RetrainingConfig) -> RunConfig:
+    return RunConfig(
+        env=parent.record.config.env,
+        agent=agent_config(learner),
+        preset=preset,
+        engine="compiled",
+        record="none",
+        versions=versions(),
+        retraining=figures,
+    )
 
 
-def _stored(
-    store: Store, config: dict[str, Any], learner: TableAgent, seed: int, parents: list[str], seconds: float
-) -> Run:
-    made = store.create_run(config["env"]["id"], learner.name, seed=seed, config=config, parents=parents)
+def _stored(store: Store, config: RunConfig, learner: TableAgent, seed: int, parents: list[str], seconds: float) -> Run:
+    made = store.create_run(config.env.id, learner.name, seed=seed, config=config, parents=parents)
     arrays, numbers = state_of(learner)
     checkpoint = Checkpoint(0, 0, arrays, {"agent": numbers, "unfinished_episode": False})
     store.append(made.id, checkpoint=checkpoint, keep=True, status="finished", seconds=seconds)

@@ -86,7 +86,7 @@ class Run(Shown):
     @property
     def engine(self) -> str:
         """Which loop ran: compiled or python."""
-        return str(self.record.config["engine"])
+        return self.record.config.engine
 
     @cached_property
     def agent(self) -> Agent:
@@ -103,10 +103,12 @@ class Run(Shown):
 
     def make_agent(self, seed: np.random.SeedSequence | None = None) -> Agent:
         """Makes an agent with this run's parameters, which has learnt nothing yet."""
-        config = self.record.config["agent"]
         if self.agent_name not in AGENTS:
             raise unknown_name("agent", self.agent_name, AGENTS)
-        return AGENTS[self.agent_name](config["n_states"], config["n_actions"], seed=seed, **config["parameters"])
+        agent = self.record.config.agent
+        if agent.n_states is None or agent.n_actions is None:
+            raise StoreError(f"run {self.id} does not say how many states and actions its agent has")
+        return AGENTS[self.agent_name](agent.n_states, agent.n_actions, seed=seed, **agent.parameters)
 
     def _checkpoint(self) -> Checkpoint:
         checkpoint = self.store.checkpoint(self.id, None if self.until is None else self.until.episodes)
@@ -136,7 +138,7 @@ class Run(Shown):
         Raises:
             StoreError: it was an env object without a spec that can be stored.
         """
-        spec = self.record.config["env"]["spec"]
+        spec = self.record.config.env.spec
         if spec is None:
             raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
         return make_from_spec(spec, **extra)

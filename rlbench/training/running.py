@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from rlbench.envs.making import full_id, make_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
-from rlbench.training.cache import Found, cache_key, counted, find, whole_checkpoints
+from rlbench.training.cache import Found, cache_key, find, whole_checkpoints
 from rlbench.training.run import Run
 from rlbench.training.session import Session, restore, seed_env
 from rlbench.training.setup import (
     agent_for,
+    budget_config,
     budget_of,
-    budget_record,
     check_keywords,
     check_words,
     config_of,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     import gymnasium as gym
 
-    from rlbench.store import CheckpointInfo, RunRecord
+    from rlbench.store import CheckpointInfo, RunConfig, RunRecord
     from rlbench.training.loops import Budget
 
 
@@ -134,14 +135,14 @@ def resume(
         UsageError: the run has already come so far.
         StoreError: another process is writing it, or its env or agent cannot be made again.
     """
-    config = dict(run.record.config)
-    check_words(config["record"], engine)
-    if "retraining" in config:
+    config = run.record.config
+    check_words(config.record, engine)
+    if config.was_retrained:
         raise UsageError(
             f"run {run.id} was learnt from stored steps: retrain again, there is no training to go on with"
         )
     if episodes is None and total_timesteps is None:
-        episodes, total_timesteps = config["budget"]["episodes"], config["budget"]["total_timesteps"]
+        episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
     checkpoints = whole_checkpoints(run.store, run.record)
     last = checkpoints[-1] if checkpoints else None
@@ -153,10 +154,9 @@ def resume(
         world = world_for(env, agent, engine)
         seed_env(env, env_seed)
         run.store.claim(run.id)
-        config["budget"] = budget_record(budget)
+        config = replace(config, budget=budget_config(budget))
         started = _go_back(run.store, run.record, last, env, agent, config)
-        recording = config["record"] == "all"
-        Session(run.store, started, env, agent, budget).train(world, recording=recording, progress=progress)
+        Session(run.store, started, env, agent, budget).train(world, recording=config.keeps_steps, progress=progress)
     finally:
         env.close()
     return _trained(run.store, started, agent, cache="prefix")
@@ -167,8 +167,8 @@ def _answered(found: Found, store: Store) -> Run:
     until = found.checkpoint if found.checkpoint.episodes < found.record.episodes else None
     run = Run(found.record, store, until, cache="hit", cached_episodes=found.checkpoint.episodes)
     with suppress(StoreError):  # it may be open for reading only
-        config = {**found.record.config, "cache": counted(found.record, "hit", run.seconds)}
-        run.record = store.update_run(run.id, config=config)
+        cache = run.record.config.cache.counted("hit", run.seconds)
+        run.record = store.update_run(run.id, config=replace(run.record.config, cache=cache))
     return run
 
 
@@ -204,7 +204,7 @@ def _check_further(run: Run, last: CheckpointInfo | None, budget: Budget) -> Non
 
 
 def _taken_over(
-    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, config: dict[str, Any]
+    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, config: RunConfig
 ) -> RunRecord | None:
     """Takes a stored run over, to go on with it; None if another process was faster."""
     try:
@@ -212,8 +212,8 @@ def _taken_over(
     except StoreError:
         return None
     saved = Run(found.record, store, found.checkpoint).seconds
-    config = {**config, "cache": counted(found.record, "prefix", saved)}
-    return _go_back(store, found.record, found.checkpoint, env, agent, config)
+    cache = found.record.config.cache.counted("prefix", saved)
+    return _go_back(store, found.record, found.checkpoint, env, agent, replace(config, cache=cache))
 
 
 def _go_back(
@@ -222,7 +222,7 @@ def _go_back(
     checkpoint: CheckpointInfo | None,
     env: gym.Env[Any, Any],
     agent: Agent,
-    config: dict[str, Any],
+    config: RunConfig,
 ) -> RunRecord:
     """Puts a claimed run, its env and its agent where a checkpoint was taken, or at the beginning."""
     state = store.checkpoint(run.id, checkpoint.episodes) if checkpoint is not None else None

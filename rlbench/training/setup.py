@@ -13,6 +13,7 @@ from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
 from rlbench.envs.making import spec_json
 from rlbench.errors import UsageError, unknown_name
+from rlbench.store.config import AgentConfig, BudgetConfig, EnvConfig, RunConfig
 from rlbench.training.loops import UNLIMITED, Budget
 
 if TYPE_CHECKING:
@@ -123,27 +124,27 @@ def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
 
 def config_of(
     env_id: str, env: gym.Env[Any, Any], agent: Agent, budget: Budget, preset: str, record: str, *, compiled: bool
-) -> dict[str, Any]:
+) -> RunConfig:
     """Returns what a run's record says of how it came about."""
-    return {
-        "env": {"id": env_id, "spec": spec_json(env)},
-        "agent": {
-            "name": agent.name,
-            "parameters": agent.config(),
-            "n_states": agent.n_states,
-            "n_actions": agent.n_actions,
-        },
-        "budget": budget_record(budget),
-        "preset": preset,
-        "engine": "compiled" if compiled else "python",
-        "record": record,
-        "versions": versions(),
-    }
+    return RunConfig(
+        env=EnvConfig(env_id, spec_json(env)),
+        agent=agent_config(agent),
+        budget=budget_config(budget),
+        preset=preset,
+        engine="compiled" if compiled else "python",
+        record=record,
+        versions=versions(),
+    )
 
 
-def budget_record(budget: Budget) -> dict[str, int | None]:
-    """Returns a budget as a run's record has it: null is no limit."""
-    return {"episodes": _finite(budget.episodes), "total_timesteps": _finite(budget.timesteps)}
+def agent_config(agent: Agent) -> AgentConfig:
+    """Returns an agent as a run's record has it."""
+    return AgentConfig(agent.name, agent.config(), agent.n_states, agent.n_actions)
+
+
+def budget_config(budget: Budget) -> BudgetConfig:
+    """Returns a budget as a run's record has it."""
+    return BudgetConfig(_finite(budget.episodes), _finite(budget.timesteps))
 
 
 def _finite(limit: int) -> int | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
@@ -130,9 +131,10 @@ def test_what_differs_is_named_and_fails(rlbench, tmp_path):
     trained(rlbench)
     with library.open_store(tmp_path / "rlbench.db") as store:  # as if it had been trained with another reward
         record = store.run("latest")
-        env = record.config["env"]
-        spec = {**json.loads(env["spec"]), "kwargs": {"step_reward": -2.0}}
-        store.update_run(record.id, config={**record.config, "env": {**env, "spec": json.dumps(spec)}})
+        env = record.config.env
+        spec = {**json.loads(env.spec), "kwargs": {"step_reward": -2.0}}
+        config = replace(record.config, env=replace(env, spec=json.dumps(spec)))
+        store.update_run(record.id, config=config)
     outcome = rlbench("verify", "latest")
     assert outcome.code == 1
     assert "episodes differ" in outcome.out

@@ -82,15 +82,15 @@ def test_another_seed_gives_another_table(rlbench):
 
 def test_the_book_preset_brings_its_parameters_and_set_changes_one_of_them(rlbench):
     rlbench(*SAFECAB, "--preset", "book", "--set", "gamma=0.5")
-    parameters = _record().config["agent"]["parameters"]
+    parameters = _record().config.agent.parameters
     assert (parameters["learning_rate"], parameters["gamma"], parameters["exploration_decay"]) == (0.7, 0.5, 1e-4)
 
 
 def test_env_set_reaches_the_env(rlbench):
     rlbench("train", "FrozenLake-v1", "--episodes", 10, "--env-set", "is_slippery=False", "--env-set", "map_name=8x8")
-    spec = json.loads(_record().config["env"]["spec"])
+    spec = json.loads(_record().config.env.spec)
     assert spec["kwargs"]["is_slippery"] is False
-    assert _record().config["agent"]["n_states"] == 64
+    assert _record().config.agent.n_states == 64
 
 
 def test_a_list_for_the_env_is_a_list(rlbench):
@@ -178,4 +178,4 @@ def test_without_steps_the_store_keeps_the_figures_only(rlbench):
 def test_replay_q_learns_through_the_same_command(rlbench):
     document = rlbench(*SAFECAB, "--agent", "replay-q", "--set", "batch_size=4", "--json").document
     assert (document["agent"], document["engine"]) == ("replay-q", "compiled")
-    assert _record().config["agent"]["parameters"]["batch_size"] == 4
+    assert _record().config.agent.parameters["batch_size"] == 4

@@ -122,8 +122,8 @@ def test_an_episode_that_cannot_be_drawn_is_a_table_of_its_steps(rlbench, cart):
 def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown_with_a_warning(rlbench, cab):
     with open_store("rlbench.db") as store:
         config = store.run(cab).config
-        spec = config["env"]["spec"].replace("rlbench.envs.safecab", "elsewhere.envs")
-        store.update_run(cab, config={**config, "env": {**config["env"], "spec": spec}})
+        spec = config.env.spec.replace("rlbench.envs.safecab", "elsewhere.envs")
+        store.update_run(cab, config=replace(config, env=replace(config.env, spec=spec)))
     outcome = rlbench("replay", cab, "--episode", "best")
     assert outcome.code == 0
     assert "terminated" in outcome.out.splitlines()[-1]

@@ -27,6 +27,7 @@ from rlbench.store import (
     open_store,
     writers,
 )
+from rlbench.store.config import RunConfig
 from rlbench.store.documents import PARTS
 from rlbench.store.reading import document_of, spans_of
 
@@ -96,7 +97,7 @@ def _checkpoints_of(store, run_id):
 
 def fill(store, *, seed=0, chunks=4, **about):
     """A run of chunks with an episode over two of them, a kept checkpoint and a last one, finished."""
-    run = store.create_run("Taxi-v4", "q-learning", seed=seed, config={"gamma": 0.9}, **about)
+    run = store.create_run("Taxi-v4", "q-learning", seed=seed, config=RunConfig.of({"gamma": 0.9}), **about)
     store.append(run.id, make_chunk(0, [3, 2], last_end=OPEN))
     store.append(run.id, make_chunk(1, [4, 1], first_step=2), Checkpoint(3, 10, {"q": np.arange(4.0)}), keep=True)
     for first in range(3, chunks + 1):
@@ -140,7 +141,7 @@ class StoreContract:
 
     @pytest.fixture
     def run(self, store):
-        return store.create_run("Taxi-v4", "q-learning", seed=2**100, config={"gamma": np.float64(0.5)})
+        return store.create_run("Taxi-v4", "q-learning", seed=2**100, config=RunConfig.of({"gamma": np.float64(0.5)}))
 
     # -- runs
 
@@ -149,7 +150,7 @@ class StoreContract:
         assert re.fullmatch("[0-9a-f]{12}", run.id)
         assert (run.env_id, run.agent_name, run.seed) == ("Taxi-v4", "q-learning", 2**100)
         assert (run.status, run.episodes, run.timesteps, run.seconds) == ("running", 0, 0, 0.0)
-        assert (run.config, run.evaluation, run.tags, run.parents) == ({"gamma": 0.5}, None, (), ())
+        assert (run.config.document(), run.evaluation, run.tags, run.parents) == ({"gamma": 0.5}, None, (), ())
         assert datetime.fromisoformat(run.created_at).utcoffset().total_seconds() == 0
         assert store.figures(run.id)["return"].shape == (0,)
         assert len(store.episodes(run.id)) == 0
@@ -214,7 +215,7 @@ class StoreContract:
             ({"stats": 1}, "unknown field of a run 'stats'; did you mean status"),
             ({"status": "over"}, "unknown status 'over'"),
             ({"episodes": -1}, "from 0, got -1"),
-            ({"config": {"env": object()}}, "holds JSON only"),
+            ({"config": RunConfig.of({"env": object()})}, "holds JSON only"),
             ({"tags": "word"}, "lists of strings, got 'word'"),
         ],
     )
@@ -405,8 +406,9 @@ class StoreContract:
         assert store.runs(**{field: "b"}) == []
 
     def test_names_in_a_config_survive_whatever_they_are(self, store):
-        config = {name: {name: [name]} for name in [*HOSTILE, "a\0b", ""]}
-        assert store.run(store.create_run("Taxi-v4", "random", seed=0, config=config).id).config == config
+        config = RunConfig.of({name: {name: [name]} for name in [*HOSTILE, "a\0b", ""]})
+        made = store.create_run("Taxi-v4", "random", seed=0, config=config)
+        assert store.run(made.id).config.document() == config.document()
 
     @pytest.mark.parametrize("name", ["\ud800", "a\udfff", "a\0b", "\0"])
     def test_what_not_every_store_can_keep_is_refused(self, store, name):
@@ -800,6 +802,8 @@ class StoreContract:
             ({"next_episode": 4}, "counters"),
             ({"next_step": 2}, "counters"),
             ({"config": "{"}, "record"),
+            ({"config": "[]"}, "record"),
+            ({"evaluation": "7"}, "record"),
             ({"config": "[" * 100_000}, "record"),
             ({"evaluation": "nan?"}, "record"),
             ({"seed": "x"}, "record"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlbench.store import CUT_OFF, OPEN, TERMINATED, TRUNCATED, Checkpoint, EpisodeChunk, open_store
+from rlbench.store.config import RunConfig
 from rlbench.training import Run
 
 CONFIG = {
@@ -26,7 +27,9 @@ def store():
 
 def stored(store, *chunks, env_id="x/Y-v0", config=CONFIG, status="finished", checkpoint=None, seed=2**100):
     """Stores chunks as a run."""
-    record = store.create_run(env_id, "tester", seed=seed, config=config, tags=["a b", "ü"], parents=["0123456789ab"])
+    record = store.create_run(
+        env_id, "tester", seed=seed, config=RunConfig.of(config), tags=["a b", "ü"], parents=["0123456789ab"]
+    )
     for chunk in chunks:
         store.append(record.id, chunk)
     store.append(record.id, checkpoint=checkpoint, status=status, seconds=0.1 + 0.2, evaluation={"mean_return": 1 / 3})

@@ -137,7 +137,7 @@ def test_a_foreign_dataset_of_any_storage_becomes_a_run(tmp_path, store, data_fo
     record = import_run(path, store)
     assert (record.env_id, record.agent_name, record.seed) == ("theirs/nested-v1", "PPO", 0)
     assert (record.episodes, record.timesteps, record.status, record.tags) == (3, 6, "finished", ("imported",))
-    assert record.config["minari"]["author"] == ["x"]
+    assert record.config.document()["minari"]["author"] == ["x"]
     expected = list(minari.MinariDataset(path / "data"))
     for found, theirs in zip(store.episodes(record.id), expected, strict=True):
         assert np.array_equal(found.observations["pair/0"], theirs.observations["pair"][0])
@@ -164,8 +164,8 @@ def test_an_env_that_is_not_installed_is_not_needed(tmp_path, store):
     spec = gym.envs.registration.EnvSpec("Nowhere-v3", entry_point="nowhere.to.be.found:Env")
     record = import_run(foreign(tmp_path / "nested-v1", env_spec=spec), store)
     assert record.env_id == "Nowhere-v3"
-    assert record.config["env"]["spec"] is None
-    assert json.loads(record.config["env"]["untrusted_spec"])["entry_point"] == "nowhere.to.be.found:Env"
+    assert record.config.env.spec is None
+    assert json.loads(record.config.env.untrusted_spec)["entry_point"] == "nowhere.to.be.found:Env"
     export(Run(record, store), tmp_path / "again-v0", "minari")
     assert import_run(tmp_path / "again-v0", store).episodes == 3
 

@@ -40,7 +40,7 @@ def test_csv_is_a_row_a_step_and_one_that_closes_each_episode(tmp_path, run):
     first, rest = (tmp_path / "run.csv").read_text("utf-8").split("\n", 1)
     about = json.loads(first.removeprefix("# "))
     assert (about["rlbench"], about["what"], about["episodes"]) == (1, "episodes", 2)
-    assert about["run"]["config"] == run.record.config
+    assert about["run"]["config"] == run.record.config.document()
     assert about["columns"]["observations"] == ["<f4", [2]]
     assert rest == ROWS
 

@@ -17,6 +17,7 @@ from rlbench.errors import StoreError, UnknownNameError, UsageError
 from rlbench.plots.smoothing import means_at
 from rlbench.plots.style import COLORS, plain, power_of_ten, render
 from rlbench.store import OPEN, TERMINATED, EpisodeChunk, open_store
+from rlbench.store.config import RunConfig
 from rlbench.training import Run
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra plots is not installed")
@@ -403,7 +404,7 @@ def test_an_observation_in_two_chunks_is_counted_once():
         return EpisodeChunk(0, first_step, np.array([2]), np.array([end], np.uint8), ended, steps)
 
     with open_store("memory://") as store:
-        made = store.create_run("x/Y-v0", "tester", seed=0, config={"agent": {"n_states": 5}})
+        made = store.create_run("x/Y-v0", "tester", seed=0, config=RunConfig.of({"agent": {"n_states": 5}}))
         store.append(made.id, chunk(0, [0, 1, 2], OPEN))
         store.append(made.id, chunk(2, [2, 3, 3], TERMINATED), status="finished")
         assert plots.visits_of(Run(store.run(made.id), store)).tolist() == [1, 1, 1, 2, 0]
@@ -413,7 +414,7 @@ def test_observations_that_are_no_numbers_of_states_cannot_be_counted():
     steps = {"observations": np.zeros((2, 4)), "actions": np.zeros(1, int), "rewards": np.zeros(1)}
     figures = {"return": np.zeros(1), "length": np.ones(1, int)}
     with open_store("memory://") as store:
-        made = store.create_run("x/Y-v0", "tester", seed=0, config={})
+        made = store.create_run("x/Y-v0", "tester", seed=0)
         store.append(made.id, EpisodeChunk(0, 0, np.array([1]), np.array([TERMINATED], np.uint8), figures, steps))
         with pytest.raises(UsageError, match="not Discrete"):
             plots.visits_of(Run(store.run(made.id), store))

@@ -1,6 +1,7 @@
 """The command and the program that make a run again: executed, they give the same table."""
 
 import shlex
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import rlbench
 from rlbench.errors import UsageError
 from rlbench.replaying.reproduction import command_of, program_of, training_arguments
+from rlbench.store.config import BudgetConfig
 
 CASES = [
     {"env": "safecab", "episodes": 30, "seed": 5},
@@ -68,8 +70,9 @@ def test_the_command_says_only_what_its_preset_does_not():
 
 def test_text_that_looks_like_a_number_stays_text():
     run = rlbench.train("safecab", episodes=5, seed=7, store="memory://")
-    spec = run.record.config["env"]["spec"].replace('"kwargs": {}', '"kwargs": {"city": "12"}')
-    run.record.config["env"]["spec"] = spec
+    env = run.record.config.env
+    env = replace(env, spec=env.spec.replace('"kwargs": {}', '"kwargs": {"city": "12"}'))
+    run.record = replace(run.record, config=replace(run.record.config, env=env))
     assert command_of(run).endswith("""--env-set 'city="12"'""")
 
 
@@ -112,6 +115,6 @@ def test_what_no_command_makes_is_said():
     with pytest.raises(UsageError, match="env object"):
         command_of(rlbench.train(Road(), episodes=5, store="memory://"))
     run = rlbench.train("safecab", episodes=5, store="memory://")
-    run.record.config["budget"] = {"episodes": None, "total_timesteps": None}
+    run.record = replace(run.record, config=replace(run.record.config, budget=BudgetConfig()))
     with pytest.raises(UsageError, match="recorded or imported"):
         program_of(run)

@@ -18,6 +18,7 @@ from pymongo import errors
 
 from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store import Checkpoint, EpisodeChunk, checking, copying, mongodb, open_store
+from rlbench.store.config import RunConfig
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
 
@@ -364,8 +365,8 @@ def test_a_config_that_no_document_can_hold_is_a_clear_error(emptied_url):
     with open_store(emptied_url) as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
         for attempt in (
-            lambda: store.create_run("Taxi-v4", "random", seed=0, config={"x": "y" * 17 * 2**20}),
-            lambda: store.update_run(run.id, config={"x": "y" * 17 * 2**20}),
+            lambda: store.create_run("Taxi-v4", "random", seed=0, config=RunConfig.of({"x": "y" * 17 * 2**20})),
+            lambda: store.update_run(run.id, config=RunConfig.of({"x": "y" * 17 * 2**20})),
         ):
             with pytest.raises(StoreError, match="a record is larger than MongoDB allows"):
                 attempt()

@@ -504,7 +504,7 @@ def test_the_run_says_who_played_where(kept):
     assert (run.episodes, run.timesteps) == (2, int(run.lengths.sum()))
     assert run.engine == "external"
     assert run.make_env().spec.id == "CartPole-v1"
-    json.dumps(run.record.config)
+    json.dumps(run.record.config.document())
 
 
 def test_a_seed_of_the_wrappers_own_is_the_runs(kept):

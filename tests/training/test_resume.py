@@ -16,6 +16,7 @@ from training.toys import Circle, frozen
 import rlbench
 from rlbench.agents import QLearning
 from rlbench.errors import StoreError, UsageError
+from rlbench.store.config import BudgetConfig
 from rlbench.training import session
 
 ENVS = {"safecab": 900, "cartpole": 300, "FrozenLake-v1": 600}
@@ -24,7 +25,7 @@ AGENTS = {"q-learning": {}, "replay-q": {"buffer_size": 200, "learning_starts": 
 
 def outcome(run):
     """All that a run came to, wherever its chunks are cut: counts, figures, tables, generators, episodes."""
-    episodes = run.store.episodes(run.id)[: run.episodes] if run.record.config["record"] == "all" else []
+    episodes = run.store.episodes(run.id)[: run.episodes] if run.record.config.keeps_steps else []
     return {
         "counts": (run.episodes, run.timesteps, run.status),
         "agent": frozen(run.agent.state_dict()),
@@ -149,7 +150,7 @@ def test_going_on_keeps_the_run_and_forgets_its_evaluation(store):
     resumed = rlbench.resume(run, episodes=150)
     assert resumed.record.evaluation is None
     assert resumed.record.tags == ("mine",)
-    assert resumed.record.config["budget"] == {"episodes": 150, "total_timesteps": None}
+    assert resumed.record.config.budget == BudgetConfig(episodes=150)
 
 
 def test_a_finished_run_wants_a_larger_budget(store):
@@ -182,7 +183,7 @@ def test_what_broke_off_within_an_episode_begins_anew_and_comes_to_the_same(stor
         trained("FrozenLake-v1", episodes=40, store=store, engine="python")
     monkeypatch.undo()
     run = rlbench.load_run(store, "latest")
-    assert (run.status, run.record.config["budget"]["episodes"]) == ("interrupted", 40)
+    assert (run.status, run.record.config.budget.episodes) == ("interrupted", 40)
     assert run.episodes > 0
     resumed = rlbench.resume(run)
     assert resumed.status == "finished"

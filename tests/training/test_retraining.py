@@ -11,6 +11,7 @@ import rlbench
 from rlbench.agents import AGENTS, QLearning, ReplayQ, register_agent
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, TERMINATED, TRUNCATED, EpisodeChunk
+from rlbench.store.config import EnvConfig, RunConfig
 from rlbench.training import _stored, recorder
 from rlbench.training._stored import learn_backwards, learn_minibatches
 from rlbench.training.stored import check_range, fill, transitions
@@ -102,7 +103,7 @@ def test_a_random_drivers_episodes_are_enough_for_the_optimum(agent, driven, mon
     assert (found.regret, found.optimal_states) == (0.0, found.reachable_states)
     record = driven.store.run(learnt.run.id)
     assert (record.parents, record.status, record.timesteps) == ((driven.id,), "finished", 0)
-    assert record.config["retraining"]["env_steps"] == 0
+    assert record.config.retraining.env_steps == 0
     again = rlbench.load_run(driven.store, learnt.run.id)
     assert frozen(again.agent.state_dict()) == frozen(learnt.run.agent.state_dict())
 
@@ -258,7 +259,7 @@ def test_observations_that_are_not_discrete_are_refused(store):
         "FrozenLake-v1",
         "random",
         seed=0,
-        config={"env": {"id": "FrozenLake-v1", "spec": gym.make("FrozenLake-v1").spec.to_json()}, "record": "all"},
+        config=RunConfig(env=EnvConfig("FrozenLake-v1", gym.make("FrozenLake-v1").spec.to_json()), record="all"),
     )
     observations = np.stack([env.reset(seed=0)[0]] * 3)
     steps = {"observations": observations, "actions": np.zeros(2, int), "rewards": np.ones(2)}

@@ -9,6 +9,7 @@ from training.toys import Circle, frozen, outcome
 import rlbench
 from rlbench.agents import AGENTS
 from rlbench.errors import StoreError, UnknownNameError
+from rlbench.store.config import AgentConfig, RunConfig
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_a_run_tells_what_it_is(run, store):
 
 
 def test_the_names_of_the_package_are_these():
-    assert rlbench.train.__module__ == "rlbench.training"
+    assert rlbench.train.__module__ == "rlbench.training.running"
     assert rlbench.Run.__module__ == "rlbench.training.run"
 
 
@@ -82,7 +83,7 @@ def test_a_new_agent_has_the_parameters_and_has_learnt_nothing(run):
 
 def test_the_same_env_can_be_made_again(run):
     env = run.make_env()
-    assert env.spec.to_json() == run.record.config["env"]["spec"]
+    assert env.spec.to_json() == run.record.config.env.spec
     assert (env.unwrapped.city.rows, env.observation_space.n) == (4, run.agent.n_states)
     assert run.make_env(render_mode="ansi").render_mode == "ansi"
     assert env.spec.max_episode_steps == 100
@@ -95,19 +96,19 @@ def test_an_env_of_ones_own_cannot_be_made_again_and_says_what_to_do(store):
 
 
 def test_a_run_without_a_checkpoint_has_no_agent(store):
-    record = store.create_run("safecab", "q-learning", seed=0, config={"agent": _about("q-learning")})
+    record = store.create_run("safecab", "q-learning", seed=0, config=_about("q-learning"))
     with pytest.raises(StoreError, match="has no checkpoint: it was killed before its first one"):
         _ = rlbench.load_run(store, record.id).agent
 
 
 def test_an_agent_that_is_not_registered_here_cannot_be_rebuilt(store):
-    record = store.create_run("safecab", "q-lurning", seed=0, config={"agent": _about("q-lurning")})
+    record = store.create_run("safecab", "q-lurning", seed=0, config=_about("q-lurning"))
     with pytest.raises(UnknownNameError, match="unknown agent 'q-lurning'; did you mean q-learning"):
         _ = rlbench.load_run(store, record.id).agent
 
 
 def _about(name):
-    return {"name": name, "parameters": {}, "n_states": 2, "n_actions": 2}
+    return RunConfig(agent=AgentConfig(name, n_states=2, n_actions=2))
 
 
 def test_asked_for_less_of_a_run_one_sees_it_end_there(store):

@@ -16,6 +16,7 @@ from rlbench.agents import AGENTS, Agent, QLearning
 from rlbench.envs import Discretize
 from rlbench.errors import StoreError, UnknownNameError, UsageError
 from rlbench.random_state import generator_state, set_generator_state
+from rlbench.store.config import BudgetConfig
 from rlbench.training import recorder, session
 
 ENGINES = ("compiled", "python")
@@ -254,7 +255,7 @@ def test_budgets_may_be_numpy_integers():
 def test_the_preset_says_what_is_not_given():
     run = rlbench.train("safecab", seed=0, record="none")
     assert (run.episodes, run.agent.parameters.gamma) == (60_000, 0.95)
-    assert run.record.config["budget"] == {"episodes": 60_000, "total_timesteps": None}
+    assert run.record.config.budget == BudgetConfig(episodes=60_000)
     book = rlbench.train("safecab", episodes=2, preset="book", agent_kwargs={"gamma": 0.5})
     assert (book.agent.parameters.gamma, book.agent.parameters.learning_rate) == (0.5, 0.7)
 
@@ -290,11 +291,11 @@ def test_a_share_of_the_budget_is_not_nan():
 def test_the_run_says_how_it_came_about(store):
     run = rlbench.train("safecab", "replay-q", episodes=2, seed=3, store=store, preset="book", record="none")
     config = run.record.config
-    assert (config["preset"], config["engine"], config["record"]) == ("book", "compiled", "none")
-    assert config["agent"]["name"] == "replay-q"
-    assert config["agent"]["parameters"]["gamma"] == 0.618
-    assert config["budget"] == {"episodes": 2, "total_timesteps": None}
-    assert config["versions"].keys() >= {"rlbench", "gymnasium", "numpy", "numba", "python", "algorithm"}
+    assert (config.preset, config.engine, config.record) == ("book", "compiled", "none")
+    assert config.agent.name == "replay-q"
+    assert config.agent.parameters["gamma"] == 0.618
+    assert config.budget == BudgetConfig(episodes=2)
+    assert config.versions.keys() >= {"rlbench", "gymnasium", "numpy", "numba", "python", "algorithm"}
 
 
 # ------------------------------------------------------------------------------------------------- what it stores

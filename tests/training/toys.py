@@ -90,7 +90,7 @@ def frozen(value):
 
 def outcome(run):
     """All that a run came to, apart from its id, its seconds and the loop that ran."""
-    store, recorded = run.store, run.record.config["record"] == "all"
+    store, recorded = run.store, run.record.config.keeps_steps
     return {
         "counts": (run.episodes, run.timesteps, run.status),
         "agent": frozen(run.agent.state_dict()),

@@ -109,5 +109,5 @@ def test_a_run_shows_its_learning_curve(cab_run):
 def test_an_episode_read_from_a_store_knows_the_env_it_is_drawn_in(cab_run):
     every = cab_run.store.episodes(cab_run.id)
     for episode in (every[0], every[:3][1], cab_run.store.episodes(cab_run.id, [5])[0]):
-        assert episode.env_spec == cab_run.record.config["env"]["spec"]
+        assert episode.env_spec == cab_run.record.config.env.spec
         assert "SafeCab-v0" in episode.env_spec

@@ -1,0 +1,181 @@
+"""What a run was configured by: one frozen record, read from any stored or imported JSON and written back unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+EXTERNAL = "external"  # the engine of a run that another program, or a person, stepped
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The env of a run, and how it is made again."""
+
+    id: str = ""
+    spec: str | None = None  # JSON; None: an env object that no spec makes again
+    untrusted_spec: str | None = None  # of an imported run: it names code that is not registered here
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The agent of a run: its name, all its parameters, and its size if it was trained here."""
+
+    name: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    n_states: int | None = None
+    n_actions: int | None = None
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """What was asked for; None is no limit."""
+
+    episodes: int | None = None
+    total_timesteps: int | None = None
+
+
+@dataclass(frozen=True)
+class RetrainingConfig:
+    """What learning from stored steps came to."""
+
+    passes: int = 0
+    transitions: int = 0
+    largest_error: float = 0.0  # of the last pass
+    env_steps: int = 0
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """How often a run was an answer, in whole ("hit") or in part ("prefix"), and what that saved."""
+
+    hit: int = 0
+    prefix: int = 0
+    seconds_saved: float = 0.0
+
+    def counted(self, kind: str, seconds: float) -> CacheConfig:
+        """Returns it with one "hit" or "prefix" more."""
+        return replace(self, **{kind: getattr(self, kind) + 1}, seconds_saved=self.seconds_saved + seconds)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was configured by.
+
+    Attributes:
+        env: where it learned.
+        agent: who learned.
+        budget: how long.
+        preset: the tuned parameters that it began with.
+        engine: "compiled", "python" or EXTERNAL; "" if it does not say.
+        record: "all" (every step) or "none" (figures only).
+        versions: of the packages that it was made with.
+        retraining: of a run that learned from stored steps alone.
+        cache: how often it was an answer.
+        stored: the JSON that it was read from; None: it is new.
+    """
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    preset: str = "default"
+    engine: str = ""
+    record: str = ""
+    versions: dict[str, Any] = field(default_factory=dict)
+    retraining: RetrainingConfig | None = None
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Reads what was stored or imported: keys that are missing, unknown or of the wrong type are let be."""
+        told = {name: document[name] for name in PARTS if type(document.get(name)) is dict}
+        parts = {name: PARTS[name](**_readable(PARTS[name], part)) for name, part in told.items()}
+        return cls(**_readable(cls, document), **parts, stored=dict(document))
+
+    def document(self) -> dict[str, Any]:
+        """Returns the JSON to store: what was read stays as it was, in its order, but for what has changed since."""
+        if self.stored is None:
+            return _said(self)
+        before = _said(self.of(self.stored))
+        changed = {name: value for name, value in _said(self).items() if value != before.get(name)}
+        return {**self.stored, **changed}
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether every step is stored, not the figures of each episode alone."""
+        return self.record != "none"
+
+    @property
+    def was_recorded(self) -> bool:
+        """Whether another program or a person stepped the env: there was no training here."""
+        return self.engine == EXTERNAL
+
+    @property
+    def was_retrained(self) -> bool:
+        """Whether it was learnt from stored steps alone."""
+        return self.retraining is not None
+
+    def distrusting_spec(self) -> Self:
+        """Returns it with its env spec moved to where nobody makes an env from it."""
+        document = self.document()
+        env = {**document["env"], "spec": None, "untrusted_spec": self.env.spec}
+        return self.of({**document, "env": env})
+
+
+PARTS: dict[str, Any] = {
+    "env": EnvConfig,
+    "agent": AgentConfig,
+    "budget": BudgetConfig,
+    "retraining": RetrainingConfig,
+    "cache": CacheConfig,
+}
+OPTIONAL = {  # fields that are not stored where they hold this
+    **dict.fromkeys(("untrusted_spec", "n_states", "n_actions", "retraining")),
+    "cache": CacheConfig(),
+}
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in {int, float}
+
+
+def _is_table(value: object) -> bool:
+    return type(value) is dict
+
+
+READABLE: dict[str, Callable[[object], bool]] = {  # what each field may hold, in all parts
+    **dict.fromkeys(("id", "spec", "untrusted_spec", "name", "preset", "engine", "record"), _is_text),
+    **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
+    **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
+    **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
+    **dict.fromkeys(("parameters", "versions"), _is_table),
+}
+
+
+def _readable(part: Any, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a part that a document says as they may be said."""
+    names = [one.name for one in fields(part) if one.name in READABLE]
+    return {name: document[name] for name in names if READABLE[name](document.get(name))}
+
+
+def _said(part: Any) -> dict[str, Any]:
+    """Returns the JSON of a part, its fields in their order."""
+    values = {one.name: getattr(part, one.name) for one in fields(part) if one.name != "stored"}
+    return {
+        name: _said(value) if is_dataclass(value) else value
+        for name, value in values.items()
+        if name not in OPTIONAL or value != OPTIONAL[name]
+    }
