@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager, suppress
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import RlbenchError, StoreError, UsageError
@@ -38,6 +39,11 @@ def require(module: str, extra: str, purpose: str) -> Any:
         raise UsageError(
             f'{purpose} needs {module.partition(".")[0]}, which is not installed: pip install "rlbench[{extra}]"'
         ) from error
+
+
+def packaged(package: str, name: str) -> str:
+    """Returns the text of a file that lies in a package beside its code."""
+    return (resources.files(package) / name).read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -131,14 +131,20 @@ def _expected():
     modules = {f"{_module_of(path).replace('.', '/')}" for path in LISTED}
     initial = {name.replace(".", "/") for name in PACKAGES}
     sources = {f"{name}/__init__.py" if name in initial else f"{name}.py" for name in modules}
-    presets = {f"rlbench/presets/{path.name}" for path in (ROOT / "rlbench/presets").glob("*.toml")}
-    return sources | presets | {"rlbench/py.typed"}
+    return sources | DATA
 
 
-def test_what_is_built_is_every_module_the_presets_and_the_mark_of_a_typed_package(built):
+DATA = {"rlbench/py.typed"} | {
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("presets/*.toml", "reports/*.html", "reports/*.css", "viewer/*.html", "viewer/*.js")
+    for path in (ROOT / "rlbench").glob(pattern)
+}
+
+
+def test_what_is_built_is_every_module_and_the_files_beside_them(built):
     found = _contents(path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file())
     assert found == _expected()
-    assert any(name.endswith("safecab.toml") for name in found)
+    assert {"rlbench/presets/safecab.toml", "rlbench/reports/page.css", "rlbench/viewer/player.html"} <= found
 
 
 def test_only_rlbench_is_at_the_top_of_what_is_built(built):

@@ -10,12 +10,13 @@ import warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.files import written
+from rlbench.files import packaged, written
 from rlbench.plots import draw
 from rlbench.plots import evaluation as draw_evaluation
 from rlbench.plots.data import evaluation_of
@@ -36,7 +37,6 @@ HEAD, TAIL = 60, 20  # steps of a long episode that are listed
 FRAMES = 200  # of an animation
 SLOW_FRAMES = 80  # likewise, of an env that draws itself: some take 10 ms for each
 FILM = 360  # pixels: its longer side
-CONTENT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched, nothing is executed
 PICTURES = {
     "curve": "Returns over training",
     "exploration": "Exploration",
@@ -46,37 +46,6 @@ PICTURES = {
     "policy": "Learnt policy",
     "states": "States seen in training",
 }
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; padding-bottom: .2rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p.about { color: #555; margin: .2rem 0 1.2rem; }
-.tiles { display: flex; flex-wrap: wrap; gap: .6rem; }
-.tile { border: 1px solid #ddd; border-radius: .4rem; padding: .5rem .9rem; min-width: 7rem; }
-.tile b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
-.tile span { color: #555; font-size: .85rem; }
-.pictures, .episodes { display: grid; gap: 1rem; align-items: start;
-  grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr)); }
-figure { margin: 0; }
-figure img { width: 100%; height: auto; }
-figcaption { font-weight: 600; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { text-align: left; padding: .15rem .9rem .15rem 0; border-bottom: 1px solid #eee; vertical-align: top; }
-table.settings td { overflow-wrap: anywhere; }
-table.settings td:first-child { overflow-wrap: normal; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr.explored td { background: #fff4dc; }
-figure.film { max-width: 24rem; }
-summary { cursor: pointer; color: #0072b2; margin: .6rem 0; }
-.aside { color: #555; font-size: .85rem; margin: .2rem 0; }
-.episodes > div { overflow-x: auto; }
-pre { background: #f5f5f5; border-radius: .4rem; padding: .7rem 1rem; overflow-x: auto; font-size: .85rem; }
-.note { color: #8a4b00; }
-@media print { body { margin: 0; max-width: none; } figure, table { break-inside: avoid; } }
-"""
 
 
 def report(run: Run, path: str | Path = "report.html") -> Path:
@@ -104,7 +73,7 @@ def check_path(path: str | Path) -> Path:
 
 
 def page(run: Run) -> str:
-    """Returns the report as HTML."""
+    """Returns the report as HTML, whose policy lets a browser fetch and execute nothing."""
     evaluation, why_not = _attempt(lambda: _evaluation(run))
     title = f"{run.agent_name} on {run.env_id}"
     body = [
@@ -117,13 +86,8 @@ def page(run: Run) -> str:
         _section("Configuration", _configuration(run)),
         _section("Make it again", _reproduction(run)),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}, run {_text(run.id)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
+    return Template(packaged(__package__, "page.html")).substitute(
+        title=_text(f"{title}, run {run.id}"), style=packaged(__package__, "page.css"), body="\n".join(body)
     )
 
 

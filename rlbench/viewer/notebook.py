@@ -7,13 +7,15 @@ import html
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from string import Template
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
+from rlbench.files import packaged
 from rlbench.viewer.again import row_of
 from rlbench.viewer.rides import pace_of
 
@@ -28,23 +30,6 @@ SIDE = 260  # pixels: the longer side of a frame
 FRAMES = 150  # at most; of a longer episode some are left out
 COLORS = 64
 ROWS = 40  # of a table, at most
-PLAYER = """<div style="width:{width}px">
-<div style="width:{width}px;height:{height}px;background:url(data:image/png;base64,{data})"></div>
-<input type="range" min="0" max="{last}" value="0" style="width:{bar}px" oninput="{show}">
-<button onclick="{play}">play</button>
-</div>"""
-SHOW = (
-    "var k=+this.value;this.previousElementSibling.style.backgroundPosition="
-    "(-(k%{columns})*{width})+'px '+(-Math.floor(k/{columns})*{height})+'px'"
-)
-PLAY = (
-    "var b=this,s=b.previousElementSibling;"
-    "function stop(){{clearInterval(b.timer);b.timer=0;b.textContent='play'}}"
-    "if(b.timer){{stop();return}}"
-    "if(+s.value>=+s.max)s.value=0;b.textContent='pause';"
-    "b.timer=setInterval(function(){{"
-    "if(+s.value>=+s.max||!b.isConnected){{stop();return}}s.value=+s.value+1;s.oninput()}},{pause})"
-)
 
 
 def episode_html(episode: Episode) -> str:
@@ -82,16 +67,21 @@ def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
 def _player(frames: Sequence[NDArray[np.uint8]], pace: float) -> str:
     height, width, _ = frames[0].shape
     columns = math.ceil(math.sqrt(len(frames)))
-    places: dict[str, Any] = {"columns": columns, "width": width, "height": height}
-    return PLAYER.format(
+    return Template(packaged(__package__, "player.html").rstrip("\n")).substitute(
         width=width,
         height=height,
         bar=max(60, width - 70),
         last=len(frames) - 1,
         data=_sheet(frames, columns),
-        show=SHOW.format(**places),
-        play=PLAY.format(pause=round(1000 / pace)),
+        show=_script("player_show.js", columns=columns, width=width, height=height),
+        play=_script("player_play.js", pause=round(1000 / pace)),
     )
+
+
+def _script(name: str, **places: int) -> str:
+    """Returns a script on one line, as an attribute holds it."""
+    lines = packaged(__package__, name).splitlines()
+    return Template("".join(map(str.strip, lines))).substitute(places)
 
 
 def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:

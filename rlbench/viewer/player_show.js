@@ -1,0 +1,3 @@
+var k=+this.value;
+this.previousElementSibling.style.backgroundPosition=
+  (-(k%$columns)*$width)+'px '+(-Math.floor(k/$columns)*$height)+'px'
