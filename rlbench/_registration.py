@@ -1,26 +1,28 @@
-"""Registers our envs when Gymnasium is imported, so that `import rlbench` need not import it (0.2 s)."""
+"""Registers our envs when Gymnasium is imported, for it loads no plug-ins since 1.0.
+
+At once would be simpler, but `import rlbench` then takes 0.46 s of CPU, not 0.07, and `rlbench --help` 0.46, not 0.16.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from importlib import import_module
 from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+OURS = "rlbench.envs"  # registers itself, in the end
+
 
 def when_gymnasium_is_there() -> None:
     """Registers at once if Gymnasium has been imported, else as soon as it is."""
     if "gymnasium" in sys.modules:
-        _register()
-    elif not any(isinstance(finder, _GymnasiumWatcher) for finder in sys.meta_path):
+        import_module(OURS)
+    else:
         sys.meta_path.insert(0, _GymnasiumWatcher())
-
-
-def _register() -> None:
-    importlib.import_module("rlbench.envs")  # registers itself, in the end
 
 
 class _GymnasiumWatcher(MetaPathFinder):
@@ -30,13 +32,13 @@ class _GymnasiumWatcher(MetaPathFinder):
         if fullname != "gymnasium":
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        spec = find_spec(fullname)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module: Any) -> None:
                 execute(module)
-                _register()
+                import_module(OURS)
 
             spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec
