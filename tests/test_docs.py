@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import HANG
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,7 +36,7 @@ def commands(page):
 def run(arguments, folder):
     environment = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "150"}
     return subprocess.run(
-        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG, check=False
     )
 
 

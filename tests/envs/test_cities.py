@@ -1,10 +1,9 @@
 import re
-import time
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from contracts.envs import cities
+from contracts.cities import calls_of, cities, memory_of
 from hypothesis import given, settings
 
 from rlbench.envs.cities import MAX_STATES, PRESETS, generate_city, make_city, parse_city
@@ -153,19 +152,18 @@ def test_a_narrow_city_is_not_filled_with_anomalies(size):
     assert len(city.anomalies) <= 0.17 * city.rows * city.cols
 
 
-def test_a_city_of_200x200_is_drawn_in_half_a_second():
-    begun = time.perf_counter()
-    city = make_city("200x200", 1)
-    assert time.perf_counter() - begun < 0.5
-    assert city.n_states == 800_000
+def test_drawing_a_city_takes_as_much_work_as_it_has_squares():
+    assert make_city("200x200", 1).n_states == 800_000
+    assert calls_of(lambda: make_city("80x80", 1)) < 5 * calls_of(lambda: make_city("40x40", 1))
 
 
 @pytest.mark.parametrize("size", ["100000x100000", "999999999x999999999", "3000x3000"])
 def test_a_hostile_size_is_refused_with_its_states_and_memory(size):
-    begun = time.perf_counter()
-    with pytest.raises(UsageError, match=rf"has [\d,]+ states \([\d,]+ GB of tables\); at most {MAX_STATES:,}"):
-        make_city(size)
-    assert time.perf_counter() - begun < 0.1
+    def refused():
+        with pytest.raises(UsageError, match=rf"has [\d,]+ states \([\d,]+ GB of tables\); at most {MAX_STATES:,}"):
+            make_city(size)
+
+    assert memory_of(refused) < 2**20  # before anything is drawn
 
 
 @pytest.mark.parametrize("size", ["1x1", "0x5", "5x0"])

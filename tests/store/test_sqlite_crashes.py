@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts import stores
+from waiting import HANG, until
 
 from rlbench.errors import StoreError
 from rlbench.store import checking, copying, open_store, sqlite
@@ -151,7 +152,7 @@ class Nursery:
     def close(self):
         self.kill()  # those of a test that failed
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(HANG)
         self._process.stdout.close()
 
 
@@ -326,11 +327,11 @@ def test_a_backup_taken_while_another_process_writes_is_of_one_moment(tmp_path, 
                 assert kept.run("latest").status == "interrupted"
                 assert len(kept.episodes("latest")) == kept.checkpoint("latest").episodes
                 reached.append(kept.run("latest").episodes)
+            until(lambda: store.run("latest").episodes > reached[-1])
         assert store.run("latest").status == "running"
     nursery.kill()
     nursery.rest()
-    assert reached == sorted(reached)
-    assert 0 < reached[1] < reached[-1]
+    assert reached == sorted(set(reached))
     assert len(list(tmp_path.glob("backup-*"))) == len(list(tmp_path.glob("*backup*"))) == 8
 
 

@@ -1,7 +1,6 @@
 """A run that was gone on with is the run that never stopped, and the same training is not done twice."""
 
-import os
-import signal
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,7 @@ import gymnasium as gym
 import pytest
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from training.toys import Circle, frozen
+from waiting import HANG, until_steps_are_stored
 
 import rlbench
 from rlbench.agents import QLearning
@@ -196,11 +196,11 @@ def test_a_second_writer_is_refused(store, tmp_path):
     def hook(n):
         if n == 50:
             begun.set()
-            go.wait(20)
+            go.wait(HANG)
 
     thread = threading.Thread(target=lambda: rlbench.train(Circle(hook), episodes=10, seed=0, store=store))
     thread.start()
-    begun.wait(20)
+    assert begun.wait(HANG)
     with rlbench.open_store(tmp_path / "runs.db") as other:
         run = rlbench.load_run(other, "latest")
         assert run.status == "running"
@@ -229,38 +229,44 @@ CASES = [
 ]
 
 
-def killed_after(seconds, case, path):
+@contextlib.contextmanager
+def killed_in_the_end(case, path):
+    """A process that trains until the block ends."""
     program = [sys.executable, "-c", textwrap.dedent(KILLED), *case, path]
     with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
+        try:
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
 
 
-def check_killed(case, seconds, tmp_path, monkeypatch):
+def check_what_is_left(case, path, monkeypatch):
     env, agent, engine = case
     monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0.0)
-    path = os.fspath(tmp_path / "killed.db")
-    killed_after(seconds, case, path)
     with rlbench.open_store(path) as store:
         if not store.runs():
-            return 0
+            return
         run = rlbench.load_run(store, "latest")
         assert run.status == "interrupted"
         resumed = rlbench.resume(run, total_timesteps=run.timesteps + 500, engine=engine)
         assert resumed.status == "finished"
         never_stopped = rlbench.train(env, agent, total_timesteps=run.timesteps + 500, seed=7)
         assert outcome(resumed) == outcome(never_stopped)
-        return run.timesteps
 
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_a_killed_run_is_resumed_as_if_nothing_had_happened(case, tmp_path, monkeypatch):
-    assert check_killed(case, 1.5, tmp_path, monkeypatch) > 0
+    path = tmp_path / "killed.db"
+    with killed_in_the_end(case, path) as process:
+        until_steps_are_stored(path, process)
+    check_what_is_left(case, path, monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", range(12))
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_a_run_killed_at_any_moment_is_resumed(case, moment, tmp_path, monkeypatch):
-    check_killed(case, 0.05 * 1.4**moment, tmp_path, monkeypatch)
+    with killed_in_the_end(case, tmp_path / "killed.db"):
+        time.sleep(0.05 * 1.4**moment)
+    check_what_is_left(case, tmp_path / "killed.db", monkeypatch)

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from training.toys import Circle, Fragile, frozen, outcome
+from waiting import HANG
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
@@ -164,34 +165,29 @@ def test_a_second_ctrl_c_ends_a_run_that_keeps_figures_at_once(store):
     assert store.checkpoint(run.id).numbers["unfinished_episode"]
 
 
-def _interrupt_when_training():
-    """Sends SIGINT once the training loop has put its own handler up."""
-    waiting = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def ctrl_c_from_outside(monkeypatch):
+    """Sends SIGINT to this process once training has come to the end of an episode."""
+    begun, look = threading.Event(), Monitor.look
+
+    def noting(self):
+        look(self)
+        if self.agent.episodes:
+            begun.set()
 
     def send():
-        while signal.getsignal(signal.SIGINT) is waiting:
-            gone.wait(0.01)
-            if gone.is_set():
-                return
-        gone.wait(0.05)
-        if not gone.is_set():
+        if begun.wait(HANG):
             os.kill(os.getpid(), signal.SIGINT)
 
-    gone = threading.Event()
-    thread = threading.Thread(target=send)
-    thread.start()
-    return thread, gone
+    monkeypatch.setattr(Monitor, "look", noting)
+    threading.Thread(target=send, daemon=True).start()
 
 
+@pytest.mark.usefixtures("ctrl_c_from_outside")
 @pytest.mark.parametrize("record", ["all", "none"])
 @pytest.mark.parametrize("env", ["safecab", "cartpole", "FrozenLake-v1"])
 def test_ctrl_c_ends_the_compiled_loop_cleanly(env, record, store):
-    thread, gone = _interrupt_when_training()
-    try:
-        run = rlbench.train(env, episodes=10**12, total_timesteps=10**13, seed=0, store=store, record=record)
-    finally:
-        gone.set()
-        thread.join()
+    run = rlbench.train(env, episodes=10**12, total_timesteps=10**13, seed=0, store=store, record=record)
     assert (run.engine, run.status) == ("compiled", "interrupted")
     assert run.episodes > 0
     assert run.timesteps == run.lengths.sum()
@@ -261,15 +257,24 @@ def test_a_run_whose_env_failed_in_a_reset_goes_on_as_if_it_had_not(store, monke
 
 
 TWICE = """
-import os, signal, sys, threading, gymnasium, rlbench
+import os, signal, sys, threading, time, gymnasium, rlbench
+from rlbench.training.monitor import Monitor
 
-def send(waiting=signal.getsignal(signal.SIGINT), tick=threading.Event()):
-    while signal.getsignal(signal.SIGINT) is waiting:
-        tick.wait(0.01)
-    for _ in range(2):
-        tick.wait(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
+watching, look = threading.Event(), Monitor.look
 
+def noting(self):
+    look(self)
+    Monitor.latest = self
+    watching.set()
+
+def send():
+    watching.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    while not Monitor.latest.budget.stop:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+Monitor.look = noting
 agent = rlbench.agents.QLearning(48, 4, seed=0, gamma=1.0, exploration_schedule="constant", exploration_initial_eps=0.0)
 agent.q_table = [[1e9, 0.0, 0.0, 0.0]] * 48  # up, and against the wall for ever
 with rlbench.open_store("memory://") as store:
@@ -285,7 +290,7 @@ with rlbench.open_store("memory://") as store:
 def test_a_second_ctrl_c_ends_the_compiled_loop_in_an_episode_without_an_end(record):
     # in a process of its own, for nothing less than a crash is at stake
     answer = subprocess.run(
-        [sys.executable, "-c", TWICE, record], check=False, timeout=120, capture_output=True, text=True
+        [sys.executable, "-c", TWICE, record], check=False, timeout=HANG, capture_output=True, text=True
     )
     assert (answer.returncode, answer.stdout) == (0, "insisted interrupted\n")
 

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import time
 import tracemalloc
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from training.toys import Circle, Road, frozen, outcome
+from waiting import HANG
 
 import rlbench
 from rlbench.agents import AGENTS, Agent, QLearning
@@ -534,8 +536,9 @@ def test_a_slow_env_is_stored_long_before_a_chunk_is_full(store, monkeypatch):
 
 
 def test_the_seconds_are_of_this_training():
+    begun = time.perf_counter()
     run = rlbench.train("safecab", episodes=100, seed=0)
-    assert 0 < run.seconds < 60
+    assert 0 < run.seconds < time.perf_counter() - begun
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -554,4 +557,4 @@ def test_neither_import_nor_a_mistake_loads_the_compiler():
         "    else: raise SystemExit(2)\n"
         "raise SystemExit('numba' in sys.modules)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=HANG).returncode == 0

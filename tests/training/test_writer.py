@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from waiting import HANG
 
 from rlbench.errors import StoreError
 from rlbench.training.writer import Writer
@@ -17,7 +18,7 @@ class Shelf:
         self.taken, self.threads, self.breaks_at = [], set(), None
 
     def append(self, run_id, chunk, checkpoint, **progress):
-        assert self.open.wait(10)
+        assert self.open.wait(HANG)
         if chunk == self.breaks_at:
             raise StoreError(f"no room for {chunk}")
         self.threads.add(threading.current_thread())
@@ -49,7 +50,7 @@ def test_one_chunk_may_wait_and_the_next_must():
         assert second.is_alive()
         assert shelf.taken == []
         shelf.open.set()
-        second.join(10)
+        second.join()
         writer.wait()
     assert [chunk for _, chunk, *_ in shelf.taken] == [0, 1]
 

@@ -1,13 +1,14 @@
 """Runs and episodes to look at."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import needed
+from waiting import HANG
 
 import rlbench
 from rlbench.store import Episode
@@ -59,7 +60,7 @@ class Screen:
         """Runs xdotool; returns what it says."""
         command = ["xdotool", *map(str, arguments)]
         return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=True, timeout=30
+            command, env=self.environment, capture_output=True, text=True, check=True, timeout=HANG
         ).stdout.strip()
 
     def window(self, process):
@@ -71,20 +72,11 @@ class Screen:
     def close(self, number):
         """Asks a window to close, as a click on its cross does."""
         program = [sys.executable, Path(__file__).with_name("close_window.py"), number]
-        subprocess.run(program, env=self.environment, check=True, timeout=30)
+        subprocess.run(program, env=self.environment, check=True, timeout=HANG)
 
     def press(self, *keys):
         """Presses keys, one after another."""
         self.tool("key", "--delay", 20, *keys)
-
-
-def needed(*programs):
-    """Skips a test without these programs; under CI it fails instead."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"CI must have {' and '.join(missing)} (apt-get install xvfb xdotool)")
-    if missing:
-        pytest.skip(f"needs {' and '.join(missing)} (apt-get install xvfb xdotool)")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from fcntl import ioctl
 
 import numpy as np
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from waiting import HANG, until
 
 import rlbench
 from rlbench.viewer import keyboard
@@ -202,11 +202,14 @@ class Terminal:
 
     def until(self, pattern):
         """Reads until something has been printed since the last time."""
-        start, deadline = len(self.text), time.monotonic() + 30
-        while not re.search(pattern, self.text[start:]):
-            assert time.monotonic() < deadline, self.text[-3000:]
-            if select.select([self._main], [], [], 0.5)[0]:
+        start = len(self.text)
+
+        def printed():
+            if select.select([self._main], [], [], 0.0)[0]:
                 self.text += os.read(self._main, 65536).decode(errors="replace")
+            return re.search(pattern, self.text[start:])
+
+        until(printed, lambda: self.text[-3000:])
 
     def press(self, keys):
         os.write(self._main, keys.encode())
@@ -219,7 +222,7 @@ class Terminal:
         except OSError:  # the other side is closed
             pass
         os.close(self._main)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=HANG)
 
 
 @pytest.fixture

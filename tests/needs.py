@@ -1,0 +1,31 @@
+"""What some tests need of the machine, beside Python: without it they are skipped, but under CI they fail."""
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "chromium": "chromium"}  # of Debian and Ubuntu
+MARK = "missing here: "  # begins the reason of such a skip
+
+
+def without(what, how):
+    """Skips a test, or fails it under CI, for want of something; `how` says how to get it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and under CI nothing may be: {how}")
+    pytest.skip(f"{MARK}{what} ({how})")
+
+
+def needed(*programs):
+    """Skips a test, or fails it under CI, without these programs."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        without(" and ".join(missing), f"apt-get install {' '.join(PACKAGES[name] for name in missing)}")
+
+
+def summary(reasons):
+    """Returns one line on all that was skipped for want of something; "" if nothing was."""
+    wants = [reason.split(MARK, 1)[1] for reason in reasons if MARK in reason]
+    if not wants:
+        return ""
+    return f"{len(wants)} tests were skipped for what is missing here: {'; '.join(sorted(set(wants)))}"
