@@ -16,12 +16,12 @@ from numba import njit
 from numba.extending import overload
 
 from rlbench.envs.discretize import CutPoints, UniformBins
+from rlbench.envs.making import wrappers_of
+from rlbench.envs.tabular import TabularModel
 
 if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
-
-    from rlbench.envs.tabular import TabularModel
 
 
 class DeterministicWorld(NamedTuple):
@@ -274,22 +274,22 @@ _TOY_TEXT = frozenset(
 )
 
 
+def _is_transparent(wrapper: gym.Env[Any, Any]) -> bool:
+    return type(wrapper).__name__ in _TRANSPARENT and type(wrapper).__module__.startswith("gymnasium.")
+
+
 def world_of(env: gym.Env[Any, Any]) -> Any:
     """Returns the compiled world that behaves exactly as `env`, or None where none is known.
 
     An env offers one through a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
     """
+    if not all(map(_is_transparent, wrappers_of(env))):
+        return None
     base = env.unwrapped
-    while env is not base:
-        if type(env).__name__ not in _TRANSPARENT or not type(env).__module__.startswith("gymnasium."):
-            return None
-        env = env.env  # type: ignore[attr-defined]
     if hasattr(type(base), "compiled_world"):
         return base.compiled_world()  # type: ignore[attr-defined]
     if f"{type(base).__module__}:{type(base).__qualname__}" not in _TOY_TEXT or getattr(
         base, "fickle_passenger", False
     ):
         return None
-    from rlbench.envs.tabular import TabularModel  # noqa: PLC0415  (tabular imports nothing compiled)
-
     return sampled_world(TabularModel.from_env(base))

@@ -1,17 +1,21 @@
-"""From what a user says to an env: ids, short names, keyword arguments, stored specs."""
+"""From what a user says to an env and back: ids, short names, keyword arguments, stored specs, wrappers."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
-from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}
 
 
 def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = None, **extra: Any) -> gym.Env[Any, Any]:
@@ -80,14 +84,27 @@ def spec_json(env: gym.Env[Any, Any]) -> str | None:
         return None
 
 
-def step_limit(env: gym.Env[Any, Any]) -> int:
-    """Returns after how many steps the env truncates an episode, 0 for never."""
-    limits = []
+def id_of(env: gym.Env[Any, Any]) -> str:
+    """Returns the id of an env object, or the name of its class where it has none."""
+    if not isinstance(env, gym.Env):
+        raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {type(env).__name__}")
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def wrappers_of(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """Yields the wrappers of an env, the outermost first."""
     while env is not env.unwrapped:
-        if isinstance(env, TimeLimit):
-            limits.append(int(env._max_episode_steps))  # noqa: SLF001  (the wrapper offers no other way to read it)
-        env = env.env  # type: ignore[attr-defined]
-    return min(limits, default=0)
+        yield env
+        env = env.env  # type: ignore[attr-defined]  # a wrapper has one
+
+
+def step_limit(env: gym.Env[Any, Any]) -> int:
+    """Returns after how many steps the env truncates an episode, 0 for never.
+
+    Its tightest TimeLimit decides, whatever its spec says: only what wraps the env is stepped.
+    """
+    timers = [wrapper for wrapper in wrappers_of(env) if isinstance(wrapper, TimeLimit)]
+    return min((int(timer._max_episode_steps) for timer in timers), default=0)  # noqa: SLF001  (it has no public name)
 
 
 def _explained(env_id: str, kwargs: dict[str, Any], error: TypeError) -> UsageError:

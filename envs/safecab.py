@@ -13,16 +13,17 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils import colorize
 
 from rlbench.envs.cities import City, make_city
+from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.envs.drawing import CityScreen
-    from rlbench.envs.tabular import TabularModel, TransitionView
+    from rlbench.envs.tabular import TransitionView
 
 ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
-SOUTH, NORTH, EAST, WEST, PICKUP, DROPOFF = range(6)
+PICKUP, DROPOFF = 4, 5
 PIXELS = ("human", "rgb_array")
 MAX_REWARD = float(np.finfo(np.float64).max)  # what is finite
 
@@ -108,6 +109,7 @@ class SafeCabEnv(gym.Env[int, int]):
     - v0: first version.
     """
 
+    action_names = ACTIONS
     metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares it so)
         "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 4,
@@ -247,8 +249,6 @@ class SafeCabEnv(gym.Env[int, int]):
 
     @cached_property
     def _model(self) -> TabularModel:
-        from rlbench.envs.tabular import TabularModel  # noqa: PLC0415  (only where a model is asked for)
-
         pairs = self.tables.reward.size
         return TabularModel(
             n_states=self.city.n_states,

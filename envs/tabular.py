@@ -12,7 +12,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.errors import UsageError, unknown_name
+from rlbench.envs.making import id_of, make_env, step_limit, wrappers_of
+from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +73,10 @@ class TabularModel:
     def from_env(cls, env: gym.Env[Any, Any] | str) -> TabularModel:
         """Reads the model of an env that has one: ours, or any with toy-text's `P`.
 
-        The step limit is the tightest TimeLimit wrapper's, else the spec's.
+        The step limit is the tightest TimeLimit wrapper's, else the one that the env's own model has.
 
         Args:
-            env: an env, wrapped or not, or the id of a registered one.
+            env: an env, wrapped or not, or an id or short name.
 
         Raises:
             UsageError: the env has no table, or one that does not describe it (see `why_no_model`).
@@ -204,7 +205,7 @@ def outcome_rows(offsets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
 def why_no_model(env: gym.Env[Any, Any]) -> str | None:
     """Says in one line why no `TabularModel` describes `env`; None if one does."""
     base = env.unwrapped
-    name = _name(env)
+    name = id_of(env)
     if not hasattr(base, "tabular_model"):
         if not hasattr(base, "P"):
             return f"{name} has no transition table P; give an env with one, such as Taxi-v4 or FrozenLake-v1"
@@ -212,33 +213,15 @@ def why_no_model(env: gym.Env[Any, Any]) -> str | None:
             return f"{name} has a table P but no initial_state_distrib; give it its start distribution"
     if getattr(base, "fickle_passenger", False):
         return f"the table P of {name} leaves out its fickle passenger; make it with fickle_passenger=False"
-    for wrapper in _wrappers(env):
+    for wrapper in wrappers_of(env):
         for kind, what in _CHANGES.items():
             if isinstance(wrapper, kind):
                 return f"{type(wrapper).__name__} changes the {what} in the table of {name}; take it off"
     return None
 
 
-def step_limit(env: gym.Env[Any, Any]) -> int | None:
-    """Returns the steps after which `env` truncates: its tightest TimeLimit's, else its spec's, else None."""
-    timers = [wrapper for wrapper in _wrappers(env) if isinstance(wrapper, gym.wrappers.TimeLimit)]
-    if timers:
-        return min(timer._max_episode_steps for timer in timers)  # noqa: SLF001 - it has no public name
-    return env.spec.max_episode_steps if env.spec is not None else None
-
-
-def make_env(env_id: str) -> gym.Env[Any, Any]:
-    """Makes a registered env, without rendering; an unknown id raises UnknownNameError."""
-    try:
-        return gym.make(env_id, disable_env_checker=True)
-    except gym.error.UnregisteredEnv:
-        raise unknown_name("env", env_id, gym.registry) from None
-    except gym.error.Error as error:
-        raise UsageError(f"cannot make {env_id!r}: {error}") from None
-
-
 def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:
-    env = make_env(env_id)
+    env = make_env(env_id, disable_env_checker=True)  # it warns of what has nothing to do with the table
     try:
         return cls.from_env(env)
     finally:
@@ -250,16 +233,6 @@ def _model_of(cls: type[TabularModel], base: Any) -> TabularModel:
         model: TabularModel = base.tabular_model()
         return model
     return cls.from_table(base.P, base.initial_state_distrib)
-
-
-def _name(env: gym.Env[Any, Any]) -> str:
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-
-
-def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
-    while isinstance(env, gym.Wrapper):
-        yield env
-        env = env.env
 
 
 def _read_table(table: Any) -> tuple[list[int], tuple[tuple[Any, ...], ...]]:
@@ -348,4 +321,4 @@ def _check_spaces(env: gym.Env[Any, Any], model: TabularModel) -> None:
     for kind, size in wanted.items():
         space = getattr(env, f"{kind}_space")
         if not (isinstance(space, spaces.Discrete) and space.n == size and space.start == 0):
-            raise UsageError(f"the P of {_name(env)} needs the {kind} space Discrete({size}), got {space}")
+            raise UsageError(f"the P of {id_of(env)} needs the {kind} space Discrete({size}), got {space}")

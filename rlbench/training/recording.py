@@ -16,14 +16,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import seeding
 
-from rlbench.envs.making import spec_json, step_limit
+from rlbench.envs.making import id_of, spec_json, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBER_BYTES, Layout
 from rlbench.store.config import EXTERNAL, AgentConfig, EnvConfig, RunConfig
 from rlbench.training.run import Run
-from rlbench.training.setup import id_of, versions
+from rlbench.training.setup import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

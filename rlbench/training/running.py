@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.envs.making import full_id, make_env
+from rlbench.envs.making import full_id, id_of, make_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
@@ -25,7 +25,6 @@ from rlbench.training.setup import (
     check_keywords,
     check_words,
     config_of,
-    id_of,
     world_for,
 )
 

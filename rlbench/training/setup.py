@@ -6,17 +6,18 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
-from rlbench.envs.making import spec_json
+from rlbench.envs.making import id_of, spec_json
 from rlbench.errors import UsageError, unknown_name
 from rlbench.store.config import AgentConfig, BudgetConfig, EnvConfig, RunConfig
 from rlbench.training.loops import UNLIMITED, Budget
 
 if TYPE_CHECKING:
+    import gymnasium as gym
+
     from rlbench.presets import Preset
 
 ENGINES = ("auto", "compiled", "python")
@@ -56,13 +57,6 @@ def check_keywords(**given: Any) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
             raise UsageError(f"{name} must be a dict of names and values, got {value!r}")
-
-
-def id_of(env: gym.Env[Any, Any]) -> str:
-    """Returns the id of an env object, or the name of its class where it has none."""
-    if not isinstance(env, gym.Env):
-        raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {type(env).__name__}")
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def budget_of(episodes: int | None, total_timesteps: int | None, preset: Preset, env_id: str) -> Budget:

@@ -7,7 +7,7 @@ from gymnasium.wrappers import TimeLimit, TransformReward
 from training.toys import Circle, Road
 
 from rlbench.envs import SHORT_NAMES
-from rlbench.envs.making import make_env, make_from_spec, spec_json, step_limit
+from rlbench.envs.making import id_of, make_env, make_from_spec, spec_json, step_limit, wrappers_of
 from rlbench.errors import UnknownNameError, UsageError
 
 ARGUMENTS = {
@@ -110,3 +110,22 @@ def test_the_step_limit_is_that_of_the_tightest_clock():
     assert step_limit(gym.make("FrozenLake-v1", max_episode_steps=-1)) == 0
     assert step_limit(Road()) == 0
     assert step_limit(TimeLimit(TimeLimit(Road(), 5), 9)) == step_limit(TimeLimit(TimeLimit(Road(), 9), 5)) == 5
+
+
+def test_a_limit_that_only_the_spec_names_never_truncates():
+    bare = Road()
+    bare.spec = gym.spec("FrozenLake-v1")
+    assert step_limit(bare) == 0
+
+
+def test_an_env_is_called_by_its_id_or_else_by_its_class():
+    assert id_of(gym.make("FrozenLake-v1")) == "FrozenLake-v1"
+    assert id_of(TimeLimit(Road(), 5)) == "Road"
+    with pytest.raises(UsageError, match="env must be an id, a short name or a Gymnasium env, got int"):
+        id_of(7)
+
+
+def test_wrappers_are_walked_through_from_the_outermost():
+    env = TransformReward(TimeLimit(Road(), 5), lambda r: r)
+    assert [type(wrapper) for wrapper in wrappers_of(env)] == [TransformReward, TimeLimit]
+    assert list(wrappers_of(Road())) == []

@@ -37,16 +37,6 @@ def test_registering_again_changes_nothing():
     assert all(gym.registry[env_id] is before[env_id] for env_id in IDS)
 
 
-@pytest.mark.parametrize("name", envs._HOMES)
-def test_each_public_name_can_be_had(name):
-    assert getattr(envs, name).__name__ == name
-
-
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        envs.Nonsense  # noqa: B018
-
-
 @pytest.mark.parametrize(
     "code",
     [
