@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from rlbench.planning.solving import (
-    Optimum,
-    Plan,
-    PolicyScore,
-    Solution,
-    backward_induction,
-    plan,
-    policy_evaluation,
-    policy_value,
-    score_policy,
-    solve,
-    value_iteration,
-)
+from rlbench.planning.policies import Optimum, PolicyScore, policy_evaluation, policy_value, score_policy, solve
+from rlbench.planning.solving import Plan, Solution, backward_induction, plan, value_iteration
 
 __all__ = [
     "Optimum",

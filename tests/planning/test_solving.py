@@ -20,7 +20,7 @@ from rlbench.planning import (
     policy_value,
     score_policy,
     solve,
-    solving,
+    sweeps,
     value_iteration,
 )
 from rlbench.planning.chains import RewardChain, fate
@@ -163,13 +163,13 @@ def test_the_bound_is_infinite_where_the_greedy_policy_may_never_end():
 
 
 def test_values_that_grow_for_ever_ask_for_a_discount(monkeypatch):
-    monkeypatch.setattr(solving, "MAX_SWEEPS", 500)
+    monkeypatch.setattr(sweeps, "MAX_SWEEPS", 500)
     with pytest.raises(UsageError, match="still change by 1 after 500 sweeps; give gamma < 1 or a horizon"):
         value_iteration(chain_of([one(0, 1.0)]), 1.0)
 
 
 def test_a_discount_too_close_to_one_asks_for_a_smaller_one(monkeypatch):
-    monkeypatch.setattr(solving, "MAX_SWEEPS", 500)
+    monkeypatch.setattr(sweeps, "MAX_SWEEPS", 500)
     with pytest.raises(UsageError, match="give a smaller gamma or a horizon"):
         value_iteration(chain_of([one(0, 1.0)]), 0.9999)
 

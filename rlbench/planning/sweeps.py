@@ -1,0 +1,153 @@
+"""Sweeps: one backup of all states after another, until it is known that they are enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel
+    from rlbench.planning.chains import RewardChain
+
+    Array = NDArray[np.float64]
+    Backup = Callable[[Array, Array], None]  # (values, out): out becomes the values one step earlier
+
+MAX_SWEEPS = 200_000  # of one iteration without a step limit; what has not settled by then grows for ever
+
+
+class PolicyBackup:
+    """One sweep of policy evaluation."""
+
+    def __init__(self, chain: RewardChain, gamma: float) -> None:
+        self._chain, self._gamma = chain, gamma
+
+    def __call__(self, values: Array, out: Array) -> None:
+        """Writes into `out` the values one step earlier."""
+        self._chain.back_up(values, self._gamma, out)
+
+
+@dataclass
+class Sweeps:
+    """How an iteration ended; both arrays have the extra state 0.0 at their end."""
+
+    last: Array
+    previous: Array
+    sweeps: int
+    delta: float  # the largest change of the last sweep
+    settled: bool
+
+    @property
+    def values(self) -> Array:
+        """The values (n_states,)."""
+        return self.last[:-1]
+
+
+def iterate(
+    backup: Backup,
+    n_states: int,
+    most: int,
+    enough: Callable[[float, Array], bool],
+    start: Sweeps | None = None,
+) -> Sweeps:
+    """Sweeps from V = 0, or on from `start`, until `enough(delta, values)`, at most `most` times."""
+    run = start or Sweeps(np.zeros(n_states + 1), np.zeros(n_states + 1), 0, np.inf, settled=False)
+    change = np.empty(n_states)
+    run.settled = False
+    while not run.settled and run.sweeps < most:
+        run.last, run.previous = run.previous, run.last
+        backup(run.previous, run.last[:-1])
+        np.subtract(run.last[:-1], run.previous[:-1], out=change)
+        run.delta = float(max(change.max(), -change.min()))
+        run.sweeps += 1
+        run.settled = enough(run.delta, run.values)
+    return run
+
+
+def settle(
+    backup: Backup, n_states: int, gamma: float, enough: Callable[[float, Array], bool], start: Sweeps | None = None
+) -> Sweeps:
+    """Sweeps until `enough(delta, values)`.
+
+    Raises:
+        UsageError: MAX_SWEEPS were not enough; what to do depends on gamma.
+    """
+    run = iterate(backup, n_states, MAX_SWEEPS, enough, start)
+    if not run.settled:
+        advice = "gamma < 1 or a horizon" if gamma == 1 else "a smaller gamma or a horizon"
+        change = f"change by {run.delta:.3g} after {run.sweeps} sweeps"
+        raise UsageError(f"with gamma {gamma} the values still {change}; give {advice}")
+    return run
+
+
+def unchanged(delta: float, _values: Array) -> bool:
+    """Whether a sweep changed nothing at all: then no later one would."""
+    return delta == 0
+
+
+def contracted(gamma: float, tolerance: float) -> Callable[[float, Array], bool]:
+    """Returns the test that the error bound of a gamma-contraction has come down to `tolerance`."""
+
+    def enough(delta: float, values: Array) -> bool:
+        return gamma * delta <= tolerance * (1 - gamma) or delta <= rounding(values)
+
+    return enough
+
+
+def rounding(values: Array) -> float:
+    """Returns the change below which a sweep only moves the last bits."""
+    return 4 * float(np.finfo(np.float64).eps) * float(max(values.max(), -values.min()))
+
+
+def slower_than(target: float) -> Callable[[float, Array], bool]:
+    """Returns the test that a sweep changes no value by more than `target` or rounding."""
+    return lambda delta, values: delta <= max(target, rounding(values))
+
+
+def longest_wait(chain: RewardChain, idle: NDArray[np.bool_]) -> float:
+    """Bounds the longest expected number of steps before an episode ends or reaches an `idle` state.
+
+    Sweeps of w = 1 + P w from 0 grow by the probability of being still under way. Once that is at most
+    1/2 everywhere, w >= P w + 1/2, so 2 w bounds the expectation from above.
+    """
+    clock = replace(chain, reward=np.ones(chain.n_states)).ending_at(idle)
+    run = settle(PolicyBackup(clock, 1.0), chain.n_states, 1.0, lambda delta, _: delta <= 1 / 2)
+    return 2 * float(run.values.max())
+
+
+# ------------------------------------------------------------------ arguments and averages
+
+
+def steps_to_plan(model: TabularModel, gamma: float, horizon: int | None) -> int | None:
+    """Returns the horizon, checked; by default the model's step limit if gamma is 1; None for no limit."""
+    if horizon is None:
+        return model.step_limit if gamma == 1 else None
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise UsageError(f"horizon must be a whole number of steps from 1 up, got {horizon!r}")
+    return int(horizon)
+
+
+def check_gamma(gamma: float) -> None:
+    """Refuses a discount outside [0, 1]."""
+    if not (isinstance(gamma, int | float | np.number) and 0 <= gamma <= 1):
+        raise UsageError(f"gamma must be in [0, 1], got {gamma!r}")
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuses an error bound that nothing could reach."""
+    if not tolerance > 0:
+        raise UsageError(f"tolerance must be above 0, got {tolerance!r}")
+
+
+def mean_over_starts(model: TabularModel, values: Array) -> float:
+    """Averages values over the start distribution; the others are left out, as 0 * inf is NaN."""
+    weights, values = model.initial[model.starts], values[model.starts]
+    # A plain mean where all starts are alike: whole values then add up without rounding.
+    return float(values.mean() if (weights == weights[0]).all() else np.sum(weights * values))
