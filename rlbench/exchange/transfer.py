@@ -244,8 +244,6 @@ def check_source(path: str | os.PathLike[str], format: str | None = None) -> tup
 
 
 def _imported(store: Store, content: Content) -> RunRecord:
-    from rlbench.exchange.trust import trusted_config  # noqa: PLC0415  (Gymnasium only where a spec is judged)
-
     known, chunks = content.manifest.run, chunks_of(_checked(content))
     first = next(chunks, None)
     tags = [*known["tags"], *([] if IMPORTED in known["tags"] else [IMPORTED])]
@@ -253,7 +251,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         known["env_id"],
         known["agent_name"],
         seed=known["seed"],
-        config=trusted_config(RunConfig.of(known["config"])),
+        config=_trusted(RunConfig.of(known["config"])),
         tags=tags,
         parents=known["parents"],
     )
@@ -269,6 +267,17 @@ def _imported(store: Store, content: Content) -> RunRecord:
         with suppress(RlbenchError):
             store.delete_run(made.id)
         raise
+
+
+def _trusted(config: RunConfig) -> RunConfig:
+    """Returns an imported run's config; a spec that names unknown code moves from "spec" to "untrusted_spec".
+
+    Its env is then "without a storable spec": whoever needs it passes it.
+    """
+    from rlbench.envs.trust import is_trusted  # noqa: PLC0415  (Gymnasium only where a spec is judged)
+
+    spec = config.env.spec
+    return config if spec is None or is_trusted(spec) else config.distrusting_spec()
 
 
 def _checked(content: Content) -> Iterator[Batch]:

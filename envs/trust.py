@@ -1,15 +1,11 @@
-"""Which env specs of an imported file may be made again: a spec names code, and code from a file is never run."""
+"""Which stored env specs may be made: a spec names code, and of that only what is registered here is ever run."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-
-if TYPE_CHECKING:
-    from rlbench.store import RunConfig
 
 WRAPPERS = (
     "gymnasium.wrappers:",
@@ -20,19 +16,8 @@ WRAPPERS = (
 CODE = ("entry_point", "vector_entry_point")
 
 
-def trusted_config(config: RunConfig) -> RunConfig:
-    """Returns an imported run's config; a spec that names unknown code moves from "spec" to "untrusted_spec".
-
-    Its env is then "without a storable spec": whoever needs it passes it.
-    """
-    spec = config.env.spec
-    return config if spec is None or is_trusted(spec) else config.distrusting_spec()
-
-
 def is_trusted(spec: str) -> bool:
     """Returns whether a spec, as JSON, makes a registered env by its registered code, in wrappers that are known."""
-    import rlbench.envs  # noqa: F401, PLC0415  (registers them)
-
     try:
         found = EnvSpec.from_json(spec)
         known = gym.registry.get(found.id)
