@@ -17,7 +17,7 @@ from rlbench.errors import unknown_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DIMENSIONS = ("x", "x_dot", "theta", "theta_dot")  # m, m/s, rad, rad/s
+DIMENSIONS = {"x": "m", "x_dot": "m/s", "theta": "rad", "theta_dot": "rad/s"}  # of the state, and their units
 
 
 class BinsPreset(NamedTuple):
@@ -65,6 +65,8 @@ class DiscreteCartPoleEnv(CartPoleEnv):
     ## Version History
     - v1: the physics of CartPole-v1.
     """
+
+    action_names = ("Left", "Right")
 
     def __init__(
         self,
@@ -125,3 +127,8 @@ class DiscreteCartPoleEnv(CartPoleEnv):
 
     def _observe(self) -> int:
         return self._encode(np.asarray(self.state, np.float32).tolist())
+
+
+def is_cart_pole(env: gym.Env[Any, Any]) -> bool:
+    """Returns whether an env's state is CartPole's four numbers."""
+    return isinstance(env.unwrapped, CartPoleEnv)

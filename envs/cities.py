@@ -16,6 +16,8 @@ from rlbench.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SOUTH, NORTH, EAST, WEST = range(4)
+MOVES = {SOUTH: (1, 0), NORTH: (-1, 0), EAST: (0, 1), WEST: (0, -1)}  # by action: rows, columns
 MAX_STATES = 20_000_000  # a state takes about 90 bytes of tables
 ANOMALY_SHARE = 4 / 25  # of a generated city's squares: as in the book's
 GENERATED_ZONES = "RGYB"

@@ -29,6 +29,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
+from rlbench.envs.making import wrappers_of
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -142,6 +143,23 @@ def bin_encoder(bins: Bins) -> Callable[[Iterable[float]], int]:
     return _ENCODERS[type(bins)](bins)
 
 
+def inner_edges(bins: Bins, dimension: int) -> list[float]:
+    """Returns where one bin of a dimension ends and the next begins, in ascending order: one fewer than its bins.
+
+    Raises:
+        UsageError: the bins lie round centres and have no such edges.
+    """
+    if isinstance(bins, Centers):
+        raise UsageError("bins round centres have no edges along the dimensions: see centers")
+    if isinstance(bins, UniformBins):
+        places = np.arange(1, bins.counts[dimension])
+        edges: list[float] = (bins.low[dimension] + places / bins.scale[dimension]).tolist()
+        return edges
+    begin, end = bins.offsets[dimension : dimension + 2]
+    cuts: list[float] = bins.cuts[begin:end].tolist()
+    return cuts
+
+
 def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the (d,) lower and (d,) upper edges of bin `index`; the outermost are infinite.
 
@@ -150,17 +168,26 @@ def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.
     Raises:
         UsageError: there is no such bin, or the bins lie round centres and have no such edges.
     """
-    if isinstance(bins, Centers):
-        raise UsageError("bins round centres have no edges along the dimensions: see centers")
+    edges = [[-np.inf, *inner_edges(bins, i), np.inf] for i in range(n_dimensions(bins))]
     total = n_bins(bins)
     if not 0 <= index < total:
         raise UsageError(f"a bin must be in [0, {total}), got {index}")
-    low, high = np.empty((2, len(bin_counts(bins))))
-    for i, count in reversed(list(enumerate(bin_counts(bins).tolist()))):
-        index, place = divmod(index, count)
-        edges = [-np.inf, *_inner_edges(bins, i), np.inf]
-        low[i], high[i] = edges[place], edges[place + 1]
+    low, high = np.empty((2, len(edges)))
+    for i, of_one in reversed(list(enumerate(edges))):
+        index, place = divmod(index, len(of_one) - 1)
+        low[i], high[i] = of_one[place : place + 2]
     return low, high
+
+
+def bins_of(env: gym.Env[Any, Any]) -> Bins | None:
+    """Returns the bins whose number an env observes; None where there are none, or another wrapper changes it."""
+    for layer in (*wrappers_of(env), env.unwrapped):
+        bins = getattr(layer, "bins", None)
+        if isinstance(bins, Bins):
+            return bins
+        if isinstance(layer, gym.ObservationWrapper):
+            return None
+    return None
 
 
 class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
@@ -364,16 +391,6 @@ def _checked_size(bins: Bins) -> Bins:
     return bins
 
 
-def _inner_edges(bins: UniformBins | CutPoints, dimension: int) -> list[float]:
-    if isinstance(bins, UniformBins):
-        places = np.arange(1, bins.counts[dimension])
-        edges: list[float] = (bins.low[dimension] + places / bins.scale[dimension]).tolist()
-        return edges
-    begin, end = bins.offsets[dimension : dimension + 2]
-    cuts: list[float] = bins.cuts[begin:end].tolist()
-    return cuts
-
-
 def _uniform_encoder(bins: UniformBins) -> Callable[[Iterable[float]], int]:
     dimensions = list(zip(*(column.tolist() for column in (bins.low, bins.scale, bins.counts)), strict=True))
 
@@ -392,7 +409,7 @@ def _uniform_encoder(bins: UniformBins) -> Callable[[Iterable[float]], int]:
 
 
 def _cut_encoder(bins: CutPoints) -> Callable[[Iterable[float]], int]:
-    dimensions = [_inner_edges(bins, i) for i in range(len(bins.offsets) - 1)]
+    dimensions = [inner_edges(bins, i) for i in range(len(bins.offsets) - 1)]
 
     def encode(values: Iterable[float]) -> int:
         index = 0

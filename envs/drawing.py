@@ -12,6 +12,7 @@ import numpy as np
 
 from rlbench.envs import _sprites as sprites
 from rlbench.envs._pygame import pygame
+from rlbench.envs.cities import EAST, MOVES
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from rlbench.envs.cities import City
 
-MOVES = {0: (1, 0), 1: (-1, 0), 2: (0, 1), 3: (0, -1)}  # by action: rows, columns
-EAST = 2
 LARGEST_SQUARE, LARGEST_CITY = 72, 800  # pixels
 LEAST_WIDTH = 300  # pixels: the strip must be readable
 STRIP = 40  # pixels

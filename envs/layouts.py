@@ -1,23 +1,26 @@
-"""Layouts: where the states of an env lie on paper, and what its actions are called."""
+"""Layouts: where the states of an env lie on paper."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
+from rlbench.envs.actions import action_names
+from rlbench.envs.cartpole import DIMENSIONS
+from rlbench.envs.cities import MOVES
+from rlbench.envs.discretize import bin_counts, inner_edges
+from rlbench.envs.making import wrappers_of
 from rlbench.errors import unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    import gymnasium as gym
     from numpy.typing import NDArray
 
 DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on paper: columns, rows from the top
-CAB_ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
-CAB_ARROWS = {0: DOWN, 1: UP, 2: RIGHT, 3: LEFT}
 
 
 class Layout(NamedTuple):
@@ -33,6 +36,8 @@ class Layout(NamedTuple):
         actions: their names; empty if they are not known.
         arrows: the step on paper of those actions that are moves.
         inside: what the rows and columns of a panel are, where they are not those of a map.
+        is_trip: whether a cab drives there; a row of panels is where its passenger waits, the last one in the cab, and
+            a column where they go.
     """
 
     states: NDArray[np.int64]
@@ -46,6 +51,7 @@ class Layout(NamedTuple):
     actions: tuple[str, ...] = ()
     arrows: dict[int, tuple[int, int]] = {}  # noqa: RUF012
     inside: str = ""
+    is_trip: bool = False
 
     @property
     def panel_shape(self) -> tuple[int, int]:
@@ -76,29 +82,17 @@ class Layout(NamedTuple):
         names = ((self.row_title, self.row_names, i), (self.col_title, self.col_names, j))
         return ", ".join([*place, *(f"{title} {known[at]}" for title, known, at in names if known)])
 
-    def name_of(self, action: int) -> str:
-        """Returns an action's name, or its number."""
-        return self.actions[action] if 0 <= action < len(self.actions) else str(action)
-
 
 def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
     """Returns the layout of SafeCab, discretized CartPole, Taxi, FrozenLake or CliffWalking; None of any other env."""
-    import gymnasium as gym  # noqa: PLC0415  (only where a run is drawn)
-
     base = env.unwrapped
-    if any(isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper) for wrapper in _wrappers(env)):
+    if any(isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper) for wrapper in wrappers_of(env)):
         return None  # a number means something else on their outside
     for module, name, layout in LAYOUTS:
         if type(base).__name__ == name and type(base).__module__ == module:
-            found = layout(base)
+            found = layout(base)._replace(actions=action_names(env))
             return found if found.states.size == getattr(env.observation_space, "n", None) else None
     return None
-
-
-def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
-    while env is not env.unwrapped:
-        yield env
-        env = env.env  # type: ignore[attr-defined]  # a wrapper has one
 
 
 def _picked(title: str, names: tuple[str, ...], name: str | None) -> list[int]:
@@ -109,21 +103,21 @@ def _picked(title: str, names: tuple[str, ...], name: str | None) -> list[int]:
     return [names.index(name)]
 
 
-def _cab_states(rows: int, cols: int, zones: int) -> NDArray[np.int64]:
-    """Returns ((row * cols + col) * (zones + 1) + passenger) * zones + destination, panels first."""
+def trip_states(rows: int, cols: int, zones: int) -> NDArray[np.int64]:
+    """Returns the states of a cab as (passenger, destination, row, column), a passenger more than zones: in the cab."""
     states = np.arange(rows * cols * (zones + 1) * zones).reshape(rows, cols, zones + 1, zones)
     return states.transpose(2, 3, 0, 1)
 
 
 def _cab_layout(rows: int, cols: int, names: tuple[str, ...], **more: Any) -> Layout:
     return Layout(
-        states=_cab_states(rows, cols, len(names)),
+        states=trip_states(rows, cols, len(names)),
         row_names=(*names, "cab"),
         col_names=names,
         row_title="passenger at",
         col_title="going to",
-        actions=CAB_ACTIONS,
-        arrows=CAB_ARROWS,
+        arrows={action: (right, down) for action, (down, right) in MOVES.items()},
+        is_trip=True,
         **more,
     )
 
@@ -148,7 +142,6 @@ def _frozen_lake(base: Any) -> Layout:
         states=np.arange(base.desc.size).reshape(1, 1, *base.desc.shape),
         letters={at: letter for at, letter in squares.items() if letter in "SG"},
         hazards=tuple(at for at, letter in squares.items() if letter == "H"),
-        actions=("Left", "Down", "Right", "Up"),
         arrows=dict(enumerate((LEFT, DOWN, RIGHT, UP))),
     )
 
@@ -159,35 +152,26 @@ def _cliff_walking(base: Any) -> Layout:
         states=np.arange(rows * cols).reshape(1, 1, rows, cols),
         letters={(rows - 1, 0): "S", (rows - 1, cols - 1): "G"},
         hazards=tuple((rows - 1, col) for col in range(1, cols - 1)),
-        actions=("Up", "Right", "Down", "Left"),
         arrows=dict(enumerate((UP, RIGHT, DOWN, LEFT))),
     )
 
 
 def _cart_pole(base: Any) -> Layout:
-    from rlbench.envs.discretize import bin_counts  # noqa: PLC0415
-
     counts = bin_counts(base.bins).tolist()
-    names = [_bin_names(base.bins, dimension) for dimension in range(2)]
+    titles = [f"{name} ({unit})" for name, unit in DIMENSIONS.items()]
     return Layout(
         states=np.arange(np.prod(counts)).reshape(counts),
-        row_names=names[0],
-        col_names=names[1],
-        row_title="x (m)",
-        col_title="x_dot (m/s)",
-        actions=("Left", "Right"),
+        row_names=_bin_names(inner_edges(base.bins, 0)),
+        col_names=_bin_names(inner_edges(base.bins, 1)),
+        row_title=titles[0],
+        col_title=titles[1],
         arrows=dict(enumerate((LEFT, RIGHT))),
         inside="in each panel: theta from top to bottom, theta_dot from left to right",
     )
 
 
-def _bin_names(bins: Any, dimension: int) -> tuple[str, ...]:
+def _bin_names(edges: list[float]) -> tuple[str, ...]:
     """Names the bins of one dimension by their edges: "< -0.6", "-0.6 to 0.6", "> 0.6"."""
-    from rlbench.envs.discretize import bin_bounds, bin_counts  # noqa: PLC0415
-
-    counts = bin_counts(bins)
-    stride = int(np.prod(counts[dimension + 1 :]))
-    edges = [bin_bounds(bins, i * stride)[1][dimension] for i in range(counts[dimension] - 1)]
     if not edges:
         return ("any",)
     between = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from rlbench.envs.actions import action_name
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.records import OPEN
 
@@ -62,8 +63,8 @@ def returns_of(run: Run) -> Array:
 
 def action_names_of(data: Any, count: int) -> list[str]:
     """Returns the names of a run's actions, as far as its env is known, else their numbers."""
-    layout = data.layout() if is_run(data) else None
-    return [layout.name_of(action) if layout else f"action {action}" for action in range(count)]
+    names = data.action_names() if is_run(data) else ()
+    return [action_name(names, action, "action {}") for action in range(count)]
 
 
 def action_of(run: Run, action: int | str | None) -> tuple[int, str]:

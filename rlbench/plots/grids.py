@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.actions import action_name
 from rlbench.errors import UsageError
 from rlbench.plots.data import initial_value_of, is_run, table_of, title_of, visits_of
 from rlbench.plots.style import (
@@ -345,7 +346,7 @@ def _draw_actions(ax: Axes, layout: Layout, chosen: NDArray[np.int64]) -> None:
         rows, cols = np.nonzero((chosen == action) & inside)
         ax.plot(
             cols, rows, marker, color=color, markersize=side, markeredgecolor=BLACK, markeredgewidth=0.4, zorder=5,
-            label=plain(layout.name_of(action)), rasterized=many,
+            label=plain(action_name(layout.actions, action)), rasterized=many,
         )  # fmt: skip
     if others:
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=LEGEND_MARK / max(side, 0.1))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from rlbench.envs.actions import action_name
 from rlbench.errors import RlbenchError, UsageError
 from rlbench.files import packaged, written
 from rlbench.plots import draw
@@ -211,7 +212,7 @@ def _episodes(run: Run) -> str:
     """Shows the best and the worst stored episode, step by step."""
     if not len(run.returns):
         return _note("no episode has ended")
-    layout = run.layout()
+    layout, names = run.layout(), run.action_names()
     named = {"best": int(run.returns.argmax()), "worst": int(run.returns.argmin())}
     tables = []
     for name, index in named.items():
@@ -220,7 +221,7 @@ def _episodes(run: Run) -> str:
             return _note(why_not)
         film, why_not = _attempt(partial(_film, run, name, episode))
         is_open = "" if film else " open"
-        steps = f"<details{is_open}><summary>step by step</summary>{_steps(episode, layout)}</details>"
+        steps = f"<details{is_open}><summary>step by step</summary>{_steps(episode, layout, names)}</details>"
         tables.append(f"<div><h3>{_text(_headed(name, episode))}</h3>{film or _note(why_not)}{steps}</div>")
     return f'<div class="episodes">{"".join(tables)}</div>'
 
@@ -278,10 +279,11 @@ def _end(episode: Episode) -> str:
     return "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
 
 
-def _steps(episode: Episode, layout: Layout | None) -> str:
+def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str:
     """Returns an episode as a table, a row a step; of a long one its beginning and its end."""
     totals = episode.rewards.cumsum()
-    rows = [_step(episode, layout, t, totals) for t in range(len(episode)) if t < HEAD or t >= len(episode) - TAIL]
+    shown = (t for t in range(len(episode)) if t < HEAD or t >= len(episode) - TAIL)
+    rows = [_step(episode, layout, names, t, totals) for t in shown]
     if len(episode) > HEAD + TAIL:
         rows.insert(HEAD, f'<tr><td colspan="5">... {len(episode) - HEAD - TAIL:,} steps ...</td></tr>')
     last = f"<tr><td></td><td>{_text(_place(layout, _row(episode.observations, -1)))}</td><td>{_end(episode)}</td></tr>"
@@ -292,10 +294,9 @@ def _steps(episode: Episode, layout: Layout | None) -> str:
     )
 
 
-def _step(episode: Episode, layout: Layout | None, t: int, totals: Any) -> str:
+def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int, totals: Any) -> str:
     explored = episode.explored is not None and bool(episode.explored[t])
-    action = _row(episode.actions, t)
-    name = layout.name_of(action) if layout is not None and isinstance(action, int) else str(action)
+    name = action_name(names, _row(episode.actions, t))
     return (
         f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
         f"<td>{_text(_place(layout, _row(episode.observations, t)))}</td><td>{_text(name)}</td>"

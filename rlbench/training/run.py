@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gymnasium as gym
 
 from rlbench._shown import Shown
 from rlbench.agents import AGENTS
+from rlbench.envs.actions import action_names
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError, unknown_name
 from rlbench.store.frames import figures_dataframe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from rlbench.agents import Agent
     from rlbench.envs.layouts import Layout
     from rlbench.store import Checkpoint, CheckpointInfo, RunRecord, Store
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(eq=False)
@@ -145,12 +150,20 @@ class Run(Shown):
 
     def layout(self) -> Layout | None:
         """Returns how the env's states lie on paper; None if nobody knows, or the env cannot be made here."""
+        return self._asked(layout_of)
+
+    def action_names(self) -> tuple[str, ...]:
+        """Returns what the env's actions are called; empty if nobody knows, or the env cannot be made here."""
+        return self._asked(action_names) or ()
+
+    def _asked(self, question: Callable[[gym.Env[Any, Any]], _Answer]) -> _Answer | None:
+        """Makes the env and asks it; None if it cannot be made here."""
         try:
             env = self.make_env()
         except (RlbenchError, gym.error.Error, ImportError):
             return None
         try:
-            return layout_of(env)
+            return question(env)
         finally:
             env.close()
 

@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
+from rlbench.envs.actions import action_names
+from rlbench.envs.safecab import DROPOFF, PICKUP
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
-CAB_KEYS = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
-KEYS: dict[str, dict[str, int]] = {  # by the class of the env: names of keys, and actions
-    "SafeCabEnv": CAB_KEYS,
-    "TaxiEnv": CAB_KEYS,
-    "FrozenLakeEnv": {"left": 0, "down": 1, "right": 2, "up": 3},
-    "CliffWalkingEnv": {"up": 0, "right": 1, "down": 2, "left": 3},
-    "CartPoleEnv": {"left": 0, "right": 1},
-    "DiscreteCartPoleEnv": {"left": 0, "right": 1},
-    "MountainCarEnv": {"left": 0, "down": 1, "right": 2},
-}
-PICKUP, DROPOFF = 4, 5
+KEYS = {  # by the name of the action
+    "South": "down", "North": "up", "East": "right", "West": "left", "Pickup": "p", "Dropoff": "d",
+    "Down": "down", "Up": "up", "Right": "right", "Left": "left", "Coast": "down",
+}  # fmt: skip
 HELP = {
     "SafeCabEnv": "arrows drive, space (or p, d) picks up and sets down",
     "TaxiEnv": "arrows drive, p picks up, d sets down",
@@ -44,7 +39,7 @@ class Driver:
             raise UsageError(f"only an env with Discrete actions can be driven with keys, got {env.action_space}")
         self.env = env
         self.episodes = self.all_steps = 0  # that ended; in all
-        self._keys = KEYS.get(type(env.unwrapped).__name__, {})
+        self._keys = {KEYS[name]: action for action, name in enumerate(action_names(env)) if name in KEYS}
         self.begin(seed)
 
     def begin(self, seed: int | None = None) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlbench.envs._pygame import pygame
+from rlbench.envs.actions import action_name, action_names
+from rlbench.envs.cities import EAST, MOVES
 from rlbench.envs.drawing import (
     BAD,
-    EAST,
     FRAME_RATE,
     GOOD,
-    MOVES,
     SECONDS_PER_PULSE,
     STRIP_NAME,
     STRIP_TEXT,
@@ -21,9 +21,9 @@ from rlbench.envs.drawing import (
     on_the_way,
     open_window,
 )
+from rlbench.envs.making import id_of
 from rlbench.errors import UsageError
 from rlbench.viewer import panels
-from rlbench.viewer.names import action_name, name_of
 from rlbench.viewer.stages import city_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def painter_of(driver: Driver) -> Painter:
     if world is not None:
         return CityPainter(world)
     if driver.env.render_mode != "rgb_array":
-        raise UsageError(f"{name_of(driver.env)} cannot draw itself in a window: use --render ansi")
+        raise UsageError(f"{id_of(driver.env)} cannot draw itself in a window: use --render ansi")
     return EnvPainter(driver)
 
 
@@ -113,7 +113,7 @@ class Wheel:
         self.driver, self._painter = driver, painter_of(driver)
         self._frame = Frame(*self._painter.size)
         width, height = self._frame.surface.get_size()
-        self.screen = open_window((width, height + BAR), f"rlbench play {name_of(driver.env)}")
+        self.screen = open_window((width, height + BAR), f"rlbench play {id_of(driver.env)}")
         pygame.key.set_repeat(*REPEAT)
         self._clock, self._since, self._seconds = pygame.time.Clock(), 1.0, 0.0
         self.is_over = False
@@ -159,7 +159,7 @@ class Wheel:
 
 def caption_of(driver: Driver) -> Caption:
     """Returns what the strip says."""
-    name = "" if driver.action is None else action_name(driver.env, driver.action)
+    name = "" if driver.action is None else action_name(action_names(driver.env), driver.action)
     note, color = "", STRIP_TEXT
     if driver.terminated and city_of(driver.env) is not None:
         note, color = ("delivered", GOOD) if driver.is_success else ("anomaly", BAD)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rlbench.envs._pygame import pygame
+from rlbench.envs.actions import action_name, action_names
+from rlbench.envs.cities import EAST, MOVES
 from rlbench.envs.drawing import (
     BAD,
-    EAST,
     GOOD,
-    MOVES,
     SECONDS_PER_PULSE,
     STEPS_PER_PULSE,
     STRANGE,
@@ -26,12 +26,12 @@ from rlbench.envs.drawing import (
     on_the_way,
     square_for,
 )
+from rlbench.envs.making import id_of
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.errors import StoreError, UsageError
 from rlbench.viewer.again import begin_stored, row_of
 from rlbench.viewer.films import Film, cards, placed_frames, played_frames, posed_frames
 from rlbench.viewer.installed import fits
-from rlbench.viewer.names import action_name, name_of
 from rlbench.viewer.quantities import quantities_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def stored_stage(run: Run, episode: Episode, env: gym.Env[Any, Any] | None) -> S
         return FilmStage(Film(cards(episode)))
     if not fits(env, episode):
         warnings.warn(
-            f"episode {episode.index} has observations unknown to {name_of(env)}: what is stored is shown as text",
+            f"episode {episode.index} has observations unknown to {id_of(env)}: what is stored is shown as text",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -189,7 +189,7 @@ def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Call
     if world is not None:
         return CityStage(world, episode)
     if "rgb_array" not in env.metadata.get("render_modes", ()):
-        raise UsageError(f"{name_of(env)} cannot draw itself: use --render ansi, or a table with --render none --json")
+        raise UsageError(f"{id_of(env)} cannot draw itself: use --render ansi, or a table with --render none --json")
     drawing = make(render_mode="rgb_array")
     quantities = quantities_of(make, episode, begin)
     if quantities is not None:
@@ -212,10 +212,10 @@ def city_of(env: gym.Env[Any, Any]) -> SafeCabEnv | None:
 def captions(env: gym.Env[Any, Any] | None, episode: Episode) -> list[Caption]:
     """Returns what the strip says at each step of an episode, T + 1 captions."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
-    found = [Caption()]
+    names, found = action_names(env), [Caption()]
     for step in range(1, len(episode) + 1):
         note, color = _note(env, episode, step)
-        name = action_name(env, row_of(episode.actions, step - 1))
+        name = action_name(names, row_of(episode.actions, step - 1))
         found.append(Caption(step, totals[step], name, note, color))
     return found
 

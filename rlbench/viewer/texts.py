@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gymnasium.envs.classic_control.cartpole import CartPoleEnv
-
+from rlbench.envs.actions import action_name, action_names
+from rlbench.envs.cartpole import is_cart_pole
 from rlbench.viewer.again import begin_stored, row_of
 from rlbench.viewer.films import lines_of
 from rlbench.viewer.installed import fits
-from rlbench.viewer.names import action_name
 from rlbench.viewer.quantities import quantities_of
 from rlbench.viewer.rides import SEEDS, drive, table_of
 from rlbench.viewer.steps import stored_steps
@@ -74,11 +73,6 @@ def stored_frames(make: MakeEnv, episode: Episode) -> Iterator[str] | None:
     if sketch is None or not sketch.is_placed or not fits(sketch.env, episode):
         return None
     return (f"{sketch.place(step.observation, step.action)}\n{step.caption}" for step in stored_steps(episode))
-
-
-def is_cart_pole(env: gym.Env[Any, Any]) -> bool:
-    """Returns whether the env's state is CartPole's four numbers."""
-    return isinstance(env.unwrapped, CartPoleEnv)
 
 
 def draw_cart(state: Sequence[float]) -> str:
@@ -186,4 +180,5 @@ def drawer_of(make: MakeEnv | None, episode: Episode, begin: Callable[[Any], Any
 
 
 def _name_of_action(env: gym.Env[Any, Any] | None) -> Callable[[int], str]:
-    return lambda action: action_name(env, action)
+    names = action_names(env)
+    return lambda action: action_name(names, action)

@@ -8,7 +8,9 @@ import numpy as np
 
 from rlbench.envs import _sprites as sprites
 from rlbench.envs._pygame import pygame
-from rlbench.envs.drawing import MOVES
+from rlbench.envs.cities import MOVES
+from rlbench.envs.layouts import trip_states
+from rlbench.envs.safecab import PICKUP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,10 +19,8 @@ if TYPE_CHECKING:
     from rlbench.envs.safecab import SafeCabEnv
 
 NOTHING = -1  # as a best action: all are worth the same
-PICKUP = 4
 RAMP = np.array([(46, 46, 110), (38, 106, 142), (44, 158, 136), (140, 204, 88), (250, 230, 80)])  # worst to best
 VEIL, VEIL_ON_ZONE = 205, 110  # of 255: how much it covers; letters must be seen
-ARROW = {0: (0, 1), 1: (0, -1), 2: (1, 0), 3: (-1, 0)}  # by action: x, y
 LEAST_GAP = 10  # pixels: squares that are smaller touch
 KEPT = 6  # veils
 
@@ -37,9 +37,9 @@ class ValueMap(NamedTuple):
 
 def value_map(table: NDArray[Any], world: SafeCabEnv, passenger: int, destination: int) -> ValueMap:
     """Returns the state values of a city; ties go to the first action, as the agent breaks them."""
-    city, zones = world.city, len(world.city.zones)
-    whole = np.asarray(table, np.float64).reshape(city.rows, city.cols, zones + 1, zones, -1)
-    rows = whole[:, :, passenger, destination]
+    city = world.city
+    states = trip_states(city.rows, city.cols, len(city.zones))[passenger, destination]
+    rows = np.asarray(table, np.float64)[states]
     values = rows.max(axis=-1)
     best = np.where(rows.min(axis=-1) == values, NOTHING, rows.argmax(axis=-1))
     is_street = np.ones(values.shape, np.bool_)
@@ -115,7 +115,7 @@ def arrow(square: int, action: int) -> pygame.Surface:
     pen = sprites.Pen((1, 1), square)
     for color, grown in ((sprites.INK, 0.035), (sprites.WHITE, 0.0)):
         if action in MOVES:
-            _paint_arrow(pen, color, ARROW[action], grown)
+            _paint_arrow(pen, color, MOVES[action], grown)
         elif action == PICKUP:
             pen.ring(color, 0.5, 0.5, 0.2 + grown, 0.08 + 2 * grown)
         else:
@@ -124,7 +124,7 @@ def arrow(square: int, action: int) -> pygame.Surface:
 
 
 def _paint_arrow(pen: sprites.Pen, color: sprites.Color, way: tuple[int, int], grown: float) -> None:
-    x, y = way
+    y, x = way
     pen.line(color, (0.5 - 0.26 * x, 0.5 - 0.26 * y), (0.5 + 0.2 * x, 0.5 + 0.2 * y), 0.07 + 2 * grown)
     tip, wing = 0.3 + 1.6 * grown, 0.16 + 1.6 * grown
     base = 0.06 - grown

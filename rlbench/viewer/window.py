@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rlbench.envs._pygame import pygame
+from rlbench.envs.actions import action_name, action_names
 from rlbench.envs.drawing import FORMAT, FRAME_RATE, STRIP, Frame, open_window
 from rlbench.viewer import panels
-from rlbench.viewer.names import action_name
 from rlbench.viewer.playback import Playback
 from rlbench.viewer.rides import pace_of
 from rlbench.viewer.stages import CityStage, FilmStage
@@ -179,7 +179,8 @@ class Viewer:
         side = pygame.Surface(box.size)
         playback, stage = self.playback, self.playback.clip.stage
         bars, missing = playback.bars(), playback.no_bars
-        panels.draw_actions(side, bars, lambda action: action_name(self._clips.env, action), missing)
+        names = action_names(self._clips.env)
+        panels.draw_actions(side, bars, lambda action: action_name(names, action), missing)
         veils = self._veils_of(stage) if playback.shows_values and isinstance(stage, CityStage) else None
         if veils is not None and isinstance(stage, CityStage):
             panels.draw_ramp(side, *veils.reach(*stage.places[playback.decision][2:]))

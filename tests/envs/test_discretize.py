@@ -21,6 +21,8 @@ from rlbench.envs.discretize import (
     bin_bounds,
     bin_counts,
     bin_encoder,
+    bins_of,
+    inner_edges,
     make_bins,
     n_bins,
 )
@@ -404,3 +406,21 @@ def test_centres_learnt_from_stored_episodes_let_q_learning_stand_for_500_steps_
     run = q_learning(env, 100_000, seed)
     evaluation = rlbench.evaluate(run.agent, env, episodes=100, seed=1)
     assert evaluation.returns.tolist() == [500.0] * 100
+
+
+# ------------------------------------------------------------------ read off an env
+
+
+def test_inner_edges_lie_between_the_bins():
+    assert inner_edges(make_bins(UNIT, [4, 1]), 0) == [-0.5, 0.0, 0.5]
+    assert inner_edges(make_bins(UNIT, [4, 1]), 1) == []
+    assert inner_edges(make_bins(UNIT, cuts=[[], [-0.5, 0.25]]), 1) == [-0.5, 0.25]
+
+
+def test_the_bins_of_an_env_are_its_own_or_a_wrappers_unless_its_number_is_changed_outside():
+    pole, still = gym.make("rlbench/DiscreteCartPole-v1"), Still(UNIT, np.zeros(2))
+    binned = Discretize(still, [4, 2])
+    assert bins_of(pole) is pole.unwrapped.bins
+    assert bins_of(gym.wrappers.TimeLimit(binned, 5)) is binned.bins
+    assert bins_of(still) is None
+    assert bins_of(gym.wrappers.TransformObservation(binned, lambda i: 7 - i, binned.observation_space)) is None
