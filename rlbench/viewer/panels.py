@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlbench.envs._pygame import pygame
+from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.drawing import BAD, GOOD, STRANGE, STRIP_GROUND, STRIP_NAME, STRIP_TEXT, text
 from rlbench.viewer.playback import KEYS
-from rlbench.viewer.quantities import NAMES, UNITS
 from rlbench.viewer.values import ramp
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def draw_graphs(surface: pygame.Surface, found: Quantities, step: int) -> None:
     surface.fill(GROUND)
     width, height = surface.get_size()
     wide, high = (width - 3 * PAD) // 2, (height - 3 * PAD // 2) // 2
-    for k, (name, unit) in enumerate(zip(NAMES, UNITS, strict=True)):
+    for k, (name, unit) in enumerate(DIMENSIONS.items()):
         box = pygame.Rect(PAD + k % 2 * (wide + PAD), PAD // 2 + k // 2 * (high + PAD // 2), wide, high)
         values = found.values[:, k]
         x = write(surface, name, box.left, box.top, STRIP_NAME, SMALL)

@@ -2,14 +2,12 @@
 
 import json
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
 import rlbench
-from rlbench.envs.discretize import Discretize, FlattenDiscrete
 from rlbench.errors import UsageError
-from rlbench.reports.explaining import explain, view_of
+from rlbench.reports.explaining import explain
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
 
@@ -22,11 +20,6 @@ def cab():
 @pytest.fixture(scope="module")
 def explanation(cab):
     return explain(cab)
-
-
-def column(view, words):
-    """The number of the feature that is said so."""
-    return next(i for i, feature in enumerate(view.features) if words in (feature.yes, feature.name))
 
 
 def test_a_learnt_cab_is_explained_in_full_by_eight_questions(explanation):
@@ -82,29 +75,6 @@ def holds(view, words):
     raise AssertionError(words)
 
 
-def test_what_a_tree_sees_of_a_cab_is_what_the_city_shows():
-    env = gym.make("rlbench/SafeCab-v0")
-    view, encode = view_of(env), env.unwrapped.encode
-
-    def seen(state, words):
-        return view.rows[state][column(view, words)]
-
-    assert seen(encode(0, 0, 0, 2), "at the waiting passenger") == 1
-    assert seen(encode(1, 2, 4, 2), "carrying") == 1
-    assert seen(encode(1, 2, 4, 2), "an anomaly is south") == 1  # the book's city has one at (2, 2)
-    assert seen(encode(1, 0, 4, 2), "an anomaly is south") == 0
-    to_r = encode(1, 2, 4, 0)  # in row 1, column 2, carrying to R at (0, 0)
-    assert [seen(to_r, f"the goal is further {side}") for side in ("north", "west", "south", "east")] == [1, 1, 0, 0]
-    assert [seen(to_r, f"{what} to the goal") for what in ("rows", "columns")] == [1, 2]
-    assert seen(encode(0, 0, 4, 0), "carrying and at the destination") == 1
-
-
-def test_walls_of_a_taxi_are_features_and_anomalies_that_it_has_not_are_none():
-    names = [feature.yes for feature in view_of(gym.make("Taxi-v4")).features]
-    assert {"a wall is east", "a wall is west"} <= set(names)
-    assert not [name for name in names if "anomaly" in name]
-
-
 def test_bins_are_said_by_their_edges():
     found = explain(rlbench.train("cartpole", seed=0, total_timesteps=300_000), depth=2, episodes=20)
     edges = {part for rule in found.rules for words in rule.conditions for part in words.split() if part[-1].isdigit()}
@@ -115,22 +85,9 @@ def test_bins_are_said_by_their_edges():
     assert {rule.action for rule in found.rules} <= {"Left", "Right"}
 
 
-def test_bins_of_any_box_and_bins_round_centres_are_explained():
-    view = view_of(Discretize(gym.make("CartPole-v1"), cuts=[[], [], [0.0], [-0.5, 0.5]]))
-    assert view.rows.shape == (6, 4)
-    assert view.features[3].ask(0.5) == ("theta_dot < -0.5?", True)
-    centers = Discretize(gym.make("CartPole-v1"), centers=[[0, 0, -0.1, 0], [0, 0, 0.1, 0.0]])
-    assert view_of(centers).rows[:, 2].tolist() == [-0.1, 0.1]
-    plain = view_of(Discretize(gym.make("MountainCar-v0"), 3))
-    assert [feature.name for feature in plain.features] == ["value 0", "value 1"]
-
-
-def test_a_grid_is_explained_by_row_and_column_and_anything_else_by_its_number():
+def test_a_grid_is_explained_by_row_and_column():
     lake = explain(rlbench.train("FrozenLake-v1", seed=0, episodes=3000, env_kwargs={"is_slippery": False}))
     assert {feature.name for feature in lake.view.features} == {"the row", "the column"}
-    cards = view_of(FlattenDiscrete(gym.make("Blackjack-v1")))
-    assert [feature.name for feature in cards.features] == ["the observation"]
-    assert cards.features[0].ask(20.5) == ("the observation < 21?", True)
 
 
 def test_the_same_seed_gives_the_same_explanation(cab):

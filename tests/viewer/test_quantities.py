@@ -49,6 +49,7 @@ def test_edges_lie_between_the_bins():
     assert edges_of(gym.make("rlbench/DiscreteCartPole-v1", cuts=cuts)) == tuple(map(tuple, cuts))
     wrapped = Discretize(gym.make("CartPole-v1"), cuts=cuts)
     assert edges_of(wrapped) == tuple(map(tuple, cuts))
+    assert edges_of(Discretize(gym.make("CartPole-v1"), centers=[[0.0] * 4])) == ((), (), (), ())
 
 
 def test_the_random_ride_is_the_same_for_the_same_seed_and_another_for_another():

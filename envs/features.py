@@ -1,0 +1,169 @@
+"""Features: what can be asked about the states of an env, in words: squares, passengers, physical quantities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.envs.actions import action_names
+from rlbench.envs.cartpole import DIMENSIONS, is_cart_pole
+from rlbench.envs.cities import MOVES
+from rlbench.envs.discretize import Centers, bin_counts, bins_of, inner_edges, n_bins, n_dimensions
+from rlbench.envs.layouts import layout_of
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.envs.discretize import Bins
+    from rlbench.envs.layouts import Layout
+
+CAB_NOTE = (
+    "The goal is the waiting passenger, and once they are in the taxi their destination; rows are counted from the "
+    "north and columns from the west, from 0."
+)
+SIDES = dict(zip(("south", "north", "east", "west"), MOVES.values(), strict=True))  # rows, columns
+
+
+class Feature(NamedTuple):
+    """Something that can be asked about a state.
+
+    Attributes:
+        yes, no: how the answers 1 and 0 are said; empty for a quantity.
+        name: of a quantity.
+        edge: says which value of a quantity lies at a threshold of the numbers that the tree sees.
+    """
+
+    yes: str = ""
+    no: str = ""
+    name: str = ""
+    edge: Callable[[float], str] = lambda threshold: f"{threshold:.3g}"
+
+    def ask(self, threshold: float) -> tuple[str, bool]:
+        """Returns a question, and whether its answer is yes for the numbers up to the threshold."""
+        return (f"{self.yes}?", False) if self.yes else (f"{self.name} < {self.edge(threshold)}?", True)
+
+
+class FeatureTable(NamedTuple):
+    """The states of an env as rows of features."""
+
+    rows: NDArray[np.float64]  # (n_states, n_features)
+    features: tuple[Feature, ...]
+    actions: tuple[str, ...]  # their names; empty if they are not known
+    note: str = ""  # what the words mean
+
+
+def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
+    """Returns the states of an env with Discrete observations as rows of features with a meaning.
+
+    Of SafeCab and Taxi: where the taxi is, whether it carries, where its goal lies and what stands in its way; of a
+    grid: rows and columns; of bins: the quantities that were binned; else the number of the observation.
+
+    Raises:
+        UsageError: its observations are not Discrete.
+    """
+    bins, layout, actions = bins_of(env), layout_of(env), action_names(env)
+    if bins is not None:
+        return _of_bins(bins, _quantities(env, n_dimensions(bins)), actions)
+    if layout is not None:
+        return _of_trips(layout) if layout.is_trip else _of_grid(layout)
+    n = int(getattr(env.observation_space, "n", 0))
+    if not n:
+        raise UsageError(f"{env} has no Discrete observations: its policy is no table that could be explained")
+    numbers = np.arange(n, dtype=np.float64)[:, None]
+    return FeatureTable(numbers, (Feature(name="the observation", edge=_whole),), actions)
+
+
+def _whole(threshold: float) -> str:
+    return str(int(np.floor(threshold)) + 1)
+
+
+PLACE = (Feature(name="the row", edge=_whole), Feature(name="the column", edge=_whole))
+
+
+def _of_grid(layout: Layout) -> FeatureTable:
+    states = layout.states[0, 0]
+    rows = np.empty((states.size, 2))
+    rows[states.reshape(-1)] = np.argwhere(np.ones(states.shape))
+    return FeatureTable(rows, PLACE, layout.actions)
+
+
+class _Cab(NamedTuple):
+    """All states of a taxi: whom it fetches where, and where it is; (n_states,) each."""
+
+    passenger: NDArray[np.int64]  # zone, or their number in the taxi
+    destination: NDArray[np.int64]
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+
+
+def _of_trips(layout: Layout) -> FeatureTable:
+    cab = _Cab(*(np.empty(layout.states.size, np.int64) for _ in range(4)))
+    for part, places in zip(cab, np.indices(layout.states.shape), strict=True):
+        part[layout.states.reshape(-1)] = places.reshape(-1)
+    columns: list[tuple[Feature, NDArray[Any]]] = [*_about_the_goal(layout, cab), *_about_the_way(layout, cab)]
+    columns += zip(PLACE, (cab.row, cab.column), strict=True)
+    asked = [(feature, column) for feature, column in columns if len(np.unique(column)) > 1]  # the others tell nothing
+    rows = np.stack([column for _, column in asked], axis=1).astype(np.float64)
+    return FeatureTable(rows, tuple(feature for feature, _ in asked), layout.actions, CAB_NOTE)
+
+
+def _about_the_goal(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray[Any]]]:
+    """Yields whether it carries, and where its goal lies: the passenger while they wait, else the destination."""
+    places = {letter: at for at, letter in layout.letters.items()}
+    zones = np.array([places[name] for name in layout.col_names])
+    carrying = cab.passenger == len(zones)
+    target = np.where(carrying, cab.destination, np.minimum(cab.passenger, len(zones) - 1))
+    down, right = zones[target, 0] - cab.row, zones[target, 1] - cab.column
+    is_there = (down == 0) & (right == 0)
+    yield Feature("carrying", "not carrying"), carrying
+    yield Feature("at the waiting passenger", "no passenger waits here"), ~carrying & is_there
+    yield Feature("carrying and at the destination", "nobody to set down here"), carrying & is_there
+    for side, (rows, columns) in SIDES.items():
+        ahead = rows * down + columns * right > 0
+        yield Feature(f"the goal is further {side}", f"the goal is not further {side}"), ahead
+    yield Feature(name="rows to the goal", edge=_whole), np.abs(down)
+    yield Feature(name="columns to the goal", edge=_whole), np.abs(right)
+    for zone, name in enumerate(layout.col_names):
+        yield Feature(f"the goal is {name}", f"the goal is not {name}"), target == zone
+
+
+def _about_the_way(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray[Any]]]:
+    """Yields what stands next to the taxi."""
+    shape = layout.panel_shape
+    hazard, wall = np.zeros(shape, bool), np.zeros(shape, bool)
+    for place in layout.hazards:
+        hazard[place] = True
+    for place in layout.walls:
+        wall[place] = True
+    for side, (rows, columns) in SIDES.items():
+        row, column = cab.row + rows, cab.column + columns
+        inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+        there = hazard[row.clip(0, shape[0] - 1), column.clip(0, shape[1] - 1)] & inside
+        yield Feature(f"an anomaly is {side}", f"no anomaly is {side}"), there
+    behind = wall[cab.row, (cab.column - 1).clip(0)] & (cab.column > 0)
+    yield Feature("a wall is east", "no wall is east"), wall[cab.row, cab.column]
+    yield Feature("a wall is west", "no wall is west"), behind
+
+
+def _quantities(env: gym.Env[Any, Any], size: int) -> Sequence[str]:
+    """Names the quantities that an env's bins are of."""
+    is_known = is_cart_pole(env) and size == len(DIMENSIONS)
+    return tuple(DIMENSIONS) if is_known else [f"value {i}" for i in range(size)]
+
+
+def _of_bins(bins: Bins, names: Sequence[str], actions: tuple[str, ...]) -> FeatureTable:
+    if isinstance(bins, Centers):
+        return FeatureTable(bins.centers, tuple(Feature(name=name) for name in names), actions)
+    places = np.stack(np.unravel_index(np.arange(n_bins(bins)), tuple(bin_counts(bins))), axis=1)
+    features = tuple(Feature(name=name, edge=_edge_of(inner_edges(bins, i))) for i, name in enumerate(names))
+    return FeatureTable(places.astype(np.float64), features, actions)
+
+
+def _edge_of(edges: Sequence[float]) -> Callable[[float], str]:
+    """Says where the bins beyond a threshold between two places begin."""
+    return lambda threshold: f"{edges[int(np.floor(threshold))]:.3g}"
