@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.agents.exploration import LearningParameters, Parameters
+from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.errors import UsageError
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 

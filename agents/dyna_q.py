@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rlbench.agents.base import TableAgent
-from rlbench.agents.exploration import LearningParameters, Parameters, at_least, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:

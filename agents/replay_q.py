@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents.base import TableAgent
-from rlbench.agents.exploration import LearningParameters, Parameters, at_least, in_unit, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
 from rlbench.errors import UsageError, unknown_name
 

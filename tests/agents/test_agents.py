@@ -8,7 +8,7 @@ from contracts.agents import AGENT_CHECKS
 from gymnasium import spaces
 
 from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
-from rlbench.agents.exploration import LearningParameters, parameter
+from rlbench.agents.parameters import LearningParameters, parameter
 from rlbench.errors import UnknownNameError, UsageError
 
 

@@ -1,4 +1,4 @@
-"""How an agent explores, and how its numbers change while it learns: schedules in absolute units."""
+"""Hyper-parameters of the agents: declared, checked, and turned into schedules in absolute units and policies."""
 
 from __future__ import annotations
 
