@@ -29,17 +29,33 @@ class Table(NamedTuple):
     values: NDArray[np.float64]  # (n_states, 2 + n_actions + padding)
     words: NDArray[np.int64]  # the same bytes: column ACTION is read here
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies the block, not the views: each would get one of its own."""
+        return table_of, (self.values,)
+
 
 def new_table(n_states: int, n_actions: int, initial_value: float = 0.0) -> Table:
-    """Allocates a table, each row on cache lines of its own."""
+    """Makes a table of one value."""
     width = -(-(FIRST + n_actions) // CACHE_LINE) * CACHE_LINE
+    table = _allocated(n_states, width)
+    table.values[:] = -np.inf
+    set_table(table, np.full((n_states, n_actions), initial_value))
+    return table
+
+
+def table_of(values: NDArray[np.float64]) -> Table:
+    """Makes a table of a copy of another one's block."""
+    table = _allocated(*values.shape)
+    table.values[:] = values
+    return table
+
+
+def _allocated(n_states: int, width: int) -> Table:
+    """Takes the memory of a table, each row on cache lines of its own."""
     raw = np.empty(n_states * width + CACHE_LINE)
     start = (-raw.ctypes.data // raw.itemsize) % CACHE_LINE
     values = raw[start : start + n_states * width].reshape(n_states, width)
-    values[:] = -np.inf
-    table = Table(values, values.view(np.int64))
-    set_table(table, np.full((n_states, n_actions), initial_value))
-    return table
+    return Table(values, values.view(np.int64))
 
 
 def set_table(table: Table, q_table: NDArray[np.float64]) -> None:

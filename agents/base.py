@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.agents.compiled import rules
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.errors import UsageError
 from rlbench.random_state import generator_state, new_generator, set_generator_state
@@ -60,6 +61,10 @@ class Agent(ABC):
         self.episodes = 0
         self.timesteps = 0
         self.explored = False  # whether the last action was an exploratory one
+        self.build()
+
+    def build(self) -> None:  # noqa: B027  (the random agent keeps nothing)
+        """Makes what a subclass learns and keeps; called last when an agent is made."""
 
     @abstractmethod
     def act(self, observation: int, *, explore: bool = True) -> int:
@@ -119,27 +124,17 @@ class TableAgent(Agent):
     Parameters: ClassVar[type[Parameters]] = LearningParameters
     parameters: LearningParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        from rlbench.agents import _rules  # noqa: PLC0415  (numba only when an agent is made)
-
-        self._rules = _rules
+    def build(self) -> None:
+        """Makes the table, the schedules and the policy."""
         self.exploration = self.parameters.exploration_rates()
         self.policy = self.parameters.policy(self.n_states, self.n_actions)
         self.learning_rates = self.parameters.learning_rates()
-        self.table = _rules.new_table(self.n_states, self.n_actions, self.parameters.initial_value)
+        self.table = rules.new_table(self.n_states, self.n_actions, self.parameters.initial_value)
 
     @property
     def q_table(self) -> NDArray[np.float64]:
         """The action values, float64 (n_states, n_actions): a read-only view; assign a whole table to change it."""
-        view = self.table.values[:, self._rules.FIRST : self._rules.FIRST + self.n_actions]
+        view: NDArray[np.float64] = self.table.values[:, rules.FIRST : rules.FIRST + self.n_actions]
         view.flags.writeable = False
         return view
 
@@ -152,7 +147,7 @@ class TableAgent(Agent):
 
     def set_q_table(self, values: NDArray[np.float64]) -> None:
         """Overwrites all action values, shape (n_states, n_actions)."""
-        self._rules.set_table(self.table, values)
+        rules.set_table(self.table, values)
 
     @property
     def exploration_rate(self) -> float:
@@ -165,19 +160,19 @@ class TableAgent(Agent):
         return self._value_now(self.learning_rates)
 
     def _value_now(self, schedule: Any) -> float:
-        return float(self._rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
+        return float(rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def act(self, observation: int, *, explore: bool = True) -> int:
         """Returns the exploring action, or the greedy one."""
         if not explore:
-            return int(self._rules.greedy_action(self.table, observation))
+            return int(rules.greedy_action(self.table, observation))
         action, self.explored = self._choose(observation)
         return action
 
     def _choose(self, observation: int) -> tuple[int, bool]:
         """Returns (action, explored) from one draw."""
         u, epsilon = self.rng.random(), self.exploration_rate
-        action, explored = self._rules.pick_action(self.policy, self.table, observation, epsilon, u)
+        action, explored = rules.pick_action(self.policy, self.table, observation, epsilon, u)
         return int(action), bool(explored)
 
     def common(self) -> tuple[Any, Any, Any, Any, float]:
@@ -186,7 +181,8 @@ class TableAgent(Agent):
 
     def greedy_policy(self) -> NDArray[np.int64]:
         """Returns the greedy action of every state, shape (n_states,)."""
-        return self.table.words[:, self._rules.ACTION].copy()
+        best: NDArray[np.int64] = self.table.words[:, rules.ACTION].copy()
+        return best
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""
@@ -206,15 +202,9 @@ class TableAgent(Agent):
 class LookingAhead(TableAgent):
     """An agent that learns from its next action, and so chooses it while it learns; `act` then returns that one."""
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
+    def build(self) -> None:
+        """Makes room for the action that is chosen ahead."""
+        super().build()
         self.ahead = np.array([-1, 0, 0], np.int64)  # state, action, explored; state -1: nothing is chosen yet
 
     def act(self, observation: int, *, explore: bool = True) -> int:

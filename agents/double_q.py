@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, rules
 
 if TYPE_CHECKING:
-    from gymnasium import spaces
     from numpy.typing import NDArray
 
 
@@ -23,20 +23,14 @@ class DoubleQ(TableAgent):
     source: ClassVar[str] = "van Hasselt 2010; Sutton & Barto 2018, 6.7"
     off_policy: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        self.halves = self._rules.new_table(2 * self.n_states, self.n_actions, self.parameters.initial_value)
+    def build(self) -> None:
+        """Makes the two tables besides their mean."""
+        super().build()
+        self.halves = rules.new_table(2 * self.n_states, self.n_actions, self.parameters.initial_value)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Lets a coin choose the table that learns the step."""
-        self._rules.double_q_update(
+        rules.double_q_update(
             self.halves,
             self.table,
             self.rng.random(),
@@ -52,20 +46,18 @@ class DoubleQ(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import DoubleQLearner  # noqa: PLC0415
-
-        return DoubleQLearner(*self.common(), self.halves)
+        return learners.DoubleQLearner(*self.common(), self.halves)
 
     @property
     def q_tables(self) -> NDArray[np.float64]:
         """A copy of the two tables, float64 (2, n_states, n_actions)."""
-        values: NDArray[np.float64] = self.halves.values[:, self._rules.FIRST : self._rules.FIRST + self.n_actions]
+        values: NDArray[np.float64] = self.halves.values[:, rules.FIRST : rules.FIRST + self.n_actions]
         return values.reshape(2, self.n_states, self.n_actions).copy()
 
     def set_q_table(self, values: NDArray[np.float64]) -> None:
         """Overwrites both tables, and so their mean."""
         super().set_q_table(values)
-        self._rules.set_table(self.halves, np.concatenate([values, values]))
+        rules.set_table(self.halves, np.concatenate([values, values]))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""
@@ -74,4 +66,4 @@ class DoubleQ(TableAgent):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that `state_dict` returned."""
         super().load_state_dict(state)
-        self._rules.set_table(self.halves, state["q_tables"].reshape(-1, self.n_actions))
+        rules.set_table(self.halves, state["q_tables"].reshape(-1, self.n_actions))

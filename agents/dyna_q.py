@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, models, rules
 from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
 from rlbench.errors import UsageError, unknown_name
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
 
 PLANNINGS = ("random", "prioritized")
 
@@ -51,43 +49,32 @@ class DynaQ(TableAgent):
     Parameters: ClassVar[type[Parameters]] = DynaQParameters
     parameters: DynaQParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        from rlbench.agents import _models  # noqa: PLC0415  (numba only when an agent is made)
-
-        self._models = _models
-        self.model = _models.new_model(self.n_states, self.n_actions)
+    def build(self) -> None:
+        """Makes an empty model, and a queue if planning is prioritized."""
+        super().build()
+        self.model = models.new_model(self.n_states, self.n_actions)
         is_prioritized = self.parameters.planning == "prioritized"
-        self.queue = _models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
+        self.queue = models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns the step, notes it in the model, and learns `planning_steps` others from there."""
         step = (observation, action, float(reward), next_observation, terminated)
         rates = self.learning_rate, self.parameters.gamma
         if self.queue is None:
-            self._rules.q_update(self.table, *step, *rates)
-            self._models.learn_model(self.model, *step)
-            self._models.plan(self.table, self.model, self.rng.random(self.parameters.planning_steps), *rates)
+            rules.q_update(self.table, *step, *rates)
+            models.learn_model(self.model, *step)
+            models.plan(self.table, self.model, self.rng.random(self.parameters.planning_steps), *rates)
         else:
             limits = self.parameters.priority_threshold, self.parameters.planning_steps
-            self._models.sweep(self.table, self.model, self.queue, *step, *rates, *limits)
+            models.sweep(self.table, self.model, self.queue, *step, *rates, *limits)
         self.timesteps += 1
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import DynaQLearner, SweepingLearner  # noqa: PLC0415
-
         fields = (*self.common(), self.model, self.parameters.planning_steps)
         if self.queue is None:
-            return DynaQLearner(*fields)
-        return SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
+            return learners.DynaQLearner(*fields)
+        return learners.SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers; a queue by the numbers of its pairs."""
@@ -103,4 +90,4 @@ class DynaQ(TableAgent):
         for name, values in self.model._asdict().items():
             values[:] = state[f"model/{name}"]
         if self.queue is not None:
-            self._models.refill(self.queue, self.model, state["queue/pairs"], state["queue/priorities"])
+            models.refill(self.queue, self.model, state["queue/pairs"], state["queue/priorities"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, rules
 
 
 class ExpectedSarsa(TableAgent):
@@ -17,7 +18,7 @@ class ExpectedSarsa(TableAgent):
         """Moves q[observation, action] towards the reward plus the discounted mean value of the next state."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        self._rules.expected_sarsa_update(
+        rules.expected_sarsa_update(
             self.table,
             self.policy,
             self.exploration_rate,
@@ -32,6 +33,4 @@ class ExpectedSarsa(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import ExpectedSarsaLearner  # noqa: PLC0415
-
-        return ExpectedSarsaLearner(*self.common())
+        return learners.ExpectedSarsaLearner(*self.common())

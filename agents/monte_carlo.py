@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, returns
 from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
 from rlbench.errors import unknown_name
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
 
 AVERAGES = ("sample", "exponential")
 
@@ -44,26 +42,17 @@ class MonteCarlo(TableAgent):
     Parameters: ClassVar[type[Parameters]] = MonteCarloParameters
     parameters: MonteCarloParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
-
-        self._returns = _returns
+    def build(self) -> None:
+        """Makes room for the counts of returns and for an episode."""
+        super().build()
         self.counts = np.zeros((self.n_states, self.n_actions), np.int64)  # returns averaged
-        self.episode = self._returns.new_episode(self.n_states, self.n_actions, self.parameters.horizon)
+        self.episode = returns.new_episode(self.n_states, self.n_actions, self.parameters.horizon)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        self._returns.remember_step(self.episode, observation, action, float(reward), next_observation, terminated)
+        returns.remember_step(self.episode, observation, action, float(reward), next_observation, terminated)
         if self.episode.cursor[0] == self.parameters.horizon:
             self._learn_episode(learning_rate)
 
@@ -74,8 +63,8 @@ class MonteCarlo(TableAgent):
 
     def _learn_episode(self, learning_rate: float) -> None:
         rate = learning_rate if self.parameters.average == "exponential" else 0.0
-        value = self._returns.value_after(self.episode, self.policy, self.table, self.exploration_rate)
-        self._returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, self.parameters.gamma)
+        value = returns.value_after(self.episode, self.policy, self.table, self.exploration_rate)
+        returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, self.parameters.gamma)
 
     def drop_episode(self) -> None:
         """Forgets an episode that was broken off."""
@@ -84,9 +73,8 @@ class MonteCarlo(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import MonteCarloLearner  # noqa: PLC0415
-
-        return MonteCarloLearner(*self.common(), self.counts, self.episode, self.parameters.average == "sample")
+        averaging = self.parameters.average == "sample"
+        return learners.MonteCarloLearner(*self.common(), self.counts, self.episode, averaging)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""
@@ -102,5 +90,5 @@ class MonteCarlo(TableAgent):
         self.counts[:] = state["counts"]
         names = ("episode/states", "episode/actions", "episode/rewards")
         for s, a, r in zip(*(state[name] for name in names), strict=True):
-            self._returns.remember_step(self.episode, s, a, r, 0, False)
+            returns.remember_step(self.episode, s, a, r, 0, False)
         self.episode.cursor[1] = state["last"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import LookingAhead
+from rlbench.agents.compiled import learners, returns
 from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +32,16 @@ class NStepSarsa(LookingAhead):
     Parameters: ClassVar[type[Parameters]] = NStepParameters
     parameters: NStepParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
-
-        self._returns = _returns
-        self.steps = self._returns.new_steps(self.parameters.n_steps)
+    def build(self) -> None:
+        """Makes room for the latest n steps."""
+        super().build()
+        self.steps = returns.new_steps(self.parameters.n_steps)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step and learns from the one n steps ago; from all that are left, if the episode terminated."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        self._returns.n_step_update(
+        returns.n_step_update(
             self.table,
             self.steps,
             observation,
@@ -70,7 +59,7 @@ class NStepSarsa(LookingAhead):
         if self.steps.cursor[1] > 0:
             last, action, _ = self.ahead
             gamma = self.parameters.gamma
-            self._returns.n_step_finish(self.table, self.steps, last, action, False, self.learning_rate, gamma)
+            returns.n_step_finish(self.table, self.steps, last, action, False, self.learning_rate, gamma)
         super().end_episode()
 
     def drop_episode(self) -> None:
@@ -80,9 +69,7 @@ class NStepSarsa(LookingAhead):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import NStepSarsaLearner  # noqa: PLC0415
-
-        return NStepSarsaLearner(*self.common(), self.ahead, self.steps)
+        return learners.NStepSarsaLearner(*self.common(), self.ahead, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers, steps from the oldest on."""

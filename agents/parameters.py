@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from rlbench.agents.compiled import rules
 from rlbench.errors import UsageError, unknown_name
 
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
@@ -85,13 +86,11 @@ class ExplorationParameters(Parameters):
 
     def policy(self, n_states: int, n_actions: int) -> Any:
         """Returns the compiled way of choosing an action."""
-        from rlbench.agents._rules import EpsilonGreedy, Softmax, new_ucb  # noqa: PLC0415  (numba only when training)
-
         if self.exploration == "softmax":
-            return Softmax(n_actions, float(self.temperature))
+            return rules.Softmax(n_actions, float(self.temperature))
         if self.exploration == "ucb":
-            return new_ucb(n_states, n_actions, float(self.ucb_confidence))
-        return EpsilonGreedy(n_actions)
+            return rules.new_ucb(n_states, n_actions, float(self.ucb_confidence))
+        return rules.EpsilonGreedy(n_actions)
 
     def exploration_rates(self) -> Any:
         """Returns the compiled Schedule of epsilon.
@@ -99,10 +98,8 @@ class ExplorationParameters(Parameters):
         Raises:
             UsageError: it is a share of a budget that has not been said.
         """
-        from rlbench.agents._rules import CONSTANT, KINDS, Schedule  # noqa: PLC0415  (numba only when training starts)
-
         if self.exploration == "ucb":
-            return Schedule(CONSTANT, False, 0.0, 0.0, 0.0)
+            return rules.Schedule(rules.CONSTANT, False, 0.0, 0.0, 0.0)
 
         kind = self.exploration_schedule
         if kind == "linear" and self.exploration_steps is None:
@@ -113,7 +110,7 @@ class ExplorationParameters(Parameters):
         rate = self.exploration_steps if kind == "linear" else decay
         per_step = (self.exploration_unit or UNITS[kind]) == "step"
         initial, final = float(self.exploration_initial_eps), float(self.exploration_final_eps)
-        return Schedule(KINDS[kind], per_step, initial, final, float(rate or 0.0))
+        return rules.Schedule(rules.KINDS[kind], per_step, initial, final, float(rate or 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +138,10 @@ class LearningParameters(ExplorationParameters):
 
     def learning_rates(self) -> Any:
         """Returns the compiled Schedule of the step size."""
-        from rlbench.agents._rules import CONSTANT, LINEAR, Schedule  # noqa: PLC0415
-
-        initial = float(self.learning_rate)
-        if self.learning_rate_final is None or self.learning_rate_steps is None:
-            return Schedule(CONSTANT, False, initial, initial, 0.0)
-        return Schedule(LINEAR, True, initial, float(self.learning_rate_final), float(self.learning_rate_steps))
+        initial, final, steps = float(self.learning_rate), self.learning_rate_final, self.learning_rate_steps
+        if final is None or steps is None:
+            return rules.Schedule(rules.CONSTANT, False, initial, initial, 0.0)
+        return rules.Schedule(rules.LINEAR, True, initial, float(final), float(steps))
 
 
 def in_unit(parameters: Parameters, *names: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, rules
 
 
 class QLearning(TableAgent):
@@ -16,7 +17,7 @@ class QLearning(TableAgent):
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves q[observation, action] towards the reward plus the discounted best value of the next state."""
-        self._rules.q_update(
+        rules.q_update(
             self.table,
             observation,
             action,
@@ -30,6 +31,4 @@ class QLearning(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own table."""
-        from rlbench.agents._learners import QLearner  # noqa: PLC0415
-
-        return QLearner(*self.common())
+        return learners.QLearner(*self.common())

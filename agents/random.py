@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rlbench.agents.base import Agent
+from rlbench.agents.compiled import learners, rules
 
 
 class RandomAgent(Agent):
@@ -32,7 +33,5 @@ class RandomAgent(Agent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart."""
-        from rlbench.agents._learners import RandomLearner  # noqa: PLC0415
-        from rlbench.agents._rules import CONSTANT, Schedule  # noqa: PLC0415
-
-        return RandomLearner(Schedule(CONSTANT, False, 0.0, 0.0, 0.0), Schedule(CONSTANT, False, 1.0, 1.0, 0.0))
+        never, always = (rules.Schedule(rules.CONSTANT, False, value, value, 0.0) for value in (0.0, 1.0))
+        return learners.RandomLearner(never, always)

@@ -9,9 +9,11 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents.base import TableAgent
+from rlbench.agents.compiled import learners, replays, rules
 from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
 from rlbench.errors import UsageError, unknown_name
+from rlbench.random_state import new_generator
 
 REPLAYS = ("uniform", "prioritized")
 
@@ -80,17 +82,11 @@ class ReplayQ(TableAgent):
     Parameters: ClassVar[type[Parameters]] = ReplayQParameters
     parameters: ReplayQParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-        own, buffers = sequence.spawn(2)
-        super().__init__(observation_space, action_space, seed=own, **parameters)
+    def build(self) -> None:
+        """Makes an empty buffer; the agent and the buffer each get a generator of their own."""
+        super().build()
+        own, buffers = self.rng.bit_generator.seed_seq.spawn(2)  # type: ignore[attr-defined]  # a SeedSequence
+        self.rng = new_generator(own)
         discrete = spaces.Discrete(self.n_states), spaces.Discrete(self.n_actions)
         self.buffer = self.parameters.buffer(*discrete, seed=buffers)
 
@@ -106,12 +102,12 @@ class ReplayQ(TableAgent):
         """Learns one minibatch."""
         batch = self.buffer.sample(self.parameters.batch_size)
         if batch.discounts is None:  # single steps, drawn uniformly
-            self._rules.q_update_batch(self.table, *batch[:5], learning_rate, self.parameters.gamma)
+            rules.q_update_batch(self.table, *batch[:5], learning_rate, self.parameters.gamma)
             return
         td_errors = np.empty(len(batch.rewards))
         weights = 1.0 if batch.weights is None else batch.weights
         rates = np.full(len(td_errors), learning_rate) * weights
-        self._rules.q_update_returns(self.table, *batch[:5], rates, batch.discounts, td_errors)
+        rules.q_update_returns(self.table, *batch[:5], rates, batch.discounts, td_errors)
         if isinstance(self.buffer, PrioritizedReplayBuffer) and batch.indices is not None:
             self.buffer.update_priorities(batch.indices, td_errors)
 
@@ -127,14 +123,11 @@ class ReplayQ(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own table and buffer."""
-        from rlbench.agents._learners import PrioritizedQLearner, ReplayQLearner  # noqa: PLC0415
-        from rlbench.agents._replay import memory_of, priorities_of  # noqa: PLC0415
-
         p = self.parameters
-        fields = (*self.common(), memory_of(self.buffer, p.batch_size), p.learning_starts, p.train_freq)
+        fields = (*self.common(), replays.memory_of(self.buffer, p.batch_size), p.learning_starts, p.train_freq)
         if isinstance(self.buffer, PrioritizedReplayBuffer):
-            return PrioritizedQLearner(*fields, priorities_of(self.buffer, p.batch_size))
-        return ReplayQLearner(*fields)
+            return learners.PrioritizedQLearner(*fields, replays.priorities_of(self.buffer, p.batch_size))
+        return learners.ReplayQLearner(*fields)
 
     def take_back(self, learner: Any) -> None:  # noqa: ARG002  (it shares all that it changes)
         """Tells the buffer that rows were written."""

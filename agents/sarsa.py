@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rlbench.agents.base import LookingAhead
+from rlbench.agents.compiled import learners, rules
 
 
 class Sarsa(LookingAhead):
@@ -17,7 +18,7 @@ class Sarsa(LookingAhead):
         """Moves q[observation, action] towards the reward plus the discounted value of what is done next."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        self._rules.sarsa_update(
+        rules.sarsa_update(
             self.table,
             observation,
             action,
@@ -31,6 +32,4 @@ class Sarsa(LookingAhead):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import SarsaLearner  # noqa: PLC0415
-
-        return SarsaLearner(*self.common(), self.ahead)
+        return learners.SarsaLearner(*self.common(), self.ahead)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import LookingAhead
+from rlbench.agents.compiled import learners, returns
 from rlbench.agents.parameters import LearningParameters, Parameters, in_unit, parameter
 from rlbench.errors import unknown_name
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
 
 TRACES = ("replacing", "accumulating")
 
@@ -41,25 +39,16 @@ class SarsaLambda(LookingAhead):
     Parameters: ClassVar[type[Parameters]] = SarsaLambdaParameters
     parameters: SarsaLambdaParameters
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any] | int,
-        action_space: spaces.Space[Any] | int,
-        *,
-        seed: int | np.random.SeedSequence | None = None,
-        **parameters: Any,
-    ) -> None:
-        super().__init__(observation_space, action_space, seed=seed, **parameters)
-        from rlbench.agents import _returns  # noqa: PLC0415  (numba only when an agent is made)
-
-        self._returns = _returns
-        self.traces = self._returns.new_traces(self.n_states, self.n_actions)
+    def build(self) -> None:
+        """Makes room for the traces."""
+        super().build()
+        self.traces = returns.new_traces(self.n_states, self.n_actions)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves all values by the step's error times their traces."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        self._returns.sarsa_lambda_update(
+        returns.sarsa_lambda_update(
             self.table,
             self.traces,
             observation,
@@ -80,13 +69,11 @@ class SarsaLambda(LookingAhead):
     def drop_episode(self) -> None:
         """Forgets the traces of an episode that has ended or was broken off."""
         super().drop_episode()
-        self._returns.drop_traces(self.traces)
+        returns.drop_traces(self.traces)
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        from rlbench.agents._learners import SarsaLambdaLearner  # noqa: PLC0415
-
-        return SarsaLambdaLearner(*self.common(), self.ahead, self.traces, *self._trace_parameters())
+        return learners.SarsaLambdaLearner(*self.common(), self.ahead, self.traces, *self._trace_parameters())
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""
@@ -97,7 +84,7 @@ class SarsaLambda(LookingAhead):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that `state_dict` returned."""
         super().load_state_dict(state)
-        self._returns.drop_traces(self.traces)
+        returns.drop_traces(self.traces)
         count = len(state["traces/states"])
         for name in ("states", "actions", "strengths"):
             getattr(self.traces, name)[:count] = state[f"traces/{name}"]

@@ -11,13 +11,16 @@ import numpy as np
 from rlbench.buffers.columns import INT64, WORD, Column, aligned, proportion, whole
 from rlbench.buffers.uniform import Batch, ReplayBuffer
 from rlbench.errors import UsageError
+from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
     from gymnasium import spaces
     from numpy.typing import ArrayLike, NDArray
+
+
+sum_tree = LazyModule("rlbench.buffers._sum_tree")
 
 
 class PrioritizedReplayBuffer(ReplayBuffer):
@@ -136,7 +139,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
             return self._batch(indices, self._gathered(indices), indices, np.ones(n))
         self._settle()
         indices, weights, lines = np.empty(n, INT64), np.empty(n), np.empty(n * self._width, INT64)
-        self._sum_tree.sample_leaves(self.tree, self._random_words, self.beta, self._lines, indices, weights, lines)
+        sum_tree.sample_leaves(self.tree, self._random_words, self.beta, self._lines, indices, weights, lines)
         return self._batch(indices, lines.view(self.rows.dtype), indices, weights)
 
     def update_priorities(self, indices: ArrayLike, td_errors: ArrayLike) -> None:
@@ -152,7 +155,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         errors = _numbers("TD errors", td_errors)
         places = self._places(indices, errors)
         where = self.tree, self._position[1], places
-        largest = self._sum_tree.update_priorities(*where, errors, self.epsilon, self.alpha, self._greatest[0])
+        largest = sum_tree.update_priorities(*where, errors, self.epsilon, self.alpha, self._greatest[0])
         if largest < 0.0:
             self._refuse(places, "TD errors must be finite numbers", errors, np.abs(errors) + self.epsilon)
         self._greatest[0] = largest
@@ -165,9 +168,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """
         values = _numbers("priorities", priorities)
         places = self._places(indices, values)
-        largest = self._sum_tree.set_priorities(
-            self.tree, self._position[1], places, values, self.alpha, self._greatest[0]
-        )
+        largest = sum_tree.set_priorities(self.tree, self._position[1], places, values, self.alpha, self._greatest[0])
         if largest < 0.0:
             self._refuse(places, "priorities must be finite numbers above 0", values, values)
         self._greatest[0] = largest
@@ -193,8 +194,8 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         outside = places[(places < 0) | (places >= len(self))]
         if outside.size:
             raise UsageError(f"indices must be of 0 to {len(self) - 1}, got {outside[0]}")
-        wrong = given[~((priorities > 0.0) & (priorities <= self._sum_tree.LARGEST))]
-        raise UsageError(f"{expected} up to {self._sum_tree.LARGEST:g}, got {wrong[0]}")
+        wrong = given[~((priorities > 0.0) & (priorities <= sum_tree.LARGEST))]
+        raise UsageError(f"{expected} up to {sum_tree.LARGEST:g}, got {wrong[0]}")
 
     def probabilities(self) -> NDArray[np.float64]:
         """Returns P(i) of each row held, (size,)."""
@@ -210,7 +211,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def _settle(self) -> None:
         """Gives the transitions that came since the last time the greatest priority, all at once."""
         if self._added[0] != self._added[1]:
-            self._sum_tree.settle(self.tree, self.cursor, self.capacity, self.added, self.greatest, self.alpha)
+            sum_tree.settle(self.tree, self.cursor, self.capacity, self.added, self.greatest, self.alpha)
 
     def _priority_quartiles(self) -> NDArray[np.float64]:
         shares = self._shares()
@@ -225,7 +226,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state that `state_dict` returned; UsageError as ReplayBuffer."""
         super().load_state_dict(state)
-        self._sum_tree.set_all(self.tree, np.asarray(state["shares"], np.float64))
+        sum_tree.set_all(self.tree, np.asarray(state["shares"], np.float64))
         self.greatest[:], self.added[:] = state["max_priority"], state["added"]
 
     def _check(self, state: dict[str, Any]) -> None:
@@ -236,12 +237,6 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         greatest, added = state.get("max_priority", 0.0), state.get("added", -1)
         if not (0.0 < greatest < math.inf and added >= len(shares)):
             raise UsageError(f"the state has a max_priority of {greatest} and {added} additions: it is damaged")
-
-    @cached_property
-    def _sum_tree(self) -> ModuleType:
-        from rlbench.buffers import _sum_tree  # noqa: PLC0415  (numba takes its time)
-
-        return _sum_tree
 
     @cached_property
     def _added(self) -> memoryview[int]:  # the same memory: Python moves its numbers faster so; likewise below

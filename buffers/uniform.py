@@ -26,14 +26,19 @@ from rlbench.buffers.columns import (
     whole,
 )
 from rlbench.errors import UsageError
+from rlbench.lazy import LazyModule
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
     from gymnasium import spaces
     from numpy.typing import ArrayLike, NDArray
+
+
+kernels = LazyModule("rlbench.buffers._kernels")
+storing = LazyModule("rlbench.buffers._storing")
+sfc64 = LazyModule("rlbench.buffers._sfc64")
 
 
 class Batch(NamedTuple):
@@ -368,11 +373,11 @@ class ReplayBuffer:
             return self._batch(indices, self._gathered(indices))
         if self.n_step > 1:
             indices = np.empty(n, np.int64)
-            self._kernels.draw_rows(self._random_words, filled, indices)
+            kernels.draw_rows(self._random_words, filled, indices)
             return self._batch(indices, self._gathered(indices))
         lines = np.empty(n * self._width, INT64)
         # one uniform a row, floor(u * n): compiled loops draw the same numbers
-        self._kernels.sample_rows(self._random_words, filled, self._lines, lines, n)
+        kernels.sample_rows(self._random_words, filled, self._lines, lines, n)
         chosen = lines.view(self.rows.dtype)
         return _batch_of(chosen, None if self.gamma is None else np.full(n, self.gamma))
 
@@ -383,7 +388,7 @@ class ReplayBuffer:
 
     def _gathered(self, indices: NDArray[np.int64]) -> NDArray[np.void]:
         lines = np.empty(len(indices) * self._width, INT64)
-        self._kernels.gather_rows(self._lines, indices, lines)
+        kernels.gather_rows(self._lines, indices, lines)
         return lines.view(self.rows.dtype)
 
     def _batch(self, indices: NDArray[np.int64], chosen: NDArray[np.void], *about: NDArray[Any]) -> Batch:
@@ -392,7 +397,7 @@ class ReplayBuffer:
             return _batch_of(chosen, None if self.gamma is None else np.full(len(indices), self.gamma), *about)
         last, returns, discounts = np.empty_like(indices), np.empty(len(indices)), np.empty(len(indices))
         columns = (self.rows["reward"], self.rows["terminated"], self.rows["truncated"])
-        self._kernels.n_step_returns(*columns, self.cursor, self.n_step, self.gamma, indices, last, returns, discounts)
+        kernels.n_step_returns(*columns, self.cursor, self.n_step, self.gamma, indices, last, returns, discounts)
         end = _batch_of(self._gathered(last), discounts, *about)
         return end._replace(observations=chosen["observation"], actions=chosen["action"], rewards=returns)
 
@@ -498,29 +503,20 @@ class ReplayBuffer:
     # ------------------------------------------------------------------ for compiled code, made when first used
 
     @cached_property
-    def _kernels(self) -> ModuleType:
-        from rlbench.buffers import _kernels  # noqa: PLC0415  (numba takes its time)
-
-        return _kernels
-
-    @cached_property
     def _extending(self) -> tuple[Any, ...]:
         """All that storing many at once looks at, in one place."""
-        from rlbench.buffers._storing import store_rows  # noqa: PLC0415
-
         widths = [column.dtype.itemsize * math.prod(column.shape) for column in (self.observation, self.action)]
         if not all(width and width % WORD == 0 for width in widths):
-            return _refuse_words, _refuse_words, store_rows, None, None, None
+            return _refuse_words, _refuse_words, storing.store_rows, None, None, None
         ranges = [self.observation.low, self.observation.stop, self.action.low, self.action.stop]
         layout = np.array([*ranges, *(width // WORD for width in widths)])
         ring = self._lines.reshape(self.capacity, -1)
-        return self.observation.words, self.action.words, store_rows, ring, self.cursor, layout
+        return self.observation.words, self.action.words, storing.store_rows, ring, self.cursor, layout
 
     @cached_property
     def _random_words(self) -> NDArray[np.uint64]:
-        from rlbench.buffers._sfc64 import live_words  # noqa: PLC0415
-
-        return live_words(self._rng)
+        words: NDArray[np.uint64] = sfc64.live_words(self._rng)
+        return words
 
     @cached_property
     def _lines(self) -> NDArray[np.int64]:

@@ -1,13 +1,16 @@
 """Every registered agent keeps the contract; parameters are checked at the door."""
 
+import copy
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from contracts.agents import AGENT_CHECKS
+from contracts.agents import AGENT_CHECKS, going_on
 from gymnasium import spaces
 
-from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
+from rlbench.agents import AGENTS, Agent, DynaQ, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
 from rlbench.agents.parameters import LearningParameters, parameter
 from rlbench.errors import UnknownNameError, UsageError
 
@@ -16,6 +19,28 @@ from rlbench.errors import UnknownNameError, UsageError
 @pytest.mark.parametrize("name", AGENTS)
 def test_agent_contract(name, check):
     check(AGENTS[name])
+
+
+def test_agents_go_to_another_process_and_come_back_as_if_they_had_stayed():
+    small = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
+    agents = [cls(3, 2, seed=1) for cls in AGENTS.values()]
+    agents += [QLearning(3, 2, seed=1, exploration="ucb"), DynaQ(3, 2, seed=1, planning="prioritized")]
+    agents += [ReplayQ(3, 2, seed=1, replay="prioritized", n_step=2, **small)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        returned = list(pool.map(going_on, map(going_on, agents)))
+    for agent, twin in zip(agents, returned, strict=True):
+        states = going_on(going_on(agent)).state_dict(), going_on(twin).state_dict()
+        assert states[0].keys() == states[1].keys()
+        assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
+        assert twin.config() == agent.config()
+
+
+def test_a_copied_table_is_one_block_of_memory_on_cache_lines():
+    agent = copy.deepcopy(QLearning(3, 2, seed=0))
+    assert np.shares_memory(agent.table.values, agent.table.words)
+    assert agent.table.values.ctypes.data % 64 == 0
+    agent.q_table = [[0, 1], [0, 2], [3, 0]]
+    assert agent.greedy_policy().tolist() == [1, 1, 0]
 
 
 def test_q_learning_learns_one_step_as_worked_by_hand():

@@ -1,5 +1,6 @@
 """What every registered agent must pass; run over the registry."""
 
+import copy
 import json
 
 import numpy as np
@@ -21,6 +22,13 @@ def _taught(agent_class, seed, *, steps=60):
 
 def _same_state(a, b):
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def going_on(agent):
+    """The agent, after some more steps."""
+    for t in range(40):
+        agent.update(t % 3, agent.act(t % 3), 1.0, (t + 1) % 3, t % 5 == 4)
+    return agent
 
 
 def actions_are_plain_ints_within_the_space(agent_class):
@@ -47,10 +55,18 @@ def a_stored_state_goes_on_as_if_nothing_had_happened(agent_class):
     second = agent_class(3, 2, seed=99)
     second.load_state_dict(first.state_dict())
     assert _same_state(second.state_dict(), first.state_dict())
-    for agent in (first, second):
-        for t in range(40):
-            agent.update(t % 3, agent.act(t % 3), 1.0, (t + 1) % 3, t % 5 == 4)
-    assert _same_state(second.state_dict(), first.state_dict())
+    assert _same_state(going_on(second).state_dict(), going_on(first).state_dict())
+
+
+def a_copy_goes_on_alike_and_leaves_the_agent_as_it_was(agent_class):
+    agent = _taught(agent_class, 5)
+    before = agent.state_dict()
+    copied = copy.deepcopy(agent)
+    assert _same_state(copied.state_dict(), before)
+    assert agent.learner() is None or type(copied.learner()) is type(agent.learner())
+    after = going_on(copied).state_dict()
+    assert _same_state(agent.state_dict(), before)
+    assert _same_state(going_on(agent).state_dict(), after)
 
 
 def a_state_is_plain_arrays_and_json(agent_class):
@@ -75,6 +91,7 @@ AGENT_CHECKS = [
     the_same_seed_makes_the_same_agent,
     the_greedy_action_of_a_learner_draws_nothing,
     a_stored_state_goes_on_as_if_nothing_had_happened,
+    a_copy_goes_on_alike_and_leaves_the_agent_as_it_was,
     a_state_is_plain_arrays_and_json,
     it_counts_steps_and_episodes,
     the_global_generator_is_left_alone,

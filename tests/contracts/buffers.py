@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -128,6 +129,16 @@ def a_copy_goes_its_own_way(buffer_class):
     copied.sample(4)
     assert len(copied.sample(9).rewards) == 9
     assert _same_state(buffer.state_dict(), before)
+
+
+def a_pickled_buffer_goes_on_as_the_one_it_was_made_of(buffer_class):
+    for n in (0, 5, 10):
+        buffer = _filled(buffer_class, 3, n, n_step=2, gamma=0.9)
+        again = pickle.loads(pickle.dumps(buffer))  # noqa: S301
+        for each in (buffer, again):
+            each.add(1, 1, 1.0, 2, False)
+        assert _same_batch(buffer.sample(9), again.sample(9))
+        assert _same_state(buffer.state_dict(), again.state_dict())
 
 
 def it_takes_back_only_a_state_of_its_like(buffer_class):
@@ -395,6 +406,7 @@ BUFFER_CHECKS = [
     its_state_is_plain_arrays_and_json,
     it_survives_a_store,
     a_copy_goes_its_own_way,
+    a_pickled_buffer_goes_on_as_the_one_it_was_made_of,
     it_takes_back_only_a_state_of_its_like,
     arrays_of_any_shape_and_dtype_come_back_as_they_were,
     discrete_spaces_may_begin_anywhere,

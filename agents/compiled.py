@@ -1,0 +1,12 @@
+"""The compiled modules of the agents, imported when an agent is made or trained.
+
+They are names of a module and nothing that an agent keeps, so that agents can be pickled and copied.
+"""
+
+from rlbench.lazy import LazyModule
+
+rules = LazyModule("rlbench.agents._rules")
+returns = LazyModule("rlbench.agents._returns")
+models = LazyModule("rlbench.agents._models")
+replays = LazyModule("rlbench.agents._replay")
+learners = LazyModule("rlbench.agents._learners")
