@@ -23,12 +23,13 @@ import pandas as pd
 
 import rlbench
 from rlbench.agents import AGENTS
+from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation.evaluating import bootstrap_interval
 from rlbench.planning import score_policy, solve
 from rlbench.store import open_store
-from rlbench.training import make_env, resume
+from rlbench.training import resume
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

@@ -13,7 +13,7 @@ from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table
 from rlbench.envs import SHORT_NAMES
-from rlbench.envs.making import make_env
+from rlbench.envs.making import id_of, make_env
 from rlbench.presets import preset_names
 from rlbench.settings import parse_settings
 
@@ -74,7 +74,7 @@ def _shown(default: Any) -> str:
 def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Solve ENV by value iteration: the best that any agent can reach in it."""
     made = make_env(env, parse_settings(env_settings, "--env-set"))
-    env_id = made.spec.id if made.spec else env
+    env_id = id_of(made)
     solved = rlbench.plan(made, gamma)
     if as_json:
         print_json({"env_id": env_id, "gamma": gamma, **_figures(solved)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.envs.making import make_env
+from rlbench.envs.making import id_of, make_env
 from rlbench.errors import StoreError
 from rlbench.store import Episode
 from rlbench.store.columns import Layout
@@ -74,8 +74,7 @@ def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:
     """
     made = make_env(env, settings)
     made.close()
-    name = made.spec.id if made.spec is not None else env
-    return Ride(f"random on {name}", lambda **extra: make_env(env, settings, **extra), Random, lambda: None)
+    return Ride(f"random on {id_of(made)}", lambda **extra: make_env(env, settings, **extra), Random, lambda: None)
 
 
 def drive(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Episode:
