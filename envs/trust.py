@@ -1,4 +1,4 @@
-"""Which stored env specs may be made: a spec names code, and of that only what is registered here is ever run."""
+"""Which stored env specs may be made: a spec names code, and only code registered here is ever run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ WRAPPERS = (
     "gymnasium.wrappers.",
     "rlbench.envs:",
     "rlbench.envs.",
-)  # where a spec may find them
+)  # the modules from which a spec may take wrappers
 CODE = ("entry_point", "vector_entry_point")
 
 
 def is_trusted(spec: str) -> bool:
-    """Returns whether a spec, as JSON, makes a registered env by its registered code, in wrappers that are known."""
+    """Returns whether a JSON spec makes a registered env from its registered code, with known wrappers only."""
     try:
         found = EnvSpec.from_json(spec)
         known = gym.registry.get(found.id)

@@ -1,4 +1,4 @@
-"""Exchange: runs out to csv, json, parquet, hdf5 and Minari datasets, and in again, exactly.
+"""Export runs to csv, json, parquet, hdf5 and Minari datasets, and import them again, exactly.
 
     from rlbench.exchange import export, import_run
 
@@ -7,7 +7,7 @@
     export(run, "datasets/safecab-v0", "minari")  # a folder
     record = import_run("run.hdf5", store)
 
-The module of each format says what its files look like: csv_files.py, json_files.py, ...
+Each format's module documents its files: csv_files.py, json_files.py, ...
 """
 
 from __future__ import annotations

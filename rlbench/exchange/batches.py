@@ -1,4 +1,4 @@
-"""The stream between stores and files: batches of whole episodes, out of a run's chunks and into chunks again."""
+"""The stream between stores and files: a run's chunks to batches of whole episodes, and batches back to chunks."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
-CHUNK_STEPS = 2**16  # steps of a chunk, where the file does not say how the run was cut
-CHUNK_BYTES = 2**23  # of its columns
-MOST_STEPS = 2**20  # steps of a chunk, whatever the file says
+CHUNK_STEPS = 2**16  # maximum steps per chunk, unless the file marks where chunks begin
+CHUNK_BYTES = 2**23  # and bytes of its columns
+MOST_STEPS = 2**20  # maximum steps per chunk, whatever the file says
 MOST_BYTES = 2**27
-BATCH_STEPS = 2**14  # steps after which a reader hands on the episodes it has
+BATCH_STEPS = 2**14  # steps after which a reader passes on its episodes
 BATCH_BYTES = 2**22
 
 
 class Mark(NamedTuple):
-    """Where a chunk of the stored run begins: with it an imported run can be played again from the same places."""
+    """Where a chunk of the stored run begins, so that an imported run can be replayed from the same points."""
 
-    row: int  # of the batch: the episode in which it begins
-    step: int  # of that episode
+    row: int  # of the batch: the episode that contains it
+    step: int  # within that episode
     env_rng: dict[str, Any] | None  # the env's generator before the episode's reset
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Whole episodes, one after another: steps T rows each, observations T + 1."""
+    """Whole episodes, one after another: T rows of steps each, T + 1 of observations."""
 
-    episodes: NDArray[np.int64]  # (E,) their indices in the run
+    episodes: NDArray[np.int64]  # (E,) indices in the run
     lengths: NDArray[np.int64]  # (E,) steps
     ends: NDArray[np.uint8]  # (E,) TERMINATED, TRUNCATED, BOTH or CUT_OFF
     steps: Columns
@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def row_stops(self) -> NDArray[np.int64]:
-        """One more than the row of each episode's last observation."""
+        """The row after each episode's last observation."""
         return np.cumsum(self.lengths + 1)
 
 
@@ -58,11 +58,11 @@ class Batch:
 
 
 def whole_episodes(chunks: Iterable[EpisodeChunk], run_id: str) -> Iterator[Batch]:
-    """Joins the episodes that chunks cut in two; what has not ended in the last chunk is left out.
+    """Joins episodes that span several chunks; drops an episode that has not ended in the last one.
 
     Raises:
-        UsageError: the run kept no steps.
-        StoreError: chunks do not fit together.
+        UsageError: the run recorded no steps.
+        StoreError: a chunk is missing.
     """
     tail = _Tail()
     for chunk in chunks:
@@ -81,15 +81,15 @@ def whole_episodes(chunks: Iterable[EpisodeChunk], run_id: str) -> Iterator[Batc
 
 
 class _Tail:
-    """The episode at the end of what was read that goes on in the next chunk."""
+    """The unfinished episode that continues in the next chunk."""
 
     def __init__(self) -> None:
         self.episode, self.steps = -1, 0
         self._pieces: list[Columns] = []
-        self._marks: list[Mark] = []  # with the episode's index in the run as row
+        self._marks: list[Mark] = []  # here `row` is the episode's index in the run
 
     def take(self, chunk: EpisodeChunk) -> Batch:
-        """Returns the episodes that have ended with this chunk, and keeps the rest of it."""
+        """Returns the episodes that end in this chunk and keeps the rest of it."""
         ended, first = chunk.episodes, chunk.first_episode
         mark = Mark(first, chunk.first_step, chunk.env_rng)
         inside = chunk.starts[ended], chunk.starts[ended] + ended  # rows of steps, of observations
@@ -112,7 +112,7 @@ class _Tail:
 
 
 def chosen(batches: Iterable[Batch], indices: NDArray[np.int64]) -> Iterator[Batch]:
-    """Leaves out all episodes but those of the given indices, which are sorted."""
+    """Keeps only the episodes of the given sorted indices."""
     for batch in batches:
         wanted = np.isin(batch.episodes, indices, assume_unique=True)
         if wanted.any():
@@ -120,7 +120,7 @@ def chosen(batches: Iterable[Batch], indices: NDArray[np.int64]) -> Iterator[Bat
 
 
 def _only(batch: Batch, wanted: NDArray[np.bool_]) -> Batch:
-    """Returns the wanted episodes, without marks: where a chunk begins, all that follow must follow."""
+    """Returns the wanted episodes, without marks: a mark is valid only if every following episode is kept."""
     steps, rows = np.repeat(wanted, batch.lengths), np.repeat(wanted, batch.lengths + 1)
     return Batch(
         batch.episodes[wanted],
@@ -132,7 +132,7 @@ def _only(batch: Batch, wanted: NDArray[np.bool_]) -> Batch:
 
 
 def first_episodes(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
-    """Ends after `count` episodes."""
+    """Stops after `count` episodes."""
     for batch in batches:
         if count == 0:
             return
@@ -145,7 +145,7 @@ def first_episodes(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
 
 
 def gathered(episodes: Iterable[Batch]) -> Iterator[Batch]:
-    """Puts batches of one episode each together."""
+    """Joins single-episode batches into larger ones."""
     held: list[Batch] = []
     steps = size = 0
     for episode in episodes:
@@ -160,7 +160,7 @@ def gathered(episodes: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _joined(batches: list[Batch]) -> Batch:
-    """Returns one batch of several of one episode each."""
+    """Joins several single-episode batches into one."""
     first = batches[0]
     return Batch(
         joined_rows([batch.episodes for batch in batches]),
@@ -176,10 +176,10 @@ def _joined(batches: list[Batch]) -> Batch:
 
 
 def chunks_of(batches: Iterable[Batch]) -> Iterator[EpisodeChunk]:
-    """Cuts a stream of episodes, numbered from 0, into chunks: at its marks, or else by their size.
+    """Cuts a stream of episodes, numbered from 0, into chunks: at its marks, or else by size.
 
     Raises:
-        UsageError: a mark lies outside of its episode, or two are out of order.
+        UsageError: a mark is outside its episode, or two are out of order.
     """
     held: EpisodeChunk | None = None
     episodes, is_marked = 0, False
@@ -203,7 +203,7 @@ def _split_at(held: EpisodeChunk, episode: int, mark: Mark) -> tuple[list[Episod
     segment = episode - held.first_episode
     step = mark.step - (0 if segment else held.first_step)
     if not 0 <= segment < len(held.lengths) or not 0 <= step <= held.lengths[segment]:
-        raise UsageError(f"a chunk is said to begin at step {mark.step} of episode {episode}, where none can begin")
+        raise UsageError(f"a chunk cannot begin at step {mark.step} of episode {episode}, as the file says")
     before = []
     if segment or step:
         first, held = _cut(held, segment, step)
@@ -212,7 +212,7 @@ def _split_at(held: EpisodeChunk, episode: int, mark: Mark) -> tuple[list[Episod
 
 
 def _cut(chunk: EpisodeChunk, segment: int, step: int) -> tuple[EpisodeChunk, EpisodeChunk]:
-    """Cuts a chunk before a step of one of its segments: in two if that is in the middle of an episode."""
+    """Cuts a chunk before a step of one of its segments, splitting an episode if the step is inside it."""
     row = chunk.starts[segment] + step
     whole, inside = slice(None, segment), step > 0
     lengths, ends = chunk.lengths[: segment + inside].copy(), chunk.ends[: segment + inside].copy()
@@ -242,7 +242,7 @@ def _cut(chunk: EpisodeChunk, segment: int, step: int) -> tuple[EpisodeChunk, Ep
 
 
 def _place(chunk: EpisodeChunk, most: int) -> tuple[int, int]:
-    """Returns the segment and step at which to cut, after at most so many steps: between episodes if it can be."""
+    """Returns the segment and step to cut at, after at most `most` steps: between episodes if possible."""
     segment = int(np.searchsorted(chunk.starts, most, side="right")) - 1
     return (segment, 0) if chunk.starts[segment] else (segment, most)
 
@@ -253,7 +253,7 @@ def _most_steps(chunk: EpisodeChunk, steps: int, size: int) -> int:
 
 
 def _appended(chunk: EpisodeChunk, added: EpisodeChunk) -> EpisodeChunk:
-    """Returns one chunk of two of which the second begins with a new episode."""
+    """Joins two chunks, the second of which begins with a new episode."""
     return dataclasses.replace(
         chunk,
         lengths=joined_rows([chunk.lengths, added.lengths]),
@@ -263,11 +263,11 @@ def _appended(chunk: EpisodeChunk, added: EpisodeChunk) -> EpisodeChunk:
     )
 
 
-# ---------------------------------------------------------------------- what both need
+# ---------------------------------------------------------------------- used by both
 
 
 def finite(batch: Batch) -> Batch:
-    """Returns the batch; UsageError if one of its rewards is not finite, and names the step."""
+    """Returns the batch; UsageError, naming the step, if a reward is not finite."""
     bad = np.flatnonzero(~np.isfinite(batch.steps["rewards"]))
     if len(bad):
         stops = np.cumsum(batch.lengths)
@@ -281,10 +281,10 @@ def finite(batch: Batch) -> Batch:
 
 
 def figured(batch: Batch) -> Batch:
-    """Returns the batch with the figures "return" and "length", worked out where they are missing.
+    """Returns the batch with the figures "return" and "length", computed if missing.
 
     Raises:
-        UsageError: a length is not that of its episode, or a return is not finite.
+        UsageError: a length does not match its episode, or a return is not finite.
     """
     figures = {**batch.figures}
     figures.setdefault("length", batch.lengths)
@@ -301,18 +301,18 @@ def figured(batch: Batch) -> Batch:
 
 
 def _returns(batch: Batch) -> NDArray[np.float64]:
-    """Returns the sum of each episode's rewards, added up in their order."""
+    """Returns the sum of each episode's rewards, added in order."""
     pieces = np.split(batch.steps["rewards"].astype(np.float64), np.cumsum(batch.lengths)[:-1])
     return np.array([np.cumsum(piece)[-1] if len(piece) else 0.0 for piece in pieces[: len(batch)]])
 
 
 def _rows(columns: Columns, first: tuple[int | None, int | None], stop: tuple[int | None, int | None]) -> Columns:
-    """Returns views of some rows; places are given for columns of T rows, and for those of T + 1."""
+    """Returns views of some rows; `first` and `stop` are (for columns of T rows, for columns of T + 1 rows)."""
     return {name: column[first[has_last_row(name)] : stop[has_last_row(name)]] for name, column in columns.items()}
 
 
 def _continued(pieces: list[Columns]) -> Columns:
-    """Joins pieces of which all but the last end in the middle of an episode: that observation stands in both."""
+    """Joins pieces of an episode: each repeats the last observation of the piece before it."""
     if len(pieces) == 1:
         return pieces[0]
     *before, last = pieces
@@ -323,6 +323,6 @@ def _continued(pieces: list[Columns]) -> Columns:
 
 
 def joined_rows(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    """Joins arrays; those of one dtype keep it, byte order and all, of which NumPy makes its own."""
+    """Concatenates arrays; a common dtype is kept with its byte order, which NumPy alone would change."""
     dtypes = {array.dtype for array in arrays}
     return np.concatenate(arrays, dtype=dtypes.pop() if len(dtypes) == 1 else None)

@@ -1,4 +1,4 @@
-"""What passes between a run and a file, whatever the file's format."""
+"""What passes between a run and a file of any format."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: of these what its manifest says, "episodes", "results" or "table"."""
+    """The content of a file, as its manifest says: "episodes", "results" or "table"."""
 
     manifest: Manifest
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))  # the episodes
-    checkpoint: Checkpoint | None = None  # with the episodes: the agent as it was in the end, where the format has it
-    figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row an episode
+    checkpoint: Checkpoint | None = None  # with the episodes: the final agent, if the format stores it
+    figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row per episode
     table: NDArray[Any] | None = None  # (states, actions)

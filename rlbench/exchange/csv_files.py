@@ -1,4 +1,4 @@
-"""CSV: a first line `# {...}` that says what it is, the names of the columns, and then the rows of the flat table."""
+"""CSV: a first line `# {...}` with the manifest, then the column names and the rows of the flat table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WHATS = ("episodes", "results", "table")
 ROWS = 2**14  # written at a time
 MOST_LINE = 2**20  # characters
-SIGN = "# "  # begins the first line
+SIGN = "# "  # starts the first line
 BOOLS = {"true": True, "false": False}
 PARSERS: dict[str, Callable[[str], Any]] = {
     "b": lambda cell: BOOLS[cell.lower()],
@@ -39,10 +39,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def write(path: Path, content: Content) -> None:
-    """Writes a run's episodes, results or table; of the flat table a row a line, in UTF-8.
+    """Writes a run's episodes, results or table: one row of the flat table per line, in UTF-8.
 
     Raises:
-        UsageError: it cannot be said exactly in columns of numbers.
+        UsageError: columns of decimal numbers cannot hold it exactly.
     """
     plain_numbers({**content.manifest.columns, **content.manifest.figures}, "csv")
     with path.open("x", encoding="utf-8", newline="") as file:
@@ -61,7 +61,7 @@ def write(path: Path, content: Content) -> None:
 
 
 def table_columns(content: Content) -> dict[str, NDArray[Any]]:
-    """Returns results or an agent's table as flat columns: a row an episode, or a row a state."""
+    """Returns results or an agent's table as flat columns: one row per episode or per state."""
     if content.table is not None:
         return {"state": np.arange(len(content.table)), **flat_columns("action", content.table)}
     columns: dict[str, NDArray[Any]] = {"episode": np.arange(content.manifest.episodes)}
@@ -74,7 +74,7 @@ def _rows(layout: Layout, batch: Batch) -> Iterator[tuple[Any, ...]]:
     flat, columns = layout.flatten(batch), []
     for field, values in zip(layout.fields, flat.values, strict=True):
         cells = np.full(len(flat.closing), None, object)
-        cells[flat.where(field.rows)] = values.tolist()  # of Python numbers, which csv writes so that they come back
+        cells[flat.where(field.rows)] = values.tolist()  # Python numbers, which csv writes losslessly
         columns.append(cells.tolist())
     return zip(*columns, strict=True)
 
@@ -88,12 +88,12 @@ def _lines(columns: list[NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads back what `write` wrote, a batch of episodes at a time; all but episodes is left unread."""
+    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(MOST_CHARACTERS)
         if not first.startswith(SIGN):
             raise UsageError(
-                "its first line is not the `# {...}` that rlbench writes; minari datasets come from anywhere"
+                "its first line is not the `# {...}` that rlbench writes; data from elsewhere must be a minari dataset"
             )
         manifest = Manifest.from_json(first.removeprefix(SIGN))
         yield Content(manifest, _batches(manifest, iter(lambda: _line(file), "")))
@@ -127,7 +127,7 @@ def _check_header(found: list[str], layout: Layout) -> None:
 
 
 def _whole_episodes(reader: Any, layout: Layout) -> list[list[str]]:
-    """Reads rows up to the next end of an episode after so many steps; none at the end of the file."""
+    """Reads at least BATCH_STEPS rows, up to the end of an episode; none at the end of the file."""
     rows: list[list[str]] = []
     for row in reader:
         if len(row) != len(layout.names):
@@ -157,7 +157,7 @@ def _flat(rows: list[list[str]], layout: Layout, line: int) -> Flat:
 
 
 def _misplaced(field: Field, cells: Sequence[str], where: NDArray[np.bool_], line: int) -> UsageError:
-    """Returns the error for the first cell that is blank and must not be, or the other way round."""
+    """Returns the error for the first cell that is blank and must not be, or vice versa."""
     is_blank = np.array([not cell for cell in cells])
     wrong = np.flatnonzero(~is_blank & ~where if field.rows == SOME_ROWS else is_blank == where)[0]
     rule = KINDS[field.dtype.kind] if where[wrong] else "a blank"

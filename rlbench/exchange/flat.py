@@ -1,8 +1,8 @@
-"""The flat table of csv, parquet and data frames: a row for each step, and in files one more to close each episode.
+"""The flat table of csv, parquet and data frames: a row per step, and in files one more to close each episode.
 
-An array in a row is spread over columns, "observation.0", "observation.1", ...; the parts of a Dict observation are
-"observation/position" and so on. A file's closing row has the observation in which the episode ended, where a step's
-action, reward and other columns are blank, and there alone the episode's figures stand: "episode_return", ...
+An array is spread over columns, "observation.0", "observation.1", ...; the parts of a Dict observation are
+"observation/position" and so on. A file's closing row holds the episode's final observation and its figures,
+"episode_return", ...; action, reward and the other step columns are blank. Figures are blank in all other rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-EVERY_ROW, STEP_ROWS, CLOSING_ROWS, SOME_ROWS = range(4)  # where a column is not blank
+EVERY_ROW, STEP_ROWS, CLOSING_ROWS, SOME_ROWS = range(4)  # the rows in which a column is not blank
 MARKS = "chunks"
 KINDS = {"b": "True or False", "i": "a whole number", "u": "a whole number", "f": "a number", "U": "text"}
 
@@ -38,26 +38,26 @@ class Field(NamedTuple):
 
     name: str
     dtype: np.dtype[Any]  # "U": text
-    rows: int  # where it is not blank
+    rows: int  # in which it is not blank
 
 
 @dataclass(frozen=True)
 class Flat:
-    """A table of whole episodes: of each field the values in those rows where it is not blank."""
+    """A table of whole episodes: for each field its values, without blanks."""
 
-    closing: NDArray[np.bool_]  # (rows,) which close an episode
-    values: list[Array]  # one a field
+    closing: NDArray[np.bool_]  # (rows,) whether each closes an episode
+    values: list[Array]  # one per field
 
     def where(self, rows: int) -> NDArray[np.bool_]:
-        """Returns the rows in which a field of this kind is not blank."""
+        """Returns a mask of the rows in which a field of this kind is not blank."""
         return {EVERY_ROW: np.ones_like(self.closing), STEP_ROWS: ~self.closing}.get(rows, self.closing)
 
 
 class Layout:
-    """The columns of a run's flat table, and the way to them and back.
+    """The columns of a run's flat table, and the conversion of batches to it and back.
 
     Args:
-        manifest: says what the run's columns are.
+        manifest: describes the run's columns.
 
     Attributes:
         fields: the columns of the table, from left to right.
@@ -69,7 +69,7 @@ class Layout:
         self.names = [field.name for field in self.fields]
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
         if twice is not None:
-            raise UsageError(f"two columns would have the name {twice!r}: choose json, hdf5 or minari")
+            raise UsageError(f"two columns would be named {twice!r}: choose json, hdf5 or minari")
         self.reward = self.names.index("reward") if "reward" in self.names else -1
 
     def _fields(self) -> list[Field]:
@@ -98,10 +98,10 @@ class Layout:
             for spreaded in spread(singular(name), self._columns[name])
         ]
 
-    # ------------------------------------------------------------------ there
+    # ------------------------------------------------------------------ to the table
 
     def flatten(self, batch: Batch) -> Flat:
-        """Returns a batch as rows of the table."""
+        """Converts a batch to rows of the table."""
         closing = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
         closing[batch.row_stops - 1] = True
         flat: dict[str, Array] = {
@@ -117,13 +117,13 @@ class Layout:
             flat |= flat_columns(f"episode_{name}", array)
         return Flat(closing, [flat[name] for name in self.names])
 
-    # ------------------------------------------------------------------ and back
+    # ------------------------------------------------------------------ from the table
 
     def batch(self, flat: Flat) -> Batch:
-        """Returns rows of the table as a batch.
+        """Converts rows of the table to a batch.
 
         Raises:
-            UsageError: they are no whole episodes, numbered and ended as they must be.
+            UsageError: they are not whole episodes, correctly numbered and ended.
         """
         values = {field.name: array for field, array in zip(self.fields, flat.values, strict=True)}
         stops = np.flatnonzero(flat.closing) + 1
@@ -144,7 +144,7 @@ class Layout:
 
 
 def _flags(batch: Batch, end: int) -> NDArray[np.bool_]:
-    """Returns for each row whether its episode ended so: told in its last step and its closing row."""
+    """Returns the flags of an end: True in the last step and the closing row of the episodes that ended so."""
     flags = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
     ended = (batch.ends == end) | (batch.ends == BOTH)
     flags[batch.row_stops - 1] = ended
@@ -179,7 +179,7 @@ def _gathered(values: Mapping[str, Array], name: str, column: Column) -> Array:
 
 
 def _written(batch: Batch) -> Array:
-    """Returns a text for each episode: "" if no chunk begins in it, else JSON."""
+    """Returns a string per episode: "" if no chunk begins in it, else JSON."""
     texts = [""] * len(batch)
     for row in {mark.row for mark in batch.marks}:
         texts[row] = to_json(marks_json(batch, row))
@@ -187,18 +187,18 @@ def _written(batch: Batch) -> Array:
 
 
 def marks_json(batch: Batch, row: int) -> list[list[Any]]:
-    """Returns where chunks begin in an episode, as JSON has it: steps, each with a generator's state or null."""
+    """Returns where chunks begin in an episode, as JSON values: steps, each with a generator's state or null."""
     return [[mark.step, mark.env_rng] for mark in batch.marks if mark.row == row]
 
 
 def marks_of(row: int, found: Any) -> list[Mark]:
-    """Reads that back; UsageError if it is something else."""
+    """Reads the values of `marks_json`; UsageError if they are anything else."""
     fits = type(found) is list and all(
         type(pair) is list and len(pair) == 2 and type(pair[0]) is int and type(pair[1]) in (dict, type(None))  # noqa: PLR2004
         for pair in found
     )
     if not fits:
-        raise UsageError("where chunks begin must be pairs of a step and the state of a generator, or null")
+        raise UsageError("the beginnings of chunks must be pairs of a step and a generator's state or null")
     return [Mark(row, step, env_rng) for step, env_rng in found]
 
 

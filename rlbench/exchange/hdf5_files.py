@@ -1,7 +1,7 @@
-"""HDF5: /about, /steps/observations (T + 1 rows an episode), /steps/actions, /episodes/length, /figures/return, ...
+"""HDF5: /about, /steps/observations (T + 1 rows per episode), /steps/actions, /episodes/length, /figures/return, ...
 
-The rows of all episodes stand one after another; /episodes/length says how many steps each has. /checkpoint has the
-agent's arrays, its table among them, and /chunks where the chunks of the stored run began. Blocks are checked by sum.
+The rows of all episodes follow one another; /episodes/length holds their numbers of steps. /checkpoint holds the
+agent's arrays, including its table, and /chunks where the chunks of the stored run began. Blocks have checksums.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WHATS = ("episodes", "results", "table")
 BLOCK_ROWS = 2**14
 BLOCK_BYTES = 2**20
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
-MOST_EXPANSION = 2**11  # gzip packs no tighter than 1032 to 1
+MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
 NUMBERS = "biufc"
 
 
@@ -109,7 +109,7 @@ def _write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads back what `write` wrote, a batch of episodes at a time; all but episodes is left unread."""
+    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
     h5py = require("h5py", "minari", "hdf5")
     with h5py.File(path, "r") as file:
         manifest = Manifest.from_json(_text(h5py, file, "about"))
@@ -120,26 +120,26 @@ def read(path: Path) -> Iterator[Content]:
 
 
 def dataset(h5py: Any, file: Any, name: str) -> Any:
-    """Returns a dataset of numbers that is in the file itself, and holds as many bytes as it claims.
+    """Returns a numeric dataset that is in the file itself and as large as it claims.
 
     Raises:
-        UsageError: it is missing, elsewhere (a link), of another type, or claims what it does not hold.
+        UsageError: it is missing, outside the file (a link), of another type, or smaller than it claims.
     """
     return held(h5py, inside(h5py, file, name), name)
 
 
 def held(h5py: Any, found: Any, name: str) -> Any:
-    """Returns a dataset of numbers; UsageError if it is none, or claims more than it holds."""
+    """Returns the numeric dataset `found`; UsageError if it is not one, or is smaller than it claims."""
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in NUMBERS:
         raise UsageError(f"{name!r} must be a dataset of numbers")
     claimed = math.prod(found.shape) * found.dtype.itemsize
     if claimed > min(found.id.get_storage_size(), found.file.id.get_filesize()) * MOST_EXPANSION:
-        raise UsageError(f"{name!r} claims {claimed} bytes, which it does not hold")
+        raise UsageError(f"{name!r} claims {claimed} bytes but does not hold them")
     return found
 
 
 def inside(h5py: Any, file: Any, name: str) -> Any:
-    """Returns what is in the file under a path; UsageError if it is missing, or the way leads into another file."""
+    """Returns the object at a path in the file; UsageError if it is missing or in another file."""
     found = file
     for part in name.split("/"):
         link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
@@ -149,16 +149,16 @@ def inside(h5py: Any, file: Any, name: str) -> Any:
             raise UsageError(f"{name!r} is a link that leads elsewhere: refused")
         found = found[part]
     if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise UsageError(f"{name!r} lies in another file: refused")
+        raise UsageError(f"{name!r} is stored in another file: refused")
     return found
 
 
 def _text(h5py: Any, file: Any, name: str) -> bytes:
     found = inside(h5py, file, name)
     if not isinstance(found, h5py.Dataset) or found.dtype.kind != "S" or found.shape != ():
-        raise UsageError(f"{name!r} must be a text")
+        raise UsageError(f"{name!r} must be a string")
     if found.dtype.itemsize > min(MOST_CHARACTERS, found.id.get_storage_size()):
-        raise UsageError(f"{name!r} claims {found.dtype.itemsize} bytes, which it does not hold")
+        raise UsageError(f"{name!r} claims {found.dtype.itemsize} bytes but does not hold them")
     return bytes(found[()])
 
 
@@ -180,7 +180,7 @@ def _batches(h5py: Any, file: Any, manifest: Manifest) -> Iterator[Batch]:
 
 
 class _Sources:
-    """The columns of a file, read from the top to the bottom."""
+    """The columns of a file, read from top to bottom."""
 
     def __init__(self, h5py: Any, file: Any, manifest: Manifest) -> None:
         self._steps = {
@@ -219,7 +219,7 @@ class _Sources:
     ) -> Batch:
         """Reads the next episodes."""
         if len(episodes) != len(lengths) or len(ends) != len(lengths) or not np.isin(ends, range(1, CUT_OFF + 1)).all():
-            raise UsageError(f"its episodes must each have a number and an end, from 1 to {CUT_OFF}")
+            raise UsageError(f"each episode must have a number, and an end from 1 to {CUT_OFF}")
         steps = int(lengths.sum())
         found = [
             mark._replace(row=row) for row, episode in enumerate(episodes.tolist()) for mark in marks.get(episode, [])
@@ -239,7 +239,7 @@ class _Sources:
         return _whole(self._steps[name][start : start + rows], rows, name)
 
     def check_end(self) -> None:
-        """Refuses rows that belong to no episode."""
+        """Raises UsageError if rows are left over after the last episode."""
         for name, source in self._steps.items():
             if len(source) != self._at[name]:
                 raise UsageError(f"{name!r} must have {self._at[name]} rows, got {len(source)}")

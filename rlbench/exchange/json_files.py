@@ -1,7 +1,7 @@
-"""JSON: one document, an episode a line: {"about": ..., "checkpoint": ..., "episodes": [{...}, ...]}.
+"""JSON: one document, one episode per line: {"about": ..., "checkpoint": ..., "episodes": [{...}, ...]}.
 
-The columns of an episode have the names that they have in a store: T + 1 "observations", T "actions", "rewards", ...
-Numbers are written so that they come back exactly; NaN and infinities as Python's json module writes them.
+The columns of an episode have the same names as in a store: T + 1 "observations", T "actions", "rewards", ...
+Numbers round-trip exactly; NaN and infinities are written as Python's json module does.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 WHATS = ("episodes", "results", "table")
-READ = 2**16  # characters at a time, more where one value is longer
+READ = 2**16  # characters at a time, more if a value is longer
 MOST_VALUE = 2**30  # characters of one value: an episode
-TOKEN = 16  # characters: no number or word that is cut off at the end of what was read is longer
+TOKEN = 16  # characters: an error this close to the end of what was read may be a token cut in two
 
 
 def write(path: Path, content: Content) -> None:
     """Writes a run's episodes with its last checkpoint, or its results, or its table.
 
     Raises:
-        UsageError: a column has a dtype that JSON cannot say exactly.
+        UsageError: a column has a dtype that JSON cannot hold exactly.
     """
     manifest = content.manifest
     plain_numbers({**manifest.columns, **manifest.figures}, "json")
@@ -99,7 +99,7 @@ def _checkpoint_json(checkpoint: Checkpoint) -> str:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads back what `write` wrote, an episode at a time; any white space will do, the order of the parts counts."""
+    """Reads a file of `write`, an episode at a time; white space may differ, the order of the parts may not."""
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file)
         text.take("{")
@@ -121,7 +121,7 @@ def _parts(text: _Text, manifest: Manifest) -> tuple[Iterator[Batch], Checkpoint
 
 
 class _Text:
-    """A JSON document that is read value by value, holding no more of it than one."""
+    """A JSON document read value by value, holding at most one in memory."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -129,7 +129,7 @@ class _Text:
         self._decoder = json.JSONDecoder()
 
     def take(self, *expected: str) -> str:
-        """Takes one of the characters that may come next."""
+        """Consumes and returns the next character; UsageError unless it is one of the expected ones."""
         found = self._peek()
         if found not in expected:
             raise UsageError(f"expected {' or '.join(expected)} at character {self._read + self._at}, got {found!r}")
@@ -137,7 +137,7 @@ class _Text:
         return found
 
     def key(self, *expected: str) -> str:
-        """Takes one of the names that may come next, and the colon after it."""
+        """Consumes a key and its colon and returns the key; UsageError unless it is one of the expected ones."""
         found = self.value()
         if found not in expected:
             raise UsageError(f"expected {' or '.join(map(repr, expected))}, got {str(found)[:80]!r}")
@@ -149,7 +149,7 @@ class _Text:
         return self._peek() == character
 
     def value(self) -> Any:
-        """Takes a whole value."""
+        """Consumes and returns a whole value."""
         self._peek()
         while True:
             try:
@@ -157,14 +157,14 @@ class _Text:
             except json.JSONDecodeError as error:
                 is_cut_off = error.msg.startswith("Unterminated string") or error.pos > len(self._held) - TOKEN
                 if not (is_cut_off and self._more()):
-                    raise UsageError(f"no JSON at character {self._read + error.pos}: {error.msg}") from error
+                    raise UsageError(f"invalid JSON at character {self._read + error.pos}: {error.msg}") from error
             else:
                 if stop < len(self._held) or not self._more():
                     self._at = stop
                     return value
 
     def _peek(self) -> str:
-        """Returns the next character that is no white space; "" at the end."""
+        """Returns the next character other than white space; "" at the end."""
         while True:
             while self._at < len(self._held) and self._held[self._at] in " \t\r\n":
                 self._at += 1
@@ -172,7 +172,7 @@ class _Text:
                 return self._held[self._at : self._at + 1]
 
     def _more(self) -> bool:
-        """Reads on, twice as much as is held; False at the end."""
+        """Reads more, at least doubling what is held; False at the end."""
         rest = self._held[self._at :]
         if len(rest) > MOST_VALUE:
             raise UsageError(f"it has a value of more than {MOST_VALUE} characters")
@@ -243,8 +243,8 @@ def _checkpoint(found: dict[str, Any]) -> Checkpoint:
 
 
 def checked_checkpoint(episodes: Any, timesteps: Any, arrays: dict[str, Any], numbers: Any) -> Checkpoint:
-    """Returns a checkpoint of what a file says; UsageError if it is none."""
+    """Builds a checkpoint from a file's values; UsageError if they do not make one."""
     counts = all(type(count) is int and count >= 0 for count in (episodes, timesteps))
     if not counts or type(numbers) is not dict or type(numbers.get("agent")) is not dict:
-        raise UsageError("its checkpoint is incomplete: episodes, timesteps and the agent's numbers are expected")
+        raise UsageError("its checkpoint is incomplete: expected episodes, timesteps and the agent's numbers")
     return Checkpoint(episodes, timesteps, arrays, numbers)

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: the run it came from, and the columns that it holds."""
+"""The manifest of an exported file: the run it came from and the columns it holds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from rlbench.training import Run
 
-VERSION = 1  # of the shapes that files have; raised when an older rlbench could not read them
+VERSION = 1  # of the file layout; raised when an older rlbench could not read it
 WHATS = ("episodes", "results", "table")
 MOST_CHARACTERS = 2**24  # of a manifest
 MOST_NUMBERS = 2**26  # in one row of a column
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
-RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # what a manifest says of a run, and what each may be
+RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # the fields of a run, each with its check
     "id": lambda value: type(value) is str,
     "env_id": lambda value: type(value) is str,
     "agent_name": lambda value: type(value) is str,
@@ -44,13 +44,13 @@ RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # what a manifest says of a ru
 
 @dataclass(frozen=True)
 class Manifest:
-    """What stands at the beginning of an exported file, as one JSON object.
+    """The head of an exported file, one JSON object.
 
     Attributes:
         what: "episodes", "results" or "table".
-        run: what is known of the run, see RUN_FIELDS.
-        episodes: how many the file holds.
-        columns: the step columns, by the names that a store gives them: "observations", "observations/part", ...
+        run: the run's fields, see RUN_FIELDS.
+        episodes: the number of episodes in the file.
+        columns: the step columns, named as in a store: "observations", "observations/part", ...
         figures: the figures of an episode: "return", "length", ...
     """
 
@@ -61,64 +61,64 @@ class Manifest:
     figures: dict[str, Column] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Returns it as one line."""
+        """Returns the manifest as one line of JSON."""
         return to_json({"rlbench": VERSION, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """Reads it back, trusting nothing.
+        """Parses a manifest, checking everything.
 
         Raises:
-            UsageError: it is none; the message says why.
+            UsageError: it is not a manifest; the message says why.
         """
         if len(text) > MOST_CHARACTERS:
-            raise UsageError(f"what it says of itself is longer than {MOST_CHARACTERS} characters")
+            raise UsageError(f"its manifest is longer than {MOST_CHARACTERS} characters")
         try:
             return cls.of(json.loads(text))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"what it says of itself cannot be read: {error}") from error
+            raise UsageError(f"its manifest cannot be read: {error}") from error
 
     @classmethod
     def of(cls, found: Any) -> Manifest:
-        """Returns the manifest that a JSON value is; UsageError if it is none."""
+        """Builds a manifest from a JSON value; UsageError if it is not one."""
         if type(found) is not dict or type(found.get("rlbench")) is not int:
-            raise UsageError("it does not say that rlbench wrote it")
+            raise UsageError("it has no rlbench manifest: rlbench did not write it")
         if found["rlbench"] > VERSION:
-            raise UsageError(f"a newer rlbench wrote it (shape {found['rlbench']}): upgrade rlbench to read it")
+            raise UsageError(f"a newer rlbench wrote it (layout {found['rlbench']}): upgrade rlbench to read it")
         run, episodes = found.get("run"), found.get("episodes")
         if found.get("what") not in WHATS or type(run) is not dict or type(episodes) is not int or episodes < 0:
-            raise UsageError("what it says of itself is incomplete: what, run and episodes are expected")
+            raise UsageError("its manifest is incomplete: expected what, run and episodes")
         for name, fits in RUN_FIELDS.items():
             if name not in run or not fits(run[name]):
-                raise UsageError(f"what it says of its run is wrong: {name} is {str(run.get(name))[:80]!r}")
+                raise UsageError(f"its manifest describes an invalid run: {name} is {str(run.get(name))[:80]!r}")
         known = {name: run[name] for name in RUN_FIELDS}
         return cls(found["what"], known, episodes, _columns(found.get("columns")), _columns(found.get("figures")))
 
 
 def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:
-    """Returns what a file of a run says of itself, before its columns are known."""
+    """Returns the manifest of a run's file, without columns yet."""
     known = {name: getattr(run.record, name) for name in RUN_FIELDS}
     known |= {"config": run.record.config.document(), "status": run.status, "seconds": run.seconds}
     return Manifest(what, known, episodes)
 
 
 def columns_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Column]:
-    """Returns what arrays hold, a row for each step or episode."""
+    """Describes arrays that have a row per step or episode."""
     return {name: Column(array.dtype.str, array.shape[1:]) for name, array in arrays.items()}
 
 
 def plain_numbers(columns: Mapping[str, Column], kind: str) -> None:
-    """Refuses columns that a kind of file cannot hold exactly because it writes numbers out."""
+    """Refuses columns that a format cannot hold exactly because it writes numbers as text."""
     for name, column in columns.items():
         dtype = np.dtype(column.dtype)
         if dtype.kind == "c" or dtype.itemsize > 8:  # noqa: PLR2004 bytes
-            raise UsageError(f"{kind} cannot hold {name!r} exactly, it has dtype {dtype}: choose hdf5")
+            raise UsageError(f"{kind} cannot hold {name!r} of dtype {dtype} exactly: choose hdf5")
 
 
 def exactly(values: Any, column: Column, name: str) -> NDArray[Any]:
-    """Returns plain Python numbers, nested as deep as the column says, as an array of its dtype.
+    """Converts nested lists of Python numbers to an array of the column's dtype and shape, losing nothing.
 
     Raises:
         UsageError: they are ragged, of another kind, or do not fit the dtype.
@@ -140,9 +140,9 @@ def exactly(values: Any, column: Column, name: str) -> NDArray[Any]:
 
 def _whole(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     array = np.array(values)
-    if array.size and array.dtype.kind not in "iu":  # NumPy takes 2**63 for a float, so each is looked at
+    if array.size and array.dtype.kind not in "iu":  # NumPy makes 2**63 a float, so check each number
         if any(type(number) is not int for number in np.array(values, object).ravel().tolist()):
-            raise TypeError("got what is no whole number")
+            raise TypeError("got a value that is not a whole number")
         return np.array(values, dtype)
     if not np.array_equal(array, array.astype(dtype)):
         raise OverflowError(f"got a number that {dtype} cannot hold")
@@ -151,16 +151,16 @@ def _whole(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _columns(found: Any) -> dict[str, Column]:
     if type(found) is not dict:
-        raise UsageError("what it says of its columns is no table")
+        raise UsageError("its manifest must map column names to [dtype, shape]")
     return {name: column_of(name, value) for name, value in found.items()}
 
 
 def column_of(name: str, value: Any) -> Column:
-    """Returns the column that a JSON value describes, [dtype, shape]; UsageError if it is none."""
+    """Returns the column that a JSON value [dtype, shape] describes; UsageError if it describes none."""
     dtype, shape = value if type(value) is list and len(value) == len(Column._fields) else ("", [])
     is_dtype = type(dtype) is str and DTYPE.fullmatch(dtype)
     is_shape = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
     if not is_dtype or not is_shape or math.prod(shape) > MOST_NUMBERS:
-        raise UsageError(f"what it says of its column {name[:80]!r} is wrong: expected a dtype and a shape")
-    np.dtype(dtype)  # TypeError: there is none of this size
+        raise UsageError(f"its column {name[:80]!r} must have a dtype and a shape")
+    np.dtype(dtype)  # TypeError if no dtype has this size
     return Column(str(dtype), tuple(shape))

@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 WHATS = ("episodes",)
 KEY = "rlbench"  # in the dataset's metadata: the manifest
-DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # as Minari wants it
+DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
 KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
 MOST_NUMBERS = 2**26  # in a space
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 
 
 def dataset_id(path: Path) -> str:
-    """Returns the id of the dataset in a folder: what Minari finds it by, or else the folder's name.
+    """Returns the id by which Minari finds the dataset in a folder, or else the folder's name.
 
-    Minari looks in the folder that MINARI_DATASETS_PATH names. A name without a version gets `-v0`.
+    Minari looks in the folder of the environment variable MINARI_DATASETS_PATH. A name without a version gets `-v0`.
     """
     root = os.environ.get("MINARI_DATASETS_PATH")
     name = path.name
@@ -64,7 +64,7 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
     Args:
         path: the dataset's folder.
         content: the episodes, with the run's manifest.
-        env: of which they are, for its spec and spaces; None if it cannot be made.
+        env: the run's env, for its spec and spaces; None if it cannot be made.
         name: the dataset's id.
 
     Raises:
@@ -75,7 +75,7 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
     observations, actions = _spaces(env, manifest)
     path.mkdir()
     storage = storages.MinariStorage.new(
-        path.absolute() / "data",  # Minari cannot measure a relative one
+        path.absolute() / "data",  # Minari cannot compute the size of a relative path
         observations,
         actions,
         env_spec=None if env is None else env.spec,
@@ -101,12 +101,12 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
 
 def _minari() -> tuple[Any, Any]:
     require("h5py", "minari", "minari")
-    require("PIL", "minari", "minari")  # which Minari imports and does not ask for
+    require("PIL", "minari", "minari")  # Minari imports it without declaring it
     return require("minari", "minari", "minari"), require("minari.dataset.minari_storage", "minari", "minari")
 
 
 def _lossless(storages: Any) -> dict[str, Any]:
-    """Returns what keeps Minari from turning pictures into JPEG; older ones always do."""
+    """Returns the option that keeps Minari from encoding images as JPEG; older versions always do."""
     is_known = "jpeg_encoding" in inspect.signature(storages.MinariStorage.new).parameters
     return {"jpeg_encoding": False} if is_known else {}
 
@@ -116,7 +116,7 @@ def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> A
     start, end = stop - int(batch.lengths[row]), int(batch.ends[row])
     if start == stop:
         raise UsageError(
-            f"Minari cannot hold episodes without a step, as episode {batch.episodes[row]} is: leave it out"
+            f"Minari cannot hold episodes without steps, such as episode {batch.episodes[row]}: leave it out"
         )
     columns = {
         name: column[start + row : stop + row + 1] if has_last_row(name) else column[start:stop]
@@ -125,7 +125,7 @@ def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> A
     flags = np.zeros((2, stop - start), np.bool_)
     flags[:, -1] = end in (TERMINATED, BOTH), end in (TRUNCATED, BOTH)
     others = {name: column for name, column in columns.items() if name.partition("/")[0] not in COLUMNS}
-    # Minari's infos begin with that of the reset: a row of zeros
+    # Minari's infos start with the reset's: a row of zeros
     infos = {name: np.concatenate([np.zeros_like(column[:1]), column]) for name, column in others.items()}
     return minari.data_collector.EpisodeBuffer(
         observations=_nested(both[0], columns, "observations"),
@@ -138,7 +138,7 @@ def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> A
 
 
 def _nested(space: Space, columns: dict[str, NDArray[Any]], name: str) -> Any:
-    """Returns columns as a space nests them: dicts and tuples of arrays."""
+    """Nests columns like the space: dicts and tuples of arrays."""
     if isinstance(space, spaces.Dict):
         return {key: _nested(inner, columns, f"{name}/{key}") for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
@@ -158,7 +158,7 @@ def _metadatas(batch: Batch) -> Iterator[dict[str, Any]]:
 
 
 def _spaces(env: gym.Env[Any, Any] | None, manifest: Manifest) -> tuple[Space, Space]:
-    """Returns the env's spaces, or wide ones made from the columns where they do not fit."""
+    """Returns the env's spaces, or the widest that the columns allow if the env's do not fit them."""
     names = ("observations", "actions")
     given = (None, None) if env is None else (env.observation_space, env.action_space)
     observations, actions = (_fitting(space, manifest, name) for space, name in zip(given, names, strict=True))
@@ -181,7 +181,7 @@ def _fits(space: Space, found: dict[str, Column], name: str) -> bool:
 
 
 def _widest(found: dict[str, Column], name: str) -> Space:
-    """Returns the space of all that columns could hold."""
+    """Returns the widest space that the columns allow."""
     if not found:
         return spaces.Discrete(1)
     if name in found:
@@ -209,13 +209,13 @@ def _box(column: Column) -> Space:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads the episodes of a Minari dataset, whoever wrote it, without making its env."""
+    """Reads the episodes of any Minari dataset, without making its env."""
     folder = path / "data" if is_dataset(path) else path
     metadata = _metadata(folder)
     storage = _storage(folder, metadata)
     count = metadata.get("total_episodes")
     if type(count) is not int or count < 0:
-        raise UsageError(f"its metadata must say how many episodes there are, got {str(count)[:80]}")
+        raise UsageError(f"its metadata must give total_episodes, a whole number >= 0, got {str(count)[:80]}")
     ours = Manifest.from_json(metadata[KEY]) if type(metadata.get(KEY)) is str else None
     with _guard(folder, metadata) as check:
         episodes = _episodes(storage, count, check, ours)
@@ -230,12 +230,12 @@ def read(path: Path) -> Iterator[Content]:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     if not (folder / "metadata.json").is_file():
-        raise UsageError("it is no Minari dataset: there is no data/metadata.json in it")
+        raise UsageError("it is not a Minari dataset: it has no data/metadata.json")
     with (folder / "metadata.json").open(encoding="utf-8") as file:
         text = file.read(2 * MOST_CHARACTERS)
     found = json.loads(text)
     if type(found) is not dict or found.get("data_format") not in ("hdf5", "arrow", "parquet"):
-        raise UsageError("its metadata must name a data_format, hdf5, arrow or parquet")
+        raise UsageError("its metadata must give a data_format: hdf5, arrow or parquet")
     return found
 
 
@@ -246,7 +246,7 @@ def _storage(folder: Path, metadata: dict[str, Any]) -> Any:
     described = []
     for name in ("observation_space", "action_space"):
         if type(metadata.get(name)) is not str:
-            raise UsageError(f"its metadata must say what its {name} is: make the dataset again with a newer Minari")
+            raise UsageError(f"its metadata must describe its {name}: recreate the dataset with a newer Minari")
         _check_space(json.loads(metadata[name]))
         described.append(deserialize(metadata[name]))
     cls = storages.get_minari_storage(metadata["data_format"])
@@ -256,7 +256,7 @@ def _storage(folder: Path, metadata: dict[str, Any]) -> Any:
 
 
 def _check_space(space: Any) -> None:
-    """Refuses a space that would take more memory than the text that describes it should."""
+    """Refuses a space that would take far more memory than its description."""
     if isinstance(space, list):
         for inner in space:
             _check_space(inner)
@@ -271,8 +271,8 @@ def _check_space(space: Any) -> None:
 
 @contextmanager
 def _guard(folder: Path, metadata: dict[str, Any]) -> Iterator[Any]:
-    """Gives a function that looks at an episode before Minari reads it: it must lie in the file itself."""
-    if metadata["data_format"] != "hdf5" or not metadata["total_episodes"]:  # an empty one has an empty file
+    """Yields a function that checks, before Minari reads an episode, that it is stored in the file itself."""
+    if metadata["data_format"] != "hdf5" or not metadata["total_episodes"]:  # an empty dataset has an empty file
         yield lambda _: None
         return
     h5py = require("h5py", "minari", "minari")
@@ -285,7 +285,7 @@ def _check_group(h5py: Any, group: Any, name: str) -> None:
     if isinstance(found, h5py.Group):
         for key in found:
             _check_group(h5py, found, key)
-    elif found.dtype.kind != "O":  # texts and pictures, as Minari keeps them, are as long as they are
+    elif found.dtype.kind != "O":  # Minari's strings and images have variable length
         held(h5py, found, name)
 
 
@@ -298,7 +298,7 @@ def _episodes(storage: Any, count: int, check: Any, ours: Manifest | None) -> It
 
 
 def _one(storage: Any, stored: Any, index: int) -> dict[str, Any]:
-    # arrow files hand out batches of rows, which for a long episode are several: each is asked for alone
+    # arrow files return batches of rows, several for a long episode: read each episode separately
     found = next(iter(stored if storage.FORMAT == "hdf5" else storage.get_episodes([index])), None)
     if found is None:
         raise UsageError(f"episode {index} is missing")
@@ -342,7 +342,7 @@ def _episode(index: int, found: dict[str, Any], metadata: dict[str, Any], ours: 
 
 
 def _flat(value: Any, name: str) -> dict[str, NDArray[Any]]:
-    """Returns nested dicts and tuples of arrays as columns."""
+    """Flattens nested dicts and tuples of arrays to columns."""
     if isinstance(value, dict | tuple):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
         return {key: column for part, below in inner for key, column in _flat(below, f"{name}/{part}").items()}
@@ -371,7 +371,7 @@ def _marks(metadata: dict[str, Any]) -> tuple[Mark, ...]:
 
 
 def _same_columns(first: Batch | None, others: Iterator[Batch]) -> Iterator[Batch]:
-    """Goes on with the first episode; UsageError if another has other columns."""
+    """Yields all episodes; UsageError if the columns of one differ from the first's."""
     if first is None:
         return
     expected = columns_of(first.steps)
@@ -383,7 +383,7 @@ def _same_columns(first: Batch | None, others: Iterator[Batch]) -> Iterator[Batc
 
 
 def _foreign_run(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Returns what is known of the run behind a dataset that another program wrote."""
+    """Returns the run fields of a dataset that another program wrote, as far as they are known."""
     spec = metadata.get("env_spec")
     spec = spec if type(spec) is str else None
     known = {name: metadata[name] for name in KNOWN if name in metadata}

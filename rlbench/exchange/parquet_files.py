@@ -1,4 +1,4 @@
-"""Parquet: the flat table, typed, with nulls where it is blank; what the file says of itself is in its metadata."""
+"""Parquet: the flat table with types, nulls for blanks, and the manifest in the file's metadata."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rlbench.exchange.batches import Batch
 
 WHATS = ("episodes", "results", "table")
-ROWS = 2**16  # of a group
+ROWS = 2**16  # per row group
 PACKED = {"compression": "zstd", "write_page_checksum": True}
 KEY = b"rlbench"  # in the file's metadata
 
@@ -33,7 +33,7 @@ def write(path: Path, content: Content) -> None:
     """Writes a run's episodes, results or table.
 
     Raises:
-        UsageError: it cannot be said exactly in columns of numbers, or pyarrow is not installed.
+        UsageError: columns of numbers cannot hold it exactly, or pyarrow is not installed.
     """
     plain_numbers({**content.manifest.columns, **content.manifest.figures}, "parquet")
     pa, pq = _arrow()
@@ -85,12 +85,12 @@ def _array(pa: Any, kind: Any, field: Field, values: NDArray[Any], where: NDArra
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads back what `write` wrote, a batch of episodes at a time; all but episodes is left unread."""
+    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
     pa, pq = _arrow()
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         metadata = file.schema_arrow.metadata or {}
         if KEY not in metadata:
-            raise UsageError("it does not say that rlbench wrote it")
+            raise UsageError("it has no rlbench manifest: rlbench did not write it")
         manifest = Manifest.from_json(metadata[KEY])
         yield Content(manifest, _batches(pa, file, manifest))
 

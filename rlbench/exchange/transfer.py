@@ -1,4 +1,4 @@
-"""Export and import: a run to a file and back, whatever the format."""
+"""Export and import: a run to a file of any format, and back."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ FORMATS = {
     "minari": "rlbench.exchange.minari_datasets",
 }
 EXTENSIONS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".hdf5": "hdf5", ".h5": "hdf5"}
-IMPORTED = "imported"  # the tag of what came from a file
+IMPORTED = "imported"  # the tag of imported runs
 
 
 class Exported(NamedTuple):
-    """What an export has written."""
+    """What an export wrote."""
 
     path: Path
     format: str
@@ -54,7 +54,7 @@ class Exported(NamedTuple):
 def export(
     run: Run,
     path: str | os.PathLike[str],
-    format: str | None = None,  # noqa: A002  (it is what the format is called everywhere)
+    format: str | None = None,  # noqa: A002  (its name everywhere)
     *,
     what: str = "episodes",
     indices: Iterable[int] | slice | None = None,
@@ -63,20 +63,19 @@ def export(
     """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
 
     Args:
-        run: whose episodes, results or table.
-        path: where to; what is written takes its place only when it is whole.
-        format: one of FORMATS; by default what the path ends in says.
-        what: "episodes" (every step and the figures of each episode; json and hdf5 add the last checkpoint, and so the
-            table), "results" (the figures alone: the learning curve) or "table" (the action values). Minari takes
-            episodes only.
-        indices: which episodes, all by default; they are written in their order, each once. Those that have not
-            ended are left out.
-        overwrite: replace a file or a Minari dataset that is there.
+        run: whose episodes, results or table to write.
+        path: the destination; it is replaced only once the file is complete.
+        format: one of FORMATS; by default taken from the path's extension.
+        what: "episodes" (every step and the figures of each episode; json and hdf5 add the last checkpoint, including
+            the table), "results" (only the figures: the learning curve) or "table" (the action values). Minari takes
+            only episodes.
+        indices: which episodes, all by default; each is written once, in order. Unfinished ones are left out.
+        overwrite: replace an existing file or Minari dataset.
 
     Raises:
-        UsageError: an argument is wrong, the run has not got what is asked for, the format cannot hold it exactly, or
-            the format's package is not installed.
-        StoreError: the file cannot be written, or the store is damaged; nothing is left of the file.
+        UsageError: an argument is wrong, the run lacks what to export, the format cannot hold it exactly, or the
+            format's package is not installed.
+        StoreError: the file cannot be written, or the store is damaged; no partial file is left.
     """
     path = _path(path)
     kind = _format(path, format)
@@ -84,7 +83,7 @@ def export(
         raise unknown_name("thing to export", what, WHATS)
     module = import_module(FORMATS[kind])
     if what not in module.WHATS:
-        raise UsageError(f"{kind} takes {' and '.join(module.WHATS)} only, not {what}: choose another format")
+        raise UsageError(f"{kind} takes only {' and '.join(module.WHATS)}, not {what}: choose another format")
     content = CONTENTS[what](run, _indices(run, indices, what))
     with written(path, overwrite=overwrite) as draft:
         if kind == "minari":
@@ -105,14 +104,14 @@ def _write_minari(module: Any, run: Run, content: Content, draft: Path, path: Pa
 
 def _env_of(run: Run) -> gym.Env[Any, Any] | None:
     """Returns the run's env; None if it cannot be made here."""
-    with suppress(Exception):  # whatever an env raises that lacks something here
+    with suppress(Exception):  # an env may raise anything if a dependency is missing
         return run.make_env()
     return None
 
 
 def _path(path: str | os.PathLike[str]) -> Path:
     if not str(path) or "\0" in str(path):
-        raise UsageError(f"a path is needed, got {str(path)!r}")
+        raise UsageError(f"expected a path, got {str(path)!r}")
     return Path(path)
 
 
@@ -120,18 +119,18 @@ def _format(path: Path, kind: str | None) -> str:
     if kind is None:
         kind = EXTENSIONS.get(path.suffix.lower())
     if kind is None:
-        raise UsageError(f"{path.name!r} does not say in which format: end it in {', '.join(EXTENSIONS)}, or give one")
+        raise UsageError(f"{path.name!r} does not name a format: end it in {', '.join(EXTENSIONS)}, or pass one")
     if kind not in FORMATS:
         raise unknown_name("format", kind, FORMATS)
     return kind
 
 
 def _indices(run: Run, indices: Iterable[int] | slice | None, what: str) -> NDArray[np.int64] | None:
-    """Returns which episodes are meant, sorted; None for all."""
+    """Returns the indices of the chosen episodes, sorted; None for all."""
     if indices is None:
         return None
     if what != "episodes":
-        raise UsageError(f"indices choose among episodes, there are none in a run's {what}")
+        raise UsageError(f"indices choose episodes: leave them out to export a run's {what}")
     if isinstance(indices, slice):
         return np.sort(np.arange(run.episodes, dtype=np.int64)[indices])
     wanted = np.array(list(indices))
@@ -162,7 +161,7 @@ def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
 
 
 def _alike(batches: Iterable[Batch], manifest: Manifest) -> Iterator[Batch]:
-    """Hands batches on; UsageError if the columns of one are not those that the manifest says."""
+    """Passes batches on; UsageError if a batch's columns differ from the manifest's."""
     for batch in batches:
         _check_alike(columns_of(batch.steps), manifest.columns, batch)
         _check_alike(columns_of(batch.figures), manifest.figures, batch)
@@ -174,7 +173,7 @@ def _check_alike(found: dict[str, Column], expected: dict[str, Column], batch: B
     if different:
         name = different[0]
         raise UsageError(
-            f"the column {name!r} changes in episode {batch.episodes[0]} or after: "
+            f"the column {name!r} changes in episode {batch.episodes[0]} or later: "
             f"it was {expected.get(name)}, it is {found.get(name)}"
         )
 
@@ -203,43 +202,43 @@ def import_run(
     store: Store,
     format: str | None = None,  # noqa: A002
 ) -> RunRecord:
-    """Brings the episodes in a file back as a new run of a store, tagged "imported".
+    """Imports the episodes of a file as a new run of a store, tagged "imported".
 
-    Observations, actions, rewards, ends and figures are what they were, to the bit, and so are the run's env, agent,
-    seed, configuration and where its chunks began. Its id is new, its cache key empty: the training cache does not
-    answer from it. A Minari dataset may come from anywhere; its env need not be installed. A file is not trusted: an
-    env spec that does not name the code by which this env is registered here is kept as "untrusted_spec", and not run.
+    Observations, actions, rewards, ends and figures are bit-identical to the exported ones, and the run's env, agent,
+    seed, configuration and chunk boundaries are the same. Its id is new and its cache key empty: the training cache
+    never uses it. A Minari dataset may come from any program; its env need not be installed. A file is not trusted: an
+    env spec that names other code than this env's registration here is stored as "untrusted_spec" and not run.
 
     Args:
-        path: what `export` wrote, or the folder of a Minari dataset.
-        store: where the run goes.
-        format: one of FORMATS; by default what the path says, and Minari for a folder.
+        path: a file of `export`, or the folder of a Minari dataset.
+        store: the destination.
+        format: one of FORMATS; by default taken from the path's extension, and Minari for a folder.
 
     Returns:
         The record of the new run.
 
     Raises:
-        UsageError: there is no such file, it is damaged, holds no episodes, or a reward that is not finite; the message
-            names the file and the place. Nothing is left in the store.
+        UsageError: the file does not exist, is damaged, or holds no episodes or a reward that is not finite; the
+            message names the file and the place. Nothing is left in the store.
         StoreError: the store cannot be written.
     """
     path, kind = check_source(path, format)
     module = import_module(FORMATS[kind])
     with reading(path), module.read(path) as content:
         if content.manifest.what != "episodes":
-            raise UsageError(f"it holds a run's {content.manifest.what}, not its episodes, of which runs are made")
+            raise UsageError(f"it holds a run's {content.manifest.what}: only episodes can be imported")
         return _imported(store, content)
 
 
 def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Path, str]:  # noqa: A002
-    """Returns a path to import and its format; UsageError if there is nothing, or its format is not known."""
+    """Returns a path to import and its format; UsageError if it does not exist or its format is unknown."""
     path = _path(path)
     if not path.exists():
-        raise UsageError(f"there is no {path} to import")
-    if not (path.is_file() or path.is_dir()):  # reading a pipe would wait for ever
+        raise UsageError(f"cannot import {path}: it does not exist")
+    if not (path.is_file() or path.is_dir()):  # reading a pipe would block forever
         raise UsageError(f"{path} is neither a file nor a folder")
     if path.is_dir() and format not in {None, "minari"}:
-        raise UsageError(f"{path} is a folder, {format} is a file: name the file")
+        raise UsageError(f"{path} is a folder, but {format} is a file format: name the file")
     return path, "minari" if path.is_dir() else _format(path, format)
 
 
@@ -272,16 +271,16 @@ def _imported(store: Store, content: Content) -> RunRecord:
 def _trusted(config: RunConfig) -> RunConfig:
     """Returns an imported run's config; a spec that names unknown code moves from "spec" to "untrusted_spec".
 
-    Its env is then "without a storable spec": whoever needs it passes it.
+    The run's env then counts as having no storable spec, and must be passed wherever it is needed.
     """
-    from rlbench.envs.trust import is_trusted  # noqa: PLC0415  (Gymnasium only where a spec is judged)
+    from rlbench.envs.trust import is_trusted  # noqa: PLC0415  (loads Gymnasium, needed only to check a spec)
 
     spec = config.env.spec
     return config if spec is None or is_trusted(spec) else config.distrusting_spec()
 
 
 def _checked(content: Content) -> Iterator[Batch]:
-    """Hands on what was read, once it is known to be sound."""
+    """Passes on the batches read, checking them."""
     episodes = 0
     for batch in content.batches:
         if "rewards" not in batch.steps:
@@ -289,11 +288,11 @@ def _checked(content: Content) -> Iterator[Batch]:
         episodes += len(batch)
         yield figured(finite(batch))
     if episodes != content.manifest.episodes:
-        raise UsageError(f"it should hold {content.manifest.episodes} episodes, and holds {episodes}: it is cut short")
+        raise UsageError(f"expected {content.manifest.episodes} episodes, got {episodes}: the file is truncated")
 
 
 def _checkpoint(checkpoint: Checkpoint | None, record: RunRecord) -> Checkpoint | None:
-    """Returns the checkpoint as one of the imported run: training goes on from it only if it fits its end."""
+    """Returns the checkpoint for the imported run: training resumes from it only if it is at the run's end."""
     if checkpoint is None:
         return None
     fits = (checkpoint.episodes, checkpoint.timesteps) == (record.episodes, record.timesteps)

@@ -1,4 +1,4 @@
-"""Runs to export, and what it means that two runs are the same."""
+"""Runs to export, and what makes two runs equal."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def stored(store, *chunks, env_id="x/Y-v0", config=CONFIG, status="finished", ch
 
 
 def chunk_of(lengths, columns, *, first_episode=0, first_step=0, ends=None, env_rng=None, **figures):
-    """A chunk of columns and ends, with the figures that follow from them and those given."""
+    """A chunk of columns and ends, with the figures derived from them and the given ones."""
     lengths = np.array(lengths, np.int64)
     ends = np.full(len(lengths), TERMINATED) if ends is None else np.array(ends)
     ended = ends != OPEN
@@ -93,7 +93,7 @@ def discrete(store):
 
 
 def cartpole(store):
-    """CartPole-v1 as Gymnasium makes it, played at random: float32 observations."""
+    """Random play in Gymnasium's CartPole-v1: float32 observations."""
     env, dice = gym.make("CartPole-v1"), np.random.default_rng(0)
     observations, actions, rewards, lengths, ends = [], [], [], [], []
     for seed in range(12):
@@ -128,7 +128,7 @@ def composite(store):
 
 
 def empty(store):
-    """A run without an episode that has ended."""
+    """A run without a finished episode."""
     return stored(store, status="interrupted")
 
 
@@ -143,7 +143,7 @@ PATHS = {
 
 
 def known_of(record):
-    """What a file keeps of a run's record."""
+    """The part of a run's record that a file stores."""
     known = dataclasses.asdict(record)
     for name in ("id", "created_at", "cache_key"):
         del known[name]
@@ -152,12 +152,12 @@ def known_of(record):
 
 
 def bits(arrays):
-    """Arrays as they lie in memory: dtypes, shapes and bytes."""
+    """Arrays as dtypes, shapes and bytes."""
     return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
 def chunks_as_bits(run_store, run_id):
-    """All that the chunks of a run hold."""
+    """Everything in the chunks of a run."""
     return [
         (
             *(chunk.first_episode, chunk.first_step, bits({"l": chunk.lengths, "e": chunk.ends}), chunk.env_rng),
@@ -168,13 +168,13 @@ def chunks_as_bits(run_store, run_id):
 
 
 def names_in(folder):
-    """What lies in a folder."""
+    """The contents of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
 def samples():
-    """What the tests make and compare runs with."""
+    """The functions with which tests make and compare runs."""
     return Samples
 
 

@@ -1,4 +1,4 @@
-"""Files that are not what they say: one line, nothing run, nothing left in the store."""
+"""Damaged and hostile files: a one-line error, no code run, nothing left in the store."""
 
 import json
 import os
@@ -80,29 +80,35 @@ def line(path, number, edit):
         (lambda p: edited(p, "\n0,1,", "\n\n0,1,"), "line 4: expected 14 cells, got 0"),
         (lambda p: edited(p, "step,observation", "step,state"), "line 2: the column 'observation' is missing"),
         (lambda p: edited(p, ",action,reward,", ",reward,action,"), "line 2: the columns must be episode,step,"),
-        (lambda p: edited(p, '"[[0,', '"[[99,'), "a chunk is said to begin at step 99 of episode 0"),
-        (lambda p: edited(p, '"[[0,', '"[[-1,'), "a chunk is said to begin at step -1 of episode 0"),
-        (lambda p: edited(p, '"[[0,', '"[[1.5,'), "where chunks begin must be pairs"),
+        (lambda p: edited(p, '"[[0,', '"[[99,'), "a chunk cannot begin at step 99 of episode 0"),
+        (lambda p: edited(p, '"[[0,', '"[[-1,'), "a chunk cannot begin at step -1 of episode 0"),
+        (lambda p: edited(p, '"[[0,', '"[[1.5,'), "the beginnings of chunks must be pairs"),
         (lambda p: edited(p, '"[[0,', '"{{0,'), "Expecting property name"),
         (lambda p: edited(p, "# {", "{"), "its first line is not the `# {...}` that rlbench writes"),
-        (lambda p: edited(p, '"rlbench":1', '"rlbench":2'), r"a newer rlbench wrote it \(shape 2\): upgrade"),
-        (lambda p: edited(p, '"rlbench":1', '"rlbnch":1'), "it does not say that rlbench wrote it"),
-        (lambda p: edited(p, '"what":"episodes"', '"what":"all"'), "is incomplete: what, run and episodes"),
-        (lambda p: edited(p, '"seed":', '"seed":-'), "what it says of its run is wrong: seed"),
-        (lambda p: edited(p, '"config":{', '"config":7,"x":{'), "what it says of its run is wrong: config is '7'"),
-        (lambda p: edited(p, '"config":{', '"konfig":{'), "what it says of its run is wrong: config"),
-        (lambda p: edited(p, '"finished"', '"$where"'), "what it says of its run is wrong: status"),
+        (lambda p: edited(p, '"rlbench":1', '"rlbench":2'), r"a newer rlbench wrote it \(layout 2\): upgrade"),
+        (lambda p: edited(p, '"rlbench":1', '"rlbnch":1'), "it has no rlbench manifest"),
+        (lambda p: edited(p, '"what":"episodes"', '"what":"all"'), "is incomplete: expected what, run and episodes"),
+        (lambda p: edited(p, '"seed":', '"seed":-'), "its manifest describes an invalid run: seed"),
+        (lambda p: edited(p, '"config":{', '"config":7,"x":{'), "its manifest describes an invalid run: config is '7'"),
+        (lambda p: edited(p, '"config":{', '"konfig":{'), "its manifest describes an invalid run: config"),
+        (lambda p: edited(p, '"finished"', '"$where"'), "its manifest describes an invalid run: status"),
         (lambda p: edited(p, '"env_id":"x', '"env_id":"\\u0000'), "Unicode text without NUL"),
         (lambda p: edited(p, '"env_id":"x', '"env_id":"\\ud800'), "Unicode text without NUL"),
-        (lambda p: edited(p, '["<i4",[]]', '["<i4",[1099511627776]]'), "its column 'observations' is wrong"),
-        (lambda p: edited(p, '["<i4",[]]', '["<i4",[-1]]'), "its column 'observations' is wrong"),
-        (lambda p: edited(p, '["<i4",[]]', '["|O8",[]]'), "its column 'observations' is wrong"),
+        (
+            lambda p: edited(p, '["<i4",[]]', '["<i4",[1099511627776]]'),
+            "its column 'observations' must have a dtype and a shape",
+        ),
+        (lambda p: edited(p, '["<i4",[]]', '["<i4",[-1]]'), "its column 'observations' must have a dtype and a shape"),
+        (lambda p: edited(p, '["<i4",[]]', '["|O8",[]]'), "its column 'observations' must have a dtype and a shape"),
         (lambda p: edited(p, '["<i4",[]]', '["<i7",[]]'), "cannot be read: data type '<i7' not understood"),
-        (lambda p: edited(p, '"episodes":5', '"episodes":1099511627776'), "it should hold 1099511627776 episodes"),
-        (lambda p: edited(p, "# {", "# " + "[" * 100_000), "what it says of itself cannot be read|recursion"),
-        (lambda p: edited(p, "# {", '# {"":' + "1" * 5000 + ","), "what it says of itself cannot be read"),
+        (lambda p: edited(p, '"episodes":5', '"episodes":1099511627776'), "expected 1099511627776 episodes"),
+        (lambda p: edited(p, "# {", "# " + "[" * 100_000), "its manifest cannot be read|recursion"),
+        (lambda p: edited(p, "# {", '# {"":' + "1" * 5000 + ","), "its manifest cannot be read"),
         (lambda p: p.write_bytes(p.read_bytes()[:-5]), "the middle of an episode|line 2.*"),
-        (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]), "episodes, and holds 4: it is cut"),
+        (
+            lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]),
+            "expected 5 episodes, got 4: the file is truncated",
+        ),
         (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "codec can't decode"),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")), "codec can't decode"),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\0,")), "line 3"),
@@ -131,12 +137,12 @@ def test_a_line_without_end_is_not_read_into_memory(csv, store, monkeypatch):
 
 def test_a_manifest_without_end_is_not_read_into_memory(csv, store, monkeypatch):
     monkeypatch.setattr(manifest, "MOST_CHARACTERS", 100)
-    refused(csv, store, "what it says of itself is longer than 100 characters")
+    refused(csv, store, "its manifest is longer than 100 characters")
 
 
 @pytest.fixture
 def document(tmp_path, store, samples):
-    """An exported JSON file, and a function that writes it again after an edit of the document."""
+    """An exported JSON file, and a function that rewrites it after editing the document."""
     path = tmp_path / "run.json"
     export(samples.ALL["discrete"](store), path)
 
@@ -150,7 +156,7 @@ def document(tmp_path, store, samples):
 
 
 def put(*way):
-    """An edit that puts the last of `way` where the others lead."""
+    """An edit that puts the last item of `way` at the path of the others."""
     *keys, last, value = way
 
     def change(document):
@@ -187,18 +193,21 @@ def drop(*way):
         (put("episodes", 1, "terminated", 1), "in episode 1 terminated and truncated must be true or false"),
         (put("episodes", 1, "episode", "1"), "an episode must be an object with its number"),
         (put("episodes", 1, 7), "an episode must be an object"),
-        (put("episodes", 1, "chunks", [[0]]), "where chunks begin must be pairs"),
+        (put("episodes", 1, "chunks", [[0]]), "the beginnings of chunks must be pairs"),
         (put("episodes", 1, "figures", "length", 4), "the figures of episode 1 are wrong"),
         (drop("episodes", 1, "figures", "return"), "in episode 1 the figure 'return' is missing"),
         (drop("episodes", 1, "actions"), "in episode 1 the column 'actions' is missing"),
-        (drop("episodes", 1), "it should hold 5 episodes, and holds 4"),
+        (drop("episodes", 1), "expected 5 episodes, got 4"),
         (drop("episodes"), "expected"),
         (put("more", 1), "expected"),
         (put("about", "columns", {}), "it has no column of rewards"),
         (drop("about", "columns", "rewards"), "in episode 0 observations must have 1 rows, got 3"),
-        (put("about", "columns", 3), "what it says of its columns is no table"),
-        (put("about", []), "it does not say that rlbench wrote it"),
-        (put("checkpoint", "arrays", "q_table", "shape", [2**20, 2**20]), "its column 'q_table' is wrong"),
+        (put("about", "columns", 3), "its manifest must map column names"),
+        (put("about", []), "it has no rlbench manifest"),
+        (
+            put("checkpoint", "arrays", "q_table", "shape", [2**20, 2**20]),
+            "its column 'q_table' must have a dtype and a shape",
+        ),
         (put("checkpoint", "arrays", "q_table", "shape", [7, 2]), "q_table must have the shape"),
         (put("checkpoint", "arrays", 3), "has no attribute 'items'"),
         (lambda document: document.update(checkpoint=document.pop("episodes")), "list indices|."),
@@ -225,7 +234,7 @@ def test_what_is_no_such_json_is_refused(tmp_path, store, text):
 
 @pytest.fixture
 def parquet(tmp_path, store, samples):
-    """An exported Parquet file, and a function that writes it again after an edit of its table."""
+    """An exported Parquet file, and a function that rewrites it after editing its table."""
     path = tmp_path / "run.parquet"
     export(samples.ALL["discrete"](store), path)
 
@@ -249,9 +258,9 @@ def with_column(name, change):
     [
         (lambda table: table.drop(["action"]), "the column 'action' is missing"),
         (lambda table: table.select(table.schema.names[::-1]), "the columns must be episode, step"),
-        (lambda table: table.replace_schema_metadata({}), "it does not say that rlbench wrote it"),
+        (lambda table: table.replace_schema_metadata({}), "it has no rlbench manifest"),
         (lambda table: table.slice(0, len(table) - 1), "it ends in the middle of an episode"),
-        (lambda table: table.slice(0, len(table) - 3), "it should hold 5 episodes, and holds 4"),
+        (lambda table: table.slice(0, len(table) - 3), "expected 5 episodes, got 4"),
         (lambda table: table.slice(1), "in row 0 of episode 0 step must be 0, got 1"),
         (with_column("action", lambda column: column.cast(pa.int64())), "'action' must be int16, got int64"),
         (with_column("reward", lambda column: pa.array([str(x) for x in column])), "'reward' must be double"),
@@ -272,7 +281,7 @@ def test_a_damaged_parquet_file_is_refused(parquet, store, change, complaint):
 
 def test_a_parquet_file_of_another_program_is_refused(tmp_path, store):
     pd.DataFrame({"reward": [1.0]}).to_parquet(tmp_path / "x.parquet")
-    refused(tmp_path / "x.parquet", store, "it does not say that rlbench wrote it")
+    refused(tmp_path / "x.parquet", store, "it has no rlbench manifest")
 
 
 # ---------------------------------------------------------------- hdf5
@@ -280,7 +289,7 @@ def test_a_parquet_file_of_another_program_is_refused(tmp_path, store):
 
 @pytest.fixture
 def hdf5(tmp_path, store, samples):
-    """An exported HDF5 file, and a function that opens it for an edit."""
+    """An exported HDF5 file, and a function that opens it for editing."""
     path = tmp_path / "run.hdf5"
     export(samples.ALL["discrete"](store), path)
 
@@ -312,7 +321,7 @@ def elsewhere(file):
 
 
 def raw(file):
-    """A dataset whose bytes lie in a file of the caller's choice."""
+    """A dataset whose bytes are in a file of the caller's choice."""
     del file["steps/observations"]
     file.create_dataset("steps/observations", (22,), "<i4", external=[("/etc/passwd", 0, 88)])
 
@@ -327,10 +336,10 @@ def virtual(file):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (huge, "'steps/rewards' claims 8796093022208 bytes, which it does not hold"),
+        (huge, "'steps/rewards' claims 8796093022208 bytes but does not hold them"),
         (elsewhere, "'steps/observations' is a link that leads elsewhere: refused"),
-        (raw, "'steps/observations' lies in another file: refused"),
-        (virtual, "'steps/observations' lies in another file: refused"),
+        (raw, "'steps/observations' is stored in another file: refused"),
+        (virtual, "'steps/observations' is stored in another file: refused"),
         (replaced("steps/rewards", np.full(17, np.nan)), "the reward of episode 0, step 0 is nan"),
         (replaced("steps/rewards", np.zeros(16)), "'rewards' has too few rows"),
         (replaced("steps/rewards", np.zeros(18)), "'rewards' must have 17 rows, got 18"),
@@ -339,9 +348,9 @@ def virtual(file):
         (replaced("figures/return", np.zeros(4)), "'return' has too few rows"),
         (replaced("episodes/length", np.array([2, 3, -9, 1, 2])), "the length of episode 2 is negative"),
         (replaced("episodes/length", np.array([2, 3, 9, 1, 2**40])), "too few rows|the figures of episode"),
-        (replaced("episodes/end", np.zeros(5, np.uint8)), "its episodes must each have a number and an end"),
-        (replaced("chunks", np.frombuffer(b"[0]\n", np.uint8)), "where chunks begin must be pairs"),
-        (replaced("about", np.zeros(3)), "'about' must be a text"),
+        (replaced("episodes/end", np.zeros(5, np.uint8)), "each episode must have a number, and an end"),
+        (replaced("chunks", np.frombuffer(b"[0]\n", np.uint8)), "the beginnings of chunks must be pairs"),
+        (replaced("about", np.zeros(3)), "'about' must be a string"),
         (replaced("checkpoint/about", np.bytes_(b"{}")), "'episodes' is missing"),
         (lambda file: file.pop("about"), "'about' is missing"),
         (lambda file: file.pop("steps"), "'steps/observations' is missing"),
@@ -403,15 +412,15 @@ def test_foreign_files_are_refused_whatever_they_are_called(tmp_path, store, nam
 @pytest.mark.parametrize(
     ("name", "kind", "complaint"),
     [
-        ("nothing.csv", None, "there is no .*nothing.csv to import"),
-        ("", None, "a path is needed"),
-        ("a\0b", None, "a path is needed"),
-        ("there.txt", None, "does not say in which format"),
+        ("nothing.csv", None, "cannot import .*nothing.csv: it does not exist"),
+        ("", None, "expected a path"),
+        ("a\0b", None, "expected a path"),
+        ("there.txt", None, "does not name a format"),
         ("there.txt", "cvs", "unknown format 'cvs'; did you mean csv?"),
         ("pipe.csv", None, "pipe.csv is neither a file nor a folder"),
-        ("folder", "csv", "folder is a folder, csv is a file"),
-        ("folder", None, "it is no Minari dataset: there is no data/metadata.json in it"),
-        ("there.txt", "minari", "it is no Minari dataset"),
+        ("folder", "csv", "folder is a folder, but csv is a file format"),
+        ("folder", None, "it is not a Minari dataset: it has no data/metadata.json"),
+        ("there.txt", "minari", "it is not a Minari dataset"),
     ],
 )
 def test_a_path_that_cannot_be_imported_is_refused(tmp_path, monkeypatch, store, name, kind, complaint):
@@ -446,4 +455,4 @@ def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeyp
 
 def test_chunks_that_begin_out_of_order_are_refused(csv, store):
     edited(csv, '"[[4,null],[9,null]]"', '"[[9,null],[4,null]]"')
-    refused(csv, store, "a chunk is said to begin at step 4 of episode 2, where none can begin")
+    refused(csv, store, "a chunk cannot begin at step 4 of episode 2")

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def called(command, *arguments):
-    """What a command prints; what it raises is raised."""
+    """Returns what a command prints; lets it raise."""
     result = CliRunner().invoke(command, list(arguments))
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

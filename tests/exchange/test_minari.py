@@ -1,4 +1,4 @@
-"""Minari datasets: what Minari makes of ours, and what we make of others'."""
+"""Minari datasets: ours read by Minari, and others' read by us."""
 
 import json
 
@@ -199,7 +199,7 @@ def test_texts_are_refused(tmp_path, store):
 def test_an_episode_without_a_step_is_refused_when_it_is_exported(tmp_path, store, samples):
     columns = {"observations": np.zeros(3), "actions": np.zeros(1), "rewards": np.zeros(1)}
     run = samples.stored(store, samples.chunk_of([1, 0], columns, ends=[1, 4]))
-    with pytest.raises(UsageError, match="Minari cannot hold episodes without a step, as episode 1 is"):
+    with pytest.raises(UsageError, match="Minari cannot hold episodes without steps, such as episode 1"):
         export(run, tmp_path / "run-v0", "minari")
     assert list(tmp_path.iterdir()) == []
 
@@ -229,13 +229,13 @@ BOX = {"type": "Box", "dtype": "float32", "low": 0, "high": 1}
     ("change", "complaint"),
     [
         (linked, "'actions' is a link that leads elsewhere: refused"),
-        (huge, "'rewards' claims 8796093022208 bytes, which it does not hold"),
+        (huge, "'rewards' claims 8796093022208 bytes but does not hold them"),
         (lambda p: metadata(p, total_episodes=2**40), "'episode_3' is missing"),
-        (lambda p: metadata(p, total_episodes=-1), "its metadata must say how many episodes there are"),
-        (lambda p: metadata(p, total_episodes="3"), "its metadata must say how many episodes there are"),
-        (lambda p: metadata(p, data_format="../../x"), "its metadata must name a data_format"),
-        (lambda p: metadata(p, data_format="pickle"), "its metadata must name a data_format"),
-        (lambda p: metadata(p, observation_space=None), "must say what its observation_space is"),
+        (lambda p: metadata(p, total_episodes=-1), "its metadata must give total_episodes"),
+        (lambda p: metadata(p, total_episodes="3"), "its metadata must give total_episodes"),
+        (lambda p: metadata(p, data_format="../../x"), "its metadata must give a data_format"),
+        (lambda p: metadata(p, data_format="pickle"), "its metadata must give a data_format"),
+        (lambda p: metadata(p, observation_space=None), "must describe its observation_space"),
         (lambda p: metadata(p, observation_space="x"), "Expecting value"),
         (lambda p: metadata(p, observation_space='{"type": "Nothing"}'), "."),
         (
@@ -247,10 +247,10 @@ BOX = {"type": "Box", "dtype": "float32", "low": 0, "high": 1}
             "its metadata describes a space of more than",
         ),
         (lambda p: metadata(p, env_spec="{"), "Expecting property name"),
-        (lambda p: metadata(p, rlbench="{}"), "it does not say that rlbench wrote it"),
+        (lambda p: metadata(p, rlbench="{}"), "it has no rlbench manifest"),
         (lambda p: (p / "data" / "main_data.hdf5").unlink(), "No data found"),
         (lambda p: (p / "data" / "main_data.hdf5").write_bytes(b"\x80\x04"), "file signature not found"),
-        (lambda p: (p / "data" / "metadata.json").write_text("[]"), "its metadata must name"),
+        (lambda p: (p / "data" / "metadata.json").write_text("[]"), "its metadata must give"),
     ],
 )
 def test_a_damaged_dataset_is_refused(tmp_path, store, change, complaint):

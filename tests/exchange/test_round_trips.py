@@ -1,4 +1,4 @@
-"""Out and in again: what comes back is what went out, to the bit."""
+"""Export and import: every bit comes back."""
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_every_dtype_comes_back(tmp_path, store, samples, kind, dtype):
 
 @st.composite
 def chunks(draw):
-    """A few short episodes of any numbers."""
+    """A few short episodes of arbitrary numbers."""
     lengths = draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
     ends = draw(st.lists(st.integers(1, 4), min_size=len(lengths), max_size=len(lengths)))
     steps, rows = sum(lengths), sum(lengths) + len(lengths)

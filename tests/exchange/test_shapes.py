@@ -1,4 +1,4 @@
-"""What the files look like, to who opens them with something else; and what is refused before one is written."""
+"""The layout of the files, as other programs see it; and what is refused before writing."""
 
 import json
 import os
@@ -144,7 +144,7 @@ def test_a_whole_run_in_json_or_hdf5_has_the_table_too(tmp_path, store):
 def test_results_and_tables_make_no_run(tmp_path, store, what, extension):
     run = learned(store)
     export(run, tmp_path / f"x{extension}", what=what)
-    with pytest.raises(UsageError, match=f"it holds a run's {what}, not its episodes"):
+    with pytest.raises(UsageError, match=f"it holds a run's {what}: only episodes"):
         import_run(tmp_path / f"x{extension}", store)
     assert len(store.runs()) == 1
 
@@ -155,15 +155,15 @@ def test_results_and_tables_make_no_run(tmp_path, store, what, extension):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"path": "run.txt"}, "'run.txt' does not say in which format: end it in .csv, .json, .parquet, .hdf5, .h5"),
-        ({"path": "run"}, "does not say in which format"),
-        ({"path": ""}, "a path is needed"),
-        ({"path": "a\0b.csv"}, "a path is needed"),
+        ({"path": "run.txt"}, "'run.txt' does not name a format: end it in .csv, .json, .parquet, .hdf5, .h5"),
+        ({"path": "run"}, "does not name a format"),
+        ({"path": ""}, "expected a path"),
+        ({"path": "a\0b.csv"}, "expected a path"),
         ({"format": "cvs"}, "unknown format 'cvs'; did you mean csv?"),
         ({"what": "episode"}, "unknown thing to export 'episode'; did you mean episodes?"),
         ({"what": "table"}, "has no table of action values: its agent is tester"),
-        ({"what": "results", "indices": [0]}, "indices choose among episodes"),
-        ({"what": "results", "format": "minari"}, "minari takes episodes only, not results"),
+        ({"what": "results", "indices": [0]}, "indices choose episodes"),
+        ({"what": "results", "format": "minari"}, "minari takes only episodes, not results"),
         ({"indices": [0, 2]}, r"has no episode 2: it has 2 \(0 to 1\)"),
         ({"indices": [-3]}, "has no episode -3"),
         ({"indices": [0.5]}, "indices must be whole numbers"),
@@ -242,8 +242,8 @@ def test_a_run_without_steps_has_results_only(tmp_path, store, samples, kind):
     [
         ("csv", np.zeros((2, 4097)), "'observation' holds 4097 numbers a row, columns take 1 to 4096"),
         ("parquet", np.zeros((2, 0)), "'observation' holds 0 numbers a row"),
-        ("json", np.zeros(2, np.complex64), "json cannot hold 'observations' exactly, it has dtype complex64"),
-        ("csv", np.zeros(2, np.longdouble), "csv cannot hold 'observations' exactly"),
+        ("json", np.zeros(2, np.complex64), "json cannot hold 'observations' of dtype complex64 exactly"),
+        ("csv", np.zeros(2, np.longdouble), "csv cannot hold 'observations' of dtype .* exactly"),
     ],
 )
 def test_what_a_format_cannot_hold_exactly_is_refused(tmp_path, store, samples, kind, observations, complaint):
@@ -259,7 +259,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path, store, samples, kind):
     parts = {"observations/a": np.zeros((2, 2)), "observations/a.1": np.zeros(2)}
     columns = {**parts, "actions": np.zeros(1), "rewards": np.zeros(1)}
     run = samples.stored(store, samples.chunk_of([1], columns))
-    with pytest.raises(UsageError, match=r"two columns would have the name 'observation/a.1': choose json"):
+    with pytest.raises(UsageError, match=r"two columns would be named 'observation/a.1': choose json"):
         export(run, tmp_path / "run", kind)
 
 
@@ -279,7 +279,7 @@ def test_columns_that_change_within_a_run_are_refused(tmp_path, store, samples):
         return {"observations": np.zeros(2, dtype), "actions": np.zeros(1, np.int64), "rewards": np.zeros(1)}
 
     chunks = [samples.chunk_of([1], columns(dtype), first_episode=i) for i, dtype in enumerate((np.int32, np.int64))]
-    with pytest.raises(UsageError, match="the column 'observations' changes in episode 1 or after"):
+    with pytest.raises(UsageError, match="the column 'observations' changes in episode 1 or later"):
         export(samples.stored(store, *chunks), tmp_path / "run.json")
 
 

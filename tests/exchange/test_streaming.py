@@ -1,4 +1,4 @@
-"""Long runs: exports and imports hold a few chunks at a time, however many there are."""
+"""Long runs: exports and imports hold a few chunks at a time, whatever their number."""
 
 import weakref
 
@@ -10,7 +10,7 @@ from rlbench.exchange import batches, csv_files, export, hdf5_files, import_run,
 from rlbench.exchange.batches import chunks_of, whole_episodes
 from rlbench.store import OPEN, EpisodeChunk
 
-STEPS = 300  # of a chunk
+STEPS = 300  # per chunk
 KINDS = ("csv", "json", "parquet", "hdf5", "minari")
 
 
@@ -22,7 +22,7 @@ def long_run(store, samples, count):
 
 
 class Watch:
-    """Counts the objects that it is shown and that are still held by somebody."""
+    """Counts the objects shown to it that are still alive."""
 
     def __init__(self):
         self.seen, self.most, self._alive = 0, 0, []

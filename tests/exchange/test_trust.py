@@ -1,4 +1,4 @@
-"""An imported run's env is made again if it is registered here; a spec of other code is kept, but never made."""
+"""An imported run's env is made only if it is registered here; a spec of other code is stored, but never made."""
 
 import json
 
