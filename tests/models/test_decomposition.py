@@ -64,7 +64,7 @@ def test_everything_learnt_is_that_of_scikit_learn(name, n_components, whiten):
     theirs = peers.PCA(n_components, whiten=whiten, svd_solver="full").fit(X)
     for learnt in LEARNT:
         np.testing.assert_allclose(getattr(ours, learnt), getattr(theirs, learnt), rtol=1e-8, atol=1e-8)
-    # whitened, the directions of least variance are divided by next to nothing, and with them their rounding
+    # whitening divides the directions of least variance, and their rounding errors, by almost nothing
     np.testing.assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-8, atol=1e-6 if whiten else 1e-8)
     restored = theirs.inverse_transform(theirs.transform(X))
     np.testing.assert_allclose(ours.inverse_transform(ours.transform(X)), restored, rtol=1e-8, atol=1e-8)
@@ -75,7 +75,7 @@ def test_many_rows_and_wide_rows_are_decomposed_alike():
     for shape in ((2000, 20), (40, 30), (15, 60)):
         X = random.normal(size=shape) @ np.diag(np.linspace(1, 5, shape[1])) + 100
         ours, theirs = PCA().fit(X), peers.PCA(svd_solver="full").fit(X)
-        kept = min(shape[0] - 1, shape[1])  # the last direction of wide rows has no variance and is any
+        kept = min(shape[0] - 1, shape[1])  # the last direction of wide rows has no variance and is arbitrary
         np.testing.assert_allclose(ours.components_[:kept], theirs.components_[:kept], atol=1e-8)
         np.testing.assert_allclose(ours.explained_variance_, theirs.explained_variance_, atol=1e-8)
 

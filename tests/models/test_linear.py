@@ -140,7 +140,7 @@ def test_gradient_descent_without_an_intercept_goes_through_the_origin():
     model = LinearRegression(solver="gradient-descent", fit_intercept=False, learning_rate=0.1)
     assert model.fit([[1.0], [2.0]], [2.0, 4.0]).predict([[0.0], [3.0]]) == pytest.approx([0.0, 6.0])
     assert model.intercept_ == 0
-    assert model.n_iter_ < 1000  # the gradient fell to tol before
+    assert model.n_iter_ < 1000  # the gradient fell to tol earlier
 
 
 def test_too_large_a_learning_rate_is_told_with_the_remedy():
@@ -196,7 +196,7 @@ def test_newton_reaches_the_minimum_of_scikit_learn(data, C):
 
 
 def _shifted(scores):
-    """The scores of three classes or more are known up to a number added to all of a row."""
+    """Centres each row: scores of three or more classes are defined up to a constant per row."""
     return scores if scores.ndim == 1 else scores - scores.mean(axis=1, keepdims=True)
 
 

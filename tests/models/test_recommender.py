@@ -22,7 +22,7 @@ STARS = np.array([[5, 4, 1, 1], [4, 5, 0, 1], [1, 1, 5, 4], [1, 0, 4, 5], [5, 0,
 
 
 def tastes(n_users=120, n_items=60, known=0.5, noise=0.2, seed=0):
-    """Ratings from 2 tastes a user, from about 1 to 9, of which a share is known."""
+    """Ratings of about 1 to 9 from two tastes per user, of which a share is known."""
     random = np.random.default_rng(seed)
     ratings = 5 + random.normal(size=(n_users, 2)) @ random.normal(size=(2, n_items))
     ratings += noise * random.normal(size=ratings.shape)

@@ -65,7 +65,7 @@ def test_the_sample_runs_of_the_docstrings_hold():
 
 
 def reviews(n, seed):
-    """Texts of 12 words: 4 of them more often of their own side."""
+    """Texts of 12 words, 4 of which mostly come from the words of their own class."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, n)
     sides = [GOOD_WORDS, BAD_WORDS]

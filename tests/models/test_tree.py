@@ -169,7 +169,7 @@ def naive_impurity(y, criterion):
 
 
 def naive_least_impurity(X, y, criterion):
-    """What the best of all splits leaves, by trying each of them."""
+    """The impurity that the best split leaves, by trying every split."""
     splits = [X[:, j] <= t for j in range(X.shape[1]) for t in np.unique(X[:, j])[:-1]]
     halves = [(y[left], y[~left]) for left in splits]
     return min((sum(len(h) * naive_impurity(h, criterion) for h in pair) / len(y) for pair in halves), default=None)
@@ -204,7 +204,7 @@ def test_the_compiled_cut_is_also_plain_python():
 
 
 def agreeing(kind, settings_, X, y, unseen):
-    """scikit-learn's predictions, and the rows on which its trees agree whatever it draws between equal splits."""
+    """scikit-learn's predictions, and the rows on which its trees agree however it breaks ties."""
     predictions = np.array([kind(random_state=k, **settings_).fit(X, y).predict(unseen) for k in range(10)])
     return predictions[0], (predictions == predictions[0]).all(axis=0)
 
@@ -251,7 +251,7 @@ def test_digits_are_told_as_well_as_by_scikit_learn():
 
 def test_pruning_of_classes_is_that_of_scikit_learn_at_every_alpha():
     X, y = make_classification(400, 5, n_informative=4, n_redundant=0, flip_y=0.2, random_state=0)
-    weights = np.random.default_rng(0).uniform(0.5, 2, 400)  # so that no two splits are equal
+    weights = np.random.default_rng(0).uniform(0.5, 2, 400)  # no two splits tie
     named = {"min_samples_leaf": 6}
     ours = DecisionTreeClassifier(**named).cost_complexity_pruning_path(X, y, weights)
     theirs = peers.DecisionTreeClassifier(**named, random_state=0).cost_complexity_pruning_path(X, y, weights)
