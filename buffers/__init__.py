@@ -1,4 +1,4 @@
-"""Memories: transitions kept in NumPy arrays, and sampled."""
+"""Replay buffers: transitions in NumPy arrays, sampled in minibatches."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def make_buffer(
     seed: int | np.random.SeedSequence | None = None,
     **parameters: Any,
 ) -> ReplayBuffer:
-    """Makes a buffer of a kind of BUFFERS.
+    """Makes a buffer of one of the kinds in BUFFERS.
 
     Raises:
-        UsageError: an unknown kind, or a parameter out of range.
+        UsageError: the kind is unknown, or a parameter is out of range.
     """
     if kind not in BUFFERS:
         raise unknown_name("buffer", kind, BUFFERS)

@@ -1,10 +1,10 @@
-"""What buffers do with rows, compiled: drawing and gathering whole cache lines, and n-step returns.
+"""Compiled loops over a buffer's rows: drawing and copying whole cache lines, and n-step returns.
 
-`lines` is a ring seen as int64 numbers, (capacity * width,), where a row takes `width` of them, whole cache lines;
-`words` is the state of the buffer's SFC64. One uniform is drawn a row.
+`lines` is the ring viewed as int64, (capacity * width,): each row takes `width` words, a whole number of cache lines.
+`words` is the state of the buffer's SFC64. Each row takes one uniform draw.
 """
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rlbench._stamp import stamp
 from rlbench.buffers import _sfc64
 from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
 
-LINE = 8  # words: a cache line
+LINE = 8  # words per cache line
 
 
 @njit(cache=True)
@@ -31,7 +31,7 @@ def sample_rows(words, filled, lines, out, n):
 
 @njit(cache=True)
 def draw_rows(words, filled, indices):
-    """Draws the same rows as `sample_rows`, but only their numbers: fills `indices`, (n,)."""
+    """Draws the same rows as `sample_rows`, but writes only their indices into `indices`, (n,)."""
     state = words_of(words)
     for i in range(indices.shape[0]):
         u, state = sfc64_random(state)
@@ -50,7 +50,7 @@ def gather_rows(lines, indices, out):
 
 @njit(cache=True, inline="always")
 def _copy_row(lines, row, out, i, width):
-    """Copies one row; unsigned indices, so without a test for those that count from the end."""
+    """Copies one row; unsigned indices avoid numba's check for negative ones."""
     source, target = np.uint64(row) * np.uint64(width), np.uint64(i) * np.uint64(width)
     if width == LINE:
         _copy_line(lines, source, out, target)
@@ -61,7 +61,7 @@ def _copy_row(lines, row, out, i, width):
 
 @njit(cache=True, inline="always")
 def _copy_line(lines, source, out, target):
-    """Copies one cache line: all is read before anything is written, so that it goes through two registers."""
+    """Copies one cache line; reads all words before writing any, so that two wide registers carry them."""
     part = (
         lines[source],
         lines[source + np.uint64(1)],
@@ -78,9 +78,9 @@ def _copy_line(lines, source, out, target):
 
 @njit(cache=True)
 def n_step_returns(reward, terminated, truncated, cursor, n_step, gamma, first, last, returns, discounts):
-    """Adds up each return of at most n steps that begins at row `first[i]` of a ring, in place.
+    """Writes the return of at most n steps from each row `first[i]` of a ring into `returns[i]`.
 
-    R = r_0 + gamma r_1 + ... + gamma^(m-1) r_(m-1), where m is n, or fewer where the episode ends or the newest row is
+    R = r_0 + gamma r_1 + ... + gamma^(m-1) r_(m-1), where m is n, or less if the episode ends or the newest row is
     reached; `last[i]` is the row of r_(m-1), `discounts[i]` is gamma^m. Sutton & Barto (2018) 7.1, equation 7.1.
     """
     capacity = reward.shape[0]

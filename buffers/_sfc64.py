@@ -1,6 +1,6 @@
 """NumPy's SFC64 for compiled code, on the generator's own memory."""
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -16,28 +16,28 @@ from rlbench.errors import RlbenchError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53: NumPy's own way from 53 random bits to [0, 1)
+TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53: maps 53 random bits to [0, 1), as NumPy does
 
 
 def live_words(rng: np.random.Generator) -> NDArray[np.uint64]:
-    """Returns the four words of an SFC64 generator's state, (4,), as they lie in the generator: moving them moves it.
+    """Returns a view of an SFC64 generator's state, (4,) words: writing them changes the generator.
 
-    They keep the generator alive. Passing the Generator itself to compiled code costs 5 us a call.
+    The view keeps the generator alive. Passing the Generator itself to compiled code costs 5 us per call.
 
     Raises:
-        RlbenchError: this NumPy lays the state out differently.
+        RlbenchError: this version of NumPy lays out the state differently.
     """
     memory = (ctypes.c_uint64 * 4).from_address(rng.bit_generator.ctypes.state_address)
-    memory.owner = rng  # type: ignore[attr-defined]  # else it could be freed under the array
+    memory.owner = rng  # type: ignore[attr-defined]  # or it could be freed while the array is in use
     words = np.ctypeslib.as_array(memory)
     if not np.array_equal(words, rng.bit_generator.state["state"]["state"]):
-        raise RlbenchError(f"the layout of SFC64 in NumPy {np.__version__} is unknown: use the one of constraints.txt")
+        raise RlbenchError(f"the layout of SFC64 in NumPy {np.__version__} is unknown: use that of constraints.txt")
     return words
 
 
 @njit(cache=True, inline="always")
 def sfc64_random(state):
-    """Returns (u in [0, 1), next state): bit for bit `numpy.random.Generator(SFC64).random()`.
+    """Returns (u in [0, 1), next state), bit-identical to `numpy.random.Generator(SFC64).random()`.
 
     Source: Chris Doty-Humphrey's PractRand, sfc64; numpy/random/src/sfc64.
     """
@@ -50,11 +50,11 @@ def sfc64_random(state):
 
 @njit(cache=True, inline="always")
 def words_of(words):
-    """Returns the words as a tuple, which compiled code keeps in registers."""
+    """Returns the words as a tuple, so that compiled code keeps them in registers."""
     return words[0], words[1], words[2], words[3]
 
 
 @njit(cache=True, inline="always")
 def put_words(words, state):
-    """Puts the tuple back."""
+    """Writes the tuple back into `words`."""
     words[0], words[1], words[2], words[3] = state

@@ -1,6 +1,6 @@
-"""Storing many transitions at once, compiled; for one signature only, so that odd arrays never set off a compiler."""
+"""Storing many transitions at once, compiled for a single signature, so that odd arrays never trigger a compilation."""
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import boolean, float64, int64, njit
 
-NARROW = 8  # words: up to here a column is written word by word for all rows, beyond row by row
+NARROW = 8  # words: columns up to this width are written word by word over all rows, wider ones row by row
 
 
 @njit(cache=True, inline="always")
@@ -32,11 +32,11 @@ def _not_finite(values):
 
 @njit(cache=True, inline="always")
 def _put(words, at, column, source, i, m):
-    """Writes rows i to i + m of `source`, (n, k) words, into the ring from row `at` and word `column` on."""
+    """Writes rows i to i + m of `source`, (n, k) words, into the ring, starting at row `at` and word `column`."""
     width = source.shape[1]
     if width <= NARROW:
         for c in range(width):
-            for k in range(m):  # unsigned: no test for indices that count from the end
+            for k in range(m):  # unsigned indices: no check for negative ones
                 words[np.uint64(at + k), np.uint64(column + c)] = source[np.uint64(i + k), np.uint64(c)]
     else:
         for k in range(m):
@@ -54,16 +54,16 @@ _WORDS, _FLAGS = int64[:, ::1], boolean[::1]
     cache=True,
 )  # fmt: skip
 def store_rows(words, cursor, layout, observations, actions, rewards, nexts, terminated, truncated):
-    """Stores n transitions, moves the cursor and returns True; or stores none, as one is wrong, and returns False.
+    """Stores n transitions, advances the cursor and returns True; if any is invalid, stores none and returns False.
 
-    The ring is (capacity, k) words. Observations, actions and next observations are rows of words, whatever they
-    mean. `layout` holds the first number and the stop of a Discrete observation, and of a Discrete action, equal
-    numbers where there is no range to keep; then how many words each of them takes.
+    The ring is (capacity, k) words. Observations, actions and next observations are rows of words of any meaning.
+    `layout` holds start and stop of a Discrete observation, start and stop of a Discrete action (equal if there is no
+    range to check), words per observation, words per action.
     """
     n, capacity = rewards.shape[0], words.shape[0]
     numbers, flags = words.view(np.float64), words.view(np.bool_)  # the same memory
     low, stop, first, end, action, width = layout
-    reward = action + width  # words where they begin
+    reward = action + width  # offsets in words: the action follows the observation, the reward the action
     if observations.shape != (n, action) or nexts.shape != (n, action) or actions.shape != (n, width):
         return False
     if terminated.shape[0] != n or truncated.shape[0] != n or _not_finite(rewards):
@@ -71,7 +71,7 @@ def store_rows(words, cursor, layout, observations, actions, rewards, nexts, ter
     if _outside(observations, low, stop) or _outside(nexts, low, stop) or _outside(actions, first, end):
         return False
     flag = 8 * (reward + 1 + action)
-    i = max(0, n - capacity)  # what came before would be overwritten at once
+    i = max(0, n - capacity)  # earlier rows would be overwritten at once
     at = (cursor[0] + i) % capacity
     while i < n:
         m = min(n - i, capacity - at)

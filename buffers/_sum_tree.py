@@ -1,13 +1,13 @@
 """A sum tree over the priorities of a ring, compiled (Schaul et al., 2016, appendix B.2.1).
 
-`tree` is a float64 array (2 * leaves,), `leaves` a power of two: leaf i at `leaves + i`, the sum of nodes 2k and 2k + 1
-at k, the whole at 1. Each sum is made anew from its two parts, so rounding errors do not build up, and the tree depends
-on its leaves alone, not on how they came there. A leaf of 0 holds nothing and is never drawn.
+`tree` is a float64 array (2 * leaves,), `leaves` a power of two: leaf i is at `leaves + i`, the sum of nodes 2k and
+2k + 1 at k, the total at 1. Each sum is recomputed from its two children, so rounding errors do not accumulate and the
+tree depends only on its leaves, not on their history. A leaf of 0 is empty and never drawn.
 
-A batch goes through the tree level by level: the memory waits of its paths overlap, and no branch is mispredicted.
+A batch descends the tree level by level: the memory waits of its paths overlap, and no branch is mispredicted.
 """
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -22,15 +22,15 @@ from rlbench.buffers import _kernels, _sfc64
 from rlbench.buffers._kernels import gather_rows
 from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
 
-OUT_OF_RANGE, NOT_POSITIVE = -1.0, -2.0  # what is wrong with an update
-LARGEST = 1e300  # priority: 100 million of them still have a sum
+OUT_OF_RANGE, NOT_POSITIVE = -1.0, -2.0  # error codes of an update
+LARGEST = 1e300  # priority: 100 million of them have a finite sum
 
 
 @njit(cache=True)
 def settle(tree, cursor, capacity, added, greatest, alpha):
-    """Gives the newest added[0] - added[1] rows of a ring the greatest priority, greatest[0]; after it they are equal.
+    """Gives the newest added[0] - added[1] rows of a ring the priority greatest[0], and sets added[1] to added[0].
 
-    `cursor` is the ring's: next row to write, rows filled. To be called before the tree is read or written otherwise.
+    `cursor` is the ring's: next row to write, rows filled. Call it before any other read or write of the tree.
     """
     count = min(added[0] - added[1], capacity)
     added[1] = added[0]
@@ -45,7 +45,7 @@ def settle(tree, cursor, capacity, added, greatest, alpha):
 
 @njit(cache=True)
 def set_range(tree, start, count, value):
-    """Sets the `count` leaves from `start` on, at least one, to one value."""
+    """Sets `count` >= 1 leaves, starting at `start`, to one value."""
     leaves = tree.shape[0] // 2
     low, high = leaves + start, leaves + start + count - 1
     tree[low : high + 1] = value
@@ -71,10 +71,10 @@ def _sum_nodes(tree, low, high):
 
 @njit(cache=True)
 def set_priorities(tree, filled, indices, priorities, alpha, largest):
-    """Sets leaf i to p_i^alpha; of an index that occurs twice the last one stays. Returns the largest p so far.
+    """Sets leaf i to p_i^alpha (the last one for duplicate indices); returns the largest p so far.
 
-    Nothing is changed, and OUT_OF_RANGE or NOT_POSITIVE returned, if an index is not of the first `filled` or a
-    priority is not above 0 and at most LARGEST.
+    Changes nothing and returns OUT_OF_RANGE if an index is not in [0, filled), NOT_POSITIVE if a priority is not in
+    (0, LARGEST].
     """
     for i in range(indices.shape[0]):
         if not 0 <= indices[i] < filled:
@@ -92,13 +92,13 @@ def set_priorities(tree, filled, indices, priorities, alpha, largest):
 
 @njit(cache=True)
 def update_priorities(tree, filled, indices, td_errors, epsilon, alpha, largest):
-    """Sets p_i to |TD error| + epsilon; otherwise as `set_priorities`."""
+    """Sets p_i to |TD error| + epsilon; otherwise like `set_priorities`."""
     return set_priorities(tree, filled, indices, np.abs(td_errors) + epsilon, alpha, largest)
 
 
 @njit(cache=True)
 def _sum_paths(tree, nodes):
-    """Brings the ancestors of leaves up to date: one by one while levels are wide, whole levels near the root."""
+    """Updates the ancestors of leaves: one by one on wide levels, whole levels near the root."""
     n, width = nodes.shape[0], tree.shape[0] // 4
     while width > n:
         for i in range(n):
@@ -111,9 +111,9 @@ def _sum_paths(tree, nodes):
 
 @njit(cache=True)
 def draw_leaves(tree, words, indices):
-    """Draws n leaves in proportion to their values, leaf i from the i-th of n equal shares of the sum, in place.
+    """Draws n leaves in proportion to their values into `indices`, leaf i from the i-th of n equal shares of the sum.
 
-    A path never goes where nothing is: rounding may leave it a hair beyond the last leaf that holds anything.
+    A path never enters an empty subtree, even if rounding takes it slightly past the last nonempty leaf.
     """
     n, leaves = indices.shape[0], tree.shape[0] // 2
     left_over, state, share = np.empty(n), words_of(words), tree[1] / n
@@ -136,7 +136,7 @@ def draw_leaves(tree, words, indices):
 
 @njit(cache=True)
 def importance_weights(tree, indices, beta, weights):
-    """Writes w_i = (N P(i))^-beta / max_j w_j, the maximum over this batch: N and the sum of priorities cancel out."""
+    """Writes w_i = (N P(i))^-beta / max_j w_j, the maximum over this batch; N and the sum of priorities cancel."""
     leaves, least = tree.shape[0] // 2, math.inf
     for i in range(indices.shape[0]):
         least = min(least, tree[leaves + indices[i]])
@@ -146,7 +146,7 @@ def importance_weights(tree, indices, beta, weights):
 
 @njit(cache=True)
 def sample_leaves(tree, words, beta, lines, indices, weights, out):
-    """Draws n leaves, their weights and their rows of `lines`, in place: three functions in one call."""
+    """Draws n leaves and writes their indices, weights and rows of `lines`: three functions in one call."""
     draw_leaves(tree, words, indices)
     importance_weights(tree, indices, beta, weights)
     gather_rows(lines, indices, out)

@@ -1,4 +1,4 @@
-"""How transitions lie in memory: one packed row each, on whole cache lines, and what goes into its fields."""
+"""The memory layout of transitions: one packed row each, on whole cache lines, and the fields of a row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INT64 = np.dtype(np.int64)
 
 
 class DiscreteColumn:
-    """A field that holds the numbers of a Discrete space."""
+    """A field for the elements of a Discrete space."""
 
     dtype, shape, format = INT64, (), "q"
 
@@ -34,25 +34,25 @@ class DiscreteColumn:
         self.what, self.low, self.stop = what, low, stop
 
     def encode(self, value: Any) -> int:
-        """Returns one value as `struct` packs it; UsageError if it is not of the space."""
+        """Returns one value ready for `struct`; UsageError if it is not in the space."""
         if value.__class__ is not int:
             value = self._whole(value)
         if self.low <= value < self.stop:
             return value  # type: ignore[no-any-return]  # an int: see above
-        raise UsageError(f"{self.what} must be a whole number of {self.low} to {self.stop - 1}, got {value}")
+        raise UsageError(f"{self.what} must be a whole number from {self.low} to {self.stop - 1}, got {value}")
 
     def words(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Returns an array (n,) of the column as rows of words, (n, 1), in place; ValueError if it is none."""
+        """Views an array (n,) of the column as rows of words, (n, 1); ValueError if it cannot."""
         if values.dtype is INT64 and values.ndim == 1:
             return values.reshape(-1, 1)
         raise ValueError
 
     def array(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Returns values as an array of the dtype, whose range is not looked at; UsageError if they are no numbers."""
+        """Returns values as an array of the dtype, range unchecked; UsageError if they are not whole numbers."""
         return _cast(self, values)
 
     def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Returns which values are not of the space."""
+        """Returns a mask of the values outside the space."""
         return (values < self.low) | (values >= self.stop)
 
     def _whole(self, value: Any) -> int:
@@ -63,26 +63,26 @@ class DiscreteColumn:
 
 
 class BoxColumn:
-    """A field that holds the arrays of a Box space, all of one shape and dtype."""
+    """A field for the arrays of a Box space, all of one shape and dtype."""
 
-    low = stop = 0  # no range to keep
+    low = stop = 0  # no range to check
 
     def __init__(self, what: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         self.what, self.dtype, self.shape = what, dtype, shape
-        self._ndim = 1 + len(shape)  # of many values
+        self._ndim = 1 + len(shape)  # of a batch
         self.format = f"{np.empty(shape, dtype).nbytes}s"
 
     def encode(self, value: Any) -> bytes:
-        """Returns one array as `struct` packs it; UsageError if its shape or dtype does not fit."""
+        """Returns one array ready for `struct`; UsageError if its shape or dtype does not fit."""
         array = _cast(self, value)
         if array.shape != self.shape:
             raise UsageError(f"{self.what} must have shape {self.shape}, got {array.shape}")
         return array.tobytes()
 
     def words(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Returns an array (n, *shape) of the column as rows of words, (n, k), in place; ValueError if it cannot be.
+        """Views an array (n, *shape) of the column as rows of words, (n, k); ValueError if it cannot.
 
-        Of rows that are flat already the length is not looked at.
+        Does not check the length of rows that are already flat.
         """
         if values.dtype is not self.dtype or values.ndim != self._ndim:
             raise ValueError
@@ -97,7 +97,7 @@ class BoxColumn:
         return _cast(self, values)
 
     def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Returns which values are not of the space: a Box's bounds are advice, as Gymnasium itself treats them."""
+        """Returns a mask of the values outside the space: none, as Gymnasium treats a Box's bounds as advisory."""
         return np.zeros(len(values), np.bool_)
 
 
@@ -112,32 +112,32 @@ def column_of(what: str, space: spaces.Space[Any] | Column) -> Column:
         return DiscreteColumn(what, int(space.start), int(space.start) + int(space.n))
     if isinstance(space, spaces.Box):
         return BoxColumn(what, np.dtype(space.dtype), space.shape)
-    raise UsageError(f"a replay buffer holds Discrete and Box spaces, got {space}")
+    raise UsageError(f"a replay buffer takes Discrete and Box spaces, got {space}")
 
 
 def described(column: Column) -> list[int] | None:
-    """Returns what JSON must keep of a column beside its dtype and shape: a Discrete space's first number and stop."""
+    """Returns what JSON must record of a column besides dtype and shape: the start and stop of a Discrete space."""
     return [column.low, column.stop] if isinstance(column, DiscreteColumn) else None
 
 
 def column_again(what: str, values: NDArray[Any], described: list[int] | None) -> Column:
-    """Returns the field whose values (n, *shape) were kept, and what `described` said of it."""
+    """Rebuilds a field from its stored values (n, *shape) and what `described` returned for it."""
     return DiscreteColumn(what, *described) if described else BoxColumn(what, values.dtype, values.shape[1:])
 
 
 def row_type(observation: Column, action: Column) -> np.dtype[np.void]:
-    """Returns a transition as a structured dtype, filled up to whole cache lines: drawing one touches no more."""
+    """Returns the structured dtype of a transition, padded to whole cache lines so that a draw touches no others."""
     kinds = [(c.dtype, c.shape) for c in (observation, action)]
     types: list[Any] = [*kinds, np.float64, kinds[0], np.bool_, np.bool_]
     packed = np.dtype(list(zip(FIELDS, types, strict=True)), align=True)
     formats, offsets = zip(*(packed.fields[name][:2] for name in FIELDS), strict=True)  # type: ignore[index]
     itemsize = -(-packed.itemsize // CACHE_LINE) * CACHE_LINE
     layout = {"names": FIELDS, "formats": formats, "offsets": offsets, "itemsize": itemsize}
-    return np.dtype(layout, align=True)  # type: ignore[call-overload,no-any-return]  # a dict of these four is one
+    return np.dtype(layout, align=True)  # type: ignore[call-overload,no-any-return]  # NumPy's types reject this valid dict
 
 
 def row_struct(dtype: np.dtype[np.void], observation: Column, action: Column) -> Struct:
-    """Returns what packs one transition into a row's bytes: six times faster than NumPy's assignment."""
+    """Returns the Struct that packs a transition into a row's bytes: six times faster than NumPy's assignment."""
     pieces, position = ["="], 0
     for name, kind in zip(FIELDS, (observation.format, action.format, "d", observation.format, "?", "?"), strict=True):
         offset = dtype.fields[name][1]  # type: ignore[index]  # a structured dtype has fields
@@ -147,28 +147,28 @@ def row_struct(dtype: np.dtype[np.void], observation: Column, action: Column) ->
 
 
 def check_memory(what: str, size: int) -> None:
-    """Refuses at once what would run the machine out of memory later; `size` in bytes.
+    """Refuses an allocation of `size` bytes that would exhaust the machine's memory later.
 
     Raises:
-        UsageError: with the number, and that of the machine.
+        UsageError: it exceeds the memory of this machine.
     """
-    there = _memory()
-    if size > there:
+    available = _memory()
+    if size > available:
         raise UsageError(
-            f"{what} takes {size / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f} GB: "
-            "ask for a smaller capacity (buffer_size)"
+            f"{what} takes {size / 1e9:,.1f} GB, this machine has {available / 1e9:,.1f} GB: "
+            "choose a smaller capacity (buffer_size)"
         )
 
 
 def aligned(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Returns an array (count,) of zeros that begins on a cache line."""
+    """Returns an array (count,) of zeros, aligned to a cache line."""
     raw = np.zeros(count * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + count * dtype.itemsize].view(dtype)
 
 
 def whole(name: str, value: SupportsIndex, at_least: int) -> int:
-    """Returns a count as an int; UsageError if it is none, or too small."""
+    """Returns a count as an int; UsageError if it is not a whole number, or too small."""
     try:
         count = operator.index(value)
     except TypeError:
@@ -179,14 +179,14 @@ def whole(name: str, value: SupportsIndex, at_least: int) -> int:
 
 
 def proportion(name: str, value: float) -> float:
-    """Returns a number of [0, 1]; UsageError if it is none."""
+    """Returns a number in [0, 1] as a float; UsageError if it is not one."""
     if not isinstance(value, Real | np.generic) or not 0.0 <= value <= 1.0:
         raise UsageError(f"{name} must be in [0, 1], got {value!r}")
     return float(value)
 
 
 def _cast(column: Column, values: ArrayLike) -> NDArray[Any]:
-    """Returns values in the column's dtype: floats are rounded to it, nothing else may change."""
+    """Returns values in the column's dtype; only floats may change, by rounding."""
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged
@@ -207,10 +207,10 @@ def _fits(array: NDArray[Any], cast: NDArray[Any]) -> bool:
 
 
 def _memory() -> float:
-    """Returns the bytes of memory of this machine, or of its container; without end where neither says."""
-    there = float("inf")
+    """Returns the memory of this machine or its container in bytes; infinity if unknown."""
+    available = float("inf")
     with contextlib.suppress(AttributeError, ValueError, OSError):
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(ValueError, OSError):  # "max", or no such file: no limit
-        there = min(there, int(CONTAINER.read_text()))
-    return there
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(ValueError, OSError):  # "max", or the file is missing: no limit
+        available = min(available, int(CONTAINER.read_text()))
+    return available

@@ -1,4 +1,4 @@
-"""Prioritized experience replay: what surprised most is drawn most (Schaul et al., 2016, proportional)."""
+"""Prioritized experience replay: the larger the TD error, the likelier the draw (Schaul et al., 2016, proportional)."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ sum_tree = LazyModule("rlbench.buffers._sum_tree")
 class PrioritizedReplayBuffer(ReplayBuffer):
     """A ring from which transition i is drawn with probability P(i) = p_i^alpha / sum_k p_k^alpha.
 
-    p_i is |TD error| + epsilon as of the last update, and for a new transition the greatest p so far (1 at first).
-    A batch is drawn from equal shares of the sum, one transition from each. Its weights, (N P(i))^-beta over their
-    maximum in the batch, correct for the bias.
+    p_i is |TD error| + epsilon as of the last update; a new transition gets the largest p so far (initially 1). A batch
+    takes one transition from each of n equal shares of the sum. Its weights, (N P(i))^-beta divided by their maximum
+    in the batch, correct the bias.
 
-    Compiled code may move `tree`, `added` and `greatest` itself, by the functions of `_sum_tree`.
+    Compiled code may update `tree`, `added` and `greatest` itself, through the functions of `_sum_tree`.
 
     Args:
-        capacity: how many transitions it holds; the oldest makes room.
+        capacity: maximum number of transitions; when full, new ones overwrite the oldest.
         observation_space: Discrete or Box, of any shape and dtype.
         action_space: likewise.
         alpha: 0 is uniform, 1 fully proportional.
-        beta: how far weights correct the bias, at first; 1 is all of it.
-        beta_final: at last.
-        beta_steps: additions (steps, not a share of training) until `beta_final` is reached, linearly; None: it stays.
-        epsilon: added to |TD error|: what has no error left is still drawn.
-        n_step: as of ReplayBuffer.
-        gamma: as of ReplayBuffer.
-        seed: of the buffer's own generator.
+        beta: how much of the bias the weights correct initially; 1 is all of it.
+        beta_final: how much they correct in the end.
+        beta_steps: additions (steps, not a share of training) over which beta moves linearly to `beta_final`; None
+            keeps it constant.
+        epsilon: added to |TD error|, so that transitions without error are still drawn.
+        n_step: as for ReplayBuffer.
+        gamma: as for ReplayBuffer.
+        seed: seed of the buffer's own generator.
 
     Raises:
-        UsageError: as ReplayBuffer, or alpha or beta outside [0, 1], epsilon not above 0.
+        UsageError: as for ReplayBuffer; or alpha or beta is outside [0, 1], or epsilon outside (0, 1].
     """
 
     kind: ClassVar[str] = "prioritized"
@@ -76,17 +77,17 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     ) -> None:
         self.alpha, self.epsilon = proportion("alpha", alpha), proportion("epsilon", epsilon)
         if not epsilon:
-            raise UsageError("epsilon must be above 0, got 0: what has no TD error left would never be drawn again")
+            raise UsageError("epsilon must be above 0, got 0: transitions without TD error would never be drawn again")
         self.beta_initial, self.beta_final = proportion("beta", beta), proportion("beta_final", beta_final)
         self.beta_steps = None if beta_steps is None else whole("beta_steps", beta_steps, 1)
         super().__init__(capacity, observation_space, action_space, n_step=n_step, gamma=gamma, seed=seed)
 
     def _allocate(self, capacity: int) -> None:
         super()._allocate(capacity)
-        # leaf i, p_i^alpha, at the middle + i; the sum at 1: see _sum_tree.py
+        # leaf i (p_i^alpha) at the middle + i, the sum at 1: see _sum_tree.py
         self.tree: NDArray[np.float64] = aligned(2 * _leaves(capacity), np.dtype(np.float64))
-        self.added = np.zeros(2, np.int64)  # transitions ever; of them, those given a priority: see _settle
-        self.greatest = np.ones(1)  # the greatest p so far
+        self.added = np.zeros(2, np.int64)  # transitions ever added; of these, given a priority: see _settle
+        self.greatest = np.ones(1)  # the largest p so far
 
     @staticmethod
     def _size(capacity: int, row_size: int) -> int:
@@ -94,12 +95,12 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     @property
     def max_priority(self) -> float:
-        """The greatest p so far, which new transitions get."""
+        """The largest p so far, which new transitions get."""
         return float(self.greatest[0])
 
     @property
     def beta(self) -> float:
-        """How far weights correct the bias, after the additions so far."""
+        """How much of the bias the weights correct, after the additions so far."""
         if self.beta_steps is None:
             return self.beta_initial
         share = min(1.0, int(self.added[0]) / self.beta_steps)
@@ -114,24 +115,24 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         terminated: bool,  # noqa: FBT001  (Gymnasium's own order)
         truncated: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
-        """Stores one transition, at the greatest priority so far; UsageError as ReplayBuffer."""
+        """Stores one transition with the largest priority so far; UsageError as for ReplayBuffer."""
         super().add(observation, action, reward, next_observation, terminated, truncated)
         self._added[0] += 1
 
     def extend(self, transitions: Batch | Sequence[ArrayLike]) -> None:
-        """Stores n transitions, given as arrays (n, ...) in the order of a Batch: the same as n calls of `add`."""
+        """Stores n transitions, given as arrays (n, ...) in the order of a Batch, like n calls of `add`."""
         super().extend(transitions)
-        self._added[0] += len(transitions[2])  # type: ignore[arg-type]  # one of six arrays of one length, by now
+        self._added[0] += len(transitions[2])  # type: ignore[arg-type]  # by now one of six arrays of equal length
 
     def sample(self, batch_size: int, *, balanced: bool = False) -> Batch:
-        """Draws `batch_size` transitions with replacement in proportion to p^alpha; gives `indices` and `weights`.
+        """Draws `batch_size` transitions with replacement in proportion to p^alpha, with `indices` and `weights`.
 
         Args:
             batch_size: how many.
-            balanced: as of ReplayBuffer, whatever the priorities; the weights are then 1.
+            balanced: as for ReplayBuffer, ignoring the priorities; the weights are then 1.
 
         Raises:
-            UsageError: as ReplayBuffer.
+            UsageError: as for ReplayBuffer.
         """
         n = self._checked_size(batch_size)
         if balanced:
@@ -146,11 +147,11 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """Sets p_i = |TD error| + epsilon for the transitions of a batch.
 
         Args:
-            indices: (n,), a batch's `indices`; of one that occurs twice the last TD error counts.
+            indices: (n,), a batch's `indices`; for duplicates the last TD error counts.
             td_errors: (n,), of either sign.
 
         Raises:
-            UsageError: an index is out of range, a TD error is not finite, the lengths differ; nothing is changed then.
+            UsageError: an index is out of range, a TD error is not finite, or the lengths differ; nothing changes.
         """
         errors = _numbers("TD errors", td_errors)
         places = self._places(indices, errors)
@@ -161,10 +162,10 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self._greatest[0] = largest
 
     def set_priorities(self, indices: ArrayLike, priorities: ArrayLike) -> None:
-        """Sets p_i itself.
+        """Sets p_i directly.
 
         Raises:
-            UsageError: as `update_priorities`, or a priority is not above 0.
+            UsageError: as for `update_priorities`, or a priority is not above 0.
         """
         values = _numbers("priorities", priorities)
         places = self._places(indices, values)
@@ -174,7 +175,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self._greatest[0] = largest
 
     def _places(self, indices: ArrayLike, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Returns indices as an array like `numbers`, (n,), whose range is not looked at; makes the tree ready."""
+        """Returns indices as an array of the shape of `numbers`, (n,), range unchecked; brings the tree up to date."""
         places = np.asarray(indices)
         if places.shape != numbers.shape or places.ndim != 1:
             raise UsageError(f"expected as many indices as numbers, (n,) each, got {places.shape} and {numbers.shape}")
@@ -190,17 +191,17 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         given: NDArray[np.float64],
         priorities: NDArray[np.float64],
     ) -> NoReturn:
-        """Raises what is wrong with an update: the first index out of range, or else the first wrong number."""
+        """Raises UsageError for the first index out of range, or else for the first invalid number."""
         outside = places[(places < 0) | (places >= len(self))]
         if outside.size:
-            raise UsageError(f"indices must be of 0 to {len(self) - 1}, got {outside[0]}")
+            raise UsageError(f"indices must be from 0 to {len(self) - 1}, got {outside[0]}")
         wrong = given[~((priorities > 0.0) & (priorities <= sum_tree.LARGEST))]
         raise UsageError(f"{expected} up to {sum_tree.LARGEST:g}, got {wrong[0]}")
 
     def probabilities(self) -> NDArray[np.float64]:
         """Returns P(i) of each row held, (size,)."""
         shares = self._shares()
-        return shares / shares.sum()  # type: ignore[no-any-return]  # an array's
+        return shares / shares.sum()  # type: ignore[no-any-return]  # an array
 
     def _shares(self) -> NDArray[np.float64]:
         """Returns p_i^alpha of each row held, (size,)."""
@@ -209,7 +210,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         return self.tree[leaves : leaves + len(self)].copy()
 
     def _settle(self) -> None:
-        """Gives the transitions that came since the last time the greatest priority, all at once."""
+        """Gives all transitions added since the last call the largest priority, in one go."""
         if self._added[0] != self._added[1]:
             sum_tree.settle(self.tree, self.cursor, self.capacity, self.added, self.greatest, self.alpha)
 
@@ -219,12 +220,12 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         return np.quantile(held, (0.0, 0.25, 0.5, 0.75, 1.0))
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns all there is to it as plain arrays and numbers: as ReplayBuffer, and the priorities."""
+        """Returns the complete state as plain arrays and numbers: that of ReplayBuffer, plus the priorities."""
         own = {"shares": self._shares(), "max_priority": self.max_priority, "added": int(self.added[0])}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned; UsageError as ReplayBuffer."""
+        """Restores a state that `state_dict` returned; UsageError as for ReplayBuffer."""
         super().load_state_dict(state)
         sum_tree.set_all(self.tree, np.asarray(state["shares"], np.float64))
         self.greatest[:], self.added[:] = state["max_priority"], state["added"]
@@ -233,22 +234,22 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         super()._check(state)
         shares = state.get("shares")
         if shares is None or shares.shape != state["rows/reward"].shape or not (shares > 0.0).all():
-            raise UsageError("the state has no priorities above 0, one a transition: it is of another kind of buffer")
+            raise UsageError("the state must have a priority above 0 per transition: another buffer kind wrote it")
         greatest, added = state.get("max_priority", 0.0), state.get("added", -1)
         if not (0.0 < greatest < math.inf and added >= len(shares)):
             raise UsageError(f"the state has a max_priority of {greatest} and {added} additions: it is damaged")
 
     @cached_property
-    def _added(self) -> memoryview[int]:  # the same memory: Python moves its numbers faster so; likewise below
+    def _added(self) -> memoryview[int]:  # same memory, faster scalar access from Python; likewise below
         return self.added.data
 
     @cached_property
     def _greatest(self) -> memoryview[float]:
-        return self.greatest.data  # type: ignore[return-value]  # of float64, which NumPy's types do not tell
+        return self.greatest.data  # type: ignore[return-value]  # float64, unknown to NumPy's types
 
 
 def _leaves(capacity: int) -> int:
-    """Returns the power of two that holds the capacity."""
+    """Returns the smallest power of two >= capacity."""
     return 1 << (capacity - 1).bit_length()
 
 

@@ -1,4 +1,4 @@
-"""The uniform replay buffer: a ring of transitions, each as likely as any other (Lin, 1992; Mnih et al., 2015)."""
+"""The uniform replay buffer: a ring of transitions, all equally likely (Lin, 1992; Mnih et al., 2015)."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ sfc64 = LazyModule("rlbench.buffers._sfc64")
 
 
 class Batch(NamedTuple):
-    """A minibatch of n transitions, one array a column.
+    """A minibatch of n transitions, one array per column.
 
-    With `n_step` above 1 a row is a whole stretch of an episode: `rewards` are discounted sums, `next_observations`,
-    `terminations` and `truncations` those of its last step. The target is then
+    With `n_step` above 1, a row spans several steps of an episode: `rewards` are discounted sums; `next_observations`,
+    `terminations` and `truncations` are those of the last step. The target is then
     `rewards + discounts * ~terminations * value(next_observations)`.
     """
 
@@ -55,27 +55,27 @@ class Batch(NamedTuple):
     next_observations: NDArray[Any]  # (n, *observation shape)
     terminations: NDArray[np.bool_]  # (n,)
     truncations: NDArray[np.bool_]  # (n,)
-    discounts: NDArray[np.float64] | None = None  # (n,): gamma to the number of steps; where the buffer knows gamma
+    discounts: NDArray[np.float64] | None = None  # (n,): gamma ** number of steps, if the buffer has a gamma
     indices: NDArray[np.int64] | None = None  # (n,): for update_priorities; prioritized only
-    weights: NDArray[np.float64] | None = None  # (n,): importance, at most 1; prioritized only
+    weights: NDArray[np.float64] | None = None  # (n,): importance-sampling weights, at most 1; prioritized only
 
 
 @dataclass(frozen=True, kw_only=True)
 class BufferStats:
-    """What a buffer holds, in figures.
+    """Statistics of a buffer's contents.
 
     Attributes:
         size: transitions held.
-        capacity: transitions that fit.
+        capacity: maximum number of transitions.
         nbytes: memory, in bytes.
         fill: size / capacity.
-        pairs: distinct state-action pairs held; None where observations or actions are not Discrete.
-        coverage: pairs / all pairs there are.
+        pairs: distinct state-action pairs held; None if observations or actions are not Discrete.
+        coverage: pairs / all possible pairs.
         rarest: transitions of the rarest pair held.
-        commonest: transitions of the commonest pair.
-        oldest_age: additions since the oldest transition came.
-        expected_age: additions since one that `sample` would draw came, on average.
-        priorities: least, quartiles and greatest priority held, (5,); None where the buffer keeps no priorities.
+        commonest: transitions of the most frequent pair.
+        oldest_age: additions since the oldest transition was added.
+        expected_age: mean age, in additions, of a transition that `sample` draws.
+        priorities: minimum, quartiles and maximum of the priorities held, (5,); None if the buffer has none.
     """
 
     size: int
@@ -92,10 +92,10 @@ class BufferStats:
 
 
 class Snapshots(Protocol):
-    """What a buffer asks of a store."""
+    """What a buffer needs from a store."""
 
     def save_snapshot(self, kind: str, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Any:
-        """Keeps arrays and numbers under a name."""
+        """Stores arrays and numbers under a name."""
 
     def load_snapshot(self, kind: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns them."""
@@ -105,30 +105,30 @@ class _Pairs(NamedTuple):
     """The rows of a ring, sorted by state-action pair."""
 
     order: NDArray[np.int64]  # (size,): rows, pair by pair
-    starts: NDArray[np.int64]  # (pairs,): where in `order` a pair begins
+    starts: NDArray[np.int64]  # (pairs,): index in `order` where each pair starts
     counts: NDArray[np.int64]  # (pairs,)
 
 
 class ReplayBuffer:
     """A ring of `capacity` transitions, sampled uniformly with replacement.
 
-    One packed row a transition (a structured array), so that drawing one touches one or two cache lines, not six.
-    Compiled code may write `rows` and `cursor` itself; it then says so by `changed()`.
+    Each transition is one packed row of a structured array, so a draw touches one or two cache lines instead of six.
+    Compiled code may write `rows` and `cursor` itself, and must then call `changed()`.
 
     Args:
-        capacity: how many transitions it holds; the oldest makes room.
+        capacity: maximum number of transitions; when full, new ones overwrite the oldest.
         observation_space: Discrete or Box, of any shape and dtype.
         action_space: likewise.
-        n_step: how many rewards a sampled return adds up; fewer where its episode ends or nothing newer is held.
-        gamma: discount of these returns; must be given for an n_step above 1.
-        seed: of the buffer's own generator.
+        n_step: rewards summed in a sampled return; fewer if the episode ends or the newest transition is reached.
+        gamma: discount of these returns; required for n_step above 1.
+        seed: seed of the buffer's own generator.
 
     Raises:
-        UsageError: a parameter out of range, a space that is neither Discrete nor Box, more memory than there is.
+        UsageError: a parameter is out of range, a space is neither Discrete nor Box, or the memory does not suffice.
     """
 
     kind: ClassVar[str] = "uniform"
-    SETTINGS: ClassVar[dict[str, str]] = {"n_step": "n_step", "gamma": "gamma"}  # parameter: the attribute it sets
+    SETTINGS: ClassVar[dict[str, str]] = {"n_step": "n_step", "gamma": "gamma"}  # parameter -> attribute
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class ReplayBuffer:
     ) -> None:
         self.n_step, self.gamma = whole("n_step", n_step, 1), None if gamma is None else proportion("gamma", gamma)
         if gamma is None and self.n_step > 1:
-            raise UsageError(f"n_step {n_step} needs a discount: give gamma, such as gamma=0.99")
+            raise UsageError(f"n_step={n_step} needs a discount: pass gamma, such as gamma=0.99")
         needed = self.bytes_needed(capacity, observation_space, action_space)
         check_memory(f"a buffer of {capacity:,} transitions", needed)
         self.observation = column_of("an observation", observation_space)
@@ -151,19 +151,19 @@ class ReplayBuffer:
         self._allocate(int(capacity))
 
     def _allocate(self, capacity: int) -> None:
-        """Takes the memory, once."""
+        """Allocates all memory, once."""
         dtype = row_type(self.observation, self.action)
         self.rows: NDArray[np.void] = aligned(capacity, dtype)
-        self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled: an array, so compiled code moves it
-        self.capacity = capacity  # the number of transitions that fit
-        self._pairs: tuple[list[int], _Pairs] | None = None  # of this cursor; None when a row has changed
+        self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled; an array for compiled code
+        self.capacity = capacity  # in transitions
+        self._pairs: tuple[list[int], _Pairs] | None = None  # at this cursor; None after a row has changed
         self._row_size = dtype.itemsize
-        self._position = self.cursor.data  # the same memory as plain numbers: Python moves them faster so
-        self._adding = (  # all that `add` looks at, in one place; the rows as plain bytes
+        self._position = self.cursor.data  # same memory, faster scalar access from Python
+        self._adding = (  # everything `add` reads, in one tuple; the rows as plain bytes
             self.rows.view(np.uint8).data,
             dtype.itemsize,
             row_struct(dtype, self.observation, self.action).pack_into,
-            self.observation.dtype if isinstance(self.observation, BoxColumn) else None,  # None is no array's dtype
+            self.observation.dtype if isinstance(self.observation, BoxColumn) else None,  # no array has dtype None
             self.observation.shape,
             self.observation.encode,
             self.action.encode,
@@ -175,7 +175,7 @@ class ReplayBuffer:
     def bytes_needed(
         cls, capacity: int, observation_space: spaces.Space[Any] | Column, action_space: spaces.Space[Any] | Column
     ) -> int:
-        """Returns the memory that a buffer would take, in bytes, and takes none; UsageError as the buffer itself."""
+        """Returns the bytes that a buffer would take, without allocating it; UsageError as for the buffer itself."""
         columns = column_of("an observation", observation_space), column_of("an action", action_space)
         return cls._size(whole("capacity", capacity, 1), row_type(*columns).itemsize)
 
@@ -185,10 +185,10 @@ class ReplayBuffer:
 
     @classmethod
     def load(cls, store: Snapshots, name: str) -> Self:
-        """Reads a buffer back that `save` kept: the same rows, cursor and generator.
+        """Loads a buffer that `save` stored: the same rows, cursor and generator.
 
         Raises:
-            StoreError: the store has no such buffer, or it is damaged.
+            StoreError: the store has no buffer of this name, or it is damaged.
             UsageError: it is of another kind.
         """
         arrays, numbers = store.load_snapshot("buffer", name)
@@ -199,7 +199,7 @@ class ReplayBuffer:
 
     @classmethod
     def _again(cls, state: dict[str, Any]) -> Self:
-        """Returns a buffer like the one whose state this is."""
+        """Rebuilds a buffer from its state."""
         observation = column_again("an observation", state["rows/observation"], state.get("observation_range"))
         action = column_again("an action", state["rows/action"], state.get("action_range"))
         settings = {name: state[name] for name in cls.SETTINGS if name in state}
@@ -208,11 +208,11 @@ class ReplayBuffer:
         return buffer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies by state: the views on the rows' memory would not follow into a copy."""
+        """Copies and pickles by state: views of the rows' memory cannot be copied."""
         return self._again, (self.state_dict(),)
 
     def save(self, store: Snapshots, name: str) -> None:
-        """Keeps the whole buffer in a store, in place of one of the same name."""
+        """Saves the whole buffer in a store, replacing one of the same name."""
         state = self.state_dict()
         arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
         numbers = {key: value for key, value in state.items() if key not in arrays}
@@ -220,12 +220,12 @@ class ReplayBuffer:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The generator that samples; compiled code moves its words."""
+        """The generator used for sampling; compiled code advances its words."""
         return self._rng
 
     @property
     def nbytes(self) -> int:
-        """The memory it takes, in bytes."""
+        """The buffer's memory, in bytes."""
         return self._size(self.capacity, self._row_size)
 
     def __len__(self) -> int:
@@ -245,22 +245,22 @@ class ReplayBuffer:
         """Stores one transition.
 
         Raises:
-            UsageError: a value is not of its space, or the reward is not finite; nothing is stored then.
+            UsageError: a value is not in its space, or the reward is not finite; nothing is stored.
         """
         if reward.__class__ is not float:
             reward = _number(reward)
-        if reward - reward != 0.0:  # inf or nan; quicker than two comparisons
+        if reward - reward != 0.0:  # inf or nan; faster than two comparisons
             raise UsageError(f"a reward must be a finite number, got {reward}")
         memory, size, pack_into, dtype, shape, encode, encode_action, cursor, capacity = self._adding
         position = cursor[0]
         o: Any = observation
         following: Any = next_observation
-        # what `encode` does with an array as it should be: calls would take a tenth of the time each
+        # `encode` inlined for arrays of the right dtype and shape: each call would cost a tenth of the time
         plain = o.__class__ is ARRAY and o.dtype is dtype and o.shape == shape
         o = o.tobytes() if plain else encode(o)
         plain = following.__class__ is ARRAY and following.dtype is dtype and following.shape == shape
         following = following.tobytes() if plain else encode(following)
-        pack_into(  # all or nothing: each value is checked before
+        pack_into(  # all or nothing: every value has been checked
             memory,
             position * size,
             o,
@@ -277,39 +277,39 @@ class ReplayBuffer:
         self._pairs = None
 
     def extend(self, transitions: Batch | Sequence[ArrayLike]) -> None:
-        """Stores n transitions, given as arrays (n, ...) in the order of a Batch: the same as n calls of `add`.
+        """Stores n transitions, given as arrays (n, ...) in the order of a Batch, like n calls of `add`.
 
         Raises:
-            UsageError: as `add`, or the lengths differ; nothing is stored then.
+            UsageError: as for `add`, or the lengths differ; nothing is stored.
         """
         if len(transitions) < len(FIELDS):
-            raise UsageError(f"a buffer is extended by {len(FIELDS)} arrays, those of a Batch; got {len(transitions)}")
+            raise UsageError(f"expected {len(FIELDS)} arrays, the first of a Batch, got {len(transitions)}")
         if not self._stored_at_once(transitions):
             self._store_columns(self._checked(transitions))
         self._pairs = None
 
     def _stored_at_once(self, transitions: Batch | Sequence[ArrayLike]) -> bool:
-        """Stores arrays that are as the buffer keeps them, by compiled code; False for others and wrong ones."""
+        """Stores arrays already in the buffer's dtypes by compiled code; returns False for others and invalid ones."""
         words, action_words, store_rows, ring, cursor, layout = self._extending
         o, a, r, following, terminated, truncated = transitions[: len(FIELDS)]
         try:
             lists = words(o), action_words(a), r, words(following), terminated, truncated
             return store_rows(ring, cursor, layout, *lists)  # type: ignore[no-any-return]  # a bool
-        except (AttributeError, TypeError, ValueError):  # no arrays, or not C-ordered ones of the dtypes
+        except (AttributeError, TypeError, ValueError):  # not arrays, or not C-ordered, or other dtypes
             return False
 
     def end_episode(self) -> None:
-        """Marks the newest transition as truncated, unless it is terminated, so that no return goes past it."""
+        """Marks the newest transition as truncated, unless it is terminated, so that no return extends past it."""
         newest = self._position[0] - 1
         if len(self) and not self.rows["terminated"][newest]:
             self.rows["truncated"][newest] = True
 
     def changed(self) -> None:
-        """Says that compiled code has written rows: what was counted of them is counted anew."""
+        """Tells the buffer that compiled code has written rows, so that it recounts the pairs."""
         self._pairs = None
 
     def _checked(self, transitions: Batch | Sequence[ArrayLike]) -> list[NDArray[Any]]:
-        """Returns the six columns as arrays of their dtypes and one length."""
+        """Returns the six columns as arrays of their dtypes and equal length."""
         observations, actions, rewards, nexts, terminated, truncated = cast("Any", transitions[: len(FIELDS)])
         columns = [
             self.observation.array(observations),
@@ -344,7 +344,7 @@ class ReplayBuffer:
         self.cursor[:] = (self.cursor[0] + n) % self.capacity, min(self.capacity, len(self) + n)
 
     def _refuse_row(self, columns: list[NDArray[Any]], i: int) -> None:
-        """Raises what `add` raises of transition i."""
+        """Raises what `add` would raise for transition i."""
         observations, actions, rewards, nexts, *_ = columns
         try:
             for observation in (observations[i], nexts[i]):
@@ -357,15 +357,15 @@ class ReplayBuffer:
     # ------------------------------------------------------------------ sampling
 
     def sample(self, batch_size: int, *, balanced: bool = False) -> Batch:
-        """Draws `batch_size` transitions with replacement, so more than it holds may be asked for.
+        """Draws `batch_size` transitions with replacement; it may exceed the number held.
 
         Args:
             batch_size: how many.
-            balanced: draws evenly over the state-action pairs held, then evenly among the transitions of the pair;
-                sorts the pairs when the buffer has changed.
+            balanced: draw a state-action pair uniformly, then one of its transitions uniformly; re-sorts the pairs if
+                the buffer has changed.
 
         Raises:
-            UsageError: the buffer is empty, the batch size is below 1, or pairs are not countable.
+            UsageError: the buffer is empty, the batch size is below 1, or `balanced` and a space is a Box.
         """
         n, filled = self._checked_size(batch_size), self._position[1]
         if balanced:
@@ -376,7 +376,7 @@ class ReplayBuffer:
             kernels.draw_rows(self._random_words, filled, indices)
             return self._batch(indices, self._gathered(indices))
         lines = np.empty(n * self._width, INT64)
-        # one uniform a row, floor(u * n): compiled loops draw the same numbers
+        # one uniform per row, floor(u * n): compiled loops draw the same numbers
         kernels.sample_rows(self._random_words, filled, self._lines, lines, n)
         chosen = lines.view(self.rows.dtype)
         return _batch_of(chosen, None if self.gamma is None else np.full(n, self.gamma))
@@ -392,7 +392,7 @@ class ReplayBuffer:
         return lines.view(self.rows.dtype)
 
     def _batch(self, indices: NDArray[np.int64], chosen: NDArray[np.void], *about: NDArray[Any]) -> Batch:
-        """Returns the returns that begin at these rows, which are `chosen`; and what is known `about` them."""
+        """Returns the (n-step) batch that starts at rows `indices`, gathered as `chosen`, with columns `about`."""
         if self.n_step == 1:
             return _batch_of(chosen, None if self.gamma is None else np.full(len(indices), self.gamma), *about)
         last, returns, discounts = np.empty_like(indices), np.empty(len(indices)), np.empty(len(indices))
@@ -404,16 +404,16 @@ class ReplayBuffer:
     def _draw_balanced(self, n: int) -> NDArray[np.int64]:
         pairs = self._counted_pairs()
         if pairs is None:
-            raise UsageError("balanced sampling counts state-action pairs: it needs Discrete observations and actions")
+            raise UsageError("balanced sampling needs Discrete observations and actions: it counts state-action pairs")
         u = self._rng.random((2, n))
         pair = (u[0] * len(pairs.starts)).astype(np.int64)
         chosen: NDArray[np.int64] = pairs.order[pairs.starts[pair] + (u[1] * pairs.counts[pair]).astype(np.int64)]
         return chosen
 
-    # ------------------------------------------------------------------ what it holds
+    # ------------------------------------------------------------------ contents
 
     def stats(self) -> BufferStats:
-        """Returns how full it is, what it covers, how old it is."""
+        """Returns its fill, coverage and age."""
         n, pairs = len(self), self._counted_pairs()
         possible = (self.observation.stop - self.observation.low) * (self.action.stop - self.action.low)
         counts = None if pairs is None else pairs.counts
@@ -440,7 +440,7 @@ class ReplayBuffer:
         return None
 
     def _counted_pairs(self) -> _Pairs | None:
-        """Returns the rows by state-action pair, sorted when the buffer has changed; None where a space is a Box."""
+        """Returns the rows by state-action pair, re-sorted if the buffer has changed; None if a space is a Box."""
         if self.observation.low == self.observation.stop or self.action.low == self.action.stop:
             return None
         at = self.cursor.tolist()
@@ -456,22 +456,22 @@ class ReplayBuffer:
     # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns all there is to it as plain arrays and numbers: filled rows column by column, cursor, generator."""
+        """Returns the complete state as plain arrays and numbers: filled rows by column, cursor, generator."""
         filled = self.rows[: len(self)]
         columns = {f"rows/{field}": filled[field].copy() for field in FIELDS}
         return {**columns, **self._about(), "position": int(self.cursor[0]), "rng": generator_state(self._rng)}
 
     def _about(self) -> dict[str, Any]:
-        """Returns what two buffers must share for one to take over the other's state."""
+        """Returns what two buffers must have in common to exchange states."""
         ranges = {"observation_range": described(self.observation), "action_range": described(self.action)}
         settings = {name: getattr(self, attribute) for name, attribute in self.SETTINGS.items()}
         return {"capacity": self.capacity, **settings, **ranges}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned.
+        """Restores a state that `state_dict` returned.
 
         Raises:
-            UsageError: it is of a buffer of another capacity, of other settings or other spaces.
+            UsageError: it comes from a buffer with another capacity, other settings or other spaces.
         """
         self._check(state)
         n = len(state["rows/reward"])
@@ -482,13 +482,13 @@ class ReplayBuffer:
         self._pairs = None
 
     def _check(self, state: dict[str, Any]) -> None:
-        """Refuses a state that is not of a buffer like this one."""
+        """Refuses a state that does not come from a buffer like this one."""
         missing = {"position", "rng", *(f"rows/{field}" for field in FIELDS)} - state.keys()
         if missing:
-            raise UsageError(f"the state is not of a buffer: it has no {', '.join(sorted(missing))}")
+            raise UsageError(f"the state is not a buffer's: it lacks {', '.join(sorted(missing))}")
         for name, own in self._about().items():
-            if state.get(name, own) != own:  # what was kept by earlier versions says less
-                raise UsageError(f"the state is of a buffer of {name} {state[name]}, this one has {own}")
+            if state.get(name, own) != own:  # earlier versions stored fewer settings
+                raise UsageError(f"the state comes from a buffer with {name} {state[name]}, this one has {own}")
         n, position = len(state["rows/reward"]), state["position"]
         if not (0 <= position < self.capacity and n in (position, self.capacity)):
             raise UsageError(f"the state has {n} rows and writes at {position}: it is damaged")
@@ -500,11 +500,11 @@ class ReplayBuffer:
                     f"this buffer holds {expected.base} {(n, *expected.shape)}"
                 )
 
-    # ------------------------------------------------------------------ for compiled code, made when first used
+    # ------------------------------------------------------------------ for compiled code, made on first use
 
     @cached_property
     def _extending(self) -> tuple[Any, ...]:
-        """All that storing many at once looks at, in one place."""
+        """Everything `_stored_at_once` reads, in one tuple."""
         widths = [column.dtype.itemsize * math.prod(column.shape) for column in (self.observation, self.action)]
         if not all(width and width % WORD == 0 for width in widths):
             return _refuse_words, _refuse_words, storing.store_rows, None, None, None
@@ -531,7 +531,7 @@ ARRAY, _FLOAT, _BOOL = np.ndarray, np.dtype(np.float64), np.dtype(np.bool_)
 
 
 def _plain(what: str, values: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Returns numbers or flags as an array; UsageError if they are none."""
+    """Returns numbers or flags as an array of `dtype`; UsageError if they are neither."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{what} must be an array of {dtype}, got {array.dtype}")
@@ -539,7 +539,7 @@ def _plain(what: str, values: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _refuse_words(_: Any) -> NoReturn:
-    """Stands in for a column's `words` where it does not fill whole ones."""
+    """Replaces a column's `words` if its values do not fill whole words."""
     raise ValueError
 
 

@@ -94,7 +94,7 @@ def test_what_holds_nothing_is_never_drawn(values, n, seed):
 def test_rounding_beyond_the_last_leaf_stays_on_it(leaves, monkeypatch):
     tree, indices = np.zeros(2 * leaves), np.empty(3, np.int64)
     _sum_tree.set_all.py_func(tree, np.full((leaves + 1) // 2, 0.1))
-    monkeypatch.setattr(_sum_tree, "sfc64_random", lambda state: (2.0, state))  # far out: no u is
+    monkeypatch.setattr(_sum_tree, "sfc64_random", lambda state: (2.0, state))  # far too large: a draw is below 1
     _sum_tree.draw_leaves.py_func(tree, np.zeros(4, np.uint64), indices)
     assert indices.max() == (leaves + 1) // 2 - 1
 

@@ -11,7 +11,7 @@ from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
 from rlbench.errors import UsageError
 from rlbench.store import open_store
 
-ODDITY = 1e-6  # a right implementation fails a chi-squared test on one seed in a million; the seeds are fixed
+ODDITY = 1e-6  # a correct implementation fails a chi-squared test on one seed in a million; the seeds are fixed
 
 
 def filled(priorities, *, capacity=None, seed=0, **parameters):
@@ -59,7 +59,7 @@ def test_a_new_transition_has_the_greatest_priority_so_far():
     buffer.update_priorities([0, 1], [-2.5, 0.0])  # p = 3, 0.5
     buffer.add(2, 0, 0.0, 3, False)
     assert np.allclose(buffer.probabilities() * 6.5, [3, 0.5, 3])
-    buffer.update_priorities([0], [0.5])  # the greatest so far is still 3
+    buffer.update_priorities([0], [0.5])  # the largest so far is still 3
     buffer.extend([np.full(3, 7), np.zeros(3, int), np.zeros(3), np.full(3, 7), np.zeros(3, bool), np.zeros(3, bool)])
     assert np.allclose(buffer.probabilities() * 13, [3, 0.5, 3, 3, 3] / np.float64(12.5) * 13)
     assert buffer.rows["observation"].tolist() == [7, 1, 2, 7, 7]
@@ -88,7 +88,7 @@ def test_beta_goes_from_its_first_to_its_last_value_by_additions():
         found.append(buffer.beta)
         buffer.add(i % 9, 0, 0.0, 0, False)
     assert np.allclose(found, [0.4, 0.46, 0.52, 0.58, 0.64, 0.7, 0.76, 0.82, 0.88, 0.94, 1, 1, 1])
-    assert filled([1, 2]).beta == 0.4  # without steps it stays
+    assert filled([1, 2]).beta == 0.4  # constant without beta_steps
 
 
 def test_stats_tell_the_distribution_of_priorities_and_the_age_of_what_is_drawn():
@@ -166,10 +166,10 @@ def test_weights_make_a_mean_over_prioritized_batches_the_mean_over_all():
 @pytest.mark.parametrize(
     ("indices", "errors", "message"),
     [
-        ([3], [1.0], "indices must be of 0 to 2, got 3"),
-        ([-1], [1.0], "indices must be of 0 to 2, got -1"),
+        ([3], [1.0], "indices must be from 0 to 2, got 3"),
+        ([-1], [1.0], "indices must be from 0 to 2, got -1"),
         ([0, 7, 9], [1.0, 1.0, 1.0], "got 7"),
-        ([2**63], [1.0], "indices must be of 0 to 2"),
+        ([2**63], [1.0], "indices must be from 0 to 2"),
         ([0], [np.nan], "TD errors must be finite numbers.*got nan"),
         ([0, 1], [1.0, -np.inf], "TD errors must be finite numbers.*got -inf"),
         ([0], ["much"], "TD errors must be numbers"),
@@ -296,7 +296,7 @@ def test_a_state_without_priorities_above_zero_is_refused(shares):
     buffer = filled([1, 2, 3])
     state = {**buffer.state_dict(), "shares": shares}
     before = buffer.state_dict()
-    with pytest.raises(UsageError, match="no priorities above 0"):
+    with pytest.raises(UsageError, match="must have a priority above 0"):
         buffer.load_state_dict(state)
     assert all(np.array_equal(before[name], value) for name, value in buffer.state_dict().items())
 

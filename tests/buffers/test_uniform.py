@@ -14,7 +14,7 @@ from rlbench.errors import StoreError, UnknownNameError, UsageError
 from rlbench.random_state import new_generator
 from rlbench.store import open_store
 
-ODDITY = 1e-6  # a right implementation fails a chi-squared test on one seed in a million; the seeds are fixed
+ODDITY = 1e-6  # a correct implementation fails a chi-squared test on one seed in a million; the seeds are fixed
 
 
 @pytest.mark.parametrize("check", BUFFER_CHECKS, ids=lambda check: check.__name__)
@@ -69,7 +69,7 @@ def test_a_draw_is_one_number_of_the_buffers_generator():
 
 def test_floats_of_a_box_are_rounded_to_its_dtype():
     buffer = ReplayBuffer(4, spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2), seed=0)
-    buffer.add([0.1, 1 / 3], 1, 1, (np.inf, 5.0), True)  # a Box's bounds are advice
+    buffer.add([0.1, 1 / 3], 1, 1, (np.inf, 5.0), True)  # a Box's bounds are advisory
     batch = buffer.sample(1)
     assert batch.observations.tolist() == [[np.float32(0.1), np.float32(1 / 3)]]
     assert batch.next_observations.tolist() == [[np.inf, 5.0]]
@@ -137,7 +137,7 @@ def test_a_buffer_is_a_list_of_the_newest_and_a_return_what_the_list_says(capaci
 
 
 def _return(rows, n_step, gamma=0.5):
-    """The return of at most n steps that begins with these rows: Sutton & Barto (2018), equation 7.1."""
+    """The return of at most n steps from the first of these rows: Sutton & Barto (2018), equation 7.1."""
     total, discount = 0.0, 1.0
     for row in rows[:n_step]:
         _, _, r, following, terminated, truncated = row

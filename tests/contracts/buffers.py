@@ -1,4 +1,4 @@
-"""What every registered buffer must pass; run over the registry."""
+"""The checks that every registered buffer must pass."""
 
 import copy
 import json
@@ -156,7 +156,7 @@ def it_takes_back_only_a_state_of_its_like(buffer_class):
             other.load_state_dict(state)
         assert _same_state(other.state_dict(), before)
     for name in ("rng", "rows/reward", "position"):
-        with pytest.raises(UsageError, match=f"the state is not of a buffer: it has no {name}"):
+        with pytest.raises(UsageError, match=f"the state is not a buffer's: it lacks {name}"):
             _filled(buffer_class, 0).load_state_dict({key: value for key, value in state.items() if key != name})
     for position in (-1, 7, 3):
         damaged = {**_filled(buffer_class, 0, 5).state_dict(), "position": position}
@@ -200,7 +200,7 @@ def discrete_spaces_may_begin_anywhere(buffer_class):
     batch = buffer.sample(2)
     assert (batch.observations.tolist(), batch.actions.tolist()) == ([-2, -2], [6, 6])
     for o, a, following in ((2, 5, 0), (-3, 5, 0), (0, 4, 0), (0, 7, 0), (0, 5, 2)):
-        with pytest.raises(UsageError, match="must be a whole number of"):
+        with pytest.raises(UsageError, match="must be a whole number from"):
             buffer.add(o, a, 0.5, following, False)
 
 
@@ -250,7 +250,7 @@ def a_wrong_transition_among_many_is_named(buffer_class):
             buffer.extend(columns)
         assert _same_state(buffer.state_dict(), before)
     for wrong in (columns[:5], [*columns[:5], np.zeros(4, bool)], [columns[0][:, None], *columns[1:]]):
-        with pytest.raises(UsageError, match=r"expected arrays|by 6 arrays"):
+        with pytest.raises(UsageError, match=r"expected (6 )?arrays"):
             buffer.extend(wrong)
         assert _same_state(buffer.state_dict(), before)
 
@@ -280,7 +280,7 @@ def parameters_out_of_range_are_refused(buffer_class):
             buffer_class(capacity, *discrete)
     for wrong, message in [
         ({"n_step": 0, "gamma": 0.5}, "n_step must be at least 1"),
-        ({"n_step": 2}, "n_step 2 needs a discount"),
+        ({"n_step": 2}, "n_step=2 needs a discount"),
         ({"gamma": 1.5}, r"gamma must be in \[0, 1\], got 1.5"),
         ({"gamma": math.nan}, "gamma must be"),
         ({"gamma": "0.9"}, "gamma must be"),
@@ -310,7 +310,7 @@ def a_return_adds_up_n_rewards_and_ends_with_its_episode(buffer_class):
     expected = {  # first: return, discount, next observation, terminated, truncated
         0: (1 + 2 / 2, 0.25, 2, True, False),  # stops at the end: the next episode adds nothing
         1: (2, 0.5, 2, True, False),
-        2: (4 + 8 / 2, 0.25, 4, False, True),  # bootstraps from where it was cut off
+        2: (4 + 8 / 2, 0.25, 4, False, True),  # bootstraps from the last observation
         3: (8, 0.5, 4, False, True),
         4: (16 + 32 / 2, 0.25, 6, False, False),  # nothing newer is held
         5: (32, 0.5, 6, False, False),
@@ -356,7 +356,7 @@ def a_balanced_sample_draws_pairs_evenly(buffer_class):
     assert counts.nonzero()[0].tolist() == [0, 1, 6, 7]
     # chi-squared, 3 degrees of freedom: above 30.7 with probability 1e-6
     assert ((counts[[0, 1, 6, 7]] - 1000) ** 2 / 1000).sum() < 30.7
-    buffer.add(4, 1, 0.0, 1, False)  # counted anew
+    buffer.add(4, 1, 0.0, 1, False)  # recounted
     assert (buffer.sample(200, balanced=True).observations == 4).any()
     box = buffer_class(2, spaces.Box(0, 1, (1,)), spaces.Discrete(2))
     box.add([0.5], 0, 0.0, [0.5], False)
@@ -374,7 +374,7 @@ def its_stats_are_what_it_holds(buffer_class):
     stats = buffer.stats()
     assert (stats.size, stats.capacity, stats.nbytes, stats.fill) == (4, 8, buffer.nbytes, 0.5)
     assert (stats.pairs, stats.coverage, stats.rarest, stats.commonest) == (3, 0.5, 1, 2)
-    assert (stats.oldest_age, stats.expected_age) == (3, 1.5)  # all are as likely: new ones share one priority
+    assert (stats.oldest_age, stats.expected_age) == (3, 1.5)  # all equally likely: new ones share one priority
     box = buffer_class(2, spaces.Box(0, 1, (1,)), spaces.Discrete(2))
     assert (box.stats().pairs, box.stats().coverage) == (None, None)
 
