@@ -1,5 +1,5 @@
-/* Plain tabular Q-learning in C, the limit that benchmarks/training.py measures the compiled trainer against.
- * It scans the row for the greedy action and the best value, as textbook code does; xoshiro256++ draws its numbers. */
+/* Plain tabular Q-learning in C, the reference for the compiled trainer in benchmarks/training.py.
+ * It scans the row for the greedy action and the best value, as textbook code does; its generator is xoshiro256++. */
 #include <math.h>
 #include <stdint.h>
 

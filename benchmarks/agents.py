@@ -2,12 +2,12 @@
 
     python benchmarks/agents.py [--rounds 5] [--only NAME]
 
-Sides: both loops of this library train the same agent with the same parameters, so that they take the same steps, draw
-the same numbers and learn the same table; the readable one steps a Gymnasium env, chooses, samples and updates at the
-level of Python, each rule being one call of a compiled function. On SafeCab all agents explore epsilon-greedily by one
-schedule; replay-q learns 16 transitions every 4 steps, dyna-q 5 of its model every step. On CartPole replay-q learns 32
-transitions every step. Bars: 200 times on SafeCab, 20 times for replay-q on CartPole. Rates are steps a second, on one
-core.
+Sides: both loops of this library train the same agent with the same parameters, so they take the same steps, draw the
+same numbers and learn the same table. The readable one steps a Gymnasium env, acts, samples and updates in Python,
+each rule being one call of a compiled function. On SafeCab all agents explore epsilon-greedily on one schedule;
+replay-q learns 16 transitions every 4 steps, dyna-q 5 of its model every step. On CartPole replay-q learns 32
+transitions every step. Bars: 200 times on SafeCab, 20 times for replay-q on CartPole. Rates are steps per second, on
+one core.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 import rlbench
 from rlbench.agents import AGENTS
 
-READABLE_STEPS = 20_000  # of a round
+READABLE_STEPS = 20_000  # per round
 COMPILED_STEPS = 2_000_000
 SAFECAB_BAR, CARTPOLE_BAR = 200, 20
 
@@ -30,7 +30,7 @@ EPSILON_GREEDY = {
     "exploration_decay": 5e-5,
 }
 REPLAY = {"learning_starts": 1000, "buffer_size": 100_000}
-# (what it is called, env, agent, parameters, bar)
+# a side: its name, env, agent, parameters and bar
 SIDES = [
     *(
         (f"{name}, SafeCab", "safecab", name, {} if name == "random" else EPSILON_GREEDY, SAFECAB_BAR)
@@ -57,7 +57,7 @@ SIDES = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", metavar="NAME", help="only what has this in its name")
+    parser.add_argument("--only", metavar="NAME", help="only sides whose name contains this")
     arguments = parser.parse_args()
     sides = [side for side in SIDES if arguments.only is None or arguments.only in side[0]]
     print("| what | readable, k steps/s | compiled, M steps/s | ratio | bar |")
@@ -67,10 +67,10 @@ def main() -> None:
 
 
 def _row(name, side, bar, rounds):
-    """Trains by both loops in turn, and returns what came of it as a row of the table."""
+    """Trains with both loops in turn and returns the result as a table row."""
     rates = {"python": [], "compiled": []}
     for engine in rates:
-        _rate(engine, *side)  # compiled, cached, warm
+        _rate(engine, *side)  # warm-up: compiles and caches
     for _ in range(rounds):
         for engine, found in rates.items():
             found.append(_rate(engine, *side))

@@ -2,18 +2,18 @@
 
     python benchmarks/buffers.py [--rounds 15] [--seconds 0.05] [--capacity 100000 1000000] [--json]
 
-Transitions as of CartPole: observations f32[4] twice, one action, one reward, two flags. Every buffer is full. Rates
-are transitions a second, on one core. Within a round the sides of one line take turns, so that what else the machine
-does strikes all of them; a ratio is the median of the rounds' ratios. What a side cannot do is left out, and so
-are peers that are not installed, with a line that says so: pip install cpprb stable-baselines3 tianshou.
+Transitions are CartPole's: two observations f32[4], an action, a reward, two flags. Every buffer is full. Rates are
+transitions per second, on one core. Within a round the sides of one row take turns, so that other load on the machine
+affects all of them; a ratio is the median of the rounds' ratios. Operations that a side does not support are left out,
+and so are peers that are not installed, which is reported: pip install cpprb stable-baselines3 tianshou.
 
-- *add*: one transition a call, as each library wants it. *extend*: n transitions a call (SB3: 256 environments).
+- *add*: one transition per call, in each library's format. *extend*: n transitions per call (SB3: 256 environments).
 - *sample*: a minibatch of n, as each library returns it (cpprb a dict, SB3 tensors, tianshou a Batch).
-- *cycle*: a prioritized minibatch of n, and then its priorities updated.
-- *replay-q*: the agent on CartPole (binned), a minibatch of 32 every step: compiled; by the readable loop, whose
-  minibatches are compiled too; and written out in Python over `sample`. Steps a second.
+- *cycle*: sample a prioritized minibatch of n, then update its priorities.
+- *replay-q*: the agent on CartPole (binned), a minibatch of 32 every step: compiled; in the readable loop, whose
+  minibatches are compiled too; and in plain Python on top of `sample`. Steps per second.
 
-The last figures stand in benchmarks/buffers.md.
+The last figures are in benchmarks/buffers.md.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BARS = {  # at least this many times the peer's rate
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.05, help="of one measurement")
+    parser.add_argument("--seconds", type=float, default=0.05, help="per measurement")
     parser.add_argument("--capacity", type=int, nargs="+", default=list(CAPACITIES))
     parser.add_argument("--json", action="store_true", help="print the medians as JSON")
     arguments = parser.parse_args()
@@ -68,12 +68,12 @@ def main() -> None:
 
 
 def _installed():
-    """Returns the peers that can be imported; says which cannot."""
+    """Returns the peers that can be imported; reports the others."""
     found = []
     for peer, module in PEERS.items():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other people's imports
+                warnings.simplefilter("ignore")  # from third-party imports
                 importlib.import_module(module)
         except ImportError as error:
             print(f"{peer} is left out: {error}", file=sys.stderr)
@@ -83,16 +83,16 @@ def _installed():
 
 
 def _measured(sides, arguments):
-    """Returns transitions a second, one a round, by side; `sides` maps (what, n, who, ...) to (call, transitions)."""
+    """Returns transitions per second of each round, by side; `sides`: (what, n, who, ...) -> (call, transitions)."""
     counts = {}
     for key, (call, _) in sides.items():
-        call()  # compiled, cached, warm
+        call()  # warm-up: compiles and caches
         started = time.perf_counter()
         call()
         counts[key] = max(1, int(arguments.seconds / (time.perf_counter() - started)))
     rates = {key: [] for key in sides}
     for _ in range(arguments.rounds):
-        for key in sorted(sides, key=_order):  # what is compared is measured side by side
+        for key in sorted(sides, key=_order):  # measure compared sides next to each other
             call, n = sides[key]
             count, started = counts[key], time.perf_counter()
             for _ in range(count):
@@ -186,7 +186,7 @@ def _tianshou(capacity):
     errors = np.random.default_rng(1).random(256)
     for buffer in (uniform, prioritized):
         for _ in range(2):
-            buffer.add(one)  # takes its memory
+            buffer.add(one)  # allocates its memory
         for name, values in everything.items():
             buffer._meta[name][:] = values
         buffer._size = capacity
@@ -207,7 +207,7 @@ MAKERS = {"cpprb": _cpprb, "SB3": _sb3, "tianshou": _tianshou}
 
 
 def _replay_q():
-    """Returns the sides of replay-q; plain Python is the same algorithm, but for its schedules."""
+    """Returns the sides of replay-q; plain Python is the same algorithm without schedules."""
     return {
         ("replay-q", 32, "rlbench"): (lambda: _trained("compiled"), REPLAY_STEPS["compiled"]),
         ("replay-q", 32, "readable loop"): (lambda: _trained("python"), REPLAY_STEPS["python"]),

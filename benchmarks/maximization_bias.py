@@ -3,9 +3,9 @@
     python benchmarks/maximization_bias.py [--runs 10000] [--out docs/images/maximization_bias.png]
 
 Example 6.7: from A, right ends the episode with reward 0; left leads to B with reward 0, and each of B's ten actions
-ends it with a reward drawn from N(-0.1, 1). Left is wrong, yet the best of ten noisy estimates is positive for long.
-Epsilon 0.1, learning rate 0.1, gamma 1, 300 episodes; the rules are the package's own. Prints the share of episodes
-in which left was chosen; 5 % is what exploration alone costs.
+ends it with a reward drawn from N(-0.1, 1). Left is wrong, but the best of ten noisy estimates stays positive for a
+long time. Epsilon 0.1, learning rate 0.1, gamma 1, 300 episodes; the rules are the package's own. Prints the share of
+episodes in which left was chosen; exploration alone accounts for 5 %.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHOWN = (10, 50, 100, 200, 300)  # episodes
 
 @njit(cache=True)
 def episodes(rng, halves, table, is_double, went_left):
-    """Plays the episodes of one run and adds to `went_left`, (EPISODES,), where it chose left."""
+    """Plays the episodes of one run and adds its choices of left to `went_left`, (EPISODES,)."""
     for i in range(EPISODES):
         s = A
         while s != END:
@@ -46,7 +46,7 @@ def episodes(rng, halves, table, is_double, went_left):
 
 @njit(cache=True)
 def _action(rng, table, s):
-    """Returns an epsilon-greedy action; as in the book, equals are drawn from."""
+    """Returns an epsilon-greedy action; breaks ties at random, as in the book."""
     n_actions = ACTIONS[s]
     if rng.random() < EPSILON:
         return np.int64(rng.random() * n_actions)
@@ -85,7 +85,7 @@ def draw(shares: dict[str, np.ndarray], out: str) -> None:
 
 
 def main() -> None:
-    """Plays both, prints and draws."""
+    """Plays, prints and draws both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--out", default=None)

@@ -1,10 +1,9 @@
-"""All estimators against scikit-learn, in one go: fit times and scores, same data, same split, same run.
+"""All estimators against scikit-learn: fit times and scores on the same data and split, in one run.
 
     python benchmarks/models.py [--rounds 11] [--threads 1] [--json]
 
-Runs benchmarks/models_linear.py and benchmarks/models_trees.py one after the other; their docstrings say what is
-measured, and hold the last figures. A ratio over 3 is marked (!), and so is k-means less than 100 times as fast as the
-book's point objects.
+Runs benchmarks/models_linear.py, then benchmarks/models_trees.py; their docstrings say what they measure, and hold the
+last figures. (!) marks a ratio above 3, and k-means if it is less than 100 times as fast as the book's point objects.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ PARTS = ("models_linear.py", "models_trees.py")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=1, help="of OpenMP and the linear algebra, on both sides")
+    parser.add_argument("--threads", type=int, default=1, help="for OpenMP and linear algebra, on both sides")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     options = ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
-    # each in a process of its own: neither warms the other up
+    # separate processes: neither warms up the other
     printed = {part: _printed(part, [*options, *(["--json"] if arguments.json else [])]) for part in PARTS}
     if arguments.json:
         print(json.dumps({part: json.loads(text) for part, text in printed.items()}))

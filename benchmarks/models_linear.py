@@ -1,12 +1,12 @@
-"""Linear models, network and naive Bayes against scikit-learn: fit times and scores, same data, same split, same run.
+"""Linear models, network and naive Bayes against scikit-learn: fit times and scores on the same data and split.
 
     python benchmarks/models_linear.py [--rounds 15] [--threads 1] [--json]
 
-Both sides fit in turn, round after round, so that whatever else the machine does falls on both; times are medians. Both
-get one thread for their linear algebra unless told otherwise: two threads on a busy machine wait for each other, and
-the wait drowns the work. The score is R2 or accuracy on held-out rows. A ratio over 3 breaks the promise of the
-estimators; "by descent" is the teaching solver, which promises nothing. Last figures (1 thread of a shared 2-core
-machine, NumPy 2.4, scikit-learn 1.9):
+Both sides fit in turn, round after round, so that other load on the machine affects both; times are medians. Both get
+one thread for linear algebra unless told otherwise: two threads on a busy machine wait for each other, and the waiting
+dominates. The score is R2 or accuracy on held-out rows. A ratio above 3 breaks the estimators' promise; "by descent" is
+the teaching solver, which promises nothing. Last figures (1 thread of a shared 2-core machine, NumPy 2.4, scikit-learn
+1.9):
 
 | fit | rlbench ms | scikit-learn ms | ratio | rlbench score | scikit-learn score |
 |---|---:|---:|---:|---:|---:|
@@ -23,7 +23,7 @@ machine, NumPy 2.4, scikit-learn 1.9):
 | MultinomialNB, digits | 0.66 | 1.49 | 0.44 | 0.9089 | 0.9089 |
 | TextClassifier, 3k texts of 100 words | 209.42 | 137.10 | 1.53 | 0.8840 | 0.8840 |
 """
-# ruff: noqa: N803 - X is what the field writes
+# ruff: noqa: N803 - X is the field's name
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ LIMIT = 3.0  # times scikit-learn's fit
 
 
 class Side(NamedTuple):
-    """What is compared on which data: two makers of an unfitted model."""
+    """A comparison: two functions that make an unfitted model, and the data."""
 
     ours: Callable[[], Any]
     theirs: Callable[[], Any]
@@ -72,17 +72,17 @@ class Side(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1, help="of the linear algebra, on both sides")
+    parser.add_argument("--threads", type=int, default=1, help="for linear algebra, on both sides")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn's defaults end before they converge
+    warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn's defaults stop before convergence
     with threadpool_limits(arguments.threads):
         figures = {name: _measured(side, arguments.rounds) for name, side in _sides().items()}
     print(json.dumps(figures) if arguments.json else _report(figures))
 
 
 def _sides() -> dict[str, Side]:
-    """Returns what is measured; both sides with their default settings unless named."""
+    """Returns the comparisons; both sides use default parameters unless given here."""
     digits = load_digits(return_X_y=True)
     network = {"max_iter": 30, "random_state": 0, "n_iter_no_change": 30}
     return {
@@ -134,7 +134,7 @@ def _scaled(X, y):
 
 
 def _word_counts():
-    """20,000 texts of some 25 words out of 5,000, two classes with somewhat different words."""
+    """Returns 20,000 texts of about 25 words out of 5,000, in two classes with somewhat different words."""
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 20_000)
     rows = np.repeat(np.arange(20_000), 25)
@@ -159,7 +159,7 @@ def _measured(side: Side, rounds: int) -> dict[str, float]:
         for name, make in (("ours", side.ours), ("theirs", side.theirs)):
             model, start = make(), time.perf_counter()
             model.fit(train, y_train)
-            if round_:  # the first one compiles and warms up
+            if round_:  # the first round compiles and warms up
                 times[name].append(1000 * (time.perf_counter() - start))
             scores[name] = model.score(test, y_test)
     ours, theirs = (statistics.median(times[name]) for name in ("ours", "theirs"))

@@ -1,13 +1,13 @@
-"""Trees, forest, k-means and PCA against scikit-learn: fit times and figures, same data, same split, same run.
+"""Trees, forest, k-means and PCA against scikit-learn: fit times and figures on the same data and split.
 
     python benchmarks/models_trees.py [--rounds 11] [--threads 1] [--json]
 
-Both sides fit in turn, round after round, so that whatever else the machine does falls on both; times and ratios are
-medians of the rounds. Both get one thread (of OpenMP and of the linear algebra) unless told otherwise: two threads on a
-busy machine wait for each other. The figure is R2 or accuracy on held-out rows, the inertia, or the share of variance
-explained. A ratio over 3 breaks the promise of the estimators. *Book* is k-means with an object a point and a loop a
-distance, as the palette chapter of "Hands-On Machine Learning from Scratch" writes it, a few passes of it; ours must be
-100 times as fast for the same passes from the same centres. Last figures (2 cores, NumPy 2.4, scikit-learn 1.9):
+Both sides fit in turn, round after round, so that other load on the machine affects both; times and ratios are medians
+of the rounds. Both get one thread (for OpenMP and linear algebra) unless told otherwise: two threads on a busy machine
+wait for each other. The figure is R2 or accuracy on held-out rows, the inertia, or the share of explained variance. A
+ratio above 3 breaks the estimators' promise. *Book* is a few passes of k-means with an object per point and a loop per
+distance, as in the palette chapter of "Hands-On Machine Learning from Scratch"; ours must be 100 times as fast for the
+same passes from the same centres. Last figures (2 cores, NumPy 2.4, scikit-learn 1.9):
 
 | fit | rlbench ms | scikit-learn ms | ratio | rlbench figure | scikit-learn figure |
 |---|---:|---:|---:|---:|---:|
@@ -54,7 +54,7 @@ SCORE, INERTIA, EXPLAINED = "score", "inertia", "explained"
 
 
 class Side(NamedTuple):
-    """What is compared on which data: two makers of an unfitted model, and the figure that tells their quality."""
+    """A comparison: two functions that make an unfitted model, the data, and the figure that measures quality."""
 
     ours: Callable[[], Any]
     theirs: Callable[[], Any]
@@ -65,7 +65,7 @@ class Side(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=1, help="of OpenMP and the linear algebra, on both sides")
+    parser.add_argument("--threads", type=int, default=1, help="for OpenMP and linear algebra, on both sides")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     with threadpool_limits(arguments.threads):
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _sides() -> dict[str, Side]:
-    """Returns what is measured, both sides with their default settings unless named."""
+    """Returns the comparisons; both sides use default parameters unless given here."""
     numbers = make_regression(20_000, 8, noise=10, random_state=0)
     classes = make_classification(20_000, 8, n_informative=6, n_classes=3, random_state=0)
     colours = (_colours(),)
@@ -138,7 +138,7 @@ def _sides() -> dict[str, Side]:
 
 
 def _colours():
-    """The pixels of an image of 60,000, round five colours."""
+    """Returns 60,000 pixels scattered around five colours."""
     random = np.random.default_rng(0)
     colours = random.uniform(0, 255, (5, 3))
     return np.clip(colours[random.integers(5, size=60_000)] + random.normal(0, 30, (60_000, 3)), 0, 255)
@@ -184,14 +184,14 @@ def _figure(name: str, model: Any, test: tuple[Any, ...]) -> float:
 
 
 class Point:
-    """A row as the book holds it."""
+    """A row, as in the book."""
 
     def __init__(self, coordinates):
         self.coordinates = coordinates
 
 
 class Cluster:
-    """A centre and its points, as the book holds them."""
+    """A centre and its points, as in the book."""
 
     def __init__(self, center, points):
         self.center = center
@@ -232,7 +232,7 @@ class BookKMeans:
         return plists
 
     def fit(self, points, passes):
-        """Returns the clusters after so many passes."""
+        """Returns the clusters after `passes` passes."""
         clusters = [Cluster(center=p, points=[p]) for p in points[: self.n_clusters]]
         for _ in range(passes):
             plists = self.assign_points(clusters, points)
@@ -241,7 +241,7 @@ class BookKMeans:
 
 
 def _against_the_book(rounds: int) -> dict[str, float]:
-    """Returns the milliseconds of the same passes from the same centres, and how many times faster ours are."""
+    """Returns both sides' milliseconds for the same passes from the same centres, and the speed-up."""
     rows = _colours()
     points = [Point(row) for row in rows.tolist()]
     times = []

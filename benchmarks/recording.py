@@ -1,14 +1,14 @@
-"""What recording costs: stepping Gymnasium envs bare and through RecordEpisodes, in interleaved rounds.
+"""The cost of recording: stepping Gymnasium envs bare and through RecordEpisodes, in interleaved rounds.
 
     python benchmarks/recording.py [--rounds 15] [--json]
 
-The actions are random, drawn beforehand; the episodes go into an SQLite file, and what is measured includes writing
-all of them and closing the run. The overhead is the median of the rounds' ratios. Taxi-v4 must stay at 15 % or less.
+The random actions are drawn beforehand; the episodes go into an SQLite file, and the time includes writing all of them
+and closing the run. The overhead is the median of the rounds' ratios. Taxi-v4 must stay at 15 % or less.
 
-Last figures (2 cores, busy with other work, Python 3.11, Gymnasium 1.4): Taxi-v4 9.2 -> 10.4 us a step (+12 %),
+Last figures (2 cores, busy with other work, Python 3.11, Gymnasium 1.4): Taxi-v4 9.2 -> 10.4 us per step (+12 %),
 CartPole-v1 9.4 -> 13.0 us (+33 %), FrozenLake-v1 +33 %: their episodes are short, and CartPole's observations copied.
-Beside an env that does nothing, a step costs 0.3 us (Discrete) to 0.7 us (an array), and writing 0.2 to 0.6 us,
-in line. Preallocated columns were slower: 0.05 to 0.14 us an entry, against 0.01 us for adding to a list.
+On an env that does nothing, recording a step costs 0.3 us (Discrete) to 0.7 us (an array), and writing it 0.2 to
+0.6 us, inline. Preallocated columns were slower: 0.05 to 0.14 us per entry, against 0.01 us for appending to a list.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import gymnasium as gym
 from rlbench.training.recording import RecordEpisodes
 
 ENVS = ("Taxi-v4", "CartPole-v1", "FrozenLake-v1")
-STEPS = 50_000  # of a round
-TURN = 500  # steps of one side before it is the other's turn
+STEPS = 50_000  # per round
+TURN = 500  # steps of one side before the other's turn
 BAR = 0.15  # of the bare time, on Taxi-v4
 
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _measured(env_id, folder, rounds):
-    """Returns microseconds a step, bare and recorded, and the overhead: medians of interleaved rounds."""
+    """Returns microseconds per step, bare and recorded, and the overhead: medians of interleaved rounds."""
     actions = _actions(env_id)
     pairs = []
     for number in range(rounds + 1):
@@ -50,7 +50,7 @@ def _measured(env_id, folder, rounds):
         seconds = _raced(sides, actions)
         recorded.run.store.close()
         pairs.append([seconds[env] / len(actions) * 1e6 for env in sides])
-    pairs = pairs[1:]  # the first was to warm up
+    pairs = pairs[1:]  # the first round was the warm-up
     bare, stored = (statistics.median(side) for side in zip(*pairs, strict=True))
     return {"bare": bare, "recorded": stored, "overhead": statistics.median(b / a - 1 for a, b in pairs)}
 
@@ -62,7 +62,7 @@ def _actions(env_id):
 
 
 def _raced(envs, actions):
-    """Returns the seconds that each env takes, in turns of a few steps: what else the machine does hits all alike."""
+    """Returns each env's seconds, in turns of a few steps, so that other load on the machine affects all alike."""
     seconds = {env: _timed(env.reset, seed=0) for env in envs}
     for start in range(0, len(actions), TURN):
         for env in envs:
@@ -90,7 +90,7 @@ def _report(figures):
         for env_id, found in figures.items()
     ]
     taxi = figures["Taxi-v4"]["overhead"]
-    return "\n".join([*rows, f"Taxi-v4: at most {BAR:.0%} is asked for, {'met' if taxi <= BAR else 'MISSED'}"])
+    return "\n".join([*rows, f"Taxi-v4: bar at most {BAR:.0%}, {'met' if taxi <= BAR else 'MISSED'}"])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a report costs: `rlbench report` as it is typed, a process of its own each time, and the size of its page.
+"""The cost of a report: the time of `rlbench report`, in a fresh process each time, and the size of its page.
 
     python benchmarks/report.py [--rounds 5] [--json]
 
-SafeCab and CartPole are trained by their presets, Taxi-v4 for 30,000 episodes, into an SQLite file. One report of each
-before the first round is not counted: it compiles what has not been compiled. SafeCab's must take less than 3 s, and
-every page less than 3 MB. CPU seconds stand beside those of the clock, which others on the machine lengthen.
+SafeCab and CartPole are trained with their presets, Taxi-v4 for 30,000 episodes, into an SQLite file. One uncounted
+report of each comes first, to compile and cache. SafeCab's must take less than 3 s, and every page less than 3 MB. CPU
+seconds are shown as well, because other load on the machine lengthens wall-clock time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Every agent on every env, over seeds: how good it becomes, how soon, and what the textbooks say of it.
+"""Every agent on every env, over seeds: how good it becomes, how soon, and what the textbooks say about it.
 
     make results          # or: python benchmarks/results.py [--seeds 20] [--jobs 2] [--only taxi]
 
-Runs benchmarks/results.toml and writes docs/results.md with its pictures, and every run's figures to
-benchmarks/results.csv. After each of `STAGES` stages of training the greedy policy is judged: exactly where the env's
-transition table is known, else by playing `STARTS` episodes. Nothing but seconds depends on the machine.
+Runs benchmarks/results.toml; writes docs/results.md with its pictures, and every run's figures to
+benchmarks/results.csv. After each of `STAGES` stages of training the greedy policy is evaluated: exactly if the env's
+transition table is known, else by playing `STARTS` episodes. Only the seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from rlbench.training import resume
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-STAGES = 30  # looks at a run, the first after a five-hundredth of the training, each later one further apart
-FIRST_STAGE = 1 / 500
-NEAR = 0.01  # of the optimum: what counts as solved
-STARTS = 200  # episodes played where no table is known
+STAGES = 30  # evaluations of a run, at geometrically growing intervals
+FIRST_STAGE = 1 / 500  # of the training
+NEAR = 0.01  # relative distance to the optimum that counts as solved
+STARTS = 200  # episodes played if no table is known
 LAST = 100  # training episodes in the online return
 CARTPOLE_BEST = 500.0
 
@@ -57,7 +57,7 @@ def settings() -> dict[str, Any]:
 
 @cache
 def known(env: str) -> tuple[Any, Any]:
-    """Returns (model, optimum) of an env, (None, None) where no table is known."""
+    """Returns (model, optimum) of an env, (None, None) if no table is known."""
     made = make_env(settings()[env]["env"], settings()[env].get("env_kwargs"))
     try:
         model = TabularModel.from_env(made)
@@ -67,7 +67,7 @@ def known(env: str) -> tuple[Any, Any]:
 
 
 def value_of(run: rlbench.Run, env: str) -> float:
-    """Returns what the agent's greedy policy is worth; of an agent without one, what its episodes brought."""
+    """Returns the value of the agent's greedy policy, or the mean return of its episodes if it has none."""
     policy = run.agent.greedy_policy()
     if policy is None:
         return float(run.returns.mean())
@@ -78,7 +78,7 @@ def value_of(run: rlbench.Run, env: str) -> float:
 
 
 def run_one(task: Task) -> dict[str, Any]:
-    """Trains in stages, judges after each, and returns the figures of the run."""
+    """Trains in stages, evaluates after each, and returns the figures of the run."""
     row = settings()[task.env]
     model, optimum = known(task.env)
     best = CARTPOLE_BEST if model is None else optimum.optimal_return
@@ -116,7 +116,7 @@ def run_one(task: Task) -> dict[str, Any]:
 
 
 def parameters(env: str, agent: str) -> dict[str, Any]:
-    """Returns what results.toml says of an agent: those of the env that it has, and its own."""
+    """Returns an agent's parameters from results.toml: the env's that it accepts, and its own."""
     row = settings()[env]
     accepted = {field.name for field in dataclasses.fields(AGENTS[agent].Parameters)}
     shared = {name: value for name, value in row.get("all", {}).items() if name in accepted}
@@ -127,7 +127,7 @@ def parameters(env: str, agent: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs what is asked for and writes the page."""
+    """Runs the benchmark and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -156,11 +156,11 @@ def section(env: str, frame: pd.DataFrame) -> str:
     """Returns the table of one env."""
     row = settings()[env]
     optimum = known(env)[1]
-    best = f"The best possible is {optimum.optimal_return:.4g}. " if optimum is not None else ""
+    best = f"Best possible return: {optimum.optimal_return:.4g}. " if optimum is not None else ""
     lines = [
         f"## {row['title']}",
         "",
-        f"{best}{row['timesteps']:,} steps of training; {frame.seed.nunique()} seeds.",
+        f"{best}{row['timesteps']:,} training steps, {frame.seed.nunique()} seeds.",
         "",
         "| agent | greedy return | regret | return while training | solved | steps to 1 % | seconds to 1 % |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -169,7 +169,7 @@ def section(env: str, frame: pd.DataFrame) -> str:
 
 
 def agent_row(agent: str, runs: pd.DataFrame) -> str:
-    """Returns an agent's line: means with a bootstrap interval, medians of those seeds that came so far."""
+    """Returns an agent's row: means with a bootstrap interval, and medians over seeds."""
     low, high = bootstrap_interval(runs.greedy.to_numpy(), seed=0)
     regret = "-" if runs.regret.isna().any() else f"{runs.regret.mean():.4g}"
     cells = [
@@ -185,7 +185,7 @@ def agent_row(agent: str, runs: pd.DataFrame) -> str:
 
 
 def _median(values: pd.Series, form: str) -> str:
-    """Returns the median over all seeds, those that never came so far counted as late; "-" if that is the half."""
+    """Returns the median over all seeds, those that never got there counting as infinite; "-" if it is infinite."""
     median = values.astype(float).fillna(np.inf).median()
     return form.format(median) if np.isfinite(median) else "-"
 

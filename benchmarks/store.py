@@ -1,11 +1,11 @@
-"""The stores against the book's way and against Minari: a million transitions written and read, in one process run.
+"""The stores against the book's way and Minari: a million transitions written and read, in one process.
 
     python benchmarks/store.py [--rounds 5] [--mongodb mongodb://127.0.0.1:27017/bench] [--json]
 
-Data: a million steps of Q-learning in SafeCab, and a million of a balancing CartPole (four float32 a state). Columns:
-observations (T+1 an episode), actions, rewards and ends. *Book* commits a row a transition to SQLite, state as text, on
-a thousandth of the data; *Minari* writes and reads one HDF5 dataset (extra `minari`) on a tenth; *MongoDB* is whatever
-server --mongodb names, with the store's own durable write concern. The last figures stand in benchmarks/store.md.
+Data: a million steps of Q-learning in SafeCab, and a million of a balancing CartPole (four float32 per state). Columns:
+observations (T+1 per episode), actions, rewards and ends. *Book* commits a row per transition to SQLite, states as
+text, for a thousandth of the data; *Minari* writes and reads one HDF5 dataset (extra `minari`) of a tenth; *MongoDB* is
+the server of --mongodb, with the store's own durable write concern. The last figures are in benchmarks/store.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _measured(folder, arguments):
-    """Returns {data: {side: {"write": rate, "read": rate, "bytes": a transition}}} and the cold read."""
+    """Returns {data: {side: {"write": rate, "read": rate, "bytes": per transition}}} and the cold read."""
     found = {}
     for data, chunks in (("SafeCab", safecab_chunks()), ("CartPole", cartpole_chunks())):
         sides = {"SQLite": lambda chunks=chunks: _store_round(str(folder / "run.db"), chunks)}
@@ -69,7 +69,7 @@ def _medians(rounds):
 
 
 def safecab_chunks():
-    """Returns a million steps of SafeCab as training stores them, figures aside."""
+    """Returns a million steps of SafeCab as training stores them, without figures."""
     run = rlbench.train("safecab", total_timesteps=TRANSITIONS, seed=0)
     columns = ("observations", "actions", "rewards", "explored")
     return [
@@ -79,7 +79,7 @@ def safecab_chunks():
 
 
 def cartpole_chunks():
-    """Returns a million steps of two thousand poles, balanced by a rule of thumb, moving as Gymnasium's do."""
+    """Returns a million steps of two thousand poles with Gymnasium's physics, balanced by a simple rule."""
     rng, poles, steps = np.random.default_rng(0), 2000, 500
     x, v, theta, omega = rng.uniform(-0.05, 0.05, (4, poles))
     states, actions = np.empty((poles, steps + 1, 4), np.float32), np.empty((poles, steps), np.int64)
@@ -133,7 +133,7 @@ def _store_round(url, chunks):
 
 
 def _size(store, run_id):
-    """Returns the bytes of all blobs of a run, as every backend keeps them."""
+    """Returns the total size of a run's blobs, in bytes."""
     keys = [
         (span.number, part) for span in store.backend.select_spans(run_id) for part in ("segments", "figures", "steps")
     ]
@@ -207,7 +207,7 @@ def _minari_episode(episode_buffer, part):
 
 
 def _cold_read(folder):
-    """Returns the milliseconds that a new process takes, imports aside, for one episode out of a million."""
+    """Returns the milliseconds in which a fresh process, after its imports, reads one episode out of a million."""
     path = folder / "million.db"
     with open_store(path) as store:
         run = store.create_run("bench", "none", seed=0)
@@ -241,7 +241,7 @@ def _short_episodes(first, count, steps=13):
 
 
 def _report(figures):
-    lines = ["| data | side | write, M/s | read, M/s | bytes a transition | write, x book | x Minari |"]
+    lines = ["| data | side | write, M/s | read, M/s | bytes per transition | write, x book | x Minari |"]
     lines.append("|---|---|---:|---:|---:|---:|---:|")
     for data in ("SafeCab", "CartPole"):
         for side, found in figures[data].items():
@@ -250,7 +250,7 @@ def _report(figures):
             rates = f"{found['write'] / 1e6:.3g} | {found['read'] / 1e6:.3g} | {found['bytes']:.2f}"
             lines.append(f"| {data} | {side} | {rates} | {found['write'] / book:,.0f} | {versus} |")
     cold = figures["one episode of a million, cold, ms"]
-    return "\n".join(lines) + f"\n\nOne episode out of 1,000,000, cold process, imports aside: {cold:.1f} ms"
+    return "\n".join(lines) + f"\n\nOne episode out of 1,000,000, in a fresh process, excluding imports: {cold:.1f} ms"
 
 
 if __name__ == "__main__":

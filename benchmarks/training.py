@@ -1,11 +1,10 @@
-"""The compiled trainer against plain C and against the tutorial loop, in one process run; ratios, medians of rounds.
+"""The compiled trainer against plain C and the tutorial loop, in one process; ratios, medians of rounds.
 
     make bench            # or: python benchmarks/training.py [--rounds 5] [--json]
 
 Sides: *tutorial* is the loop of every introduction (gym.make, env.action_space.sample(), a NumPy table, np.argmax,
-np.max); *C* is benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` where there is one, with the
-parameters of the trainer's preset. Rates are steps a second, on one core. The last figures stand in
-benchmarks/training.md.
+np.max); *C* is benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` if available, with the parameters of
+the trainer's preset. Rates are steps per second, on one core. The last figures are in benchmarks/training.md.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import numpy as np
 import rlbench
 
 HERE = Path(__file__).parent
-STEPS = 20_000_000  # of a compiled round
+STEPS = 20_000_000  # per compiled round
 CARTPOLE_STEPS = 5_000_000
 TUTORIAL_STEPS = 100_000
 ENVS = ("SafeCab", "CartPole", "Taxi-v4")
@@ -43,7 +42,7 @@ def main() -> None:
         sides = _sides(Path(folder))
         rates = {name: [] for name in sides}
         for side in sides.values():
-            side()  # compiled, cached, warm
+            side()  # warm-up: compiles and caches
         for _ in range(arguments.rounds):
             for name, side in sides.items():
                 rates[name].append(side())
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def _sides(folder):
-    """Returns what is measured, each a function that trains and returns steps a second."""
+    """Returns the sides, each a function that trains and returns steps per second."""
     safecab, cartpole = gym.make("rlbench/SafeCab-v0"), gym.make("rlbench/DiscreteCartPole-v1")
     taxi = gym.make("Taxi-v4")
     sides = {
@@ -89,7 +88,7 @@ def _fresh(folder):
 
 
 def _tutorial(env, *, alpha=0.7, gamma=0.618):
-    """Trains as introductions do, but for their mistake: the value of a terminal state is 0."""
+    """Trains as introductions do, without their mistake: the value of a terminal state is 0."""
     q_table = np.zeros([env.observation_space.n, env.action_space.n])
     env.action_space.seed(0)
     random.seed(0)

@@ -1,6 +1,6 @@
-"""How fast pictures come: SafeCab's frames, the viewer's window, a GIF, and a million episodes to open.
+"""Rendering speed: SafeCab's frames, the viewer's window, a GIF, and opening a run of a million episodes.
 
-python benchmarks/viewer.py [SECONDS]      # of each measurement; needs no display
+python benchmarks/viewer.py [SECONDS]      # per measurement; needs no display
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn in memory, by the same software renderer as without one
+os.environ["SDL_VIDEODRIVER"] = "dummy"  # draws in memory, with the same software renderer
 
 import gymnasium as gym
 import numpy as np
@@ -27,7 +27,7 @@ from rlbench.viewer.stages import CityStage, captions, frames
 from rlbench.viewer.window import Viewer
 
 MILLION = 1_000_000
-BATCH = 20_000  # episodes of a chunk
+BATCH = 20_000  # episodes per chunk
 BARS = {
     "SafeCab 5x5 rgb_array, frames/s": 2000,
     "viewer, SafeCab 5x5, frames/s": 60,
@@ -44,7 +44,7 @@ AT_MOST = (", s", ", kB", ", ms")
 
 
 def rate(work, seconds):
-    """How often a second something is done."""
+    """Returns how often per second `work` can be done."""
     work()
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
@@ -67,11 +67,11 @@ def rendering(seconds):
 
 
 def viewing(run, seconds, *commands):
-    """Frames a second of the viewer while it plays, and the time of the slowest of 99 in 100."""
+    """Returns the viewer's frames per second while it plays, and its 99th percentile frame time in milliseconds."""
     viewer = Viewer(StoredClips(run), int(run.lengths.argmax()))
     for command in commands:
         viewer.playback.do(command)
-    for _ in range(100):  # a pulse of the anomalies, so that each of its pictures has been drawn
+    for _ in range(100):  # one pulse of the anomalies, so that all its pictures are cached
         viewer.turn(1 / 60)
     taken = []
     while sum(taken) < seconds:
@@ -94,7 +94,7 @@ class Around:
 
 
 def gif(folder):
-    """Seconds and kilobytes of a GIF of a hundred steps."""
+    """Returns the seconds and kilobytes of a GIF of a hundred steps."""
     env = gym.make("rlbench/SafeCab-v0", city="taxi")
     episode = drive(env, Around(), 0, 100)
     times = []
@@ -107,7 +107,7 @@ def gif(folder):
 
 
 def million(folder):
-    """Stores a million short episodes; returns the seconds from the command to the first picture of the last."""
+    """Stores a million short episodes; returns the seconds from opening the store to the last one's first frame."""
     cab = rlbench.train("safecab", episodes=2 * BATCH, seed=0, store=folder / "million.db")
     pattern = [cab.store.episodes(cab.id)[-1]] * BATCH
     made = cab.store.create_run(cab.env_id, cab.agent_name, seed=0, config=cab.record.config)
@@ -141,7 +141,7 @@ def chunk_of(episodes, first):
 
 
 def measured(seconds, folder):
-    """Every figure of BARS, as it is measured."""
+    """Measures every figure of BARS."""
     cab = rlbench.train("safecab", seed=0, store=None)
     large = rlbench.train("safecab", episodes=2000, seed=0, store=None, env_kwargs={"city": "50x50"})
     cart = rlbench.train("cartpole", episodes=2000, seed=0, store=None)

@@ -1,4 +1,4 @@
-"""Draws one figure of each estimator, as docs/models.md shows them; needs the extras models and plots.
+"""Draws the figures of docs/models.md, one per estimator; needs the extras models and plots.
 
 python scripts/model_figures.py [FOLDER]
 """
@@ -25,14 +25,14 @@ USERS, ITEMS, TASTES = 200, 80, 2
 
 
 def discount() -> Axes:
-    """The discount of the book: who has spent little is sent one."""
+    """The discount of the book, for customers who have spent little."""
     spent = np.array([[50.0], [10], [20], [5], [95], [70], [100], [200], [0]])
     sent = np.array(["keep", "send", "send", "send", "keep", "keep", "keep", "keep", "send"])
     return charts.scores(spent, sent, LogisticRegression().fit(spent, sent), axes(), name="dollars spent")
 
 
 def reviews() -> Axes:
-    """The words of reviews that were put together at random, most of their words fitting their label."""
+    """The words of randomly composed reviews, with words that fit their label and neutral ones."""
     random = np.random.default_rng(0)
     labels = np.array(["bad", "good"])[random.integers(2, size=400)]
     texts = [" ".join([*random.choice(WORDS[label], 3), *random.choice(WORDS["any"], 7)]) for label in labels]
@@ -40,7 +40,7 @@ def reviews() -> Axes:
 
 
 def ratings() -> Axes:
-    """The errors of a recommender on ratings made of two hidden tastes and some noise."""
+    """The errors of a recommender on ratings generated from two hidden tastes and some noise."""
     random = np.random.default_rng(0)
     users, items = random.normal(size=(USERS, TASTES)), random.normal(size=(ITEMS, TASTES))
     stars = np.clip(3 + users @ items.T + random.normal(scale=0.5, size=(USERS, ITEMS)), 1, 5)
@@ -58,14 +58,14 @@ def axes() -> Axes:
 
 
 def rules() -> Axes:
-    """What an agent has learnt to do in SafeCab, as far as three questions say it."""
+    """An agent's policy in SafeCab as a tree of depth three."""
     explanation = explain(rlbench.train("safecab", seed=0), depth=3)
     with styled():
         return explanation.draw(new_figure(charts.tree_size(explanation.tree, 3, wide=True)).subplots())
 
 
 def trained(kind: str, data: str, **settings: object) -> Model:
-    """Returns a model of a data set that comes with scikit-learn."""
+    """Returns a model trained on one of scikit-learn's data sets."""
     return train_model(kind, data, settings=settings)
 
 

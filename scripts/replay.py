@@ -1,4 +1,4 @@
-"""Reads stored episodes back: the best and the worst of a run, and what happened in them.
+"""Reads the best and the worst episode of a stored run and prints their steps.
 
 python scripts/replay.py [STORE [RUN]]        # after `rlbench train safecab`
 """
@@ -13,7 +13,7 @@ store = rlbench.open_store(sys.argv[1] if len(sys.argv) > 1 else "rlbench.db", c
 run = rlbench.load_run(store, sys.argv[2] if len(sys.argv) > 2 else "latest")  # noqa: PLR2004
 print(run)
 
-episodes = store.episodes(run.id)  # a sequence: each is read when asked for
+episodes = store.episodes(run.id)  # a sequence that reads each episode on access
 for name, index in (("best", int(np.argmax(run.returns))), ("worst", int(np.argmin(run.returns)))):
     episode = episodes[index]
     print(f"{name}: episode {index}, return {episode.total_return:g} in {len(episode)} steps")

@@ -1,4 +1,4 @@
-"""Trains Q-learning on CartPole seen through bins, and counts how long the pole stands from fresh starts.
+"""Trains Q-learning on CartPole with binned observations, and counts how often it balances from fresh starts.
 
 python scripts/train_cartpole.py
 """
@@ -9,7 +9,7 @@ run = rlbench.train("cartpole", seed=0, store="rlbench.db", progress=True)
 print(run)
 
 evaluation = rlbench.evaluate(run, episodes=1000, seed=1)
-print(f"{(evaluation.returns == 500).sum()} of 1000 episodes stand for all 500 steps")  # noqa: PLR2004
+print(f"{(evaluation.returns == 500).sum()} of 1000 episodes last all 500 steps")  # noqa: PLR2004
 
 # the same by hand: any agent steps any Gymnasium env
 env = run.make_env()

@@ -1,4 +1,4 @@
-"""The documentation: its programs run, its commands work, its links lead somewhere, and every command is mentioned."""
+"""The documentation: programs run, commands work, links resolve, and every command is mentioned."""
 
 import os
 import re
