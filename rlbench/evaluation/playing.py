@@ -10,6 +10,7 @@ from gymnasium.utils import seeding
 
 from rlbench.agents import RandomAgent, TableAgent
 from rlbench.envs.making import step_limit
+from rlbench.store import OPEN
 from rlbench.training.loops import Budget, run_compiled
 from rlbench.training.recorder import Recorder
 
@@ -94,8 +95,8 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
 
 def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
     """Returns the figures of the episodes that end in a chunk; copies, for the tape is written over."""
-    ended = chunk.ends != 0
+    ended = chunk.ends != OPEN
     last = np.cumsum(chunk.lengths)[ended] - 1
     rewards = chunk.steps["rewards"][last] if chunk.steps is not None else np.empty(0)
     figures = chunk.figures
-    return figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.ends[ended] % 2 == 1
+    return figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.terminations[ended]

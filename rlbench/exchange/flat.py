@@ -17,7 +17,7 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark
 from rlbench.store.codec import to_json
 from rlbench.store.frames import Column, flat_columns, singular, spread
-from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
+from rlbench.store.records import end_code, has_last_row, is_terminated, is_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,8 +107,8 @@ class Layout:
         flat: dict[str, Array] = {
             "episode": np.repeat(batch.episodes, batch.lengths + 1),
             "step": np.arange(len(closing)) - np.repeat(batch.row_stops - batch.lengths - 1, batch.lengths + 1),
-            "terminated": _flags(batch, TERMINATED),
-            "truncated": _flags(batch, TRUNCATED),
+            "terminated": _flags(batch, is_terminated(batch.ends)),
+            "truncated": _flags(batch, is_truncated(batch.ends)),
             MARKS: _written(batch),
         }
         for name, array in batch.steps.items():
@@ -129,8 +129,7 @@ class Layout:
         stops = np.flatnonzero(flat.closing) + 1
         lengths = np.diff(stops, prepend=0) - 1
         episodes = values["episode"][flat.closing]
-        ends = values["terminated"][flat.closing] * TERMINATED + values["truncated"][flat.closing] * TRUNCATED
-        ends[ends == 0] = CUT_OFF
+        ends = end_code(values["terminated"][flat.closing], values["truncated"][flat.closing])
         batch = Batch(
             episodes,
             lengths,
@@ -143,10 +142,9 @@ class Layout:
         return batch
 
 
-def _flags(batch: Batch, end: int) -> NDArray[np.bool_]:
-    """Returns the flags of an end: True in the last step and the closing row of the episodes that ended so."""
+def _flags(batch: Batch, ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns a flag for each row: that of its episode in the last step and the closing row, elsewhere False."""
     flags = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
-    ended = (batch.ends == end) | (batch.ends == BOTH)
     flags[batch.row_stops - 1] = ended
     lived = batch.lengths > 0
     flags[batch.row_stops[lived] - 2] = ended[lived]
@@ -158,8 +156,8 @@ def _check(batch: Batch, values: Mapping[str, Array]) -> None:
     expected = {
         "episode": np.repeat(batch.episodes, rows),
         "step": np.arange(int(rows.sum())) - np.repeat(batch.row_stops - rows, rows),
-        "terminated": _flags(batch, TERMINATED),
-        "truncated": _flags(batch, TRUNCATED),
+        "terminated": _flags(batch, is_terminated(batch.ends)),
+        "truncated": _flags(batch, is_truncated(batch.ends)),
     }
     for name, column in expected.items():
         wrong = np.flatnonzero(values[name] != column)

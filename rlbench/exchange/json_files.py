@@ -20,7 +20,7 @@ from rlbench.exchange.manifest import Manifest, column_of, exactly, plain_number
 from rlbench.store import Checkpoint
 from rlbench.store.codec import to_json
 from rlbench.store.frames import Column
-from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
+from rlbench.store.records import end_code, has_last_row, is_terminated, is_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +80,8 @@ def _episodes(batch: Batch) -> Iterator[dict[str, Any]]:
             "episode": batch.episodes[row],
             **({"chunks": marks_json(batch, row)} if row in marked else {}),
             **columns,
-            "terminated": end in (TERMINATED, BOTH),
-            "truncated": end in (TRUNCATED, BOTH),
+            "terminated": is_terminated(end),
+            "truncated": is_truncated(end),
             "figures": {name: column[row] for name, column in batch.figures.items()},
         }
 
@@ -200,8 +200,7 @@ def _episode(found: Any, manifest: Manifest) -> Batch:
     if type(found) is not dict or type(found.get("episode")) is not int or type(found.get("figures")) is not dict:
         raise UsageError(f"an episode must be an object with its number and its figures, got {str(found)[:80]}")
     where = f"in episode {found['episode']}"
-    ends = {"terminated": TERMINATED, "truncated": TRUNCATED}
-    if any(type(found.get(name)) is not bool for name in ends):
+    if any(type(found.get(name)) is not bool for name in ("terminated", "truncated")):
         raise UsageError(f"{where} terminated and truncated must be true or false")
     steps = {name: _column(found, name, column, where) for name, column in manifest.columns.items()}
     figures = {name: _figure(found["figures"], name, column, where) for name, column in manifest.figures.items()}
@@ -209,7 +208,7 @@ def _episode(found: Any, manifest: Manifest) -> Batch:
     return Batch(
         np.array([found["episode"]], np.int64),
         np.array([length], np.int64),
-        np.array([sum(code for name, code in ends.items() if found[name]) or CUT_OFF], np.uint8),
+        np.array([end_code(found["terminated"], found["truncated"])], np.uint8),
         {name: _sized(column, length + has_last_row(name), f"{where} {name}") for name, column in steps.items()},
         figures,
         tuple(marks_of(0, found.get("chunks", []))),

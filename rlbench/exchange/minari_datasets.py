@@ -23,7 +23,7 @@ from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
-from rlbench.store.records import BOTH, CUT_OFF, TERMINATED, TRUNCATED, has_last_row
+from rlbench.store.records import end_code, has_last_row, is_terminated, is_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> A
         for name, column in batch.steps.items()
     }
     flags = np.zeros((2, stop - start), np.bool_)
-    flags[:, -1] = end in (TERMINATED, BOTH), end in (TRUNCATED, BOTH)
+    flags[:, -1] = is_terminated(end), is_truncated(end)
     others = {name: column for name, column in columns.items() if name.partition("/")[0] not in COLUMNS}
     # Minari's infos start with the reset's: a row of zeros
     infos = {name: np.concatenate([np.zeros_like(column[:1]), column]) for name, column in others.items()}
@@ -318,7 +318,6 @@ def _episode(index: int, found: dict[str, Any], metadata: dict[str, Any], ours: 
         raise UsageError(f"episode {index} must have {metadata.get('total_steps')} rewards and ends, got {length}")
     if terminations[:-1].any() or truncations[:-1].any():
         raise UsageError(f"episode {index} ends before its last step")
-    end = sum(bool(flags[-1:].any()) * code for flags, code in ((terminations, TERMINATED), (truncations, TRUNCATED)))
     steps = {
         **_flat(found["observations"], "observations"),
         **_flat(found["actions"], "actions"),
@@ -334,7 +333,7 @@ def _episode(index: int, found: dict[str, Any], metadata: dict[str, Any], ours: 
     return Batch(
         np.array([number], np.int64),
         np.array([length], np.int64),
-        np.array([end or CUT_OFF], np.uint8),
+        np.array([end_code(terminations[-1:].any(), truncations[-1:].any())], np.uint8),
         steps,
         _figures(metadata, ours),
         _marks(metadata) if ours else (),

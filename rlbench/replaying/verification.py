@@ -10,7 +10,7 @@ import numpy as np
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import set_generator_state
-from rlbench.store import BOTH, OPEN, TERMINATED, TRUNCATED
+from rlbench.store import OPEN
 from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
 from rlbench.training.session import seed_env
@@ -191,17 +191,14 @@ def _player(env: gym.Env[Any, Any], engine: str) -> _Player:
 
 def _expected(chunk: EpisodeChunk) -> Columns:
     """Returns copies of what is stored; "terminated" and "truncated" a step, from how the segments end."""
-    ends = np.zeros(chunk.n_steps, np.uint8)
-    lived = chunk.lengths > 0
-    ends[np.cumsum(chunk.lengths)[lived] - 1] = chunk.ends[lived]
     steps = {
         name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
     }
     return {
         **steps,
         "rewards": steps["rewards"].astype(np.float64),
-        "terminated": (ends == TERMINATED) | (ends == BOTH),
-        "truncated": (ends == TRUNCATED) | (ends == BOTH),
+        "terminated": chunk.on_last_steps(chunk.terminations),
+        "truncated": chunk.on_last_steps(chunk.truncations),
     }
 
 

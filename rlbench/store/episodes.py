@@ -11,7 +11,7 @@ import numpy as np
 
 from rlbench.errors import StoreError
 from rlbench.store.frames import episodes_dataframe
-from rlbench.store.records import OPEN, TERMINATED, TRUNCATED, Episode, tree
+from rlbench.store.records import OPEN, Episode, is_terminated, is_truncated, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +88,7 @@ class EpisodeSequence(Sequence[Episode]):
         raise IndexError(f"no episode {position} in run {self._run_id}: there are {count} ({known})")
 
     def _read(self, episode: int) -> Episode:
-        pieces, ends, length = [], [], 0
+        pieces, end, length = [], OPEN, 0
         for span in self._spans_of(episode):
             chunk, segment = self._chunk(span), episode - span.first_episode
             expected = 0 if segment else span.first_step
@@ -100,11 +100,11 @@ class EpisodeSequence(Sequence[Episode]):
             if length != expected:
                 break
             pieces.append(chunk.segment(segment))
-            ends.append(int(chunk.ends[segment]))
+            end = int(chunk.ends[segment])
             length += int(chunk.lengths[segment])
-        if not pieces or ends[-1] == OPEN:
+        if end == OPEN:
             raise StoreError(f"run {self._run_id} is damaged: a chunk of episode {episode} is missing")
-        return _episode(episode, _join(pieces), ends[-1], self._env_spec)
+        return _episode(episode, _join(pieces), end, self._env_spec)
 
     def _spans_of(self, episode: int) -> Iterator[Span]:
         for position in range(bisect_right(self._stops, episode), len(self._spans)):
@@ -135,8 +135,8 @@ def _episode(index: int, columns: dict[str, NDArray[Any]], end: int, env_spec: s
         observations=tree(columns, "observations"),
         actions=tree(columns, "actions"),
         rewards=columns["rewards"].astype(np.float64, copy=False),
-        terminated=end in (TERMINATED, TERMINATED | TRUNCATED),
-        truncated=end in (TRUNCATED, TERMINATED | TRUNCATED),
+        terminated=is_terminated(end),
+        truncated=is_truncated(end),
         explored=columns.get("explored"),
         env_spec=env_spec,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Tree = Array | dict[str, Array]  # one array, or one for each part of a Dict observation
 
 STATUSES = ("running", "finished", "interrupted")
-OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends: `EpisodeChunk.ends`
+OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,24 @@ class EpisodeChunk:
         """How many episodes end in this chunk."""
         return int(np.count_nonzero(self.ends))
 
+    @property
+    def terminations(self) -> NDArray[np.bool_]:
+        """(segments,) whether each terminated, even if it was truncated in the same step."""
+        flags: NDArray[np.bool_] = is_terminated(self.ends)
+        return flags
+
+    @property
+    def truncations(self) -> NDArray[np.bool_]:
+        """(segments,) whether each was truncated, even if it terminated in the same step."""
+        flags: NDArray[np.bool_] = is_truncated(self.ends)
+        return flags
+
+    def on_last_steps(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Returns flags of the segments as a column of the steps: each at its segment's last step, elsewhere False."""
+        column, lived = np.zeros(self.n_steps, np.bool_), self.lengths > 0
+        column[np.cumsum(self.lengths)[lived] - 1] = flags[lived]
+        return column
+
     @cached_property
     def n_steps(self) -> int:
         """How many steps lie in this chunk."""
@@ -89,9 +107,11 @@ class EpisodeChunk:
         segments = len(self.lengths)
         if not segments or self.first_episode < 0 or self.first_step < 0:
             return "it must hold at least one segment, and begin at an episode and step >= 0"
-        if np.shape(self.ends) != (segments,) or np.min(self.lengths) < 0 or np.max(self.ends) > CUT_OFF:
+        ends = np.asarray(self.ends)
+        are_codes = ends.shape == (segments,) and ends.dtype.kind in "iu" and 0 <= ends.min() <= ends.max() <= CUT_OFF
+        if not are_codes or np.min(self.lengths) < 0:
             return f"its ends must be {segments} codes in 0 to {CUT_OFF}, its lengths >= 0"
-        if not np.all(self.ends[:-1]):
+        if not np.all(ends[:-1]):
             return "only its last segment may go on in the next chunk (end 0)"
         return None
 
@@ -173,12 +193,33 @@ class Episode(Shown):
         return float(np.cumsum(self.rewards)[-1]) if len(self) else 0.0
 
     @property
+    def end(self) -> str:
+        """How it ended, in a word: "terminated" (truncated as well or not), "truncated" or "cut off"."""
+        return "terminated" if self.terminated else "truncated" if self.truncated else "cut off"
+
+    @property
     def length(self) -> int:
         """The number of steps, T."""
         return len(self.rewards)
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+
+def end_code(terminated: Any, truncated: Any) -> Any:
+    """Returns the code of an end, or an array of them for arrays of bools; what ended in neither way was cut off."""
+    code = TERMINATED * terminated | TRUNCATED * truncated
+    return code | CUT_OFF * (code == OPEN)
+
+
+def is_terminated(end: Any) -> Any:
+    """Returns whether an end, or each of an array of them, is a termination."""
+    return (end & TERMINATED) != 0
+
+
+def is_truncated(end: Any) -> Any:
+    """Returns whether an end, or each of an array of them, is a truncation."""
+    return (end & TRUNCATED) != 0
 
 
 def has_last_row(column: str) -> bool:
@@ -193,6 +234,13 @@ def tree(columns: dict[str, Array], name: str) -> Tree:
     prefix = name + "/"
     parts = [column for column in columns if column.startswith(prefix)]
     return {part.removeprefix(prefix): columns[part] for part in parts}
+
+
+def row_of(tree: Any, row: int) -> Any:
+    """Returns one row of an array, or of each part of a dict of arrays, as Python has it."""
+    if isinstance(tree, dict):
+        return {name: row_of(part, row) for name, part in tree.items()}
+    return tree[row].tolist()
 
 
 def _misfits(column: Array, rows: int) -> bool:

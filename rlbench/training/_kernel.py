@@ -13,11 +13,10 @@ from rlbench.agents._learners import choose, finish, learn
 from rlbench.agents._rules import schedule_value
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
+from rlbench.store.records import TERMINATED, TRUNCATED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-TERMINATED, TRUNCATED = 1, 2  # bits of an episode's end; 0: it goes on in the next chunk
 
 
 class Counts(NamedTuple):
@@ -123,7 +122,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
         truncated = length == limits.episode_steps
         if tape.recording:
             tape.lengths[segments] = n - begun
-        tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated
+        tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated  # as `end_code`
         segments += 1
         if not (terminated or truncated):  # the next chunk goes on with it
             break

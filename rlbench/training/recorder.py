@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.random_state import generator_state
-from rlbench.store import EpisodeChunk
+from rlbench.store import OPEN, EpisodeChunk
+from rlbench.store.records import end_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +109,7 @@ class Recorder:
         i, tape = self.segments, self.tape
         if tape.recording:
             tape.lengths[i] = self.steps - (self._begun or 0)
-        tape.ends[i] = terminated + 2 * truncated
+        tape.ends[i] = end_code(terminated, truncated)
         tape.returns[i], tape.episode_lengths[i] = self._return, self.length
         tape.epsilons[i], tape.explored_counts[i] = self._epsilon, self._explored
         self.segments += 1
@@ -141,7 +142,7 @@ class Recorder:
             return
         if unfinished and self._begun is not None:
             self.tape.lengths[self.segments] = self.steps - self._begun
-            self.tape.ends[self.segments] = 0
+            self.tape.ends[self.segments] = OPEN
         self.sink(self._chunk(self.segments + unfinished))
         self._episode += self.segments
         self._first = (self._episode, max(self.length, 0))

@@ -22,6 +22,7 @@ from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBER_BYTES, Layout
 from rlbench.store.config import EXTERNAL, AgentConfig, EnvConfig, RunConfig
+from rlbench.store.records import end_code
 from rlbench.training.run import Run
 from rlbench.training.setup import versions
 
@@ -145,7 +146,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, _ = outcome
         tape.take(kept, observation, reward)
         if terminated or truncated:
-            tape.end(bool(terminated) + 2 * bool(truncated))
+            tape.end(end_code(bool(terminated), bool(truncated)))
         return outcome
 
     def flush(self) -> None:

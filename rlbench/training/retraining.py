@@ -11,7 +11,7 @@ import numpy as np
 from rlbench.agents import AGENTS, ReplayQ, TableAgent
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
-from rlbench.store import BOTH, TERMINATED, Checkpoint
+from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.run import Run
 from rlbench.training.session import state_of
@@ -196,9 +196,8 @@ def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float
 
     steps, words = chunk.steps or {}, sfc64_words(learner.rng)
     columns = (steps["observations"], steps["actions"], steps["rewards"], chunk.lengths)
-    terminated = (chunk.ends == TERMINATED) | (chunk.ends == BOTH)
     rates = (learner.learning_rate, learner.exploration_rate)
-    largest: float = learn_backwards(compiled, *columns, terminated, *rates, words)
+    largest: float = learn_backwards(compiled, *columns, chunk.terminations, *rates, words)
     set_sfc64_words(learner.rng, words)
     learner.take_back(compiled)
     return largest

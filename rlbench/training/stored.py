@@ -9,7 +9,7 @@ import numpy as np
 
 from rlbench.buffers import Batch
 from rlbench.errors import StoreError
-from rlbench.store import BOTH, TERMINATED, TRUNCATED
+from rlbench.store import CUT_OFF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,16 +24,13 @@ def transitions(chunk: EpisodeChunk) -> Batch:
     steps = chunk.steps or {}
     stops = np.cumsum(chunk.lengths)
     last = stops + np.arange(len(stops))  # rows of the last observations, T+1 a segment
-    ends = np.zeros(chunk.n_steps, np.uint8)
-    lived = chunk.lengths > 0
-    ends[stops[lived] - 1] = chunk.ends[lived]
     return Batch(
         observations=np.delete(steps["observations"], last, axis=0),
         actions=steps["actions"],
         rewards=steps["rewards"],
         next_observations=np.delete(steps["observations"], last - chunk.lengths, axis=0),
-        terminations=(ends == TERMINATED) | (ends == BOTH),
-        truncations=ends >= TRUNCATED,  # both, and cut off, as well
+        terminations=chunk.on_last_steps(chunk.terminations),
+        truncations=chunk.on_last_steps(chunk.truncations | (chunk.ends == CUT_OFF)),
     )
 
 

@@ -350,6 +350,8 @@ class StoreContract:
             ({"lengths": np.array([], np.int64), "ends": np.array([], np.uint8)}, "at least one segment"),
             ({"ends": np.array([1], np.uint8)}, "its ends must be 2 codes"),
             ({"ends": np.array([1, 5], np.uint8)}, "its ends must be 2 codes"),
+            ({"ends": np.array([-1, 1])}, "its ends must be 2 codes"),
+            ({"ends": np.array([1.0, 1.0])}, "its ends must be 2 codes"),
             ({"ends": np.array([0, 1], np.uint8)}, "only its last segment"),
             ({"figures": {"return": np.zeros(3)}}, "figure 'return' must have 2 rows, got shape"),
             ({"steps": {"rewards": np.zeros(6)}}, "column 'rewards' must have 5 rows"),
