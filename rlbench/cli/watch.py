@@ -26,7 +26,7 @@ from rlbench.settings import parse_settings
 from rlbench.viewer.installed import installed_env
 from rlbench.viewer.keyboard import Keyboard, can_be_read
 from rlbench.viewer.rides import MOST_STEPS, pace_of, random_ride, ride_of
-from rlbench.viewer.steps import Step, end_of, live_steps, stored_steps
+from rlbench.viewer.steps import Step, live_steps, stored_steps
 from rlbench.viewer.texts import live_texts, sketch_of, stored_frames, stored_texts
 
 if TYPE_CHECKING:
@@ -294,8 +294,8 @@ def _index(run: Run, count: int, word: str) -> int:
 
 
 def _title(run_id: str, episode: Episode) -> str:
-    end = end_of(terminated=episode.terminated, truncated=episode.truncated) or "cut off"
-    return f"run {run_id}, episode {episode.index}: {len(episode)} steps, return {episode.total_return:.10g}, {end}"
+    told = f"{len(episode)} steps, return {episode.total_return:.10g}, {episode.end}"
+    return f"run {run_id}, episode {episode.index}: {told}"
 
 
 def _document(about: dict[str, Any], steps: Iterable[Step]) -> dict[str, Any]:

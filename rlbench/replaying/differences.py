@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.errors import StoreError
+from rlbench.store.records import row_of
 
 if TYPE_CHECKING:
     from rlbench.store import Episode
@@ -80,7 +81,7 @@ def _first_difference(a: Episode, b: Episode) -> tuple[int, str, str] | None:
         if (a.terminated, a.truncated) == (b.terminated, b.truncated):
             return None
         return len(a), "end", f"{_end(a)} in one, {_end(b)} in the other"
-    if not _same(_row(a.observations, 0), _row(b.observations, 0)):
+    if not _same(a.observations, b.observations, 0):
         return 0, "draw", "the resets drew different starts"
     for t in range(min(len(a), len(b))):
         found = _step_difference(a, b, t)
@@ -90,17 +91,16 @@ def _first_difference(a: Episode, b: Episode) -> tuple[int, str, str] | None:
 
 
 def _step_difference(a: Episode, b: Episode, t: int) -> tuple[str, str] | None:
-    actions = _row(a.actions, t), _row(b.actions, t)
-    if not _same(*actions):
-        chosen = f"action {_shown(actions[0])} in one, {_shown(actions[1])} in the other"
+    if not _same(a.actions, b.actions, t):
+        chosen = f"action {row_of(a.actions, t)} in one, {row_of(b.actions, t)} in the other"
         if a.explored is None or b.explored is None:
             return "action", chosen
         if a.explored[t] or b.explored[t]:
             return "draw", f"{chosen}: exploration drew otherwise"
-        return "action", f"{chosen}: both greedy, so their tables differ at state {_shown(_row(a.observations, t))}"
-    if not _same(_row(a.observations, t + 1), _row(b.observations, t + 1)):
+        return "action", f"{chosen}: both greedy, so their tables differ at state {row_of(a.observations, t)}"
+    if not _same(a.observations, b.observations, t + 1):
         return "draw", "the same action led to different observations: the env drew otherwise"
-    if not _same(a.rewards[t], b.rewards[t]):
+    if not _same(a.rewards, b.rewards, t):
         return "reward", f"reward {a.rewards[t]:g} in one, {b.rewards[t]:g} in the other"
     return None
 
@@ -117,20 +117,13 @@ def _table_entry(a: Run, b: Run) -> tuple[int, int] | None:
     return (int(where[0][0]), int(where[0][1])) if len(where) else None
 
 
-def _row(tree: Any, t: int) -> Any:
-    return {name: part[t] for name, part in tree.items()} if isinstance(tree, dict) else tree[t]
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
-    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+def _same(a: Any, b: Any, row: Any = ...) -> bool:
+    """Returns whether two arrays, or dicts of arrays, are equal, in one row or in all."""
+    if isinstance(a, dict) or isinstance(b, dict):
+        return type(a) is type(b) and a.keys() == b.keys() and all(_same(a[name], b[name], row) for name in a)
+    return np.array_equal(a[row], b[row], equal_nan=a.dtype.kind == "f")
 
 
 def _end(episode: Episode) -> str:
     ends = [name for name in ("terminated", "truncated") if getattr(episode, name)]
     return " and ".join(ends) or "cut off"
-
-
-def _shown(value: Any) -> str:
-    return str(value.tolist() if hasattr(value, "tolist") else value)

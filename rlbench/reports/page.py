@@ -23,6 +23,7 @@ from rlbench.plots import evaluation as draw_evaluation
 from rlbench.plots.data import evaluation_of
 from rlbench.plots.style import new_figure, render, styled
 from rlbench.replaying import command_of, program_of
+from rlbench.store.records import row_of
 from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
@@ -271,12 +272,8 @@ def _stored_episode(run: Run, index: int) -> Episode:
 
 
 def _headed(name: str, episode: Episode) -> str:
-    what = f"return {episode.total_return:,.10g}, {len(episode)} steps, {_end(episode)}"
+    what = f"return {episode.total_return:,.10g}, {len(episode)} steps, {episode.end}"
     return f"The {name}: episode {episode.index:,}, {what}"
-
-
-def _end(episode: Episode) -> str:
-    return "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
 
 
 def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str:
@@ -286,7 +283,7 @@ def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str
     rows = [_step(episode, layout, names, t, totals) for t in shown]
     if len(episode) > HEAD + TAIL:
         rows.insert(HEAD, f'<tr><td colspan="5">... {len(episode) - HEAD - TAIL:,} steps ...</td></tr>')
-    last = f"<tr><td></td><td>{_text(_place(layout, _row(episode.observations, -1)))}</td><td>{_end(episode)}</td></tr>"
+    last = f"<tr><td></td><td>{_text(_place(layout, row_of(episode.observations, -1)))}</td><td>{episode.end}</td></tr>"
     return (
         '<table><thead><tr><th class="number">step</th><th>state</th><th>action</th><th class="number">reward</th>'
         f'<th class="number">return</th></tr></thead><tbody>{"".join(rows)}{last}</tbody></table>'
@@ -296,10 +293,10 @@ def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str
 
 def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int, totals: Any) -> str:
     explored = episode.explored is not None and bool(episode.explored[t])
-    name = action_name(names, _row(episode.actions, t))
+    name = action_name(names, row_of(episode.actions, t))
     return (
         f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
-        f"<td>{_text(_place(layout, _row(episode.observations, t)))}</td><td>{_text(name)}</td>"
+        f"<td>{_text(_place(layout, row_of(episode.observations, t)))}</td><td>{_text(name)}</td>"
         f'<td class="number">{episode.rewards[t]:g}</td><td class="number">{totals[t]:.10g}</td></tr>'
     )
 
@@ -308,12 +305,6 @@ def _place(layout: Layout | None, observation: Any) -> str:
     """Returns a state in words where it lies on a map, else as it was observed."""
     found = layout.describe(observation) if layout is not None and isinstance(observation, int) else ""
     return f"{found} ({observation})" if found else str(observation)
-
-
-def _row(tree: Any, t: int) -> Any:
-    if isinstance(tree, dict):
-        return {name: _row(part, t) for name, part in tree.items()}
-    return tree[t].tolist()
 
 
 def _configuration(run: Run) -> str:

@@ -52,13 +52,6 @@ def columns_of(tree: Any, name: str) -> dict[str, NDArray[Any]]:
     return {f"{name}/{part}": rows for part, rows in tree.items()} if isinstance(tree, dict) else {name: tree}
 
 
-def row_of(tree: Any, row: int) -> Any:
-    """Returns one row of an array, or of each part of a dict of arrays, as Python has it."""
-    if isinstance(tree, dict):
-        return {name: row_of(part, row) for name, part in tree.items()}
-    return tree[row].tolist()
-
-
 def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
     """Plays what comes before an episode of a run in its chunk, and resets: returns the first observation.
 

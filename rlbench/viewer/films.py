@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.errors import UsageError
-from rlbench.viewer.again import play_again, row_of
+from rlbench.store.records import row_of
+from rlbench.viewer.again import play_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

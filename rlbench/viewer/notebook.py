@@ -16,7 +16,7 @@ import numpy as np
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
 from rlbench.files import packaged
-from rlbench.viewer.again import row_of
+from rlbench.store.records import row_of
 from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _table(episode: Episode, reason: str) -> str:
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
     rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), ROWS) + 1)]
     left_out = len(episode) - ROWS
-    end = "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
-    note = f"{len(episode)} steps, return {episode.total_return:.10g}, {end}"
+    note = f"{len(episode)} steps, return {episode.total_return:.10g}, {episode.end}"
     more = f"<tr><td colspan=5>{left_out} more steps</td></tr>" if left_out > 0 else ""
     head = "".join(f"<th>{name}</th>" for name in ("step", "action", "reward", "return", "observation"))
     return (

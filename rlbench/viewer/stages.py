@@ -29,7 +29,8 @@ from rlbench.envs.drawing import (
 from rlbench.envs.making import id_of
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.errors import StoreError, UsageError
-from rlbench.viewer.again import begin_stored, row_of
+from rlbench.store.records import row_of
+from rlbench.viewer.again import begin_stored
 from rlbench.viewer.films import Film, cards, placed_frames, played_frames, posed_frames
 from rlbench.viewer.installed import fits
 from rlbench.viewer.quantities import quantities_of
@@ -234,7 +235,7 @@ def _end(env: gym.Env[Any, Any] | None, episode: Episode) -> tuple[str, tuple[in
     if episode.terminated and isinstance(world, SafeCabEnv):
         delivered = world.is_success(float(episode.rewards[-1]), terminated=True)
         return ("delivered", GOOD) if delivered else ("anomaly", BAD)
-    return "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off", STRIP_TEXT
+    return episode.end, STRIP_TEXT
 
 
 def frames(stage: Stage, texts: list[Caption], size: int | None = None) -> Iterator[NDArray[np.uint8]]:

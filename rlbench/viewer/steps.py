@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlbench.viewer.again import row_of
+from rlbench.store.records import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def live_steps(env: gym.Env[Any, Any], agent: Any, seed: int, most: int, left: s
         action = agent.act(observation, explore=False)
         observation, reward, terminated, truncated, _ = env.step(action)
         number, total = number + 1, total + float(reward)
-        end = end_of(terminated=terminated, truncated=truncated) or (left if number == most else "")
+        end = _end(terminated=terminated, truncated=truncated) or (left if number == most else "")
         yield Step(number, observation, action, float(reward), total, end=end)
     env.close()
 
@@ -66,10 +66,9 @@ def stored_steps(episode: Episode) -> Iterator[Step]:
         total += reward
         explored = episode.explored is not None and bool(episode.explored[number - 1])
         action, observation = row_of(episode.actions, number - 1), row_of(episode.observations, number)
-        end = end_of(terminated=episode.terminated, truncated=episode.truncated) or "cut off"
-        yield Step(number, observation, action, reward, total, explored, end if number == last else "")
+        yield Step(number, observation, action, reward, total, explored, episode.end if number == last else "")
 
 
-def end_of(*, terminated: bool, truncated: bool) -> str:
-    """Returns how an episode has ended, in a word; nothing if it goes on, or was cut off."""
+def _end(*, terminated: bool, truncated: bool) -> str:
+    """Returns how an episode has ended, in a word; nothing if it goes on."""
     return "terminated" if terminated else "truncated" if truncated else ""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.envs.actions import action_name, action_names
 from rlbench.envs.cartpole import is_cart_pole
-from rlbench.viewer.again import begin_stored, row_of
+from rlbench.store.records import row_of
+from rlbench.viewer.again import begin_stored
 from rlbench.viewer.films import lines_of
 from rlbench.viewer.installed import fits
 from rlbench.viewer.quantities import quantities_of
