@@ -32,6 +32,10 @@ class StoreAway(StoreError):  # noqa: N818  (reads as what it says: the store is
     """The server of a store does not answer: whether a write that failed so was made is not known."""
 
 
+class CheckFailedError(RlbenchError, AssertionError):
+    """An env, its model or an agent breaks a promise; the message is the first one found."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Returns the error for `name`, with the nearest `known` names: "did you mean ...?"."""
     names = sorted(known)

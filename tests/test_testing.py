@@ -1,5 +1,6 @@
 """The checks catch what they are for, and let good envs and agents pass."""
 
+import copy
 import dataclasses
 import functools
 import random
@@ -7,10 +8,10 @@ import random
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TransformReward
 
 from rlbench.agents import (
-    AGENTS,
     DynaQ,
     MonteCarlo,
     QLearning,
@@ -20,11 +21,11 @@ from rlbench.agents import (
     SarsaLambda,
     TableAgent,
 )
-from rlbench.envs import ENVS
 from rlbench.envs.discretize import Discretize, FlattenDiscrete
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UnknownNameError, UsageError
-from rlbench.testing import AGENT_CHECKS, CheckFailedError, check_agent, check_env, check_model
+from rlbench.testing import AGENT_CHECKS, ENV_CHECKS, CheckFailedError, check_agent, check_env, check_model
+from rlbench.testing.envs import a_step_before_the_first_reset_is_refused
 
 GOOD = [
     ("Taxi-v4", {}),
@@ -137,11 +138,6 @@ def test_gymnasiums_envs_are_sound(env_id):
     check_env(env_id)
 
 
-@pytest.mark.parametrize("env_id", [env["id"] for env in ENVS])
-def test_our_own_envs_are_sound(env_id):
-    check_env(env_id)
-
-
 def test_our_wrappers_are_sound():
     check_env(FlattenDiscrete(gym.make("Blackjack-v1")))
     check_env(Discretize(gym.make("CartPole-v1"), 4, low=-2, high=2))
@@ -167,22 +163,39 @@ class Sloppy(gym.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return 99 if self.fault == "space" else int(self.np_random.integers(9)), {}
+        info = {"action_mask": np.ones(2)} if self.fault == "mask" else {}
+        return 99 if self.fault == "space" else int(self.np_random.integers(9)), info
 
     def step(self, action):
         self.steps += 1
         reward = float(self.steps > 100) if self.fault == "memory" else 0.0
-        return int(self.np_random.integers(9)), reward, False, False, {}
+        observation = self.np_random.integers(9)
+        return observation if self.fault == "numpy" else int(observation), reward, False, False, {}
 
 
 def test_an_observation_outside_its_space_is_found():
-    with pytest.raises(CheckFailedError, match=r"Gymnasium's check_env: .* not within the observation space"):
+    with pytest.raises(CheckFailedError, match=r"it_passes_gymnasiums_own_checker: .* not within the obs"):
         check_env(Sloppy("space"))
 
 
 def test_what_survives_a_seeded_reset_is_found():
     with pytest.raises(CheckFailedError, match="seed 0 gave two different trajectories"):
         check_env(Sloppy("memory"))
+
+
+def test_a_number_that_is_not_pythons_is_found():
+    with pytest.raises(CheckFailedError, match=r"the_numbers_it_returns_are_pythons: observation is .* of type int64"):
+        check_env(Sloppy("numpy"))
+
+
+def test_a_mask_that_cannot_be_sampled_by_is_found():
+    with pytest.raises(CheckFailedError, match=r"the action mask is float64 of shape \(2,\): action_space"):
+        check_env(Sloppy("mask"))
+
+
+def test_a_step_before_the_first_reset_is_found(monkeypatch):
+    monkeypatch.setitem(gym.registry, "toys/Hasty-v0", EnvSpec("toys/Hasty-v0", Sloppy, order_enforce=False))
+    assert "did something" in a_step_before_the_first_reset_is_refused(gym.make("toys/Hasty-v0"), 0)
 
 
 def test_an_env_without_a_spec_is_checked_as_far_as_possible():
@@ -240,16 +253,11 @@ class Detour(gym.Env):
 
 def test_a_compiled_counterpart_must_do_what_the_env_does():
     check_env(Detour())
-    with pytest.raises(CheckFailedError, match="compiled counterpart leads to other rewards from seed 0"):
+    with pytest.raises(CheckFailedError, match=r"its_compiled_.*: it leads to other rewards from seed 0"):
         check_env(Detour(compiled_reward=2.0))
 
 
 # ---------------------------------------------------------------------------------------------------- agents
-
-
-@pytest.mark.parametrize("name", AGENTS)
-def test_our_own_agents_keep_every_promise(name):
-    check_agent(AGENTS[name])
 
 
 @pytest.mark.parametrize(
@@ -355,6 +363,11 @@ class LosesItsGenerator(Plain):
         super().load_state_dict({**state, "rng": self.state_dict()["rng"]})
 
 
+class SharesItsTable(Plain):
+    def __deepcopy__(self, memo):
+        return copy.copy(self)
+
+
 class RoundsItsTable(Plain):
     def state_dict(self):
         return {**super().state_dict(), "q_table": self.q_table.astype(np.float32)}
@@ -370,6 +383,11 @@ class LearnsWhileItIsWatched(Plain):
         if not explore:
             self.learn(observation, 0, 1.0)
         return super().act(observation, explore=explore)
+
+
+class DrawsItsSeedFromNumPy(Plain):
+    def __init__(self, *args, seed=None, **kwargs):
+        super().__init__(*args, seed=np.random.randint(9) if seed is None else seed, **kwargs)  # noqa: NPY002
 
 
 class ReturnsNumPysNumbers(Plain):
@@ -401,10 +419,12 @@ class HasADifferentCounterpart(Plain):
         (SkipsTheLastStep, "nothing_is_bootstrapped_from_a_terminal_state: .* takes action 0"),
         (DrawsFromNumPy, "the_same_seed_makes_the_same_agent: .* differ in: .*'q_table'"),
         (AdvancesPythonsGenerator, "the_global_generators_are_left_alone: random moved: draw from self.rng"),
+        (DrawsItsSeedFromNumPy, "the_global_generators_are_left_alone: numpy.random moved: draw from self.rng"),
         (SeedsItselfFromTheSystem, "the_same_seed_makes_the_same_agent: .* differ in: .*'q_table'"),
         (StartsAnewWithEveryTraining, "training_adds_up: 30 episodes and 11 then 19 differ in: .*'q_table'"),
         (ForgetsWhatItSaves, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after loading differs: 'greedy_pol"),
         (LosesItsGenerator, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after loading differs: 'rng'"),
+        (SharesItsTable, "a_copy_goes_on_alike_and_leaves_the_agent_as_it_was: training a copy changed: .*'q_table'"),
         (RoundsItsTable, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after 20 more episodes differs: 'q_table'"),
         (SavesObjects, "its_state_is_plain_arrays_and_json: 'names' is not: "),
         (LearnsWhileItIsWatched, "the_greedy_action_changes_nothing: act.* changed: .*'q_table'"),
@@ -427,9 +447,10 @@ def test_the_checks_leave_the_global_generators_as_they_were():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
 
 
-def test_every_check_says_what_it_looks_at():
-    assert len(AGENT_CHECKS) == len({check.__name__ for check in AGENT_CHECKS}) == 12
-    assert all(check.__doc__ for check in AGENT_CHECKS)
+@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 13), (ENV_CHECKS, 8)], ids=["agents", "envs"])
+def test_every_check_says_what_it_looks_at(checks, count):
+    assert len(checks) == len({check.__name__ for check in checks}) == count
+    assert all(check.__doc__ for check in checks)
 
 
 def test_one_that_learns_slowly_is_told_so_and_passes_with_more_episodes():

@@ -1,1 +1,1 @@
-"""What every env, agent, buffer and store must pass."""
+"""What every buffer and store must pass, and cities to test with."""

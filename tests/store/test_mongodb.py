@@ -446,7 +446,8 @@ def test_of_two_that_write_the_same_chunk_one_commits_and_the_other_overwrites_n
     assert lengths(store, run.id) == [1, 2, 9, 4]
 
 
-def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(url, store):
+@pytest.mark.parametrize("url", ["emptied_url"], indirect=True)  # the imitation updates without a lock
+def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(store):
     run = store.create_run("Taxi-v4", "random", seed=0)
     acknowledged = []
 

@@ -1,0 +1,248 @@
+"""Checks of an env: the promises of Gymnasium, and those on which training builds."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env as check_gymnasium_env
+from gymnasium.utils.env_checker import data_equivalence
+
+from rlbench.agents import RandomAgent
+from rlbench.envs.making import make_env, step_limit
+from rlbench.envs.tabular import TabularModel, why_no_model
+from rlbench.errors import CheckFailedError
+from rlbench.random_state import generator_state
+from rlbench.testing._frozen import frozen
+from rlbench.testing.tables import Pair, check_model
+from rlbench.training.loops import Budget, compiled_loop, readable_loop
+from rlbench.training.recorder import Recorder
+from rlbench.training.session import seed_env
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+STEPS = 200  # of the trajectories that must be repeatable
+PLAYED_STEPS = 2**14  # of a chunk in which they are compared with compiled ones
+MASKED_STEPS = 20_000  # transitions after which an action mask is compared with the table
+
+# What Gymnasium's checker says of good envs: it is handed wrapped ones, and CartPole's bounds are infinite.
+_EXPECTED_WARNINGS = (
+    r".*is different from the unwrapped version",
+    r".*A Box observation space (minimum|maximum) value is",
+)
+
+
+def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
+    """Checks that an env is sound: the promises of Gymnasium, and those on which this library builds.
+
+    ENV_CHECKS, in their order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the
+    same trajectory, also in an env made anew from the JSON of its spec; a step before the first reset is refused; the
+    numbers it returns are Python's; its transition table, if it has one, is the truth (`check_model`);
+    `info["action_mask"]`, if there is one, is 0 just for the actions that surely change nothing; and its compiled
+    counterpart, if it has one, does what it does, draw for draw.
+
+    Args:
+        env: an env, wrapped or not, or the id of a registered one.
+        seed: of the trajectories.
+
+    Raises:
+        CheckFailedError: a promise is broken; the message begins with the check that found it.
+        UnknownNameError: no env is registered under this id.
+    """
+    if isinstance(env, str):
+        made = make_env(env, disable_env_checker=True)
+        try:
+            check_env(made, seed=seed)
+        finally:
+            made.close()
+        return
+    for check in ENV_CHECKS:
+        complaint = check(env, seed)
+        if complaint:
+            raise CheckFailedError(f"{check.__name__}: {complaint}")
+
+
+def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001  (all are called alike)
+    """Checks the spaces, `reset` and `step`, as Gymnasium wants them."""
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            check_gymnasium_env(env, skip_render_check=True, skip_close_check=True)
+        except (AssertionError, AttributeError, TypeError, ValueError, gym.error.Error) as error:
+            return " ".join(str(error).split())
+    return ""
+
+
+def the_same_seed_and_actions_give_the_same_trajectory(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks that nothing of before survives a seeded reset."""
+    first = list(_trajectory(env, seed))
+    return _difference(first, _trajectory(env, seed), f"seed {seed} gave two different trajectories")
+
+
+def its_spec_survives_json(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks that a stored run can make the env anew, and it is the same."""
+    if env.spec is None:
+        return ""
+    try:
+        twin = gym.make(EnvSpec.from_json(env.spec.to_json()), disable_env_checker=True)
+    except Exception as error:  # noqa: BLE001  (whatever a foreign env raises)
+        return f"the spec of {env.spec.id} does not survive to_json: {error}"
+    first = list(_trajectory(env, seed))
+    found = _difference(first, _trajectory(twin, seed), f"made anew from the JSON of its spec {env.spec.id} differs")
+    twin.close()
+    return found
+
+
+def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001
+    """Checks that nobody plays in a state that no reset has drawn."""
+    if env.spec is None:
+        return ""
+    fresh = gym.make(env.spec, disable_env_checker=True)
+    try:
+        fresh.step(fresh.action_space.sample())
+    except gym.error.ResetNeeded:
+        return ""
+    finally:
+        fresh.close()
+    return "step() before reset() did something: raise gymnasium.error.ResetNeeded"
+
+
+def the_numbers_it_returns_are_pythons(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks that what is stored or printed as JSON needs no conversion."""
+    observed = int if isinstance(env.observation_space, gym.spaces.Discrete) else object
+    expected = {"observation": observed, "reward": int | float, "terminated": bool, "truncated": bool}
+    for returned in _trajectory(env, seed):
+        for (name, kind), value in zip(expected.items(), returned, strict=False):  # reset returns an observation alone
+            if not isinstance(value, kind):
+                return f"{name} is {value!r} of type {type(value).__name__}: convert it to Python's"
+    return ""
+
+
+def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks a transition table as `check_model` does."""
+    if why_no_model(env) is not None:
+        return ""
+    try:
+        check_model(env, TabularModel.from_env(env), seed=seed)
+    except CheckFailedError as error:
+        return str(error)
+    return ""
+
+
+def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed: int) -> str:
+    """Compares `info["action_mask"]`, where there is one, with what the table says the actions change."""
+    base: Any = env.unwrapped
+    _, info = base.reset(seed=seed)
+    if "action_mask" not in info:
+        return ""
+    mask = np.asarray(info["action_mask"])
+    if mask.dtype != np.int8 or mask.shape != (base.action_space.n,):
+        return f"the action mask is {mask.dtype} of shape {mask.shape}: action_space.sample wants int8, one an action"
+    return "" if why_no_model(env) is not None else _compared_mask(base, TabularModel.from_env(env), seed)
+
+
+def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) -> str:
+    """Compares what a random agent meets in the env and in its compiled counterpart, if it has one."""
+    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something compiled is checked)
+
+    world = world_of(env)
+    if world is None:
+        return ""
+    limited = env if step_limit(env) else gym.wrappers.TimeLimit(env, STEPS)  # else it might never end
+    one, other = (_played(limited, seed, played) for played in (None, world))
+    different = [name for name in one if one[name] != other[name]]
+    return f"it leads to other {', '.join(different)} from seed {seed}" if different else ""
+
+
+ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
+    it_passes_gymnasiums_own_checker,
+    the_same_seed_and_actions_give_the_same_trajectory,
+    its_spec_survives_json,
+    a_step_before_the_first_reset_is_refused,
+    the_numbers_it_returns_are_pythons,
+    its_table_is_the_truth,
+    its_action_mask_marks_what_can_change_the_state,
+    its_compiled_counterpart_does_the_same,
+)
+
+
+# ------------------------------------------------------------------------------------------- trajectories
+
+
+def _trajectory(env: gym.Env[Any, Any], seed: int) -> Iterator[tuple[Any, ...]]:
+    """Yields what resets and STEPS seeded random actions return, less infos, copied: some envs reuse their buffers."""
+    env.action_space.seed(seed)
+    yield copy.deepcopy(env.reset(seed=seed)[:1])
+    for _ in range(STEPS):
+        step = env.step(env.action_space.sample())[:4]
+        yield copy.deepcopy(step)
+        if step[2] or step[3]:
+            yield copy.deepcopy(env.reset()[:1])
+
+
+def _difference(first: list[tuple[Any, ...]], second: Iterable[tuple[Any, ...]], complaint: str) -> str:
+    for moment, (a, b) in enumerate(zip(first, second, strict=False)):
+        if not data_equivalence(a, b, exact=True):
+            return f"{complaint}: {a} and {b} after {moment} calls"
+    return ""
+
+
+def _compared_mask(base: Any, model: TabularModel, seed: int) -> str:
+    changes = _changes(model)
+    for state, action in _some_pairs(model, seed):
+        base.s = state
+        observation, _, terminated, _, info = base.step(action)
+        mask = np.asarray(info["action_mask"])
+        if not terminated and not np.array_equal(mask != 0, changes[observation]):
+            able = np.flatnonzero(changes[observation]).tolist()
+            return f"the action mask of state {observation} is {mask.tolist()}, but just {able} can change it"
+    return ""
+
+
+def _played(env: gym.Env[Any, Any], seed: int, world: Any) -> dict[str, Any]:
+    """Returns what STEPS random steps or more, to the end of an episode, came to."""
+    agent = RandomAgent(env.observation_space, env.action_space, seed=seed)
+    chunks: list[dict[str, Any]] = []
+    recorder = Recorder(
+        agent.n_actions,
+        recording=True,
+        episode_steps=step_limit(env),
+        sink=lambda chunk: chunks.append(frozen({**(chunk.steps or {}), "ends": chunk.ends, "lengths": chunk.lengths})),
+        steps=PLAYED_STEPS,
+    )
+    seed_env(env, seed)
+    budget = Budget(timesteps=STEPS)
+    if world is None:
+        readable_loop(env, agent, budget, recorder, lambda: None)
+    else:
+        compiled_loop(world, env, agent, budget, recorder, lambda: None)
+    recorder.flush()
+    env_rng = generator_state(env.unwrapped.np_random)
+    return {**{name: [chunk[name] for chunk in chunks] for name in chunks[0]}, "random numbers": env_rng}
+
+
+def _changes(model: TabularModel) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Marks (n_states, n_actions) where an action may end the episode or lead to another state."""
+    owners = np.repeat(np.arange(model.n_states), np.add.reduceat(np.diff(model.offsets), _firsts(model)))
+    moves = (model.probability > 0) & (model.terminated | (model.successor != owners))
+    return np.logical_or.reduceat(moves, model.offsets[:-1]).reshape(model.n_states, model.n_actions)
+
+
+def _firsts(model: TabularModel) -> range:
+    return range(0, model.n_states * model.n_actions, model.n_actions)
+
+
+def _some_pairs(model: TabularModel, seed: int) -> Iterator[Pair]:
+    """Yields reachable (state, action)s, a seeded choice of them where they are many."""
+    states = np.flatnonzero(model.reachable())
+    pairs = np.arange(states.size * model.n_actions)
+    if pairs.size > MASKED_STEPS:
+        pairs = np.random.default_rng(seed).choice(pairs, MASKED_STEPS, replace=False)
+    for pair in pairs.tolist():
+        yield int(states[pair // model.n_actions]), pair % model.n_actions
