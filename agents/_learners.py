@@ -1,6 +1,6 @@
 """Agents as the compiled loop sees them: NamedTuples of schedules and arrays, chosen among by type.
 
-Each shares its agent's arrays, so what the loop learns the agent knows. Every learner begins with the two schedules.
+Each shares its agent's arrays, so what the loop learns the agent knows. Every learner begins with its core.
 `choose` chooses an action, `learn` learns from a step, `finish` from the end of an episode. `bits` is the agent's
 generator, held in registers: who draws returns what follows it.
 """
@@ -58,39 +58,46 @@ Bits: TypeAlias = "tuple[int, int, int, int]"
 STATE, ACTION, EXPLORED = 0, 1, 2  # of `ahead`: where, which, and whether at random; state -1: nothing is chosen yet
 
 
-class RandomLearner(NamedTuple):
-    """The random agent: its exploration is constantly 1."""
+class Rates(NamedTuple):
+    """The core of a learner that has no table."""
 
     learning_rate: Schedule
     exploration: Schedule
+
+
+class Core(NamedTuple):
+    """What every learner on a table of `_rules` begins with."""
+
+    learning_rate: Schedule
+    exploration: Schedule
+    policy: Any  # EpsilonGreedy, Softmax or Ucb: its type picks how an action is chosen
+    table: Table
+    gamma: float
+
+
+class RandomLearner(NamedTuple):
+    """The random agent: its exploration is constantly 1."""
+
+    core: Rates
 
 
 class FixedPolicy(NamedTuple):
     """One action a state, learnt elsewhere; its exploration is constantly 0."""
 
-    learning_rate: Schedule
-    exploration: Schedule
+    core: Rates
     actions: NDArray[np.int64]  # (n_states,)
 
 
 class QLearner(NamedTuple):
     """Q-learning on a table of `_rules`."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any  # EpsilonGreedy, Softmax or Ucb: its type picks how an action is chosen; likewise below
-    table: Table
-    gamma: float
+    core: Core
 
 
 class ReplayQLearner(NamedTuple):
     """Q-learning on minibatches from a uniform buffer."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     memory: Memory
     learning_starts: int
     train_freq: int
@@ -99,11 +106,7 @@ class ReplayQLearner(NamedTuple):
 class PrioritizedQLearner(NamedTuple):
     """Q-learning on minibatches from a prioritized buffer."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     memory: Memory
     learning_starts: int
     train_freq: int
@@ -113,22 +116,14 @@ class PrioritizedQLearner(NamedTuple):
 class DoubleQLearner(NamedTuple):
     """Double Q-learning on two tables and their mean."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     halves: Table  # two, one upon the other
 
 
 class DynaQLearner(NamedTuple):
     """Q-learning on steps, and on those of a model."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     model: Model
     planning_steps: int
 
@@ -136,11 +131,7 @@ class DynaQLearner(NamedTuple):
 class SweepingLearner(NamedTuple):
     """Learning from a model, where it differs most from the table."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     model: Model
     planning_steps: int
     queue: Queue
@@ -150,32 +141,20 @@ class SweepingLearner(NamedTuple):
 class ExpectedSarsaLearner(NamedTuple):
     """Expected Sarsa."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
 
 
 class SarsaLearner(NamedTuple):
     """Sarsa."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     ahead: NDArray[np.int64]  # the next action, chosen already: STATE, ACTION, EXPLORED; likewise below
 
 
 class NStepSarsaLearner(NamedTuple):
     """n-step Sarsa."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     ahead: NDArray[np.int64]
     steps: Steps
 
@@ -183,11 +162,7 @@ class NStepSarsaLearner(NamedTuple):
 class SarsaLambdaLearner(NamedTuple):
     """Sarsa(lambda)."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     ahead: NDArray[np.int64]
     traces: Traces
     trace_decay: float
@@ -198,11 +173,7 @@ class SarsaLambdaLearner(NamedTuple):
 class MonteCarloLearner(NamedTuple):
     """First-visit Monte Carlo control."""
 
-    learning_rate: Schedule
-    exploration: Schedule
-    policy: Any
-    table: Table
-    gamma: float
+    core: Core
     counts: NDArray[np.int64]  # (n_states, n_actions): returns seen
     episode: Episode
     averaging: bool
@@ -210,7 +181,7 @@ class MonteCarloLearner(NamedTuple):
 
 def choose(learner: Any, s: int, epsilon: float, n_actions: int, bits: Bits) -> tuple[int, bool, Bits]:
     """Returns (action, explored, bits): the learner's next action, in state s."""
-    return _CHOOSE[type(learner)](learner, s, epsilon, n_actions, bits)  # type: ignore[no-any-return]
+    return _WAYS[type(learner)].choose(learner, s, epsilon, n_actions, bits)  # type: ignore[no-any-return]
 
 
 def learn(
@@ -227,17 +198,17 @@ def learn(
 ) -> Bits:
     """Learns from one step; `timesteps` counts it, `epsilon` is that of the next choice. Returns bits."""
     step = s, a, r, s_next, terminated
-    return _LEARN[type(learner)](learner, *step, learning_rate, epsilon, timesteps, bits)  # type: ignore[no-any-return]
+    return _WAYS[type(learner)].learn(learner, *step, learning_rate, epsilon, timesteps, bits)  # type: ignore[no-any-return]
 
 
 def finish(learner: Any, epsilon: float, timesteps: int, episodes: int) -> None:
     """Learns from what an episode has left, terminated or truncated; `episodes` does not count it yet."""
-    _FINISH.get(type(learner), _finish_nothing)(learner, epsilon, timesteps, episodes)
+    _WAYS[type(learner)].finish(learner, epsilon, timesteps, episodes)
 
 
 def replay(learner: Any, learning_rate: float) -> None:
     """Learns one minibatch of the learner's buffer."""
-    _REPLAY[type(learner)](learner, learning_rate)
+    _WAYS[type(learner)].replay(learner, learning_rate)
 
 
 # ------------------------------------------------------------------------------------------------- choosing
@@ -255,7 +226,7 @@ def _choose_fixed(learner, s, epsilon, n_actions, bits):
 
 def _choose_by_table(learner, s, epsilon, n_actions, bits):
     u, bits = sfc64_random(bits)
-    action, explored = pick(learner.policy, learner.table, s, epsilon, u)
+    action, explored = pick(learner.core.policy, learner.core.table, s, epsilon, u)
     return action, explored, bits
 
 
@@ -263,7 +234,7 @@ def _choose_as_said(learner, s, epsilon, n_actions, bits):
     action, explored = learner.ahead[ACTION], learner.ahead[EXPLORED] != 0
     if learner.ahead[STATE] != s:
         u, bits = sfc64_random(bits)
-        action, explored = pick(learner.policy, learner.table, s, epsilon, u)
+        action, explored = pick(learner.core.policy, learner.core.table, s, epsilon, u)
     return action, explored, bits
 
 
@@ -274,7 +245,7 @@ def _look_ahead(learner, s_next, terminated, epsilon, bits):
         learner.ahead[STATE] = -1
         return 0, bits
     u, bits = sfc64_random(bits)
-    action, explored = pick(learner.policy, learner.table, s_next, epsilon, u)
+    action, explored = pick(learner.core.policy, learner.core.table, s_next, epsilon, u)
     learner.ahead[STATE], learner.ahead[ACTION], learner.ahead[EXPLORED] = s_next, action, explored
     return action, bits
 
@@ -287,7 +258,7 @@ def _learn_nothing(learner, s, a, r, s_next, terminated, learning_rate, epsilon,
 
 
 def _q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
-    q_update(learner.table, s, a, r, s_next, terminated, learning_rate, learner.gamma)
+    q_update(learner.core.table, s, a, r, s_next, terminated, learning_rate, learner.core.gamma)
     return bits
 
 
@@ -308,60 +279,64 @@ def _prioritized_q_learn(learner, s, a, r, s_next, terminated, learning_rate, ep
 
 def _replay_uniform(learner, learning_rate):
     if learner.memory.n_step == 1:
-        replay_steps(learner.table, learner.memory, learning_rate, learner.gamma)
+        replay_steps(learner.core.table, learner.memory, learning_rate, learner.core.gamma)
     else:
-        replay_returns(learner.table, learner.memory, learning_rate, learner.gamma)
+        replay_returns(learner.core.table, learner.memory, learning_rate, learner.core.gamma)
 
 
 def _replay_prioritized(learner, learning_rate):
-    replay_prioritized(learner.table, learner.memory, learner.priorities, learning_rate, learner.gamma)
+    replay_prioritized(learner.core.table, learner.memory, learner.priorities, learning_rate, learner.core.gamma)
 
 
 def _double_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     u, bits = sfc64_random(bits)
-    double_q_update(learner.halves, learner.table, u, s, a, r, s_next, terminated, learning_rate, learner.gamma)
+    double_q_update(
+        learner.halves, learner.core.table, u, s, a, r, s_next, terminated, learning_rate, learner.core.gamma
+    )
     return bits
 
 
 def _dyna_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
-    q_update(learner.table, s, a, r, s_next, terminated, learning_rate, learner.gamma)
+    q_update(learner.core.table, s, a, r, s_next, terminated, learning_rate, learner.core.gamma)
     learn_model(learner.model, s, a, r, s_next, terminated)
     for _ in range(learner.planning_steps):
         u, bits = sfc64_random(bits)
-        plan_step(learner.table, learner.model, u, learning_rate, learner.gamma)
+        plan_step(learner.core.table, learner.model, u, learning_rate, learner.core.gamma)
     return bits
 
 
 def _sweeping_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     model, queue, steps = learner.model, learner.queue, learner.planning_steps
     step = s, a, r, s_next, terminated
-    sweep(learner.table, model, queue, *step, learning_rate, learner.gamma, learner.threshold, steps)
+    sweep(learner.core.table, model, queue, *step, learning_rate, learner.core.gamma, learner.threshold, steps)
     return bits
 
 
 def _expected_sarsa_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     expected_sarsa_update(
-        learner.table, learner.policy, epsilon, s, a, r, s_next, terminated, learning_rate, learner.gamma
+        learner.core.table, learner.core.policy, epsilon, s, a, r, s_next, terminated, learning_rate, learner.core.gamma
     )
     return bits
 
 
 def _sarsa_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
-    sarsa_update(learner.table, s, a, r, s_next, a_next, terminated, learning_rate, learner.gamma)
+    sarsa_update(learner.core.table, s, a, r, s_next, a_next, terminated, learning_rate, learner.core.gamma)
     return bits
 
 
 def _n_step_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
-    n_step_update(learner.table, learner.steps, s, a, r, s_next, a_next, terminated, learning_rate, learner.gamma)
+    n_step_update(
+        learner.core.table, learner.steps, s, a, r, s_next, a_next, terminated, learning_rate, learner.core.gamma
+    )
     return bits
 
 
 def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
     sarsa_lambda_update(
-        learner.table,
+        learner.core.table,
         learner.traces,
         s,
         a,
@@ -370,7 +345,7 @@ def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, eps
         a_next,
         terminated,
         learning_rate,
-        learner.gamma,
+        learner.core.gamma,
         learner.trace_decay,
         learner.replacing,
         learner.trace_floor,
@@ -387,9 +362,9 @@ def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsi
 
 @njit(cache=True)
 def _learn_episode(learner, learning_rate, epsilon):
-    value = value_after(learner.episode, learner.policy, learner.table, epsilon)
+    value = value_after(learner.episode, learner.core.policy, learner.core.table, epsilon)
     rate = 0.0 if learner.averaging else learning_rate
-    monte_carlo_update(learner.table, learner.counts, learner.episode, value, rate, learner.gamma)
+    monte_carlo_update(learner.core.table, learner.counts, learner.episode, value, rate, learner.core.gamma)
 
 
 # ---------------------------------------------------------------------------------- the end of an episode
@@ -407,7 +382,7 @@ def _finish_n_step(learner, epsilon, timesteps, episodes):
     if learner.steps.cursor[1] > 0:  # it was cut off
         rate = _rate_now(learner, timesteps, episodes)
         s_next, a_next = learner.ahead[STATE], learner.ahead[ACTION]
-        n_step_finish(learner.table, learner.steps, s_next, a_next, False, rate, learner.gamma)
+        n_step_finish(learner.core.table, learner.steps, s_next, a_next, False, rate, learner.core.gamma)
     learner.ahead[STATE] = -1
 
 
@@ -426,7 +401,7 @@ def _finish_replay(learner, epsilon, timesteps, episodes):
 
 @njit(cache=True)
 def _rate_now(learner, timesteps, episodes):
-    return schedule_value(learner.learning_rate, timesteps if learner.learning_rate.per_step else episodes)
+    return schedule_value(learner.core.learning_rate, timesteps if learner.core.learning_rate.per_step else episodes)
 
 
 SOURCES = (_rules, _returns, _models, _replay, _kernels, _sfc64, _sum_tree)  # what compiled learners are made of
@@ -435,67 +410,57 @@ for _function in (_look_ahead, _learn_episode, _rate_now):
 
 # ------------------------------------------------------------------------------------- the choice, by type
 
-_CHOOSE: dict[Any, Any] = {
-    RandomLearner: _choose_randomly,
-    FixedPolicy: _choose_fixed,
-    QLearner: _choose_by_table,
-    ReplayQLearner: _choose_by_table,
-    PrioritizedQLearner: _choose_by_table,
-    DoubleQLearner: _choose_by_table,
-    DynaQLearner: _choose_by_table,
-    SweepingLearner: _choose_by_table,
-    ExpectedSarsaLearner: _choose_by_table,
-    MonteCarloLearner: _choose_by_table,
-    SarsaLearner: _choose_as_said,
-    NStepSarsaLearner: _choose_as_said,
-    SarsaLambdaLearner: _choose_as_said,
-}
-_LEARN: dict[Any, Any] = {
-    RandomLearner: _learn_nothing,
-    FixedPolicy: _learn_nothing,
-    QLearner: _q_learn,
-    ReplayQLearner: _replay_q_learn,
-    PrioritizedQLearner: _prioritized_q_learn,
-    DoubleQLearner: _double_q_learn,
-    DynaQLearner: _dyna_q_learn,
-    SweepingLearner: _sweeping_learn,
-    ExpectedSarsaLearner: _expected_sarsa_learn,
-    MonteCarloLearner: _monte_carlo_learn,
-    SarsaLearner: _sarsa_learn,
-    NStepSarsaLearner: _n_step_learn,
-    SarsaLambdaLearner: _sarsa_lambda_learn,
-}
-_FINISH: dict[Any, Any] = {
-    ReplayQLearner: _finish_replay,
-    PrioritizedQLearner: _finish_replay,
-    SarsaLearner: _finish_sarsa,
-    NStepSarsaLearner: _finish_n_step,
-    SarsaLambdaLearner: _finish_traces,
-    MonteCarloLearner: _finish_monte_carlo,
+
+class Ways(NamedTuple):
+    """How a kind of learner chooses, learns from a step, from an episode's end and from a minibatch."""
+
+    choose: Any
+    learn: Any
+    finish: Any = _finish_nothing
+    replay: Any = None
+
+
+_WAYS: dict[Any, Ways] = {
+    RandomLearner: Ways(_choose_randomly, _learn_nothing),
+    FixedPolicy: Ways(_choose_fixed, _learn_nothing),
+    QLearner: Ways(_choose_by_table, _q_learn),
+    ReplayQLearner: Ways(_choose_by_table, _replay_q_learn, _finish_replay, _replay_uniform),
+    PrioritizedQLearner: Ways(_choose_by_table, _prioritized_q_learn, _finish_replay, _replay_prioritized),
+    DoubleQLearner: Ways(_choose_by_table, _double_q_learn),
+    DynaQLearner: Ways(_choose_by_table, _dyna_q_learn),
+    SweepingLearner: Ways(_choose_by_table, _sweeping_learn),
+    ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),
+    MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),
+    SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
+    NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),
+    SarsaLambdaLearner: Ways(_choose_as_said, _sarsa_lambda_learn, _finish_traces),
 }
 
 
-_REPLAY: dict[Any, Any] = {ReplayQLearner: _replay_uniform, PrioritizedQLearner: _replay_prioritized}
+def _way(numba_type: Any, name: str) -> Any:
+    """Returns a learner's way by its type as numba sees it; None, which numba reports, for other types."""
+    ways = _WAYS.get(getattr(numba_type, "instance_class", None))
+    return getattr(ways, name, None)
 
 
 @overload(choose, inline="always")
 def _overload_choose(learner, s, epsilon, n_actions, bits):
-    return _CHOOSE.get(getattr(learner, "instance_class", None))
+    return _way(learner, "choose")
 
 
 @overload(learn, inline="always")
 def _overload_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
-    return _LEARN.get(getattr(learner, "instance_class", None))
+    return _way(learner, "learn")
 
 
 @overload(finish, inline="always")
 def _overload_finish(learner, epsilon, timesteps, episodes):
-    return _FINISH.get(getattr(learner, "instance_class", None), _finish_nothing)
+    return _way(learner, "finish")
 
 
 @overload(replay)
 def _overload_replay(learner, learning_rate):
-    return _REPLAY.get(getattr(learner, "instance_class", None))
+    return _way(learner, "replay")
 
 
 def sfc64_words(rng: np.random.Generator) -> NDArray[np.uint64]:

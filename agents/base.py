@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.agents.compiled import rules
+from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.errors import UsageError
 from rlbench.random_state import generator_state, new_generator, set_generator_state
@@ -175,9 +175,9 @@ class TableAgent(Agent):
         action, explored = rules.pick_action(self.policy, self.table, observation, epsilon, u)
         return int(action), bool(explored)
 
-    def common(self) -> tuple[Any, Any, Any, Any, float]:
-        """Returns what every learner on a table begins with: schedules, policy, table and gamma."""
-        return self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma
+    def core(self) -> Any:
+        """Returns what every compiled learner on a table begins with."""
+        return learners.Core(self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma)
 
     def greedy_policy(self) -> NDArray[np.int64]:
         """Returns the greedy action of every state, shape (n_states,)."""

@@ -46,7 +46,7 @@ class DoubleQ(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.DoubleQLearner(*self.common(), self.halves)
+        return learners.DoubleQLearner(self.core(), self.halves)
 
     @property
     def q_tables(self) -> NDArray[np.float64]:

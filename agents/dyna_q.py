@@ -71,7 +71,7 @@ class DynaQ(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        fields = (*self.common(), self.model, self.parameters.planning_steps)
+        fields = (self.core(), self.model, self.parameters.planning_steps)
         if self.queue is None:
             return learners.DynaQLearner(*fields)
         return learners.SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)

@@ -33,4 +33,4 @@ class ExpectedSarsa(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.ExpectedSarsaLearner(*self.common())
+        return learners.ExpectedSarsaLearner(self.core())

@@ -74,7 +74,7 @@ class MonteCarlo(TableAgent):
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
         averaging = self.parameters.average == "sample"
-        return learners.MonteCarloLearner(*self.common(), self.counts, self.episode, averaging)
+        return learners.MonteCarloLearner(self.core(), self.counts, self.episode, averaging)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""

@@ -69,7 +69,7 @@ class NStepSarsa(LookingAhead):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.NStepSarsaLearner(*self.common(), self.ahead, self.steps)
+        return learners.NStepSarsaLearner(self.core(), self.ahead, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers, steps from the oldest on."""

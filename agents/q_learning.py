@@ -31,4 +31,4 @@ class QLearning(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own table."""
-        return learners.QLearner(*self.common())
+        return learners.QLearner(self.core())

@@ -34,4 +34,4 @@ class RandomAgent(Agent):
     def learner(self) -> Any:
         """Returns the compiled counterpart."""
         never, always = (rules.Schedule(rules.CONSTANT, False, value, value, 0.0) for value in (0.0, 1.0))
-        return learners.RandomLearner(never, always)
+        return learners.RandomLearner(learners.Rates(never, always))

@@ -124,7 +124,7 @@ class ReplayQ(TableAgent):
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own table and buffer."""
         p = self.parameters
-        fields = (*self.common(), replays.memory_of(self.buffer, p.batch_size), p.learning_starts, p.train_freq)
+        fields = (self.core(), replays.memory_of(self.buffer, p.batch_size), p.learning_starts, p.train_freq)
         if isinstance(self.buffer, PrioritizedReplayBuffer):
             return learners.PrioritizedQLearner(*fields, replays.priorities_of(self.buffer, p.batch_size))
         return learners.ReplayQLearner(*fields)

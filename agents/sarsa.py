@@ -32,4 +32,4 @@ class Sarsa(LookingAhead):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.SarsaLearner(*self.common(), self.ahead)
+        return learners.SarsaLearner(self.core(), self.ahead)

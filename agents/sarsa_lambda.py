@@ -73,7 +73,7 @@ class SarsaLambda(LookingAhead):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.SarsaLambdaLearner(*self.common(), self.ahead, self.traces, *self._trace_parameters())
+        return learners.SarsaLambdaLearner(self.core(), self.ahead, self.traces, *self._trace_parameters())
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's whole state as plain arrays and numbers."""

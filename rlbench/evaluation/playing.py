@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from rlbench.agents import RandomAgent, TableAgent
+from rlbench.agents.compiled import learners, rules
 from rlbench.envs.making import step_limit
 from rlbench.store import OPEN
 from rlbench.training.loops import Budget, run_compiled
@@ -73,11 +74,8 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Playe
 
 
 def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
-    from rlbench.agents._learners import FixedPolicy  # noqa: PLC0415
-    from rlbench.agents._rules import CONSTANT, Schedule  # noqa: PLC0415
-
     chunks: list[tuple[NDArray[Any], ...]] = []
-    never = Schedule(CONSTANT, False, 0.0, 0.0, 0.0)
+    never = rules.Schedule(rules.CONSTANT, False, 0.0, 0.0, 0.0)
     recorder = Recorder(
         agent.n_actions,
         recording=True,
@@ -85,7 +83,7 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
         sink=lambda chunk: chunks.append(_ends_of(chunk)),
     )
     player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # lends counters, and draws that nobody looks at
-    learner = FixedPolicy(never, never, agent.greedy_policy())
+    learner = learners.FixedPolicy(learners.Rates(never, never), agent.greedy_policy())
     run_compiled(world, env, player, learner, Budget(episodes=episodes), recorder, lambda: None)
     recorder.flush()
     returns, lengths, rewards, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))

@@ -67,13 +67,13 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     Returns (state, counts as a plain tuple, steps taken, segments on the tape).
     """
     bits = (words[0], words[1], words[2], words[3])
-    per_step_epsilon, per_step_rate = learner.exploration.per_step, learner.learning_rate.per_step
+    per_step_epsilon, per_step_rate = learner.core.exploration.per_step, learner.core.learning_rate.per_step
     per_step = per_step_epsilon or per_step_rate
     before, episodes = counts.timesteps, counts.episodes
     length, total, explored_count = counts.episode_length, counts.episode_return, counts.explored
     first_epsilon = counts.episode_epsilon
-    epsilon = schedule_value(learner.exploration, before if per_step_epsilon else episodes)
-    rate = schedule_value(learner.learning_rate, before if per_step_rate else episodes)
+    epsilon = schedule_value(learner.core.exploration, before if per_step_epsilon else episodes)
+    rate = schedule_value(learner.core.learning_rate, before if per_step_rate else episodes)
     n, written = 0, 0
     while True:
         # begin an episode, or go on with the one that the last chunk left
@@ -102,9 +102,9 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             # learn
             if per_step:
                 if per_step_rate:
-                    rate = schedule_value(learner.learning_rate, before + n)
+                    rate = schedule_value(learner.core.learning_rate, before + n)
                 if per_step_epsilon:
-                    epsilon = schedule_value(learner.exploration, before + n + 1)
+                    epsilon = schedule_value(learner.core.exploration, before + n + 1)
             bits = learn(learner, s, action, reward, s_next, terminated, rate, epsilon, before + n + 1, bits)
             # keep
             total += reward
@@ -134,7 +134,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
         length = -1
         episodes += 1
         if not per_step_epsilon:
-            epsilon = schedule_value(learner.exploration, episodes)
+            epsilon = schedule_value(learner.core.exploration, episodes)
     words[0], words[1], words[2], words[3] = bits
     # plain: were it a NamedTuple, a signal that arrives while it is made would crash the process
     after = (episodes, before + n, length, total, first_epsilon, explored_count)

@@ -50,8 +50,8 @@ def learn_backwards(learner, observations, actions, rewards, lengths, terminated
         for _ in range(lengths[segment]):
             n, row = n - 1, row - 1
             s, a, r, s_next = observations[row], actions[n], rewards[n], observations[row + 1]
-            target = r if ends else r + learner.gamma * greedy_value(learner.table, s_next)
-            largest = max(largest, abs(target - q_value(learner.table, s, a)))
+            target = r if ends else r + learner.core.gamma * greedy_value(learner.core.table, s_next)
+            largest = max(largest, abs(target - q_value(learner.core.table, s, a)))
             bits = learn(learner, s, a, r, s_next, ends, learning_rate, epsilon, 0, bits)
             ends = False
     put_words(words, bits)
@@ -63,7 +63,7 @@ def learn_minibatches(learner, count, learning_rate):
     """Learns `count` minibatches of a buffer; returns the largest temporal-difference error left in all of it."""
     for _ in range(count):
         replay(learner, learning_rate)
-    return largest_error(learner.table, learner.memory, learner.gamma)
+    return largest_error(learner.core.table, learner.memory, learner.core.gamma)
 
 
 for function in (play_again, learn_backwards, learn_minibatches):
