@@ -14,7 +14,6 @@ from numba import njit
 from numba.extending import overload
 
 from rlbench._stamp import stamp
-from rlbench.agents import _models, _replay, _returns, _rules
 from rlbench.agents._models import Model, Queue, learn_model, plan_step, sweep
 from rlbench.agents._replay import (
     Memory,
@@ -48,7 +47,6 @@ from rlbench.agents._rules import (
     sarsa_update,
     schedule_value,
 )
-from rlbench.buffers import _kernels, _sfc64, _sum_tree
 from rlbench.buffers._sfc64 import sfc64_random
 
 if TYPE_CHECKING:
@@ -404,10 +402,6 @@ def _rate_now(learner, timesteps, episodes):
     return schedule_value(learner.core.learning_rate, timesteps if learner.core.learning_rate.per_step else episodes)
 
 
-SOURCES = (_rules, _returns, _models, _replay, _kernels, _sfc64, _sum_tree)  # what compiled learners are made of
-for _function in (_look_ahead, _learn_episode, _rate_now):
-    stamp(_function, *SOURCES)
-
 # ------------------------------------------------------------------------------------- the choice, by type
 
 
@@ -473,3 +467,6 @@ def set_sfc64_words(rng: np.random.Generator, words: NDArray[np.uint64]) -> None
     """Puts a generator where the compiled loop left it."""
     state = rng.bit_generator.state
     rng.bit_generator.state = {**state, "state": {"state": np.array(words, dtype=np.uint64)}}
+
+
+stamp(__name__)

@@ -12,7 +12,6 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _rules
 from rlbench.agents._rules import greedy_value, q_value, set_q
 
 if TYPE_CHECKING:
@@ -217,5 +216,4 @@ def refill(queue, model, pairs, priorities):
         _enqueue(queue, pairs[i], priorities[i], -1.0)
 
 
-for _function in (plan, sweep):
-    stamp(_function, _rules)
+stamp(__name__)

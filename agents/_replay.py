@@ -11,9 +11,7 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _rules
 from rlbench.agents._rules import greedy_value, q_update, q_value
-from rlbench.buffers import _kernels, _sfc64, _sum_tree
 from rlbench.buffers._kernels import draw_rows, n_step_returns
 from rlbench.buffers._sfc64 import live_words, put_words, sfc64_random, words_of
 from rlbench.buffers._sum_tree import draw_leaves, importance_weights, set_priorities, settle
@@ -196,5 +194,4 @@ def largest_error(table, memory, gamma):
     return largest
 
 
-for _function in (replay_steps, replay_returns, replay_prioritized, largest_error):
-    stamp(_function, _rules, _kernels, _sfc64, _sum_tree)
+stamp(__name__)

@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _rules
 from rlbench.agents._rules import expected_value, q_value, set_q, td_update
 
 if TYPE_CHECKING:
@@ -192,5 +191,4 @@ def value_after(episode, policy, table, epsilon):
     return expected_value(policy, table, episode.cursor[1], epsilon)
 
 
-for _function in (n_step_update, n_step_finish, sarsa_lambda_update, drop_traces, monte_carlo_update, value_after):
-    stamp(_function, _rules)
+stamp(__name__)

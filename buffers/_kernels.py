@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.buffers import _sfc64
 from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
 
 LINE = 8  # words per cache line
@@ -96,5 +95,4 @@ def n_step_returns(reward, terminated, truncated, cursor, n_step, gamma, first, 
         last[i], returns[i], discounts[i] = row, total, discount
 
 
-for function in (sample_rows, draw_rows):
-    stamp(function, _sfc64)
+stamp(__name__)

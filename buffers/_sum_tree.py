@@ -18,7 +18,6 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.buffers import _kernels, _sfc64
 from rlbench.buffers._kernels import gather_rows
 from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
 
@@ -152,5 +151,4 @@ def sample_leaves(tree, words, beta, lines, indices, weights, out):
     gather_rows(lines, indices, out)
 
 
-for function in (draw_leaves, sample_leaves):
-    stamp(function, _sfc64, _kernels)
+stamp(__name__)

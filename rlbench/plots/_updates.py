@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _rules
 from rlbench.agents._rules import q_update, schedule_value
 
 if TYPE_CHECKING:
@@ -42,4 +41,4 @@ def q_updates(
         )
 
 
-stamp(q_updates, _rules)
+stamp(__name__)

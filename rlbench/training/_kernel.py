@@ -8,10 +8,8 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _learners
 from rlbench.agents._learners import choose, finish, learn
 from rlbench.agents._rules import schedule_value
-from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 from rlbench.store.records import TERMINATED, TRUNCATED
 
@@ -141,4 +139,4 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     return state, after, n, segments
 
 
-stamp(run_chunk, _learners, *_learners.SOURCES, _worlds)
+stamp(__name__)

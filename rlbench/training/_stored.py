@@ -5,12 +5,10 @@ from __future__ import annotations
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents import _learners
 from rlbench.agents._learners import learn, replay
 from rlbench.agents._replay import largest_error
 from rlbench.agents._rules import greedy_value, q_value
 from rlbench.buffers._sfc64 import put_words, words_of
-from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 
 
@@ -66,5 +64,4 @@ def learn_minibatches(learner, count, learning_rate):
     return largest_error(learner.core.table, learner.memory, learner.core.gamma)
 
 
-for function in (play_again, learn_backwards, learn_minibatches):
-    stamp(function, _learners, *_learners.SOURCES, _worlds)
+stamp(__name__)

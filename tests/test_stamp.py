@@ -1,0 +1,74 @@
+"""What a compiled function is made of is known, so that numba's cache never serves an old one."""
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from rlbench import _stamp
+
+
+@pytest.mark.parametrize("module", ["rlbench.training._kernel", "rlbench.training._stored", "rlbench.plots._updates"])
+def test_all_compiled_modules_that_come_with_one_are_among_its_sources(module):
+    program = f"""
+import importlib, sys
+importlib.import_module({module!r})
+from rlbench._stamp import sources
+compiled = {{name for name, found in sys.modules.items() if name.startswith("rlbench.") and hasattr(found, "njit")}}
+assert len(compiled) > 1, compiled
+assert compiled <= sources({module!r}).keys(), compiled - sources({module!r}).keys()
+"""
+    checked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture
+def chain(monkeypatch, tmp_path):
+    """Files of modules that import each other: a uses b and a constant of c, b uses d; e is for types alone."""
+    texts = {
+        "a": "from rlbench.chain_b import (\n    f,\n    g,\n)\nfrom rlbench.chain_c import N  # noqa\n",
+        "b": "from rlbench import chain_d\nif TYPE_CHECKING:\n    from rlbench.chain_e import E\n",
+        "c": "N = 1\n",
+        "d": "def h(): return 1\n",
+        "e": "class E: pass\n",
+    }
+    files = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, file in files.items():
+        file.write_text(texts[name])
+        module = ModuleType(f"rlbench.chain_{name}")
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return files
+
+
+def test_sources_are_followed_from_import_to_import_but_not_for_types(chain):
+    assert {name[-1] for name in _stamp.sources("rlbench.chain_a")} == set("abcd")
+
+
+def test_a_change_in_what_is_used_through_others_changes_the_stamp(chain):
+    class Cached:
+        """As numba lays its functions out."""
+
+        class _cache:  # noqa: N801
+            class _cache_file:  # noqa: N801
+                _source_stamp = ""
+
+    Cached.__module__ = "rlbench.chain_a"
+    sys.modules["rlbench.chain_a"].function = Cached
+
+    def stamped():
+        _stamp.stamp("rlbench.chain_a")
+        return Cached._cache._cache_file._source_stamp
+
+    first = stamped()
+    chain["e"].write_text("class E: x = 2\n")
+    assert stamped() == first
+    chain["d"].write_text("def h(): return 2\n")
+    assert stamped() != first
+
+
+def test_numba_still_keeps_its_stamp_where_it_is_set():
+    from rlbench.training._kernel import run_chunk
+
+    assert len(run_chunk._cache._cache_file._source_stamp) == 64  # hexadecimal digits of SHA-256
