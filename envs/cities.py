@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlbench.checks import is_whole_number
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def generate_city(rows: int, cols: int, seed: int = 0) -> City:
     Raises:
         UsageError: fewer than 2 squares, more states than MAX_STATES, or a seed that is no whole number from 0 up.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+    if not is_whole_number(seed, least=0):
         raise UsageError(f"city_seed must be a whole number from 0 up, got {seed!r}")
     squares = rows * cols
     if squares < 2:  # noqa: PLR2004

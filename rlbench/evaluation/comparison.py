@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.checks import whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.evaluation.evaluating import evaluate
@@ -290,8 +291,7 @@ def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = 
     """
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
-        raise UsageError(f"episodes must be a whole number, 1 or more, got {episodes!r}")
+    whole_number("episodes", episodes)
     groups = _candidates(runs)
     optima: dict[str, Optimum | None] = {}
     # each run of a candidate plays episodes of its own: the same starts again would count twice

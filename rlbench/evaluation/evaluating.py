@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.checks import whole_number
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
@@ -86,8 +87,7 @@ def evaluate(
     Raises:
         UsageError: no env for an agent, episodes below 1, or an env with other spaces than the agent's.
     """
-    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
-        raise UsageError(f"episodes must be a whole number, 1 or more, got {episodes!r}")
+    whole_number("episodes", episodes)
     check_seed(seed)
     agent = run_or_agent.agent if isinstance(run_or_agent, Run) else run_or_agent
     if not isinstance(agent, Agent):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlbench.checks import is_whole_number
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def steps_to_plan(model: TabularModel, gamma: float, horizon: int | None) -> int
     """Returns the horizon, checked; by default the model's step limit if gamma is 1; None for no limit."""
     if horizon is None:
         return model.step_limit if gamma == 1 else None
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+    if not is_whole_number(horizon):
         raise UsageError(f"horizon must be a whole number of steps from 1 up, got {horizon!r}")
     return int(horizon)
 

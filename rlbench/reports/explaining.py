@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.checks import whole_number
 from rlbench.envs.actions import action_name
 from rlbench.envs.features import features_of
 from rlbench.envs.making import step_limit
@@ -125,9 +126,9 @@ def explain(
         UsageError: a number is out of range, or the agent has no policy to explain.
         StoreError: the run's env cannot be made again, or it has no checkpoint.
     """
-    _check("episodes", episodes, MOST_EPISODES)
+    whole_number("episodes", episodes, most=MOST_EPISODES)
     if depth is not None:
-        _check("depth", depth, DEEPEST)
+        whole_number("depth", depth, most=DEEPEST)
     policy = run.agent.greedy_policy()
     if policy is None:
         raise UsageError(f"{run.agent_name} has no greedy policy: there is nothing to explain")
@@ -137,11 +138,6 @@ def explain(
     finally:
         if env is None:
             made.close()
-
-
-def _check(name: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise UsageError(f"{name} must be a whole number from 1 to {most:,}, got {value!r}")
 
 
 def _explained(

@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import seeding
 
+from rlbench.checks import whole_number
 from rlbench.envs.making import id_of, spec_json, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
@@ -413,8 +414,7 @@ def _check(env: Any, seed: Any, **limits: Any) -> None:
             "and wrap the envs of a vector env before they are put together"
         )
     for name, value, least in (("seed", 0 if seed is None else seed, 0), *((*limit, 1) for limit in limits.items())):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise UsageError(f"{name} must be a whole number, {least} or more, got {value!r}")
+        whole_number(name, value, least=least)
 
 
 def _reserve(env: gym.Env[Any, Any], most: int) -> int:

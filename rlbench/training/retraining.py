@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents import AGENTS, ReplayQ, TableAgent
+from rlbench.checks import whole_number
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
@@ -125,8 +126,7 @@ def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> No
     if not runs:
         raise UsageError("retraining needs at least one run to learn from")
     _check_agent(agent)
-    if isinstance(passes, bool) or not isinstance(passes, int | np.integer) or passes < 1:
-        raise UsageError(f"passes must be a whole number, 1 or more, got {passes!r}")
+    whole_number("passes", passes)
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"tolerance must be 0 or more, got {tolerance}")
     specs = {run.record.config.env.spec or run.id for run in runs}

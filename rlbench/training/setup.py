@@ -6,10 +6,9 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
+from rlbench.checks import whole_number
 from rlbench.envs.making import id_of, spec_json
 from rlbench.errors import UsageError, unknown_name
 from rlbench.store.config import AgentConfig, BudgetConfig, EnvConfig, RunConfig
@@ -17,6 +16,7 @@ from rlbench.training.loops import UNLIMITED, Budget
 
 if TYPE_CHECKING:
     import gymnasium as gym
+    import numpy as np
 
     from rlbench.presets import Preset
 
@@ -36,8 +36,8 @@ def check_words(record: str, engine: str, seed: int | None = None) -> None:
 
 def check_seed(seed: int | None) -> None:
     """Refuses what is no seed; None is drawn."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
-        raise UsageError(f"seed must be a whole number, 0 or more, got {seed!r}")
+    if seed is not None:
+        whole_number("seed", seed, least=0)
 
 
 def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
@@ -62,8 +62,8 @@ def check_keywords(**given: Any) -> None:
 def budget_of(episodes: int | None, total_timesteps: int | None, preset: Preset, env_id: str) -> Budget:
     """Returns the budget that was asked for, or the preset's."""
     for name, value in (("episodes", episodes), ("total_timesteps", total_timesteps)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-            raise UsageError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if value is not None:
+            whole_number(name, value)
     if episodes is None and total_timesteps is None:
         episodes, total_timesteps = preset.episodes, preset.total_timesteps
     if episodes is None and total_timesteps is None:

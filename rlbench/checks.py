@@ -1,0 +1,26 @@
+"""Checks of arguments that many rooms make at their public doors."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+from rlbench.errors import UsageError
+
+
+def whole_number(name: str, value: Any, *, least: int = 1, most: float = math.inf) -> int:
+    """Returns a count, of Python or NumPy, as an int; True and False are none.
+
+    Raises:
+        UsageError: it is not a whole number, or out of range.
+    """
+    if not is_whole_number(value, least=least, most=most):
+        wanted = f", {least} or more" if most == math.inf else f" from {least} to {most:,}"
+        raise UsageError(f"{name} must be a whole number{wanted}, got {value!r}")
+    return int(value)
+
+
+def is_whole_number(value: Any, *, least: int = 1, most: float = math.inf) -> bool:
+    """Returns whether a value is a whole number of this range, and not a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most
