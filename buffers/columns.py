@@ -115,7 +115,7 @@ def column_of(what: str, space: spaces.Space[Any] | Column) -> Column:
     raise UsageError(f"a replay buffer takes Discrete and Box spaces, got {space}")
 
 
-def described(column: Column) -> list[int] | None:
+def range_of(column: Column) -> list[int] | None:
     """Returns what JSON must record of a column besides dtype and shape: the start and stop of a Discrete space."""
     return [column.low, column.stop] if isinstance(column, DiscreteColumn) else None
 
@@ -160,7 +160,7 @@ def check_memory(what: str, size: int) -> None:
         )
 
 
-def aligned(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def aligned_zeros(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Returns an array (count,) of zeros, aligned to a cache line."""
     raw = np.zeros(count * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE

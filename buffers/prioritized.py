@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from rlbench.buffers.columns import INT64, WORD, Column, aligned, proportion, whole
+from rlbench.buffers.columns import INT64, WORD, Column, aligned_zeros, proportion, whole
 from rlbench.buffers.uniform import Batch, ReplayBuffer
 from rlbench.errors import UsageError
 from rlbench.lazy import LazyModule
@@ -85,7 +85,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def _allocate(self, capacity: int) -> None:
         super()._allocate(capacity)
         # leaf i (p_i^alpha) at the middle + i, the sum at 1: see _sum_tree.py
-        self.tree: NDArray[np.float64] = aligned(2 * _leaves(capacity), np.dtype(np.float64))
+        self.tree: NDArray[np.float64] = aligned_zeros(2 * _leaves(capacity), np.dtype(np.float64))
         self.added = np.zeros(2, np.int64)  # transitions ever added; of these, given a priority: see _settle
         self.greatest = np.ones(1)  # the largest p so far
 

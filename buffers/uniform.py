@@ -15,12 +15,12 @@ from rlbench.buffers.columns import (
     WORD,
     BoxColumn,
     Column,
-    aligned,
+    aligned_zeros,
     check_memory,
     column_again,
     column_of,
-    described,
     proportion,
+    range_of,
     row_struct,
     row_type,
     whole,
@@ -153,7 +153,7 @@ class ReplayBuffer:
     def _allocate(self, capacity: int) -> None:
         """Allocates all memory, once."""
         dtype = row_type(self.observation, self.action)
-        self.rows: NDArray[np.void] = aligned(capacity, dtype)
+        self.rows: NDArray[np.void] = aligned_zeros(capacity, dtype)
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled; an array for compiled code
         self.capacity = capacity  # in transitions
         self._pairs: tuple[list[int], _Pairs] | None = None  # at this cursor; None after a row has changed
@@ -284,11 +284,11 @@ class ReplayBuffer:
         """
         if len(transitions) < len(FIELDS):
             raise UsageError(f"expected {len(FIELDS)} arrays, the first of a Batch, got {len(transitions)}")
-        if not self._stored_at_once(transitions):
+        if not self._store_at_once(transitions):
             self._store_columns(self._checked(transitions))
         self._pairs = None
 
-    def _stored_at_once(self, transitions: Batch | Sequence[ArrayLike]) -> bool:
+    def _store_at_once(self, transitions: Batch | Sequence[ArrayLike]) -> bool:
         """Stores arrays already in the buffer's dtypes by compiled code; returns False for others and invalid ones."""
         words, action_words, store_rows, ring, cursor, layout = self._extending
         o, a, r, following, terminated, truncated = transitions[: len(FIELDS)]
@@ -463,7 +463,7 @@ class ReplayBuffer:
 
     def _about(self) -> dict[str, Any]:
         """Returns what two buffers must have in common to exchange states."""
-        ranges = {"observation_range": described(self.observation), "action_range": described(self.action)}
+        ranges = {"observation_range": range_of(self.observation), "action_range": range_of(self.action)}
         settings = {name: getattr(self, attribute) for name, attribute in self.SETTINGS.items()}
         return {"capacity": self.capacity, **settings, **ranges}
 
@@ -504,7 +504,7 @@ class ReplayBuffer:
 
     @cached_property
     def _extending(self) -> tuple[Any, ...]:
-        """Everything `_stored_at_once` reads, in one tuple."""
+        """Everything `_store_at_once` reads, in one tuple."""
         widths = [column.dtype.itemsize * math.prod(column.shape) for column in (self.observation, self.action)]
         if not all(width and width % WORD == 0 for width in widths):
             return _refuse_words, _refuse_words, storing.store_rows, None, None, None
