@@ -26,7 +26,7 @@ from rlbench.agents import AGENTS
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
-from rlbench.evaluation.evaluating import bootstrap_interval
+from rlbench.evaluation.evaluating import mean_interval
 from rlbench.planning import score_policy, solve
 from rlbench.store import open_store
 from rlbench.training import resume
@@ -170,7 +170,7 @@ def section(env: str, frame: pd.DataFrame) -> str:
 
 def agent_row(agent: str, runs: pd.DataFrame) -> str:
     """Returns an agent's row: means with a bootstrap interval, and medians over seeds."""
-    low, high = bootstrap_interval(runs.greedy.to_numpy(), seed=0)
+    low, high = mean_interval(runs.greedy.to_numpy(), seed=0)
     regret = "-" if runs.regret.isna().any() else f"{runs.regret.mean():.4g}"
     cells = [
         agent,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LISTING = ("id", "model", "kind", "data", "rows", "figure", "trained")
 LIST_RIGHT = ("rows",)
 LIST_OPTIONAL = ("trained", "rows", "kind")  # the first to go on a narrow terminal
-MOST_CLASSES = 20  # whose confusion matrix is printed
+MOST_PRINTED = 20  # whose confusion matrix is printed
 DECIMALS = ".4f"
 PREDICTED_AT_ONCE = 10_000  # rows of a file
 
@@ -452,7 +452,7 @@ def _report(metrics: dict[str, Any]) -> Iterator[str]:
     for name, found in metrics["report"].items():
         numbers = f"{found['precision']:>9.4f}  {found['recall']:.4f}  {found['f1']:.4f}  {found['rows']:>6,}"
         yield f"  {name:<{width}}  {numbers}"
-    if len(metrics["classes"]) <= MOST_CLASSES:
+    if len(metrics["classes"]) <= MOST_PRINTED:
         cell = max(4, max(len(f"{count:,}") for row in metrics["confusion"] for count in row) + 1)
         yield ""
         yield "  right (a row) and answered (a column, in the same order)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 import sys
 import time
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlbench.viewer.colors import marked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 INTERRUPTED = 130  # the exit code that shells expect of a program that Ctrl-C ended
 GAP = 2  # blanks between two columns of a table
-AGENT = re.compile(r"\x1b\[(?:4|10)\d(?:;\d+)*m(?:\x1b\[[\d;]*m)*.")  # the square on a coloured ground
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def show(frames: Iterable[str], delay: float) -> None:
 def print_frame(frame: str) -> None:
     """Prints a picture in colour, into a pipe too; under NO_COLOR the agent is marked @ instead."""
     if os.environ.get("NO_COLOR"):
-        frame = click.unstyle(AGENT.sub("@", frame))
+        frame = click.unstyle(marked(frame))
     click.echo(frame, color=True)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from rlbench.checks import whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
-from rlbench.evaluation.evaluating import evaluate
+from rlbench.evaluation.evaluating import CONFIDENCE, RESAMPLES, evaluate
 from rlbench.planning import solve
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Interval = tuple[float, float]
 
-RESAMPLES = 2_000
-CONFIDENCE = 0.95
 TRIM = 0.25  # of a sample, left out at each end
 AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
 METRICS = ("evaluation", "training")

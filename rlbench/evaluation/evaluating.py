@@ -107,14 +107,14 @@ def evaluate(
         lengths=played.lengths,
         seed=seed,
         mean_return=float(played.returns.mean()),
-        interval=bootstrap_interval(played.returns, seed),
+        interval=mean_interval(played.returns, seed),
         success_rate=None if successes is None else float(successes.mean()),
         unfinished=played.unfinished,
         **exact,
     )
 
 
-def bootstrap_interval(sample: NDArray[np.float64], seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def mean_interval(sample: NDArray[np.float64], seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Returns the percentile bootstrap interval of a mean (Efron, 1979), from a generator of its own."""
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     means = np.array([sample[rng.integers(len(sample), size=len(sample))].mean() for _ in range(RESAMPLES)])

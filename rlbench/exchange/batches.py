@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError
-from rlbench.store.records import OPEN, EpisodeChunk, has_last_row
+from rlbench.store.records import CHUNK_BYTES, CHUNK_STEPS, OPEN, EpisodeChunk, has_last_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
-CHUNK_STEPS = 2**16  # maximum steps per chunk, unless the file marks where chunks begin
-CHUNK_BYTES = 2**23  # and bytes of its columns
 MOST_STEPS = 2**20  # maximum steps per chunk, whatever the file says
 MOST_BYTES = 2**27
 BATCH_STEPS = 2**14  # steps after which a reader passes on its episodes

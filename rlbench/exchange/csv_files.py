@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from rlbench.exchange.batches import Batch
 
-WHATS = ("episodes", "results", "table")
 ROWS = 2**14  # written at a time
 MOST_LINE = 2**20  # characters
 SIGN = "# "  # starts the first line

@@ -21,6 +21,7 @@ from rlbench.exchange.json_files import checked_checkpoint
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest
 from rlbench.files import require
 from rlbench.store.codec import to_json
+from rlbench.store.columns import NUMBERS
 from rlbench.store.records import CUT_OFF, has_last_row
 
 if TYPE_CHECKING:
@@ -32,12 +33,10 @@ if TYPE_CHECKING:
     from rlbench.store import Checkpoint
     from rlbench.store.frames import Column
 
-WHATS = ("episodes", "results", "table")
 BLOCK_ROWS = 2**14
 BLOCK_BYTES = 2**20
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
-NUMBERS = "biufc"
 
 
 def write(path: Path, content: Content) -> None:

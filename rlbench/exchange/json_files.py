@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-WHATS = ("episodes", "results", "table")
 READ = 2**16  # characters at a time, more if a value is longer
 MOST_VALUE = 2**30  # characters of one value: an episode
 TOKEN = 16  # characters: an error this close to the end of what was read may be a token cut in two

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.errors import UsageError
-from rlbench.store.codec import to_json
+from rlbench.store.codec import DTYPE, to_json
 from rlbench.store.frames import Column
 from rlbench.store.records import STATUSES
 
@@ -26,7 +25,6 @@ VERSION = 1  # of the file layout; raised when an older rlbench could not read i
 WHATS = ("episodes", "results", "table")
 MOST_CHARACTERS = 2**24  # of a manifest
 MOST_NUMBERS = 2**26  # in one row of a column
-DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
 RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # the fields of a run, each with its check
     "id": lambda value: type(value) is str,
     "env_id": lambda value: type(value) is str,

@@ -19,7 +19,7 @@ from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import held, inside
-from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
+from rlbench.exchange.manifest import MOST_CHARACTERS, MOST_NUMBERS, Manifest, columns_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
@@ -35,11 +35,10 @@ if TYPE_CHECKING:
 
     Space = gym.spaces.Space[Any]
 
-WHATS = ("episodes",)
+TAKEN = ("episodes",)  # of what can be exported; other formats take all of it
 KEY = "rlbench"  # in the dataset's metadata: the manifest
 DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
 KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
-MOST_NUMBERS = 2**26  # in a space
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from rlbench.exchange.batches import Batch
 
-WHATS = ("episodes", "results", "table")
 ROWS = 2**16  # per row group
 PACKED = {"compression": "zstd", "write_page_checksum": True}
 KEY = b"rlbench"  # in the file's metadata

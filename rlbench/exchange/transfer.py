@@ -82,8 +82,9 @@ def export(
     if what not in WHATS:
         raise unknown_name("thing to export", what, WHATS)
     module = import_module(FORMATS[kind])
-    if what not in module.WHATS:
-        raise UsageError(f"{kind} takes only {' and '.join(module.WHATS)}, not {what}: choose another format")
+    taken = getattr(module, "TAKEN", WHATS)
+    if what not in taken:
+        raise UsageError(f"{kind} takes only {' and '.join(taken)}, not {what}: choose another format")
     content = CONTENTS[what](run, _indices(run, indices, what))
     with written(path, overwrite=overwrite) as draft:
         if kind == "minari":

@@ -16,6 +16,7 @@ from rlbench.modelling.kinds import KINDS
 from rlbench.modelling.model import Model
 from rlbench.modelling.packing import pack_estimator, unpack_estimator
 from rlbench.store.documents import label
+from rlbench.store.reading import ID_BEGINNING
 
 if TYPE_CHECKING:
     from rlbench.store import Store
@@ -25,8 +26,6 @@ FORMAT = 1  # of what is described here; a later one is refused with a message
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: it may be large, and is compressed so
 NAMES = ("users", "items")
 NAME = re.compile(r"[^@\s]{1,150}")
-ID = re.compile(r"[0-9a-f]{12}")
-ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 
 class Entry(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlbench.random_state import generator_state
 from rlbench.store import OPEN, EpisodeChunk
-from rlbench.store.records import end_code
+from rlbench.store.records import CHUNK_STEPS, RESERVE, end_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from rlbench.training._kernel import Counts, Tape
 
-CHUNK_STEPS = 2**16  # steps of a recorded chunk
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
 UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
-RESERVE = 2**12  # steps: longer episodes are split between chunks
 
 
 class Recorder:

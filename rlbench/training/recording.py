@@ -23,7 +23,7 @@ from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBER_BYTES, Layout
 from rlbench.store.config import EXTERNAL, AgentConfig, EnvConfig, RunConfig
-from rlbench.store.records import end_code
+from rlbench.store.records import CHUNK_BYTES, CHUNK_STEPS, RESERVE, end_code
 from rlbench.training.run import Run
 from rlbench.training.setup import versions
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDTH = 3  # places of a row: action, observation, reward
-CHUNK_STEPS = 2**16  # of a chunk, at most
-CHUNK_BYTES = 8 * 2**20  # of memory for the steps of a chunk
-RESERVE = 2**12  # steps: longer episodes may be split between chunks
 FLUSH_SECONDS = 5.0  # after which a chunk is written between two episodes; after twice as many in the middle of one
 SHOWN = 100  # characters of a value in an error
 MISFITS = (UsageError, TypeError, ValueError, LookupError, OverflowError)  # what a value raises that fits no space

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from rlbench.store import Episode
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 NORMAL = SPEEDS.index(1.0)
@@ -31,22 +28,6 @@ KEYS = (  # what help says
     ("?", "this help"),
     ("q, Esc", "quit"),
 )
-
-
-class ClipLike(Protocol):
-    """What is needed of a clip to know when to show what."""
-
-    @property
-    def title(self) -> str:
-        """Which episode it is."""
-
-    @property
-    def episode(self) -> Episode:
-        """Its steps."""
-
-    @property
-    def captions(self) -> Sequence[Any]:
-        """What is said of each step, T + 1."""
 
 
 class ClipsLike(Protocol):

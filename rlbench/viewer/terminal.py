@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rlbench.viewer.colors import AGENT, marked
 from rlbench.viewer.playback import Playback
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ HINT = "space plays, arrows step and scrub, n p episodes, ? help, q quits"
 SIDE = 30  # columns of the action values
 LEAST_PICTURE = 20  # columns that must be left beside them
 BAR = 10  # columns of an action value
-AGENT = re.compile(r"\x1b\[(?:4|10)\d(?:;\d+)*m(?:\x1b\[[\d;]*m)*")  # a coloured ground
 BELOW = 5  # lines under the picture
 
 
@@ -141,8 +140,8 @@ def cropped(drawn: str, width: int, height: int, *, colors: bool = True) -> Text
     row = next((k for k, line in enumerate(lines) if AGENT.search(line)), 0)
     found = AGENT.search(lines[row])
     col = Text.from_ansi(lines[row][: found.start()]).cell_len if found else 0
-    if not colors and found:
-        lines[row] = lines[row][: found.start()] + "@" + lines[row][found.end() + 1 :]
+    if not colors:
+        lines[row] = marked(lines[row])
     top = min(max(0, row - height // 2), max(0, len(lines) - height))
     texts = [Text.from_ansi(line) for line in lines[top : top + height]]
     wide = max(map(len, texts), default=0)
