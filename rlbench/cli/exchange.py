@@ -14,7 +14,7 @@ from rlbench.exchange import check_source
 from rlbench.exchange.manifest import WHATS
 from rlbench.exchange.transfer import FORMATS
 
-PART = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
+EPISODE_RANGE = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
 
 format_option = click.option(
     "--format",
@@ -101,7 +101,7 @@ def _indices(text: str, count: int) -> list[int]:
     """Returns the episodes that are meant by a number, A:B, or several of these with commas between them."""
     found: list[int] = []
     for part in map(str.strip, text.split(",")):
-        match = PART.fullmatch(part)
+        match = EPISODE_RANGE.fullmatch(part)
         if not match:
             raise UsageError(f"--episodes takes a number or A:B, such as 0:100, got {part!r}")
         single, start, stop = (int(bound) if bound else None for bound in match.groups())

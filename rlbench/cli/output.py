@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 INTERRUPTED = 130  # the exit code that shells expect of a program that Ctrl-C ended
-GAP = 2  # blanks between two columns of a table
+COLUMN_GAP = 2  # blanks between two columns of a table
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ def print_table(
         _print_plainly(table, right)
         return
     for name in optional:
-        if sum(_widths(table)) + GAP * (len(table[0]) - 1) > shutil.get_terminal_size().columns:
+        if sum(_widths(table)) + COLUMN_GAP * (len(table[0]) - 1) > shutil.get_terminal_size().columns:
             table = _without(table, name)
     _print_on_terminal(table, right)
 
@@ -75,7 +75,7 @@ def _print_plainly(table: list[list[str]], right: Sequence[str]) -> None:
     widths, flush = _widths(table), [str.rjust if name in right else str.ljust for name in table[0]]
     for row in table:
         cells = [pad(cell, width) for pad, cell, width in zip(flush, row, widths, strict=True)]
-        click.echo((" " * GAP).join(cells).rstrip())
+        click.echo((" " * COLUMN_GAP).join(cells).rstrip())
 
 
 def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
     from rich.table import Table  # noqa: PLC0415  (likewise)
     from rich.text import Text  # noqa: PLC0415  (likewise)
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, COLUMN_GAP, 0, 0))
     for name in table[0]:
         # the last column may be wrapped: it is where the sentences are
         grid.add_column(name, justify="right" if name in right else "left", no_wrap=name != table[0][-1])

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 COMPARISON = ("", "candidate", "runs", "mean", "IQM", "95% interval", "regret", "beats A", "95% interval ")
-RIGHT = ("runs", "mean", "IQM", "regret", "beats A")
-OPTIONAL = ("95% interval ", "mean", "regret")  # the first to go on a narrow terminal
+RIGHT_COLUMNS = ("runs", "mean", "IQM", "regret", "beats A")
+OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a narrow terminal
 
 
 @click.command(
@@ -127,7 +127,7 @@ def compare(
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
         return
-    print_table(COMPARISON, _rows(found), right=RIGHT, optional=OPTIONAL)
+    print_table(COMPARISON, _rows(found), right=RIGHT_COLUMNS, optional=OPTIONAL_COLUMNS)
     click.echo(_footnote(found))
     if path is not None:
         click.echo(f"wrote {path}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
 
-UNITS = ((1e6, " M"), (1e3, " k"))
+RATES = ((1e6, " M"), (1e3, " k"))
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
@@ -31,5 +31,5 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
 def rate(steps: int, seconds: float) -> str:
     """Returns steps a second in three or so digits: "13.1 M steps/s"."""
     per_second = steps / max(seconds, 1e-9)
-    size, unit = next(((size, unit) for size, unit in UNITS if per_second >= size), (1.0, ""))
+    size, unit = next(((size, unit) for size, unit in RATES if per_second >= size), (1.0, ""))
     return f"{per_second / size:.1f}{unit} steps/s"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
     from rlbench.training import Run
 
-FIGURES = ("mean_return", "exact_return", "optimal_return", "regret", "optimal_states", "reachable_states")
+EVALUATION_FIGURES = ("mean_return", "exact_return", "optimal_return", "regret", "optimal_states", "reachable_states")
 CACHED = {
     "miss": "",
     "hit": ", answered from the store (--no-cache trains anew)",
@@ -127,7 +127,7 @@ def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "timesteps": run.timesteps,
         "seconds": run.seconds,
         "q_table_sha256": None if q_table is None else hashlib.sha256(q_table.tobytes()).hexdigest(),
-        "evaluation": {name: summary[name] for name in FIGURES},
+        "evaluation": {name: summary[name] for name in EVALUATION_FIGURES},
         "cache": run.cache,
         "cached_episodes": run.cached_episodes,
     }

@@ -41,10 +41,10 @@ BUILT_IN = {
 NUMBERS_ALONE = ("diabetes",)  # of the sets above: their target is a number, not a class
 CHUNK_ROWS = 10_000
 DELIMITERS = ",;\t|"
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # a file's first bytes
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # a file's first bytes
 QUOTED = re.compile(r'"[^"]*"')
-WHOLE = re.compile(r"[+-]?\d{1,18}")
-SHOWN = 40  # characters of a cell in an error
+WHOLE_NUMBER = re.compile(r"[+-]?\d{1,18}")
+SHOWN_LETTERS = 40  # characters of a cell in an error
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Cells(NamedTuple):
                 if not cell.strip():
                     return self._empty(column, line)
                 if not _is_finite(cell):
-                    shown = repr(cell[:SHOWN])
+                    shown = repr(cell[:SHOWN_LETTERS])
                     return UsageError(
                         f"{self.path}, line {line}: column {column!r} must hold finite numbers, got {shown}; code it "
                         "as numbers, or name the columns to learn from (features)"
@@ -197,7 +197,7 @@ class CsvFile:
         with self._explained():
             self.size = self.path.stat().st_size
             with self.path.open("rb") as file:
-                self.encoding = encoding or MARKS.get(file.read(2), "utf-8-sig")
+                self.encoding = encoding or BYTE_ORDER_MARKS.get(file.read(2), "utf-8-sig")
             with self.path.open(encoding=self.encoding, newline="") as text:
                 first = text.readline()
         self._delimiter = max(DELIMITERS, key=QUOTED.sub("", first).count)
@@ -309,7 +309,7 @@ def read_labels(texts: Sequence[str], *, whole: bool) -> NDArray[Any]:
 
 def are_whole(labels: Sequence[str]) -> bool:
     """Returns whether every label is a whole number."""
-    return all(WHOLE.fullmatch(label.strip()) for label in labels)
+    return all(WHOLE_NUMBER.fullmatch(label.strip()) for label in labels)
 
 
 def load_csv(
@@ -356,7 +356,9 @@ def _targets(answers: list[str], labels: bool | None) -> NDArray[Any]:  # noqa: 
         return read_labels(answers, whole=are_whole(answers))
     wrong = next((answer for answer in answers if not _is_finite(answer)), None)
     if wrong is not None:
-        raise UsageError(f"the target must hold finite numbers, got {wrong[:SHOWN]!r}: a model of classes takes labels")
+        raise UsageError(
+            f"the target must hold finite numbers, got {wrong[:SHOWN_LETTERS]!r}: a model of classes takes labels"
+        )
     return np.array(answers, dtype=np.float64)
 
 

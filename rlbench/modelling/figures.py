@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from rlbench.modelling.model import Model
 
-__all__ = ["KINDS", "check", "draw", "kinds_of", "losses", "save"]
+__all__ = ["PICTURES", "check", "draw", "kinds_of", "losses", "save"]
 
-POINTS = 2000  # in a cloud: more would be one blot
-SQUARE = 0.42  # inches of a class in a confusion matrix
+CLOUD_POINTS = 2000  # in a cloud: more would be one blot
+SQUARE_SIDE = 0.42  # inches of a class in a confusion matrix
 SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the rows learnt from, in a learning curve
 MOST_ROWS = 20_000  # of a data set that a picture learns from anew
 
@@ -163,7 +163,7 @@ def _draw_predictions(model: Model, ax: Axes) -> None:
     parts = _parts_of(model)
     held = bool(len(parts.test_targets))
     rows, right = (parts.test_rows, parts.test_targets) if held else (parts.rows, parts.targets)
-    charts.predictions(right[:POINTS], model.predict(rows[:POINTS]), ax, name=model.about["data"]["target"])
+    charts.predictions(right[:CLOUD_POINTS], model.predict(rows[:CLOUD_POINTS]), ax, name=model.about["data"]["target"])
     figures = model.about["metrics"]["test" if held else "train"]
     ax.set_title(f"{_title(model)}: R2 {figures['r2']:.3f}, {'rows held out' if held else 'rows learnt from'}")
 
@@ -180,11 +180,11 @@ def _draw_words(model: Model, ax: Axes) -> None:
 
 def _confusion_size(model: Model) -> tuple[float, float]:
     classes = len(model.estimator.classes_)
-    side = 2.4 + SQUARE * min(classes, 2 * NAMED)
+    side = 2.4 + SQUARE_SIDE * min(classes, 2 * NAMED)
     return side + 0.8, side
 
 
-KINDS = {
+PICTURES = {
     "confusion": Picture(
         _draw_confusion, "which classes are taken for which", _of_task(CLASSES, TEXTS), _confusion_size
     ),
@@ -212,7 +212,7 @@ KINDS = {
 
 def kinds_of(model: Model) -> list[str]:
     """Returns the pictures that can be drawn of a model, the first one by default."""
-    return [name for name, picture in KINDS.items() if picture.fits(model)]
+    return [name for name, picture in PICTURES.items() if picture.fits(model)]
 
 
 def draw(model: Model, kind: str | None = None) -> Figure:
@@ -220,7 +220,7 @@ def draw(model: Model, kind: str | None = None) -> Figure:
 
     Args:
         model: trained here or read from a store. What needs its data reads them again where they came from.
-        kind: one of KINDS; by default the first that fits.
+        kind: one of PICTURES; by default the first that fits.
 
     Raises:
         UsageError: the picture does not fit the model, or matplotlib is missing.
@@ -228,13 +228,13 @@ def draw(model: Model, kind: str | None = None) -> Figure:
     """
     fitting = kinds_of(model)
     name = kind or fitting[0]
-    if name not in KINDS:
-        raise unknown_name("picture of a model", name, KINDS)
+    if name not in PICTURES:
+        raise unknown_name("picture of a model", name, PICTURES)
     if name not in fitting:
         raise UsageError(f"{model.kind} has no picture {name!r}: it has {', '.join(fitting)}")
     with styled():
-        figure = new_figure(KINDS[name].size(model))
-        KINDS[name].function(model, figure.subplots())
+        figure = new_figure(PICTURES[name].size(model))
+        PICTURES[name].function(model, figure.subplots())
     return figure
 
 
@@ -244,8 +244,8 @@ def check(kind: str | None = None, path: str | Path | None = None) -> None:
     Raises:
         UsageError: an unknown picture, another extension, or matplotlib is missing.
     """
-    if kind is not None and kind not in KINDS:
-        raise unknown_name("picture of a model", kind, KINDS)
+    if kind is not None and kind not in PICTURES:
+        raise unknown_name("picture of a model", kind, PICTURES)
     if path is not None:
         check_path(path)
     with styled():
@@ -297,7 +297,7 @@ def _parts_of(model: Model) -> Split:
     return split(_data_of(model), found["test_size"], model.about["seed"], by_class=model.task in (CLASSES, TEXTS))
 
 
-def _some_rows(data: Dataset, most: int = POINTS) -> Dataset:
+def _some_rows(data: Dataset, most: int = CLOUD_POINTS) -> Dataset:
     """Returns a data set, of a large one so many rows evenly apart."""
     if len(data) <= most:
         return data

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TABLE = 2  # axes of rows
-SHOWN = 8  # names in an error
+TABLE_AXES = 2  # axes of rows
+SHOWN_FEATURES = 8  # names in an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +80,8 @@ class Model:
     def prepared(self, rows: Any) -> NDArray[np.float64]:
         """Returns rows as the estimator takes them: scaled as those it learnt from."""
         checked = np.atleast_2d(np.asarray(rows, dtype=np.float64))
-        if checked.ndim != TABLE or checked.shape[1] != len(self.features):
-            named = ", ".join(self.features[:SHOWN]) + (", ..." if len(self.features) > SHOWN else "")
+        if checked.ndim != TABLE_AXES or checked.shape[1] != len(self.features):
+            named = ", ".join(self.features[:SHOWN_FEATURES]) + (", ..." if len(self.features) > SHOWN_FEATURES else "")
             raise UsageError(f"a row has {len(self.features)} values ({named}), got {checked.shape[-1]}")
         return checked if self.scaler is None else np.asarray(self.scaler.transform(checked))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-KNOWN = (
+ESTIMATORS = (
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "KMeans",
@@ -68,7 +68,7 @@ def unpack_estimator(document: Any, arrays: Arrays) -> Any:
 
 def _packed_estimator(estimator: Any, arrays: Arrays, path: str) -> dict[str, Any]:
     name = type(estimator).__name__
-    if name not in (*KNOWN, SCALER) or type(estimator) is not _class_of(name):
+    if name not in (*ESTIMATORS, SCALER) or type(estimator) is not _class_of(name):
         raise UsageError(f"only the estimators of rlbench.models can be stored, got {name}")
     parameters = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in parameters}
@@ -150,7 +150,7 @@ def _class_of(name: str) -> Any:
         from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
 
         return StandardScaler
-    if name not in KNOWN:
+    if name not in ESTIMATORS:
         raise ValueError(f"there is no estimator {name!r}")
     return getattr(rlbench.models, name)
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rlbench.store import Store
 
 SNAPSHOT = "model"  # the kind of the store's entries
-FORMAT = 1  # of what is described here; a later one is refused with a message
+MODEL_FORMAT = 1  # of what is described here; a later one is refused with a message
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: it may be large, and is compressed so
-NAMES = ("users", "items")
-NAME = re.compile(r"[^@\s]{1,150}")
+RATING_NAMES = ("users", "items")
+MODEL_NAME = re.compile(r"[^@\s]{1,150}")
 
 
 class Entry(NamedTuple):
@@ -65,10 +65,10 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
     if model.scaler is not None:
         documents["scaler"], arrays = pack_estimator(model.scaler)
         packed |= {f"scaler/{key}": array for key, array in arrays.items()}
-    documents |= {part: getattr(model, part).tolist() for part in NAMES}
+    documents |= {part: getattr(model, part).tolist() for part in RATING_NAMES}
     packed[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
     numbers = {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "rlbench": __version__,
         "name": name,
         "version": version,
@@ -97,7 +97,7 @@ def load_model(store: Store, ref: str) -> Model:
             unpack_estimator(documents[part], _part_of(arrays, part)) if documents[part] else None
             for part in ("estimator", "scaler")
         )
-        named = {part: np.array(documents[part]) for part in NAMES}
+        named = {part: np.array(documents[part]) for part in RATING_NAMES}
         return Model(
             entry.kind,
             estimator,
@@ -155,7 +155,7 @@ def delete_model(store: Store, ref: str) -> Entry:
 
 def _entry(model_id: str, created_at: str, size: int, numbers: dict[str, Any]) -> Entry:
     try:
-        if numbers["format"] > FORMAT:
+        if numbers["format"] > MODEL_FORMAT:
             raise StoreError(
                 f"model {model_id} was stored by rlbench {numbers['rlbench']}: it needs that or a later one"
             )
@@ -178,7 +178,7 @@ def _default_name(model: Model) -> str:
 
 def _checked_name(name: str) -> str:
     label("the name of a model", name)
-    if not NAME.fullmatch(name) or ID_BEGINNING.fullmatch(name) or name == "latest":
+    if not MODEL_NAME.fullmatch(name) or ID_BEGINNING.fullmatch(name) or name == "latest":
         raise UsageError(
             f"a model's name has 1 to 150 characters, neither blanks nor @, and could be no id, got {name!r}"
         )

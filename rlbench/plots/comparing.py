@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rlbench.evaluation.comparison import Comparison, Improvement
 
 MOST_PAIRS = 15  # in one figure
-WIDTH = 5.5  # inches
+FIGURE_WIDTH = 5.5  # inches
 NAME_ABOVE = 0.36  # rows
 WHAT = {"evaluation": "return of greedy episodes", "training": "return of last training episodes"}
 
@@ -51,7 +51,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     pairs = min(len(comparison.improvements) // 2, MOST_PAIRS)
     heights = [0.5 * len(comparison.candidates), 0.28 * pairs]  # inches
     with styled():
-        figure = new_figure((WIDTH, sum(heights) + 1.5))
+        figure = new_figure((FIGURE_WIDTH, sum(heights) + 1.5))
         upper, lower = figure.subplots(2, 1, height_ratios=heights)
         interquartile_means(comparison, upper)
         improvements(comparison, lower)

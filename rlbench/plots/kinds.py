@@ -10,7 +10,7 @@ from rlbench.plots.grids import figure_size, policy, states, values
 from rlbench.plots.lines import actions, curve, evaluation, exploration, share, td
 from rlbench.plots.series import size_for
 from rlbench.plots.smoothing import smoothing
-from rlbench.plots.style import SIZE, check_path, new_figure, styled
+from rlbench.plots.style import FIGURE_SIZE, check_path, new_figure, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rlbench.envs.layouts import Layout
     from rlbench.training import Run
 
-MOST = 9  # pictures in one figure
-COLUMNS = 3
+MOST_RUNS = 9  # pictures in one figure
+FIGURE_COLUMNS = 3
 
 
 class Kind(NamedTuple):
@@ -77,8 +77,8 @@ def draw(
     options = {"smooth": smoothing(smooth)} if chosen.is_smoothed else {}
     options |= of_share if kind == "share" else {}
     shown = [list(runs)] if chosen.takes_many else list(runs)
-    if len(shown) > MOST:
-        raise UsageError(f"{kind} shows at most {MOST} runs at a time, got {len(shown)}: draw fewer")
+    if len(shown) > MOST_RUNS:
+        raise UsageError(f"{kind} shows at most {MOST_RUNS} runs at a time, got {len(shown)}: draw fewer")
     layouts = [_layout(run, row, col) for run in runs] if chosen.is_map else []
     return _figure(chosen, shown, _size(chosen, runs, layouts), layouts, options)
 
@@ -97,15 +97,15 @@ def _size(chosen: Kind, runs: Sequence[Run], layouts: Sequence[Layout | None]) -
     """Returns the inches of one picture."""
     if chosen.takes_many:
         return size_for(len(group_runs(runs)))
-    sizes = [figure_size(layout) for layout in layouts] or [SIZE]
+    sizes = [figure_size(layout) for layout in layouts] or [FIGURE_SIZE]
     return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 def _figure(
     chosen: Kind, shown: Sequence[Any], size: tuple[float, float], layouts: Sequence[Any], options: dict[str, Any]
 ) -> Figure:
-    """Draws pictures side by side, at most COLUMNS in a row."""
-    columns = min(len(shown), COLUMNS)
+    """Draws pictures side by side, at most FIGURE_COLUMNS in a row."""
+    columns = min(len(shown), FIGURE_COLUMNS)
     rows = -(-len(shown) // columns)
     with styled():
         figure = new_figure((columns * size[0], rows * size[1]))

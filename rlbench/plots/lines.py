@@ -51,7 +51,7 @@ BLOCKS = 150  # of episodes, where they are counted or their spread is shown
 FEW = 60  # episodes that are shown one by one
 SPREAD = (10, 90)  # percentiles
 BINS = 30
-ROUNDING = 1e-12  # of the largest error: what is below it is none, but the rounding of sums
+ROUNDING_ERROR = 1e-12  # of the largest error: what is below it is none, but the rounding of sums
 NARROWER = 5  # a mean over what a savgol window holds would be five times as blurred
 
 
@@ -212,7 +212,7 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
     window = _mean_window(how, len(errors))
     at = points(len(errors))
     mean = means_at(errors, window, at)
-    mean[mean < ROUNDING * mean.max()] = 0
+    mean[mean < ROUNDING_ERROR * mean.max()] = 0
     with styled():
         ax = axes_or_new(ax)
         shown = np.where(mean > 0, mean, np.nan)
@@ -253,7 +253,7 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
             ax.bar(values, counts, width=width, color=SKY)
             ax.set_xlim(values[0] - 2 * width, values[-1] + 2 * width)
         for name, value in _marks(found, returns).items():
-            color, line = MARKS[name]
+            color, line = RETURN_MARKS[name]
             ax.axvline(value, color=color, linestyle=line, label=f"{name} {value:.6g}")
         ax.set(xlabel="return of a test episode", ylabel="episodes", title=_title(data))
         whole_numbers(ax.yaxis)
@@ -264,7 +264,7 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
 # ------------------------------------------------------------------------------------------------ what is drawn
 
 ACTION_COLORS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
-MARKS = {"mean": (VERMILION, "-"), "exact": (BLACK, ":"), "optimum": (GREEN, "--")}
+RETURN_MARKS = {"mean": (VERMILION, "-"), "exact": (BLACK, ":"), "optimum": (GREEN, "--")}
 
 
 def _draw_spread(ax: Axes, returns: Array, color: str) -> None:

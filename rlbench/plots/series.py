@@ -10,7 +10,7 @@ import numpy as np
 from rlbench.errors import UsageError
 from rlbench.evaluation.comparison import group_runs, mean_band
 from rlbench.plots.data import is_run, title_of
-from rlbench.plots.style import COLORS, SIZE, plain, whole_numbers
+from rlbench.plots.style import COLORS, FIGURE_SIZE, plain, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Curves: TypeAlias = "Run | Sequence[Run] | ArrayLike | Mapping[str, ArrayLike]"
 
-POINTS = 600  # of a line: more than a printed page shows
-BELOW = 0.45  # inches from an axis to the legend under it: ticks and a label lie between
+MOST_POINTS = 600  # of a line: more than a printed page shows
+LEGEND_BELOW = 0.45  # inches from an axis to the legend under it: ticks and a label lie between
 LEGEND_LINE = 0.19  # inches
 
 
@@ -86,19 +86,19 @@ def finish(ax: Axes, data: Any, lines: Sequence[Line], ylabel: str) -> None:
     if len(lines) == 1:
         ax.legend(loc="best", title=title, alignment="left")
     else:
-        where = ax.transAxes + ScaledTranslation(0, -BELOW, ax.figure.dpi_scale_trans)
+        where = ax.transAxes + ScaledTranslation(0, -LEGEND_BELOW, ax.figure.dpi_scale_trans)
         options = {"bbox_to_anchor": (0, 0), "bbox_transform": where, "borderaxespad": 0}
         ax.legend(loc="upper left", title=title, alignment="left", **options)
 
 
 def size_for(lines: int) -> tuple[float, float]:
     """Returns the inches of a picture of so many lines, with room for the legend under it."""
-    return SIZE[0], SIZE[1] + (LEGEND_LINE * (lines + 2) if lines > 1 else 0)
+    return FIGURE_SIZE[0], FIGURE_SIZE[1] + (LEGEND_LINE * (lines + 2) if lines > 1 else 0)
 
 
 def points(count: int) -> NDArray[np.int64]:
     """Returns which of `count` episodes a line goes through, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(np.int64))
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64))
 
 
 def number_episodes(ax: Axes) -> None:

@@ -49,10 +49,10 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,  # text stays text in a PDF
     "svg.hashsalt": "rlbench",  # the same picture is the same file
 }
-SIZE = (5.5, 3.3)  # inches: the width of a page's text
+FIGURE_SIZE = (5.5, 3.3)  # inches: the width of a page's text
 DPI = 200  # of a PNG
-FORMATS = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-LONGEST = 80  # characters of a name in a picture
+PICTURE_FORMATS = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+LONGEST_LABEL = 80  # characters of a name in a picture
 FEW_DECADES = 200  # times the lowest value: up to there, powers of ten alone would be too few ticks
 SMALLEST, LARGEST = 1e-3, 1e6  # what a tick says in digits
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
@@ -72,7 +72,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
+def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
     """Returns the axes that a caller gave, else those of a new pyplot figure."""
     if ax is not None:
         return ax
@@ -82,7 +82,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     return made
 
 
-def new_figure(size: tuple[float, float] = SIZE) -> Figure:
+def new_figure(size: tuple[float, float] = FIGURE_SIZE) -> Figure:
     """Returns a figure that pyplot does not know of, for a file."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
 
@@ -96,7 +96,7 @@ def check_path(path: str | Path) -> Path:
         UsageError: no picture has this extension.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in PICTURE_FORMATS:
         raise UsageError(f"a picture is .png, .svg or .pdf, got {str(path)!r}: give its name one of these endings")
     return path
 
@@ -118,7 +118,7 @@ def render(figure: Figure, suffix: str) -> bytes:
     """Returns a figure as the bytes of a .png, .svg or .pdf; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with styled(), _laid_out_once(figure):
-        figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=FORMATS[suffix])
+        figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=PICTURE_FORMATS[suffix])
     return buffer.getvalue()
 
 
@@ -163,6 +163,6 @@ def power_of_ten(value: float) -> str:
 def plain(text: object) -> str:
     """Returns text as matplotlib draws it letter by letter: no formula between dollars, no odd characters, not long."""
     text = UNDRAWABLE.sub(" ", str(text))
-    text = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    text = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 3] + "..."
     text = " " + text if text.startswith("_") else text  # a legend leaves out what begins so
     return text.replace("$", r"\$")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".html", ".htm")
 HEAD, TAIL = 60, 20  # steps of a long episode that are listed
-FRAMES = 200  # of an animation
+FILM_FRAMES = 200  # of an animation
 SLOW_FRAMES = 80  # likewise, of an env that draws itself: some take 10 ms for each
 FILM = 360  # pixels: its longer side
 PICTURES = {
@@ -122,14 +122,14 @@ def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> li
     """Returns the figures that one looks for first, each with its name."""
     known = evaluation if isinstance(evaluation, dict) else evaluation.summary() if evaluation else {}
     counted = [("episodes", f"{run.episodes:,}"), ("steps", f"{run.timesteps:,}"), ("training", f"{run.seconds:.2f} s")]
-    return [*counted, *((title, form(known[name])) for name, title, form in FIGURES if known.get(name) is not None)]
+    return [*counted, *((title, form(known[name])) for name, title, form in KEY_FIGURES if known.get(name) is not None)]
 
 
 def _number(value: float) -> str:
     return f"{value:,.10g}" if float(value).is_integer() else f"{value:,.4f}"
 
 
-FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+KEY_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("mean_return", "mean return of greedy episodes", _number),
     ("success_rate", "of them succeed", "{:.0%}".format),
     ("exact_return", "exact return", _number),
@@ -262,7 +262,7 @@ def _filmed(run: Run, index: int, path: Path) -> int:
     need_no_display()
     clips = StoredClips(run)
     clip = clips[index]
-    steps = min(FRAMES if isinstance(clip.stage, CityStage) else SLOW_FRAMES, len(clip.episode))
+    steps = min(FILM_FRAMES if isinstance(clip.stage, CityStage) else SLOW_FRAMES, len(clip.episode))
     save(path, frames(clip.stage, list(clip.captions)[: steps + 1], FILM), fps=pace_of(clips.env))
     return steps
 

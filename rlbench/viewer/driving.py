@@ -13,11 +13,11 @@ from rlbench.errors import UsageError
 if TYPE_CHECKING:
     import gymnasium as gym
 
-KEYS = {  # by the name of the action
+ACTION_KEYS = {  # by the name of the action
     "South": "down", "North": "up", "East": "right", "West": "left", "Pickup": "p", "Dropoff": "d",
     "Down": "down", "Up": "up", "Right": "right", "Left": "left", "Coast": "down",
 }  # fmt: skip
-HELP = {
+DRIVING_HELP = {
     "SafeCabEnv": "arrows drive, space (or p, d) picks up and sets down",
     "TaxiEnv": "arrows drive, p picks up, d sets down",
 }
@@ -39,7 +39,7 @@ class Driver:
             raise UsageError(f"only an env with Discrete actions can be driven with keys, got {env.action_space}")
         self.env = env
         self.episodes = self.all_steps = 0  # that ended; in all
-        self._keys = {KEYS[name]: action for action, name in enumerate(action_names(env)) if name in KEYS}
+        self._keys = {ACTION_KEYS[name]: action for action, name in enumerate(action_names(env)) if name in ACTION_KEYS}
         self.begin(seed)
 
     def begin(self, seed: int | None = None) -> None:
@@ -58,7 +58,7 @@ class Driver:
     @property
     def help(self) -> str:
         """Which keys drive."""
-        named = HELP.get(type(self.env.unwrapped).__name__)
+        named = DRIVING_HELP.get(type(self.env.unwrapped).__name__)
         if named is None:
             named = f"{', '.join(self._keys)} or " if self._keys else ""
             named += f"0 to {int(self.env.action_space.n) - 1} act"  # type: ignore[attr-defined]  # Discrete

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".gif", ".mp4", ".png")
 SAMPLES = 8  # frames that a GIF's colours are chosen from
-COLORS = 63  # of a GIF, and one for "as before"
-NEAR = 28  # of 255: a pixel that changes less in red, green and blue stays as it is
+GIF_COLORS = 63  # of a GIF, and one for "as before"
+NEAR_COLOR = 28  # of 255: a pixel that changes less in red, green and blue stays as it is
 FASTEST_GIF = 50  # frames a second: its unit is 1/100 s, and viewers slow down what is faster
 PAUSE = 1.2  # seconds that the last frame stands
 TILES = 24  # frames of a contact sheet, at most
 SHEET = 2000  # pixels: width of a contact sheet, at most
 TILE = 320  # pixels: the longer side of a frame that is made for a sheet
-GAP = 8  # pixels between two frames of a sheet
+SHEET_GAP = 8  # pixels between two frames of a sheet
 PAPER = (245, 245, 242)
 QUALITY = 8  # of an MP4, 0 to 10
 
@@ -97,12 +97,14 @@ def contact_sheet(pictures: Sequence[Picture]) -> Picture:
     chosen = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(len(pictures), TILES))]
     height, width, _ = chosen[0].shape
     columns = max(1, min(len(chosen), math.ceil(math.sqrt(len(chosen) * height / width * 1.4))))
-    scale = min(1.0, (SHEET - (columns + 1) * GAP) / columns / width)
+    scale = min(1.0, (SHEET - (columns + 1) * SHEET_GAP) / columns / width)
     wide, high = max(1, int(width * scale)), max(1, int(height * scale))
     rows = math.ceil(len(chosen) / columns)
-    sheet = np.full(((high + GAP) * rows + GAP, (wide + GAP) * columns + GAP, 3), PAPER, np.uint8)
+    sheet = np.full(
+        ((high + SHEET_GAP) * rows + SHEET_GAP, (wide + SHEET_GAP) * columns + SHEET_GAP, 3), PAPER, np.uint8
+    )
     for k, picture in enumerate(chosen):
-        top, left = GAP + k // columns * (high + GAP), GAP + k % columns * (wide + GAP)
+        top, left = SHEET_GAP + k // columns * (high + SHEET_GAP), SHEET_GAP + k % columns * (wide + SHEET_GAP)
         tile = image.fromarray(picture).resize((wide, high), image.Resampling.LANCZOS)
         sheet[top : top + high, left : left + wide] = np.asarray(tile)
     return sheet
@@ -123,7 +125,7 @@ def _write_gif(path: Path, pictures: Iterator[Picture], fps: float) -> None:
         duration=durations,
         loop=0,
         optimize=False,
-        transparency=COLORS,
+        transparency=GIF_COLORS,
         disposal=1,
     )
 
@@ -137,9 +139,9 @@ def _changes(frames: Sequence[Picture], colors: bytes, table: NDArray[np.uint8])
     for frame in frames[1:]:
         wanted = _numbered(frame, table)
         is_new = wanted != shown
-        is_new[is_new] = distance[wanted[is_new], shown[is_new]] > NEAR
+        is_new[is_new] = distance[wanted[is_new], shown[is_new]] > NEAR_COLOR
         shown = np.where(is_new, wanted, shown)
-        yield np.where(is_new, wanted, np.uint8(COLORS))
+        yield np.where(is_new, wanted, np.uint8(GIF_COLORS))
 
 
 def _hundredths(milliseconds: float, frames: int) -> list[int]:
@@ -155,9 +157,9 @@ def _palette(samples: Sequence[Picture]) -> tuple[bytes, NDArray[np.uint8]]:
     counts = np.bincount(np.concatenate([_coarse(sample).ravel() for sample in samples]), minlength=2**15)
     # by the square root of how common it is: a passenger is small, and a face must not be green
     weighed = np.repeat(cube, np.ceil(np.sqrt(counts)).astype(int), axis=0)
-    chosen = image.fromarray(weighed[None]).quantize(COLORS)
+    chosen = image.fromarray(weighed[None]).quantize(GIF_COLORS)
     nearest = image.fromarray(cube[None]).quantize(palette=chosen, dither=image.Dither.NONE)
-    return bytes(chosen.getpalette())[: 3 * COLORS].ljust(3 * COLORS + 3, b"\0"), np.asarray(nearest)[0].astype(
+    return bytes(chosen.getpalette())[: 3 * GIF_COLORS].ljust(3 * GIF_COLORS + 3, b"\0"), np.asarray(nearest)[0].astype(
         np.uint8
     )
 

@@ -17,7 +17,7 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from typing import Any
 
-NAMES = {  # what a terminal sends; some send O in place of [
+KEY_NAMES = {  # what a terminal sends; some send O in place of [
     "\x1b[A": "up",
     "\x1b[B": "down",
     "\x1b[C": "right",
@@ -37,7 +37,7 @@ NAMES = {  # what a terminal sends; some send O in place of [
     "\x04": "q",  # Ctrl-D
 }
 ESCAPE = "\x1b"
-MOST = 256  # bytes that are read at once
+MOST_BYTES = 256  # bytes that are read at once
 
 
 def can_be_read() -> bool:
@@ -63,7 +63,7 @@ class Keyboard:
         ready, _, _ = select.select([self._stream], [], [], seconds)
         if not ready:
             return []
-        data = os.read(self._stream, MOST)
+        data = os.read(self._stream, MOST_BYTES)
         return keys_in(data.decode(errors="replace")) if data else ["escape"]
 
 
@@ -77,7 +77,7 @@ def keys_in(text: str) -> list[str]:
     while text:
         length = _length_of_key(text)
         sent, text = text[:length], text[length:]
-        named = NAMES.get("\x1b[" + sent[2:] if sent[:2] == "\x1bO" else sent)
+        named = KEY_NAMES.get("\x1b[" + sent[2:] if sent[:2] == "\x1bO" else sent)
         if named or (len(sent) == 1 and sent.isprintable()):
             found.append(named or sent)
     return found

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from rlbench.store import Episode
 
-SIDE = 260  # pixels: the longer side of a frame
-FRAMES = 150  # at most; of a longer episode some are left out
-COLORS = 64
-ROWS = 40  # of a table, at most
+PLAYER_SIDE = 260  # pixels: the longer side of a frame
+MOST_FRAMES = 150  # at most; of a longer episode some are left out
+PLAYER_COLORS = 64
+MOST_ROWS = 40  # of a table, at most
 
 
 def episode_html(episode: Episode) -> str:
@@ -56,11 +56,11 @@ def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
 
     need_no_display()
     env = make_from_spec(spec)
-    kept = np.unique(np.linspace(0, len(episode), min(len(episode) + 1, FRAMES)).round().astype(int)).tolist()
+    kept = np.unique(np.linspace(0, len(episode), min(len(episode) + 1, MOST_FRAMES)).round().astype(int)).tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is shown as text is to be seen
         stage = lone_stage(lambda **extra: make_from_spec(spec, **extra), episode)
-        drawn = list(frames(stage, captions(env, episode), SIDE))
+        drawn = list(frames(stage, captions(env, episode), PLAYER_SIDE))
     return [drawn[step] for step in kept], pace_of(env) * len(kept) / (len(episode) + 1)
 
 
@@ -94,15 +94,15 @@ def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
         top, left = k // columns * height, k % columns * width
         sheet[top : top + height, left : left + width] = frame
     target = io.BytesIO()
-    Image.fromarray(sheet).quantize(COLORS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    Image.fromarray(sheet).quantize(PLAYER_COLORS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
     return base64.b64encode(target.getvalue()).decode()
 
 
 def _table(episode: Episode, reason: str) -> str:
     """Returns what is stored of an episode, a row a step; of a long one its beginning."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
-    rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), ROWS) + 1)]
-    left_out = len(episode) - ROWS
+    rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), MOST_ROWS) + 1)]
+    left_out = len(episode) - MOST_ROWS
     note = f"{len(episode)} steps, return {episode.total_return:.10g}, {episode.end}"
     more = f"<tr><td colspan=5>{left_out} more steps</td></tr>" if left_out > 0 else ""
     head = "".join(f"<th>{name}</th>" for name in ("step", "action", "reward", "return", "observation"))

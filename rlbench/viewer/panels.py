@@ -9,7 +9,7 @@ import numpy as np
 from rlbench.envs._pygame import pygame
 from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.drawing import BAD, GOOD, STRANGE, STRIP_GROUND, STRIP_NAME, STRIP_TEXT, text
-from rlbench.viewer.playback import KEYS
+from rlbench.viewer.playback import WINDOW_HELP
 from rlbench.viewer.values import ramp
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PAD = 16  # pixels at each edge
 ROW = 44  # pixels of an action
 TEXT, SMALL = 22, 19  # pixels
 KNOB = 7  # pixels
-NAME = 18  # pixels of the line above a graph
+NAME_HEIGHT = 18  # pixels of the line above a graph
 
 
 def write(surface: pygame.Surface, words: str, x: int, y: int, color: Color = STRIP_TEXT, height: int = TEXT) -> int:
@@ -130,7 +130,7 @@ def draw_graphs(surface: pygame.Surface, found: Quantities, step: int) -> None:
         values = found.values[:, k]
         x = write(surface, name, box.left, box.top, STRIP_NAME, SMALL)
         write(surface, f"{values[step]:+.3f} {unit}", x + 10, box.top, STRIP_TEXT, SMALL)
-        below = pygame.Rect(box.left, box.top + NAME, box.width, box.height - NAME)
+        below = pygame.Rect(box.left, box.top + NAME_HEIGHT, box.width, box.height - NAME_HEIGHT)
         _draw_graph(surface.subsurface(below), values, found.edges[k], step)
 
 
@@ -215,8 +215,8 @@ def _draw_rewards(surface: pygame.Surface, playback: Playback, left: int, right:
 
 def draw_help(surface: pygame.Surface) -> None:
     """Draws the keys over everything."""
-    line = min(30, (surface.get_height() - 70) // len(KEYS))
-    box = pygame.Rect(0, 0, 430, 60 + line * len(KEYS))
+    line = min(30, (surface.get_height() - 70) // len(WINDOW_HELP))
+    box = pygame.Rect(0, 0, 430, 60 + line * len(WINDOW_HELP))
     box.center = surface.get_rect().center
     shade = pygame.Surface(surface.get_size(), pygame.SRCALPHA)
     shade.fill((*GROUND, 150))
@@ -224,6 +224,6 @@ def draw_help(surface: pygame.Surface) -> None:
     pygame.draw.rect(surface, STRIP_GROUND, box, border_radius=12)
     pygame.draw.rect(surface, LINE, box, 1, border_radius=12)
     write(surface, "keys", box.left + 24, box.top + 16, STRIP_NAME)
-    for k, (key, what) in enumerate(KEYS):
+    for k, (key, what) in enumerate(WINDOW_HELP):
         write(surface, key, box.left + 24, box.top + 48 + line * k, TAKEN)
         write(surface, what, box.left + 150, box.top + 48 + line * k)

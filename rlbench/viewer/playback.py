@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 NORMAL = SPEEDS.index(1.0)
 NOTICE = 2.5  # seconds that a notice stands
-KEYS = (  # what help says
+WINDOW_HELP = (  # what help says
     ("space", "play or pause"),
     ("right, left", "a step forward or back"),
     ("PgUp, PgDn", "a tenth back or forward"),
@@ -188,8 +188,8 @@ class Playback:
         self._jump(round(min(max(share, 0.0), 1.0) * self.length))
 
     def do(self, command: str) -> None:
-        """Carries out one of `COMMANDS`."""
-        COMMANDS[command](self)
+        """Carries out one of `PLAYBACK_COMMANDS`."""
+        PLAYBACK_COMMANDS[command](self)
 
     def _jump(self, step: int) -> None:
         self.is_playing = False
@@ -295,7 +295,7 @@ class Playback:
             self.is_over = True
 
 
-COMMANDS = {
+PLAYBACK_COMMANDS = {
     "toggle": Playback.toggle,
     "forward": Playback.forward,
     "back": Playback.back,

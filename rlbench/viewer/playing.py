@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from rlbench.viewer.driving import Driver
 
 MOTION = 0.16  # seconds from one square to the next: a person does not wait
-BAR = 44  # pixels of the line that says the keys
-REPEAT = (250, 170)  # milliseconds until a key that is held down repeats, and between
-KEYS = {
+BAR_HEIGHT = 44  # pixels of the line that says the keys
+DRIVING_REPEAT = (250, 170)  # milliseconds until a key that is held down repeats, and between
+NAMED_KEYS = {
     pygame.K_UP: "up",
     pygame.K_DOWN: "down",
     pygame.K_LEFT: "left",
@@ -113,8 +113,8 @@ class Wheel:
         self.driver, self._painter = driver, painter_of(driver)
         self._frame = Frame(*self._painter.size)
         width, height = self._frame.surface.get_size()
-        self.screen = open_window((width, height + BAR), f"rlbench play {id_of(driver.env)}")
-        pygame.key.set_repeat(*REPEAT)
+        self.screen = open_window((width, height + BAR_HEIGHT), f"rlbench play {id_of(driver.env)}")
+        pygame.key.set_repeat(*DRIVING_REPEAT)
         self._clock, self._since, self._seconds = pygame.time.Clock(), 1.0, 0.0
         self.is_over = False
 
@@ -140,7 +140,7 @@ class Wheel:
             self.is_over = True
         elif event.type == pygame.KEYDOWN and event.key in NEXT:
             self.driver.begin()
-        elif event.type == pygame.KEYDOWN and self.driver.press(KEYS.get(event.key) or event.unicode.lower()):
+        elif event.type == pygame.KEYDOWN and self.driver.press(NAMED_KEYS.get(event.key) or event.unicode.lower()):
             self._since = 0.0
 
     def draw(self, seconds: float = 0.0) -> None:

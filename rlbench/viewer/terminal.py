@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rlbench.viewer.texts import TextClips
 
 FRAME_SECONDS = 0.05  # between two looks at the keyboard
-KEYS = {
+TERMINAL_KEYS = {
     "space": "toggle",
     "right": "forward",
     "left": "back",
@@ -45,7 +45,7 @@ KEYS = {
     "q": "quit",
     "escape": "quit",
 }
-HELP = (
+TERMINAL_HELP = (
     ("space", "play or pause"),
     ("right, left", "a step forward or back"),
     ("down, up", "a tenth forward or back"),
@@ -59,10 +59,10 @@ HELP = (
     ("+  !", "where the largest reward was won or lost"),
 )
 HINT = "space plays, arrows step and scrub, n p episodes, ? help, q quits"
-SIDE = 30  # columns of the action values
+VALUES_WIDTH = 30  # columns of the action values
 LEAST_PICTURE = 20  # columns that must be left beside them
-BAR = 10  # columns of an action value
-BELOW = 5  # lines under the picture
+BAR_WIDTH = 10  # columns of an action value
+LINES_BELOW = 5  # lines under the picture
 
 
 class TerminalViewer:
@@ -100,15 +100,15 @@ class TerminalViewer:
 
     def press(self, key: str) -> None:
         """Does what a key means."""
-        command = KEYS.get(key)
+        command = TERMINAL_KEYS.get(key)
         if command:
             self.playback.do(command)
 
     def picture(self) -> RenderableType:
         """Returns what is to be seen now, as large as the terminal is."""
         playback, (width, height) = self.playback, self.console.size
-        side = SIDE if playback.shows_actions and width >= SIDE + LEAST_PICTURE else 0
-        body: RenderableType = _help() if playback.shows_help else self._city(width - side, height - BELOW)
+        side = VALUES_WIDTH if playback.shows_actions and width >= VALUES_WIDTH + LEAST_PICTURE else 0
+        body: RenderableType = _help() if playback.shows_help else self._city(width - side, height - LINES_BELOW)
         if side and not playback.shows_help:
             grid = Table.grid(padding=(0, 1))
             grid.add_row(body, _bars(playback.bars(), self._clips.name, playback.no_bars))
@@ -179,7 +179,7 @@ def _bars(bars: list[Bar], name: Callable[[int], str], missing: str) -> Renderab
     for bar in bars:
         sign = "?" if bar.is_explored else ">" if bar.is_taken else " "
         style = "magenta" if bar.is_explored else "cyan" if bar.is_taken else "green" if bar.is_greedy else ""
-        filled = "█" * max(0, round((bar.value - low) / reach * BAR))
+        filled = "█" * max(0, round((bar.value - low) / reach * BAR_WIDTH))
         best = "*" if bar.is_greedy else " "
         grid.add_row(Text(sign + name(bar.action) + best, style), Text(f"{bar.value:.5g}"), Text(filled, style))
     return grid
@@ -187,6 +187,6 @@ def _bars(bars: list[Bar], name: Callable[[int], str], missing: str) -> Renderab
 
 def _help() -> RenderableType:
     grid = Table.grid(padding=(0, 3))
-    for key, what in HELP:
+    for key, what in TERMINAL_HELP:
         grid.add_row(Text(key, "cyan"), Text(what))
     return grid

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlbench.viewer.steps import Step
 
 TRACK = 2.4  # m: the cart drives from -TRACK to TRACK
-COLUMNS = 61  # of the track: 12.5 a metre
+TRACK_COLUMNS = 61  # of the track: 12.5 a metre
 POLE = 6  # lines for its 1 m: a character is about twice as high as wide
 UPRIGHT = math.radians(2)  # a pole that leans less is drawn straight
 
@@ -84,11 +84,11 @@ def draw_cart(state: Sequence[float]) -> str:
     heights = [(line + 0.5) / POLE for line in reversed(range(POLE))]
     pole = [_line_with(sign, _column(x + height * math.tan(angle))) for height in heights]
     cart = _line_with("[=o=]", middle - 2)
-    return "\n".join([*pole, cart, "-" * COLUMNS, f"x {x:+.2f} m, pole {math.degrees(angle):+.1f} degrees"])
+    return "\n".join([*pole, cart, "-" * TRACK_COLUMNS, f"x {x:+.2f} m, pole {math.degrees(angle):+.1f} degrees"])
 
 
 def _column(x: float) -> int:
-    return round((x + TRACK) / (2 * TRACK) * (COLUMNS - 1))
+    return round((x + TRACK) / (2 * TRACK) * (TRACK_COLUMNS - 1))
 
 
 def _line_with(text: str, column: int) -> str:

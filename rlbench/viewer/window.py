@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rlbench.viewer.clips import Clips
     from rlbench.viewer.quantities import Quantities
 
-SIZE = (1040, 800)  # pixels, at first
+WINDOW_SIZE = (1040, 800)  # pixels, at first
 LEAST = (360, 300)  # pixels: below, nothing is laid out any smaller
 PANEL, TIMELINE = 250, 96  # pixels
 LEAST_WITH_PANEL = 640  # pixels
 GRAPHS, PICTURE_WITH_GRAPHS = 250, 300  # pixels: the height of the graphs, and what must be left for the picture
-LONGEST = 0.25  # seconds that pass between two frames, however slow the machine
-REPEAT = (350, 60)  # milliseconds until a key that is held down repeats, and between
-KEYS = {
+LONGEST_FRAME = 0.25  # seconds that pass between two frames, however slow the machine
+KEY_REPEAT = (350, 60)  # milliseconds until a key that is held down repeats, and between
+WINDOW_KEYS = {
     pygame.K_SPACE: "toggle",
     pygame.K_RIGHT: "forward",
     pygame.K_LEFT: "back",
@@ -80,8 +80,8 @@ class Viewer:
         self._clips = clips
         self.playback = Playback(clips, index, fps or pace_of(clips.env))
         os.environ.setdefault("SDL_VIDEO_CENTERED", "1")
-        self.screen = open_window(SIZE, "rlbench", pygame.RESIZABLE)
-        pygame.key.set_repeat(*REPEAT)
+        self.screen = open_window(WINDOW_SIZE, "rlbench", pygame.RESIZABLE)
+        pygame.key.set_repeat(*KEY_REPEAT)
         self._clock = pygame.time.Clock()
         self._is_scrubbing = False
         self._frame: Frame | None = None
@@ -92,7 +92,7 @@ class Viewer:
     def run(self) -> None:
         """Shows, until its user quits."""
         while not self.playback.is_over:
-            self.turn(min(self._clock.tick(FRAME_RATE) / 1000, LONGEST))
+            self.turn(min(self._clock.tick(FRAME_RATE) / 1000, LONGEST_FRAME))
 
     def turn(self, seconds: float) -> None:
         """Does what was asked for since the last time, lets time pass, and draws."""
@@ -113,7 +113,7 @@ class Viewer:
         if event.type == pygame.QUIT:
             self.playback.is_over = True
         elif event.type == pygame.KEYDOWN:
-            command = SIGNS.get(event.unicode) or KEYS.get(event.key)
+            command = SIGNS.get(event.unicode) or WINDOW_KEYS.get(event.key)
             if command:
                 self.playback.do(command)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:

@@ -12,7 +12,7 @@ import pytest
 from rlbench import RecordEpisodes, train
 from rlbench.cli import output
 from rlbench.store import open_store
-from rlbench.viewer.texts import COLUMNS, draw_cart
+from rlbench.viewer.texts import TRACK_COLUMNS, draw_cart
 
 YELLOW, GREEN = "\x1b[43m", "\x1b[42m"  # the grounds of a taxi without and with its passenger
 
@@ -246,7 +246,7 @@ def test_a_cart_and_its_pole_are_drawn(rlbench, cart):
     text = rlbench("watch", cart, "--max-steps", 3).out
     pictures = _pictures(text)
     assert len(pictures) == 4
-    assert all("[=o=]" in picture and "-" * COLUMNS in picture for picture in pictures)
+    assert all("[=o=]" in picture and "-" * TRACK_COLUMNS in picture for picture in pictures)
     assert pictures[-1].endswith("step 3  reward 1  return 3  left there: --max-steps shows more")
 
 

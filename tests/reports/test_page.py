@@ -124,7 +124,7 @@ def test_the_best_and_the_worst_episode_move(run, text):
 
 
 def test_of_a_long_episode_the_beginning_moves(monkeypatch, run):
-    monkeypatch.setattr("rlbench.reports.page.FRAMES", 3)
+    monkeypatch.setattr("rlbench.reports.page.FILM_FRAMES", 3)
     image = pytest.importorskip("PIL.Image", reason="the extra viewer is not installed")
     steps, gif = _gif(run, int(run.returns.argmin()))
     assert (image.open(io.BytesIO(gif)).n_frames, steps) == (4, 3)

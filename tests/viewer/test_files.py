@@ -45,7 +45,7 @@ def test_a_gif_shows_each_picture_and_not_traces_of_those_before(tmp_path):
         pictures.append(picture)
     found = frames_of(save(tmp_path / "moving.gif", pictures, fps=10))
     for picture, (pixels, _) in zip(pictures, found, strict=True):
-        assert np.abs(pixels.astype(int) - picture).max() < files.NEAR + 10
+        assert np.abs(pixels.astype(int) - picture).max() < files.NEAR_COLOR + 10
 
 
 @pytest.mark.parametrize(("fps", "expected"), [(3, [330, 340, 330]), (50, [20] * 3), (400, [20] * 3)])
@@ -89,7 +89,8 @@ def test_a_sheet_shows_all_frames_in_reading_order():
     sheet = contact_sheet(solid(RED, GREEN, BLUE))
     places = [(0, 0), (0, 1), (1, 0)]
     tiles = [
-        sheet[files.GAP + 15 + row * (30 + files.GAP), files.GAP + 20 + col * (40 + files.GAP)] for row, col in places
+        sheet[files.SHEET_GAP + 15 + row * (30 + files.SHEET_GAP), files.SHEET_GAP + 20 + col * (40 + files.SHEET_GAP)]
+        for row, col in places
     ]
     assert [tuple(tile) for tile in tiles] == [RED, GREEN, BLUE]
     assert tuple(sheet[0, 0]) == tuple(sheet[-20, -20]) == files.PAPER

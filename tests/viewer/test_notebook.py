@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import rlbench
-from rlbench.viewer.notebook import FRAMES, ROWS, episode_html
+from rlbench.viewer.notebook import MOST_FRAMES, MOST_ROWS, episode_html
 
 CAB = gym.spec("rlbench/SafeCab-v0").to_json()
 
@@ -38,11 +38,11 @@ def test_an_episode_is_a_player_with_a_frame_for_each_step(known):
 
 
 def test_the_frames_are_those_of_the_files(known, dummy):
-    from rlbench.viewer.notebook import SIDE
+    from rlbench.viewer.notebook import PLAYER_SIDE
     from rlbench.viewer.stages import CityStage, captions, frames
 
     env = rlbench.envs.SafeCabEnv()
-    wanted = list(frames(CityStage(env, known), captions(env, known), SIDE))
+    wanted = list(frames(CityStage(env, known), captions(env, known), PLAYER_SIDE))
     sheet = np.asarray(sheet_of(episode_html(known)).convert("RGB")).astype(int)
     height, width, _ = wanted[0].shape
     for k, frame in enumerate(wanted):
@@ -62,7 +62,7 @@ def test_of_a_long_episode_some_frames_are_left_out_but_never_the_ends(known):
         explored=None,
     )
     html = episode_html(there_and_back)
-    assert f'max="{FRAMES - 1}"' in html
+    assert f'max="{MOST_FRAMES - 1}"' in html
 
 
 def test_an_episode_whose_env_nobody_knows_is_a_table(trip):
@@ -75,7 +75,7 @@ def test_an_episode_whose_env_nobody_knows_is_a_table(trip):
 
 
 def test_a_long_table_says_what_it_leaves_out(trip):
-    steps = ROWS + 7
+    steps = MOST_ROWS + 7
     long = replace(
         trip, observations=np.arange(steps + 1), actions=np.zeros(steps), rewards=np.zeros(steps), explored=None
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlbench.viewer.playback import COMMANDS, KEYS, NORMAL, SPEEDS, Bar, Playback
+from rlbench.viewer.playback import NORMAL, PLAYBACK_COMMANDS, SPEEDS, WINDOW_HELP, Bar, Playback
 
 TABLE = np.array([[1.0, 5.0, 5.0], [0.0, -2.0, -3.0], [7.0, 8.0, 9.0], [0.0, 0.0, 0.0]])
 
@@ -121,7 +121,9 @@ def test_back_undoes_forward_whatever_is_shown_of_it(passed):
     assert shown.position == 1
 
 
-@given(st.lists(st.sampled_from([*COMMANDS, "time", "seek"]), max_size=40), st.integers(0, 7), st.integers(0, 3))
+@given(
+    st.lists(st.sampled_from([*PLAYBACK_COMMANDS, "time", "seek"]), max_size=40), st.integers(0, 7), st.integers(0, 3)
+)
 @settings(max_examples=200, deadline=None)
 def test_whatever_is_pressed_what_is_shown_exists(commands, length, seed):
     rng = np.random.default_rng(seed)
@@ -249,7 +251,7 @@ def test_quit_closes_help_first():
 
 def test_help_tells_every_command():
     assert SPEEDS[NORMAL] == 1.0
-    assert len(KEYS) == len({key for key, _ in KEYS})
-    told = " ".join(what for _, what in KEYS)
+    assert len(WINDOW_HELP) == len({key for key, _ in WINDOW_HELP})
+    told = " ".join(what for _, what in WINDOW_HELP)
     for word in ("play", "forward", "back", "start", "end", "faster", "slower", "next", "previous", "quit", "graphs"):
         assert word in told

@@ -22,7 +22,7 @@ from waiting import HANG, until
 import rlbench
 from rlbench.viewer import keyboard
 from rlbench.viewer.keyboard import keys_in
-from rlbench.viewer.terminal import HELP, KEYS, TerminalViewer, cropped, timeline
+from rlbench.viewer.terminal import TERMINAL_HELP, TERMINAL_KEYS, TerminalViewer, cropped, timeline
 from rlbench.viewer.texts import stored_texts
 
 UP = struct.Struct("HHHH")
@@ -111,7 +111,7 @@ def test_help_names_the_keys(cab_run):
     viewer = opened(cab_run)
     viewer.press("?")
     text = "\n".join(drawn(viewer))
-    assert all(what in text for _, what in HELP)
+    assert all(what in text for _, what in TERMINAL_HELP)
     viewer.press("x")  # means nothing
     assert viewer.playback.shows_help
 
@@ -167,9 +167,9 @@ def test_the_timeline_is_as_wide_as_the_terminal_and_marks_where_it_stands(lengt
 
 
 def test_every_key_has_its_meaning():
-    from rlbench.viewer.playback import COMMANDS
+    from rlbench.viewer.playback import PLAYBACK_COMMANDS
 
-    assert set(KEYS.values()) <= set(COMMANDS)
+    assert set(TERMINAL_KEYS.values()) <= set(PLAYBACK_COMMANDS)
 
 
 # ------------------------------------------------------------------ a real terminal

@@ -14,7 +14,7 @@ from rlbench.envs.drawing import STRIP
 from rlbench.store import open_store
 from rlbench.viewer import panels, window
 from rlbench.viewer.clips import StoredClips
-from rlbench.viewer.window import GRAPHS, PANEL, SIZE, TIMELINE, Viewer
+from rlbench.viewer.window import GRAPHS, PANEL, TIMELINE, WINDOW_SIZE, Viewer
 
 LONG = 397  # an episode of a hundred steps
 NEVER = (10**9, 1)  # when a key that is held down repeats: on a busy machine a key press can take long
@@ -22,7 +22,7 @@ PROGRAM = f"""
 import sys
 from rlbench.cli import main
 from rlbench.viewer import playing, window
-playing.REPEAT = window.REPEAT = {NEVER}
+playing.DRIVING_REPEAT = window.KEY_REPEAT = {NEVER}
 main(sys.argv[1:])
 """
 
@@ -34,7 +34,7 @@ def clips(cab_run):
 
 @pytest.fixture
 def viewer(screen, clips, monkeypatch):
-    monkeypatch.setattr(window, "REPEAT", NEVER)
+    monkeypatch.setattr(window, "KEY_REPEAT", NEVER)
     made = Viewer(clips, LONG)
     made.playback.toggle()  # paused at the start: time does not pass by itself
     made.turn(0.0)
@@ -78,7 +78,7 @@ def test_the_arrows_step_forward_and_exactly_back(screen, viewer):
     third = picture(viewer)
     pressed(screen, viewer, "Right", "Left")
     assert viewer.playback.position == 3.0
-    city = np.s_[: SIZE[1] - TIMELINE - STRIP]
+    city = np.s_[: WINDOW_SIZE[1] - TIMELINE - STRIP]
     assert np.array_equal(viewer.playback.state, viewer.playback.clip.episode.observations[3])
     assert not np.array_equal(third[city], before[city])
 
@@ -117,7 +117,7 @@ def test_plus_and_minus_change_the_speed(screen, viewer, key, speed):
 def test_the_panels_are_switched(screen, viewer):
     pressed(screen, viewer, "a", "v")
     assert (viewer.playback.shows_actions, viewer.playback.shows_values) == (False, True)
-    assert viewer.picture_box().width == SIZE[0]
+    assert viewer.picture_box().width == WINDOW_SIZE[0]
 
 
 def test_question_mark_shows_help_and_escape_hides_it_before_it_quits(screen, viewer):
