@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rlbench.store import RunRecord, Store
 
 HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
-RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
+LISTING_RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
 CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
-OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")  # the first to go on a narrow terminal
+LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")  # the first to go on a narrow terminal
 
 
 @click.group(
@@ -75,7 +75,7 @@ def runs(
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
         click.echo(f"{sum(run.config.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
-        print_table(HEADER, map(_row, found), right=RIGHT, optional=OPTIONAL)
+        print_table(HEADER, map(_row, found), right=LISTING_RIGHT, optional=LISTING_OPTIONAL)
 
 
 @runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rlbench.modelling.model import Model
 
-__all__ = ["PICTURES", "check", "draw", "kinds_of", "losses", "save"]
+__all__ = ["MODEL_PICTURES", "check", "draw", "kinds_of", "losses", "save"]
 
 CLOUD_POINTS = 2000  # in a cloud: more would be one blot
 SQUARE_SIDE = 0.42  # inches of a class in a confusion matrix
@@ -184,7 +184,7 @@ def _confusion_size(model: Model) -> tuple[float, float]:
     return side + 0.8, side
 
 
-PICTURES = {
+MODEL_PICTURES = {
     "confusion": Picture(
         _draw_confusion, "which classes are taken for which", _of_task(CLASSES, TEXTS), _confusion_size
     ),
@@ -212,7 +212,7 @@ PICTURES = {
 
 def kinds_of(model: Model) -> list[str]:
     """Returns the pictures that can be drawn of a model, the first one by default."""
-    return [name for name, picture in PICTURES.items() if picture.fits(model)]
+    return [name for name, picture in MODEL_PICTURES.items() if picture.fits(model)]
 
 
 def draw(model: Model, kind: str | None = None) -> Figure:
@@ -220,7 +220,7 @@ def draw(model: Model, kind: str | None = None) -> Figure:
 
     Args:
         model: trained here or read from a store. What needs its data reads them again where they came from.
-        kind: one of PICTURES; by default the first that fits.
+        kind: one of MODEL_PICTURES; by default the first that fits.
 
     Raises:
         UsageError: the picture does not fit the model, or matplotlib is missing.
@@ -228,13 +228,13 @@ def draw(model: Model, kind: str | None = None) -> Figure:
     """
     fitting = kinds_of(model)
     name = kind or fitting[0]
-    if name not in PICTURES:
-        raise unknown_name("picture of a model", name, PICTURES)
+    if name not in MODEL_PICTURES:
+        raise unknown_name("picture of a model", name, MODEL_PICTURES)
     if name not in fitting:
         raise UsageError(f"{model.kind} has no picture {name!r}: it has {', '.join(fitting)}")
     with styled():
-        figure = new_figure(PICTURES[name].size(model))
-        PICTURES[name].function(model, figure.subplots())
+        figure = new_figure(MODEL_PICTURES[name].size(model))
+        MODEL_PICTURES[name].function(model, figure.subplots())
     return figure
 
 
@@ -244,8 +244,8 @@ def check(kind: str | None = None, path: str | Path | None = None) -> None:
     Raises:
         UsageError: an unknown picture, another extension, or matplotlib is missing.
     """
-    if kind is not None and kind not in PICTURES:
-        raise unknown_name("picture of a model", kind, PICTURES)
+    if kind is not None and kind not in MODEL_PICTURES:
+        raise unknown_name("picture of a model", kind, MODEL_PICTURES)
     if path is not None:
         check_path(path)
     with styled():

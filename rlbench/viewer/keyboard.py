@@ -37,7 +37,7 @@ KEY_NAMES = {  # what a terminal sends; some send O in place of [
     "\x04": "q",  # Ctrl-D
 }
 ESCAPE = "\x1b"
-MOST_BYTES = 256  # bytes that are read at once
+READ_BYTES = 256  # bytes that are read at once
 
 
 def can_be_read() -> bool:
@@ -63,7 +63,7 @@ class Keyboard:
         ready, _, _ = select.select([self._stream], [], [], seconds)
         if not ready:
             return []
-        data = os.read(self._stream, MOST_BYTES)
+        data = os.read(self._stream, READ_BYTES)
         return keys_in(data.decode(errors="replace")) if data else ["escape"]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLAYER_SIDE = 260  # pixels: the longer side of a frame
 MOST_FRAMES = 150  # at most; of a longer episode some are left out
 PLAYER_COLORS = 64
-MOST_ROWS = 40  # of a table, at most
+TABLE_ROWS = 40  # of a table, at most
 
 
 def episode_html(episode: Episode) -> str:
@@ -101,8 +101,8 @@ def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
 def _table(episode: Episode, reason: str) -> str:
     """Returns what is stored of an episode, a row a step; of a long one its beginning."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
-    rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), MOST_ROWS) + 1)]
-    left_out = len(episode) - MOST_ROWS
+    rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), TABLE_ROWS) + 1)]
+    left_out = len(episode) - TABLE_ROWS
     note = f"{len(episode)} steps, return {episode.total_return:.10g}, {episode.end}"
     more = f"<tr><td colspan=5>{left_out} more steps</td></tr>" if left_out > 0 else ""
     head = "".join(f"<th>{name}</th>" for name in ("step", "action", "reward", "return", "observation"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import rlbench
-from rlbench.viewer.notebook import MOST_FRAMES, MOST_ROWS, episode_html
+from rlbench.viewer.notebook import MOST_FRAMES, TABLE_ROWS, episode_html
 
 CAB = gym.spec("rlbench/SafeCab-v0").to_json()
 
@@ -75,7 +75,7 @@ def test_an_episode_whose_env_nobody_knows_is_a_table(trip):
 
 
 def test_a_long_table_says_what_it_leaves_out(trip):
-    steps = MOST_ROWS + 7
+    steps = TABLE_ROWS + 7
     long = replace(
         trip, observations=np.arange(steps + 1), actions=np.zeros(steps), rewards=np.zeros(steps), explored=None
     )
@@ -88,9 +88,8 @@ def test_an_env_that_cannot_be_made_leaves_a_table_with_the_reason(trip, spec):
 
 
 def test_without_the_extra_an_episode_is_a_table_that_names_it(known, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("rlbench.viewer", "rlbench.envs.draw", "pygame"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "rlbench.envs._pygame", raising=False)
+    for name in ("rlbench.envs.drawing", "rlbench.envs._pygame"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "pygame", None)
     assert "pip install &#x27;rlbench[viewer]&#x27;" in known._repr_html_()
 
