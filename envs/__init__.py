@@ -1,9 +1,9 @@
-"""Worlds: SafeCab, CartPole in bins, and the wrappers and models that make any env a table."""
+"""Envs: SafeCab, binned CartPole, and the wrappers and models that make other envs tabular."""
 
 from __future__ import annotations
 
 if __name__ != "rlbench.envs":
-    raise ImportError(f"import rlbench.envs, not {__name__}: a second name would make a second copy of every class")
+    raise ImportError(f"import rlbench.envs, not {__name__}: a second name would load a second copy of every class")
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""pygame, or what to do without it."""
+"""Imports pygame, or says how to install it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ViewerMissingError(UsageError, DependencyNotInstalled, ModuleNotFoundError
         self.name = name
 
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on stdout, where JSON may be expected
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # its greeting would corrupt JSON on stdout
 try:
     import pygame
 except ImportError as missing:

@@ -1,4 +1,4 @@
-"""The shapes that a city is drawn with, each painted once; a length is a share of a square."""
+"""The sprites of a city, each painted once; lengths are in units of a square."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rlbench.envs._pygame import pygame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Color = tuple[int, ...]  # red, green, blue and, if it is not opaque, alpha
+    Color = tuple[int, ...]  # red, green, blue[, alpha]
 
-FINE = 4  # a shape is painted so many times as large and scaled down: smooth edges
+FINE = 4  # supersampling: shapes are painted this many times larger, then scaled down
 INK = (38, 34, 40)
 WHITE = (255, 255, 255)
 ROAD, KERB, DASH = (92, 98, 111), (176, 178, 176), (206, 206, 196)
@@ -25,7 +25,7 @@ CAB, CAB_DARK, GLASS, LAMP, BRAKE = (252, 204, 38), (206, 150, 16), (52, 66, 84)
 SKIN, HAIR = (244, 204, 168), (84, 56, 40)
 VOID, RIFT, GLOW = (34, 12, 52), (214, 96, 255), (172, 60, 232)
 WARNING = (232, 74, 60)
-TURNS = {2: 0, 1: 90, 3: 180, 0: 270}  # by action: degrees from the east
+TURNS = {2: 0, 1: 90, 3: 180, 0: 270}  # action: degrees counterclockwise from east
 
 
 def zone_color(letter: str) -> Color:
@@ -34,28 +34,28 @@ def zone_color(letter: str) -> Color:
 
 
 def mixed(color: Color, other: Color, share: float) -> Color:
-    """Returns `color` with a share of `other` in it."""
+    """Returns a blend of `color` and `other`; `share` is the weight of `other`."""
     return tuple(round(a + (b - a) * share) for a, b in zip(color[:3], other[:3], strict=True))
 
 
 class Pen:
-    """Paints in units of a square, finer than the picture will be.
+    """Paints in units of a square, supersampled.
 
     Args:
-        size: of the picture, in squares (width, height).
-        square: its unit, in pixels.
-        ground: the colour to begin with; transparent if None.
-        fine: how many times as large it is painted.
+        size: (width, height) of the picture in squares.
+        square: side of a square in pixels.
+        ground: the background colour; transparent if None.
+        fine: the supersampling factor.
     """
 
     def __init__(self, size: tuple[float, float], square: float, ground: Color | None = None, fine: int = FINE) -> None:
         self.unit = square * fine
         self.size = max(1, round(size[0] * square)), max(1, round(size[1] * square))
         self.surface = pygame.Surface((self.size[0] * fine, self.size[1] * fine), pygame.SRCALPHA)
-        self.surface.fill(ground or (*INK, 0))  # ink: where an edge is scaled down, its colour is mixed in
+        self.surface.fill(ground or (*INK, 0))  # ink: smoothscale blends it into the edges
 
     def rect(self, color: Color, x: float, y: float, width: float, height: float, radius: float = 0.0) -> None:
-        """Paints a rectangle, its corners rounded."""
+        """Paints a rectangle with rounded corners."""
         left, top = round(x * self.unit), round(y * self.unit)
         box = (left, top, round((x + width) * self.unit) - left, round((y + height) * self.unit) - top)
         pygame.draw.rect(self.surface, color, box, border_radius=round(radius * self.unit))
@@ -65,7 +65,7 @@ class Pen:
         pygame.draw.circle(self.surface, color, (x * self.unit, y * self.unit), radius * self.unit)
 
     def ring(self, color: Color, x: float, y: float, radius: float, width: float) -> None:
-        """Paints a ring; `radius` is that of its outer edge."""
+        """Paints a ring; `radius` is its outer radius."""
         thick = max(1, round(width * self.unit))
         pygame.draw.circle(self.surface, color, (x * self.unit, y * self.unit), radius * self.unit, thick)
 
@@ -81,20 +81,20 @@ class Pen:
         pygame.draw.polygon(self.surface, color, [(x * self.unit, y * self.unit) for x, y in points])
 
     def text(self, text: str, color: Color, x: float, y: float, height: float) -> None:
-        """Writes in the middle of (x, y)."""
+        """Writes text centred at (x, y)."""
         written = write(text, max(6, round(height * self.unit)), color)
         self.surface.blit(written, written.get_rect(center=(x * self.unit, y * self.unit)))
 
     def picture(self) -> pygame.Surface:
-        """Returns what was painted, at its real size."""
+        """Returns the painting, scaled down to its real size."""
         return pygame.transform.smoothscale(self.surface, self.size)
 
 
 def write(word: str, height: int, color: Color) -> pygame.Surface:
-    """Returns a word as a picture, in pygame's own font: the same on every machine."""
+    """Renders a word in pygame's own font, which is the same on every machine."""
     try:
         return _font(height).render(word, True, color)
-    except pygame.error:  # somebody has quit pygame: its fonts are no more
+    except pygame.error:  # someone has quit pygame, which invalidates its fonts
         _font.cache_clear()
         return _font(height).render(word, True, color)
 
@@ -106,7 +106,7 @@ def _font(height: int) -> pygame.font.Font:
 
 
 def paint_block(pen: Pen, x: float, y: float, width: float, height: float, kind: int) -> None:
-    """Paints what stands between streets: a park or a house, chosen by `kind`."""
+    """Paints a block between streets: a park or a house, chosen by `kind`."""
     edge = 0.035
     pen.rect(KERB, x, y, width, height, 0.09)
     x, y, width, height = x + edge, y + edge, width - 2 * edge, height - 2 * edge
@@ -132,7 +132,7 @@ def _paint_park(pen: Pen, x: float, y: float, width: float, height: float, kind:
 
 
 def paint_zone(pen: Pen, x: float, y: float, letter: str) -> None:
-    """Paints a safe zone whose square has its corner at (x, y)."""
+    """Paints a safe zone; (x, y) is the top-left corner of its square."""
     color = zone_color(letter)
     pen.rect(mixed(color, INK, 0.35), x + 0.07, y + 0.07, 0.86, 0.86, 0.16)
     pen.rect(color, x + 0.07, y + 0.07, 0.86, 0.82, 0.16)
@@ -143,7 +143,7 @@ def paint_zone(pen: Pen, x: float, y: float, letter: str) -> None:
 
 
 def paint_wall(pen: Pen, x: float, y: float) -> None:
-    """Paints a barrier across the street at (x, y), from one block to the next."""
+    """Paints a barrier across the street at (x, y), from block to block."""
     top, length, pieces = y + 0.08, 0.84, 7
     pen.rect(INK, x - 0.075, top - 0.02, 0.15, length + 0.04, 0.03)
     for piece in range(pieces):
@@ -152,7 +152,7 @@ def paint_wall(pen: Pen, x: float, y: float) -> None:
 
 
 def anomaly(square: int, phase: float) -> pygame.Surface:
-    """Returns an anomaly, a rift that turns and breathes; `phase` in [0, 1) goes round."""
+    """Returns an anomaly, a rift that rotates and pulses; `phase` in [0, 1) is one cycle."""
     pen, breath = Pen((1, 1), square), (1 - math.cos(2 * math.pi * phase)) / 2
     pen.disc((*GLOW, 90), 0.5, 0.5, 0.4 + 0.07 * breath)
     pen.disc((*GLOW, 160), 0.5, 0.5, 0.38 + 0.035 * breath)
@@ -168,7 +168,7 @@ def anomaly(square: int, phase: float) -> pygame.Surface:
 
 
 def cab(square: float, action: int, coat: Color | None) -> pygame.Surface:
-    """Returns the cab, facing where `action` drives; `coat` is what its passenger wears, None if it is empty."""
+    """Returns the cab facing the direction of `action`; `coat` is its passenger's colour, None if it is empty."""
     pen = Pen((1, 1), square)
     pen.rect(INK, 0.13, 0.27, 0.74, 0.46, 0.15)
     pen.rect(CAB, 0.155, 0.295, 0.69, 0.41, 0.13)
@@ -197,7 +197,7 @@ def _paint_rider(pen: Pen, coat: Color) -> None:
 
 
 def person(square: float, coat: Color) -> pygame.Surface:
-    """Returns the waiting passenger, half a square wide, in the colour of where they want to go."""
+    """Returns the waiting passenger, half a square wide, in the colour of their destination."""
     pen = Pen((0.5, 0.8), square)
     for color, grown in ((WHITE, 0.055), (INK, 0.025), (coat, 0.0)):
         pen.rect(color, 0.12 - grown, 0.36 - grown, 0.26 + 2 * grown, 0.36 + 2 * grown, 0.11)
@@ -208,7 +208,7 @@ def person(square: float, coat: Color) -> pygame.Surface:
 
 
 def flag(square: float, color: Color) -> pygame.Surface:
-    """Returns the flag of the destination, 0.6 squares wide and as high as a square."""
+    """Returns the destination flag, 0.6 squares wide and 1 high."""
     pen = Pen((0.6, 1), square)
     banner = [(0.1, 0.06), (0.3, 0.11), (0.54, 0.05), (0.47, 0.22), (0.54, 0.39), (0.3, 0.44), (0.1, 0.38)]
     pen.line(WHITE, (0.09, 0.06), (0.09, 0.93), 0.11)
@@ -224,7 +224,7 @@ def flag(square: float, color: Color) -> pygame.Surface:
 
 
 def halo(square: float) -> pygame.Surface:
-    """Returns a ring that makes the cab seen where squares are small."""
+    """Returns a ring that makes the cab visible where squares are small."""
     pen = Pen((1, 1), square)
     pen.ring((*INK, 150), 0.5, 0.5, 0.5, 0.09)
     pen.ring((*WHITE, 235), 0.5, 0.5, 0.485, 0.05)

@@ -1,9 +1,9 @@
-"""Compiled worlds: what the compiled loop runs instead of an env, draw for draw and bit for bit.
+"""Compiled worlds, which the compiled loop runs in place of envs: same draws, same bits.
 
 A world is a NamedTuple of arrays and numbers; its *type* picks the implementation of `reset`, `observe` and
 `step` (through `numba.extending.overload`, which keeps the compiled loops in numba's disk cache).
-States are an int64 for tables and four floats for CartPole. Every function draws from the env's own generator
-exactly what the env's methods draw.
+A state is an int64 for tables and four floats for CartPole. Every function draws from the env's own generator
+exactly as the env's methods do.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class DeterministicWorld(NamedTuple):
-    """A table in which every (state, action) has one outcome, and a start is drawn uniformly: SafeCab."""
+    """A table with one outcome per (state, action) and uniform starts: SafeCab."""
 
-    # in the fewest bytes that hold them: a table for learning and these fit the first-level cache together, or do not
+    # the smallest dtypes that fit: it decides whether these and the Q table fit in the L1 cache together
     outcome: NDArray[np.unsignedinteger[Any]]  # (n_states, n_actions): next state << 1 | terminated
-    reward: NDArray[np.unsignedinteger[Any]]  # (n_states, n_actions): which of `rewards`
-    rewards: NDArray[np.float64]  # the different rewards that there are
+    reward: NDArray[np.unsignedinteger[Any]]  # (n_states, n_actions): index into `rewards`
+    rewards: NDArray[np.float64]  # the distinct rewards
     starts: NDArray[np.int64]  # (n_starts,)
 
     def blank_state(self) -> int:
@@ -39,7 +39,7 @@ class DeterministicWorld(NamedTuple):
 
 
 class SampledWorld(NamedTuple):
-    """A table sampled as Gymnasium's toy-text envs sample theirs: one draw a step, even for a single outcome."""
+    """A table sampled like Gymnasium's toy-text envs: one draw per step, even for a single outcome."""
 
     offsets: NDArray[np.int64]  # (n_states * n_actions + 1,): where the outcomes of (s, a) begin
     cumulative: NDArray[np.float64]  # (n_outcomes,): running sum of the probabilities within one (s, a)
@@ -90,7 +90,7 @@ def _table_observe(world, state):
 
 
 def _deterministic_step(world, state, action, rng):
-    # unsigned indices spare numba's test for negative ones, which sits in the chain of memory waits
+    # unsigned indices: no wrap-around check, which would lengthen the chain of dependent loads
     s, a = np.uint64(state), np.uint64(action)
     outcome = np.uint64(world.outcome[s, a])
     return (
@@ -136,7 +136,7 @@ START_LOW, START_SPAN = -0.05, 0.05 - -0.05
 
 @njit(cache=True)
 def cartpole_step(x, x_dot, theta, theta_dot, action):
-    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's Euler, operation by operation."""
+    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's Euler step, same operations."""
     force = FORCE if action == 1 else -FORCE
     cos, sin = math.cos(theta), math.sin(theta)
     temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS
@@ -149,7 +149,7 @@ def cartpole_step(x, x_dot, theta, theta_dot, action):
 
 
 def _cartpole_reset(world, rng):
-    # one statement a draw: their order is the order of the four quantities
+    # one statement per draw: fixes the order of the draws
     x = START_LOW + START_SPAN * rng.random()
     x_dot = START_LOW + START_SPAN * rng.random()
     theta = START_LOW + START_SPAN * rng.random()
@@ -167,7 +167,7 @@ def _cartpole_step(world, state, action, rng):
 
 
 def bin_index(bins: Any, state: Any) -> int:
-    """Returns the flat bin of four floats, seen as the float32 an observation is."""
+    """Returns the flat bin of four floats, rounded to float32 as in an observation."""
     raise NotImplementedError
 
 
@@ -193,7 +193,7 @@ def _cut_point_bin(bins, state):
     return index
 
 
-# --------------------------------------------------------------------------------- the choice, by type
+# -------------------------------------------------------------------------------- dispatch, by type
 
 _RESET: dict[Any, Any] = {
     DeterministicWorld: _deterministic_reset,
@@ -237,7 +237,7 @@ def _overload_bin_index(bins, state):
 
 
 def deterministic_world(model: TabularModel) -> DeterministicWorld:
-    """Packs a deterministic table whose starts are uniform."""
+    """Packs a deterministic table with uniform starts."""
     shape = (model.n_states, model.n_actions)
     outcome = (model.successor.astype(np.uint64) << np.uint64(1)) | model.terminated.astype(np.uint64)
     bits, reward = np.unique(model.reward.view(np.int64), return_inverse=True)  # bits: -0.0 is not 0.0
@@ -254,7 +254,7 @@ def _narrow(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def sampled_world(model: TabularModel) -> SampledWorld:
-    """Lays a table out for sampling; the running sums are made as NumPy's cumsum makes them, one (s, a) at a time."""
+    """Prepares a table for sampling; the running sums equal NumPy's cumsum over each (s, a) bit for bit."""
     cumulative = model.probability.copy()
     for width in range(1, int(np.diff(model.offsets).max(initial=0))):
         has_more = model.offsets[:-1] + width < model.offsets[1:]
@@ -265,9 +265,9 @@ def sampled_world(model: TabularModel) -> SampledWorld:
     )
 
 
-# Wrappers that change neither observations, actions, rewards nor draws, and the step limit, which the loop applies.
+# Wrappers that change no observations, actions, rewards or draws; TimeLimit is applied by the loop itself.
 _TRANSPARENT = frozenset({"PassiveEnvChecker", "OrderEnforcing", "TimeLimit", "HumanRendering", "RenderCollection"})
-# Envs of Gymnasium's own that sample P by exactly one draw a step and one a reset.
+# Gymnasium's own envs that sample P with exactly one draw per step and per reset.
 _TOY_TEXT = frozenset(
     f"gymnasium.envs.toy_text.{name}"
     for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
@@ -279,9 +279,9 @@ def _is_transparent(wrapper: gym.Env[Any, Any]) -> bool:
 
 
 def world_of(env: gym.Env[Any, Any]) -> Any:
-    """Returns the compiled world that behaves exactly as `env`, or None where none is known.
+    """Returns the compiled world that behaves exactly like `env`, or None if there is none.
 
-    An env offers one through a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
+    An env provides one in a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
     """
     if not all(map(_is_transparent, wrappers_of(env))):
         return None

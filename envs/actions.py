@@ -1,4 +1,4 @@
-"""What the actions of an env are called."""
+"""The names of an env's actions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlbench.envs.safecab import SafeCabEnv
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Of Gymnasium's envs; ours say it themselves.
+# Gymnasium's envs; ours have an attribute `action_names`.
 ACTION_NAMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): DiscreteCartPoleEnv.action_names,
     ("gymnasium.envs.classic_control.mountain_car", "MountainCarEnv"): ("Left", "Coast", "Right"),
@@ -25,9 +25,9 @@ ACTION_NAMES: dict[tuple[str, str], tuple[str, ...]] = {
 
 
 def action_names(env: gym.Env[Any, Any] | None) -> tuple[str, ...]:
-    """Returns the names of an env's actions 0, 1 ...; empty where nobody knows, or a wrapper changes what they mean.
+    """Returns the names of an env's actions 0, 1 ...; empty if unknown, or if a wrapper changes their meaning.
 
-    An env of your own names them in an attribute `action_names`. None stands for an env that cannot be made here.
+    Your own env names them in an attribute `action_names`. None stands for an env that cannot be made here.
     """
     if env is None or any(isinstance(wrapper, gym.ActionWrapper) for wrapper in wrappers_of(env)):
         return ()
@@ -39,6 +39,6 @@ def action_names(env: gym.Env[Any, Any] | None) -> tuple[str, ...]:
 
 
 def action_name(names: Sequence[str], action: Any, unnamed: str = "{}") -> str:
-    """Returns what an action is called; where it has no name `unnamed`, such as "action {}", with its number."""
+    """Returns the name of an action, or `unnamed` (such as "action {}") with its number if it has none."""
     is_named = isinstance(action, int) and 0 <= action < len(names)
     return names[action] if is_named else unnamed.format(action)

@@ -17,11 +17,11 @@ from rlbench.errors import unknown_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DIMENSIONS = {"x": "m", "x_dot": "m/s", "theta": "rad", "theta_dot": "rad/s"}  # of the state, and their units
+DIMENSIONS = {"x": "m", "x_dot": "m/s", "theta": "rad", "theta_dot": "rad/s"}  # of the state, with units
 
 
 class BinsPreset(NamedTuple):
-    """How many bins each dimension has, and between which cuts they lie."""
+    """The number of bins of each dimension, and its lowest and highest cut."""
 
     bins: Sequence[int]
     low: Sequence[float]
@@ -35,11 +35,11 @@ PRESETS = {
 
 
 class DiscreteCartPoleEnv(CartPoleEnv):
-    """CartPole-v1 whose observation is the number of the bin that the state lies in.
+    """CartPole-v1 with the index of the state's bin as its observation.
 
     ## Description
-    The cart-pole of Barto, Sutton and Anderson (1983) as Gymnasium has it: the same seed and the same actions give the
-    same states, rewards and ends as `CartPole-v1`. Only the observation differs, so that a table can be learnt on it.
+    The cart-pole of Barto, Sutton and Anderson (1983) as in Gymnasium: the same seed and actions give the same
+    states, rewards and ends as `CartPole-v1`. Only the observation differs, so tabular agents can learn it.
 
     ## Action Space
     `Discrete(2)`: 0 pushes the cart to the left, 1 to the right.
@@ -52,15 +52,15 @@ class DiscreteCartPoleEnv(CartPoleEnv):
     Each quantity uniform in (-0.05, 0.05), or between `options["low"]` and `options["high"]`.
 
     ## Rewards
-    +1 a step, the falling one included.
+    +1 per step, including the step in which the pole falls.
 
     ## Episode End
     Terminated when the pole leans more than 12 degrees or the cart leaves (-2.4, 2.4); truncated after 500 steps.
 
     ## Arguments
-    - `bins`: a preset ("default": 3 x 3 x 6 x 12; "book": 6 x 6 x 12 x 12), or how many bins each quantity has.
-    - `low`, `high`: between which cuts the bins of each lie; beyond them the outermost bins go on.
-    - `cuts`: explicit cut points, a list for each quantity, instead of `bins`.
+    - `bins`: a preset ("default": 3 x 3 x 6 x 12; "book": 6 x 6 x 12 x 12), or the number of bins of each quantity.
+    - `low`, `high`: the lowest and highest cut of each quantity; the outermost bins extend beyond them.
+    - `cuts`: explicit cut points instead of `bins`, a list per quantity.
 
     ## Version History
     - v1: the physics of CartPole-v1.
@@ -91,7 +91,7 @@ class DiscreteCartPoleEnv(CartPoleEnv):
         self._encode = bin_encoder(self.bins)
 
     def compiled_world(self) -> Any:
-        """Returns the world that the compiled training loop runs instead of this env."""
+        """Returns the world that the compiled training loop runs in place of this env."""
         from rlbench.envs._worlds import CartPoleWorld  # noqa: PLC0415  (numba only when training starts)
 
         return CartPoleWorld(self.bins)
@@ -99,10 +99,10 @@ class DiscreteCartPoleEnv(CartPoleEnv):
     def reset(  # type: ignore[override]  # CartPole observes an array
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Draws the four quantities, one number each."""
+        """Draws the four quantities, one random number each."""
         gym.Env.reset(self, seed=seed)
         low, high = maybe_parse_reset_bounds(options, -0.05, 0.05)
-        # multiplied and added by NumPy, one operation each: the same bits on every platform as in the compiled world
+        # separate NumPy operations, never fused: the same bits as in the compiled world, on every platform
         self.state = low + (high - low) * self.np_random.random(4)
         self._fallen = False
         if self.render_mode == "human":
@@ -116,7 +116,7 @@ class DiscreteCartPoleEnv(CartPoleEnv):
         if self.state is None:
             raise ResetNeeded("call reset() before step()")
         if action not in (0, 1):
-            raise InvalidAction(f"an action is 0 (left) or 1 (right), got {action!r}")
+            raise InvalidAction(f"action must be 0 (left) or 1 (right), got {action!r}")
         *state, fell = cartpole_step(*self.state.tolist(), int(action))  # type: ignore[call-arg]  # a Dispatcher takes any
         self.state = np.array(state)
         reward = 0.0 if self._fallen else 1.0
@@ -130,5 +130,5 @@ class DiscreteCartPoleEnv(CartPoleEnv):
 
 
 def is_cart_pole(env: gym.Env[Any, Any]) -> bool:
-    """Returns whether an env's state is CartPole's four numbers."""
+    """Returns whether an env is CartPole, whose state is four numbers."""
     return isinstance(env.unwrapped, CartPoleEnv)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SOUTH, NORTH, EAST, WEST = range(4)
 MOVES = {SOUTH: (1, 0), NORTH: (-1, 0), EAST: (0, 1), WEST: (0, -1)}  # by action: rows, columns
-MAX_STATES = 20_000_000  # a state takes about 90 bytes of tables
-ANOMALY_SHARE = 4 / 25  # of a generated city's squares: as in the book's
+MAX_STATES = 20_000_000  # at BYTES_PER_STATE each: 1.8 GB of tables
+ANOMALY_SHARE = 4 / 25  # of a generated city's squares, as in the book's city
 GENERATED_ZONES = "RGYB"
 MAX_ZONES = 25
 BYTES_PER_STATE = 90
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-CAPTION = re.compile(r"\s*\(\w+\)")  # the last action, which `ansi` prints below the map
+CAPTION = re.compile(r"\s*\(\w+\)")  # the last action, printed below the map by `ansi`
 
 PRESETS = {
     "book": """
@@ -59,7 +59,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class City:
-    """A grid of streets with safe zones, anomalies and walls; squares are (row, column) from the north-west."""
+    """A grid of streets with safe zones, anomalies and walls; squares are (row, column) from the north-west corner."""
 
     rows: int
     cols: int
@@ -71,12 +71,12 @@ class City:
 
     @property
     def n_states(self) -> int:
-        """The number of (square, passenger, destination): what a table of this city has rows."""
+        """The number of (square, passenger, destination) combinations: the rows of a table for this city."""
         return self.rows * self.cols * (len(self.zones) + 1) * len(self.zones)
 
     @cached_property
     def letters(self) -> dict[tuple[int, int], str]:
-        """What stands in the squares that are not empty."""
+        """The letters of the squares that are not empty."""
         zones = {(row, col): letter for letter, row, col in self.zones}
         return {**zones, **dict.fromkeys(self.anomalies, "A")}
 
@@ -97,7 +97,7 @@ def make_city(city: str, seed: int = 0) -> City:
     """Returns a city from the name of a preset, a map, or "NxM": generated, N rows by M columns.
 
     Raises:
-        UsageError: no such preset, a malformed map (the message names the line), or an impossible size.
+        UsageError: an unknown preset, a malformed map (the message names the line), or an impossible size.
     """
     if not isinstance(city, str):
         raise UsageError(f"city must be a preset, a map or NxM, got {type(city).__name__}")
@@ -114,11 +114,11 @@ def make_city(city: str, seed: int = 0) -> City:
 def parse_city(text: str) -> City:
     """Reads a map: rows such as `|R: :A: :G|`, with or without the borders +---+ above and below.
 
-    A letter is a zone, but `A` an anomaly and a blank a street; between squares `:` is open and `|` a wall.
-    What `ansi` prints is a map too: colours, and the last action in brackets below a border, are left out.
+    A letter is a zone, except that `A` is an anomaly; a blank is a street. Between squares, `:` is open and `|` a wall.
+    `ansi` output is a valid map: colours, and the last action in brackets below a border, are ignored.
 
     Raises:
-        UsageError: names the line of the map and what is wrong with it.
+        UsageError: the map is malformed; the message names the line and the fault.
     """
     text = textwrap.dedent(COLOUR.sub("", text))
     numbered = [(i, line.rstrip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -162,7 +162,7 @@ def _check_line(i: int, line: str, width: int) -> None:
     if len(line) != width:
         raise UsageError(f"line {i} of the map is {len(line)} characters wide, the first row {width}: {line!r}")
     if len(line) % 2 == 0:
-        raise UsageError(f"line {i} of the map needs a : or | between each two squares, like |R: :G|, got {line!r}")
+        raise UsageError(f"line {i} of the map needs a : or | between adjacent squares, like |R: :G|, got {line!r}")
     for column, square in enumerate(line[1::2]):
         if square != " " and not re.fullmatch("[A-Z]", square):
             raise UsageError(
@@ -177,7 +177,7 @@ def _check_zones(zones: list[tuple[str, int, int]], lines: list[int]) -> None:
     seen: dict[str, int] = {}
     for letter, row, _ in zones:
         if letter in seen:
-            raise UsageError(f"line {lines[row]} of the map: zone {letter} stands already in line {seen[letter]}")
+            raise UsageError(f"line {lines[row]} of the map: zone {letter} is already in line {seen[letter]}")
         seen[letter] = lines[row]
     if len(zones) < 2:  # noqa: PLR2004
         raise UsageError(f"a city needs 2 to {MAX_ZONES} zones (letters other than A), the map has {len(zones)}")
@@ -188,7 +188,7 @@ def _checked_size(city: City) -> City:
         raise UsageError(
             f"a city of {city.rows}x{city.cols} with {len(city.zones)} zones has {city.n_states:,} states "
             f"({city.n_states * BYTES_PER_STATE / 1e9:,.0f} GB of tables); "
-            f"at most {MAX_STATES:,} are built: make it smaller"
+            f"the limit is {MAX_STATES:,}: make it smaller"
         )
     return city
 
@@ -197,10 +197,10 @@ def generate_city(rows: int, cols: int, seed: int = 0) -> City:
     """Draws a city in which every street and zone can reach every other without an anomaly.
 
     Raises:
-        UsageError: fewer than 2 squares, more states than MAX_STATES, or a seed that is no whole number from 0 up.
+        UsageError: fewer than 2 squares, more states than MAX_STATES, or a seed that is not a whole number >= 0.
     """
     if not is_whole_number(seed, least=0):
-        raise UsageError(f"city_seed must be a whole number from 0 up, got {seed!r}")
+        raise UsageError(f"city_seed must be a whole number, 0 or more, got {seed!r}")
     squares = rows * cols
     if squares < 2:  # noqa: PLR2004
         raise UsageError(f"a city needs at least 2 squares for its 2 zones, got {rows}x{cols}")
@@ -218,7 +218,7 @@ def generate_city(rows: int, cols: int, seed: int = 0) -> City:
 
 
 def _open_ways(closed: bytearray, rows: int, cols: int, root: int) -> None:
-    """Opens, in place, the fewest closed squares on the way from `root` to each open one that is cut off."""
+    """Opens, in place, the fewest closed squares that connect `root` with each open square that is cut off."""
     crossed, before = _ways(closed, rows, cols, root)
     for square in range(len(closed)):
         here = square
@@ -231,7 +231,7 @@ def _open_ways(closed: bytearray, rows: int, cols: int, root: int) -> None:
 def _ways(closed: bytearray, rows: int, cols: int, root: int) -> tuple[list[int], list[int]]:
     """Finds ways from `root` that cross the fewest closed squares (0-1 breadth-first search).
 
-    Returns, a square, how many closed ones its way crosses (itself included), and the square before it.
+    Returns two values per square: the closed squares on its way (itself included), and the square before it.
     """
     crossed, before = [len(closed)] * len(closed), [root] * len(closed)
     crossed[root] = 0

@@ -1,21 +1,21 @@
-"""Observation wrappers that make an observation Discrete: bins for Box, mixed radix for many Discretes.
+"""Observation wrappers that make an observation Discrete: bins for Box, mixed radix for composite spaces.
 
-The arithmetic of the bins has one form, which the compiled worlds mirror bit for bit. Observations are
-converted to float64 first; then, for each dimension i,
+The compiled worlds reproduce this arithmetic bit for bit. Observations are converted to float64 first;
+then, for each dimension i,
 
     UniformBins:  place = (x[i] - low[i]) * scale[i]
                   index = 0 if not place > 0, counts[i] - 1 if place >= counts[i], else int(place)
-    CutPoints:    index = how many of the dimension's cuts are <= x[i]
+    CutPoints:    index = the number of the dimension's cuts <= x[i]
 
-so a value outside the cuts, infinity included, falls in the outermost bin, and NaN in bin 0. For finite
+so a value outside the cuts, infinity included, falls into the outermost bin, and NaN into bin 0. For finite
 values UniformBins' index is min(max(floor(place), 0), counts[i] - 1). The flat index is row-major (mixed
 radix, the first dimension most significant): index = ((i_0 * counts[1]) + i_1) * counts[2] + i_2 ...
 
-Centers have one index for all dimensions, that of the nearest centre, of equals the first:
+Centers have one index for all dimensions, that of the nearest centre (the first on a tie):
 
     Centers:      distance[k] = ((x[0] - c[k, 0]) / scale[0])**2 + ((x[1] - c[k, 1]) / scale[1])**2 + ...
 
-added up in this order; where no distance is a finite number, the index is 0.
+summed in this order; if no distance is finite, the index is 0.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-UNBOUNDED = float(np.finfo(np.float32).max)  # a bound this large stands for "no bound" in many envs
-MAX_BINS = 2**63 - 1  # what a Discrete space counts
-TABLE = 2  # axes of centres: a row a centre
+UNBOUNDED = float(np.finfo(np.float32).max)  # many envs use a bound this large for "no bound"
+MAX_BINS = 2**63 - 1  # the largest Discrete space
+TABLE = 2  # axes of centres: one row per centre
 
 
 class UniformBins(NamedTuple):
-    """Equal bins between `low` and `high`, one row of numbers a dimension.
+    """Bins of equal width between `low` and `high`, one entry per dimension.
 
     `low`, `high` and `scale` = counts / (high - low) are float64 (d,), `counts` int64 (d,).
     """
@@ -55,9 +55,9 @@ class UniformBins(NamedTuple):
 
 
 class CutPoints(NamedTuple):
-    """Bins between explicit cut points, any number of them a dimension.
+    """Bins between explicit cut points, any number per dimension.
 
-    Dimension i has the increasing cuts `cuts[offsets[i] : offsets[i + 1]]`, hence one bin more than cuts;
+    Dimension i has the increasing cuts `cuts[offsets[i] : offsets[i + 1]]`, and so one more bin than cuts;
     `cuts` is float64 (total,), `offsets` int64 (d + 1,).
     """
 
@@ -66,9 +66,9 @@ class CutPoints(NamedTuple):
 
 
 class Centers(NamedTuple):
-    """One bin round each of k centres, such as k-means finds: what lies nearest to it, each dimension in its own unit.
+    """One bin around each of k centres, such as those of k-means: the points nearest to it.
 
-    `centers` is float64 (k, d), `scale` float64 (d,).
+    `centers` is float64 (k, d); `scale`, float64 (d,), is the unit of distance in each dimension.
     """
 
     centers: NDArray[np.float64]
@@ -89,16 +89,16 @@ def make_bins(
     centers: Sequence[Sequence[float]] | NDArray[Any] | None = None,
     scale: float | Sequence[float] | NDArray[Any] | None = None,
 ) -> Bins:
-    """Builds the bins for a Box: uniform ones from `bins`, explicit ones from `cuts`, or those round `centers`.
+    """Builds bins for a Box: uniform ones from `bins`, explicit ones from `cuts`, or those around `centers`.
 
     Args:
         space: the observation space; a Box of several axes is flattened in C order.
-        bins: the number of bins, one for all dimensions or one each.
+        bins: the number of bins, one for all dimensions or one per dimension.
         low: the lowest cut of each dimension (None: the space's bound), or one for all dimensions.
         high: the highest cut, likewise.
-        cuts: instead of the three above, each dimension's increasing cut points; none at all make one bin.
-        centers: instead of all above, the points (k, d) round which the bins lie.
-        scale: with `centers`, the unit of each dimension (1 by default): how far apart counts as one.
+        cuts: each dimension's increasing cut points, instead of the three above; no cuts make a single bin.
+        centers: the centres (k, d) of the bins, instead of all of the above.
+        scale: with `centers`, the unit of distance in each dimension; 1 by default.
 
     Raises:
         UsageError: the arguments contradict each other, or a dimension has infinite bounds and no cuts.
@@ -108,38 +108,38 @@ def make_bins(
     size = math.prod(space.shape)
     if centers is not None:
         if any(argument is not None for argument in (bins, low, high, cuts)):
-            raise UsageError("give either centers (with scale) or bins or cuts, got both")
+            raise UsageError("give either centers (with scale), bins or cuts, not several of them")
         return _centers(centers, scale, size)
     if scale is not None:
-        raise UsageError("scale is of centers: give centers with it")
+        raise UsageError("scale needs centers: give both, or neither")
     if cuts is not None:
         if bins is not None or low is not None or high is not None:
-            raise UsageError("give either bins (with low and high) or cuts, got both")
+            raise UsageError("give either bins (with low and high) or cuts, not both")
         return _checked_size(_cut_points(cuts, size))
     if bins is None:
-        raise UsageError("give bins, how many an observation dimension, or cuts; got neither")
+        raise UsageError("give bins (a number per observation dimension) or cuts, got neither")
     return _checked_size(_uniform_bins(space, bins, low, high))
 
 
 def bin_counts(bins: Bins) -> NDArray[np.int64]:
-    """Returns how many bins each dimension has, int64 (d,); UsageError for bins round centres, which have no grid."""
+    """Returns the number of bins per dimension, int64 (d,); UsageError for bins around centres, which have no grid."""
     if isinstance(bins, Centers):
-        raise UsageError("bins round centres are no grid: ask for their number in all, n_bins")
+        raise UsageError("bins around centres form no grid: use their total number, n_bins")
     return bins.counts if isinstance(bins, UniformBins) else np.diff(bins.offsets) + 1
 
 
 def n_bins(bins: Bins) -> int:
-    """Returns how many bins there are in all."""
+    """Returns the total number of bins."""
     return len(bins.centers) if isinstance(bins, Centers) else math.prod(bin_counts(bins).tolist())
 
 
 def n_dimensions(bins: Bins) -> int:
-    """Returns how many values an observation has."""
+    """Returns the number of values in an observation."""
     return len(bins.scale) if isinstance(bins, Centers) else len(bin_counts(bins))
 
 
 def bin_encoder(bins: Bins) -> Callable[[Iterable[float]], int]:
-    """Returns the function that gives the flat index of one observation's d Python floats."""
+    """Returns a function from an observation, d Python floats, to its flat index."""
     return _ENCODERS[type(bins)](bins)
 
 
@@ -147,10 +147,10 @@ def inner_edges(bins: Bins, dimension: int) -> list[float]:
     """Returns where one bin of a dimension ends and the next begins, in ascending order: one fewer than its bins.
 
     Raises:
-        UsageError: the bins lie round centres and have no such edges.
+        UsageError: the bins lie around centres and so have no such edges.
     """
     if isinstance(bins, Centers):
-        raise UsageError("bins round centres have no edges along the dimensions: see centers")
+        raise UsageError("bins around centres have no edges along the dimensions: use bins.centers")
     if isinstance(bins, UniformBins):
         places = np.arange(1, bins.counts[dimension])
         edges: list[float] = (bins.low[dimension] + places / bins.scale[dimension]).tolist()
@@ -166,12 +166,12 @@ def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.
     A bin holds low <= x < high (uniform edges up to rounding).
 
     Raises:
-        UsageError: there is no such bin, or the bins lie round centres and have no such edges.
+        UsageError: the index is out of range, or the bins lie around centres and so have no edges.
     """
     edges = [[-np.inf, *inner_edges(bins, i), np.inf] for i in range(n_dimensions(bins))]
     total = n_bins(bins)
     if not 0 <= index < total:
-        raise UsageError(f"a bin must be in [0, {total}), got {index}")
+        raise UsageError(f"bin must be in [0, {total}), got {index}")
     low, high = np.empty((2, len(edges)))
     for i, of_one in reversed(list(enumerate(edges))):
         index, place = divmod(index, len(of_one) - 1)
@@ -180,7 +180,7 @@ def bin_bounds(bins: Bins, index: int) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def bins_of(env: gym.Env[Any, Any]) -> Bins | None:
-    """Returns the bins whose number an env observes; None where there are none, or another wrapper changes it."""
+    """Returns the bins whose index an env observes; None if it has none, or if another wrapper changes the index."""
     for layer in (*wrappers_of(env), env.unwrapped):
         bins = getattr(layer, "bins", None)
         if isinstance(bins, Bins):
@@ -191,15 +191,15 @@ def bins_of(env: gym.Env[Any, Any]) -> Bins | None:
 
 
 class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
-    """Bins a Box observation, so that a table can be indexed with it.
+    """Bins a Box observation, so that it can index a table.
 
     Args:
         env: an env with a Box observation space of any shape.
-        bins, low, high, cuts, centers, scale: how to bin, see `make_bins`; `from_kmeans` takes learnt centres.
+        bins, low, high, cuts, centers, scale: see `make_bins`; `from_kmeans` takes learnt centres.
 
     Attributes:
         bins: the `UniformBins`, `CutPoints` or `Centers`.
-        n_bins: how many bins there are in all; the observation space is Discrete(n_bins).
+        n_bins: the total number of bins; the observation space is Discrete(n_bins).
 
     Raises:
         UsageError: the env or the arguments do not fit; the message names the dimension.
@@ -236,15 +236,15 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         *,
         scale: float | Sequence[float] | NDArray[Any] | None = None,
     ) -> Self:
-        """Bins a Box observation by the nearest of the centres that k-means has learnt.
+        """Bins a Box observation by the nearest of the centres learnt by k-means.
 
         Args:
             env: an env with a Box observation space of any shape.
-            kmeans: a fitted `KMeans`, or its centres (k, d), of observations divided by `scale`.
-            scale: what the observations were divided by, one number or one a dimension; 1 by default.
+            kmeans: a `KMeans` fitted to observations divided by `scale`, or its centres (k, d).
+            scale: the divisor of the observations, one number or one per dimension; 1 by default.
 
         Raises:
-            UsageError: the centres are no such table, or not fitted.
+            UsageError: the KMeans is not fitted, or the centres have the wrong shape.
 
         Example:
             >>> scale = [1.0, 1.0, 0.1, 0.8]
@@ -253,7 +253,7 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         """
         found = getattr(kmeans, "cluster_centers_", kmeans)
         if hasattr(found, "fit"):
-            raise UsageError(f"from_kmeans takes a fitted KMeans or its centres, got {found!r}: call fit first")
+            raise UsageError(f"from_kmeans needs a fitted KMeans or its centres, got {found!r}: call fit first")
         units = np.ones(1) if scale is None else _floats("scale", scale)
         table = _floats("centers", found)
         if table.ndim != TABLE or units.size not in {1, table.shape[1]}:
@@ -264,19 +264,19 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         return cls(env, centers=table * units, scale=scale)
 
     def observation(self, observation: Any) -> int:
-        """Returns the bin of an observation; NaN counts as the lowest value (see the module's arithmetic)."""
+        """Returns the bin of an observation; NaN counts as the lowest value (see the module docstring)."""
         return self._encode(np.asarray(observation, dtype=np.float64).ravel().tolist())
 
     def bin_of(self, observation: Any) -> int:
         """Returns the bin of an observation given as an array or list of the space's size.
 
         Raises:
-            UsageError: it has another number of values.
+            UsageError: the number of values is wrong.
         """
         values = np.asarray(observation, dtype=np.float64).ravel().tolist()
         size = n_dimensions(self.bins)
         if len(values) != size:
-            raise UsageError(f"an observation has {size} values, got {len(values)}")
+            raise UsageError(f"observation must have {size} values, got {len(values)}")
         return self._encode(values)
 
     def bounds_of(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -287,7 +287,7 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
 class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
     """Numbers the observations of a Tuple, Dict, MultiDiscrete or MultiBinary, such as Blackjack's.
 
-    The number is row-major mixed radix, the first part most significant; a Dict's parts go in its key order.
+    The number is row-major mixed radix, the first part most significant; the parts of a Dict are in its key order.
 
     Raises:
         UsageError: a part of the observation space is not discrete.
@@ -298,7 +298,7 @@ class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorAr
         gym.ObservationWrapper.__init__(self, env)
         size, self._encode = _numbering(env.observation_space)
         if size > MAX_BINS:
-            raise UsageError(f"{env.observation_space} has {size} values, more than Discrete can count")
+            raise UsageError(f"{env.observation_space} has {size} values, more than Discrete can hold")
         self.observation_space = spaces.Discrete(size)
 
     def observation(self, observation: Any) -> int:
@@ -307,7 +307,7 @@ class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorAr
 
 
 def _plain(value: Any) -> Any:
-    """Returns numbers, arrays and nested sequences as what JSON can hold."""
+    """Returns numbers, arrays and nested sequences as plain Python for JSON."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
@@ -315,7 +315,7 @@ def _plain(value: Any) -> Any:
 
 def _cut_points(cuts: Sequence[Sequence[float]], size: int) -> CutPoints:
     if len(cuts) != size:
-        raise UsageError(f"cuts must have a list for each of the {size} observation dimensions, got {len(cuts)}")
+        raise UsageError(f"cuts must have one list per observation dimension ({size}), got {len(cuts)}")
     lists = [np.atleast_1d(_floats(f"the cuts of dimension {i}", points)) for i, points in enumerate(cuts)]
     for i, points in enumerate(lists):
         if not (np.isfinite(points).all() and (np.diff(points) > 0).all()):
@@ -328,7 +328,7 @@ def _uniform_bins(space: spaces.Box, bins: int | Sequence[int], low: PerDimensio
     counts = _counts(bins, math.prod(space.shape))
     lows = _bounds("low", low, space.low)
     highs = _bounds("high", high, space.high)
-    # A dimension with a single bin needs no bounds: everything falls in it.
+    # A single bin needs no bounds: it takes everything.
     single = counts == 1
     lows[single], highs[single] = 0.0, 1.0
     for i, (a, b) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True)):
@@ -339,10 +339,10 @@ def _uniform_bins(space: spaces.Box, bins: int | Sequence[int], low: PerDimensio
 def _centers(centers: Any, scale: Any, size: int) -> Centers:
     points = _floats("centers", centers)
     if points.ndim != TABLE or points.shape[1] != size or not len(points):
-        raise UsageError(f"centers must have the shape (k, {size}), k from 1 up, got {points.shape}")
+        raise UsageError(f"centers must have the shape (k, {size}) with k >= 1, got {points.shape}")
     units = _floats("scale", 1.0 if scale is None else scale)
     if units.shape not in {(), (size,)}:
-        raise UsageError(f"scale must be a number or {size} of them, got shape {units.shape}")
+        raise UsageError(f"scale must be one number or {size} of them, got shape {units.shape}")
     units = np.broadcast_to(units, (size,)).copy()
     if not (np.isfinite(points).all() and np.isfinite(units).all() and (units > 0).all()):
         raise UsageError("centers must be finite, and scale finite and above 0")
@@ -352,19 +352,19 @@ def _centers(centers: Any, scale: Any, size: int) -> Centers:
 def _counts(bins: int | Sequence[int], size: int) -> NDArray[np.int64]:
     counts = np.asarray(bins)
     if counts.dtype.kind not in "iu" or counts.shape not in {(), (size,)} or counts.min(initial=1) < 1:
-        raise UsageError(f"bins must be a whole number from 1 up, or {size} of them, got {_plain(bins)}")
+        raise UsageError(f"bins must be a whole number, 1 or more, or {size} of them, got {_plain(bins)}")
     return np.broadcast_to(counts, (size,)).astype(np.int64)
 
 
 def _bounds(name: str, given: PerDimension, space_bound: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns the space's bounds as float64 (d,), replaced where `given` has a number."""
+    """Returns the space's bounds as float64 (d,), replaced where `given` has numbers."""
     bounds = space_bound.astype(np.float64).ravel()
     if given is None:
         return bounds
     values = [given] * len(bounds) if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]  # not a scalar
     if len(values) != len(bounds):
         count = len(bounds)
-        raise UsageError(f"{name} must have a value for each of the {count} dimensions, got {len(values)}")
+        raise UsageError(f"{name} must have one value per dimension ({count}), got {len(values)}")
     return _floats(name, [b if v is None else v for v, b in zip(values, bounds, strict=True)])
 
 
@@ -379,7 +379,7 @@ def _check_bounds(dimension: int, low: float, high: float) -> None:
     if not (abs(low) < UNBOUNDED and abs(high) < UNBOUNDED):
         bounds = f"({low}, {high})"
         raise UsageError(
-            f"observation dimension {dimension} has the infinite bounds {bounds}: give low= and high=, or cuts="
+            f"observation dimension {dimension} has infinite bounds {bounds}: give low= and high=, or cuts="
         )
     if not low < high:
         raise UsageError(f"observation dimension {dimension} needs low < high, got ({low}, {high})")
@@ -387,7 +387,7 @@ def _check_bounds(dimension: int, low: float, high: float) -> None:
 
 def _checked_size(bins: Bins) -> Bins:
     if n_bins(bins) > MAX_BINS:
-        raise UsageError(f"{n_bins(bins)} bins are more than Discrete can count; use fewer a dimension")
+        raise UsageError(f"{n_bins(bins)} bins are more than Discrete can hold: use fewer per dimension")
     return bins
 
 
@@ -415,7 +415,7 @@ def _cut_encoder(bins: CutPoints) -> Callable[[Iterable[float]], int]:
         index = 0
         for x, cuts in zip(values, dimensions, strict=True):
             index *= len(cuts) + 1
-            if x == x:  # noqa: PLR0124 - bisect would put NaN in the last bin, the arithmetic says the first
+            if x == x:  # noqa: PLR0124 - NaN belongs in the first bin; bisect would put it in the last
                 index += bisect_right(cuts, x)
         return index
 
@@ -430,7 +430,7 @@ def _center_encoder(bins: Centers) -> Callable[[Iterable[float]], int]:
 
     def encode(values: Iterable[float]) -> int:
         total[:] = 0.0
-        with np.errstate(over="ignore", invalid="ignore"):  # what is too far away counts as infinitely far
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow counts as infinitely far
             for x, (column, unit) in zip(values, dimensions, strict=True):
                 np.subtract(x, column, out=part)
                 np.divide(part, unit, out=part)
@@ -447,7 +447,7 @@ _ENCODERS: dict[type, Callable[[Any], Callable[[Iterable[float]], int]]] = {
     Centers: _center_encoder,
 }
 
-_Numbering: TypeAlias = "tuple[int, Callable[[Any], int]]"  # how many values, and which number one has
+_Numbering: TypeAlias = "tuple[int, Callable[[Any], int]]"  # the number of values, and from a value to its index
 
 
 def _numbering(space: spaces.Space[Any]) -> _Numbering:

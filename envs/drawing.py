@@ -1,4 +1,4 @@
-"""SafeCab as a picture: a city of streets, drawn with shapes, and a strip below that says what happened."""
+"""Draws SafeCab: a picture of the city, with a status strip below it."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from rlbench.envs.cities import City
 
 LARGEST_SQUARE, LARGEST_CITY = 72, 800  # pixels
-LEAST_WIDTH = 300  # pixels: the strip must be readable
+LEAST_WIDTH = 300  # pixels: keeps the strip readable
 STRIP = 40  # pixels
 ROAD = 0.52  # of a square
 MARGIN = 0.15  # squares around the city
-PHASES = 12  # pictures of a pulse
-STEPS_PER_PULSE = 6  # in files, where there is no clock
-SMALL = {"zone": 15, "cab": 22, "person": 24, "flag": 24}  # pixels: where squares are smaller, these are not
-HALO = 30  # pixels: of squares that are smaller the cab has a halo
-LEAST_DETAIL = 4  # pixels: in smaller squares nobody sees a house
-FINEST = 4000  # pixels: no picture is painted on a larger canvas
+PHASES = 12  # frames per pulse
+STEPS_PER_PULSE = 6  # in files, which have no clock
+SMALL = {"zone": 15, "cab": 22, "person": 24, "flag": 24}  # pixels: the smallest size of each sprite
+HALO = 30  # pixels: on smaller squares the cab gets a halo
+LEAST_DETAIL = 4  # pixels: on smaller squares no houses are drawn
+FINEST = 4000  # pixels: the largest canvas to supersample on
 STRIP_GROUND, STRIP_TEXT, STRIP_NAME = (32, 35, 42), (240, 240, 236), (146, 152, 164)
 GOOD, BAD, STRANGE = (96, 210, 130), (255, 110, 96), (206, 150, 255)
-FRAME_RATE = 60  # of a window
+FRAME_RATE = 60  # frames per second in a window
 SECONDS_PER_PULSE = 1.6
 NO_DISPLAY = (
-    "no window can be opened, for there is no display: use --render ansi, or --out FILE for a picture "
+    "cannot open a window because there is no display: use --render ansi, or --out FILE for a picture "
     "(in Python render_mode='ansi' or 'rgb_array')"
 )
-BUMP = 0.14  # squares that a cab moves before it finds the way blocked
+BUMP = 0.14  # squares: how far a blocked cab moves before it turns back
 
 
 class NoDisplayError(UsageError):
-    """There is no screen to open a window on."""
+    """There is no display to open a window on."""
 
 
 class Caption(NamedTuple):
-    """What the strip says."""
+    """The text of the strip."""
 
     step: int = 0
     total: float = 0.0  # return so far
@@ -59,22 +59,22 @@ class Caption(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What is to be seen in the city."""
+    """The visible state of the city."""
 
-    row: float  # of the cab; between two squares while it drives
+    row: float  # of the cab; fractional while it drives
     col: float
-    passenger: int  # number of a zone; the number of zones: in the cab
+    passenger: int  # index of a zone, or the number of zones: in the cab
     destination: int
-    heading: int = EAST  # the action that drives there
-    pulse: float = 0.0  # of the anomalies; 1 is once round
+    heading: int = EAST  # as an action
+    pulse: float = 0.0  # of the anomalies; 1 is a full cycle
 
 
 class Frame:
     """A picture of fixed size with a strip below it.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture without the strip, pixels.
+        width: of the picture in pixels.
+        height: of the picture without the strip, in pixels.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -88,7 +88,7 @@ class Frame:
         return self._pixels.copy()
 
     def write(self, caption: Caption) -> None:
-        """Fills the strip."""
+        """Writes the caption into the strip."""
         strip, width = self._strip, self._strip.get_width()
         strip.fill(STRIP_GROUND)
         x = self._pair(12, "step", str(caption.step))
@@ -101,7 +101,7 @@ class Frame:
         strip.blit(word, (width - word.get_width() - 12, 12))
 
     def _pair(self, x: int, name: str, value: str) -> int:
-        """Writes a name and its value; returns where the next may begin."""
+        """Writes a name and its value; returns the x where the next pair may start."""
         for word, color, gap in ((name, STRIP_NAME, 6), (value, STRIP_TEXT, 16)):
             written = text(word, 22, color)
             self._strip.blit(written, (x, 12))
@@ -111,21 +111,21 @@ class Frame:
 
 @lru_cache(maxsize=1024)
 def text(word: str, height: int, color: sprites.Color) -> pygame.Surface:
-    """Returns a word as a picture."""
+    """Renders a word."""
     return sprites.write(word, height, color)
 
 
 def square_for(city: City, width: int, height: int) -> int:
-    """Returns the side of a square, in pixels, with which a city fits into a picture."""
+    """Returns the largest side of a square, in pixels, with which the city fits into a picture."""
     return max(1, math.floor(min(width / (city.cols + 2 * MARGIN), height / (city.rows + 2 * MARGIN))))
 
 
 class CityPicture:
-    """Draws a city: what never changes once for each phase of the pulse, the rest on top of a copy.
+    """Draws a city: a cached background for each phase of the pulse, with everything that moves on top.
 
     Args:
-        city: which.
-        square: the side of a square in pixels; None: as large as is pleasant.
+        city: the city to draw.
+        square: the side of a square in pixels; None chooses one that suits the city.
     """
 
     def __init__(self, city: City, square: int | None = None) -> None:
@@ -140,11 +140,11 @@ class CityPicture:
         self.top = round(MARGIN * self.square)
         self._layers: dict[int, pygame.Surface] = {}
         self._veil: pygame.Surface | None = None
-        self._veiled: dict[int, pygame.Surface] = {}  # the layers under that veil
+        self._veiled: dict[int, pygame.Surface] = {}  # the layers with that veil
         self._shapes: dict[Any, pygame.Surface] = {}
 
     def paint(self, canvas: pygame.Surface, scene: Scene, veil: pygame.Surface | None = None) -> None:
-        """Draws a scene on a canvas of `size`; `veil` lies on the streets and below all that moves."""
+        """Draws a scene on a canvas of `size`; `veil` goes over the streets and under everything that moves."""
         phase = int(scene.pulse * PHASES) % PHASES if self.city.anomalies else 0
         canvas.blit(self._layer(phase) if veil is None else self._veiled_layer(phase, veil), (0, 0))
         zones = self.city.zones
@@ -165,7 +165,7 @@ class CityPicture:
             )
 
     def _plant(self, canvas: pygame.Surface, destination: int) -> None:
-        """Puts the flag up, its foot in the corner of the zone."""
+        """Draws the flag, its foot in the corner of the zone."""
         _, row, col = self.city.zones[destination]
         color = self.colors[destination]
         flag = self._shape(("flag", color), lambda: sprites.flag(0.86 * self._unit("flag"), color))
@@ -185,16 +185,16 @@ class CityPicture:
         return self._shapes[key]
 
     def _unit(self, what: str) -> int:
-        """Returns what counts as a square for a shape: in a large city it is larger than a square."""
+        """Returns the unit of a shape in pixels: a square, but at least the minimum of that shape."""
         return max(self.square, SMALL[what])
 
     def _pixel(self, col: float, row: float) -> tuple[int, int]:
         return self.left + round(col * self.square), self.top + round(row * self.square)
 
-    # -------------------------------------------------------------- what does not move
+    # -------------------------------------------------------------- the background
 
     def _veiled_layer(self, phase: int, veil: pygame.Surface) -> pygame.Surface:
-        """Returns a layer under a veil; those of one veil are kept, for mixing colours takes a while."""
+        """Returns a layer with a veil over it; blending is slow, so the layers of the current veil are cached."""
         if self._veil is not veil:
             self._veil, self._veiled = veil, {}
         if phase not in self._veiled:
@@ -237,11 +237,11 @@ class CityPicture:
             streets.blit(pen.picture(), (x - unit // 2, y - unit // 2))
 
 
-FORMAT = (0xFF, 0xFF00, 0xFF0000, 0)  # the masks of pixels that lie in memory as red, green, blue
+FORMAT = (0xFF, 0xFF00, 0xFF0000, 0)  # masks of pixels stored as red, green, blue
 
 
 def _paint_ground(pen: sprites.Pen, city: City, x: float, y: float) -> None:
-    """Paints a city's edge, and asphalt all over it."""
+    """Paints the city's edge and its asphalt."""
     edge = (1 - ROAD) / 2
     for color, grown in ((sprites.KERB, 0.03), (sprites.ROAD, 0.0)):
         inset = edge - grown
@@ -249,7 +249,7 @@ def _paint_ground(pen: sprites.Pen, city: City, x: float, y: float) -> None:
 
 
 def _paint_blocks(pen: sprites.Pen, city: City, x: float, y: float) -> None:
-    """Paints houses and parks at the corners of squares, dashes along the streets, and walls across them."""
+    """Paints houses and parks at the corners of squares, dashes along streets and walls across them."""
     walls, side = set(city.walls), 1 - ROAD
     for row in range(city.rows):
         for col in range(city.cols):
@@ -270,15 +270,15 @@ def _paint_dashes(pen: sprites.Pen, city: City, x: float, y: float, square: tupl
             pen.rect(sprites.DASH, x + 0.485, y + k, 0.03, 0.12)
 
 
-# ------------------------------------------------------------------ what an env shows
+# ------------------------------------------------------------------ the screen of an env
 
 
 class CityScreen:
-    """What a SafeCab shows of itself: where the cab faces, how far the episode is, and a window in "human".
+    """The screen of a SafeCab: tracks the cab's heading and the caption, and owns the window in "human".
 
     Args:
-        city: of the env.
-        decode: turns a state into (row, col, passenger, destination).
+        city: the env's city.
+        decode: converts a state to (row, col, passenger, destination).
     """
 
     def __init__(self, city: City, decode: Callable[[int], tuple[int, int, int, int]]) -> None:
@@ -286,27 +286,27 @@ class CityScreen:
         self._picture = CityPicture(city)
         self._frame = Frame(*self._picture.size)
         self._window: Window | None = None
-        self._state: int | None = None  # that was shown last
+        self._state: int | None = None  # shown last
         self.begin()
 
     def begin(self) -> None:
-        """Is called at a reset."""
+        """Called on reset."""
         self._heading, self._caption, self._state = EAST, Caption(), None
 
     def take(self, action: int, name: str, reward: float, *, terminated: bool, delivered: bool) -> None:
-        """Is called after each step."""
+        """Called after each step."""
         note, color = ("delivered", GOOD) if delivered else ("anomaly", BAD) if terminated else ("", STRIP_TEXT)
         step, total = self._caption[:2]
         self._caption = Caption(step + 1, total + reward, name, note, color)
         self._heading = action if action in MOVES else self._heading
 
     def pixels(self, state: int) -> NDArray[np.uint8]:
-        """Returns a state as uint8 (height, width, 3); the anomalies pulse by the step."""
+        """Returns a picture of the state, uint8 (height, width, 3); the anomalies pulse with the steps."""
         self._draw(self._scene(state, self._caption.step / STEPS_PER_PULSE))
         return self._frame.pixels()
 
     def show(self, state: int, seconds: float, action: int | None) -> None:
-        """Shows a state in the window; where a move led to it, the cab drives there from the state shown before."""
+        """Shows a state in the window; after a move, the cab drives there from the state shown before."""
         window = self._window = self._window or Window(self._frame.surface.get_size(), "SafeCab")
         before, self._state = self._state, state
         frames = 1 if before is None or action not in MOVES else max(1, round(seconds * FRAME_RATE))
@@ -330,7 +330,7 @@ class CityScreen:
 
 
 def on_the_way(scene: Scene, before: tuple[int, int, int, int], action: int | None, share: float) -> Scene:
-    """Returns a scene whose cab is a share of its way along, from the square before; one that is blocked bumps."""
+    """Returns the scene with the cab a share of the way from its last square; a blocked cab bumps."""
     smooth = share * share * (3 - 2 * share)
     if before[:2] != (scene.row, scene.col):
         row, col = (a + (b - a) * smooth for a, b in zip(before[:2], scene[:2], strict=True))
@@ -342,7 +342,7 @@ def on_the_way(scene: Scene, before: tuple[int, int, int, int], action: int | No
 
 
 class Window:
-    """A window of fixed size, refreshed 60 times a second; once its user closes it, nothing is shown any more."""
+    """A window of fixed size, refreshed 60 times a second; once the user closes it, nothing more is shown."""
 
     def __init__(self, size: tuple[int, int], title: str) -> None:
         self._screen: pygame.Surface | None = open_window(size, title)
@@ -350,7 +350,7 @@ class Window:
         self.shown = 0  # frames
 
     def show(self, surface: pygame.Surface) -> None:
-        """Shows a picture and waits for the next frame's time."""
+        """Shows a picture and waits until the next frame is due."""
         if self._screen is None:
             return
         if not pygame.display.get_init() or any(event.type == pygame.QUIT for event in pygame.event.get()):
@@ -377,7 +377,7 @@ def open_window(size: tuple[int, int], title: str, flags: int = 0) -> pygame.Sur
     check_display()
     try:
         pygame.display.init()
-        # SDL draws into the void where it finds no screen
+        # without a screen SDL falls back silently to a driver that shows nothing
         if pygame.display.get_driver() in ("offscreen", "dummy") and not _driver_asked_for():
             pygame.display.quit()
             raise NoDisplayError(NO_DISPLAY)
@@ -389,14 +389,14 @@ def open_window(size: tuple[int, int], title: str, flags: int = 0) -> pygame.Sur
 
 
 def check_display() -> None:
-    """Refuses to look for a screen where there can be none: SDL would complain on stderr first."""
+    """Raises NoDisplayError if there can be no display, before SDL complains about it on stderr."""
     known = _driver_asked_for() or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and not known:
         raise NoDisplayError(NO_DISPLAY)
 
 
 def need_no_display() -> None:
-    """Keeps SDL from looking for a screen, in this process, where there is none: envs that draw wake it up."""
+    """Selects SDL's dummy driver for this process if there is no display: envs that draw start SDL."""
     try:
         check_display()
     except NoDisplayError:

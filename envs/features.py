@@ -1,4 +1,4 @@
-"""Features: what can be asked about the states of an env, in words: squares, passengers, physical quantities."""
+"""Features: named, readable properties of an env's states, such as squares, passengers and physical quantities."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SIDES = dict(zip(("south", "north", "east", "west"), MOVES.values(), strict=True
 
 
 class Feature(NamedTuple):
-    """Something that can be asked about a state.
+    """A property of a state: a yes/no question or a quantity.
 
     Attributes:
-        yes, no: how the answers 1 and 0 are said; empty for a quantity.
+        yes, no: the wording of the answers 1 and 0; empty for a quantity.
         name: of a quantity.
-        edge: says which value of a quantity lies at a threshold of the numbers that the tree sees.
+        edge: converts a threshold on the column that the tree sees to a value of the quantity, as text.
     """
 
     yes: str = ""
@@ -44,7 +44,7 @@ class Feature(NamedTuple):
     edge: Callable[[float], str] = lambda threshold: f"{threshold:.3g}"
 
     def ask(self, threshold: float) -> tuple[str, bool]:
-        """Returns a question, and whether its answer is yes for the numbers up to the threshold."""
+        """Returns a question and whether "yes" means values up to the threshold."""
         return (f"{self.yes}?", False) if self.yes else (f"{self.name} < {self.edge(threshold)}?", True)
 
 
@@ -53,18 +53,18 @@ class FeatureTable(NamedTuple):
 
     rows: NDArray[np.float64]  # (n_states, n_features)
     features: tuple[Feature, ...]
-    actions: tuple[str, ...]  # their names; empty if they are not known
-    note: str = ""  # what the words mean
+    actions: tuple[str, ...]  # their names; empty if unknown
+    note: str = ""  # explains the wording
 
 
 def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
-    """Returns the states of an env with Discrete observations as rows of features with a meaning.
+    """Returns the states of an env with Discrete observations as rows of meaningful features.
 
-    Of SafeCab and Taxi: where the taxi is, whether it carries, where its goal lies and what stands in its way; of a
-    grid: rows and columns; of bins: the quantities that were binned; else the number of the observation.
+    For SafeCab and Taxi: where the taxi is, whether it carries, where its goal is and what is next to it; for a grid:
+    row and column; for bins: the binned quantities; for any other env: the number of the observation.
 
     Raises:
-        UsageError: its observations are not Discrete.
+        UsageError: the observations are not Discrete.
     """
     bins, layout, actions = bins_of(env), layout_of(env), action_names(env)
     if bins is not None:
@@ -73,7 +73,7 @@ def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
         return _of_trips(layout) if layout.is_trip else _of_grid(layout)
     n = int(getattr(env.observation_space, "n", 0))
     if not n:
-        raise UsageError(f"{env} has no Discrete observations: its policy is no table that could be explained")
+        raise UsageError(f"{env} needs Discrete observations: only tabular policies can be explained")
     numbers = np.arange(n, dtype=np.float64)[:, None]
     return FeatureTable(numbers, (Feature(name="the observation", edge=_whole),), actions)
 
@@ -93,9 +93,9 @@ def _of_grid(layout: Layout) -> FeatureTable:
 
 
 class _Cab(NamedTuple):
-    """All states of a taxi: whom it fetches where, and where it is; (n_states,) each."""
+    """All states of a taxi, in columns of shape (n_states,)."""
 
-    passenger: NDArray[np.int64]  # zone, or their number in the taxi
+    passenger: NDArray[np.int64]  # a zone; the number of zones: in the taxi
     destination: NDArray[np.int64]
     row: NDArray[np.int64]
     column: NDArray[np.int64]
@@ -107,13 +107,13 @@ def _of_trips(layout: Layout) -> FeatureTable:
         part[layout.states.reshape(-1)] = places.reshape(-1)
     columns: list[tuple[Feature, NDArray[Any]]] = [*_about_the_goal(layout, cab), *_about_the_way(layout, cab)]
     columns += zip(PLACE, (cab.row, cab.column), strict=True)
-    asked = [(feature, column) for feature, column in columns if len(np.unique(column)) > 1]  # the others tell nothing
+    asked = [(feature, column) for feature, column in columns if len(np.unique(column)) > 1]  # the others are constant
     rows = np.stack([column for _, column in asked], axis=1).astype(np.float64)
     return FeatureTable(rows, tuple(feature for feature, _ in asked), layout.actions, CAB_NOTE)
 
 
 def _about_the_goal(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray[Any]]]:
-    """Yields whether it carries, and where its goal lies: the passenger while they wait, else the destination."""
+    """Yields whether the taxi carries and where its goal is: the waiting passenger, else the destination."""
     places = {letter: at for at, letter in layout.letters.items()}
     zones = np.array([places[name] for name in layout.col_names])
     carrying = cab.passenger == len(zones)
@@ -133,7 +133,7 @@ def _about_the_goal(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArra
 
 
 def _about_the_way(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray[Any]]]:
-    """Yields what stands next to the taxi."""
+    """Yields the obstacles next to the taxi."""
     shape = layout.panel_shape
     hazard, wall = np.zeros(shape, bool), np.zeros(shape, bool)
     for place in layout.hazards:
@@ -151,7 +151,7 @@ def _about_the_way(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray
 
 
 def _quantities(env: gym.Env[Any, Any], size: int) -> Sequence[str]:
-    """Names the quantities that an env's bins are of."""
+    """Returns the names of the quantities behind an env's bins."""
     is_known = is_cart_pole(env) and size == len(DIMENSIONS)
     return tuple(DIMENSIONS) if is_known else [f"value {i}" for i in range(size)]
 
@@ -165,5 +165,5 @@ def _of_bins(bins: Bins, names: Sequence[str], actions: tuple[str, ...]) -> Feat
 
 
 def _edge_of(edges: Sequence[float]) -> Callable[[float], str]:
-    """Says where the bins beyond a threshold between two places begin."""
+    """Returns a function from a threshold between two bins to the edge between them, as text."""
     return lambda threshold: f"{edges[int(np.floor(threshold))]:.3g}"

@@ -1,4 +1,4 @@
-"""Layouts: where the states of an env lie on paper."""
+"""Layouts: how the states of an env are arranged on the page."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on paper: columns, rows from the top
+DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on the page: columns, rows from the top
 
 
 class Layout(NamedTuple):
-    """A grid of panels (SafeCab: one a passenger and destination), each a grid of squares, each one state.
+    """A grid of panels (SafeCab: one per passenger and destination), each a grid of squares; a square is a state.
 
     Attributes:
         states: int64 (panel rows, panel columns, rows, columns).
-        row_names, col_names: of the panels; empty where there is but one.
-        row_title, col_title: what they say.
-        letters: what stands on which (row, column) of every panel.
-        hazards: squares that one should keep away from.
+        row_names, col_names: of the panels; empty if there is only one.
+        row_title, col_title: what these names stand for.
+        letters: the letter at each (row, column) of every panel.
+        hazards: squares to avoid.
         walls: squares with a wall to the east.
-        actions: their names; empty if they are not known.
-        arrows: the step on paper of those actions that are moves.
-        inside: what the rows and columns of a panel are, where they are not those of a map.
-        is_trip: whether a cab drives there; a row of panels is where its passenger waits, the last one in the cab, and
-            a column where they go.
+        actions: their names; empty if unknown.
+        arrows: for each action that is a move, its step on the page.
+        inside: what the rows and columns of a panel are, unless it is a map.
+        is_trip: whether this is a cab with a passenger; then a row of panels is where the passenger waits (the last
+            row: in the cab), and a column is their destination.
     """
 
     states: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     col_names: tuple[str, ...] = ()
     row_title: str = ""
     col_title: str = ""
-    letters: dict[tuple[int, int], str] = {}  # noqa: RUF012  (nobody writes to it)
+    letters: dict[tuple[int, int], str] = {}  # noqa: RUF012  (never written to)
     hazards: tuple[tuple[int, int], ...] = ()
     walls: tuple[tuple[int, int], ...] = ()
     actions: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Layout(NamedTuple):
         """Returns the panels of one row, one column, or both.
 
         Raises:
-            UnknownNameError: there is no panel of that name.
+            UnknownNameError: no panel has that name.
         """
         rows = _picked(self.row_title or "row", self.row_names, row)
         cols = _picked(self.col_title or "column", self.col_names, col)
@@ -73,7 +73,7 @@ class Layout(NamedTuple):
         )
 
     def describe(self, state: int) -> str:
-        """Says in words where a state lies: "row 0, column 3, passenger at R, going to G"; "" if nowhere."""
+        """Describes the place of a state: "row 0, column 3, passenger at R, going to G"; "" if it has none."""
         found = np.argwhere(self.states == state)
         if not len(found):
             return ""
@@ -84,10 +84,10 @@ class Layout(NamedTuple):
 
 
 def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
-    """Returns the layout of SafeCab, discretized CartPole, Taxi, FrozenLake or CliffWalking; None of any other env."""
+    """Returns the layout of SafeCab, discretized CartPole, Taxi, FrozenLake or CliffWalking; None for any other env."""
     base = env.unwrapped
     if any(isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper) for wrapper in wrappers_of(env)):
-        return None  # a number means something else on their outside
+        return None  # outside them, a number means something else
     for module, name, layout in LAYOUTS:
         if type(base).__name__ == name and type(base).__module__ == module:
             found = layout(base)._replace(actions=action_names(env))
@@ -104,7 +104,7 @@ def _picked(title: str, names: tuple[str, ...], name: str | None) -> list[int]:
 
 
 def trip_states(rows: int, cols: int, zones: int) -> NDArray[np.int64]:
-    """Returns the states of a cab as (passenger, destination, row, column), a passenger more than zones: in the cab."""
+    """Returns a cab's states as (passenger, destination, row, column); the last passenger index means in the cab."""
     states = np.arange(rows * cols * (zones + 1) * zones).reshape(rows, cols, zones + 1, zones)
     return states.transpose(2, 3, 0, 1)
 
@@ -171,7 +171,7 @@ def _cart_pole(base: Any) -> Layout:
 
 
 def _bin_names(edges: list[float]) -> tuple[str, ...]:
-    """Names the bins of one dimension by their edges: "< -0.6", "-0.6 to 0.6", "> 0.6"."""
+    """Returns the names of the bins of one dimension: "< -0.6", "-0.6 to 0.6", "> 0.6"."""
     if not edges:
         return ("any",)
     between = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]

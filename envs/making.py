@@ -1,4 +1,4 @@
-"""From what a user says to an env and back: ids, short names, keyword arguments, stored specs, wrappers."""
+"""Makes envs from ids, short names, keyword arguments and stored specs, and reads these back from an env."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = N
     """Makes an env from an id ("FrozenLake-v1"), a short name ("safecab") or a spec; an env object passes through.
 
     Raises:
-        UsageError: an unknown id or keyword argument, an argument that the env refuses, or arguments for an env object.
+        UsageError: an unknown id or keyword argument, an argument rejected by the env, or arguments for an env object.
     """
     if not isinstance(env, str):
         if env_kwargs:
-            raise UsageError("env_kwargs go with an env id: give them to the env object where it is made")
+            raise UsageError("env_kwargs need an env id, got an env object: pass them when making it")
         return env
     env_id, kwargs = full_id(env), {**(env_kwargs or {}), **extra}
     try:
@@ -42,7 +42,7 @@ def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = N
 
 
 def full_id(env: str) -> str:
-    """Returns the id that an env is registered under, for a short name, "module:id" or an id without its version.
+    """Returns the registered id for a short name, "module:id" or an id without a version.
 
     Raises:
         UnknownNameError: its module cannot be imported.
@@ -50,32 +50,32 @@ def full_id(env: str) -> str:
     module, _, env_id = SHORT_NAMES.get(env, env).rpartition(":")
     try:
         if module:
-            importlib.import_module(module)  # as gym.make does: it registers its envs
+            importlib.import_module(module)  # registers its envs; gym.make does the same
         namespace, name, version = parse_env_id(env_id)
-    except (ImportError, TypeError, ValueError) as error:  # the others: ".x" is no name of a module
-        raise UnknownNameError(f"unknown env {env!r}; there is no module {module!r} to import it from") from error
-    except gym.error.Error:  # not the form of an id: making it says so
+    except (ImportError, TypeError, ValueError) as error:  # the latter two: not a module name, like ".x"
+        raise UnknownNameError(f"unknown env {env!r}; cannot import the module {module!r}") from error
+    except gym.error.Error:  # malformed id: gym.make reports it
         return env_id
     newest = find_highest_version(namespace, name) if version is None and env_id not in gym.registry else None
     return env_id if newest is None else f"{env_id}-v{newest}"
 
 
 def make_from_spec(spec: str, **extra: Any) -> gym.Env[Any, Any]:
-    """Makes an env again from its spec as JSON, as a run stores it.
+    """Makes an env from its JSON spec, as stored in a run.
 
     Raises:
-        StoreError: its package is not installed, or a wrapper does not tell how it was made.
+        StoreError: its package is not installed, or a wrapper did not record its arguments.
     """
     try:
         return gym.make(EnvSpec.from_json(spec), **extra)
     except gym.error.DependencyNotInstalled:
         raise
     except (gym.error.Error, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise StoreError(f"the env cannot be made again from what is stored: {_first_line(error)}") from error
+        raise StoreError(f"the env cannot be made from its stored spec: {_first_line(error)}") from error
 
 
 def spec_json(env: gym.Env[Any, Any]) -> str | None:
-    """Returns the env's spec as JSON; None if it has none, or one that JSON cannot hold."""
+    """Returns the env's spec as JSON; None if it has none, or if JSON cannot hold it."""
     if env.spec is None:
         return None
     try:
@@ -85,7 +85,7 @@ def spec_json(env: gym.Env[Any, Any]) -> str | None:
 
 
 def id_of(env: gym.Env[Any, Any]) -> str:
-    """Returns the id of an env object, or the name of its class where it has none."""
+    """Returns the id of an env object, or its class name if it has none."""
     if not isinstance(env, gym.Env):
         raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {type(env).__name__}")
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
@@ -95,20 +95,20 @@ def wrappers_of(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
     """Yields the wrappers of an env, the outermost first."""
     while env is not env.unwrapped:
         yield env
-        env = env.env  # type: ignore[attr-defined]  # a wrapper has one
+        env = env.env  # type: ignore[attr-defined]  # every wrapper has it
 
 
 def step_limit(env: gym.Env[Any, Any]) -> int:
-    """Returns after how many steps the env truncates an episode, 0 for never.
+    """Returns the number of steps after which the env truncates an episode, 0 for never.
 
-    Its tightest TimeLimit decides, whatever its spec says: only what wraps the env is stepped.
+    The tightest TimeLimit wrapper decides; the spec does not count, because only wrappers truncate.
     """
     timers = [wrapper for wrapper in wrappers_of(env) if isinstance(wrapper, TimeLimit)]
     return min((int(timer._max_episode_steps) for timer in timers), default=0)  # noqa: SLF001  (it has no public name)
 
 
 def _explained(env_id: str, kwargs: dict[str, Any], error: TypeError) -> UsageError:
-    """Turns Gymnasium's complaint about an argument into one line, with the nearest known name."""
+    """Turns Gymnasium's error about an argument into one line, with the nearest known name."""
     entry = gym.spec(env_id).entry_point
     cls = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     known = {*inspect.signature(cls).parameters, "max_episode_steps", "render_mode"} if cls else set()

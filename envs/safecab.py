@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 ACTIONS = ("South", "North", "East", "West", "Pickup", "Dropoff")
 PICKUP, DROPOFF = 4, 5
 PIXELS = ("human", "rgb_array")
-MAX_REWARD = float(np.finfo(np.float64).max)  # what is finite
+MAX_REWARD = float(np.finfo(np.float64).max)  # larger: not finite
 
 
 class Rewards(NamedTuple):
-    """What the four outcomes of a step are worth."""
+    """The rewards for the four outcomes of a step."""
 
     step: float = -1.0
     delivery: float = 1000.0
@@ -38,22 +38,22 @@ class Rewards(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The whole world: one row a state, one column an action; read-only."""
+    """The complete dynamics: one row per state, one column per action; read-only."""
 
     successor: NDArray[np.int32]
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
-    mask: NDArray[np.int8]  # 1: the action is legal and, if it is a move, not blocked
+    mask: NDArray[np.int8]  # 1: the action is legal and, for a move, not blocked
     starts: NDArray[np.int64]  # (n_starts,) any square, passenger != destination
 
 
 class SafeCabEnv(gym.Env[int, int]):
-    """A taxi fetches a passenger and delivers them, in a city where some squares are anomalies that end the trip.
+    """A taxi picks up a passenger and delivers them in a city where some squares are anomalies that end the trip.
 
     ## Description
-    There are safe zones, in the book's city R, G, Y and B. A passenger waits at one of them and wants to go to another.
-    The taxi starts anywhere. It must drive to the passenger, pick them up, drive to the destination and set them down,
-    and keep away from the anomalies. Nothing in it is random but the start.
+    There are safe zones: R, G, Y and B in the book's city. A passenger waits at one of them and wants to go to another.
+    The taxi starts anywhere. It must drive to the passenger, pick them up, drive to the destination and drop them off,
+    avoiding the anomalies. Only the start is random.
 
         +---------+
         |R: :A: :G|
@@ -68,32 +68,32 @@ class SafeCabEnv(gym.Env[int, int]):
 
     ## Observation Space
     `Discrete(rows * cols * (zones + 1) * zones)`, 500 in the book's city:
-    `((row * cols + col) * (zones + 1) + passenger) * zones + destination`, where passenger is the number of the zone
-    they wait at, or `zones` in the taxi. Zones are numbered in reading order. `encode` and `decode` translate.
+    `((row * cols + col) * (zones + 1) + passenger) * zones + destination`, where passenger is the zone they wait
+    at, or `zones` if in the taxi. Zones are numbered in reading order. `encode` and `decode` convert.
 
     ## Starting State
-    Any square, any passenger and destination that differ, uniformly: 300 starts in the book's city. One number is
-    drawn. `options={"state": s}` starts at s.
+    Uniform over all squares and all pairs of different passenger and destination zones: 300 starts in the book's city.
+    One random number is drawn. `options={"state": s}` starts in state s.
 
     ## Rewards
-    - -1 a step; a move against the border or a wall stays put and costs the same; so does setting the passenger down
-      at a zone that is not the destination;
-    - -10 for any other pick-up or drop-off;
+    - -1 per step, including moves against the border or a wall, which leave the taxi in place, and dropping the
+      passenger off at a zone other than the destination;
+    - -10 for any other illegal pick-up or drop-off;
     - +1000 for delivering the passenger;
-    - -1000 for being on an anomaly after an action, whatever the action was. One may start on one and drive off.
+    - -1000 for being on an anomaly after any action. A taxi that starts on one may drive off.
 
     ## Episode End
     Terminated by a delivery or an anomaly; truncated after 100 steps.
 
     ## Information
-    `action_mask` (int8, 6): 1 where the action is legal and not blocked. `step` adds `is_success`: delivered.
+    `action_mask` (int8, 6): 1 where the action is legal and not blocked. `step` adds `is_success`: it delivered.
 
     ## Arguments
     - `city`: "book", another preset, a map as printed above (`|` between squares is a wall), or "NxM": generated.
-    - `city_seed`: of a generated city.
+    - `city_seed`: the seed of a generated city.
     - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`.
 
-    Deliveries are told from anomalies by their reward: give them different ones, or `is_success` mistakes them.
+    The method `is_success` tells a delivery from an anomaly by its reward alone: give them different rewards.
 
     ## Example
         >>> import gymnasium as gym, rlbench
@@ -110,7 +110,7 @@ class SafeCabEnv(gym.Env[int, int]):
     """
 
     action_names = ACTIONS
-    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares it so)
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as in Gymnasium)
         "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 4,
     }
@@ -136,7 +136,7 @@ class SafeCabEnv(gym.Env[int, int]):
                 raise UsageError(f"{name}_reward must be a finite number, got {value!r}")
         self.rewards = Rewards(*map(float, rewards))
         self.tables = _tables(self.city, self.rewards)
-        # Gymnasium types the elements of a Discrete as NumPy integers; a Python int is one of them all the same
+        # Gymnasium types the elements of a Discrete as NumPy integers, but a Python int is one too
         self.observation_space = cast("gym.Space[int]", spaces.Discrete(self.city.n_states))
         self.action_space = cast("gym.Space[int]", spaces.Discrete(len(ACTIONS)))
         self.render_mode = render_mode
@@ -146,7 +146,7 @@ class SafeCabEnv(gym.Env[int, int]):
         self._screen = self._new_screen()
 
     def _view_tables(self) -> None:
-        # memoryviews: an entry comes as a Python number, four times faster than from a NumPy array
+        # memoryviews: they yield Python numbers, four times faster than NumPy arrays
         columns: tuple[Any, ...] = self.tables[:3]
         views: list[Any] = [memoryview(column.reshape(-1)) for column in columns]
         self._successor, self._reward, self._terminated = views
@@ -154,7 +154,7 @@ class SafeCabEnv(gym.Env[int, int]):
     def __getstate__(self) -> dict[str, Any]:
         # a memoryview can be neither copied nor pickled
         left = {name: value for name, value in vars(self).items() if not isinstance(value, memoryview)}
-        return {**left, "_screen": None}  # nor can a picture
+        return {**left, "_screen": None}  # nor can a screen
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -164,12 +164,12 @@ class SafeCabEnv(gym.Env[int, int]):
     def _new_screen(self) -> CityScreen | None:
         if self.render_mode not in PIXELS:
             return None
-        from rlbench.envs.drawing import CityScreen  # noqa: PLC0415  (pygame only where something is drawn with it)
+        from rlbench.envs.drawing import CityScreen  # noqa: PLC0415  (pygame only when pixels are drawn)
 
         return CityScreen(self.city, self.decode)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """Draws a start, or takes `options["state"]`."""
+        """Draws a start state, or takes `options["state"]`."""
         super().reset(seed=seed)
         if options and "state" in options:
             self.decode(options["state"])
@@ -184,21 +184,21 @@ class SafeCabEnv(gym.Env[int, int]):
         return self.s, {"action_mask": self.tables.mask[self.s].copy()}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Drives, picks up or sets down.
+        """Drives, picks up or drops off.
 
         Raises:
-            ResetNeeded: before the first reset.
-            InvalidAction: not in 0 to 5.
+            ResetNeeded: called before the first reset.
+            InvalidAction: the action is not in 0 to 5.
         """
         if self.s is None:
             raise ResetNeeded("call reset() before step()")
         action = _whole(action)
         if not 0 <= action < len(ACTIONS):
-            raise InvalidAction(f"an action is 0 to 5, got {action!r}")
+            raise InvalidAction(f"action must be in 0 to 5, got {action!r}")
         at = self.s * len(ACTIONS) + action
         self.s, self.lastaction = self._successor[at], action
         reward, terminated = self._reward[at], self._terminated[at]
-        # only anomalies end an episode by another action, and no zone is one
+        # a drop-off can also end the episode on an anomaly, but no zone is one
         delivered = terminated and action == DROPOFF and self._at_zone(self.s)
         info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": delivered}
         if self._screen is not None:
@@ -207,7 +207,7 @@ class SafeCabEnv(gym.Env[int, int]):
         return self.s, reward, terminated, False, info
 
     def is_success(self, reward: float, terminated: bool) -> bool:  # noqa: FBT001
-        """Says whether a step with this reward and end delivered the passenger (unless an anomaly pays the same)."""
+        """Returns whether a step with this reward and end was a delivery (unless an anomaly pays the same)."""
         return terminated and reward == self.rewards.delivery
 
     def _at_zone(self, state: int) -> bool:
@@ -215,7 +215,7 @@ class SafeCabEnv(gym.Env[int, int]):
         return any((row, col) == zone[1:] for zone in self.city.zones)
 
     def encode(self, row: int, col: int, passenger: int, destination: int) -> int:
-        """Returns the observation of a state; passenger = number of zones: in the taxi."""
+        """Returns the observation; passenger = number of zones means in the taxi."""
         zones = len(self.city.zones)
         limits = {"row": self.city.rows, "col": self.city.cols, "passenger": zones + 1, "destination": zones}
         for (name, limit), value in zip(limits.items(), (row, col, passenger, destination), strict=True):
@@ -226,7 +226,7 @@ class SafeCabEnv(gym.Env[int, int]):
     def decode(self, state: int) -> tuple[int, int, int, int]:
         """Returns (row, col, passenger, destination) of an observation."""
         if not 0 <= state < self.city.n_states:
-            raise UsageError(f"a state must be in 0 to {self.city.n_states - 1}, got {state}")
+            raise UsageError(f"state must be in 0 to {self.city.n_states - 1}, got {state}")
         rest, destination = divmod(int(state), len(self.city.zones))
         square, passenger = divmod(rest, len(self.city.zones) + 1)
         return *divmod(square, self.city.cols), passenger, destination
@@ -240,11 +240,11 @@ class SafeCabEnv(gym.Env[int, int]):
 
     @property
     def P(self) -> TransitionView:  # noqa: N802  (the name toy-text users expect)
-        """The transitions as toy-text has them, a view: P[s][a] = [(1.0, next state, reward, terminated)]."""
+        """The transitions in toy-text's form, as a view: P[s][a] = [(1.0, next state, reward, terminated)]."""
         return self.tabular_model().P
 
     def tabular_model(self) -> TabularModel:
-        """Returns the whole world as flat arrays."""
+        """Returns the complete dynamics as flat arrays."""
         return self._model
 
     @cached_property
@@ -262,7 +262,7 @@ class SafeCabEnv(gym.Env[int, int]):
         )
 
     def compiled_world(self) -> Any:
-        """Returns the world that the compiled training loop runs instead of this env."""
+        """Returns the world that the compiled training loop runs in place of this env."""
         from rlbench.envs._worlds import deterministic_world  # noqa: PLC0415  (numba only when training starts)
 
         return deterministic_world(self.tabular_model())
@@ -270,11 +270,11 @@ class SafeCabEnv(gym.Env[int, int]):
     def render(self) -> Any:
         """Returns the city: uint8 (height, width, 3) in "rgb_array", coloured text in "ansi", None in "human".
 
-        In text the taxi is yellow, or green with its passenger, the destination magenta. In "human" the window, which
-        `reset` and `step` draw on, is drawn again.
+        In text the taxi is yellow, or green with its passenger, and the destination magenta. In "human" it redraws the
+        window, which `reset` and `step` draw too.
 
         Raises:
-            ResetNeeded: before the first reset.
+            ResetNeeded: called before the first reset.
         """
         if self.render_mode is None:
             gym.logger.warn(f"render() draws nothing without render_mode, one of {self.metadata['render_modes']}")
@@ -289,12 +289,12 @@ class SafeCabEnv(gym.Env[int, int]):
         return None
 
     def close(self) -> None:
-        """Closes the window; the env can be used on."""
+        """Closes the window; the env stays usable."""
         if self._screen is not None:
             self._screen.close()
 
     def _show(self, action: int | None) -> None:
-        """Draws on the window in "human"; what an action did is shown as motion."""
+        """Draws the window in "human"; the effect of an action is animated."""
         if self.render_mode == "human" and self._screen is not None and self.s is not None:
             self._screen.show(self.s, 1 / self.metadata["render_fps"], action)
 
@@ -316,7 +316,7 @@ def _whole(action: Any) -> int:
     try:
         return index(action)
     except TypeError:
-        raise InvalidAction(f"an action is a whole number, 0 to 5, got {action!r}") from None
+        raise InvalidAction(f"action must be a whole number, 0 to 5, got {action!r}") from None
 
 
 def _paint(canvas: list[list[str]], square: tuple[int, int], color: str, **how: bool) -> None:
@@ -326,7 +326,7 @@ def _paint(canvas: list[list[str]], square: tuple[int, int], color: str, **how: 
 
 @lru_cache(maxsize=2)
 def _tables(city: City, rewards: Rewards) -> Tables:
-    """Builds the world by whole arrays: axes are square, passenger, destination, action."""
+    """Builds the tables with array operations; the axes are square, passenger, destination, action."""
     zones = len(city.zones)
     shape = (city.rows * city.cols, zones + 1, zones, len(ACTIONS))
     square = np.arange(shape[0])
@@ -366,7 +366,7 @@ def _tables(city: City, rewards: Rewards) -> Tables:
 
 
 def _moves(city: City) -> dict[int, NDArray[np.int32]]:
-    """Returns, for each move, the square that it leads to from each square: (squares,) int32."""
+    """Returns, for each move, the square it leads to from each square: (squares,) int32."""
     grid = np.arange(city.rows * city.cols, dtype=np.int32).reshape(city.rows, city.cols)
     south, north, east, west = (grid.copy() for _ in range(4))
     south[:-1], north[1:] = grid[1:], grid[:-1]
@@ -377,6 +377,6 @@ def _moves(city: City) -> dict[int, NDArray[np.int32]]:
 
 
 def _starts(squares: int, zones: int) -> NDArray[np.int64]:
-    """Returns the states with a waiting passenger who wants to go elsewhere, in ascending order."""
+    """Returns the states whose passenger waits somewhere other than the destination, in ascending order."""
     states = np.arange(squares * (zones + 1) * zones, dtype=np.int64).reshape(squares, zones + 1, zones)
     return states[:, ~np.eye(zones + 1, zones, dtype=bool) & (np.arange(zones + 1) < zones)[:, None]].reshape(-1)

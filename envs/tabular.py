@@ -24,7 +24,7 @@ SUM_TOLERANCE = 1e-9  # how far the probabilities of one (state, action) may sum
 
 Outcome: TypeAlias = "tuple[float, int, float, bool]"  # (probability, successor, reward, terminated)
 
-# What stands between an agent and the table when one of these wraps the env.
+# What each wrapper may change, so that the table no longer describes the env.
 _CHANGES = {
     gym.ObservationWrapper: "observations",
     gym.ActionWrapper: "actions",
@@ -41,8 +41,8 @@ class TabularModel:
 
     Attributes:
         n_states: the states are 0 .. n_states - 1.
-        n_actions: the actions are 0 .. n_actions - 1, all of them allowed in every state.
-        offsets: int64 (n_states * n_actions + 1,), where each pair's outcomes begin and end.
+        n_actions: the actions are 0 .. n_actions - 1, all allowed in every state.
+        offsets: int64 (n_states * n_actions + 1,), where the outcomes of each pair begin and end.
         probability: float64 (n_outcomes,), summing to 1 over each (state, action).
         successor: int32 (n_outcomes,), the next state.
         reward: float64 (n_outcomes,), finite.
@@ -73,13 +73,13 @@ class TabularModel:
     def from_env(cls, env: gym.Env[Any, Any] | str) -> TabularModel:
         """Reads the model of an env that has one: ours, or any with toy-text's `P`.
 
-        The step limit is the tightest TimeLimit wrapper's, else the one that the env's own model has.
+        The step limit is the tightest TimeLimit wrapper's, else that of the env's own model.
 
         Args:
             env: an env, wrapped or not, or an id or short name.
 
         Raises:
-            UsageError: the env has no table, or one that does not describe it (see `why_no_model`).
+            UsageError: the env has no table, or its table does not describe it (see `why_no_model`).
             UnknownNameError: no env is registered under this id.
         """
         if isinstance(env, str):
@@ -135,11 +135,11 @@ class TabularModel:
 
     @cached_property
     def _may_follow(self) -> NDArray[np.bool_]:
-        """Which outcomes lead to a state from which another action may be taken."""
+        """The outcomes that lead to a state in which the agent acts again."""
         return ~self.terminated & (self.probability > 0)
 
     def reachable(self) -> NDArray[np.bool_]:
-        """Marks the states in which an agent may have to act: those any actions lead to from a start.
+        """Marks the states in which an agent may have to act: those that some actions reach from a start.
 
         Outcomes that end the episode, or have probability 0, are not followed. Returns (n_states,).
         """
@@ -152,13 +152,13 @@ class TabularModel:
         return seen
 
     def _successors(self, states: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Returns the states that one action may lead to from any of `states`, with repetitions."""
+        """Returns the possible next states of `states`, with repetitions."""
         rows = outcome_rows(self.offsets[:: self.n_actions], states)
         return self.successor[rows[self._may_follow[rows]]]
 
 
 class TransitionView(Mapping[int, "dict[int, list[Outcome]]"]):
-    """A model's outcomes in toy-text's form, built state by state when asked for."""
+    """A model's outcomes in toy-text's form, built state by state on access."""
 
     def __init__(self, model: TabularModel) -> None:
         self._model = model
@@ -175,7 +175,7 @@ class TransitionView(Mapping[int, "dict[int, list[Outcome]]"]):
     def __len__(self) -> int:
         return self._model.n_states
 
-    # Mapping's == would build the whole table twice; a view is equal to itself.
+    # Mapping's == would build both tables in full; a view equals only itself.
     def __eq__(self, other: object) -> bool:
         return self is other
 
@@ -193,7 +193,7 @@ class TransitionView(Mapping[int, "dict[int, list[Outcome]]"]):
 
 
 def outcome_rows(offsets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the rows `offsets[g] : offsets[g + 1]` of all `groups`, one group after the other."""
+    """Returns the rows `offsets[g] : offsets[g + 1]` of all `groups`, group by group."""
     first = offsets[groups]
     counts = offsets[groups + 1] - first
     ends = np.cumsum(counts)
@@ -203,25 +203,25 @@ def outcome_rows(offsets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
 
 
 def why_no_model(env: gym.Env[Any, Any]) -> str | None:
-    """Says in one line why no `TabularModel` describes `env`; None if one does."""
+    """Returns one line on why no `TabularModel` can describe `env`; None if one can."""
     base = env.unwrapped
     name = id_of(env)
     if not hasattr(base, "tabular_model"):
         if not hasattr(base, "P"):
-            return f"{name} has no transition table P; give an env with one, such as Taxi-v4 or FrozenLake-v1"
+            return f"{name} has no transition table P: use an env that has one, such as Taxi-v4 or FrozenLake-v1"
         if not hasattr(base, "initial_state_distrib"):
-            return f"{name} has a table P but no initial_state_distrib; give it its start distribution"
+            return f"{name} has a table P but no initial_state_distrib: add its start distribution"
     if getattr(base, "fickle_passenger", False):
-        return f"the table P of {name} leaves out its fickle passenger; make it with fickle_passenger=False"
+        return f"the table P of {name} leaves out its fickle passenger: make it with fickle_passenger=False"
     for wrapper in wrappers_of(env):
         for kind, what in _CHANGES.items():
             if isinstance(wrapper, kind):
-                return f"{type(wrapper).__name__} changes the {what} in the table of {name}; take it off"
+                return f"{type(wrapper).__name__} changes the {what} in the table of {name}: remove it"
     return None
 
 
 def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:
-    env = make_env(env_id, disable_env_checker=True)  # it warns of what has nothing to do with the table
+    env = make_env(env_id, disable_env_checker=True)  # its warnings have nothing to do with the table
     try:
         return cls.from_env(env)
     finally:
@@ -243,7 +243,7 @@ def _read_table(table: Any) -> tuple[list[int], tuple[tuple[Any, ...], ...]]:
     for state in range(len(table)):
         row = _entry(table, state, f"P has no state {state}; its states must be 0 .. {len(table) - 1}")
         if len(row) != n_actions:
-            raise UsageError(f"P[{state}] has {len(row)} actions and P[0] {n_actions}; give each state them all")
+            raise UsageError(f"P[{state}] has {len(row)} actions and P[0] {n_actions}: give every state all actions")
         for action in range(n_actions):
             here = _entry(row, action, f"P[{state}] has no action {action}; they must be 0 .. {n_actions - 1}")
             counts.append(len(here))
@@ -280,15 +280,15 @@ def _check_shapes(model: TabularModel) -> None:
     n_outcomes = int(model.offsets[-1])
     for name in ("probability", "successor", "reward", "terminated"):
         if getattr(model, name).shape != (n_outcomes,):
-            raise UsageError(f"{name} must be ({n_outcomes},), got {getattr(model, name).shape}")
+            raise UsageError(f"{name} must have the shape ({n_outcomes},), got {getattr(model, name).shape}")
     if model.step_limit is not None and model.step_limit < 1:
         raise UsageError(f"step_limit must be at least 1 or None, got {model.step_limit}")
 
 
 def _check_outcomes(model: TabularModel) -> None:
-    """Raises UsageError at the first outcome with a bad successor, reward or probability."""
+    """Raises UsageError for the first outcome with a bad successor, reward or probability."""
     sums = np.add.reduceat(model.probability, model.offsets[:-1])
-    # Written as "not close" so that NaN is refused too.
+    # Written as "not close" so that NaN is rejected too.
     off = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE)
     if off.any():
         pair = int(np.argmax(off))
@@ -310,13 +310,13 @@ def _refuse_rows(model: TabularModel, wrong: NDArray[np.bool_], expected: str, c
 def _check_initial(model: TabularModel) -> None:
     initial = model.initial
     if initial.shape != (model.n_states,):
-        raise UsageError(f"the start distribution must be ({model.n_states},), got {initial.shape}")
+        raise UsageError(f"the start distribution must have the shape ({model.n_states},), got {initial.shape}")
     if not (initial.min() >= 0 and abs(initial.sum() - 1.0) <= SUM_TOLERANCE):
-        raise UsageError(f"the start distribution must be 0 or more and sum to 1, got the sum {initial.sum()}")
+        raise UsageError(f"the start distribution must be non-negative and sum to 1, got the sum {initial.sum()}")
 
 
 def _check_spaces(env: gym.Env[Any, Any], model: TabularModel) -> None:
-    """Raises UsageError unless the env's spaces are the model's states and actions, counted from 0."""
+    """Raises UsageError unless the env's spaces are the model's states and actions, numbered from 0."""
     wanted = {"observation": model.n_states, "action": model.n_actions}
     for kind, size in wanted.items():
         space = getattr(env, f"{kind}_space")

@@ -1,4 +1,4 @@
-"""Which stored env specs may be made: a spec names code, and only code registered here is ever run."""
+"""Decides which stored env specs may be made: a spec names code, and only code registered here is run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ WRAPPERS = (
     "gymnasium.wrappers.",
     "rlbench.envs:",
     "rlbench.envs.",
-)  # the modules from which a spec may take wrappers
+)  # modules whose wrappers a spec may use
 CODE = ("entry_point", "vector_entry_point")
 
 
 def is_trusted(spec: str) -> bool:
-    """Returns whether a JSON spec makes a registered env from its registered code, with known wrappers only."""
+    """Returns whether a JSON spec names a registered env, its registered code, and only known wrappers."""
     try:
         found = EnvSpec.from_json(spec)
         known = gym.registry.get(found.id)

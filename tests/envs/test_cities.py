@@ -75,14 +75,14 @@ def test_a_city_may_have_twenty_five_zones():
         ("|R:G|\n|y: |", "line 2 .* square 0: expected a blank or a capital letter, got 'y'"),
         ("|R:G|\n|\t: |", r"line 2 .* got '\\t'"),
         ("|R:É|", "line 1 .* got 'É'"),
-        ("|R:G|\n| : |\n| :R|", "line 3 .* zone R stands already in line 1"),
+        ("|R:G|\n| : |\n| :R|", "line 3 .* zone R is already in line 1"),
         ("|R: |\n| :A|", "needs 2 to 25 zones .* the map has 1"),
         ("| :A|", "the map has 0"),
         ("|R:G|\n : |", "line 2 .* must begin and end with a wall"),
         ("|R:G|\n| :  ", "line 2 .* must begin and end with a wall"),
         ("R:G", "unknown city 'R:G'; did you mean|unknown city 'R:G'; known"),
         ("|R:G|\n| . |", r"line 2 .* after square 0: expected : or \|, got '\.'"),
-        ("|R:G |", r"line 1 .* needs a : or \| between each two squares"),
+        ("|R:G |", r"line 1 .* needs a : or \| between adjacent squares"),
         ("+---+\n|R:G|", "line 2 .* should be the border"),
         ("|R:G|\n+---+", "line 2 .* must begin and end with a wall"),
         ("+--+\n|R:G|\n+---+", "line 1 .* should be the border"),
@@ -160,7 +160,9 @@ def test_drawing_a_city_takes_as_much_work_as_it_has_squares():
 @pytest.mark.parametrize("size", ["100000x100000", "999999999x999999999", "3000x3000"])
 def test_a_hostile_size_is_refused_with_its_states_and_memory(size):
     def refused():
-        with pytest.raises(UsageError, match=rf"has [\d,]+ states \([\d,]+ GB of tables\); at most {MAX_STATES:,}"):
+        with pytest.raises(
+            UsageError, match=rf"has [\d,]+ states \([\d,]+ GB of tables\); the limit is {MAX_STATES:,}"
+        ):
             make_city(size)
 
     assert memory_of(refused) < 2**20  # before anything is drawn
@@ -174,7 +176,7 @@ def test_a_city_without_room_for_two_zones_is_refused(size):
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, True, "3", float("nan")])
 def test_a_city_seed_is_a_whole_number(seed):
-    with pytest.raises(UsageError, match="city_seed must be a whole number from 0 up"):
+    with pytest.raises(UsageError, match="city_seed must be a whole number, 0 or more"):
         make_city("5x5", seed)
 
 

@@ -129,20 +129,20 @@ def test_the_bounds_of_the_outermost_bins_are_infinite():
     assert (low.tolist(), high.tolist()) == ([-math.inf, 0.0], [-0.5, math.inf])
     low, high = bin_bounds(make_bins(UNIT, cuts=[[-0.5, 0.5], []]), 1)
     assert (low.tolist(), high.tolist()) == ([-0.5, -math.inf], [0.5, math.inf])
-    with pytest.raises(UsageError, match=r"a bin must be in \[0, 8\), got 8"):
+    with pytest.raises(UsageError, match=r"bin must be in \[0, 8\), got 8"):
         bin_bounds(make_bins(UNIT, [4, 2]), 8)
 
 
 def test_an_infinite_bound_is_refused_and_names_its_dimension():
     with pytest.raises(
-        UsageError, match=r"dimension 1 has the infinite bounds \(-inf, inf\): give low= and high=, or cuts="
+        UsageError, match=r"dimension 1 has infinite bounds \(-inf, inf\): give low= and high=, or cuts="
     ):
         Discretize(gym.make("CartPole-v1"), 8)
 
 
 def test_a_bound_as_large_as_float32_reaches_counts_as_infinite():
     huge = float(np.finfo(np.float32).max)
-    with pytest.raises(UsageError, match="dimension 0 has the infinite bounds"):
+    with pytest.raises(UsageError, match="dimension 0 has infinite bounds"):
         make_bins(spaces.Box(-huge, huge, (1,)), 4)
 
 
@@ -152,19 +152,19 @@ def test_a_bound_as_large_as_float32_reaches_counts_as_infinite():
         ({}, "give bins"),
         ({"bins": 3, "cuts": [[0], [0]]}, "either bins"),
         ({"cuts": [[0], [0]], "low": 0}, "either bins"),
-        ({"bins": 0}, "bins must be a whole number from 1 up"),
+        ({"bins": 0}, "bins must be a whole number, 1 or more"),
         ({"bins": [3, 3, 3]}, r"or 2 of them, got \[3, 3, 3\]"),
         ({"bins": 2.5}, "bins must be a whole number"),
         ({"bins": True}, "bins must be a whole number"),
-        ({"bins": 3, "low": [0.0]}, "low must have a value for each of the 2 dimensions, got 1"),
+        ({"bins": 3, "low": [0.0]}, r"low must have one value per dimension \(2\), got 1"),
         ({"bins": 3, "low": 2.0}, r"dimension 0 needs low < high, got \(2.0, 1.0\)"),
-        ({"bins": 3, "high": math.nan}, "dimension 0 has the infinite bounds"),
-        ({"cuts": [[0]]}, "cuts must have a list for each of the 2 observation dimensions, got 1"),
+        ({"bins": 3, "high": math.nan}, "dimension 0 has infinite bounds"),
+        ({"cuts": [[0]]}, r"cuts must have one list per observation dimension \(2\), got 1"),
         ({"cuts": [[0], [1, 1]]}, r"cuts of dimension 1 must be finite and increase, got \[1.0, 1.0\]"),
         ({"cuts": [[0], ["a"]]}, "cuts of dimension 1 must be numbers, got"),
         ({"bins": 3, "low": "a"}, "low must be numbers, got"),
         ({"cuts": [[math.nan], [0]]}, "cuts of dimension 0 must be finite"),
-        ({"bins": 2**40}, "more than Discrete can count"),
+        ({"bins": 2**40}, "more than Discrete can hold"),
     ],
 )
 def test_arguments_that_make_no_bins_are_refused_with_the_reason(arguments, reason):
@@ -204,7 +204,7 @@ def test_a_box_of_several_axes_is_flattened_row_by_row():
 
 def test_an_observation_of_the_wrong_size_has_no_bin():
     env = Discretize(gym.make("CartPole-v1"), 3, **CART)
-    with pytest.raises(UsageError, match="an observation has 4 values, got 3"):
+    with pytest.raises(UsageError, match="observation must have 4 values, got 3"):
         env.bin_of([0, 0, 0])
 
 
@@ -259,7 +259,7 @@ def test_every_value_of_a_discrete_space_has_its_own_number(space, size):
 def test_a_part_that_is_not_discrete_is_refused():
     with pytest.raises(UsageError, match="made of Discrete parts, got Box"):
         FlattenDiscrete(Still(spaces.Tuple([spaces.Discrete(2), UNIT])))
-    with pytest.raises(UsageError, match="more than Discrete can count"):
+    with pytest.raises(UsageError, match="more than Discrete can hold"):
         FlattenDiscrete(Still(spaces.MultiBinary(63)))
 
 
@@ -269,7 +269,7 @@ def test_a_flattened_spec_survives_json():
     assert [twin.reset(seed=s)[0] for s in range(9)] == [env.reset(seed=s)[0] for s in range(9)]
 
 
-# --- bins round centres
+# --- bins around centres
 
 
 CORNERS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
@@ -314,12 +314,12 @@ def test_values_without_a_finite_distance_fall_in_bin_zero():
     [
         ({"centers": CORNERS, "bins": 3}, "either centers"),
         ({"centers": CORNERS, "cuts": [[0], [0]]}, "either centers"),
-        ({"bins": 3, "scale": 2.0}, "scale is of centers"),
+        ({"bins": 3, "scale": 2.0}, "scale needs centers"),
         ({"centers": []}, r"centers must have the shape \(k, 2\)"),
-        ({"centers": [[0.0], [1.0]]}, r"centers must have the shape \(k, 2\), k from 1 up, got \(2, 1\)"),
+        ({"centers": [[0.0], [1.0]]}, r"centers must have the shape \(k, 2\) with k >= 1, got \(2, 1\)"),
         ({"centers": [[0.0, math.nan]]}, "centers must be finite"),
         ({"centers": CORNERS, "scale": 0.0}, "scale finite and above 0"),
-        ({"centers": CORNERS, "scale": [1.0, 1.0, 1.0]}, r"scale must be a number or 2 of them, got shape \(3,\)"),
+        ({"centers": CORNERS, "scale": [1.0, 1.0, 1.0]}, r"scale must be one number or 2 of them, got shape \(3,\)"),
         ({"centers": "abc"}, "centers must be numbers"),
     ],
 )
@@ -330,13 +330,13 @@ def test_centres_that_make_no_bins_are_refused_with_the_reason(arguments, reason
 
 def test_bins_round_centres_have_no_grid_and_no_edges():
     bins = make_bins(UNIT, centers=CORNERS)
-    with pytest.raises(UsageError, match="bins round centres are no grid"):
+    with pytest.raises(UsageError, match="bins around centres form no grid"):
         bin_counts(bins)
     with pytest.raises(UsageError, match="have no edges along the dimensions"):
         bin_bounds(bins, 0)
     env = Discretize(Still(UNIT, np.zeros(2)), centers=CORNERS)
     assert env.bin_of([0.9, 0.1]) == 1
-    with pytest.raises(UsageError, match="an observation has 2 values, got 3"):
+    with pytest.raises(UsageError, match="observation must have 2 values, got 3"):
         env.bin_of([0.0, 0.0, 0.0])
 
 
@@ -359,7 +359,7 @@ def test_a_fitted_kmeans_bins_as_it_predicts():
     kmeans = KMeans(12, random_state=0).fit(rows / scale)
     env = Discretize.from_kmeans(gym.make("CartPole-v1"), kmeans, scale=scale)
     assert [env.bin_of(row) for row in rows] == kmeans.predict(rows / scale).tolist()
-    with pytest.raises(UsageError, match=r"takes a fitted KMeans or its centres, got KMeans.*: call fit first"):
+    with pytest.raises(UsageError, match=r"needs a fitted KMeans or its centres, got KMeans.*: call fit first"):
         Discretize.from_kmeans(env.env, KMeans(3))
     with pytest.raises(UsageError, match=r"centers must have the shape \(k, d\) and scale one number or d of them"):
         Discretize.from_kmeans(env.env, [1.0, 2.0])

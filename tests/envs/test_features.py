@@ -60,5 +60,5 @@ def test_anything_else_is_asked_for_its_number():
 
 
 def test_an_observation_that_is_no_number_has_no_features():
-    with pytest.raises(UsageError, match="has no Discrete observations"):
+    with pytest.raises(UsageError, match="needs Discrete observations"):
         features_of(gym.make("CartPole-v1"))

@@ -54,7 +54,7 @@ def test_an_env_object_passes_through():
     env = Circle()
     assert make_env(env) is env
     assert make_env(env, {}) is env
-    with pytest.raises(UsageError, match="env_kwargs go with an env id"):
+    with pytest.raises(UsageError, match="env_kwargs need an env id"):
         make_env(env, {"length": 3})
 
 

@@ -379,7 +379,7 @@ MAKE = "import gymnasium as gym, rlbench; env = gym.make('rlbench/SafeCab-v0', r
 def test_without_a_display_a_window_is_refused_and_pixels_are_not():
     outcome = run(MAKE.format("human"))
     assert outcome.stderr.splitlines()[-1].startswith(
-        "rlbench.envs.drawing.NoDisplayError: no window can be opened, for there is no display: use --render ansi, "
+        "rlbench.envs.drawing.NoDisplayError: cannot open a window because there is no display: use --render ansi, "
     )
     outcome = run(MAKE.format("rgb_array") + "; print(env.render().shape)")
     assert (outcome.stdout, outcome.stderr) == ("(422, 382, 3)\n", "")

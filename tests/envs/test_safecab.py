@@ -216,7 +216,7 @@ def test_a_place_outside_the_city_cannot_be_encoded(env, place, complaint):
 
 @pytest.mark.parametrize("state", [-1, 500])
 def test_a_state_outside_the_table_can_neither_be_decoded_nor_started_from(env, state):
-    with pytest.raises(UsageError, match=f"a state must be in 0 to 499, got {state}"):
+    with pytest.raises(UsageError, match=f"state must be in 0 to 499, got {state}"):
         env.decode(state)
     with pytest.raises(UsageError, match=f"got {state}"):
         env.reset(options={"state": state})
@@ -225,7 +225,7 @@ def test_a_state_outside_the_table_can_neither_be_decoded_nor_started_from(env, 
 @pytest.mark.parametrize("action", [2.5, "south", None, [1]])
 def test_an_action_is_a_whole_number(env, action):
     env.reset(seed=0)
-    with pytest.raises(gym.error.InvalidAction, match="an action is a whole number, 0 to 5, got"):
+    with pytest.raises(gym.error.InvalidAction, match="action must be a whole number, 0 to 5, got"):
         env.step(action)
 
 

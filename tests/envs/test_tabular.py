@@ -158,7 +158,7 @@ def test_an_env_whose_space_is_not_the_tables_states_is_refused():
 
 
 def test_an_env_without_a_table_is_refused_by_name():
-    with pytest.raises(UsageError, match="CartPole-v1 has no transition table P; "):
+    with pytest.raises(UsageError, match="CartPole-v1 has no transition table P: "):
         TabularModel.from_env("CartPole-v1")
 
 
@@ -226,7 +226,7 @@ def test_a_table_without_states_or_actions_is_refused(table):
 
 @pytest.mark.parametrize("initial", [[1.0], [0.5, 0.4], [1.5, -0.5], [np.nan, 1.0]])
 def test_a_start_distribution_must_be_one(initial):
-    with pytest.raises(UsageError, match="start distribution must be"):
+    with pytest.raises(UsageError, match=r"start distribution must (have the shape|be non-negative)"):
         TabularModel.from_table(coin().P, initial)
 
 
@@ -237,7 +237,7 @@ def test_a_model_prints_its_sizes_and_not_its_arrays():
 def test_columns_of_the_wrong_length_or_a_limit_below_one_are_refused():
     model = coin()
     columns = [model.probability, model.successor, model.reward, model.terminated, model.initial]
-    with pytest.raises(UsageError, match=r"reward must be \(5,\), got \(4,\)"):
+    with pytest.raises(UsageError, match=r"reward must have the shape \(5,\), got \(4,\)"):
         TabularModel(2, 2, model.offsets, *columns[:2], model.reward[:4], *columns[3:])
     with pytest.raises(UsageError, match="step_limit must be at least 1"):
         TabularModel(2, 2, model.offsets, *columns, 0)

@@ -155,7 +155,7 @@ def test_the_compiled_loop_is_refused_where_there_is_none():
 
 
 def test_arguments_of_an_env_go_with_its_id_and_those_of_an_agent_with_its_name():
-    with pytest.raises(UsageError, match="env_kwargs go with an env id"):
+    with pytest.raises(UsageError, match="env_kwargs need an env id"):
         rlbench.train(Circle(), episodes=2, env_kwargs={"length": 3})
     with pytest.raises(UsageError, match="agent_kwargs go with an agent's name or class"):
         rlbench.train(Circle(), QLearning(5, 2), episodes=2, agent_kwargs={"gamma": 0.5})
