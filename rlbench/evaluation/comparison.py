@@ -1,7 +1,6 @@
 """Comparison: which of several agents does better, and how sure one can be after a few runs.
 
-Interquartile means, bootstrap intervals and the probability of improvement, after Agarwal et al., "Deep reinforcement
-learning at the edge of the statistical precipice" (2021). NumPy only.
+Interquartile means, bootstrap intervals and the probability of improvement, see `intervals`.
 """
 
 from __future__ import annotations
@@ -15,110 +14,26 @@ import numpy as np
 from rlbench.checks import whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
-from rlbench.evaluation.evaluating import CONFIDENCE, RESAMPLES, evaluate
+from rlbench.evaluation.evaluating import evaluate
+from rlbench.evaluation.intervals import (
+    bootstrap_interval,
+    improvement_interval,
+    interquartile_mean,
+    probability_of_improvement,
+)
 from rlbench.planning import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
+    from rlbench.evaluation.intervals import Array, Interval
     from rlbench.planning import Optimum
     from rlbench.training import Run
 
-    Array = NDArray[np.float64]
-    Interval = tuple[float, float]
-
-TRIM = 0.25  # of a sample, left out at each end
-AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
 METRICS = ("evaluation", "training")
 LAST = 100  # training episodes that the metric "training" looks at
 SHOWN = 3  # settings in a name, where runs differ in more
 LONGEST = 24  # characters of a setting in a name
-
-
-# ------------------------------------------------------------------------------------------------ statistics
-
-
-def interquartile_mean(sample: ArrayLike) -> Any:
-    """Returns the mean of the middle half, along the last axis: floor(n / 4) values are left out at each end.
-
-    Less at the mercy of outliers than a mean, and with smaller intervals than a median (Agarwal et al., 2021).
-    """
-    values = np.sort(np.asarray(sample, dtype=np.float64), axis=-1)
-    cut = int(TRIM * values.shape[-1])
-    means = values[..., cut : values.shape[-1] - cut].mean(axis=-1)
-    return float(means) if np.ndim(means) == 0 else means
-
-
-def bootstrap_interval(
-    sample: ArrayLike,
-    statistic: Callable[[Array], Array] = interquartile_mean,
-    *,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """Returns the percentile bootstrap interval of a statistic (Efron, 1979).
-
-    Args:
-        sample: (n,).
-        statistic: takes (resamples, n), returns (resamples,).
-        seed: of the resampling.
-        confidence: the share of the resamples inside.
-        resamples: how many are drawn.
-    """
-    values, rng = np.asarray(sample, dtype=np.float64), np.random.default_rng(seed)
-    found = [statistic(values[drawn]) for drawn in _draws(rng, len(values), resamples)]
-    return _middle(np.concatenate(found), confidence)
-
-
-def mean_band(
-    series: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
-) -> tuple[Array, Array]:
-    """Returns the bootstrap interval, low and high (points,), of the mean of several series (runs, points)."""
-    values = np.asarray(series, dtype=np.float64)
-    runs = len(values)
-    rng, shares, at_once = np.random.default_rng(seed), np.full(runs, 1 / runs), max(1, AT_ONCE // runs)
-    # how often each run was drawn: one product instead of a copy of all points a resample
-    means = [
-        rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ values / runs
-        for first in range(0, resamples, at_once)
-    ]
-    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return low, high
-
-
-def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
-    """Returns the probability that one of x is above one of y; equals count half (Mann & Whitney, 1947)."""
-    ours, theirs = np.asarray(x, dtype=np.float64), np.sort(np.asarray(y, dtype=np.float64))
-    below, not_above = np.searchsorted(theirs, ours, "left"), np.searchsorted(theirs, ours, "right")
-    return float((below.sum() + not_above.sum()) / (2 * len(ours) * len(theirs)))
-
-
-def improvement_interval(
-    x: ArrayLike, y: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
-) -> Interval:
-    """Returns the bootstrap interval of the probability of improvement: x and y are drawn from independently."""
-    ours, theirs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    found = [
-        probability_of_improvement(rng.choice(ours, len(ours)), rng.choice(theirs, len(theirs)))
-        for _ in range(resamples)
-    ]
-    return _middle(np.array(found), confidence)
-
-
-def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    """Yields indices into a sample, (some of the resamples, size) at a time."""
-    rows = max(1, AT_ONCE // max(size, 1))
-    for first in range(0, resamples, rows):
-        yield rng.integers(size, size=(min(rows, resamples - first), size))
-
-
-def _middle(values: Array, confidence: float) -> Interval:
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 # ------------------------------------------------------------------------------------------------- candidates

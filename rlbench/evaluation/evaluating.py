@@ -14,6 +14,7 @@ from rlbench.checks import whole_number
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
+from rlbench.evaluation.intervals import mean_interval
 from rlbench.evaluation.playing import Played, play
 from rlbench.planning import score_policy, solve
 from rlbench.training.run import Run
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.planning import Optimum
-
-RESAMPLES = 2_000  # bootstrap resamples behind the interval
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,6 @@ def evaluate(
         unfinished=played.unfinished,
         **exact,
     )
-
-
-def mean_interval(sample: NDArray[np.float64], seed: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Returns the percentile bootstrap interval of a mean (Efron, 1979), from a generator of its own."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-    means = np.array([sample[rng.integers(len(sample), size=len(sample))].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None) -> gym.Env[Any, Any]:

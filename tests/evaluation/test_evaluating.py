@@ -15,8 +15,6 @@ import rlbench
 from rlbench.agents import QLearning, RandomAgent
 from rlbench.envs import Discretize, TabularModel
 from rlbench.errors import StoreError, UsageError
-from rlbench.evaluation import evaluating
-from rlbench.evaluation.evaluating import mean_interval
 from rlbench.planning import solve
 
 
@@ -139,25 +137,6 @@ def test_the_interval_lies_about_the_mean_and_narrows():
         low, high = found.interval
         assert low < found.mean_return < high
     assert long.interval[1] - long.interval[0] < (short.interval[1] - short.interval[0]) / 5  # a tenth, but for chance
-
-
-def test_the_interval_of_a_sample_worked_by_hand():
-    assert mean_interval(np.full(10, 3.5), seed=0) == (3.5, 3.5)
-    # of n draws from {0, 1} the mean is normal about 1/2 with the deviation 1/(2 sqrt(n))
-    low, high = mean_interval(np.arange(1000.0) % 2, seed=0)
-    assert low == pytest.approx(0.5 - 1.96 / 2 / np.sqrt(1000), abs=0.003)
-    assert high == pytest.approx(0.5 + 1.96 / 2 / np.sqrt(1000), abs=0.003)
-    assert mean_interval(np.arange(9.0), seed=1) == mean_interval(np.arange(9.0), seed=1)
-
-
-def test_an_interval_of_95_percent_holds_the_mean_in_about_95_of_100_samples(monkeypatch):
-    monkeypatch.setattr(evaluating, "RESAMPLES", 300)
-    dice = np.random.default_rng(0)
-    held = 0
-    for seed in range(200):
-        low, high = mean_interval(dice.normal(size=60), seed)
-        held += low <= 0 <= high
-    assert 0.88 < held / 200 < 0.99
 
 
 # ------------------------------------------------------------------------------------------------- success
