@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.agents import AGENTS, ReplayQ, TableAgent
+from rlbench.agents import AGENTS, TableAgent
 from rlbench.checks import whole_number
 from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
@@ -17,12 +17,11 @@ from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.run import Run
 from rlbench.training.session import state_of
 from rlbench.training.setup import agent_config, versions
-from rlbench.training.stored import check_range, transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from rlbench.store import EpisodeChunk, Store
+    from rlbench.store import Store
 
 PASSES = 100
 LARGEST_BUFFER = 2**22  # transitions, 40 bytes each: unless another buffer_size is asked for
@@ -80,6 +79,8 @@ def retrain(
     Raises:
         UsageError: no runs, runs of different envs, runs that kept no steps, an on-policy agent, or a bad argument.
     """
+    from rlbench.training._passes import Source, learn  # noqa: PLC0415  (numba only when something is learnt)
+
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
     parameters = {**load_preset(runs[0].env_id, preset).agents.get(agent, {}), **(agent_kwargs or {})}
@@ -88,38 +89,13 @@ def retrain(
     learner = _learner(runs[0], agent, parameters, seed)
     if warm_start:
         learner.q_table = _table_of(runs[0])
-    source, started = _Transitions(runs, learner), time.perf_counter()
-    errors = _learn(learner, source, passes, tolerance)
+    source, started = Source(runs, learner), time.perf_counter()
+    errors = learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
     config = _config(runs[0], learner, preset, figures)
     run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)
-
-
-class _Transitions:
-    """The chunks of several runs, one after another, as often as they are asked for."""
-
-    def __init__(self, runs: Sequence[Run], agent: TableAgent) -> None:
-        self.runs, self.n_states, self.n_actions = runs, agent.n_states, agent.n_actions
-        self.count = 0  # of the last time
-
-    def __iter__(self) -> Iterator[EpisodeChunk]:
-        self.count = 0
-        for run in self.runs:
-            for chunk in run.store.chunks(run.id, figures=False):
-                if chunk.steps is None:
-                    raise UsageError(f"run {run.id} kept figures only: train with record='all' to retrain from it")
-                self._check(run, chunk.steps)
-                self.count += chunk.n_steps
-                yield chunk
-
-    def _check(self, run: Run, steps: dict[str, Any]) -> None:
-        for what, size in (("observation", self.n_states), ("action", self.n_actions)):
-            column = steps.get(what + "s")
-            if column is None or column.ndim != 1 or column.dtype.kind not in "iu":
-                raise UsageError(f"run {run.id} holds {what}s that are not Discrete: record a discretized env")
-            check_range(what, column, size)
 
 
 def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> None:
@@ -134,6 +110,9 @@ def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> No
         raise UsageError("these runs are of different envs, or of one env with different arguments: retrain from each")
     if not any(run.timesteps for run in runs):
         raise UsageError("these runs hold no transitions: train or record some first")
+    bare = next((run for run in runs if run.timesteps and not run.record.config.keeps_steps), None)
+    if bare is not None:
+        raise UsageError(f"run {bare.id} kept figures only: train with record='all' to retrain from it")
 
 
 def off_policy_agents() -> list[str]:
@@ -168,69 +147,6 @@ def _table_of(run: Run) -> Any:
     if table is None:
         raise UsageError(f"a warm start needs a run whose agent keeps a table, {run.id} is of {run.agent_name}")
     return table
-
-
-def _learn(learner: TableAgent, source: _Transitions, passes: int, tolerance: float) -> list[float]:
-    """Returns the largest temporal-difference error of each pass."""
-    errors: list[float] = []
-    if isinstance(learner, ReplayQ):
-        _fill(learner, source)
-    while len(errors) < passes and not (errors and errors[-1] < tolerance):
-        errors.append(_replay_pass(learner) if isinstance(learner, ReplayQ) else _pass(learner, source))
-    return errors
-
-
-def _pass(learner: TableAgent, source: _Transitions) -> float:
-    compiled, largest = learner.learner(), 0.0
-    for chunk in source:
-        error = _backwards_readably(learner, chunk) if compiled is None else _backwards(learner, compiled, chunk)
-        largest = max(largest, error)
-        learner.timesteps += chunk.n_steps  # what schedules of the learning rate count
-    return largest
-
-
-def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float:
-    """Learns a chunk from its last step to its first, by machine code; returns the largest error."""
-    from rlbench.agents._learners import set_sfc64_words, sfc64_words  # noqa: PLC0415
-    from rlbench.training._stored import learn_backwards  # noqa: PLC0415  (numba only when something is learnt)
-
-    steps, words = chunk.steps or {}, sfc64_words(learner.rng)
-    columns = (steps["observations"], steps["actions"], steps["rewards"], chunk.lengths)
-    rates = (learner.learning_rate, learner.exploration_rate)
-    largest: float = learn_backwards(compiled, *columns, chunk.terminations, *rates, words)
-    set_sfc64_words(learner.rng, words)
-    learner.take_back(compiled)
-    return largest
-
-
-def _backwards_readably(learner: TableAgent, chunk: EpisodeChunk) -> float:
-    """Does the same for an agent without a compiled counterpart, by its `update`."""
-    batch, gamma, largest = transitions(chunk), learner.parameters.gamma, 0.0
-    before = learner.timesteps
-    for s, a, r, s_next, terminated in zip(*(column[::-1].tolist() for column in batch[:5]), strict=True):
-        target = r if terminated else r + gamma * learner.q_table[s_next].max()
-        largest = max(largest, abs(target - learner.q_table[s, a]))
-        learner.update(s, a, r, s_next, terminated)
-    learner.timesteps = before  # who calls counts
-    return largest
-
-
-def _fill(learner: ReplayQ, source: _Transitions) -> None:
-    for chunk in source:
-        if chunk.first_step == 0:
-            learner.drop_episode()  # what came before belongs to another one
-        learner.buffer.extend(transitions(chunk))
-
-
-def _replay_pass(learner: ReplayQ) -> float:
-    from rlbench.training._stored import learn_minibatches  # noqa: PLC0415
-
-    compiled, batch_size = learner.learner(), learner.parameters.batch_size
-    count = -(-len(learner.buffer) // batch_size)
-    largest: float = learn_minibatches(compiled, count, learner.learning_rate)
-    learner.take_back(compiled)
-    learner.timesteps += count * batch_size
-    return largest
 
 
 def _config(parent: Run, learner: TableAgent, preset: str, figures: RetrainingConfig) -> RunConfig:

@@ -12,6 +12,8 @@ from rlbench.errors import StoreError
 from rlbench.store import CUT_OFF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from rlbench.buffers import ReplayBuffer
@@ -40,14 +42,33 @@ def fill(buffer: ReplayBuffer, runs: Run | Sequence[Run]) -> int:
     Raises:
         StoreError: a run kept figures only.
     """
-    count = 0
-    for run in runs if isinstance(runs, Sequence) else [runs]:
-        for chunk in run.store.chunks(run.id, figures=False):
-            if chunk.steps is None:
-                raise StoreError(f"run {run.id} kept figures only: train with record='all' to fill a buffer from it")
-            buffer.extend(transitions(chunk))
-            count += chunk.n_steps
+    runs = runs if isinstance(runs, Sequence) else [runs]
+    count = put(buffer, (chunk for run in runs for chunk in chunks_with_steps(run)))
+    buffer.end_episode()  # what is added next is of another episode
     return count
+
+
+def put(buffer: ReplayBuffer, chunks: Iterable[EpisodeChunk]) -> int:
+    """Puts the chunks of one run or of several into a replay buffer, in their order; returns how many transitions."""
+    count = 0
+    for chunk in chunks:
+        if chunk.first_step == 0:
+            buffer.end_episode()  # the run before may have broken off: no return goes from it into this one
+        buffer.extend(transitions(chunk))
+        count += chunk.n_steps
+    return count
+
+
+def chunks_with_steps(run: Run) -> Iterator[EpisodeChunk]:
+    """Reads the chunks of a run one after another.
+
+    Raises:
+        StoreError: it kept figures only.
+    """
+    for chunk in run.store.chunks(run.id, figures=False):
+        if chunk.steps is None:
+            raise StoreError(f"run {run.id} kept figures only: train with record='all' to learn from its steps")
+        yield chunk
 
 
 def check_range(what: str, column: NDArray[Any], size: int) -> None:

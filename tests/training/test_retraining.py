@@ -283,3 +283,18 @@ def test_a_buffer_is_filled_from_stored_runs(store):
     figures = rlbench.train("FrozenLake-v1", episodes=5, seed=0, store=store, record="none")
     with pytest.raises(StoreError, match="kept figures only"):
         fill(buffer, figures)
+
+
+def test_no_return_of_several_steps_goes_from_a_run_that_broke_off_into_the_next(store):
+    broken = store.create_run("corridor", "random", seed=0)
+    store.append(broken.id, chunk([3], [OPEN], [0, 0, 0, 0], [0, 0, 0], [1.0, 1.0, 1.0]))
+    whole = store.create_run("corridor", "random", seed=0)
+    store.append(whole.id, chunk([2], [TERMINATED], [0, 0, 0], [0, 0], [100.0, 100.0]))
+    buffer = rlbench.buffers.ReplayBuffer(
+        10, gym.spaces.Discrete(2), gym.spaces.Discrete(2), n_step=3, gamma=1.0, seed=0
+    )
+    buffer.add(0, 0, 10_000.0, 0, False)
+    assert fill(buffer, [rlbench.load_run(store, run.id) for run in (broken, whole, broken)]) == 8
+    buffer.add(0, 0, 10_000.0, 0, False)
+    # sums of up to three rewards of one run, or of what was there before and came after
+    assert set(buffer.sample(2000).rewards.tolist()) == {10_000.0, 3.0, 2.0, 1.0, 200.0, 100.0}

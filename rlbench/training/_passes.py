@@ -1,0 +1,92 @@
+"""Passes over stored transitions: backwards through every chunk, or by minibatches of a buffer filled with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlbench.agents import ReplayQ
+from rlbench.agents._learners import set_sfc64_words, sfc64_words
+from rlbench.errors import UsageError
+from rlbench.training._stored import learn_backwards, learn_minibatches
+from rlbench.training.stored import check_range, chunks_with_steps, put, transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rlbench.agents import TableAgent
+    from rlbench.store import EpisodeChunk
+    from rlbench.training.run import Run
+
+
+class Source:
+    """The chunks of several runs, one after another, as often as they are asked for, checked against an agent."""
+
+    def __init__(self, runs: Sequence[Run], agent: TableAgent) -> None:
+        self.runs, self.n_states, self.n_actions = runs, agent.n_states, agent.n_actions
+        self.count = 0  # transitions, of the last time
+
+    def __iter__(self) -> Iterator[EpisodeChunk]:
+        self.count = 0
+        for run in self.runs:
+            for chunk in chunks_with_steps(run):
+                self._check(run, chunk.steps or {})
+                self.count += chunk.n_steps
+                yield chunk
+
+    def _check(self, run: Run, steps: dict[str, Any]) -> None:
+        for what, size in (("observation", self.n_states), ("action", self.n_actions)):
+            column = steps.get(what + "s")
+            if column is None or column.ndim != 1 or column.dtype.kind not in "iu":
+                raise UsageError(f"run {run.id} holds {what}s that are not Discrete: record a discretized env")
+            check_range(what, column, size)
+
+
+def learn(learner: TableAgent, source: Source, passes: int, tolerance: float) -> list[float]:
+    """Learns until a pass's largest temporal-difference error is below the tolerance; returns that of each pass."""
+    errors: list[float] = []
+    if isinstance(learner, ReplayQ):
+        put(learner.buffer, source)
+    while len(errors) < passes and not (errors and errors[-1] < tolerance):
+        errors.append(_replay_pass(learner) if isinstance(learner, ReplayQ) else _pass(learner, source))
+    return errors
+
+
+def _pass(learner: TableAgent, source: Source) -> float:
+    compiled, largest = learner.learner(), 0.0
+    for chunk in source:
+        error = _backwards_readably(learner, chunk) if compiled is None else _backwards(learner, compiled, chunk)
+        largest = max(largest, error)
+        learner.timesteps += chunk.n_steps  # what schedules of the learning rate count
+    return largest
+
+
+def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float:
+    """Learns a chunk from its last step to its first, in machine code; returns the largest error."""
+    steps, words = chunk.steps or {}, sfc64_words(learner.rng)
+    columns = (steps["observations"], steps["actions"], steps["rewards"], chunk.lengths)
+    rates = (learner.learning_rate, learner.exploration_rate)
+    largest: float = learn_backwards(compiled, *columns, chunk.terminations, *rates, words)
+    set_sfc64_words(learner.rng, words)
+    learner.take_back(compiled)
+    return largest
+
+
+def _backwards_readably(learner: TableAgent, chunk: EpisodeChunk) -> float:
+    """Does the same for an agent without a compiled counterpart, by its `update`."""
+    batch, gamma, largest = transitions(chunk), learner.parameters.gamma, 0.0
+    before = learner.timesteps
+    for s, a, r, s_next, terminated in zip(*(column[::-1].tolist() for column in batch[:5]), strict=True):
+        target = r if terminated else r + gamma * learner.q_table[s_next].max()
+        largest = max(largest, abs(target - learner.q_table[s, a]))
+        learner.update(s, a, r, s_next, terminated)
+    learner.timesteps = before  # `_pass` counts
+    return largest
+
+
+def _replay_pass(learner: ReplayQ) -> float:
+    compiled, batch_size = learner.learner(), learner.parameters.batch_size
+    count = -(-len(learner.buffer) // batch_size)
+    largest: float = learn_minibatches(compiled, count, learner.learning_rate)
+    learner.take_back(compiled)
+    learner.timesteps += count * batch_size
+    return largest
