@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
+from gymnasium.utils import seeding
 from gymnasium.wrappers import TimeLimit
 
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
@@ -120,3 +121,15 @@ def _explained(env_id: str, kwargs: dict[str, Any], error: TypeError) -> UsageEr
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def seed_env(env: gym.Env[Any, Any], seed: int) -> None:
+    """Gives the env the generator that reset(seed=seed) would give it."""
+    env.unwrapped.np_random, _ = seeding.np_random(seed)
+
+
+def compiled_world(env: gym.Env[Any, Any]) -> Any:
+    """Returns the compiled counterpart of an env, or None where none is known."""
+    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something runs)
+
+    return world_of(env)

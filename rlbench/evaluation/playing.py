@@ -6,13 +6,13 @@ from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from gymnasium.utils import seeding
 
 from rlbench.agents import RandomAgent, TableAgent
 from rlbench.agents.compiled import learners, rules
-from rlbench.envs.making import step_limit
+from rlbench.envs.making import compiled_world, seed_env, step_limit
 from rlbench.store import OPEN
-from rlbench.training.loops import Budget, run_compiled
+from rlbench.training.budgets import Budget
+from rlbench.training.loops import compiled_loop
 from rlbench.training.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
 
     Tables are played by the compiled loop where the env has a world, anything else step by step.
     """
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something is played)
-
-    world = world_of(env)
-    env.unwrapped.np_random, _ = seeding.np_random(seed)
+    world = compiled_world(env)
+    seed_env(env, seed)
     if world is None or not isinstance(agent, TableAgent):
         return _play_readably(env, _stand_in(agent), episodes)
     return _play_compiled(world, env, agent, episodes)
@@ -84,7 +82,7 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
     )
     player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # lends counters, and draws that nobody looks at
     learner = learners.FixedPolicy(learners.Rates(never, never), agent.greedy_policy())
-    run_compiled(world, env, player, learner, Budget(episodes=episodes), recorder, lambda: None)
+    compiled_loop(world, env, player, Budget(episodes=episodes), recorder, lambda: None, learner=learner)
     recorder.flush()
     returns, lengths, rewards, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
     unfinished = 0 if step_limit(env) else int(np.count_nonzero(lengths[~terminations] == MOST_STEPS))

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.envs.making import step_limit
+from rlbench.envs.making import compiled_world, seed_env, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import set_generator_state
 from rlbench.store import OPEN
 from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
-from rlbench.training.session import seed_env
-from rlbench.training.setup import check_words
+from rlbench.training.setup import check_engine
 from rlbench.training.stored import check_range
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def verify(
         UsageError: there is no such episode.
         StoreError: the run kept no steps, or its env cannot be made again.
     """
-    check_words("all", engine)
+    check_engine(engine)
     wanted = None if episodes is None else sorted({int(episode) for episode in episodes})
     _check(run, wanted)
     made = run.make_env() if env is None else env
@@ -181,9 +180,7 @@ class _CompiledPlayer(_Player):
 
 
 def _player(env: gym.Env[Any, Any], engine: str) -> _Player:
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415
-
-    world = None if engine == "python" else world_of(env)
+    world = None if engine == "python" else compiled_world(env)
     if world is None and engine == "compiled":
         raise UsageError("engine='compiled' is not possible: this env has no compiled counterpart; use engine='auto'")
     return _Player(env) if world is None else _CompiledPlayer(env, world)

@@ -13,12 +13,12 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.envs.making import make_env
+from rlbench.envs.making import make_env, seed_env
 from rlbench.errors import CheckFailedError
 from rlbench.testing._frozen import frozen
-from rlbench.training.loops import Budget, compiled_loop, readable_loop
+from rlbench.training.budgets import Budget
+from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.recorder import Recorder
-from rlbench.training.session import seed_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable

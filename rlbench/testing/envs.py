@@ -13,15 +13,15 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from gymnasium.utils.env_checker import data_equivalence
 
 from rlbench.agents import RandomAgent
-from rlbench.envs.making import make_env, step_limit
+from rlbench.envs.making import make_env, seed_env, step_limit
 from rlbench.envs.tabular import TabularModel, why_no_model
 from rlbench.errors import CheckFailedError
 from rlbench.random_state import generator_state
 from rlbench.testing._frozen import frozen
 from rlbench.testing.tables import Pair, check_model
-from rlbench.training.loops import Budget, compiled_loop, readable_loop
+from rlbench.training.budgets import Budget
+from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.recorder import Recorder
-from rlbench.training.session import seed_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

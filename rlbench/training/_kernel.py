@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 from numba import njit
 
@@ -12,47 +10,6 @@ from rlbench.agents._learners import choose, finish, learn
 from rlbench.agents._rules import schedule_value
 from rlbench.envs._worlds import observe, reset, step
 from rlbench.store.records import TERMINATED, TRUNCATED
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-class Counts(NamedTuple):
-    """Where the loop is: the agent's absolute counters, and the unfinished episode."""
-
-    episodes: int
-    timesteps: int
-    episode_length: int  # steps taken of the unfinished episode; -1: the next step needs a reset
-    episode_return: float
-    episode_epsilon: float
-    explored: int
-
-
-class Limits(NamedTuple):
-    """When the loop stops or cuts an episode."""
-
-    episode_steps: int  # the env's step limit, 0 for none
-    chunk_steps: int  # what the tape holds, or how many to take before someone looks at the clock
-    reserve: int  # no episode begins with fewer steps left than this, so that few are split between chunks
-    episodes: int  # stop at this many episodes, counted from the agent's first
-    timesteps: int  # stop at the end of the episode that reaches this
-
-
-class Tape(NamedTuple):
-    """What the loop writes: figures an episode, and every step if `recording`."""
-
-    recording: bool
-    lengths: NDArray[np.int64]  # (segments,) if recording: steps of each episode within this chunk
-    ends: NDArray[np.uint8]  # (segments,)
-    returns: NDArray[np.float64]  # (segments,), and likewise below: of episodes that end here
-    episode_lengths: NDArray[np.int32]
-    epsilons: NDArray[np.float64]
-    explored_counts: NDArray[np.int32]
-    action_counts: NDArray[np.int32]  # (segments, n_actions)
-    observations: NDArray[np.int32]  # (steps + segments,)
-    actions: NDArray[np.int16]  # (steps,)
-    rewards: NDArray[np.float64]  # (steps,)
-    explored: NDArray[np.bool_]  # (steps,)
 
 
 @njit(cache=True, nogil=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rlbench.training.loops import UNLIMITED
+from rlbench.training.budgets import UNLIMITED
+from rlbench.training.checkpoints import whole_checkpoints
 
 if TYPE_CHECKING:
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
-    from rlbench.training.loops import Budget
+    from rlbench.training.budgets import Budget
 
 
 class Found(NamedTuple):
@@ -51,13 +52,6 @@ def find(store: Store, key: str, budget: Budget) -> Found | None:
         if earlier and (end is None or record.status == "interrupted"):  # what finished is left as it is
             prefixes.append(Found(record, earlier[-1], is_whole=False))
     return max(prefixes, key=lambda found: found.checkpoint.episodes, default=None)
-
-
-def whole_checkpoints(store: Store, record: RunRecord) -> list[CheckpointInfo]:
-    """Lists the checkpoints that a run can go on from: not one from within an episode that broke off."""
-    checkpoints = store.checkpoints(record.id)
-    last = store.checkpoint(record.id) if checkpoints else None
-    return checkpoints[:-1] if last is not None and last.numbers["unfinished_episode"] else checkpoints
 
 
 def _end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:

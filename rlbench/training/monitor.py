@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.store import EpisodeChunk
-    from rlbench.training.loops import Budget
+    from rlbench.training.budgets import Budget
 
 PATIENCE = 1.0  # seconds before a bar appears: what is over by then needs none
 INTERVAL = 0.1  # seconds between two looks

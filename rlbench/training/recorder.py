@@ -10,6 +10,7 @@ import numpy as np
 from rlbench.random_state import generator_state
 from rlbench.store import OPEN, EpisodeChunk
 from rlbench.store.records import CHUNK_STEPS, RESERVE, end_code
+from rlbench.training.tapes import Limits, Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
 
-    from rlbench.training._kernel import Counts, Tape
+    from rlbench.training.tapes import Counts
 
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
 UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
@@ -45,8 +46,6 @@ class Recorder:
         steps: int | None = None,
         first_episode: int = 0,
     ) -> None:
-        from rlbench.training._kernel import Limits  # noqa: PLC0415  (numba only when training starts)
-
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
         self.limits = Limits(episode_steps, steps, min(episode_steps or RESERVE, RESERVE, steps), 2**62, 2**62)
         self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
@@ -179,8 +178,6 @@ class Recorder:
 
 
 def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
-    from rlbench.training._kernel import Tape  # noqa: PLC0415
-
     kept = steps if recording else 0
     episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES)
     return Tape(

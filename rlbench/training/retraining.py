@@ -14,8 +14,8 @@ from rlbench.errors import UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
+from rlbench.training.checkpoints import state_of
 from rlbench.training.run import Run
-from rlbench.training.session import state_of
 from rlbench.training.setup import agent_config, versions
 
 if TYPE_CHECKING:

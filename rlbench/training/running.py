@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.envs.making import full_id, id_of, make_env
+from rlbench.envs.making import full_id, id_of, make_env, seed_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
-from rlbench.training.cache import Found, cache_key, find, whole_checkpoints
+from rlbench.training.budgets import budget_config, budget_of
+from rlbench.training.cache import Found, cache_key, find
+from rlbench.training.checkpoints import restore, whole_checkpoints
 from rlbench.training.run import Run
-from rlbench.training.session import Session, restore, seed_env
+from rlbench.training.session import Session
 from rlbench.training.setup import (
     agent_for,
-    budget_config,
-    budget_of,
-    check_keywords,
-    check_words,
+    check_engine,
+    check_kwargs,
+    check_record,
+    check_seed,
     config_of,
     world_for,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import gymnasium as gym
 
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord
-    from rlbench.training.loops import Budget
+    from rlbench.training.budgets import Budget
 
 
 def train(
@@ -79,38 +83,31 @@ def train(
         UsageError: an argument is wrong; the message says which and what to do.
         StoreError: the store cannot be opened or written.
     """
-    check_words(record, engine, seed)
-    check_keywords(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
+    check_record(record)
+    check_engine(engine)
+    check_seed(seed)
+    check_kwargs(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
     env_id = full_id(env) if isinstance(env, str) else id_of(env)
     chosen = load_preset(env_id, preset)
-    made = make_env(env_id, {**chosen.env, **(env_kwargs or {})}) if isinstance(env, str) else make_env(env, env_kwargs)
-    kept = None
-    try:
-        seed = secrets.randbits(31) if seed is None else int(seed)
+    seed = secrets.randbits(31) if seed is None else int(seed)
+    with _made(env, env_id, chosen, env_kwargs) as made:
         env_seed, agent_seed = _seeds(seed)
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
         learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
         world = world_for(made, learner, engine)
-        kept = _opened(store)
         config = config_of(env_id, made, learner, budget, preset, record, compiled=world is not None)
         # what an object brings with it is not known by its name
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
-        found = find(kept, key, budget) if cache and key else None
-        if found is not None and found.is_whole:
-            return _answered(found, kept)
-        seed_env(made, env_seed)
-        budget = budget.after(learner)
-        begun = _taken_over(found, kept, made, learner, config) if found is not None else None
-        started = begun or kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key)
-        Session(kept, started, made, learner, budget).train(world, recording=record == "all", progress=progress)
-    except BaseException:
-        if kept is not None and kept is not store:
-            kept.close()
-        raise
-    finally:
-        if isinstance(env, str):
-            made.close()
-    return _trained(kept, started, learner, cache="prefix" if begun else "miss")
+        with _opened(store) as kept:
+            found = find(kept, key, budget) if cache and key else None
+            if found is not None and found.is_whole:
+                return _answered(found, kept)
+            seed_env(made, env_seed)
+            ends = budget.after(learner)
+            begun = _taken_over(found, kept, made, learner, config) if found is not None else None
+            started = begun or kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key)
+            session = Session(kept, started, made, learner, ends)
+            return _trained(session, world, progress=progress, cache="prefix" if begun else "miss")
 
 
 def resume(
@@ -135,7 +132,8 @@ def resume(
         StoreError: another process is writing it, or its env or agent cannot be made again.
     """
     config = run.record.config
-    check_words(config.record, engine)
+    check_record(config.record)
+    check_engine(engine)
     if config.was_retrained:
         raise UsageError(
             f"run {run.id} was learnt from stored steps: retrain again, there is no training to go on with"
@@ -143,11 +141,9 @@ def resume(
     if episodes is None and total_timesteps is None:
         episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
-    checkpoints = whole_checkpoints(run.store, run.record)
-    last = checkpoints[-1] if checkpoints else None
+    last = next(reversed(whole_checkpoints(run.store, run.record)), None)
     _check_further(run, last, budget)
-    env = run.make_env()
-    try:
+    with closing(run.make_env()) as env:
         env_seed, agent_seed = _seeds(run.seed)
         agent = run.make_agent(agent_seed)
         world = world_for(env, agent, engine)
@@ -155,10 +151,29 @@ def resume(
         run.store.claim(run.id)
         config = replace(config, budget=budget_config(budget))
         started = _go_back(run.store, run.record, last, env, agent, config)
-        Session(run.store, started, env, agent, budget).train(world, recording=config.keeps_steps, progress=progress)
-    finally:
-        env.close()
-    return _trained(run.store, started, agent, cache="prefix")
+        return _trained(Session(run.store, started, env, agent, budget), world, progress=progress, cache="prefix")
+
+
+def _made(
+    env: str | gym.Env[Any, Any], env_id: str, preset: Preset, env_kwargs: dict[str, Any] | None
+) -> AbstractContextManager[gym.Env[Any, Any]]:
+    """Makes an env that is closed in the end; one that was given stays open."""
+    if isinstance(env, str):
+        return closing(make_env(env_id, {**preset.env, **(env_kwargs or {})}))
+    return nullcontext(make_env(env, env_kwargs))
+
+
+@contextmanager
+def _opened(store: str | Path | Store | None) -> Iterator[Store]:
+    """Opens the store that a run is kept in; what was opened here is closed again if no run comes of it."""
+    if isinstance(store, Store):
+        yield store
+        return
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise UsageError(f"store must be a path, a URL or an open store, got {store!r}")
+    with ExitStack() as unless_kept:
+        yield unless_kept.enter_context(open_store("memory://" if store is None else store))
+        unless_kept.pop_all()
 
 
 def _answered(found: Found, store: Store) -> Run:
@@ -171,23 +186,18 @@ def _answered(found: Found, store: Store) -> Run:
     return run
 
 
-def _opened(store: str | Path | Store | None) -> Store:
-    if isinstance(store, Store):
-        return store
-    if store is not None and not isinstance(store, str | os.PathLike):
-        raise UsageError(f"store must be a path, a URL or an open store, got {store!r}")
-    return open_store("memory://" if store is None else store)
-
-
 def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:
     """Returns the seeds of the env and of the agent, from the run's."""
     env, agent = np.random.SeedSequence(seed).spawn(2)
     return int(env.generate_state(1)[0]), agent
 
 
-def _trained(store: Store, started: RunRecord, agent: Agent, cache: str) -> Run:
-    run = Run(store.run(started.id), store, cache=cache, cached_episodes=started.episodes)
-    run.agent = agent
+def _trained(session: Session, world: Any, *, progress: bool, cache: str) -> Run:
+    """Trains, and returns the run that came of it."""
+    session.train(world, progress=progress)
+    started = session.run
+    run = Run(session.store.run(started.id), session.store, cache=cache, cached_episodes=started.episodes)
+    run.agent = session.agent
     return run
 
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium.utils import seeding
 
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
-from rlbench.random_state import generator_state, set_generator_state
-from rlbench.store import Checkpoint
-from rlbench.training.loops import Budget, compile_for, compiled_loop, readable_loop
+from rlbench.training.checkpoints import checkpoint_of
+from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_interrupt
 from rlbench.training.recorder import Recorder
 from rlbench.training.writer import Writer
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import gymnasium as gym
-    from numpy.typing import NDArray
 
     from rlbench.agents import Agent
-    from rlbench.store import EpisodeChunk, RunRecord, Store
+    from rlbench.store import Checkpoint, EpisodeChunk, RunRecord, Store
+    from rlbench.training.budgets import Budget
 
 CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
 CHECKPOINT_RATE = 10e6  # bytes a second that checkpoints may cost
@@ -48,10 +46,13 @@ class Session:
     _flushed: float = field(default=0.0, init=False)
     _interval: float = field(default=CHECKPOINT_SECONDS, init=False)
 
-    def train(self, world: Any, *, recording: bool, progress: bool) -> None:
+    def train(self, world: Any, *, progress: bool) -> None:
         """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
         if world is not None:
+            from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
+
             compile_for(world, self.agent)  # loads or compiles the loop, so that the seconds are of training alone
+        recording = self.run.config.keeps_steps
         self._monitor = Monitor(self.agent, self.budget, shown=progress)
         self._recorder = Recorder(
             self.agent.n_actions,
@@ -135,32 +136,6 @@ class Session:
         # kept when finished: a longer run that goes on from here leaves this one to be asked for again
         keep, checkpoint = status == "finished", self._checkpoint()
         self._writer.finish(checkpoint, keep=keep, status=status, seconds=self.seconds)
-
-
-def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
-    """Returns all that is needed to go on from here, if it is between two episodes."""
-    arrays, numbers = state_of(agent)
-    where = {"env_rng": generator_state(env.unwrapped.np_random), "unfinished_episode": unfinished_episode}
-    return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
-
-
-def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Returns an agent's state as a checkpoint takes it: arrays, and what JSON can say."""
-    state = agent.state_dict()
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    return arrays, {name: value for name, value in state.items() if name not in arrays}
-
-
-def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
-    """Puts agent and env where a checkpoint was taken."""
-    agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
-    seed_env(env, 0)
-    set_generator_state(env.unwrapped.np_random, checkpoint.numbers["env_rng"])
-
-
-def seed_env(env: gym.Env[Any, Any], seed: int) -> None:
-    """Gives the env the generator that reset(seed=seed) would give it."""
-    env.unwrapped.np_random, _ = seeding.np_random(seed)
 
 
 def _checked(chunk: EpisodeChunk) -> EpisodeChunk:

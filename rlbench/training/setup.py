@@ -9,33 +9,37 @@ from typing import TYPE_CHECKING, Any
 from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
 from rlbench.checks import whole_number
-from rlbench.envs.making import id_of, spec_json
+from rlbench.envs.making import compiled_world, id_of, spec_json
 from rlbench.errors import UsageError, unknown_name
-from rlbench.store.config import AgentConfig, BudgetConfig, EnvConfig, RunConfig
-from rlbench.training.loops import UNLIMITED, Budget
+from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
+from rlbench.training.budgets import budget_config
 
 if TYPE_CHECKING:
     import gymnasium as gym
     import numpy as np
 
     from rlbench.presets import Preset
+    from rlbench.training.budgets import Budget
 
 ENGINES = ("auto", "compiled", "python")
 RECORDS = ("all", "none")
 ALGORITHM_VERSION = 1  # raised whenever the same seed would give another result
 
 
-def check_words(record: str, engine: str, seed: int | None = None) -> None:
-    """Refuses unknown words, and seeds that are none."""
+def check_record(record: str) -> None:
+    """Refuses what is not among RECORDS."""
     if record not in RECORDS:
         raise unknown_name("record", record, RECORDS)
+
+
+def check_engine(engine: str) -> None:
+    """Refuses what is not among ENGINES."""
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    check_seed(seed)
 
 
 def check_seed(seed: int | None) -> None:
-    """Refuses what is no seed; None is drawn."""
+    """Refuses everything but whole numbers from 0, and None: then a seed is drawn."""
     if seed is not None:
         whole_number("seed", seed, least=0)
 
@@ -52,23 +56,11 @@ def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
         )
 
 
-def check_keywords(**given: Any) -> None:
-    """Refuses keyword arguments that are no dict of names."""
+def check_kwargs(**given: Any) -> None:
+    """Refuses keyword arguments that are not a dict of names and values."""
     for name, value in given.items():
         if value is not None and not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
             raise UsageError(f"{name} must be a dict of names and values, got {value!r}")
-
-
-def budget_of(episodes: int | None, total_timesteps: int | None, preset: Preset, env_id: str) -> Budget:
-    """Returns the budget that was asked for, or the preset's."""
-    for name, value in (("episodes", episodes), ("total_timesteps", total_timesteps)):
-        if value is not None:
-            whole_number(name, value)
-    if episodes is None and total_timesteps is None:
-        episodes, total_timesteps = preset.episodes, preset.total_timesteps
-    if episodes is None and total_timesteps is None:
-        raise UsageError(f"{env_id} has no default budget: give episodes= or total_timesteps=")
-    return Budget(int(episodes or UNLIMITED), int(total_timesteps or UNLIMITED))
 
 
 def agent_for(
@@ -107,9 +99,7 @@ def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
     """Returns the compiled world to train in, or None for the readable loop."""
     if engine == "python":
         return None
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when training starts)
-
-    world = world_of(env) if agent.learner() is not None else None
+    world = compiled_world(env) if agent.learner() is not None else None
     if world is None and engine == "compiled":
         what = f"the agent {agent.name}" if agent.learner() is None else f"the env {id_of(env)}"
         raise UsageError(f"engine='compiled' is not possible: {what} has no compiled counterpart; use engine='auto'")
@@ -134,15 +124,6 @@ def config_of(
 def agent_config(agent: Agent) -> AgentConfig:
     """Returns an agent as a run's record has it."""
     return AgentConfig(agent.name, agent.config(), agent.n_states, agent.n_actions)
-
-
-def budget_config(budget: Budget) -> BudgetConfig:
-    """Returns a budget as a run's record has it."""
-    return BudgetConfig(_finite(budget.episodes), _finite(budget.timesteps))
-
-
-def _finite(limit: int) -> int | None:
-    return None if limit == UNLIMITED else limit
 
 
 def versions() -> dict[str, Any]:

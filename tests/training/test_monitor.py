@@ -9,7 +9,7 @@ import pytest
 
 from rlbench.agents import QLearning
 from rlbench.training import monitor
-from rlbench.training.loops import Budget
+from rlbench.training.budgets import Budget
 from rlbench.training.monitor import INTERVAL, PATIENCE, Monitor, stopping_on_interrupt
 
 

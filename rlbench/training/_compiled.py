@@ -1,0 +1,61 @@
+"""The way into machine code and back: an agent lends its arrays, counters and generator to the compiled loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.agents._learners import set_sfc64_words, sfc64_words
+from rlbench.training._kernel import run_chunk
+from rlbench.training.recorder import Recorder
+from rlbench.training.tapes import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import gymnasium as gym
+
+    from rlbench.agents import Agent
+    from rlbench.training.budgets import Budget
+
+
+def run(
+    world: Any,
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    learner: Any,
+    budget: Budget,
+    recorder: Recorder,
+    look: Callable[[], None],
+) -> None:
+    """Runs any learner in a world: the env lends its generator, the agent its arrays, counters and generator."""
+    agent.drop_episode()
+    rng, state, words = env.unwrapped.np_random, world.blank_state(), sfc64_words(agent.rng)
+    counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
+    while counts.episode_length >= 0 or not budget.is_spent(agent):
+        recorder.note_reset(env)
+        # asked to stop: the episode under way is the last
+        last = counts.episodes if budget.stop else budget.episodes
+        limits = recorder.limits._replace(episodes=last, timesteps=budget.timesteps)
+        state, after, steps, segments = run_chunk(
+            world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, recorder.segments
+        )
+        counts = Counts(*after)
+        # the agent is whole again before anyone looks
+        agent.episodes, agent.timesteps = counts.episodes, counts.timesteps
+        set_sfc64_words(agent.rng, words)
+        agent.take_back(learner)
+        recorder.take(counts, steps, segments)
+        look()
+
+
+def compile_for(world: Any, agent: Agent) -> None:
+    """Compiles the loop for a world and an agent, or loads it from numba's cache, without taking a step."""
+    recorder = Recorder(agent.n_actions, recording=False, episode_steps=0, sink=lambda _: None, steps=1)
+    words = np.zeros(4, np.uint64)
+    counts = Counts(0, 0, -1, 0.0, 0.0, 0)
+    limits = recorder.limits._replace(episodes=0, timesteps=0)
+    rng = np.random.Generator(np.random.PCG64(0))
+    state, learner = world.blank_state(), agent.learner()
+    run_chunk(world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, 0)

@@ -1,0 +1,46 @@
+"""Checkpoints: all that a run needs to go on from where it stands, taken and put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.envs.making import seed_env
+from rlbench.random_state import generator_state, set_generator_state
+from rlbench.store import Checkpoint
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.agents import Agent
+    from rlbench.store import CheckpointInfo, RunRecord, Store
+
+
+def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
+    """Returns all that is needed to go on from here, if it is between two episodes."""
+    arrays, numbers = state_of(agent)
+    where = {"env_rng": generator_state(env.unwrapped.np_random), "unfinished_episode": unfinished_episode}
+    return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
+
+
+def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Returns an agent's state as a checkpoint takes it: arrays, and what JSON can say."""
+    state = agent.state_dict()
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    return arrays, {name: value for name, value in state.items() if name not in arrays}
+
+
+def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
+    """Puts agent and env where a checkpoint was taken."""
+    agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+    seed_env(env, 0)
+    set_generator_state(env.unwrapped.np_random, checkpoint.numbers["env_rng"])
+
+
+def whole_checkpoints(store: Store, record: RunRecord) -> list[CheckpointInfo]:
+    """Lists the checkpoints that a run can go on from: not one from within an episode that broke off."""
+    checkpoints = store.checkpoints(record.id)
+    last = store.checkpoint(record.id) if checkpoints else None
+    return checkpoints[:-1] if last is not None and last.numbers["unfinished_episode"] else checkpoints
