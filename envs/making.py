@@ -126,10 +126,3 @@ def _first_line(error: BaseException) -> str:
 def seed_env(env: gym.Env[Any, Any], seed: int) -> None:
     """Gives the env the generator that reset(seed=seed) would give it."""
     env.unwrapped.np_random, _ = seeding.np_random(seed)
-
-
-def compiled_world(env: gym.Env[Any, Any]) -> Any:
-    """Returns the compiled counterpart of an env, or None where none is known."""
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something runs)
-
-    return world_of(env)

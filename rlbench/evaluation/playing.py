@@ -9,7 +9,8 @@ import numpy as np
 
 from rlbench.agents import RandomAgent, TableAgent
 from rlbench.agents.compiled import learners, rules
-from rlbench.envs.making import compiled_world, seed_env, step_limit
+from rlbench.envs.compiled import compiled_world
+from rlbench.envs.making import seed_env, step_limit
 from rlbench.store import OPEN
 from rlbench.training.budgets import Budget
 from rlbench.training.loops import compiled_loop

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.envs.making import compiled_world, seed_env, step_limit
+from rlbench.envs.compiled import compiled_world
+from rlbench.envs.making import seed_env, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import set_generator_state
 from rlbench.store import OPEN

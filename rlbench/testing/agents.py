@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env
 from rlbench.errors import CheckFailedError
 from rlbench.testing._frozen import frozen
@@ -202,13 +203,11 @@ def its_compiled_counterpart_does_the_same(trial: Trial) -> str:
     """Checks that both training loops leave the same agent, on SafeCab."""
     if trial.agent().learner() is None:
         return ""
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something compiled is checked)
-
     states = []
     for compiled in (False, True):
         env = make_env("safecab", disable_env_checker=True)
         agent = trial.agent(n_states=500, n_actions=6)
-        _train(agent, env, 20, trial.seed, world=world_of(env) if compiled else None)
+        _train(agent, env, 20, trial.seed, world=compiled_world(env) if compiled else None)
         states.append(_all_of(agent))
     return _difference("the readable and the compiled loop differ in", *states)
 

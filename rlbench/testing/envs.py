@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from gymnasium.utils.env_checker import data_equivalence
 
 from rlbench.agents import RandomAgent
+from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env, step_limit
 from rlbench.envs.tabular import TabularModel, why_no_model
 from rlbench.errors import CheckFailedError
@@ -149,9 +150,7 @@ def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed
 
 def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) -> str:
     """Compares what a random agent meets in the env and in its compiled counterpart, if it has one."""
-    from rlbench.envs._worlds import world_of  # noqa: PLC0415  (numba only when something compiled is checked)
-
-    world = world_of(env)
+    world = compiled_world(env)
     if world is None:
         return ""
     limited = env if step_limit(env) else gym.wrappers.TimeLimit(env, STEPS)  # else it might never end

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import count_of
 from rlbench.checks import whole_number
-from rlbench.envs.making import compiled_world, id_of, spec_json
+from rlbench.envs.compiled import compiled_world
+from rlbench.envs.making import id_of, spec_json
 from rlbench.errors import UsageError, unknown_name
 from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
 from rlbench.training.budgets import budget_config
