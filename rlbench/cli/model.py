@@ -10,7 +10,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import examples, json_option, seed_option, store_option
-from rlbench.cli.output import print_json, print_table
+from rlbench.cli.output import confirm_deletion, print_json, print_table
 from rlbench.errors import UsageError
 from rlbench.files import written
 from rlbench.modelling import (
@@ -262,10 +262,7 @@ def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:
     with rlbench.open_store(store, create=False) as opened:
         found = list({entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}.values())
         if not yes:
-            for entry in found:
-                click.echo("  ".join(_row(entry)), err=True)
-            what = "this model" if len(found) == 1 else f"these {len(found)} models"
-            click.confirm(f"Delete {what}?", abort=True, err=True)
+            confirm_deletion("model", list(map(_row, found)))
         for entry in found:
             delete_model(opened, entry.id)
     if as_json:

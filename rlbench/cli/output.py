@@ -92,6 +92,13 @@ def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
     Console(highlight=False).print(grid)
 
 
+def confirm_deletion(what: str, rows: Sequence[Sequence[str]]) -> None:
+    """Shows what would be deleted, a row each, and asks; Abort unless the answer is yes."""
+    for row in rows:
+        click.echo("  ".join(row), err=True)
+    click.confirm(f"Delete {f'this {what}' if len(rows) == 1 else f'these {len(rows)} {what}s'}?", abort=True, err=True)
+
+
 def is_terminal() -> bool:
     """Returns whether a person looks at what is printed, on something that can move its cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli.options import env_filter_option, env_id_of, examples, find_run, json_option, seed_option, store_option
-from rlbench.cli.output import print_json, print_table
+from rlbench.cli.output import confirm_deletion, print_json, print_table
 from rlbench.cli.report import evaluation_lines
 from rlbench.errors import StoreError, unknown_name
 from rlbench.store.records import STATUSES
@@ -108,11 +108,7 @@ def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: b
     with _opened(outer, store) as opened:
         found = list({record.id: record for record in (find_run(opened, name) for name in names)}.values())
         if not yes:
-            for record in found:
-                click.echo("  ".join(_row(record)), err=True)
-            click.confirm(
-                f"Delete {'this run' if len(found) == 1 else f'these {len(found)} runs'}?", abort=True, err=True
-            )
+            confirm_deletion("run", list(map(_row, found)))
         for record in found:
             opened.delete_run(record.id)
     if as_json:
