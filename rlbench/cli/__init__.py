@@ -21,24 +21,24 @@ FAILED, MISUSED = 1, 2
 # name: (module:function, one line for --help); a module is imported only when its command runs
 COMMANDS = {
     "train": ("rlbench.cli.train:train", "Train an agent on an env, store every step, evaluate it."),
-    "resume": ("rlbench.cli.again:resume", "Go on with a run, as if it had never stopped."),
+    "resume": ("rlbench.cli.again:resume", "Resume a run, as if it had never stopped."),
     "retrain": ("rlbench.cli.again:retrain", "Learn from stored steps alone."),
     "evaluate": ("rlbench.cli.runs:evaluate", "Play a run's greedy policy and compare it with the optimum."),
     "replay": ("rlbench.cli.watch:replay", "Show a stored episode, step by step."),
-    "watch": ("rlbench.cli.watch:watch", "Let a run's agent drive, greedily, and look on."),
-    "play": ("rlbench.cli.play:play", "Drive yourself; what you do is stored like any run."),
+    "watch": ("rlbench.cli.watch:watch", "Watch a run's agent act greedily."),
+    "play": ("rlbench.cli.play:play", "Drive yourself; your episodes are stored like any run."),
     "plot": ("rlbench.cli.plot:plot", "Draw runs: learning curves, values, policies and more."),
     "compare": ("rlbench.cli.plot:compare", "Compare agents over their seeds, with intervals."),
-    "report": ("rlbench.cli.plot:report", "Put all about a run on one page, a file of its own."),
+    "report": ("rlbench.cli.plot:report", "Write a report of a run: one self-contained HTML page."),
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
-    "diff": ("rlbench.cli.again:diff", "Say where two runs part, and why."),
-    "store": ("rlbench.cli.store:store", "Look after a store: info, check, copy, backup, compact."),
-    "export": ("rlbench.cli.exchange:export", "Write a run to a file of another program."),
-    "import": ("rlbench.cli.exchange:import_", "Bring the episodes in a file back as a run."),
+    "diff": ("rlbench.cli.again:diff", "Show where two runs diverge, and why."),
+    "store": ("rlbench.cli.store:store", "Maintain a store: info, check, copy, backup, compact."),
+    "export": ("rlbench.cli.exchange:export", "Write a run to a file for other programs."),
+    "import": ("rlbench.cli.exchange:import_", "Import the episodes in a file as a run."),
     "plan": ("rlbench.cli.catalogue:plan", "Solve an env whose transition table is known."),
-    "model": ("rlbench.cli.model:model", "Train, keep and look at supervised and unsupervised models."),
-    "explain": ("rlbench.cli.explain:explain", "Say in a few rules what a run's agent has learnt to do."),
+    "model": ("rlbench.cli.model:model", "Train, store and inspect supervised and unsupervised models."),
+    "explain": ("rlbench.cli.explain:explain", "Explain in a few rules what a run's agent has learnt to do."),
     "envs": ("rlbench.cli.catalogue:envs", "List the envs, their short names and presets."),
     "agents": ("rlbench.cli.catalogue:agents", "List the agents, their parameters and sources."),
 }
@@ -119,7 +119,7 @@ def _run(arguments: list[str] | None) -> Any:
 
 
 def _warn(message: Warning | str, *_where: Any) -> None:
-    """Shows a warning as one line: where it stands in a library is nothing to a user."""
+    """Shows a warning as one line, without the file and line that raised it."""
     click.echo(f"Warning: {_one_line(click.unstyle(str(message))).removeprefix('WARN: ')}", err=True)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.command(epilog=examples("rlbench resume latest", "rlbench resume 3f2a --episodes 100000"))
 @click.argument("run")
 @click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
-@click.option("--timesteps", metavar="N", type=int, help="Likewise, in steps.")
+@click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
 @env_filter_option
 @store_option
@@ -52,7 +52,7 @@ def resume(
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
 ) -> int:
-    """Go on with RUN, as if it had never stopped.
+    """Resume RUN, as if it had never stopped.
 
     Without a budget an interrupted run is brought to the end that it was begun for. What it had stored after its last
     checkpoint is made again, and comes out the same.
@@ -76,7 +76,7 @@ def resume(
     "--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning, double-q, dyna-q or replay-q."
 )
 @click.option(
-    "--passes", metavar="N", type=int, default=100, show_default=True, help="Go through all at most so often."
+    "--passes", metavar="N", type=int, default=100, show_default=True, help="At most this many passes over all steps."
 )
 @click.option(
     "--tolerance",
@@ -86,7 +86,7 @@ def resume(
     show_default=True,
     help="Stop when the largest temporal-difference error of a pass is below this.",
 )
-@click.option("--warm-start", is_flag=True, help="Begin with the table of the first run, not from zero.")
+@click.option("--warm-start", is_flag=True, help="Start from the first run's table, not from zero.")
 @set_option
 @preset_option
 @seed_option
@@ -135,7 +135,7 @@ def retrain(
 @click.command(epilog=examples("rlbench verify latest", "rlbench verify --all --json"))
 @click.argument("run", required=False)
 @click.option("--all", "every", is_flag=True, help="All runs that kept their steps.")
-@click.option("--episode", "episodes", metavar="N", type=int, multiple=True, help="This one only; may be given often.")
+@click.option("--episode", "episodes", metavar="N", type=int, multiple=True, help="Only this episode; may be repeated.")
 @engine_option
 @env_filter_option
 @store_option
@@ -173,7 +173,7 @@ def verify(
 @store_option
 @json_option
 def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Say where RUN_A and RUN_B part, and why: the first episode and step, and what differs in their settings."""
+    """Show where RUN_A and RUN_B diverge: the first differing episode and step, and the settings that differ."""
     with rlbench.open_store(store, create=False) as opened:
         a, b = _run(opened, run_a), _run(opened, run_b)
         found = rlbench.diff(a, b)
@@ -197,7 +197,7 @@ def _all_with_steps(store: Store, env: str | None) -> list[Run]:
 
 
 def _evaluated(run: Run) -> Evaluation:
-    """Evaluates a run and stores what came out."""
+    """Evaluates a run and stores the result."""
     evaluation = rlbench.evaluate(run, seed=run.seed)
     run.store.update_run(run.id, evaluation=evaluation.summary())
     return evaluation
@@ -245,7 +245,7 @@ def _retraining_lines(
 
 
 def verification_document(result: Verification) -> dict[str, Any]:
-    """Returns a verification as JSON has it."""
+    """Returns a verification as JSON."""
     first = result.mismatches[0]._asdict() if result.mismatches else None
     return {
         "run": result.run_id,

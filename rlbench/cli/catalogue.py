@@ -1,4 +1,4 @@
-"""`rlbench envs`, `rlbench agents` and `rlbench plan`: what there is, and what can be reached in it."""
+"""`rlbench envs`, `rlbench agents` and `rlbench plan`: what is available, and the best that can be reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command(epilog=examples("rlbench envs"))
 @json_option
 def envs(as_json: bool) -> None:  # noqa: FBT001
-    """List the envs with their short names, step limits and presets; any Gymnasium id works as well."""
+    """List the envs with their short names, step limits and presets; any other Gymnasium id works too."""
     found = [(name, env_id, gym.spec(env_id).max_episode_steps) for name, env_id in SHORT_NAMES.items()]
     if as_json:
         names = ("name", "env_id", "limit")

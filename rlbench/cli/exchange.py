@@ -20,7 +20,7 @@ format_option = click.option(
     "--format",
     "kind",
     type=click.Choice(list(FORMATS)),
-    help="By default what the path ends in says; minari is a folder.",
+    help="By default taken from the file extension; minari writes a folder.",
 )
 
 
@@ -39,10 +39,10 @@ format_option = click.option(
     type=click.Choice(WHATS),
     default="episodes",
     show_default=True,
-    help="Every step, the learning curve (a row an episode), or the agent's table.",
+    help="Every step, the learning curve (a row per episode), or the agent's table.",
 )
 @click.option("--episodes", metavar="A:B", help="Only these: 0:100, -10: (the last ten), 7 or 0:10,50.")
-@click.option("--force", is_flag=True, help="Replace a file or a dataset that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file or dataset.")
 @env_filter_option
 @store_option
 @json_option
@@ -79,7 +79,7 @@ def export(
 @store_option
 @json_option
 def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Bring the episodes in PATH back as a new run.
+    """Import the episodes in PATH as a new run.
 
     PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed.
     """
@@ -98,7 +98,7 @@ def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # 
 
 
 def _indices(text: str, count: int) -> list[int]:
-    """Returns the episodes that are meant by a number, A:B, or several of these with commas between them."""
+    """Parses --episodes: a number, A:B, or several of these separated by commas."""
     found: list[int] = []
     for part in map(str.strip, text.split(",")):
         match = EPISODE_RANGE.fullmatch(part)

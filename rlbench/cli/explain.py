@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     "--depth",
     type=int,
     metavar="N",
-    help="Questions to an answer, at most; by default as few as 99.9 % of the steps need, up to 8.",
+    help="Maximum depth of the tree; by default as deep as 99.9 % of the steps need, up to 8.",
 )
-@click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy ones to look at.")
-@click.option("--out", metavar="FILE", help="Draw the tree as well: a .png, .svg or .pdf.")
+@click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy episodes to sample.")
+@click.option("--out", metavar="FILE", help="Also draw the tree: a .png, .svg or .pdf.")
 @seed_option
 @env_filter_option
 @store_option
@@ -47,7 +47,7 @@ def explain(
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
 ) -> None:
-    """Say in a few rules what the agent of RUN has learnt to do, and how far the rules do as it does.
+    """Explain in a few rules what the agent of RUN has learnt to do, and how well the rules match it.
 
     The rules are the leaves of a shallow decision tree that imitates the greedy policy. "alike" counts the steps of
     greedy episodes, and the states, in which both choose the same; the returns are those of agent and tree.

@@ -50,13 +50,13 @@ class Looks(NamedTuple):
         if self.out is None:
             given = [name for name in ("size", "frame") if getattr(self, name) is not None]
             if given:
-                raise UsageError(f"--{given[0]} is of a file: give --out FILE with it")
+                raise UsageError(f"--{given[0]} needs a file: give --out FILE with it")
             return
         from rlbench.viewer.files import check_path  # noqa: PLC0415  (pygame)
 
         path = check_path(self.out)
         if self.frame is not None and path.suffix.lower() != ".png":
-            raise UsageError(f"--frame is of a .png, got --out {self.out!r}: leave it out, or name a .png")
+            raise UsageError(f"--frame needs a .png, got --out {self.out!r}: leave it out, or name a .png")
 
 
 def looks_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,13 +72,16 @@ def looks_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--fps",
             type=click.FloatRange(min=0, min_open=True, max=1000),
             metavar="N",
-            help="Steps a second, of a file or window; by default as the env is meant to be seen.",
+            help="Steps per second in a file or window; by default the env's own rate.",
         ),
         click.option(
-            "--size", type=click.IntRange(100, 4000), metavar="PIXELS", help="Of the longer side of a frame, in a file."
+            "--size", type=click.IntRange(100, 4000), metavar="PIXELS", help="Longer side of a frame in a file."
         ),
         click.option(
-            "--frame", type=click.IntRange(min=0), metavar="N", help="Only step N, in a .png; else a contact sheet."
+            "--frame",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Only step N, for a .png; without it, a contact sheet.",
         ),
     )
     for option in reversed(options):

@@ -42,7 +42,7 @@ PREDICTED_AT_ONCE = 10_000  # rows of a file
 
 @click.group(epilog=examples("rlbench model train tree", "rlbench model list", "rlbench model show latest"))
 def model() -> None:
-    """Train, keep and look at supervised and unsupervised models.
+    """Train, store and inspect supervised and unsupervised models.
 
     MODEL is an id, a unique beginning of one, a name such as tree-iris (its newest version), tree-iris@1, or latest.
     """
@@ -62,19 +62,31 @@ def model() -> None:
     metavar="NAME|PATH",
     help="iris, digits, wine, diabetes, breast-cancer, or a CSV file; by default iris, or diabetes for numbers.",
 )
-@click.option("--target", metavar="COLUMN", help="The column of a file to predict; that of the ratings.")
+@click.option("--target", metavar="COLUMN", help="The column to predict; for a recommender, the ratings.")
 @click.option("--features", metavar="A,B,C", help="The columns of a file to learn from; all others by default.")
-@click.option("--set", "settings", multiple=True, metavar="K=V", help="A parameter of the model; may be given often.")
+@click.option("--set", "settings", multiple=True, metavar="K=V", help="A parameter of the model; may be repeated.")
 @click.option("--name", metavar="NAME", help="By default the kind and the data, such as tree-iris.")
 @click.option(
-    "--test-size", type=float, metavar="SHARE", default=0.25, show_default=True, help="Of the rows, held out to test."
+    "--test-size",
+    type=float,
+    metavar="SHARE",
+    default=0.25,
+    show_default=True,
+    help="Share of the rows held out for testing.",
 )
-@click.option("--scale/--no-scale", default=None, help="Bring columns to mean 0 and deviation 1; the kind says.")
 @click.option(
-    "--chunk-rows", type=int, metavar="N", help="Read a file N rows at a time; by default from 256 MiB on, 10,000."
+    "--scale/--no-scale", default=None, help="Scale columns to mean 0 and deviation 1; the default depends on the kind."
 )
-@click.option("--passes", type=int, metavar="N", default=1, show_default=True, help="Over a file that is read so.")
-@click.option("--encoding", metavar="NAME", help="Of a file, such as latin-1; UTF-8 by default.")
+@click.option(
+    "--chunk-rows",
+    type=int,
+    metavar="N",
+    help="Read a file N rows at a time; by default 10,000 for files over 256 MiB.",
+)
+@click.option(
+    "--passes", type=int, metavar="N", default=1, show_default=True, help="Passes over a file read in chunks."
+)
+@click.option("--encoding", metavar="NAME", help="Encoding of the file, such as latin-1; UTF-8 by default.")
 @seed_option
 @store_option
 @json_option
@@ -94,7 +106,7 @@ def train(
     store: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Train a KIND of model, measure it on rows that are held out, and store it.
+    """Train a KIND of model, measure it on held-out rows, and store it.
 
     KIND: linear, logistic, tree, tree-regressor, forest, k-means, pca, naive-bayes, text, recommender or network. A
     file has the names of its columns in the first line. What is larger than memory is learnt chunk by chunk.
@@ -125,7 +137,7 @@ def train(
 @model.command("list", epilog=examples("rlbench model list", "rlbench model list --kind tree --json"))
 @click.option("--kind", metavar="KIND", help="Only models of this kind.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
 )
 @store_option
 @json_option
@@ -152,7 +164,7 @@ def list_models(kind: str | None, limit: int, store: str, as_json: bool) -> None
 @store_option
 @json_option
 def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show what MODEL learnt from, how well it answers, and of a tree its questions."""
+    """Show what MODEL was trained on, how well it does, and the rules of a tree."""
     found = _loaded(store, model)
     if as_json:
         print_json(_document(found))
@@ -168,10 +180,10 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     )
 )
 @click.argument("model", metavar="MODEL")
-@click.option("--row", "rows", multiple=True, metavar="A,B,C", help="Values, a text, or a user; may be given often.")
-@click.option("--data", metavar="PATH", help="A CSV file with the columns that the model learnt from.")
-@click.option("--out", metavar="PATH", help="Write the answers to a new CSV file, of a file of any size.")
-@click.option("--encoding", metavar="NAME", help="Of the file; UTF-8 by default.")
+@click.option("--row", "rows", multiple=True, metavar="A,B,C", help="Values, a text, or a user; may be repeated.")
+@click.option("--data", metavar="PATH", help="A CSV file with the columns the model was trained on.")
+@click.option("--out", metavar="PATH", help="Write the predictions for --data to a new CSV file, whatever its size.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 by default.")
 @store_option
 @json_option
 def predict(
@@ -190,7 +202,7 @@ def predict(
     if bool(rows) == bool(data):
         raise UsageError("say what is asked: either --row, once or more, or --data FILE")
     if out and not data:
-        raise UsageError("--out is of a file: give --data FILE with it, or leave it out")
+        raise UsageError("--out needs a data file: give --data FILE, or leave out --out")
     found = _loaded(store, model)
     answers = _answers_of_rows(found, rows) if rows else _answers_of_file(found, data or "", encoding)
     if out:
@@ -208,7 +220,7 @@ def predict(
 @store_option
 @json_option
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Put the figures of models of one sort side by side, on rows that were held out if there are any."""
+    """Compare models of one task side by side, on held-out rows where there are any."""
     with rlbench.open_store(store, create=False) as opened:
         entries = {entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}
     found = list(entries.values())
@@ -258,7 +270,7 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
 @store_option
 @json_option
 def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Delete models, once you have said yes."""
+    """Delete models, after you confirm."""
     with rlbench.open_store(store, create=False) as opened:
         found = list({entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}.values())
         if not yes:

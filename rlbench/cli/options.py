@@ -34,10 +34,10 @@ seed_option: Decorator = click.option(
     help="0 or more; the same seed gives the same result.",
 )
 env_set_option: Decorator = click.option(
-    "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be given often."
+    "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be repeated."
 )
 set_option: Decorator = click.option(
-    "--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be given often."
+    "--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be repeated."
 )
 preset_option: Decorator = click.option(
     "--preset", metavar="NAME", default="default", show_default=True, help="Tuned parameters; see `rlbench envs`."

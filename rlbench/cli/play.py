@@ -31,7 +31,9 @@ QUIT = ("q", "escape")
     show_default=True,
     help="In a window, or in the terminal.",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the first episode; drawn if none is given.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of the first episode; drawn at random by default."
+)
 @env_set_option
 @store_option
 def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...], store: str) -> None:

@@ -48,11 +48,11 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
     show_default=True,
     help="How curve, exploration, share and td are smoothed.",
 )
-@click.option("--passenger", "row", metavar="ZONE", help="Of values, policy and states: one row of maps only.")
-@click.option("--destination", "col", metavar="ZONE", help="Likewise, one column.")
-@click.option("--action", metavar="ACTION", help="Of share: which, by its number or name.")
-@click.option("--state", type=int, metavar="N", help="Of share: count only what was done in this state.")
-@click.option("--optimal", type=float, metavar="SHARE", help="Of share: a dashed line there, such as 0.05.")
+@click.option("--passenger", "row", metavar="ZONE", help="For values, policy and states: only this row of maps.")
+@click.option("--destination", "col", metavar="ZONE", help="The same: only this column.")
+@click.option("--action", metavar="ACTION", help="For share: the action, by number or name.")
+@click.option("--state", type=int, metavar="N", help="For share: count only actions taken in this state.")
+@click.option("--optimal", type=float, metavar="SHARE", help="For share: draw a dashed line here, such as 0.05.")
 @env_filter_option
 @store_option
 @json_option
@@ -97,8 +97,8 @@ def plot(
     show_default=True,
     help="Greedy episodes played now, or the last ones of training.",
 )
-@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many of each run.")
-@click.option("--out", metavar="FILE", help="Draw it as well: a .png, .svg or .pdf.")
+@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
+@click.option("--out", metavar="FILE", help="Also draw it: a .png, .svg or .pdf.")
 @seed_option
 @env_filter_option
 @store_option
@@ -140,7 +140,7 @@ def compare(
 @store_option
 @json_option
 def report(run: str, out: str | None, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Write all that is known of RUN into one HTML page that needs no network.
+    """Write a report of RUN: one self-contained HTML page that works offline.
 
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
     command that makes the run again.

@@ -1,4 +1,4 @@
-"""How figures are said: the same words wherever they are printed."""
+"""How results are worded, the same wherever they are printed."""
 
 from __future__ import annotations
 

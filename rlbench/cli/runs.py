@@ -35,10 +35,10 @@ LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")
 @click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
 )
 @click.option(
-    "--cache", "shows_cache", is_flag=True, help="Show how often each answered a training, and what it saved."
+    "--cache", "shows_cache", is_flag=True, help="Show how often each run was reused, and the time that saved."
 )
 @json_option
 @click.pass_context
@@ -53,7 +53,7 @@ def runs(
     shows_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """List the stored runs, newest first; or tag, delete them, show where they come from.
+    """List the stored runs, newest first; or tag or delete them, or show their lineage.
 
     The return is the mean of the greedy episodes that were sampled; the regret is what the exact value of the
     greedy policy lacks to the optimum.
@@ -81,12 +81,12 @@ def runs(
 @runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))
 @click.argument("run")
 @click.argument("tags", nargs=-1, required=True)
-@click.option("--remove", is_flag=True, help="Take these tags away.")
+@click.option("--remove", is_flag=True, help="Remove these tags.")
 @store_option
 @json_option
 @click.pass_obj
 def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Give RUN one or more TAGS, or take them away."""
+    """Add TAGS to RUN, or remove them."""
     with _opened(outer, store) as opened:
         record = find_run(opened, run)
         kept = [tag for tag in record.tags if tag not in tags]
@@ -104,7 +104,7 @@ def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: st
 @json_option
 @click.pass_obj
 def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Delete runs with all their episodes, once you have said yes."""
+    """Delete runs with all their episodes, after you confirm."""
     with _opened(outer, store) as opened:
         found = list({record.id: record for record in (find_run(opened, name) for name in names)}.values())
         if not yes:
@@ -123,7 +123,7 @@ def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: b
 @json_option
 @click.pass_obj
 def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show the runs that RUN learnt from, and theirs."""
+    """Show the runs that RUN learnt from, and their parents in turn."""
     with _opened(outer, store) as opened:
         tree = _ancestors(opened, find_run(opened, run))
     if as_json:
@@ -184,7 +184,7 @@ def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: 
 
 
 def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:
-    """Stores an evaluation; a store that can only be read does not keep a user from seeing it."""
+    """Stores an evaluation; with a read-only store it is shown all the same."""
     try:
         store.update_run(record.id, evaluation=evaluation.summary())
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""`rlbench store ...`: what a store holds, whether it is sound, copies, backups, compaction."""
+"""`rlbench store ...`: info, check, copy, backup, compact."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @click.group(epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
-    """Look after a store: what it holds, whether it is sound, copies, backups."""
+    """Maintain a store: count its records, check, copy, back up, compact."""
 
 
 @store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
 @store_option
 @json_option
 def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by name)
-    """Count what the store holds."""
+    """Count the records in the store."""
     with rlbench.open_store(store, create=False) as opened:
         found = {"store": opened.url, **checking.info(opened)}
     if as_json:
@@ -65,7 +65,7 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 @click.argument("runs", nargs=-1)
 @json_option
 def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
-    """Copy RUNS, or all that there is, from the store SOURCE to the store TARGET.
+    """Copy RUNS, or everything, from the store SOURCE to the store TARGET.
 
     Runs keep their ids, and the copies equal them record by record. What is there already is not copied again; what
     broke off goes on where it broke off. If SOURCE is the spool of a training whose store went away, what it holds is
@@ -91,7 +91,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
 @store_option
 @json_option
 def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Write all that the store holds at one moment to the new SQLite file PATH, while others may write to it."""
+    """Write a consistent snapshot of the store to the new SQLite file PATH, even while others write to it."""
     with rlbench.open_store(store, create=False) as opened:
         written = copying.backup(opened, path)
     size = written.stat().st_size
@@ -105,7 +105,7 @@ def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
 @store_option
 @json_option
 def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Give back the room that deleted runs left."""
+    """Free the space of deleted runs."""
     with rlbench.open_store(store, create=False) as opened:
         before = checking.info(opened)["bytes"]
         opened.backend.compact()

@@ -47,8 +47,8 @@ CACHED = {
 )
 @click.argument("env")
 @click.option("--agent", metavar="NAME", default="q-learning", show_default=True, help="See `rlbench agents`.")
-@click.option("--episodes", metavar="N", type=int, help="Stop after so many episodes.")
-@click.option("--timesteps", metavar="N", type=int, help="Stop with the episode in which so many steps are reached.")
+@click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")
+@click.option("--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps.")
 @seed_option
 @store_option
 @set_option
@@ -62,7 +62,7 @@ CACHED = {
     show_default=True,
     help="Store every step, or only the figures of each episode.",
 )
-@click.option("--no-cache", is_flag=True, help="Train anew what the store has already.")
+@click.option("--no-cache", is_flag=True, help="Train again even if the store has the result.")
 @json_option
 def train(
     env: str,
@@ -114,7 +114,7 @@ def train(
 
 
 def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
-    """Returns what came of training as JSON has it."""
+    """Returns the result of training as JSON."""
     q_table = getattr(run.agent, "q_table", None)
     summary = evaluation.summary()
     return {
@@ -134,7 +134,7 @@ def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def run_lines(run: Run, evaluation: Evaluation, how: str) -> list[str]:
-    """Returns what came of training in words; `how` is added to the first line."""
+    """Returns the result of training as text; `how` is added to the first line."""
     return [
         f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop{how}",
         f"  trained   {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s "

@@ -47,7 +47,7 @@ delay_option = click.option(
     "--delay",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Between two steps, on a terminal; by default as the env is meant to be seen.",
+    help="Delay between two steps on a terminal; by default the env's own rate.",
 )
 
 
@@ -61,7 +61,9 @@ delay_option = click.option(
     )
 )
 @click.argument("run")
-@click.option("--episode", metavar="N", default="latest", show_default=True, help="Or best, worst, latest, random.")
+@click.option(
+    "--episode", metavar="N", default="latest", show_default=True, help="A number, or best, worst, latest or random."
+)
 @click.option("--verify", "is_verified", is_flag=True, help="Play it again too; exit code 1 if anything differs.")
 @looks_options
 @delay_option
@@ -118,7 +120,7 @@ def replay(
     )
 )
 @click.argument("run", metavar="RUN|ENV")
-@click.option("--agent", metavar="random", help="Who drives in an ENV: random, which has learnt nothing.")
+@click.option("--agent", metavar="random", help="Who acts in an ENV: only random, for no agent has been trained on it.")
 @env_set_option
 @seed_option
 @click.option(
@@ -127,7 +129,7 @@ def replay(
     metavar="N",
     default=MOST_STEPS,
     show_default=True,
-    help="Look away then, where an env has no step limit.",
+    help="Stop after N steps if the env has no step limit.",
 )
 @looks_options
 @delay_option
@@ -146,7 +148,7 @@ def watch(
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Let the agent of RUN drive greedily, or the random one in ENV, and look on.
+    """Let the agent of RUN act greedily, or a random agent in ENV, and watch.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
     the latest run's env; ENV an id or short name. The keys are those of `rlbench replay`; n and p change the seed.
@@ -162,7 +164,7 @@ def watch(
 
 
 def _is_env(name: str, agent: str | None, settings: tuple[str, ...]) -> bool:
-    """Returns whether a name is meant as that of an env.
+    """Returns whether a name means an env, not a run.
 
     Raises:
         UsageError: another agent than the random one is asked for.
@@ -183,7 +185,7 @@ def _watch(
     looks: Looks,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Lets somebody drive, and shows it as was asked for."""
+    """Plays an episode and shows it in the requested way."""
     env = ride.make_env()
     agent = ride.agent_for(env, seed)
     if as_json:
@@ -240,12 +242,12 @@ def _show_stored(run: Run, episode: Episode, looks: Looks, delay: float | None) 
 
 
 def _is_steered() -> bool:
-    """Returns whether somebody sits at a terminal, and can press keys."""
+    """Returns whether a user at a terminal can press keys."""
     return is_terminal() and can_be_read()
 
 
 def _steer(clips: TextClips, index: int, pace: float) -> None:
-    """Shows clips in the terminal, and does what its user's keys ask for."""
+    """Shows clips in the terminal, controlled by the keyboard."""
     from rlbench.viewer.terminal import TerminalViewer  # noqa: PLC0415  (rich)
 
     with Keyboard() as keyboard:
