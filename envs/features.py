@@ -122,7 +122,7 @@ def _about_the_goal(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArra
     is_there = (down == 0) & (right == 0)
     yield Feature("carrying", "not carrying"), carrying
     yield Feature("at the waiting passenger", "no passenger waits here"), ~carrying & is_there
-    yield Feature("carrying and at the destination", "nobody to set down here"), carrying & is_there
+    yield Feature("carrying and at the destination", "nobody to drop off here"), carrying & is_there
     for side, (rows, columns) in SIDES.items():
         ahead = rows * down + columns * right > 0
         yield Feature(f"the goal is further {side}", f"the goal is not further {side}"), ahead

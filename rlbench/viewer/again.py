@@ -1,4 +1,4 @@
-"""Stored episodes, played again step by step, as far as they go as they are stored."""
+"""Replays stored episodes step by step, until they diverge from what is stored."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def play_again(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], Any]) -> Iterator[int]:
-    """Plays an episode as long as it goes as it is stored; yields the step that the env stands at, from 0.
+    """Replays an episode for as long as it matches the stored one; yields the current step, from 0.
 
     Args:
-        env: in which.
-        episode: what must come of it.
+        env: the env to replay it in.
+        episode: the stored episode.
         begin: brings the env to the episode's start and returns the first observation.
     """
     actions = columns_of(episode.actions, "actions")
@@ -48,15 +48,15 @@ def _is_stored(env: gym.Env[Any, Any], observation: Any, episode: Episode, step:
 
 
 def columns_of(tree: Any, name: str) -> dict[str, NDArray[Any]]:
-    """Returns observations or actions as the store names them: one column, or one for each part."""
+    """Returns observations or actions under their column names in the store: one column, or one per part."""
     return {f"{name}/{part}": rows for part, rows in tree.items()} if isinstance(tree, dict) else {name: tree}
 
 
 def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
-    """Plays what comes before an episode of a run in its chunk, and resets: returns the first observation.
+    """Replays what precedes an episode of a run in its chunk, then resets; returns the first observation.
 
     Raises:
-        StoreError: where the env's generator stood is not recorded.
+        StoreError: the state of the env's generator is not recorded.
     """
     known = False
     env.reset(seed=0)
@@ -68,7 +68,7 @@ def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
         for segment, length in enumerate(chunk.lengths.tolist()):
             if chunk.first_episode + segment == index and (segment or not chunk.first_step):
                 if not known:
-                    raise StoreError("where the env's generator stood before it is not recorded")
+                    raise StoreError("the state of the env's generator before this episode is not recorded")
                 return env.reset()[0]
             if segment or not chunk.first_step:
                 env.reset()

@@ -1,4 +1,4 @@
-"""Clips: what the viewer shows one after another, stored episodes or ones that an agent drives now."""
+"""Clips: the episodes that the viewer shows, stored ones or live ones driven by an agent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """An episode, ready to be shown."""
+    """An episode ready to show."""
 
     title: str
     episode: Episode
@@ -38,7 +38,7 @@ class StoredClips:
     """The episodes of a run.
 
     Args:
-        run: whose; where its env is not installed as it was, a warning says so and its episodes are shown as text.
+        run: the run; if its env is not installed in the same version, it warns and shows episodes as text.
     """
 
     def __init__(self, run: Run) -> None:
@@ -56,17 +56,17 @@ class StoredClips:
 
     @cached_property
     def action_values(self) -> NDArray[Any] | None:
-        """The table that the run has learnt, (n_states, n_actions); None if there is none."""
+        """The table learnt by the run, (n_states, n_actions); None if it has none."""
         return table_of(self.run)
 
 
 class LiveClips:
-    """Episodes that an agent drives, one for each seed from `first` on.
+    """Episodes driven by an agent, one per seed from `first` on.
 
     Args:
-        ride: who drives where.
+        ride: the agent and its env.
         first: the seed of clip 0.
-        most: steps after which an episode without an end is left.
+        most: the number of steps after which an episode without an end stops.
     """
 
     def __init__(self, ride: Ride, first: int = 0, most: int = MOST_STEPS) -> None:
@@ -85,7 +85,7 @@ class LiveClips:
 
     @cached_property
     def action_values(self) -> NDArray[Any] | None:
-        """The table that the agent acts on, (n_states, n_actions); None if there is none."""
+        """The table the agent acts on, (n_states, n_actions); None if it has none."""
         return self.ride.table()
 
 
@@ -96,14 +96,14 @@ def save_clip(clip: Clip, path: str | Path, *, fps: float, size: int | None = No
     """Writes a clip as a film (.gif, .mp4), or as one frame or a contact sheet (.png).
 
     Args:
-        clip: which.
+        clip: the clip.
         path: the file.
-        fps: steps a second, of a film.
-        size: pixels of a frame's longer side; None: as is pleasant.
+        fps: steps per second of a film.
+        size: the longer side of a frame in pixels; None chooses one.
         frame: only this step (.png); None: all.
 
     Raises:
-        UsageError: a path that cannot be, a step that is not there, or one for a film.
+        UsageError: an invalid path, a step out of range, or a single step for a film.
         StoreError: the file cannot be written.
     """
     is_sheet = str(path).lower().endswith(".png") and frame is None

@@ -1,4 +1,4 @@
-"""Pictures in text without colours: the agent, a square on a coloured ground, is marked @."""
+"""Pictures in text without colours: the agent, a square on a coloured background, is marked @."""
 
 import re
 

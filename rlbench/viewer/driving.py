@@ -1,4 +1,4 @@
-"""Playing by hand: keys become actions, and what comes of them is recorded like any other episode."""
+"""Playing by hand: keys become actions, and the episodes are recorded like any others."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from rlbench.errors import UsageError
 if TYPE_CHECKING:
     import gymnasium as gym
 
-ACTION_KEYS = {  # by the name of the action
+ACTION_KEYS = {  # action name: key
     "South": "down", "North": "up", "East": "right", "West": "left", "Pickup": "p", "Dropoff": "d",
     "Down": "down", "Up": "up", "Right": "right", "Left": "left", "Coast": "down",
 }  # fmt: skip
 DRIVING_HELP = {
-    "SafeCabEnv": "arrows drive, space (or p, d) picks up and sets down",
-    "TaxiEnv": "arrows drive, p picks up, d sets down",
+    "SafeCabEnv": "arrows drive, space (or p, d) picks up and drops off",
+    "TaxiEnv": "arrows drive, p picks up, d drops off",
 }
 
 
 class Driver:
-    """A person at the wheel of an env.
+    """Lets a person drive an env.
 
     Args:
-        env: whose actions are Discrete; it records, if that is wanted.
-        seed: of the first episode.
+        env: an env with Discrete actions; wrap it to record.
+        seed: the seed of the first episode.
 
     Raises:
-        UsageError: other actions.
+        UsageError: the actions are not Discrete.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
         if not isinstance(env.action_space, spaces.Discrete):
-            raise UsageError(f"only an env with Discrete actions can be driven with keys, got {env.action_space}")
+            raise UsageError(f"driving with keys needs Discrete actions, got {env.action_space}")
         self.env = env
-        self.episodes = self.all_steps = 0  # that ended; in all
+        self.episodes = self.all_steps = 0  # completed; in total
         self._keys = {ACTION_KEYS[name]: action for action, name in enumerate(action_names(env)) if name in ACTION_KEYS}
         self.begin(seed)
 
     def begin(self, seed: int | None = None) -> None:
-        """Begins an episode; one that has not ended is cut off."""
+        """Starts an episode; cuts off one that has not ended."""
         self.observation, _ = self.env.reset(seed=seed)
         self.before: Any = None  # the observation before the last action
         self.action: int | None = None
@@ -57,7 +57,7 @@ class Driver:
 
     @property
     def help(self) -> str:
-        """Which keys drive."""
+        """The keys, in one line."""
         named = DRIVING_HELP.get(type(self.env.unwrapped).__name__)
         if named is None:
             named = f"{', '.join(self._keys)} or " if self._keys else ""
@@ -65,7 +65,7 @@ class Driver:
         return f"{named}; Enter: next; q: quit"
 
     def press(self, key: str) -> bool:
-        """Does what a key means; returns whether it meant an action."""
+        """Handles a key; returns whether it was an action."""
         action = self._action_of(key)
         if action is None or self.is_over:
             return False

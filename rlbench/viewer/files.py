@@ -1,4 +1,4 @@
-"""Episodes as files: a film (GIF, MP4), one frame or a contact sheet (PNG); no display is needed."""
+"""Writes episodes to files: a film (GIF, MP4), one frame or a contact sheet (PNG); needs no display."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]  # (height, width, 3)
 
 SUFFIXES = (".gif", ".mp4", ".png")
-SAMPLES = 8  # frames that a GIF's colours are chosen from
-GIF_COLORS = 63  # of a GIF, and one for "as before"
-NEAR_COLOR = 28  # of 255: a pixel that changes less in red, green and blue stays as it is
-FASTEST_GIF = 50  # frames a second: its unit is 1/100 s, and viewers slow down what is faster
-PAUSE = 1.2  # seconds that the last frame stands
-TILES = 24  # frames of a contact sheet, at most
-SHEET = 2000  # pixels: width of a contact sheet, at most
-TILE = 320  # pixels: the longer side of a frame that is made for a sheet
-SHEET_GAP = 8  # pixels between two frames of a sheet
+SAMPLES = 8  # frames sampled to choose a GIF's colours
+GIF_COLORS = 63  # of a GIF, plus one for "unchanged"
+NEAR_COLOR = 28  # of 255: a pixel that changes no more in red, green and blue stays unchanged
+FASTEST_GIF = 50  # frames per second: GIF times are in 1/100 s, and viewers slow down faster ones
+PAUSE = 1.2  # seconds to hold the last frame
+TILES = 24  # most frames on a contact sheet
+SHEET = 2000  # pixels: largest width of a contact sheet
+TILE = 320  # pixels: longer side of a frame made for a contact sheet
+SHEET_GAP = 8  # pixels between frames on a sheet
 PAPER = (245, 245, 242)
 QUALITY = 8  # of an MP4, 0 to 10
 
 
 def check_path(path: str | Path) -> Path:
-    """Returns the path of a file that can be written.
+    """Returns the path, checked.
 
     Raises:
-        UsageError: another ending than .gif, .mp4 or .png, a folder, or one that does not exist.
+        UsageError: it does not end in .gif, .mp4 or .png, is a folder, or its folder does not exist.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
@@ -45,28 +45,28 @@ def check_path(path: str | Path) -> Path:
     if target.is_dir():
         raise UsageError(f"{str(path)!r} is a folder: name a file in it")
     if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {str(target.parent)!r} to write {target.name} in: make it first")
+        raise UsageError(f"folder {str(target.parent)!r} does not exist: create it first")
     return target
 
 
 def save(path: str | Path, pictures: Iterable[Picture], *, fps: float, frame: int | None = None) -> Path:
-    """Writes pictures of one size to a file, by its ending.
+    """Writes pictures of equal size to a file, in the format of its suffix.
 
     Args:
         path: ends in .gif, .mp4 or .png.
         pictures: uint8 (height, width, 3).
-        fps: frames a second.
-        frame: only this one (.png); None: a contact sheet of them.
+        fps: frames per second.
+        frame: only this one (.png); None: a contact sheet of all.
 
     Raises:
-        UsageError: a path that cannot be, a frame that is not there, or one for a film.
+        UsageError: an invalid path, a frame out of range, or a single frame for a film.
         StoreError: the file cannot be written.
     """
     target = check_path(path)
     if not 0 < fps <= 1000:  # noqa: PLR2004
-        raise UsageError(f"the frame rate must be above 0 and at most 1000 frames a second, got {fps:g}")
+        raise UsageError(f"the frame rate must be above 0 and at most 1000 frames per second, got {fps:g}")
     if frame is not None and target.suffix.lower() != ".png":
-        raise UsageError(f"one frame is a .png, got {target.name!r}: leave out the frame, or name a .png")
+        raise UsageError(f"a single frame needs a .png file, got {target.name!r}: omit the frame, or name a .png")
     try:
         if target.suffix.lower() == ".png":
             _write_png(target, pictures, frame)
@@ -87,12 +87,12 @@ def _write_png(path: Path, pictures: Iterable[Picture], frame: int | None) -> No
         return
     found = next(islice(pictures, frame, None), None) if frame >= 0 else None
     if found is None:
-        raise UsageError(f"there is no frame {frame}: the first is 0, the last is the number of steps")
+        raise UsageError(f"frame {frame} is out of range: the first is 0, the last is the number of steps")
     image.fromarray(found).save(path, optimize=True)
 
 
 def contact_sheet(pictures: Sequence[Picture]) -> Picture:
-    """Returns the pictures in rows, evenly chosen if they are many; the first and the last are always there."""
+    """Returns the pictures in rows, thinned evenly if there are many; the first and the last are always kept."""
     image = _image()
     chosen = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(len(pictures), TILES))]
     height, width, _ = chosen[0].shape
@@ -131,7 +131,7 @@ def _write_gif(path: Path, pictures: Iterator[Picture], fps: float) -> None:
 
 
 def _changes(frames: Sequence[Picture], colors: bytes, table: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Returns the numbers of the colours of each frame; where nothing changes much, that of "as before"."""
+    """Yields the colour indices of each frame, with "unchanged" where the colour is close to the one before."""
     values = np.frombuffer(colors, np.uint8).reshape(-1, 3).astype(np.int16)
     distance = np.abs(values[:, None] - values[None]).max(axis=-1)
     shown = _numbered(frames[0], table)
@@ -145,17 +145,17 @@ def _changes(frames: Sequence[Picture], colors: bytes, table: NDArray[np.uint8])
 
 
 def _hundredths(milliseconds: float, frames: int) -> list[int]:
-    """Returns the durations of frames in milliseconds, whole hundredths of a second that do not drift."""
+    """Returns frame durations in milliseconds, rounded to hundredths of a second without drift."""
     ends = [round(k * milliseconds / 10) for k in range(frames + 1)]
     return [max(2, after - before) * 10 for before, after in pairwise(ends)]
 
 
 def _palette(samples: Sequence[Picture]) -> tuple[bytes, NDArray[np.uint8]]:
-    """Chooses the colours of a film: (them, for each 15-bit colour the number of the nearest)."""
+    """Returns a film's palette, and the index of the nearest colour for each 15-bit colour."""
     image, every = _image(), np.arange(2**15)
     cube = np.stack([(every >> shift & 31) * 255 / 31 for shift in (10, 5, 0)], axis=-1).round().astype(np.uint8)
     counts = np.bincount(np.concatenate([_coarse(sample).ravel() for sample in samples]), minlength=2**15)
-    # by the square root of how common it is: a passenger is small, and a face must not be green
+    # weighted by the square root of its count: rare colours, such as a passenger's face, matter too
     weighed = np.repeat(cube, np.ceil(np.sqrt(counts)).astype(int), axis=0)
     chosen = image.fromarray(weighed[None]).quantize(GIF_COLORS)
     nearest = image.fromarray(cube[None]).quantize(palette=chosen, dither=image.Dither.NONE)
@@ -185,7 +185,7 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: PLC0415  (finds ffmpeg)
     except ImportError as error:
         raise ViewerMissingError("imageio_ffmpeg", ".mp4 files are written by imageio-ffmpeg") from error
-    with path.open("wb"):  # ffmpeg would say at length that it cannot
+    with path.open("wb"):  # fails with a clean error; ffmpeg would print a long one
         first = _even(next(pictures))
     writer = imageio_ffmpeg.write_frames(
         str(path), (first.shape[1], first.shape[0]), fps=fps, quality=QUALITY, macro_block_size=1
@@ -201,7 +201,7 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
 
 
 def _even(picture: Picture) -> Picture:
-    """Returns a picture whose sides are even, as the codec wants them: the last row and column stand twice."""
+    """Returns a picture with even sides, as the codec requires, by repeating the last row or column."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
@@ -211,7 +211,7 @@ WRITERS: dict[str, Callable[[Path, Iterator[Picture], float], None]] = {".gif": 
 
 def _image() -> Any:
     try:
-        from PIL import Image  # noqa: PLC0415  (only where a file is written)
+        from PIL import Image  # noqa: PLC0415  (only when writing a file)
     except ImportError as error:
         raise ViewerMissingError("PIL", "pictures are written by Pillow") from error
     return Image

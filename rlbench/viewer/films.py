@@ -1,4 +1,4 @@
-"""Films: the frames of an episode in an env that draws itself, kept so that stepping back is exact."""
+"""Films: the frames of an episode of an env that renders itself, kept so that stepping back is exact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CARD, CARD_LINES = 400, 12  # pixels, lines of text
 
 
 class Film:
-    """The frames of an episode, drawn when they are first asked for; flat pictures pack to a few kilobytes."""
+    """The frames of an episode, drawn on first access and compressed: flat pictures take a few kilobytes."""
 
     def __init__(self, frames: Iterator[Picture]) -> None:
         self._frames = frames
@@ -42,7 +42,7 @@ class Film:
 
 
 def placed_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Picture]:
-    """Draws an episode in an env whose attribute `s` is its whole state, as in Gymnasium's toy_text."""
+    """Draws an episode in an env whose attribute `s` is its full state, as in Gymnasium's toy_text."""
     env.reset(seed=0)
     world: Any = env.unwrapped
     for step, state in enumerate(np.asarray(episode.observations).tolist()):
@@ -51,11 +51,11 @@ def placed_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Picture]
 
 
 def played_frames(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], Any]) -> Iterator[Picture]:
-    """Plays an episode again and draws it; once it goes another way than the stored one, frames are text.
+    """Replays an episode and draws it; once it diverges from the stored one, the frames are text.
 
     Args:
-        env: in "rgb_array".
-        episode: what must come of it.
+        env: an env in render mode "rgb_array".
+        episode: the stored episode.
         begin: brings the env to the episode's start and returns the first observation.
     """
     step = 0
@@ -65,7 +65,7 @@ def played_frames(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], 
     if step <= len(episode):
         warnings.warn(
             f"episode {episode.index} cannot be played again from step {step} on: "
-            "what is stored is shown as text (`rlbench verify` says more)",
+            "it is shown as text (`rlbench verify` says more)",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -74,7 +74,7 @@ def played_frames(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], 
 
 
 def posed_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Picture]:
-    """Draws an env whose attribute `state` is all that is to be seen of it, as in Gymnasium's CartPole."""
+    """Draws an env whose attribute `state` determines its picture, as in Gymnasium's CartPole."""
     env.reset(seed=0)
     world: Any = env.unwrapped
     for state in states:
@@ -83,13 +83,13 @@ def posed_frames(env: gym.Env[Any, Any], states: Iterable[Any]) -> Iterator[Pict
 
 
 def cards(episode: Episode) -> Iterator[Picture]:
-    """Returns what is stored of each step as text, for an episode that nobody can draw."""
+    """Yields each stored step as text, for an episode that cannot be drawn."""
     for step in range(len(episode) + 1):
         yield card(lines_of(episode, step))
 
 
 def lines_of(episode: Episode, step: int) -> list[str]:
-    """Returns what is stored of a step in words."""
+    """Returns a stored step as lines of text."""
     seen = textwrap.wrap(str(row_of(episode.observations, step)), 44)
     came = (
         []
@@ -100,20 +100,20 @@ def lines_of(episode: Episode, step: int) -> list[str]:
 
 
 def drawn(env: gym.Env[Any, Any]) -> Picture:
-    """Returns what an env in "rgb_array" draws.
+    """Returns the picture of an env in render mode "rgb_array".
 
     Raises:
-        UsageError: it draws nothing.
+        UsageError: render() returned no array.
     """
     picture = env.render()
     if not isinstance(picture, np.ndarray):
-        raise UsageError(f"{env.unwrapped} was asked to draw itself and gave {type(picture).__name__}, not an array")
+        raise UsageError(f"render() of {env.unwrapped} must return an array, got {type(picture).__name__}")
     return picture
 
 
 def card(lines: list[str]) -> Picture:
     """Returns lines of text as a picture."""
-    from rlbench.envs.drawing import STRIP_GROUND, STRIP_TEXT, Frame, text  # noqa: PLC0415  (pygame when one draws)
+    from rlbench.envs.drawing import STRIP_GROUND, STRIP_TEXT, Frame, text  # noqa: PLC0415  (pygame only when drawing)
 
     frame = Frame(CARD, CARD)
     frame.surface.fill(STRIP_GROUND)

@@ -1,4 +1,4 @@
-"""The env of a stored run as it is installed here: whether what is stored can still be drawn in it."""
+"""Makes the env of a stored run, if the installed version can still draw it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def installed_env(run: Run) -> gym.Env[Any, Any] | None:
-    """Makes the env of a run; where that is not the one it was lived in, warns and returns None."""
+    """Makes the env of a run; if it is missing or another version is installed, warns and returns None."""
     reason = _other_version(run.env_id)
     if not reason:
         try:
             return run.make_env()
         except (RlbenchError, gym.error.Error, ImportError) as error:
             reason = str(error)
-    warnings.warn(f"{reason}: only what is stored of run {run.id} can be shown, as text", RuntimeWarning, stacklevel=2)
+    warnings.warn(f"{reason}: the stored steps of run {run.id} are shown as text", RuntimeWarning, stacklevel=2)
     return None
 
 
 def _other_version(env_id: str) -> str:
-    """Says that another version of an env is installed than the one that is named; empty if not."""
+    """Returns a message if a different version of an env is installed; empty if not."""
     if env_id in gym.registry:
         return ""
     try:
@@ -42,7 +42,7 @@ def _other_version(env_id: str) -> str:
 
 
 def fits(env: gym.Env[Any, Any], episode: Episode) -> bool:
-    """Returns whether an episode's observations may come from an env: numbers that it has states for."""
+    """Returns whether an episode's observations can come from an env: in range, if its space is Discrete."""
     space, observations = env.observation_space, episode.observations
     if not isinstance(space, spaces.Discrete):
         return True

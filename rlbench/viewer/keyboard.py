@@ -1,4 +1,4 @@
-"""Keys of a terminal, as they are pressed, without waiting for Enter."""
+"""Reads keys from a terminal as they are pressed, without waiting for Enter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from typing import Any
 
-KEY_NAMES = {  # what a terminal sends; some send O in place of [
+KEY_NAMES = {  # escape sequences; some terminals send O in place of [
     "\x1b[A": "up",
     "\x1b[B": "down",
     "\x1b[C": "right",
@@ -37,21 +37,21 @@ KEY_NAMES = {  # what a terminal sends; some send O in place of [
     "\x04": "q",  # Ctrl-D
 }
 ESCAPE = "\x1b"
-READ_BYTES = 256  # bytes that are read at once
+READ_BYTES = 256  # bytes per read
 
 
 def can_be_read() -> bool:
-    """Returns whether keys can be read one by one: from a terminal, by a system that has termios."""
+    """Returns whether keys can be read one by one: stdin is a terminal, and the system has termios."""
     return termios is not None and sys.stdin.isatty()
 
 
 class Keyboard:
-    """The keys of the terminal on stdin, between `with` and its end; then the terminal is as it was."""
+    """Context manager that reads the keys of the terminal on stdin, and restores the terminal on exit."""
 
     def __enter__(self) -> Self:
         self._stream: Any = sys.stdin.fileno()
         self._before = termios.tcgetattr(self._stream)
-        tty.setcbreak(self._stream, termios.TCSADRAIN)  # what was typed before is not thrown away
+        tty.setcbreak(self._stream, termios.TCSADRAIN)  # TCSADRAIN keeps keys typed before
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -59,7 +59,7 @@ class Keyboard:
             termios.tcsetattr(self._stream, termios.TCSADRAIN, self._before)
 
     def wait(self, seconds: float | None = None) -> list[str]:
-        """Returns the keys that were pressed, after at most so many seconds; "escape" once the terminal is gone."""
+        """Returns the keys pressed, waiting for at most `seconds`; "escape" once the terminal is gone."""
         ready, _, _ = select.select([self._stream], [], [], seconds)
         if not ready:
             return []
@@ -68,7 +68,7 @@ class Keyboard:
 
 
 def keys_in(text: str) -> list[str]:
-    r"""Returns the names of the keys in what a terminal sent; a letter is its own name, what is unknown is left out.
+    r"""Returns the names of the keys in terminal input; a letter is its own name, unknown sequences are skipped.
 
     >>> keys_in("a\x1b[C\x1bOD ")
     ['a', 'right', 'left', 'space']

@@ -1,4 +1,4 @@
-"""What a notebook shows of an episode: a small player, or, where nobody can draw it, its steps as a table."""
+"""Shows an episode in a notebook: as a small player or, if it cannot be drawn, as a table of its steps."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from rlbench.store import Episode
 
 PLAYER_SIDE = 260  # pixels: the longer side of a frame
-MOST_FRAMES = 150  # at most; of a longer episode some are left out
+MOST_FRAMES = 150  # at most; longer episodes are thinned
 PLAYER_COLORS = 64
-TABLE_ROWS = 40  # of a table, at most
+TABLE_ROWS = 40  # at most, in a table
 
 
 def episode_html(episode: Episode) -> str:
-    """Returns an episode as HTML that needs no network: a player with a slider, or a table of its steps."""
+    """Returns an episode as self-contained HTML: a player with a slider, or a table of its steps."""
     try:
         frames, pace = _frames(episode)
     except (RlbenchError, gym.error.Error, ImportError) as error:
@@ -42,23 +42,23 @@ def episode_html(episode: Episode) -> str:
 
 
 def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
-    """Returns the pictures of an episode, and how many a second it is meant to be seen at.
+    """Returns the pictures of an episode, and its frame rate.
 
     Raises:
-        StoreError: its env is not known, or cannot be made.
-        UsageError: the env cannot draw itself, or what draws is missing.
+        StoreError: the env is unknown or cannot be made.
+        UsageError: the env cannot render, or the extra `viewer` is missing.
     """
     spec = episode.env_spec
     if spec is None:
-        raise StoreError("the env of this episode is not known: what is stored is shown")
-    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where something is drawn with it)
+        raise StoreError("the env of this episode is unknown: its steps are shown as a table")
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only when drawing)
     from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415  (likewise)
 
     need_no_display()
     env = make_from_spec(spec)
     kept = np.unique(np.linspace(0, len(episode), min(len(episode) + 1, MOST_FRAMES)).round().astype(int)).tolist()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is shown as text is to be seen
+        warnings.simplefilter("ignore")  # the fallback to text is visible anyway
         stage = lone_stage(lambda **extra: make_from_spec(spec, **extra), episode)
         drawn = list(frames(stage, captions(env, episode), PLAYER_SIDE))
     return [drawn[step] for step in kept], pace_of(env) * len(kept) / (len(episode) + 1)
@@ -79,13 +79,13 @@ def _player(frames: Sequence[NDArray[np.uint8]], pace: float) -> str:
 
 
 def _script(name: str, **places: int) -> str:
-    """Returns a script on one line, as an attribute holds it."""
+    """Returns a script on one line, for an HTML attribute."""
     lines = packaged(__package__, name).splitlines()
     return Template("".join(map(str.strip, lines))).substitute(places)
 
 
 def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
-    """Returns all frames in rows as one PNG of few colours, in base64."""
+    """Returns all frames in rows as one base64-encoded PNG with a small palette."""
     from PIL import Image  # noqa: PLC0415  (an extra)
 
     height, width, _ = frames[0].shape
@@ -99,7 +99,7 @@ def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
 
 
 def _table(episode: Episode, reason: str) -> str:
-    """Returns what is stored of an episode, a row a step; of a long one its beginning."""
+    """Returns the steps of an episode as a table, cut after ROWS."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
     rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), TABLE_ROWS) + 1)]
     left_out = len(episode) - TABLE_ROWS

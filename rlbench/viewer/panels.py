@@ -32,14 +32,14 @@ NAME_HEIGHT = 18  # pixels of the line above a graph
 
 
 def write(surface: pygame.Surface, words: str, x: int, y: int, color: Color = STRIP_TEXT, height: int = TEXT) -> int:
-    """Writes at (x, y); returns where the words end."""
+    """Writes at (x, y); returns the x where the text ends."""
     written = text(words, height, color)
     surface.blit(written, (x, y))
     return x + written.get_width()
 
 
 def write_right(surface: pygame.Surface, words: str, right: int, y: int, color: Color = STRIP_TEXT) -> None:
-    """Writes up to a right edge."""
+    """Writes right-aligned."""
     written = text(words, TEXT, color)
     surface.blit(written, (right - written.get_width(), y))
 
@@ -48,9 +48,9 @@ def write_right(surface: pygame.Surface, words: str, right: int, y: int, color: 
 
 
 def draw_actions(surface: pygame.Surface, bars: list[Bar], name: Callable[[int], str], missing: str) -> None:
-    """Draws the action values of a state as bars, or says why there are none.
+    """Draws the action values of a state as bars, or the reason why there are none.
 
-    The best is starred, the one that is taken framed.
+    The best action is starred, the one taken is framed.
     """
     surface.fill(GROUND)
     write(surface, "action values", PAD, PAD, STRIP_NAME)
@@ -106,7 +106,7 @@ def _draw_key(surface: pygame.Surface, top: int) -> None:
 
 
 def draw_ramp(surface: pygame.Surface, low: float, high: float) -> None:
-    """Draws at the foot of a panel what the colours of the state values mean."""
+    """Draws the colour bar of the state values at the bottom of a panel."""
     left, right, top = PAD, surface.get_width() - PAD, surface.get_height() - PAD - 64
     surface.fill(GROUND, (0, top - PAD, surface.get_width(), surface.get_height()))
     write(surface, "value of a square", left, top, STRIP_NAME)
@@ -121,7 +121,7 @@ def draw_ramp(surface: pygame.Surface, low: float, high: float) -> None:
 
 
 def draw_graphs(surface: pygame.Surface, found: Quantities, step: int) -> None:
-    """Draws the quantities of a cart over time, with the edges of their bins, and where the episode stands."""
+    """Draws the quantities of a cart over time, with the edges of their bins and the current step."""
     surface.fill(GROUND)
     width, height = surface.get_size()
     wide, high = (width - 3 * PAD) // 2, (height - 3 * PAD // 2) // 2
@@ -159,7 +159,7 @@ def _draw_graph(surface: pygame.Surface, values: NDArray[np.float64], edges: Seq
 
 
 def draw_timeline(surface: pygame.Surface, playback: Playback) -> None:
-    """Draws the rewards of the episode from left to right, what was explored, and where it stands."""
+    """Draws the rewards of the episode from left to right, the exploratory steps and the current position."""
     surface.fill(GROUND)
     width, height = surface.get_size()
     left, right, middle = *timeline_ends(width), height - 38
@@ -182,7 +182,7 @@ def _draw_title(surface: pygame.Surface, playback: Playback) -> None:
 
 
 def shortened(words: str, room: int) -> str:
-    """Returns words that fit into so many pixels; dots stand for what is left out."""
+    """Returns words cut to fit into `room` pixels, with an ellipsis if cut."""
     kept = words
     while len(kept) > 1 and text(kept, TEXT, STRIP_TEXT).get_width() > room:
         kept = words[: len(kept.rstrip(".")) - 1] + "..."
@@ -190,12 +190,12 @@ def shortened(words: str, room: int) -> str:
 
 
 def timeline_ends(width: int) -> tuple[int, int]:
-    """Returns where on a timeline the episode begins and ends, in pixels."""
+    """Returns the x positions, in pixels, of the start and end of the episode on a timeline."""
     return PAD + KNOB, width - PAD - KNOB
 
 
 def _draw_rewards(surface: pygame.Surface, playback: Playback, left: int, right: int, middle: int) -> None:
-    """Draws a bar a step, its height by the order of magnitude: -1 and 1000 are both to be seen."""
+    """Draws a bar per step on a log scale, so that -1 and 1000 are both visible."""
     rewards, explored = playback.rewards, playback.explored
     heights = np.sign(rewards) * np.log10(1 + np.abs(rewards))
     highest = max(float(np.abs(heights).max(initial=0.0)), 1e-9)

@@ -1,4 +1,4 @@
-"""What the viewer shows when: which episode, which step, what is switched on; knows no window."""
+"""The state of the viewer: the current episode and step, and which panels are on; independent of any window."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 NORMAL = SPEEDS.index(1.0)
-NOTICE = 2.5  # seconds that a notice stands
-WINDOW_HELP = (  # what help says
+NOTICE = 2.5  # seconds for which a notice is shown
+WINDOW_HELP = (  # the help text
     ("space", "play or pause"),
     ("right, left", "a step forward or back"),
     ("PgUp, PgDn", "a tenth back or forward"),
@@ -31,7 +31,7 @@ WINDOW_HELP = (  # what help says
 
 
 class ClipsLike(Protocol):
-    """Clips, and what the agent of their run has learnt."""
+    """Clips, and the table learnt by their agent."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Any: ...
@@ -48,16 +48,16 @@ class Bar(NamedTuple):
     value: float
     is_greedy: bool
     is_taken: bool
-    is_explored: bool  # taken, though it was not chosen but drawn
+    is_explored: bool  # taken as exploration
 
 
 class Playback:
-    """An episode being played: a position in steps, and what moves it.
+    """An episode being played: a position in steps, and the commands that move it.
 
     Args:
-        clips: what there is to show.
-        index: which comes first.
-        pace: steps a second at normal speed.
+        clips: the clips to show.
+        index: the first one to show.
+        pace: steps per second at normal speed.
     """
 
     def __init__(self, clips: ClipsLike, index: int, pace: float) -> None:
@@ -67,7 +67,7 @@ class Playback:
         self.is_playing = True
         self.shows_help, self.shows_values = False, False
         self.shows_actions = self.shows_graphs = True
-        self.is_over = False  # quit
+        self.is_over = False  # the user has quit
         self.seconds = 0.0  # on the clock
         self._load(index)
 
@@ -86,32 +86,32 @@ class Playback:
 
     @property
     def step(self) -> int:
-        """The step that is shown, or on its way: 0 to T."""
+        """The step that is shown, or under way: 0 to T."""
         return math.ceil(self._position)
 
     @property
     def way(self) -> float:
-        """The share of that step that has passed, above 0 and up to 1."""
+        """The share of that step that has passed, in (0, 1]."""
         return self._position - self.step + 1
 
     @property
     def position(self) -> float:
-        """Where the episode stands, in steps."""
+        """The current position, in steps."""
         return self._position
 
     @property
     def speed(self) -> float:
-        """Times the normal speed."""
+        """The speed as a multiple of the normal one."""
         return SPEEDS[self._speed]
 
     @property
     def notice(self) -> str:
-        """What is to be said for a moment."""
+        """The message shown for a moment."""
         return self._notice if self._notice_left > 0 else ""
 
     @property
     def caption(self) -> Any:
-        """What is said of the step that is shown."""
+        """The caption of the current step."""
         return self.clip.captions[self.step]
 
     @property
@@ -127,11 +127,11 @@ class Playback:
 
     @property
     def decision(self) -> int:
-        """The step whose observation the agent looks at: where it is, or, on the way, where it comes from."""
+        """The step whose observation the agent acts on: the current one or, while one is under way, the one before."""
         return self.step if self.way >= 1 else self.step - 1
 
     def bars(self) -> list[Bar]:
-        """Returns the action values of the current state; empty if there are none, and where nobody acts any more."""
+        """Returns the action values of the current state; empty if there are none, or if the episode has ended."""
         table, state = self._clips.action_values, self.state
         if self.no_bars or table is None or state is None:
             return []
@@ -155,7 +155,7 @@ class Playback:
 
     @property
     def state(self) -> int | None:
-        """The number of the current state; None where observations are no numbers."""
+        """The index of the current state; None if observations are not integers."""
         observations = self.clip.episode.observations
         if isinstance(observations, dict) or np.ndim(observations) != 1:
             return None
@@ -173,7 +173,7 @@ class Playback:
     # -------------------------------------------------------------- what moves it
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Advances the clock."""
         self.seconds += seconds
         self._notice_left -= seconds
         if self.is_playing:
@@ -197,7 +197,7 @@ class Playback:
         self._position = float(self._target)
 
     def toggle(self) -> None:
-        """Plays or pauses; at the end it begins again. A pause stands on a whole step."""
+        """Plays or pauses; at the end, plays from the start. Pausing completes the current step."""
         if self.is_playing:
             self._target = self.step
         elif self._target == self.length:
@@ -205,14 +205,14 @@ class Playback:
         self.is_playing = not self.is_playing
 
     def forward(self) -> None:
-        """Goes a step on; those not yet shown in full are left out."""
+        """Goes one step forward; skips any that are still under way."""
         target = min(self.step + (self.way >= 1), self.length)
         target = max(target, min(self._target + 1, self.length)) if not self.is_playing else target
         self.is_playing, self._target = False, target
         self._position = max(self._position, float(target - 1))
 
     def back(self) -> None:
-        """Goes a step back, at once."""
+        """Goes one step back, without animation."""
         if not self.is_playing:
             self._jump(self._target - 1)
         else:
@@ -227,11 +227,11 @@ class Playback:
         self._jump(self.length)
 
     def skip_forward(self) -> None:
-        """Jumps a tenth of the episode on."""
+        """Jumps forward by a tenth of the episode."""
         self._jump(self.decision + self._tenth)
 
     def skip_back(self) -> None:
-        """Jumps a tenth of the episode back."""
+        """Jumps back by a tenth of the episode."""
         self._jump(self.decision - self._tenth)
 
     @property
@@ -266,7 +266,7 @@ class Playback:
         self.is_playing = True
 
     def say(self, notice: str) -> None:
-        """Says something for a moment."""
+        """Shows a message for a moment."""
         self._notice, self._notice_left = notice, NOTICE
 
     def switch_help(self) -> None:
@@ -288,7 +288,7 @@ class Playback:
         self.shows_graphs = not self.shows_graphs
 
     def quit(self) -> None:
-        """Ends the viewer; of help, only that."""
+        """Closes the help if it is open, else the viewer."""
         if self.shows_help:
             self.shows_help = False
         else:

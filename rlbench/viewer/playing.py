@@ -1,4 +1,4 @@
-"""The window in which a person drives."""
+"""The window in which a person drives an env."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rlbench.envs.safecab import SafeCabEnv
     from rlbench.viewer.driving import Driver
 
-MOTION = 0.16  # seconds from one square to the next: a person does not wait
-BAR_HEIGHT = 44  # pixels of the line that says the keys
-DRIVING_REPEAT = (250, 170)  # milliseconds until a key that is held down repeats, and between
+MOTION = 0.16  # seconds from square to square: short, so that a person need not wait
+BAR_HEIGHT = 44  # pixels: height of the help line
+DRIVING_REPEAT = (250, 170)  # milliseconds before a held key repeats, and between repeats
 NAMED_KEYS = {
     pygame.K_UP: "up",
     pygame.K_DOWN: "down",
@@ -44,12 +44,12 @@ NEXT, QUIT = (pygame.K_RETURN, pygame.K_KP_ENTER), (pygame.K_q, pygame.K_ESCAPE)
 
 
 class Painter(Protocol):
-    """Draws where a driver is."""
+    """Draws the state of a driver's env."""
 
     size: tuple[int, int]
 
     def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
-        """Draws on a canvas of `size`; `since` is the seconds since the last action, `seconds` the clock."""
+        """Draws on a canvas of `size`; `since` is the time since the last action, `seconds` the clock."""
 
 
 class CityPainter:
@@ -61,7 +61,7 @@ class CityPainter:
         self._heading = EAST
 
     def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
-        """Draws the city, the cab on its way."""
+        """Draws the city, with the cab in motion."""
         if not driver.steps:
             self._heading = EAST
         elif driver.action in MOVES:
@@ -73,7 +73,7 @@ class CityPainter:
 
 
 class EnvPainter:
-    """Draws an env in "rgb_array" by its own pictures."""
+    """Draws an env by its own "rgb_array" pictures."""
 
     def __init__(self, driver: Driver) -> None:
         pixels: Any = driver.env.render()
@@ -81,22 +81,22 @@ class EnvPainter:
         self.size = (width, height)
 
     def paint(self, canvas: pygame.Surface, driver: Driver, since: float, seconds: float) -> None:
-        """Draws what the env shows."""
+        """Draws the env's own picture."""
         del since, seconds
         pixels: Any = driver.env.render()
         canvas.blit(pygame.image.frombuffer(pixels.tobytes(), self.size, "RGB"), (0, 0))
 
 
 def _comfortable(world: SafeCabEnv) -> int:
-    """Returns the side of a square with which a city fills a good part of a screen."""
+    """Returns the side of a square, in pixels, with which a city fills much of a screen."""
     return max(8, min(110, 760 // max(world.city.rows, world.city.cols)))
 
 
 def painter_of(driver: Driver) -> Painter:
-    """Returns who draws an env.
+    """Returns the painter of an env.
 
     Raises:
-        UsageError: nobody: the env cannot draw itself.
+        UsageError: the env cannot render.
     """
     world = city_of(driver.env)
     if world is not None:
@@ -119,12 +119,12 @@ class Wheel:
         self.is_over = False
 
     def run(self) -> None:
-        """Lets its user drive until they quit."""
+        """Runs until the user quits."""
         while not self.is_over:
             self.turn(self._clock.tick(FRAME_RATE) / 1000)
 
     def turn(self, seconds: float) -> None:
-        """Does what was asked for since the last time, and draws."""
+        """Handles pending events and draws."""
         for event in pygame.event.get():
             self.handle(event)
         self.draw(seconds)
@@ -135,7 +135,7 @@ class Wheel:
         pygame.display.quit()
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Does what an event asks for."""
+        """Handles an event."""
         if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key in QUIT):
             self.is_over = True
         elif event.type == pygame.KEYDOWN and event.key in NEXT:
@@ -144,7 +144,7 @@ class Wheel:
             self._since = 0.0
 
     def draw(self, seconds: float = 0.0) -> None:
-        """Draws everything, so many seconds after the last time."""
+        """Draws everything, `seconds` after the last time."""
         self._seconds, self._since = self._seconds + seconds, self._since + seconds
         self._painter.paint(self._frame.picture, self.driver, self._since, self._seconds)
         self._frame.write(caption_of(self.driver))
@@ -158,7 +158,7 @@ class Wheel:
 
 
 def caption_of(driver: Driver) -> Caption:
-    """Returns what the strip says."""
+    """Returns the caption of the strip."""
     name = "" if driver.action is None else action_name(action_names(driver.env), driver.action)
     note, color = "", STRIP_TEXT
     if driver.terminated and city_of(driver.env) is not None:
@@ -169,11 +169,11 @@ def caption_of(driver: Driver) -> Caption:
 
 
 def play(driver: Driver) -> None:
-    """Opens a window and lets its user drive; returns when they quit.
+    """Opens a window and lets the user drive; returns when they quit.
 
     Raises:
         NoDisplayError: there is no display.
-        UsageError: the env cannot draw itself.
+        UsageError: the env cannot render.
     """
     wheel = Wheel(driver)
     try:

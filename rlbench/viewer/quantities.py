@@ -1,4 +1,4 @@
-"""CartPole's four quantities over an episode, and the edges of the bins that its observation puts them in."""
+"""CartPole's four quantities over an episode, and the edges of their bins."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class Quantities(NamedTuple):
-    """What a cart did."""
+    """The quantities of a cart, step by step."""
 
-    values: NDArray[np.float64]  # (T + 1, 4), of DIMENSIONS
-    edges: tuple[tuple[float, ...], ...]  # of each, where one bin ends and the next begins
+    values: NDArray[np.float64]  # (T + 1, 4), in the order of DIMENSIONS
+    edges: tuple[tuple[float, ...], ...]  # for each, the edges between bins
 
 
 def quantities_of(
     make: Callable[[], gym.Env[Any, Any]], episode: Episode, begin: Callable[[gym.Env[Any, Any]], Any]
 ) -> Quantities | None:
-    """Returns the quantities of a CartPole episode, played again where only its bins are stored.
+    """Returns the quantities of a CartPole episode, replayed if only its bins are stored.
 
     Args:
         make: makes the env.
-        episode: which.
+        episode: the stored episode.
         begin: brings the env to the episode's start and returns the first observation.
 
     Returns:
-        None for another env, and where the episode, played again, goes another way.
+        None for other envs, or if the replay diverges from the stored episode.
     """
     env = make()
     if not is_cart_pole(env):
@@ -52,7 +52,7 @@ def quantities_of(
 
 
 def edges_of(env: gym.Env[Any, Any]) -> tuple[tuple[float, ...], ...]:
-    """Returns the edges of the bins of each quantity; none where the observation has none."""
+    """Returns the bin edges of each quantity; empty if the observation has none."""
     bins = bins_of(env)
     if bins is None or isinstance(bins, Centers):
         return ((),) * len(DIMENSIONS)

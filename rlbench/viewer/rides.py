@@ -1,4 +1,4 @@
-"""Rides: who drives where, live; knows no pictures."""
+"""Rides: an agent driving an env live; independent of drawing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
     MakeEnv = Callable[..., gym.Env[Any, Any]]
 
-PACE = 4.0  # steps a second, for an env that does not say how fast it is drawn
-SEEDS = 2**31  # episodes to choose from: there is always another seed
-MOST_STEPS = 1000  # after which an episode without an end is left
+PACE = 4.0  # steps per second, for an env without render_fps
+SEEDS = 2**31  # the number of live episodes: one per seed
+MOST_STEPS = 1000  # after which an episode without an end stops
 
 
 class Ride(NamedTuple):
     """An agent and its env.
 
     Attributes:
-        title: who drives where, in words.
+        title: a description of both.
         make_env: makes the env.
-        agent_for: the agent for an episode in an env, from a seed; the same seed, the same actions.
-        table: what it has learnt, (n_states, n_actions), or None.
+        agent_for: the agent for an episode in an env, given a seed; the same seed gives the same actions.
+        table: the learnt table, (n_states, n_actions), or None.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Random:
 
 
 def ride_of(run: Run) -> Ride:
-    """Returns the ride of a run's agent, greedy."""
+    """Returns the ride of a run's agent, acting greedily."""
     title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
     return Ride(title, run.make_env, lambda _env, _seed: run.agent, lambda: table_of(run))
 
@@ -70,7 +70,7 @@ def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:
         settings: arguments of the env.
 
     Raises:
-        UsageError: there is no such env.
+        UsageError: the env is unknown.
     """
     made = make_env(env, settings)
     made.close()
@@ -78,7 +78,7 @@ def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:
 
 
 def drive(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Episode:
-    """Plays one greedy episode from a seed, of at most so many steps."""
+    """Plays one greedy episode from a seed, of at most `most` steps."""
     seen, taken = Layout(env.observation_space, "observations"), Layout(env.action_space, "actions")
     observation, _ = env.reset(seed=seed)
     observations = [seen.copy(observation)]
@@ -103,14 +103,14 @@ def drive(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Episode:
 
 
 def table_of(run: Run) -> NDArray[Any] | None:
-    """Returns what a run has learnt, (n_states, n_actions); None if there is no such table."""
+    """Returns the table learnt by a run, (n_states, n_actions); None if it has none."""
     try:
         table = getattr(run.agent, "q_table", None)
-    except (StoreError, LookupError, ValueError):  # recorded from outside, or killed before its first checkpoint
+    except (StoreError, LookupError, ValueError):  # recorded without an agent, or killed before its first checkpoint
         return None
     return None if table is None else np.asarray(table)
 
 
 def pace_of(env: gym.Env[Any, Any] | None) -> float:
-    """Returns how many steps a second an env is meant to be seen at."""
+    """Returns the steps per second at which to show an env."""
     return float((env.metadata.get("render_fps") if env is not None else None) or PACE)

@@ -1,4 +1,4 @@
-"""Stages: an episode as pictures of any size, one for each step and, in a city, for each moment between two."""
+"""Stages: draw an episode at any size, step by step and, in a city, at any moment between steps."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ class Stage(Protocol):
         """The width and height of a picture, in pixels."""
 
     def fit(self, width: int, height: int) -> None:
-        """Makes pictures as large as fits."""
+        """Scales the pictures to fit."""
 
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
         """Draws a step on a canvas of `size`.
 
         Args:
-            canvas: where.
-            step: 0 is the start.
+            canvas: the surface to draw on.
+            step: the step, 0 is the start.
             way: the share of the step that has passed.
-            seconds: on the clock, for what moves by itself; None: by the step.
+            seconds: the clock, for animation that is independent of steps; None derives it from the step.
         """
 
 
 class CityStage:
-    """A SafeCab episode, drawn from its observations: every one is a whole state."""
+    """A SafeCab episode, drawn from its observations, which are full states."""
 
     def __init__(self, world: SafeCabEnv, episode: Episode, square: int | None = None) -> None:
         self.world = world
@@ -86,7 +86,7 @@ class CityStage:
         return self._picture.size
 
     def fit(self, width: int, height: int) -> None:
-        """Makes squares as large as fits."""
+        """Scales the squares to fit."""
         square = square_for(self.world.city, width, height)
         if square != self._picture.square:
             self._picture = picture_of(self.world, square)
@@ -103,11 +103,11 @@ class CityStage:
 
 
 class FilmStage:
-    """An episode of an env that draws itself.
+    """An episode of an env that renders itself.
 
     Args:
         film: its pictures.
-        quantities: of a CartPole.
+        quantities: those of a CartPole.
     """
 
     def __init__(self, film: Film, quantities: Quantities | None = None) -> None:
@@ -121,7 +121,7 @@ class FilmStage:
         self.size = max(1, int(self._natural[0] * scale)), max(1, int(self._natural[1] * scale))
 
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
-        """Draws a step; between two steps an env has no pictures."""
+        """Draws a step; there are no pictures between steps."""
         del seconds
         pixels = self._film[step if way >= 1 or not step else step - 1]
         picture = pygame.image.frombuffer(pixels.tobytes(), (pixels.shape[1], pixels.shape[0]), "RGB")
@@ -133,7 +133,7 @@ class FilmStage:
 
 
 def picture_of(world: SafeCabEnv, square: int | None) -> CityPicture:
-    """Returns the picture of a city; the last few are kept, for they take a while to draw."""
+    """Returns the picture of a city; the last few are cached because drawing one is slow."""
     known = _PICTURES.setdefault((world.city, square), CityPicture(world.city, square))
     while len(_PICTURES) > KEPT:
         del _PICTURES[next(iter(_PICTURES))]
@@ -144,25 +144,25 @@ KEPT = 4
 _PICTURES: dict[Any, CityPicture] = {}
 
 
-# ------------------------------------------------------------------ which stage an episode has
+# ------------------------------------------------------------------ choosing a stage
 
 
 def stored_stage(run: Run, episode: Episode, env: gym.Env[Any, Any] | None) -> Stage:
     """Returns the stage of a stored episode.
 
     Args:
-        run: whose.
-        episode: which.
-        env: of the run as it is installed; None: what is stored is shown as text.
+        run: the run of the episode.
+        episode: the episode.
+        env: the run's env as installed here; None shows the episode as text.
 
     Raises:
-        UsageError: the env cannot draw itself.
+        UsageError: the env cannot render.
     """
     if env is None:
         return FilmStage(Film(cards(episode)))
     if not fits(env, episode):
         warnings.warn(
-            f"episode {episode.index} has observations unknown to {id_of(env)}: what is stored is shown as text",
+            f"episode {episode.index} has observations unknown to {id_of(env)}: it is shown as text",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -171,15 +171,15 @@ def stored_stage(run: Run, episode: Episode, env: gym.Env[Any, Any] | None) -> S
 
 
 def live_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, seed: int) -> Stage:
-    """Returns the stage of an episode that was begun by reset(seed=seed)."""
+    """Returns the stage of an episode that started with reset(seed=seed)."""
     return _stage(make, episode, lambda env: env.reset(seed=seed)[0])
 
 
 def lone_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode) -> Stage:
-    """Returns the stage of an episode of which nobody knows how it was begun."""
+    """Returns the stage of an episode whose start is unknown."""
 
     def begin(_env: Any) -> Any:
-        raise StoreError("how this episode was begun is not known")
+        raise StoreError("the start of this episode is unknown")
 
     return _stage(make, episode, begin)
 
@@ -201,17 +201,17 @@ def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Call
 
 
 def city_of(env: gym.Env[Any, Any]) -> SafeCabEnv | None:
-    """Returns the SafeCab in an env whose observations are its states; None if there is none."""
+    """Returns the SafeCab inside an env that observes its states; None if there is none."""
     world = env.unwrapped
     is_whole = isinstance(world, SafeCabEnv) and env.observation_space == world.observation_space
-    return world if is_whole else None  # type: ignore[return-value]  # is_whole says so
+    return world if is_whole else None  # type: ignore[return-value]  # is_whole implies it
 
 
-# ------------------------------------------------------------------ what is said of a step
+# ------------------------------------------------------------------ captions
 
 
 def captions(env: gym.Env[Any, Any] | None, episode: Episode) -> list[Caption]:
-    """Returns what the strip says at each step of an episode, T + 1 captions."""
+    """Returns the captions of an episode's steps, T + 1."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
     names, found = action_names(env), [Caption()]
     for step in range(1, len(episode) + 1):
@@ -222,7 +222,7 @@ def captions(env: gym.Env[Any, Any] | None, episode: Episode) -> list[Caption]:
 
 
 def _note(env: gym.Env[Any, Any] | None, episode: Episode, step: int) -> tuple[str, tuple[int, ...]]:
-    """Says how an episode ended, or that an action was an exploratory one."""
+    """Returns how the episode ended, or whether the action was exploratory, and its colour."""
     if step == len(episode):
         return _end(env, episode)
     if episode.explored is not None and episode.explored[step - 1]:
@@ -239,12 +239,12 @@ def _end(env: gym.Env[Any, Any] | None, episode: Episode) -> tuple[str, tuple[in
 
 
 def frames(stage: Stage, texts: list[Caption], size: int | None = None) -> Iterator[NDArray[np.uint8]]:
-    """Returns the pictures of an episode's steps, each with its strip: uint8 (height, width, 3).
+    """Yields the pictures of an episode's steps with the strip below: uint8 (height, width, 3).
 
     Args:
         stage: draws them.
-        texts: of the strip, one a step.
-        size: of the longer side, in pixels; None: as large as is pleasant.
+        texts: the captions, one per step.
+        size: the longer side in pixels; None keeps the stage's own size.
     """
     if size is not None:
         stage.fit(size, size - STRIP)

@@ -1,4 +1,4 @@
-"""Steps: an episode told line by line, a stored one or one that is played now; knows no pictures."""
+"""Steps: an episode, stored or live, as lines of text; independent of drawing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """One line of an episode: where the agent is, and how it came there."""
+    """One step of an episode: where the agent is, and how it got there."""
 
     number: int  # 0 is the start
     observation: Any
@@ -23,11 +23,11 @@ class Step(NamedTuple):
     reward: float = 0.0
     total: float = 0.0  # return so far
     explored: bool = False
-    end: str = ""  # terminated, truncated, or why else nothing follows
+    end: str = ""  # terminated, truncated, or another reason why the episode stops
 
     @property
     def caption(self) -> str:
-        """What is said of it under a picture."""
+        """The caption below a picture."""
         if not self.number:
             return "step 0"
         star = " (exploring)" if self.explored else ""
@@ -36,14 +36,14 @@ class Step(NamedTuple):
 
 
 def live_steps(env: gym.Env[Any, Any], agent: Any, seed: int, most: int, left: str = "left there") -> Iterator[Step]:
-    """Plays an episode greedily, a step each time one is asked for.
+    """Plays an episode greedily, lazily step by step.
 
     Args:
-        env: where; closed at the end.
-        agent: who acts.
-        seed: of the episode.
-        most: steps after which an episode without an end is left.
-        left: what is said of one that was left.
+        env: the env; closed at the end.
+        agent: the agent.
+        seed: the seed of the episode.
+        most: the number of steps after which an episode without an end stops.
+        left: the caption for an episode that stopped in this way.
     """
     observation, _ = env.reset(seed=seed)
     number, total, end = 0, 0.0, ""
@@ -58,7 +58,7 @@ def live_steps(env: gym.Env[Any, Any], agent: Any, seed: int, most: int, left: s
 
 
 def stored_steps(episode: Episode) -> Iterator[Step]:
-    """Returns the steps of an episode, T + 1 with its start."""
+    """Yields the steps of an episode: T + 1, including the start."""
     total, last = 0.0, len(episode)
     yield Step(0, row_of(episode.observations, 0))
     for number in range(1, last + 1):

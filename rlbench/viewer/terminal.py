@@ -1,4 +1,4 @@
-"""The viewer in a terminal: the same keys as the window's, drawn in text; as large as the terminal is now."""
+"""The viewer in a terminal: same keys as the window, drawn in text, resized with the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlbench.viewer.playback import Bar
     from rlbench.viewer.texts import TextClips
 
-FRAME_SECONDS = 0.05  # between two looks at the keyboard
+FRAME_SECONDS = 0.05  # between polls of the keyboard
 TERMINAL_KEYS = {
     "space": "toggle",
     "right": "forward",
@@ -60,19 +60,19 @@ TERMINAL_HELP = (
 )
 HINT = "space plays, arrows step and scrub, n p episodes, ? help, q quits"
 VALUES_WIDTH = 30  # columns of the action values
-LEAST_PICTURE = 20  # columns that must be left beside them
+LEAST_PICTURE = 20  # columns that must remain for the picture
 BAR_WIDTH = 10  # columns of an action value
-LINES_BELOW = 5  # lines under the picture
+LINES_BELOW = 5  # lines below the picture
 
 
 class TerminalViewer:
     """A `Playback` in a terminal.
 
     Args:
-        clips: what there is to show.
-        index: which comes first.
-        pace: steps a second at normal speed.
-        console: where.
+        clips: the clips to show.
+        index: the first one to show.
+        pace: steps per second at normal speed.
+        console: the console to draw on.
     """
 
     def __init__(self, clips: TextClips, index: int, pace: float, console: Console | None = None) -> None:
@@ -81,7 +81,7 @@ class TerminalViewer:
         self.console = console or Console(highlight=False)
 
     def run(self, keyboard: Keyboard) -> None:
-        """Shows, until its user quits; what is left on the terminal is the last caption."""
+        """Runs until the user quits, then prints the last caption."""
         with Live(console=self.console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
             shown = monotonic()
             while not self.playback.is_over:
@@ -94,18 +94,18 @@ class TerminalViewer:
 
     @property
     def caption(self) -> str:
-        """What is said of the step that is drawn."""
+        """The caption of the current step."""
         caption: str = self.playback.clip.captions[self.playback.decision]
         return caption
 
     def press(self, key: str) -> None:
-        """Does what a key means."""
+        """Handles a key."""
         command = TERMINAL_KEYS.get(key)
         if command:
             self.playback.do(command)
 
     def picture(self) -> RenderableType:
-        """Returns what is to be seen now, as large as the terminal is."""
+        """Returns the current view, in the size of the terminal."""
         playback, (width, height) = self.playback, self.console.size
         side = VALUES_WIDTH if playback.shows_actions and width >= VALUES_WIDTH + LEAST_PICTURE else 0
         body: RenderableType = _help() if playback.shows_help else self._city(width - side, height - LINES_BELOW)
@@ -132,7 +132,7 @@ class TerminalViewer:
 
 
 def cropped(drawn: str, width: int, height: int, *, colors: bool = True) -> Text:
-    """Returns the part of a drawing that fits, with the agent in it: the square on a coloured ground.
+    """Returns the part of a drawing that fits, centred on the agent: the square with a coloured background.
 
     Without colours the agent is marked @.
     """
@@ -151,7 +151,7 @@ def cropped(drawn: str, width: int, height: int, *, colors: bool = True) -> Text
 
 
 def timeline(playback: Playback, width: int) -> Text:
-    """Returns where an episode stands as one line: + and - where rewards were won or lost, most of all."""
+    """Returns the timeline as one line: O is the current step, + and ! mark the largest gains and losses."""
     room, length = max(2, width), playback.length
     marks = ["-"] * room
     rewards = playback.rewards
@@ -170,7 +170,7 @@ def _column(step: int, length: int, room: int) -> int:
 
 
 def _bars(bars: list[Bar], name: Callable[[int], str], missing: str) -> RenderableType:
-    """Returns action values as bars: * is the best, > the one that is taken, ? taken while exploring."""
+    """Returns action values as bars: * is the best, > the one taken, ? one taken while exploring."""
     if not bars:
         return Text(missing, style="dim")
     values = [bar.value for bar in bars]

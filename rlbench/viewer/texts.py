@@ -1,4 +1,4 @@
-"""Episodes in text: drawings of a city, a cart or a table of numbers, and the clips that a terminal shows."""
+"""Episodes as text: drawings of a city, a cart or raw numbers, and the clips for a terminal."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
     from rlbench.viewer.rides import MakeEnv, Ride
     from rlbench.viewer.steps import Step
 
-TRACK = 2.4  # m: the cart drives from -TRACK to TRACK
-TRACK_COLUMNS = 61  # of the track: 12.5 a metre
-POLE = 6  # lines for its 1 m: a character is about twice as high as wide
-UPRIGHT = math.radians(2)  # a pole that leans less is drawn straight
+TRACK = 2.4  # m: the cart moves from -TRACK to TRACK
+TRACK_COLUMNS = 61  # of the track: 12.5 per metre
+POLE = 6  # lines for its 1 m: a character is about twice as tall as wide
+UPRIGHT = math.radians(2)  # a pole that leans less is drawn upright
 
 
 class Sketch(NamedTuple):
-    """An env and how it is drawn in text."""
+    """An env and its text renderer."""
 
     env: gym.Env[Any, Any]
     draw: Callable[[], str]
 
     @property
     def is_placed(self) -> bool:
-        """Whether an observation is the env's whole state, so that any can be drawn."""
+        """Whether an observation is the env's full state, so that any can be drawn."""
         return hasattr(self.env.unwrapped, "s")
 
     def place(self, state: Any, action: Any) -> str:
-        """Draws a stored state, and the action that led to it, if any, where the env can be placed in it."""
+        """Draws a stored state and the action that led to it, if any; needs `is_placed`."""
         world: Any = self.env.unwrapped
         world.s, world.lastaction = state, action
         return self.draw()
 
     def frames(self, steps: Iterable[Step]) -> Iterator[str]:
-        """Draws the env as each step leaves it, with a caption."""
+        """Draws the env after each step, with a caption."""
         return (f"{self.draw()}\n{step.caption}" for step in steps)
 
 
 def sketch_of(make: MakeEnv) -> Sketch | None:
-    """Makes an env, reset, so that it can be drawn in text; None if it cannot."""
+    """Makes and resets an env that can be drawn in text; None if it cannot."""
     env = make()
     if "ansi" in env.metadata.get("render_modes", ()):
         env.close()
@@ -69,7 +69,7 @@ def sketch_of(make: MakeEnv) -> Sketch | None:
 
 
 def stored_frames(make: MakeEnv, episode: Episode) -> Iterator[str] | None:
-    """Returns drawings of an episode's stored states, with captions; None where they are not whole states."""
+    """Returns drawings of an episode's stored states, with captions; None if they are not full states."""
     sketch = sketch_of(make)
     if sketch is None or not sketch.is_placed or not fits(sketch.env, episode):
         return None
@@ -99,22 +99,22 @@ def _line_with(text: str, column: int) -> str:
 
 
 class TextClip(NamedTuple):
-    """An episode, ready to be shown in text."""
+    """An episode ready to show as text."""
 
     title: str
     episode: Episode
     captions: Sequence[str]  # T + 1
-    draw: Callable[[int], str]  # a step, as the env draws it
+    draw: Callable[[int], str]  # draws a step
 
 
 class TextClips:
-    """Clips in text, made when they are asked for.
+    """Clips in text, made on access.
 
     Args:
-        count: how many there are.
-        make: makes one.
+        count: the number of clips.
+        make: makes the clip of an index.
         table: the action values, (n_states, n_actions), or None.
-        name: what an action is called.
+        name: returns the name of an action.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class TextClips:
 
 
 def live_texts(ride: Ride, first: int, most: int) -> TextClips:
-    """Returns episodes that an agent drives, in text, one for each seed from `first` on, left after `most` steps."""
+    """Returns an agent's episodes as text, one per seed from `first` on, each of at most `most` steps."""
 
     def clip(index: int) -> TextClip:
         env, seed = ride.make_env(), first + index
@@ -145,7 +145,7 @@ def live_texts(ride: Ride, first: int, most: int) -> TextClips:
 
 
 def stored_texts(run: Run, env: gym.Env[Any, Any] | None) -> TextClips:
-    """Returns the episodes of a run, in text; without its env as what is stored."""
+    """Returns the episodes of a run as text; without its env, the raw stored steps."""
     episodes = run.store.episodes(run.id)
     make = None if env is None else run.make_env
 
@@ -162,11 +162,11 @@ def _clip(title: str, episode: Episode, make: MakeEnv | None, begin: Callable[[A
 
 
 def drawer_of(make: MakeEnv | None, episode: Episode, begin: Callable[[Any], Any]) -> Callable[[int], str]:
-    """Returns what draws each step of an episode in text: the city, the cart, else what is stored.
+    """Returns a function that draws a step of an episode as text: the city, the cart, or else the raw stored step.
 
     Args:
         make: makes the env; None if it cannot be made.
-        episode: which.
+        episode: the episode.
         begin: brings an env to the episode's start and returns the first observation.
     """
     sketch = None if make is None else sketch_of(make)

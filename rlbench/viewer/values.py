@@ -1,4 +1,4 @@
-"""State values and a policy over a city: what they are, and as a veil on its picture."""
+"""State values and the greedy policy of a city, and a translucent veil that shows them on its picture."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from rlbench.envs.drawing import CityPicture, Scene
     from rlbench.envs.safecab import SafeCabEnv
 
-NOTHING = -1  # as a best action: all are worth the same
+NOTHING = -1  # as a best action: all have equal value
 RAMP = np.array([(46, 46, 110), (38, 106, 142), (44, 158, 136), (140, 204, 88), (250, 230, 80)])  # worst to best
-VEIL, VEIL_ON_ZONE = 205, 110  # of 255: how much it covers; letters must be seen
-LEAST_GAP = 10  # pixels: squares that are smaller touch
+VEIL, VEIL_ON_ZONE = 205, 110  # opacity, of 255; letters must stay visible
+LEAST_GAP = 10  # pixels: smaller squares have no gap
 KEPT = 6  # veils
 
 
 class ValueMap(NamedTuple):
-    """What a table says of every square, for one passenger and destination."""
+    """The values and best actions of all squares, for one passenger and destination."""
 
     values: NDArray[np.float64]  # (rows, cols), of the best action
     best: NDArray[np.int64]  # (rows, cols), or NOTHING
-    shares: NDArray[np.float64]  # (rows, cols): 0 the worst of the squares that are no anomalies, 1 the best
-    low: float  # the worst of them
+    shares: NDArray[np.float64]  # (rows, cols): 0 is the worst non-anomaly square, 1 the best
+    low: float  # the worst value of these squares
     high: float  # the best
 
 
 def value_map(table: NDArray[Any], world: SafeCabEnv, passenger: int, destination: int) -> ValueMap:
-    """Returns the state values of a city; ties go to the first action, as the agent breaks them."""
+    """Returns the state values of a city; ties go to the first action, as in the agent."""
     city = world.city
     states = trip_states(city.rows, city.cols, len(city.zones))[passenger, destination]
     rows = np.asarray(table, np.float64)[states]
@@ -51,7 +51,7 @@ def value_map(table: NDArray[Any], world: SafeCabEnv, passenger: int, destinatio
 
 
 def ramp(share: float) -> tuple[int, int, int]:
-    """Returns the colour of a share of the way from the worst value to the best; brighter is better."""
+    """Returns the colour for a share between the worst value, 0, and the best, 1; brighter is better."""
     at = share * (len(RAMP) - 1)
     low = min(int(at), len(RAMP) - 2)
     red, green, blue = (RAMP[low] + (RAMP[low + 1] - RAMP[low]) * (at - low)).round().astype(int).tolist()
@@ -111,7 +111,7 @@ def _tint(veil: pygame.Surface, row: int, col: int, square: int, color: tuple[in
 
 
 def arrow(square: int, action: int) -> pygame.Surface:
-    """Returns the sign of a best action: an arrow, or a ring to pick up and a dot to set down."""
+    """Returns the symbol of a best action: an arrow, a ring for pick-up or a dot for drop-off."""
     pen = sprites.Pen((1, 1), square)
     for color, grown in ((sprites.INK, 0.035), (sprites.WHITE, 0.0)):
         if action in MOVES:

@@ -1,4 +1,4 @@
-"""The viewer's window: keys and mouse in, pictures out; what is shown when is `Playback`'s."""
+"""The viewer's window: keys and mouse in, pictures out; `Playback` decides what is shown."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rlbench.viewer.clips import Clips
     from rlbench.viewer.quantities import Quantities
 
-WINDOW_SIZE = (1040, 800)  # pixels, at first
-LEAST = (360, 300)  # pixels: below, nothing is laid out any smaller
+WINDOW_SIZE = (1040, 800)  # initial, pixels
+LEAST = (360, 300)  # pixels: the smallest layout
 PANEL, TIMELINE = 250, 96  # pixels
 LEAST_WITH_PANEL = 640  # pixels
-GRAPHS, PICTURE_WITH_GRAPHS = 250, 300  # pixels: the height of the graphs, and what must be left for the picture
-LONGEST_FRAME = 0.25  # seconds that pass between two frames, however slow the machine
-KEY_REPEAT = (350, 60)  # milliseconds until a key that is held down repeats, and between
+GRAPHS, PICTURE_WITH_GRAPHS = 250, 300  # pixels: height of the graphs, and least height of the picture
+LONGEST_FRAME = 0.25  # seconds: most time between frames on the clock, however slow the machine
+KEY_REPEAT = (350, 60)  # milliseconds before a held key repeats, and between repeats
 WINDOW_KEYS = {
     pygame.K_SPACE: "toggle",
     pygame.K_RIGHT: "forward",
@@ -45,20 +45,20 @@ WINDOW_KEYS = {
     pygame.K_q: "quit",
     pygame.K_ESCAPE: "quit",
 }
-SIGNS = {"+": "faster", "=": "faster", "-": "slower", "?": "help"}  # where they lie depends on the keyboard
+SIGNS = {"+": "faster", "=": "faster", "-": "slower", "?": "help"}  # their key codes depend on the keyboard layout
 
 
 def view(clips: Clips, index: int = 0, *, fps: float | None = None) -> None:
-    """Opens the viewer on a clip; returns when its user closes it.
+    """Opens the viewer on a clip; returns when the user closes it.
 
     Args:
-        clips: what there is to show.
-        index: which comes first.
-        fps: steps a second; None: as the env is meant to be seen.
+        clips: the clips to show.
+        index: the first one to show.
+        fps: steps per second; None: the env's render_fps.
 
     Raises:
         NoDisplayError: there is no display.
-        UsageError: the env cannot draw itself.
+        UsageError: the env cannot render.
     """
     viewer = Viewer(clips, index, fps)
     try:
@@ -71,9 +71,9 @@ class Viewer:
     """The window of a `Playback`.
 
     Args:
-        clips: what there is to show.
-        index: which comes first.
-        fps: steps a second; None: as the env is meant to be seen.
+        clips: the clips to show.
+        index: the first one to show.
+        fps: steps per second; None: the env's render_fps.
     """
 
     def __init__(self, clips: Clips, index: int = 0, fps: float | None = None) -> None:
@@ -86,16 +86,16 @@ class Viewer:
         self._is_scrubbing = False
         self._frame: Frame | None = None
         self._canvas: pygame.Surface | None = None
-        self._clip: Any = None  # that the stage was laid out for
+        self._clip: Any = None  # the one laid out
         self._veils: Veils | None = None
 
     def run(self) -> None:
-        """Shows, until its user quits."""
+        """Runs until the user quits."""
         while not self.playback.is_over:
             self.turn(min(self._clock.tick(FRAME_RATE) / 1000, LONGEST_FRAME))
 
     def turn(self, seconds: float) -> None:
-        """Does what was asked for since the last time, lets time pass, and draws."""
+        """Handles pending events, advances the clock and draws."""
         for event in pygame.event.get():
             self.handle(event)
         self.playback.advance(seconds)
@@ -106,10 +106,10 @@ class Viewer:
         """Closes the window."""
         pygame.display.quit()
 
-    # -------------------------------------------------------------- in
+    # -------------------------------------------------------------- input
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Does what an event asks for."""
+        """Handles an event."""
         if event.type == pygame.QUIT:
             self.playback.is_over = True
         elif event.type == pygame.KEYDOWN:
@@ -129,28 +129,28 @@ class Viewer:
             left, right = panels.timeline_ends(self.timeline_box().width)
             self.playback.seek((place[0] - left) / max(1, right - left))
 
-    # -------------------------------------------------------------- where what lies
+    # -------------------------------------------------------------- layout
 
     def _size(self) -> tuple[int, int]:
         width, height = self.screen.get_size()
         return max(width, LEAST[0]), max(height, LEAST[1])
 
     def timeline_box(self) -> pygame.Rect:
-        """Returns where the timeline lies."""
+        """Returns the area of the timeline."""
         width, height = self._size()
         return pygame.Rect(0, height - TIMELINE, width, TIMELINE)
 
     def panel_width(self) -> int:
-        """Returns how wide the side panel is; 0 if it is not shown, or the window too narrow."""
+        """Returns the width of the side panel; 0 if it is off or the window is too narrow."""
         return PANEL if self.playback.shows_actions and self._size()[0] >= LEAST_WITH_PANEL else 0
 
     def picture_box(self) -> pygame.Rect:
-        """Returns where the picture and its strip lie."""
+        """Returns the area of the picture and its strip."""
         width, height = self._size()
         return pygame.Rect(0, 0, width - self.panel_width(), height - TIMELINE - self.graphs_height())
 
     def graphs_height(self) -> int:
-        """Returns how high the graphs of a cart are; 0 if they are not shown, or the window too low."""
+        """Returns the height of the graphs of a cart; 0 if they are off or the window is too low."""
         room = self._size()[1] - TIMELINE - STRIP - PICTURE_WITH_GRAPHS
         return GRAPHS if self._quantities() is not None and room >= GRAPHS else 0
 
@@ -158,7 +158,7 @@ class Viewer:
         stage = self.playback.clip.stage
         return stage.quantities if self.playback.shows_graphs and isinstance(stage, FilmStage) else None
 
-    # -------------------------------------------------------------- out
+    # -------------------------------------------------------------- output
 
     def draw(self) -> None:
         """Draws everything."""

@@ -206,7 +206,7 @@ def test_a_delivery_is_told():
 
 
 def test_only_discrete_actions_have_keys():
-    with pytest.raises(UsageError, match="only an env with Discrete actions can be driven with keys"):
+    with pytest.raises(UsageError, match="driving with keys needs Discrete actions"):
         Driver(gym.make("Pendulum-v1"))
 
 

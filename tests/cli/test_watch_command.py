@@ -127,7 +127,7 @@ def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown_with_a
     outcome = rlbench("replay", cab, "--episode", "best")
     assert outcome.code == 0
     assert "terminated" in outcome.out.splitlines()[-1]
-    shown = f"only what is stored of run {cab} can be shown, as text"
+    shown = f"the stored steps of run {cab} are shown as text"
     assert re.fullmatch(rf"Warning: the env cannot be made from its stored spec: .*elsewhere.*: {shown}\n", outcome.err)
 
 
@@ -147,7 +147,7 @@ def test_a_run_of_another_version_of_its_env_is_shown_as_it_is_stored_with_a_war
     assert outcome.code == 0
     assert outcome.err.startswith(
         "Warning: rlbench/SafeCab-v9 is not installed, but its version 0 is: "
-        f"only what is stored of run {older} can be shown, as text\n"
+        f"the stored steps of run {older} are shown as text\n"
     )
     assert ("observation" in outcome.out) is not bool(arguments)
 

@@ -71,7 +71,7 @@ def test_an_episode_whose_env_nobody_knows_is_a_table(trip):
     assert html.count("<tr>") == len(trip) + 2
     assert "return 994, terminated" in html
     assert html.count("(exploring)") == 1
-    assert "the env of this episode is not known" in html
+    assert "the env of this episode is unknown" in html
 
 
 def test_a_long_table_says_what_it_leaves_out(trip):

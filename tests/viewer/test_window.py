@@ -218,7 +218,7 @@ def test_stepping_back_in_a_cart_shows_the_very_same_picture(screen, cart_run):
     made.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*only what is stored")
+@pytest.mark.filterwarnings("ignore:.*the stored steps of run")
 def test_a_run_whose_env_is_not_installed_is_shown_as_text(screen, cab_run):
     store = open_store("memory://")
     made = store.create_run("rlbench/SafeCab-v9", "q-learning", seed=0, config=cab_run.record.config)
