@@ -408,7 +408,8 @@ class ForgetsToCountEpisodes(Plain):
 
 class HasADifferentCounterpart(Plain):
     def learner(self):
-        return QLearning.learner(self)._replace(gamma=0.5)
+        learner = QLearning.learner(self)
+        return learner._replace(core=learner.core._replace(gamma=0.5))
 
 
 @pytest.mark.parametrize(
