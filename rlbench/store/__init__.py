@@ -1,4 +1,4 @@
-"""Stores: where runs, their episodes, checkpoints and results are kept."""
+"""Stores: persistence for runs, their episodes, checkpoints and results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
     "redact",
 ]
 
-STORES = {  # by scheme, what opens the backend
+STORES = {  # URL scheme: the function that opens its backend
     "sqlite": "rlbench.store.sqlite:open_file",
     "memory": "rlbench.store.sqlite:open_memory",
     "mongodb": "rlbench.store.mongodb:open_mongodb",
@@ -51,16 +51,16 @@ STORES = {  # by scheme, what opens the backend
 
 
 def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Store:
-    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it in the end.
+    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it after use.
 
     Args:
-        url: where it is; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.
-        create: make it if it is not there.
-        read_only: refuse to change it; a file that may not be written is opened so by itself.
+        url: its address; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.
+        create: create it if it does not exist.
+        read_only: refuse all changes; files without write permission are always opened read-only.
 
     Raises:
-        UsageError: the URL is malformed; UnknownNameError if there is no such kind of store.
-        StoreError: it cannot be opened; the message says why and what to do, never with a password.
+        UsageError: the URL is malformed; UnknownNameError if its scheme is unknown.
+        StoreError: it cannot be opened; the message says why and what to do, and never contains a password.
     """
     url = os.fspath(url)
     scheme, rest = split_url(url, list(STORES))

@@ -1,4 +1,4 @@
-"""What a store holds, and whether it is sound, over any backend."""
+"""Counts the contents of a store and checks its integrity, on any backend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Damage(NamedTuple):
-    """Something in a store that is not as it was written."""
+    """A part of a store that differs from what was written."""
 
     run: str  # id; "" if it belongs to no run
     where: str  # "record", "counters", "chunk 3, steps", "checkpoint at step 70", "snapshot buffer/x", "store"
@@ -27,7 +27,7 @@ class Damage(NamedTuple):
 
 
 def info(store: Store) -> dict[str, int]:
-    """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk."""
+    """Counts the runs, episodes, timesteps, chunks, checkpoints, snapshots and bytes on disk of a store."""
     backend = store.backend
     documents = list(map(sound, backend.select_runs({}, None)))
     sums = {name: sum(document[name] for document in documents) for name in ("episodes", "timesteps", "chunks")}
@@ -41,14 +41,14 @@ def info(store: Store) -> dict[str, int]:
 
 
 def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
-    """Verifies every checksum and reference, a chunk at a time; yields all that is damaged, not the first alone.
+    """Verifies every checksum and reference, one chunk at a time; yields all damage, not only the first.
 
     Args:
-        store: any store; it may be written meanwhile.
-        ref: one run only, and not the place itself nor the snapshots; None checks all.
+        store: any store; others may write to it meanwhile.
+        ref: check this run only, without the snapshots and the storage itself; None checks everything.
 
     Raises:
-        StoreError: there is no such run.
+        StoreError: the run does not exist.
     """
     backend = store.backend
     if ref is not None:
@@ -93,10 +93,10 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
     expected = 0
     for span in spans:
         if not all(type(value) is int for value in span):
-            yield Damage(run_id, f"chunk {span.number}", f"its place is no place: {tuple(span)}")
+            yield Damage(run_id, f"chunk {span.number}", f"its span must hold whole numbers, got {tuple(span)}")
             reached = None
             continue
-        if span.number >= chunks:  # not committed, or written since
+        if span.number >= chunks:  # not committed, or written after the document was read
             break
         if span.number != expected:
             gap = _numbered(expected, span.number) if span.number > expected else f"chunk {span.number}"
@@ -132,14 +132,14 @@ def _check_chunk(backend: Backend, run_id: str, span: Span) -> tuple[list[Damage
 
 
 def _after(reached: Document | None, span: Span, chunk: EpisodeChunk | None) -> Document | None:
-    """Returns the counters after a chunk; None if a damaged one keeps them from being known."""
+    """Returns the counters after a chunk; None if damage makes them unknown."""
     if reached is None or chunk is None:
         return None
     return advance(reached, span, open_steps(span.first_step, chunk.lengths, chunk.ends))
 
 
 def _check_counters(document: Document, reached: Document) -> Iterator[Damage]:
-    """Compares what a run says of itself with the sums; one without any chunk may tell of steps not kept."""
+    """Compares a run's counters with its chunks; a run without chunks may count steps that were not kept."""
     for name in COUNTS if document["chunks"] else ("next_episode", "next_step"):
         if document[name] != reached[name]:
             yield Damage(document["id"], "counters", f"{name} is {document[name]}, its chunks say {reached[name]}")
@@ -154,7 +154,7 @@ def _check_checkpoints(backend: Backend, document: Document) -> Iterator[Damage]
         return
     for entry in listed:
         try:
-            if sound_info(entry).chunks <= document["chunks"]:  # others: not committed
+            if sound_info(entry).chunks <= document["chunks"]:  # the others are not committed
                 reading.load_checkpoint(backend, run_id, entry)
         except StoreError as error:
             if _is_listed(backend, run_id, entry):
@@ -178,7 +178,7 @@ def _check_snapshots(backend: Backend) -> Iterator[Damage]:
 
 
 def _holds(backend: Backend, run_id: str, number: int) -> bool:
-    """Returns whether a run still says that it has this chunk."""
+    """Returns whether this chunk of a run is still committed."""
     found = backend.select_runs({"id": run_id}, 1)
     return bool(found) and found[0]["chunks"] > number
 
@@ -195,6 +195,6 @@ def _numbered(first: int, stop: int) -> str:
 
 
 def _damage(run_id: str, where: str, error: StoreError) -> Damage:
-    """Names a damage once: what the error says of the place goes without saying."""
+    """Returns the damage, without the location that the error's message repeats."""
     problem = str(error).removeprefix(f"run {run_id}").removeprefix(", ").removeprefix(where)
     return Damage(run_id, where, problem.lstrip(" ,").removeprefix("is damaged").lstrip(":, "))

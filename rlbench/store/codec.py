@@ -1,7 +1,7 @@
-"""Packs named arrays into one compressed, checked blob, and unpacks them bit for bit.
+"""Packs named arrays into one compressed blob with checksums, and unpacks them bit for bit.
 
-A blob is `MAGIC | header size | crc32 of the header | header | blocks`. The header is JSON: `about` (whatever
-the caller says of the blob) and one entry a column; each column is one zstd block with its own checksum.
+A blob is `MAGIC | header size | crc32 of the header | header | blocks`. The header is JSON: `about` (the caller's
+metadata) and one entry per column; each column is one zstd block with its own checksum.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MAGIC = b"RLB1"
 PREFIX = struct.Struct("<4sII")  # magic, bytes of the header, crc32 of the header
 ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing here
     1,
-    min_match=7,  # shorter matches are chance in such data: without them all is smaller and faster
+    min_match=7,  # shorter matches in such data are chance: without them it is smaller and faster
     write_content_size=True,
 )
-SAMPLE = 2**12  # bytes of a column that are tried with and without differences
-FEW_PLANES = 16  # so many are interleaved faster one by one than by a transpose
+SAMPLE = 2**12  # bytes of a column to try with and without differences
+FEW_PLANES = 16  # up to this many, copying them one by one is faster than a transpose
 MAX_EXPANSION = 2**15  # zstd spends at least 4 bytes on a block, which holds at most 128 KiB
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
@@ -43,7 +43,7 @@ DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
 
 
 class _Tools(threading.local):
-    """What zstd works with, made once a thread: a new compressor would fault its memory in again for every chunk."""
+    """The zstd contexts of a thread: a new compressor would fault its memory in again for every chunk."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(compression_params=ZSTD)
@@ -54,13 +54,13 @@ TOOLS = _Tools()
 
 
 class Column(NamedTuple):
-    """What the header says of a column."""
+    """The header's entry for a column."""
 
     name: str
     dtype: str  # of the array
     shape: list[int]
     stored: str  # the dtype it is stored in; bools are stored as packed bits
-    differences: bool  # each row is stored as its difference to the row before
+    differences: bool  # each row is stored as its difference from the previous one
     size: int  # bytes of the compressed block
     checksum: int  # crc32 of the compressed block
 
@@ -69,7 +69,7 @@ def to_json(value: object) -> str:
     """Returns `value` as JSON; numpy scalars and arrays become numbers and lists.
 
     Raises:
-        UsageError: it holds something that JSON cannot say.
+        UsageError: it holds something that JSON cannot represent.
     """
     try:
         return json.dumps(value, separators=(",", ":"), default=_plain)
@@ -78,7 +78,7 @@ def to_json(value: object) -> str:
 
 
 def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
-    """Packs arrays of any bool or numeric dtype and any shape, with a JSON value that describes them.
+    """Packs arrays of any bool or numeric dtype and any shape, together with a JSON value.
 
     Raises:
         UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
@@ -90,7 +90,7 @@ def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
 
 
 def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
-    """Returns the arrays and the `about` that `pack` was given; `where` names the blob in errors.
+    """Returns the arrays and the `about` passed to `pack`; `where` names the blob in errors.
 
     Raises:
         StoreError: the blob is damaged, or claims more than its bytes can hold.
@@ -106,7 +106,7 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
 
 
 def verify(blob: bytes, where: str = "blob") -> Any:
-    """Returns the `about` that `pack` was given, once every checksum is known to be right; unpacks nothing.
+    """Verifies every checksum and returns the `about` passed to `pack`, without unpacking the arrays.
 
     Raises:
         StoreError: the blob is damaged.
@@ -121,7 +121,7 @@ def verify(blob: bytes, where: str = "blob") -> Any:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} is none of them")
+    raise TypeError(f"got an object of type {type(value).__name__}")
 
 
 # ---------------------------------------------------------------- writing
@@ -130,7 +130,7 @@ def _plain(value: object) -> object:
 def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:
     if array.dtype.kind not in "biufc":
         raise UsageError(f"column {name!r} must hold numbers or bools, got dtype {array.dtype}")
-    with np.errstate(all="ignore"):  # what does not survive a cast is found by comparing bits
+    with np.errstate(all="ignore"):  # lossy casts are found by comparing bits
         stored = _narrow(np.ascontiguousarray(array))
     stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
     differences, block = _compress(compressor, _words(stored)) if stored.size else (False, b"")
@@ -141,7 +141,7 @@ def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) 
 
 
 def _narrow(array: Array) -> Array:
-    """Returns the array in the smallest dtype that gives every bit back."""
+    """Returns the array in the smallest dtype that restores every bit."""
     kind = array.dtype.kind
     if kind == "b":
         return np.packbits(array.reshape(-1))
@@ -158,7 +158,7 @@ def _narrow_integers(array: Array) -> Array:
 
 
 def _smallest(low: int, high: int, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Returns the smallest integer dtype that holds all from `low` to `high`, `dtype` where none is smaller."""
+    """Returns the smallest integer dtype that holds `low` to `high`, or `dtype` if none is smaller."""
     for smaller in NARROW_INTEGERS:
         limits = np.iinfo(smaller)
         if smaller.itemsize < dtype.itemsize and limits.min <= low and high <= limits.max:
@@ -177,8 +177,8 @@ def _narrow_floats(array: Array) -> Array:
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array | None:
-    """Returns the array in `dtype`, or None where a bit would be lost (-0.0, the payload of a NaN)."""
-    if _exact(array.reshape(-1)[:64], dtype) is None:  # most that fail, fail at once
+    """Returns the array in `dtype`, or None if a bit would be lost (-0.0, the payload of a NaN)."""
+    if _exact(array.reshape(-1)[:64], dtype) is None:  # most failures show in the first values
         return None
     return _exact(array, dtype)
 
@@ -189,13 +189,13 @@ def _exact(array: Array, dtype: np.dtype[Any]) -> Array | None:
 
 
 def _words(array: Array) -> Array:
-    """Views an array as rows of unsigned integers, (rows, words a row)."""
+    """Views an array as rows of unsigned integers, (rows, words per row)."""
     rows = array.reshape(len(array), -1)
     return rows.view(f"<u{math.gcd(array.itemsize, 8)}")
 
 
 def _compress(compressor: zstandard.ZstdCompressor, words: Array) -> tuple[bool, bytes]:
-    """Compresses the byte planes of the words or of their differences, whichever a sample says is smaller."""
+    """Compresses the byte planes of the words or of their differences, whichever makes a sample smaller."""
     sample = words[: max(2, SAMPLE // words[0].nbytes)]
     plain = compressor.compress(_planes(sample).data)
     changes = compressor.compress(_planes(_differences(sample)).data)
@@ -207,13 +207,13 @@ def _compress(compressor: zstandard.ZstdCompressor, words: Array) -> tuple[bool,
 
 def _differences(words: Array) -> Array:
     changes = words.copy()
-    changes[1:] -= words[:-1]  # wraps, and so loses nothing
+    changes[1:] -= words[:-1]  # wraps around, so nothing is lost
     return changes
 
 
 def _planes(words: Array) -> Array:
-    """Returns all first bytes, then all second bytes, ...: like stands by like, and packs better."""
-    if words.dtype == np.uint16 and words.shape[1] == 1:  # the most frequent case, at three times the speed
+    """Returns all first bytes, then all second bytes, ...: similar bytes together compress better."""
+    if words.dtype == np.uint16 and words.shape[1] == 1:  # the most frequent case: three times faster
         planes = np.empty((2, len(words)), np.uint8)
         np.copyto(planes[0], words[:, 0], casting="unsafe")
         np.right_shift(words[:, 0], 8, out=planes[1], casting="unsafe")
@@ -278,7 +278,7 @@ def _unpack_column(decompressor: zstandard.ZstdDecompressor, column: Column, blo
 def _widen(rows: Array, dtype: np.dtype[Any], count: int) -> Array:
     if dtype.kind == "b":
         return np.unpackbits(rows, count=count).view(np.bool_)
-    with np.errstate(all="ignore"):  # a signalling NaN is no news
+    with np.errstate(all="ignore"):  # signalling NaNs are expected
         return rows.astype(dtype, copy=False)
 
 
@@ -291,16 +291,16 @@ def _may_restore(stored: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
 
 
 def _decompress(decompressor: zstandard.ZstdDecompressor, block: memoryview, size: int) -> Array:
-    """Decompresses `size` bytes, once the block is known to hold just so many."""
+    """Decompresses a block, after checking that it holds exactly `size` bytes."""
     if not size and not block.nbytes:
         return np.empty(0, np.uint8)
     if size > block.nbytes * MAX_EXPANSION or zstandard.frame_content_size(block) != size:
-        raise ValueError(f"it claims {size} bytes, which it does not hold")
+        raise ValueError(f"it claims {size} bytes, but does not hold them")
     return np.frombuffer(decompressor.decompress(block, allow_extra_data=False), np.uint8)
 
 
 def _rows(raw: Array, rows: int, stored: np.dtype[Any], *, differences: bool) -> Array:
-    """Puts byte planes together again: (rows, values a row) of the stored dtype."""
+    """Reassembles byte planes into (rows, values per row) of the stored dtype."""
     words = _interleave(raw.reshape(-1, rows)).view(f"<u{math.gcd(stored.itemsize, 8)}")
     if differences:
         words = np.cumsum(words, axis=0, dtype=words.dtype)
@@ -308,7 +308,7 @@ def _rows(raw: Array, rows: int, stored: np.dtype[Any], *, differences: bool) ->
 
 
 def _interleave(planes: Array) -> Array:
-    """Returns the transpose, as an array of its own."""
+    """Returns a contiguous copy of the transpose."""
     rows = np.empty(planes.shape[::-1], np.uint8)
     if len(planes) > FEW_PLANES:
         rows[:] = planes.T

@@ -1,8 +1,8 @@
-"""Values of Gymnasium spaces as named columns, a row for each value, and back.
+"""Converts values of Gymnasium spaces to named columns, one row per value, and back.
 
-A value of a Discrete, Box, MultiDiscrete or MultiBinary space is a row of one column, which has the name that it is
-given ("observations"). Dict and Tuple spaces have a column for each part: "observations/position",
-"observations/0/colour". Keys go into these names as they are, and the space says which names are whose.
+A value of a Discrete, Box, MultiDiscrete or MultiBinary space is a row of one column, named by the caller
+("observations"). Dict and Tuple spaces have one column per part: "observations/position", "observations/0/colour".
+Keys are not escaped in these names; the space tells which name belongs to which part.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Copier = Callable[[Any], Any]
 
 SIMPLE = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
-NUMBERS = "biufc"  # kinds of dtype that a store keeps
-NUMBER_BYTES = 40  # of memory for a number in a list
-OBJECT_BYTES = 240  # of memory for an array in a list or dict, beside its numbers
+NUMBERS = "biufc"  # the kinds of dtype that a store accepts
+NUMBER_BYTES = 40  # memory of a number in a list
+OBJECT_BYTES = 240  # memory of an array in a list or dict, apart from its numbers
 
 
 class Part(NamedTuple):
@@ -41,8 +41,8 @@ def parts(space: Space, name: str) -> list[Part]:
     """Returns the columns of a space, in the order of its parts.
 
     Raises:
-        UsageError: it holds a space that is no array of fixed size (Text, Sequence, Graph, OneOf), or two of its
-            parts have the same name ("a/b", and "b" inside of "a").
+        UsageError: it contains a space without a fixed-size array (Text, Sequence, Graph, OneOf), or two of its parts
+            have the same name ("a/b", and "b" inside "a").
     """
     found = list(_walk(space, name))
     names = [part.name for part in found]
@@ -53,7 +53,7 @@ def parts(space: Space, name: str) -> list[Part]:
 
 
 def flatten(space: Space, value: Any, name: str) -> dict[str, Any]:
-    """Returns the parts of a value by the names of their columns, without copying them."""
+    """Returns the parts of a value by column name, without copying them."""
     if isinstance(space, SIMPLE):
         return {name: value}
     rows: dict[str, Any] = {}
@@ -63,27 +63,27 @@ def flatten(space: Space, value: Any, name: str) -> dict[str, Any]:
 
 
 def unflatten(space: Space, columns: Mapping[str, Array], name: str, index: int) -> Any:
-    """Returns the value of a space that is the row `index` of its columns, as a copy.
+    """Returns row `index` of the columns as a value of the space, copied.
 
-    It has the types of what `space.sample()` returns: a NumPy integer for Discrete, arrays, dicts and tuples.
+    Its types are those of `space.sample()`: a NumPy integer for Discrete, arrays, dicts and tuples.
     """
     if isinstance(space, SIMPLE):
-        return columns[name][index].copy()  # an env may work in its action's place
+        return columns[name][index].copy()  # an env may modify its action in place
     values = {key: unflatten(inner, columns, f"{name}/{key}", index) for key, inner in _inner(space, name)}
     return tuple(values.values()) if isinstance(space, spaces.Tuple) else values
 
 
 class Layout:
-    """How the values of one space become rows that are kept for a while, and then columns.
+    """Turns the values of one space into rows to buffer, and rows into columns.
 
     Args:
-        space: of Discrete, Box, MultiDiscrete, MultiBinary, Dict and Tuple.
-        name: of the column, or what the names of all begin with.
+        space: made of Discrete, Box, MultiDiscrete, MultiBinary, Dict and Tuple.
+        name: of the column, or the prefix of all column names.
 
     Attributes:
-        row_bytes: about how much memory a row takes, if its dtype is that of the space.
-        copy: turns a value into a row that nobody else can change; raises UsageError, TypeError or LookupError if the
-            value does not fit the space. An array keeps the dtype that it comes with.
+        row_bytes: approximate memory of a row in the dtype of the space.
+        copy: copies a value into a row; raises UsageError, TypeError or LookupError if the value does not fit the
+            space. Arrays keep their own dtype.
     """
 
     def __init__(self, space: Space, name: str) -> None:
@@ -93,10 +93,10 @@ class Layout:
         self.copy = _copier(space, name)
 
     def columns(self, rows: Sequence[Any]) -> dict[str, Array]:
-        """Returns the columns of rows that `copy` returned.
+        """Returns the columns of rows made by `copy`.
 
         Raises:
-            UsageError: rows of different dtypes have no common one that holds them all exactly.
+            UsageError: the rows have different dtypes, and no common dtype holds them all exactly.
         """
         if isinstance(self.space, SIMPLE):
             return {self.name: _column(self._parts[0], rows)}
@@ -169,12 +169,12 @@ def _column(part: Part, rows: Sequence[Any]) -> Array:
     dtypes = {row.dtype for row in rows} or {np.dtype(part.space.dtype)}
     if len(dtypes) > 1:
         return _mixed(part, rows, np.result_type(*dtypes))
-    # joining bytes is the fastest: 30 ns a small row, np.array takes 140 and np.stack 400
+    # joining bytes is fastest: 30 ns per small row; np.array takes 140 and np.stack 400
     return np.frombuffer(b"".join(rows), dtypes.pop()).reshape(len(rows), *shape)
 
 
 def _integers(part: Part, rows: Sequence[int]) -> Array:
-    """Returns whole numbers in the dtype of their space, or in int64 if that is too small for them."""
+    """Returns integers in the dtype of their space, or in int64 if that dtype is too small."""
     try:
         column = np.array(rows, np.int64)
     except OverflowError:
@@ -186,8 +186,8 @@ def _integers(part: Part, rows: Sequence[int]) -> Array:
 def _mixed(part: Part, rows: Sequence[Array], dtype: np.dtype[Any]) -> Array:
     column = np.array(rows, dtype)
     for row, kept in zip(rows, column, strict=True):
-        with np.errstate(invalid="ignore"):  # what does not survive a cast is found by comparing
+        with np.errstate(invalid="ignore"):  # lossy casts are found by comparing
             back = kept.astype(row.dtype)
         if not np.array_equal(back, row, equal_nan=True):
-            raise UsageError(f"{part.name} came as {row.dtype} and as others, which {dtype} does not hold exactly")
+            raise UsageError(f"{part.name} came as {row.dtype} and other dtypes, which {dtype} does not hold exactly")
     return column

@@ -1,4 +1,4 @@
-"""What a run was configured by: one frozen record, read from any stored or imported JSON and written back unchanged."""
+"""The configuration of a run: one frozen record, read from any stored or imported JSON and written back unchanged."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-EXTERNAL = "external"  # the engine of a run that another program, or a person, stepped
+EXTERNAL = "external"  # the engine of a run whose env another program or a person stepped
 
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """The env of a run, and how it is made again."""
+    """The env of a run, and how to make it again."""
 
     id: str = ""
-    spec: str | None = None  # JSON; None: an env object that no spec makes again
+    spec: str | None = None  # JSON; None: an env object without a spec to make it from
     untrusted_spec: str | None = None  # of an imported run: it names code that is not registered here
 
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """The agent of a run: its name, all its parameters, and its size if it was trained here."""
+    """The agent of a run: its name, all its parameters, and its table size if it was trained here."""
 
     name: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class AgentConfig:
 
 @dataclass(frozen=True)
 class BudgetConfig:
-    """What was asked for; None is no limit."""
+    """The requested length of training; None: no limit."""
 
     episodes: int | None = None
     total_timesteps: int | None = None
@@ -41,7 +41,7 @@ class BudgetConfig:
 
 @dataclass(frozen=True)
 class RetrainingConfig:
-    """What learning from stored steps came to."""
+    """The outcome of learning from stored steps."""
 
     passes: int = 0
     transitions: int = 0
@@ -51,32 +51,32 @@ class RetrainingConfig:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """How often a run was an answer, in whole ("hit") or in part ("prefix"), and what that saved."""
+    """How often the training cache reused a run, in whole ("hit") or in part ("prefix"), and the time that saved."""
 
     hit: int = 0
     prefix: int = 0
     seconds_saved: float = 0.0
 
     def counted(self, kind: str, seconds: float) -> CacheConfig:
-        """Returns it with one "hit" or "prefix" more."""
+        """Returns a copy with one more "hit" or "prefix"."""
         return replace(self, **{kind: getattr(self, kind) + 1}, seconds_saved=self.seconds_saved + seconds)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run was configured by.
+    """The configuration of a run.
 
     Attributes:
-        env: where it learned.
-        agent: who learned.
-        budget: how long.
-        preset: the tuned parameters that it began with.
-        engine: "compiled", "python" or EXTERNAL; "" if it does not say.
+        env: the env.
+        agent: the agent.
+        budget: the requested length of training.
+        preset: name of the preset that its parameters started from.
+        engine: "compiled", "python" or EXTERNAL; "" if unknown.
         record: "all" (every step) or "none" (figures only).
-        versions: of the packages that it was made with.
-        retraining: of a run that learned from stored steps alone.
-        cache: how often it was an answer.
-        stored: the JSON that it was read from; None: it is new.
+        versions: of the packages used.
+        retraining: set if the run learned from stored steps alone.
+        cache: how often the training cache reused it.
+        stored: the JSON it was read from; None if it is new.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -92,36 +92,36 @@ class RunConfig:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """Reads what was stored or imported: keys that are missing, unknown or of the wrong type are let be."""
+        """Reads stored or imported JSON; ignores keys that are unknown or of the wrong type."""
         told = {name: document[name] for name in PARTS if type(document.get(name)) is dict}
         parts = {name: PARTS[name](**_readable(PARTS[name], part)) for name, part in told.items()}
         return cls(**_readable(cls, document), **parts, stored=dict(document))
 
     def document(self) -> dict[str, Any]:
-        """Returns the JSON to store: what was read stays as it was, in its order, but for what has changed since."""
+        """Returns the JSON to store: the JSON that was read, in its order, with the changes made since."""
         if self.stored is None:
-            return _said(self)
-        before = _said(self.of(self.stored))
-        changed = {name: value for name, value in _said(self).items() if value != before.get(name)}
+            return _as_json(self)
+        before = _as_json(self.of(self.stored))
+        changed = {name: value for name, value in _as_json(self).items() if value != before.get(name)}
         return {**self.stored, **changed}
 
     @property
     def keeps_steps(self) -> bool:
-        """Whether every step is stored, not the figures of each episode alone."""
+        """Whether every step is stored, not only the figures of each episode."""
         return self.record != "none"
 
     @property
     def was_recorded(self) -> bool:
-        """Whether another program or a person stepped the env: there was no training here."""
+        """Whether another program or a person stepped the env, so that rlbench trained nothing."""
         return self.engine == EXTERNAL
 
     @property
     def was_retrained(self) -> bool:
-        """Whether it was learnt from stored steps alone."""
+        """Whether it learned from stored steps alone."""
         return self.retraining is not None
 
     def distrusting_spec(self) -> Self:
-        """Returns it with its env spec moved to where nobody makes an env from it."""
+        """Returns a copy with the env spec moved to `untrusted_spec`, from which no env is made."""
         document = self.document()
         env = {**document["env"], "spec": None, "untrusted_spec": self.env.spec}
         return self.of({**document, "env": env})
@@ -134,7 +134,7 @@ PARTS: dict[str, Any] = {
     "retraining": RetrainingConfig,
     "cache": CacheConfig,
 }
-OPTIONAL = {  # fields that are not stored where they hold this
+OPTIONAL = {  # fields that are not stored if they have this value
     **dict.fromkeys(("untrusted_spec", "n_states", "n_actions", "retraining")),
     "cache": CacheConfig(),
 }
@@ -156,7 +156,7 @@ def _is_table(value: object) -> bool:
     return type(value) is dict
 
 
-READABLE: dict[str, Callable[[object], bool]] = {  # what each field may hold, in all parts
+READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
     **dict.fromkeys(("id", "spec", "untrusted_spec", "name", "preset", "engine", "record"), _is_text),
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
     **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
@@ -166,16 +166,16 @@ READABLE: dict[str, Callable[[object], bool]] = {  # what each field may hold, i
 
 
 def _readable(part: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a part that a document says as they may be said."""
+    """Returns the fields of a part that have a valid value in the document."""
     names = [one.name for one in fields(part) if one.name in READABLE]
     return {name: document[name] for name in names if READABLE[name](document.get(name))}
 
 
-def _said(part: Any) -> dict[str, Any]:
+def _as_json(part: Any) -> dict[str, Any]:
     """Returns the JSON of a part, its fields in their order."""
     values = {one.name: getattr(part, one.name) for one in fields(part) if one.name != "stored"}
     return {
-        name: _said(value) if is_dataclass(value) else value
+        name: _as_json(value) if is_dataclass(value) else value
         for name, value in values.items()
         if name not in OPTIONAL or value != OPTIONAL[name]
     }

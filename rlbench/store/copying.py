@@ -1,4 +1,4 @@
-"""Copies of runs from store to store, whatever the backends, and backups of a whole store in one file."""
+"""Copies runs between stores on any backends, and backs up a whole store to one file."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Document
     from rlbench.store.records import CheckpointInfo, Span
 
-IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # of a run, apart from its id; they never change
-OWN = ("id", "writer", "beat")  # what a copy has of its own, or has already
+IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # identify a run besides its id; they never change
+OWN = ("id", "writer", "beat")  # fields that are not updated in a copy
 
 
 class CopyResult(NamedTuple):
-    """What copying did with a run."""
+    """The outcome of copying a run."""
 
     run: str  # id
-    action: str  # "copied", "continued" (it was there in part), "updated" (its record alone), "equal" (nothing to do)
-    chunks: int  # copied now
-    size: int  # bytes, copied now
+    action: str  # "copied", "continued" (part of it existed), "updated" (only its record), "equal" (nothing to do)
+    chunks: int  # number copied
+    size: int  # bytes copied
 
 
 def copy(
@@ -55,21 +55,21 @@ def copy(
     *,
     on_run: Callable[[CopyResult], object] | None = None,
 ) -> list[CopyResult]:
-    """Copies runs as they are, under the same ids, and the snapshots too when it copies all.
+    """Copies runs unchanged, under the same ids; without `refs`, also the snapshots.
 
-    What is there already is not copied again; what broke off goes on where it broke off. In the end the target's
-    records equal the source's: a tag that was changed there is changed back. Until a run is whole it says "running",
-    or "interrupted" if nobody copies it any more.
+    Skips what the target has already and resumes interrupted copies. Afterwards the target's records equal the
+    source's: a tag changed in the target is changed back. Until a run is complete its status is "running", or
+    "interrupted" if the copying process has died.
 
     Args:
-        source: where from; a run that is being written is copied as far as it has come.
-        target: where to.
-        refs: which runs; None: all, and the snapshots.
-        on_run: is told what was done, run by run.
+        source: the store to copy from; of a run being written, it copies what is committed.
+        target: the store to copy to.
+        refs: the runs to copy; None: all runs and the snapshots.
+        on_run: called with the result of each run.
 
     Raises:
-        StoreError: a record of the source is damaged (it is not copied), or the target has another run of the same
-            id, or has gone further with it, or is writing it.
+        StoreError: a record of the source is damaged (it is not copied), or the target has a different run of the
+            same id, a longer version of it, or is writing it.
     """
     results = []
     for document in _chosen(source.backend, refs):
@@ -82,7 +82,7 @@ def copy(
 
 
 def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
-    """Returns the runs to copy, oldest first: a run learns from those before it."""
+    """Returns the runs to copy, oldest first, so that parents precede their children."""
     if refs is None:
         return [sound(document) for document in reversed(source.select_runs({}, None))]
     found = [reading.find(source, ref) for ref in refs]
@@ -92,7 +92,7 @@ def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
 
 def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
     run_id = document["id"]
-    record(document)  # a damaged one is refused
+    record(document)  # raises if damaged
     theirs = target.backend.select_runs({"id": run_id}, 1)
     spans, checkpoints = reading.spans_of(source, document), reading.checkpoints_of(source, document)
     there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
@@ -113,7 +113,7 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
 
 
 def _counters(document: Document, spans: list[Span]) -> Iterator[Document]:
-    """Yields what the counters of a run were after each of its chunks."""
+    """Yields the counters of a run after each of its chunks."""
     left_open = [*(span.first_step for span in spans[1:]), document["next_step"]]
     counted = dict.fromkeys(COUNTS, 0)
     for span, steps in zip(spans, left_open, strict=False):
@@ -122,33 +122,33 @@ def _counters(document: Document, spans: list[Span]) -> Iterator[Document]:
 
 
 def _final(document: Document) -> Document:
-    """Returns the fields in which a copy equals its original."""
+    """Returns the fields that a copy shares with its original."""
     return {name: document[name] for name in RUN_FIELDS if name not in OWN}
 
 
 def _compare(source: Backend, target: Store, document: Document, spans: list[Span], theirs: Document) -> int:
-    """Returns how many chunks of a run the target has; StoreError if they are not the first of the source's."""
+    """Returns how many chunks of a run the target has; StoreError if the source's do not start with them."""
     run_id, there = document["id"], reading.spans_of(target.backend, theirs)
     if any(document[name] != theirs[name] for name in IDENTITY) or there[: len(spans)] != spans[: len(there)]:
-        raise StoreError(f"{target.url} has another run {run_id}: it was left as it is, copy the others by their ids")
+        raise StoreError(f"{target.url} has a different run {run_id}: it was left unchanged, copy the others by id")
     if len(there) > len(spans):
-        raise StoreError(f"run {run_id} has gone further in {target.url}: copy it the other way, or delete one of them")
+        raise StoreError(f"run {run_id} is longer in {target.url}: copy it the other way, or delete one of them")
     last = [(run_id, there[-1].number, part) for part in PARTS] if there else []
     if any(source.select_part(*part) != target.backend.select_part(*part) for part in last):
-        raise StoreError(f"run {run_id} has gone another way in {target.url}: it was left as it is, delete one of them")
+        raise StoreError(f"run {run_id} has diverged in {target.url}: it was left unchanged, delete one of them")
     return len(there)
 
 
 def _differing(
     wanted: list[CheckpointInfo], there: list[CheckpointInfo]
 ) -> tuple[list[CheckpointInfo], list[CheckpointInfo]]:
-    """Returns the checkpoints that a copy lacks, and those that it should not have."""
+    """Returns the checkpoints missing from a copy and the ones it should not have."""
     missing = sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
     return missing, [entry for entry in there if entry not in wanted]
 
 
 def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: CheckpointInfo) -> None:
-    """Drops a checkpoint of a copy that the original does not have, and those after it."""
+    """Drops a checkpoint that only the copy has, and all later ones."""
     expected = {"chunks": chunks, "writer": target.writer}
     if not target.backend.truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
         raise reading.refusal(target.backend, run_id)
@@ -156,12 +156,12 @@ def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: Checkpoint
 
 @contextmanager
 def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None]:
-    """Makes the target the writer of a run while it is copied; whatever happens, it is none in the end."""
+    """Makes the target the writer of a run while it is copied, and releases the run on errors."""
     run_id = document["id"]
     if known:
         target.claim(run_id)
-    elif not target.backend.insert_run({**_begun(document), "writer": target.writer, "beat": now()}):
-        raise StoreError(f"another process has begun to copy run {run_id} to {target.url}: wait for it, and try again")
+    elif not target.backend.insert_run({**_started(document), "writer": target.writer, "beat": now()}):
+        raise StoreError(f"another process is copying run {run_id} to {target.url}: wait for it, then try again")
     try:
         yield
     except BaseException:
@@ -170,7 +170,7 @@ def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None
         raise
 
 
-def _begun(document: Document) -> Document:
+def _started(document: Document) -> Document:
     return {name: document[name] for name in RUN_FIELDS} | NEW
 
 
@@ -182,7 +182,7 @@ def _commit(
     chunk: ChunkRow | None = None,
     checkpoint: CheckpointRow | None = None,
 ) -> None:
-    """Adds to a copy; `chunks` is how many it has."""
+    """Commits to a copy that has `chunks` chunks."""
     expected = {"chunks": chunks, "writer": target.writer}
     if not target.backend.commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
         raise reading.refusal(target.backend, run_id)
@@ -204,7 +204,7 @@ def _copy_chunk(source: Backend, target: Store, run_id: str, span: Span, counter
 def _copy_checkpoint(source: Backend, target: Store, run_id: str, entry: CheckpointInfo, chunks: int) -> int:
     state = source.select_state(run_id, entry.timesteps)
     if state is None and entry not in source.select_checkpoints(run_id):
-        return 0  # a newer one has taken its place meanwhile
+        return 0  # a newer one has replaced it meanwhile
     intact(state, f"run {run_id}, checkpoint at step {entry.timesteps}", about_checkpoint(run_id, entry))
     _commit(target, run_id, chunks, {}, checkpoint=CheckpointRow(entry, state or b""))
     return entry.size
@@ -224,13 +224,13 @@ def _copy_snapshots(source: Backend, target: Backend) -> None:
 
 
 def backup(store: Store, path: str | os.PathLike[str]) -> Path:
-    """Writes all that a store holds at one moment to a new SQLite file, while others may write to the store.
+    """Writes a consistent copy of a store to a new SQLite file; others may write to the store meanwhile.
 
-    The file appears when it is whole. Runs that were being written show there as interrupted. A store that is no
-    SQLite file is copied record by record: each run is then as of the moment when it was copied.
+    The file appears once it is complete. Runs in progress show there as interrupted. A store other than a SQLite file
+    is copied record by record, so each run is as of the moment it was copied.
 
     Raises:
-        StoreError: there is such a file, or it cannot be written.
+        StoreError: the file exists already, or cannot be written.
     """
     whole = Path(path).expanduser().absolute()
     if whole.exists():
@@ -254,6 +254,6 @@ def _publish(partial: Path, whole: Path) -> None:
         folder = os.open(whole.parent, os.O_RDONLY)
     except OSError as error:
         raise StoreError(f"cannot write the backup {whole}: {error.strerror}") from error
-    with suppress(OSError):  # not every file system knows how
+    with suppress(OSError):  # not every file system supports it
         os.fsync(folder)
     os.close(folder)

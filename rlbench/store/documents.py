@@ -1,4 +1,4 @@
-"""Records to the documents and blobs that a backend keeps, and back."""
+"""Converts records to the documents and blobs that a backend stores, and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("episodes", "timesteps", "chunks", "next_episode", "next_step")
 LISTS = (list,)  # of strings
-RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what each may hold
+RUN_FIELDS: dict[str, tuple[type, ...]] = {  # the fields of a run's document and their types
     "id": (str,),
     "env_id": (str,),
     "agent_name": (str,),
@@ -42,12 +42,12 @@ RUN_FIELDS: dict[str, tuple[type, ...]] = {  # of a run's document, and what eac
     "seconds": (float, int),
     "tags": LISTS,
     "parents": LISTS,
-    "chunks": (int,),  # how many count: later ones are not committed
-    "next_episode": (int,),  # where the next chunk must begin
+    "chunks": (int,),  # the number committed
+    "next_episode": (int,),  # with next_step: where the next chunk must begin
     "next_step": (int,),
     "cache_key": (str,),  # "" for none
     "writer": (str,),  # JSON, see writers.py; "" for none
-    "beat": (str,),  # when the writer last committed
+    "beat": (str,),  # time of the writer's last commit
     "evaluation": (str, NoneType),  # JSON
     "config": (str,),  # JSON
 }
@@ -63,7 +63,7 @@ MAX_NAME = 200  # characters
 
 
 class ChunkRow(NamedTuple):
-    """A chunk as a backend keeps it."""
+    """A chunk as a backend stores it."""
 
     span: Span
     segments: bytes
@@ -72,14 +72,14 @@ class ChunkRow(NamedTuple):
 
 
 class CheckpointRow(NamedTuple):
-    """A checkpoint as a backend keeps it."""
+    """A checkpoint as a backend stores it."""
 
     info: CheckpointInfo
     state: bytes
 
 
 def now() -> str:
-    """Returns this moment in ISO 8601, UTC, to the microsecond."""
+    """Returns the current time in ISO 8601, UTC, with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -87,10 +87,10 @@ def now() -> str:
 
 
 def sound(document: Document) -> Document:
-    """Returns a run's document, once every field is known to hold what it may.
+    """Returns a run's document after checking the type of every field.
 
     Raises:
-        StoreError: one does not.
+        StoreError: a field is missing or has the wrong type.
     """
     for name, kinds in RUN_FIELDS.items():
         value = document.get(name, ...)
@@ -101,7 +101,7 @@ def sound(document: Document) -> Document:
 
 
 def record(document: Document) -> RunRecord:
-    """Returns what a document says of a run; one that nobody writes any more is interrupted.
+    """Returns the record of a run; an abandoned one is "interrupted".
 
     Raises:
         StoreError: the document is damaged.
@@ -120,7 +120,7 @@ def record(document: Document) -> RunRecord:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Reads a JSON object; ValueError if it is none."""
+    """Parses a JSON object; ValueError for anything else."""
     found = json.loads(text)
     if type(found) is not dict:
         raise ValueError(f"expected a JSON object, got {text[:MAX_NAME]}")
@@ -128,12 +128,12 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def is_abandoned(document: Document) -> bool:
-    """Returns whether a run says that it is running, and its writer is gone."""
+    """Returns whether a run has the status "running", but its writer is gone."""
     return document["status"] == "running" and not writers.is_alive(document)
 
 
 def clean(changes: Mapping[str, Any]) -> Document:
-    """Turns what a caller says of a run into what a document may hold; no numpy scalar slips through."""
+    """Validates a caller's fields of a run and converts them to what a document holds, without NumPy scalars."""
     for name in changes:
         if name not in CLEANERS:
             raise unknown_name("field of a run", name, CLEANERS)
@@ -141,19 +141,19 @@ def clean(changes: Mapping[str, Any]) -> Document:
 
 
 def text(value: object) -> str:
-    """Returns `value` as text; UsageError for what not every store can keep: NUL, or half a character."""
+    """Returns `value` as text; UsageError for what not every store accepts: NUL or a lone surrogate."""
     found = str(value)
     if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in found):
         shown = repr(found[:MAX_NAME])
-        raise UsageError(f"names are Unicode text without NUL characters and lone surrogates, got {shown}")
+        raise UsageError(f"names are Unicode text without NUL characters or lone surrogates, got {shown}")
     return found
 
 
 def label(what: str, value: object) -> str:
-    """Returns `value` as the name of a snapshot or the like; UsageError if it cannot be one."""
+    """Returns `value` if it is a valid name; UsageError otherwise."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME or any(map(_is_control, value)):
         raise UsageError(
-            f"{what} must be 1 to {MAX_NAME} characters, control characters excluded, got {str(value)[:MAX_NAME]!r}"
+            f"{what} must be 1 to {MAX_NAME} characters without control characters, got {str(value)[:MAX_NAME]!r}"
         )
     return value
 
@@ -170,13 +170,13 @@ def _status(value: str) -> str:
 
 def _count(value: int) -> int:
     if operator.index(value) < 0:
-        raise UsageError(f"a run counts episodes and steps from 0, got {value}")
+        raise UsageError(f"the episodes and steps of a run must be 0 or more, got {value}")
     return int(value)
 
 
 def _texts(values: Iterable[str]) -> list[str]:
     if isinstance(values, str):
-        raise UsageError(f"tags and parents are lists of strings, got {values!r}")
+        raise UsageError(f"tags and parents must be lists of strings, got {values!r}")
     return list(map(text, values))
 
 
@@ -197,20 +197,20 @@ CLEANERS: dict[str, Callable[[Any], Any]] = {
 
 
 def span_of(number: int, chunk: EpisodeChunk) -> Span:
-    """Returns where a chunk lies, as its parts say."""
+    """Returns the span of a chunk in its run."""
     segments = len(chunk.lengths)
     return Span(number, chunk.first_episode, chunk.first_step, chunk.episodes, segments, chunk.n_steps)
 
 
 def open_steps(first_step: int, lengths: NDArray[np.int64], ends: NDArray[np.uint8]) -> int:
-    """Returns how many steps of an unfinished episode a chunk leaves behind."""
+    """Returns how many steps of the unfinished episode have been written at the end of a chunk; 0 if none is open."""
     if not len(ends) or ends[-1] != OPEN:
         return 0
     return int(lengths[-1]) + (first_step if len(lengths) == 1 else 0)
 
 
 def advance(before: Document, span: Span, left_open: int) -> Document:
-    """Returns the counters of a run once a chunk is added."""
+    """Returns the counters of a run after adding a chunk."""
     return {
         "chunks": span.number + 1,
         "episodes": before["episodes"] + span.episodes,
@@ -221,10 +221,10 @@ def advance(before: Document, span: Span, left_open: int) -> Document:
 
 
 def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
-    """Packs the next chunk of a run; UsageError if it is malformed, or not the next."""
+    """Packs the next chunk of a run; UsageError if it is malformed or out of order."""
     problem = chunk.problem()
     if problem:
-        raise UsageError(f"a chunk does not fit together: {problem}")
+        raise UsageError(f"malformed chunk: {problem}")
     expected = (before["next_episode"], before["next_step"])
     if (chunk.first_episode, chunk.first_step) != expected:
         raise UsageError(
@@ -243,17 +243,17 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
 
 
 def about_part(run_id: str, span: Span, part: str) -> Document:
-    """Returns what a part of a chunk must say of itself."""
+    """Returns the metadata that the blob of a chunk's part must carry."""
     about = {"run": run_id, "chunk": span.number, "part": part}
     place = {"first_episode": span.first_episode, "first_step": span.first_step}
     return {**about, **place} if part == "segments" else about
 
 
 def assembled(run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]]) -> EpisodeChunk:
-    """Puts the parts of a chunk together, steps and figures where they are given.
+    """Assembles a chunk from its parts; steps and figures are optional.
 
     Raises:
-        StoreError: they do not fit together, or to the span.
+        StoreError: the parts do not match each other or the span.
     """
     (segments, about), (steps, stored) = parts["segments"], parts["steps"]
     chunk = EpisodeChunk(
@@ -266,41 +266,41 @@ def assembled(run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Documen
         env_rng=about.get("env_rng"),
     )
     if chunk.problem() or span_of(span.number, chunk) != span:
-        raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not fit together")
+        raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not match")
     return chunk
 
 
 def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bool) -> CheckpointRow:
-    """Packs a checkpoint of a run that has so many chunks."""
+    """Packs a checkpoint of a run that has `chunks` chunks."""
     info = CheckpointInfo(_count(checkpoint.episodes), _count(checkpoint.timesteps), chunks, now(), keep, 0)
     state = codec.pack(checkpoint.arrays, {**about_checkpoint(run_id, info), "numbers": checkpoint.numbers})
     return CheckpointRow(info._replace(size=len(state)), state)
 
 
 def about_checkpoint(run_id: str, info: CheckpointInfo) -> Document:
-    """Returns what a checkpoint must say of itself."""
+    """Returns the metadata that a checkpoint's blob must carry."""
     return {"run": run_id, "episodes": info.episodes, "timesteps": info.timesteps, "chunks": info.chunks}
 
 
 def sound_info(info: CheckpointInfo) -> CheckpointInfo:
-    """Returns a checkpoint's entry in the listing, once its numbers are known to be numbers."""
+    """Returns a checkpoint's listing entry; StoreError unless its counts are ints."""
     if not all(type(value) is int for value in (info.episodes, info.timesteps, info.chunks, info.size)):
-        raise StoreError(f"a checkpoint at step {info.timesteps!r} is damaged: its counts are no numbers")
+        raise StoreError(f"a checkpoint at step {info.timesteps!r} is damaged: its counts are not whole numbers")
     return info
 
 
 def verified(blob: bytes, where: str, expected: Document) -> tuple[Arrays, Document]:
-    """Unpacks a blob that must say of itself what is expected: none was exchanged for another."""
+    """Unpacks a blob whose metadata must be as expected: this detects exchanged blobs."""
     arrays, about = codec.unpack(blob, where)
     _belongs(about, where, expected)
     return arrays, about
 
 
 def intact(blob: bytes | None, where: str, expected: Document) -> Document:
-    """Checks the checksums of a blob, and that it says of itself what is expected; returns that, unpacks nothing.
+    """Verifies the checksums and metadata of a blob without unpacking its arrays; returns the metadata.
 
     Raises:
-        StoreError: it is missing, damaged, or another's.
+        StoreError: it is missing, damaged, or belongs to something else.
     """
     if blob is None:
         raise StoreError(f"{where} is missing")

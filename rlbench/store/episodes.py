@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class EpisodeSequence(Sequence[Episode]):
-    """Episodes that are read when asked for, each chunk decoded once while one goes forward.
+    """Episodes that are read on access; iterating forward decodes each chunk once.
 
     Args:
-        run_id: the run, for errors.
-        spans: where its chunks lie.
+        run_id: the run's id, for error messages.
+        spans: of the run's chunks.
         load: reads a chunk.
-        indices: which episodes of the run, and in which order; all if None.
-        env_spec: JSON of the env in which they were lived, if it is known.
+        indices: which episodes of the run, in which order; all if None.
+        env_spec: JSON spec of the env they were played in, if known.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class EpisodeSequence(Sequence[Episode]):
         self._held: tuple[Span, EpisodeChunk] | None = None
 
     def pick(self, indices: Iterable[int] | slice) -> EpisodeSequence:
-        """Returns these episodes only, in this order; IndexError if there is no such."""
+        """Returns only these episodes, in this order; IndexError if one does not exist."""
         if isinstance(indices, slice):
             return self[indices]
         return self._only([self._index(index) for index in indices])
 
     def to_dataframe(self) -> DataFrame:
-        """Returns the steps as a pandas DataFrame, a row a step (extra `plots`)."""
+        """Returns the steps as a pandas DataFrame, one row per step (extra `plots`)."""
         return episodes_dataframe(self)
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class EpisodeSequence(Sequence[Episode]):
 
 
 def _join(pieces: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Joins what chunks hold of an episode; where two meet, the observation stands in both."""
+    """Joins the pieces of an episode from consecutive chunks, which both hold the observation where they meet."""
     if len(pieces) == 1:
         return {name: rows.copy() for name, rows in pieces[0].items()}  # a view would keep the whole chunk
     last = pieces[-1]

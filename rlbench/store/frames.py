@@ -1,4 +1,4 @@
-"""Runs and episodes as flat columns, and as pandas data frames."""
+"""Runs and episodes as flat columns and as pandas DataFrames."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ if TYPE_CHECKING:
 
 
 SINGULAR = {"observations": "observation", "actions": "action", "rewards": "reward"}
-WIDEST = 2**12  # columns in which one array is spread
+WIDEST = 2**12  # the most columns that one array is spread over
 
 
 class Column(NamedTuple):
-    """What a column holds."""
+    """The type of a column."""
 
-    dtype: str  # as NumPy writes it, byte order and all: "<f4"
+    dtype: str  # as NumPy writes it, with the byte order: "<f4"
     shape: tuple[int, ...]  # of one row
 
     @property
     def width(self) -> int:
-        """How many numbers there are in a row."""
+        """How many numbers a row has."""
         return math.prod(self.shape)
 
 
 def singular(column: str) -> str:
-    """Returns the name of a store's column as that of one of its rows: "observations/x" is "observation/x"."""
+    """Returns a store's column name in the singular: "observations/x" becomes "observation/x"."""
     head, slash, part = column.partition("/")
     return SINGULAR.get(head, head) + slash + part
 
 
 def spread(name: str, column: Column) -> list[str]:
-    """Returns the names of the flat columns that an array in a row is spread over.
+    """Returns the names of the flat columns for an array column.
 
     Raises:
-        UsageError: they are too many.
+        UsageError: there are none, or more than WIDEST.
     """
     if not 0 < column.width <= WIDEST:
         raise UsageError(
-            f"{name!r} holds {column.width} numbers a row, columns take 1 to {WIDEST}: choose json, hdf5 or minari"
+            f"{name!r} has {column.width} numbers per row, columns take 1 to {WIDEST}: choose json, hdf5 or minari"
         )
     return [name] if not column.shape else [f"{name}.{i}" for i in range(column.width)]
 
 
 def flat_columns(name: str, array: Array) -> dict[str, Array]:
-    """Returns an array of a row each as flat columns."""
+    """Returns an array (rows, ...) as flat columns."""
     names = spread(name, Column(array.dtype.str, array.shape[1:]))
     return dict(zip(names, array.reshape(len(array), len(names)).T, strict=True))
 
 
 def figures_dataframe(figures: Columns) -> pd.DataFrame:
-    """Returns the figures of a run's episodes, a row an episode: "episode", "return", "length", ...
+    """Returns the figures of a run's episodes, one row per episode: "episode", "return", "length", ...
 
     A figure of several numbers is spread over columns: "action_counts.0", "action_counts.1", ...
 
@@ -79,10 +79,10 @@ def figures_dataframe(figures: Columns) -> pd.DataFrame:
 
 
 def episodes_dataframe(episodes: Iterable[Episode]) -> pd.DataFrame:
-    """Returns the steps of episodes, a row each: "episode", "step", "observation", "action", "reward", ...
+    """Returns the steps of episodes, one row each: "episode", "step", "observation", "action", "reward", ...
 
-    An array is spread over columns ("observation.0", ...), a Dict observation has its parts in theirs
-    ("observation/position"). The observation in which an episode ended is no step's: `episode.observations[-1]`.
+    An array is spread over columns ("observation.0", ...); each part of a Dict observation has its own
+    ("observation/position"). An episode's final observation, `episode.observations[-1]`, is left out: no step follows.
 
     Raises:
         UsageError: pandas is not installed.

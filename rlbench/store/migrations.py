@@ -1,4 +1,4 @@
-"""The schema of a SQLite store, as ordered steps that each bring it one version further."""
+"""The schema of a SQLite store, as ordered migrations of one version each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ APPLICATION_ID = 0x524C4231  # "RLB1": tells our files from other SQLite files
 
 
 def _first_tables(connection: sqlite3.Connection) -> None:
-    """Makes the tables; blobs stand last in their rows, so that listings read no overflow page."""
+    """Creates the tables; blobs come last in their rows, so that listings read no overflow pages."""
     connection.execute(
         """
         CREATE TABLE runs (
@@ -96,16 +96,16 @@ MIGRATIONS = (_first_tables,)
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """Returns how many migrations a database has seen."""
+    """Returns how many migrations a database has had."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Brings a database to the newest version, each step in a transaction of its own."""
+    """Migrates a database to the newest version, each step in its own transaction."""
     while version(connection) < len(MIGRATIONS):
         with connection:  # commits, or rolls back on an error
             connection.execute("BEGIN IMMEDIATE")
-            reached = version(connection)  # again, now that no other process can migrate
+            reached = version(connection)  # again, now that no other process can migrate it
             if reached < len(MIGRATIONS):
                 MIGRATIONS[reached](connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -1,16 +1,16 @@
-"""Runs in a MongoDB database: rows are written first, and one change of the run's document makes them count.
+"""The MongoDB backend: rows are written first, then one update of the run's document commits them.
 
-A commit never overwrites: each chunk and checkpoint is a document of its own, under a name that is used once. They
-count when the run's document says so, under `rows`: by which token the chunks from a number on were written, and the
-names of the checkpoints. That document is changed by a compare-and-set, on what the caller expects of it and on
-`rows.revision`, which every such change makes another. Hence, without a transaction,
+A commit never overwrites: each chunk and checkpoint is a separate document under a name that is used once. A row counts
+as committed if the run's document lists it under `rows`: the token under which the chunks from a number on were
+written, and the names of the checkpoints. That document is updated by compare-and-set on the caller's expectations and
+on `rows.revision`, which changes with every such update. Hence, without transactions,
 
-- a writer killed between the two leaves rows that nobody sees, and `compact` sweeps away;
-- of two that write the same chunk at once, one commits; the other's row, under another name, never counted;
-- what is swept was listed before the revision was made another: who had written it and not committed, cannot any more.
+- a writer killed between the two steps leaves rows that nobody sees; `compact` deletes them;
+- if two write the same chunk at once, one commits; the row of the other, under another name, never counts;
+- `compact` lists the rows to delete, then changes the revision, so that their writers can no longer commit them.
 
-Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. Only the rows of
-a server that stands alone are not waited for: they precede the commit in the one journal there is.
+Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
+rows on a standalone server, which are not waited for: they precede the commit in its only journal.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-SCHEMA = 1  # the version of what is described here
-NAME = "rlbench"  # of the database, where the URL gives none
-PREFIX = "rlbench_"  # of our collections: others may live in the same database
-PART = 4 * 2**20  # bytes: a larger blob is kept in parts; three that are not fit into one document of 16 MiB
-BATCH = 1000  # names in one request
-ROOM = 2**20  # bytes: less is not worth the second that it takes to give back
+SCHEMA = 1  # version of the layout described here
+NAME = "rlbench"  # the database, if the URL names none
+PREFIX = "rlbench_"  # of our collections: others may share the database
+PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
+BATCH = 1000  # names per request
+ROOM = 2**20  # bytes: freeing less is not worth the second it takes
 TRIES = 8
-TIMEOUTS = {  # unless the URL sets them; the driver rounds the first up by half a second
+TIMEOUTS = {  # defaults for the URL; the driver adds up to half a second to the first
     "serverSelectionTimeoutMS": 3000,
     "connectTimeoutMS": 3000,
     "socketTimeoutMS": 30_000,
@@ -52,27 +52,27 @@ SPAN = ("number", "first_episode", "first_step", "episodes", "segments", "steps"
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
 NEWEST = [("created_at", -1), ("_id", -1)]
 FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
-ONE = [("kind", 1), ("name", 1)]  # unique: of each kind and name there is one snapshot
+ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
 INDEXES = {
     "runs": [NEWEST, *([(field, 1), *NEWEST] for field in FILTERS.values())],
-    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:])]],  # all that a span is read from
+    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:])]],  # covers the query for spans
     "checkpoints": [[("run", 1), ("_id", 1)]],
     "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
     "parts": [[("row", 1)]],
 }
-EXPLANATIONS = {  # of a server's error, by its code
-    13: "this user may not do that; ask for the role readWrite on the database",
+EXPLANATIONS = {  # server error code: explanation
+    13: "this user lacks permission; ask for the role readWrite on the database",
     18: "authentication failed; check user, password and authSource",
     10334: "a record is larger than MongoDB allows",
 }
 
 
 class Rows(NamedTuple):
-    """Which of the rows written for a run count, as its document says."""
+    """The committed rows of a run, as listed in its document."""
 
     chunks: int
-    revision: str  # another with every change of them, and never the same again
-    attempts: list[list[Any]]  # [first number, token]: who wrote the chunks from this number on
+    revision: str  # changes with every update, and is never reused
+    attempts: list[list[Any]]  # [first number, token]: the token of the chunks from this number on
     checkpoints: list[list[Any]]  # [*CheckpointInfo, name of the row], oldest first
 
     @classmethod
@@ -101,7 +101,7 @@ class Rows(NamedTuple):
         return next((token for first, token in reversed(self.attempts) if first <= number), None)
 
     def cut(self, chunks: int, timesteps: float) -> Rows:
-        """Returns them without the chunks numbered `chunks` and up and the checkpoints beyond `timesteps`."""
+        """Returns them without the chunks from number `chunks` on and the checkpoints beyond `timesteps`."""
         attempts = [attempt for attempt in self.attempts if attempt[0] < chunks]
         checkpoints = [row for row in self.checkpoints if row[1] <= timesteps]
         return Rows(min(chunks, self.chunks), self.revision, attempts, checkpoints)
@@ -115,16 +115,16 @@ class Rows(NamedTuple):
         )
 
     def with_checkpoint(self, info: CheckpointInfo, name: str) -> Rows:
-        """Returns them with a new checkpoint, in place of all that are not kept."""
+        """Returns them with a new checkpoint, which replaces all that are not kept."""
         kept = [row for row in self.checkpoints if CheckpointInfo(*row[:-1]).kept and row[1] != info.timesteps]
         return self._replace(checkpoints=sorted([*kept, [*info, name]], key=lambda row: row[1]))
 
     def document(self) -> Document:
-        """Returns what a run's document says of them."""
+        """Returns them as stored in a run's document."""
         return {"revision": self.revision, "attempts": self.attempts, "checkpoints": self.checkpoints}
 
     def counts(self, name: str) -> bool:
-        """Returns whether a row of this name counts."""
+        """Returns whether the row of this name counts."""
         _, *place = name.split("/")
         if not place:
             return any(row[-1] == name for row in self.checkpoints)
@@ -148,7 +148,7 @@ class Collections(NamedTuple):
 
 
 class MongoBackend(Backend):
-    """Records behind one MongoDB client, usable from many threads at once."""
+    """Records in a MongoDB database, through one thread-safe client."""
 
     def __init__(self, url: str, client: MongoClient[Document], name: str, *, read_only: bool = False) -> None:
         super().__init__(url)
@@ -158,8 +158,8 @@ class MongoBackend(Backend):
         self._read_only = read_only
         self._is_closed = False
         self._token = _new_name()
-        self._known: dict[str, Rows] = {}  # what counts in a run since our last commit: a guess, which it checks
-        self._ahead: Document = {}  # the chunk read last: whoever asks for its segments asks for more
+        self._known: dict[str, Rows] = {}  # a run's rows after our last commit: a guess that the next one verifies
+        self._ahead: Document = {}  # the chunk read last: its segments are read first, then its other parts
 
     def close(self) -> None:
         """Closes the connections; closing twice does no harm."""
@@ -204,7 +204,7 @@ class MongoBackend(Backend):
     ) -> bool:
         if chunk is None and checkpoint is None:
             return self._change(run_id, expected, changes)
-        for _ in range(TRIES):  # another may have swept, or kept something else, in the meantime
+        for _ in range(TRIES):  # another process may have changed the revision meanwhile
             before = self._known.pop(run_id, None) or self._rows(run_id, expected)
             if before is None:
                 return False
@@ -227,13 +227,13 @@ class MongoBackend(Backend):
         raise self._too_busy(run_id)
 
     def _too_busy(self, what: str) -> StoreError:
-        return StoreError(f"cannot use the store {self.url}: others change {what} all the time; try again")
+        return StoreError(f"cannot use the store {self.url}: other processes keep changing {what}; try again")
 
     def remove_run(self, run_id: str) -> bool:
         with self._writing() as store:
             if not store.runs.delete_one({"_id": {"$eq": run_id}}).deleted_count:
                 return False
-        with suppress(StoreError):  # the run is gone; what else is left of it is swept some day
+        with suppress(StoreError):  # the run is gone; `compact` deletes any rows left over
             self._discard(self._names(run_id))
         return True
 
@@ -249,7 +249,7 @@ class MongoBackend(Backend):
             return store.runs.update_one(_like(run_id, expected), {"$set": changes}).matched_count == 1
 
     def _exchange(self, run_id: str, expected: Document, changes: Document, before: Rows, after: Rows) -> bool:
-        """Commits: from now on other rows count, if nobody has changed those or what is expected."""
+        """Commits `after` and the changes, if the rows are still those of `before` and the run is as expected."""
         seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=_new_name())
         if not self._change(run_id, seen, {**changes, "rows": after.document()}):
             return False
@@ -261,7 +261,7 @@ class MongoBackend(Backend):
     def _add_rows(
         self, run_id: str, before: Rows, chunk: ChunkRow | None, checkpoint: CheckpointRow | None
     ) -> tuple[Rows, list[str]]:
-        """Writes rows that do not count yet; returns which would count with them, and their names."""
+        """Writes rows that do not count yet; returns the rows to commit, and the names of the new ones."""
         after, written = before, []
         if chunk is not None:
             token = self._add_chunk(run_id, chunk)
@@ -282,7 +282,7 @@ class MongoBackend(Backend):
             with self._writing():
                 if self._add_row(self._rows_first.chunks, {"_id": name, "token": token, **fields}, blobs):
                     return token
-            self._token = _new_name()  # an attempt that came to nothing has left its row
+            self._token = _new_name()  # the name is taken by the row of a failed attempt
         raise self._too_busy(run_id)
 
     def _add_checkpoint(self, run_id: str, checkpoint: CheckpointRow) -> str:
@@ -293,7 +293,7 @@ class MongoBackend(Backend):
         return name
 
     def _add_row(self, collection: Collection[Document], row: Document, blobs: Mapping[str, bytes | None]) -> bool:
-        """Inserts a row, and then the parts of what is large in it; False if its name is taken."""
+        """Inserts a row, then the parts of its large blobs; False if its name is taken."""
         large = {field: blob for field, blob in blobs.items() if blob is not None and len(blob) > PART}
         counts = {field: _n_parts(blob) for field, blob in large.items()}
         if not _insert(collection, {**row, **blobs, **counts}):
@@ -303,14 +303,14 @@ class MongoBackend(Backend):
         return True
 
     def _add_parts(self, row: str, field: str, blob: bytes) -> int:
-        """Inserts a blob in parts, and returns how many they are."""
+        """Inserts a blob in parts, and returns their number."""
         for number in range(_n_parts(blob)):
             part = blob[number * PART : (number + 1) * PART]
             self._rows_first.parts.insert_one({"_id": f"{row}/{field}/{number}", "row": row, "data": part})
         return _n_parts(blob)
 
     def _whole(self, row: str, field: str, kept: object) -> bytes | None:
-        """Returns a blob, put together if it is kept in parts; None if it or a part is not there."""
+        """Returns a blob, reassembled if it was split into parts; None if any of it is missing."""
         if type(kept) is not int:
             return kept if isinstance(kept, bytes) else None
         blob = bytearray()
@@ -331,7 +331,7 @@ class MongoBackend(Backend):
         return [_chunk_name(run_id, row.get("number"), row.get("token")) for row in chunks] + checkpoints
 
     def _discard(self, names: Iterable[str]) -> None:
-        """Deletes rows that do not count, if the server lets us; their names are not used again."""
+        """Deletes rows that do not count, if the server allows it; their names are never reused."""
         remaining = iter(names)
         while batch := list(itertools.islice(remaining, BATCH)):
             self._token = _new_name()
@@ -345,7 +345,7 @@ class MongoBackend(Backend):
         rows = self._rows(run_id, {})
         if rows is None:
             return []
-        self._ahead = {}  # it is as old as the listing before
+        self._ahead = {}  # it may be older than this listing
         shown = {"_id": 0, "token": 1, **dict.fromkeys(SPAN, 1)}
         with self._reading() as store:
             found = _plain(list(store.chunks.find({"run": {"$eq": run_id}}, shown, sort=[("number", 1)])))
@@ -360,14 +360,14 @@ class MongoBackend(Backend):
             self._ahead = row
         kept = row.get(BLOBS[part], ...)
         blob = self._whole(row["_id"], BLOBS[part], kept) if row else None
-        return blob is not None or kept is None, blob  # None was not to be kept; else, a part of it is gone
+        return blob is not None or kept is None, blob  # stored as None: not kept; otherwise missing
 
     def _find_chunk(self, run_id: str, number: int, fields: list[str]) -> Document:
-        """Returns the row of a chunk that counts, with some of its fields; nothing if there is none."""
+        """Returns the committed row of a chunk, with some of its fields; empty if there is none."""
         place = {"run": {"$eq": run_id}, "number": {"$eq": number}}
         with self._reading() as store:
             found = list(store.chunks.find(place, dict.fromkeys(("run", "number", "token", *fields), 1)))
-        if len(found) > 1:  # there are attempts among them that came to nothing
+        if len(found) > 1:  # some are failed attempts
             rows = self._rows(run_id, {})
             found = [row for row in found if rows is not None and rows.token(number) == row.get("token")]
         return found[0] if found else {}
@@ -410,7 +410,7 @@ class MongoBackend(Backend):
 
     def select_snapshot(self, kind: str, name: str) -> bytes | None:
         blob = None
-        for _ in range(TRIES):  # its parts are gone where another has taken its place in the meantime
+        for _ in range(TRIES):  # its parts vanish if another process replaces it meanwhile
             with self._reading() as store:
                 found = store.snapshots.find_one({**_snapshot(kind, name), "row": {"$gt": ""}})
             blob = self._whole(found["row"], "blob", found.get("parts")) if found else None
@@ -434,7 +434,7 @@ class MongoBackend(Backend):
         return sum(int(found.get("storageSize", 0) + found.get("totalIndexSize", 0)) for found in stats)
 
     def _stats(self, collection: Collection[Document]) -> Document:
-        with suppress(NotImplementedError):  # an imitation in memory has no size
+        with suppress(NotImplementedError):  # an in-memory mock has no size
             return self._database.command({"collStats": collection.name})
         return {}
 
@@ -449,7 +449,7 @@ class MongoBackend(Backend):
             self._give_back(store)
 
     def _sweep_run(self, run_id: str) -> None:
-        """Deletes the rows of a run that do not count, and never will."""
+        """Deletes the rows of a run that do not count, after making sure that they never will."""
         listed = self._names(run_id)
         rows = self._rows(run_id, {})
         if rows is not None and all(map(rows.counts, listed)):
@@ -460,7 +460,7 @@ class MongoBackend(Backend):
         self._discard(name for name in listed if rows is None or not rows.counts(name))
 
     def _sweep_parts(self, row: str) -> None:
-        """Deletes parts whose row is gone, or was never finished."""
+        """Deletes parts whose row was deleted or never completed."""
         with self._writing() as store:
             if any(rows.find_one({"_id": {"$eq": row}}, {"_id": 1}) for rows in (store.chunks, store.checkpoints)):
                 return
@@ -469,7 +469,7 @@ class MongoBackend(Backend):
                 self._discard([row])
 
     def _give_back(self, store: Collections) -> None:
-        """Asks the server to return free room to the disk; it may refuse, and nothing is lost by that."""
+        """Asks the server to return free space to the disk; a refusal does no harm."""
         from pymongo.errors import OperationFailure  # noqa: PLC0415
 
         for collection in store:
@@ -478,31 +478,31 @@ class MongoBackend(Backend):
                     self._database.command({"compact": collection.name, "force": True})
 
     def take_over(self, *, create: bool) -> None:
-        """Checks that a database is ours or may become so before anything in it is changed."""
+        """Checks that a database is ours, or may become ours, before changing anything in it."""
         with self._reading() as store:
             if _is_alone(self._client):
                 self._rows_first = Collections(*map(_hasty, store))
             marker = store.meta.find_one({"_id": "schema"})
             if marker is None:
                 names = set(self._database.list_collection_names()) - {store.meta.name}
-                marker = store.meta.find_one({"_id": "schema"})  # again: it is written before they are made
+                marker = store.meta.find_one({"_id": "schema"})  # again: it is written before the collections
                 marker = marker or self._mark(names, create=create)
         if type(marker.get("version")) is not int:
-            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left as it is")
+            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
         if marker["version"] > SCHEMA:
             raise StoreError(f"{self.url} is from a newer rlbench (schema {marker['version']}): upgrade rlbench")
         if not self._read_only and not marker.get("indexed"):
             self._make_indexes()
 
     def _mark(self, names: set[str], *, create: bool) -> Document:
-        """Makes an empty database ours; others may live there, unless their names collide with ours."""
+        """Marks a database as ours; it may hold other collections, unless their names start with our prefix."""
         if any(name.startswith(PREFIX) for name in names):
-            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left as it is")
+            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
         if self._read_only or not create:
             raise StoreError(f"there is no store at {self.url}: check the name, or train into it first")
         marker = {"_id": "schema", "version": SCHEMA}
         with self._writing() as store:
-            _insert(store.meta, dict(marker))  # or another process has, just now
+            _insert(store.meta, dict(marker))  # unless another process just did
             return store.meta.find_one({"_id": "schema"}) or marker
 
     def _make_indexes(self) -> None:
@@ -518,11 +518,11 @@ class MongoBackend(Backend):
 
 
 def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> MongoBackend:
-    """Opens the database that a URL's path names, "rlbench" if none, new or known.
+    """Opens the new or existing database named in the URL's path, "rlbench" by default.
 
     Raises:
-        StoreError: pymongo is missing, the address is malformed, the user is refused, the database is no store of
-            ours, or is not there and must not be made; StoreAway if no server answers within 4 s.
+        StoreError: pymongo is missing, the address is malformed, the user is refused, or the database is not an
+            rlbench store, or does not exist and may not be created; StoreAway if no server answers within 4 s.
     """
     try:
         import pymongo  # noqa: PLC0415  (an extra)
@@ -541,18 +541,18 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
 
 
 def _parse(url: str) -> tuple[str, dict[str, Any]]:
-    """Returns the name of the database, and the timeouts that the URL does not set itself."""
+    """Returns the name of the database and the timeouts that the URL does not set."""
     from pymongo.uri_parser import parse_uri  # noqa: PLC0415
 
     parsed = parse_uri(url, warn=False, connect_timeout=TIMEOUTS["serverSelectionTimeoutMS"] / 1000)
     if parsed["collection"]:
-        raise ValueError("the name of the database holds a dot")
+        raise ValueError("the name of the database contains a dot")
     given = {name.lower() for name in parsed["options"]}
     return parsed["database"] or NAME, {name: ms for name, ms in TIMEOUTS.items() if name.lower() not in given}
 
 
 def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
-    """Returns a database that is read as it was last written, and keeps what it has acknowledged."""
+    """Returns a database that reads from the primary and acknowledges only durable writes."""
     from pymongo import ReadPreference, WriteConcern  # noqa: PLC0415
 
     concern = WriteConcern("majority", wtimeout=MAJORITY_TIMEOUT, j=True)
@@ -560,8 +560,8 @@ def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
 
 
 def _is_alone(client: MongoClient[Document]) -> bool:
-    """Returns whether a server has no others beside it, one of which may take over without its last writes."""
-    with suppress(NotImplementedError):  # an imitation in memory
+    """Returns whether a server is standalone: no other can take over without its last writes."""
+    with suppress(NotImplementedError):  # an in-memory mock
         hello = client.admin.command("hello")
         others = sum(len(hello.get(role, [])) for role in ("hosts", "passives", "arbiters")) - 1
         return others <= 0 and hello.get("msg") != "isdbgrid"
@@ -569,7 +569,7 @@ def _is_alone(client: MongoClient[Document]) -> bool:
 
 
 def _hasty(collection: Collection[Document]) -> Collection[Document]:
-    """Returns the collection for writes that may be forgotten in a crash, unless a later one is waited for."""
+    """Returns the collection for writes that a crash may lose, unless a later write is waited for."""
     from pymongo import WriteConcern  # noqa: PLC0415
 
     return collection.with_options(write_concern=WriteConcern(1))
@@ -577,7 +577,7 @@ def _hasty(collection: Collection[Document]) -> Collection[Document]:
 
 @contextmanager
 def _addressed(url: str) -> Iterator[None]:
-    """Turns what is wrong with an address into a StoreError; its words are not repeated if there is a secret in it."""
+    """Turns errors in an address into a StoreError, which omits the reason if the address may hold a secret."""
     from pymongo.errors import PyMongoError  # noqa: PLC0415
 
     try:
@@ -586,13 +586,13 @@ def _addressed(url: str) -> Iterator[None]:
         reason = "" if redact(url) != url or "@" in url else f" ({_line(error)})"
         raise StoreError(
             f"cannot open {redact(url)}: its address is malformed{reason}; "
-            "write mongodb://user:password@host:port/name, the signs :/?#[]@% in a password as %3A, %2F and so on"
-        ) from None  # what it comes from may hold the password
+            "write mongodb://user:password@host:port/name, the characters :/?#[]@% in a password as %3A, %2F and so on"
+        ) from None  # the cause may contain the password
 
 
 @contextmanager
 def explained(place: str) -> Iterator[None]:
-    """Turns what the driver and the server complain about into a StoreError of one line that says what to do."""
+    """Turns errors of the driver and the server into a one-line StoreError that says what to do."""
     from bson.errors import BSONError  # noqa: PLC0415
     from pymongo import errors  # noqa: PLC0415
 
@@ -610,7 +610,7 @@ def explained(place: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """Returns the beginning of a message, without line ends and the driver's view of the world."""
+    """Returns the start of a message on one line, without the driver's description of timeouts and topology."""
     message = str(error)
     for noise in (" (configured timeouts", ", Timeout: ", ", Topology Description", ", full error"):
         message = message.partition(noise)[0]
@@ -625,7 +625,7 @@ def _new_name() -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value with plain integers in it: the driver has a type of its own for large ones."""
+    """Returns a value with plain integers: the driver has its own type for large ones."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -642,7 +642,7 @@ def _n_parts(blob: bytes) -> int:
 
 
 def _like(run_id: str, expected: Document) -> Document:
-    """Returns the filter for a run as it is expected to be; what comes from outside is a value, never an operator."""
+    """Returns the filter for a run as expected; `$eq` keeps outside values from acting as operators."""
     return {"_id": {"$eq": run_id}, **{name: {"$eq": value} for name, value in expected.items()}}
 
 

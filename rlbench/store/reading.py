@@ -1,4 +1,4 @@
-"""What is read from any backend, and verified: runs by reference, their chunks and checkpoints."""
+"""Reads and verifies records from any backend: runs by reference, their chunks and checkpoints."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 
 def document_of(backend: Backend, run_id: str) -> Document:
-    """Returns the document of a run by its whole id; StoreError if it is damaged or not there."""
+    """Returns the document of a run by its full id; StoreError if it is damaged or does not exist."""
     found = backend.select_runs({"id": text(run_id)}, 1)
     if not found:
         raise unknown_run(backend, run_id)
@@ -47,12 +47,12 @@ def document_of(backend: Backend, run_id: str) -> Document:
 
 
 def find(backend: Backend, ref: str) -> Document:
-    """Returns the document of the run that is meant; StoreError if it is damaged or not there."""
+    """Returns the document of a run by reference, as in `match`; StoreError if it is damaged or does not exist."""
     return sound(match(backend, ref))
 
 
 def match(backend: Backend, ref: str) -> Document:
-    """Returns the document of the run that an id, the beginning of one, or "latest" means, sound or not."""
+    """Returns the document, even if damaged, of the run with an id, a unique prefix of one, or "latest"."""
     found, name = [], str(ref).strip().lower()
     if name == "latest":
         found = backend.select_runs({}, 1)
@@ -67,7 +67,7 @@ def match(backend: Backend, ref: str) -> Document:
 
 
 def listed(backend: Backend, wanted: dict[str, str], status: str | None, most: int | None) -> list[Document]:
-    """Selects runs by the status that they show: one says "running" until it is known that its writer is gone."""
+    """Selects runs by the status they show: a stored "running" shows as "interrupted" once the writer is gone."""
     if status not in {"running", "interrupted"}:
         return backend.select_runs(wanted if status is None else {**wanted, "status": text(status)}, most)
     running = [sound(document) for document in backend.select_runs({**wanted, "status": "running"}, None)]
@@ -79,35 +79,35 @@ def listed(backend: Backend, wanted: dict[str, str], status: str | None, most: i
 
 
 def unknown_run(backend: Backend, ref: str) -> StoreError:
-    """Says that a run is not there, and how to find those that are."""
+    """Returns the error for a run that does not exist; it says how to find the existing ones."""
     if not backend.select_runs({}, 1):
         return StoreError(f"the store {backend.url} has no runs yet: start one with `rlbench train safecab`")
-    return StoreError(f"there is no run {ref!r} in {backend.url}: `rlbench runs` lists those that are")
+    return StoreError(f"there is no run {ref!r} in {backend.url}: `rlbench runs` lists all runs")
 
 
 def refusal(backend: Backend, run_id: str) -> StoreError:
-    """Says why a run was not written: another has it, or none."""
+    """Returns the error for a refused write: the run has another writer, or none."""
     document = document_of(backend, run_id)
     if not writers.is_alive(document):
-        return StoreError(f"run {run_id} is written by nobody now: claim it first; nothing was changed")
+        return StoreError(f"run {run_id} has no writer: claim it first; nothing was changed")
     who = writers.describe(document)
-    return StoreError(f"run {run_id} is being written by another process ({who}): nothing was added")
+    return StoreError(f"run {run_id} is being written by another process ({who}): nothing was changed")
 
 
 # ---------------------------------------------------------------------- chunks
 
 
 def spans_of(backend: Backend, document: Document) -> list[Span]:
-    """Returns where the chunks of a run lie; StoreError if one is missing."""
+    """Returns the spans of a run's chunks; StoreError if one is missing."""
     spans = backend.select_spans(document["id"])[: document["chunks"]]  # later ones are not committed
     whole = all(type(value) is int for span in spans for value in span)
     if not whole or len(spans) != document["chunks"] or any(span.number != i for i, span in enumerate(spans)):
-        raise StoreError(f"run {document['id']} is damaged: {document['chunks']} chunks should be there")
+        raise StoreError(f"run {document['id']} is damaged: it should have {document['chunks']} chunks")
     return spans
 
 
 def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
-    """Returns the spans that hold some of the episodes, each with those before it back to an episode's beginning."""
+    """Returns the spans that hold any of the episodes, and earlier ones back to where their first episode begins."""
     wanted, chosen, goes_back = np.unique(np.fromiter(episodes, np.int64)), [], False
     for span in reversed(spans):
         next_wanted = np.searchsorted(wanted, span.first_episode)
@@ -118,7 +118,7 @@ def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
 
 
 def counted(backend: Backend, document: Document, chunks: int) -> Document:
-    """Returns the counters of a run of which the first chunks are left."""
+    """Returns the counters of a run cut to its first `chunks` chunks."""
     spans = spans_of(backend, document)[:chunks]
     counters: Document = dict.fromkeys(COUNTS, 0)
     for span in spans:
@@ -136,7 +136,7 @@ def load_chunk(backend: Backend, run_id: str, span: Span, *, figures: bool) -> E
 
 
 def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
-    """Returns the arrays of a part of a chunk and what it says of itself; nothing if it was not kept."""
+    """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept."""
     found, blob = backend.select_part(run_id, span.number, part)
     where = f"run {run_id}, chunk {span.number}, {part}"
     if blob is None and found and part == "steps":
@@ -152,7 +152,7 @@ def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arr
 def checkpoints_of(backend: Backend, document: Document) -> list[CheckpointInfo]:
     """Lists the checkpoints of a run, oldest first."""
     found = backend.select_checkpoints(document["id"])
-    return [info for info in map(sound_info, found) if info.chunks <= document["chunks"]]  # others: uncommitted
+    return [info for info in map(sound_info, found) if info.chunks <= document["chunks"]]  # the others: uncommitted
 
 
 def load_checkpoint(backend: Backend, run_id: str, info: CheckpointInfo) -> Checkpoint:
@@ -164,11 +164,11 @@ def load_checkpoint(backend: Backend, run_id: str, info: CheckpointInfo) -> Chec
 
 
 def whole(blob: bytes | None, size: int, where: str) -> bytes:
-    """Returns a blob, once it is known to be there and as long as the listing says."""
+    """Returns a blob after checking that it exists and has the listed size."""
     if blob is None:
         raise StoreError(f"{where} is missing")
     if len(blob) != size:
-        raise StoreError(f"{where} is damaged: it should have {size} bytes, and has {len(blob)}")
+        raise StoreError(f"{where} is damaged: expected {size} bytes, got {len(blob)}")
     return blob
 
 
@@ -176,7 +176,7 @@ def whole(blob: bytes | None, size: int, where: str) -> bytes:
 
 
 def unknown_snapshot(backend: Backend, kind: str, name: str) -> StoreError:
-    """Says that a snapshot is not there, and which are."""
+    """Returns the error for a snapshot that does not exist; it names the existing ones."""
     known = [info.name for info in backend.select_snapshots(kind)]
     if not known:
         kinds = ", ".join(sorted({info.kind for info in backend.select_snapshots(None)})) or "none"

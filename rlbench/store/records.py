@@ -1,4 +1,4 @@
-"""What a store keeps: runs, chunks of their steps, checkpoints, and the episodes read back from chunks."""
+"""The records of a store: runs, chunks of their steps, checkpoints, and the episodes read back from chunks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESERVE = 2**12  # steps: only longer episodes are split between chunks
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run: who learned where, with what, how far it came and how well it does."""
+    """The record of a run: its env, agent, configuration, progress and evaluation."""
 
     id: str  # 12 hexadecimal digits
     env_id: str
@@ -42,23 +42,23 @@ class RunRecord:
     evaluation: dict[str, Any] | None
     tags: tuple[str, ...]
     parents: tuple[str, ...]  # ids of the runs it learned from
-    cache_key: str = ""  # what a training cache finds it by
+    cache_key: str = ""  # the key by which the training cache finds it
 
 
 @dataclass(frozen=True, eq=False)
 class EpisodeChunk:
     """A contiguous span of a run's steps: many short episodes, or part of a long one.
 
-    A *segment* is what lies in this chunk of one episode. The first segment may carry on an episode that an
-    earlier chunk began; only the last may go on in the next chunk.
+    A *segment* is the part of one episode in this chunk. The first segment may continue an episode from an earlier
+    chunk; only the last may continue in the next chunk.
     """
 
-    first_episode: int  # index in the run of the first episode touched
-    first_step: int  # offset inside that episode at which the chunk begins
-    lengths: NDArray[np.int64]  # (segments,) steps of each that lie in this chunk
+    first_episode: int  # index in the run of the chunk's first episode
+    first_step: int  # step of that episode at which the chunk begins
+    lengths: NDArray[np.int64]  # (segments,) steps of each segment
     ends: NDArray[np.uint8]  # (segments,) OPEN, TERMINATED, TRUNCATED, BOTH or CUT_OFF (the run stopped)
-    figures: dict[str, Array]  # a row for each episode that ends here: "return", "length" (whole episode) ...
-    steps: dict[str, Array] | None = None  # "observations" T+1 rows a segment, others T; None: figures only
+    figures: dict[str, Array]  # one row per episode that ends here: "return", "length" (of the whole episode) ...
+    steps: dict[str, Array] | None = None  # "observations": T+1 rows per segment, others: T; None: figures only
     env_rng: dict[str, Any] | None = None  # JSON: the env's generator before the first reset in this chunk
 
     @property
@@ -68,30 +68,30 @@ class EpisodeChunk:
 
     @property
     def terminations(self) -> NDArray[np.bool_]:
-        """(segments,) whether each terminated, even if it was truncated in the same step."""
+        """(segments,) whether each terminated, even if also truncated in the same step."""
         flags: NDArray[np.bool_] = is_terminated(self.ends)
         return flags
 
     @property
     def truncations(self) -> NDArray[np.bool_]:
-        """(segments,) whether each was truncated, even if it terminated in the same step."""
+        """(segments,) whether each was truncated, even if also terminated in the same step."""
         flags: NDArray[np.bool_] = is_truncated(self.ends)
         return flags
 
     def on_last_steps(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Returns flags of the segments as a column of the steps: each at its segment's last step, elsewhere False."""
+        """Returns segment flags as a step column: each flag at its segment's last step, False elsewhere."""
         column, lived = np.zeros(self.n_steps, np.bool_), self.lengths > 0
         column[np.cumsum(self.lengths)[lived] - 1] = flags[lived]
         return column
 
     @cached_property
     def n_steps(self) -> int:
-        """How many steps lie in this chunk."""
+        """How many steps this chunk holds."""
         return int(np.sum(self.lengths))
 
     @cached_property
     def starts(self) -> list[int]:
-        """The row at which each segment begins, in columns of one row a step; one more for the end."""
+        """The first row of each segment, in columns with one row per step, and the end of the last."""
         return [0, *np.cumsum(self.lengths).tolist()]
 
     def segment(self, index: int) -> dict[str, Array]:
@@ -103,19 +103,19 @@ class EpisodeChunk:
         }
 
     def problem(self) -> str | None:
-        """Says what does not fit in this chunk, or None."""
+        """Returns what makes this chunk malformed, or None."""
         return self._misfit_segments() or self._misfit_columns()
 
     def _misfit_segments(self) -> str | None:
         segments = len(self.lengths)
         if not segments or self.first_episode < 0 or self.first_step < 0:
-            return "it must hold at least one segment, and begin at an episode and step >= 0"
+            return "it must hold at least one segment and begin at an episode and step >= 0"
         ends = np.asarray(self.ends)
         are_codes = ends.shape == (segments,) and ends.dtype.kind in "iu" and 0 <= ends.min() <= ends.max() <= CUT_OFF
         if not are_codes or np.min(self.lengths) < 0:
             return f"its ends must be {segments} codes in 0 to {CUT_OFF}, its lengths >= 0"
         if not np.all(ends[:-1]):
-            return "only its last segment may go on in the next chunk (end 0)"
+            return "only its last segment may continue in the next chunk (end 0)"
         return None
 
     def _misfit_columns(self) -> str | None:
@@ -133,7 +133,7 @@ class EpisodeChunk:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Everything a run needs to go on from here: tables, schedules, generators."""
+    """Everything needed to resume a run from here: tables, schedules, generators."""
 
     episodes: int
     timesteps: int
@@ -146,9 +146,9 @@ class CheckpointInfo(NamedTuple):
 
     episodes: int
     timesteps: int
-    chunks: int  # how many chunks the run had written by then
+    chunks: int  # how many chunks the run had by then
     created_at: str
-    kept: bool  # True: later checkpoints do not replace it
+    kept: bool  # whether later checkpoints leave it in place
     size: int  # bytes
 
 
@@ -162,7 +162,7 @@ class SnapshotInfo(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Where a chunk lies in its run."""
+    """The position of a chunk in its run."""
 
     number: int  # of the chunk, from 0
     first_episode: int
@@ -179,7 +179,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Episode(Shown):
-    """One episode as it was lived: T steps and T+1 observations."""
+    """One recorded episode: T steps and T+1 observations."""
 
     index: int  # in its run
     observations: Tree  # (T + 1, ...)
@@ -187,17 +187,17 @@ class Episode(Shown):
     rewards: NDArray[np.float64]  # (T,)
     terminated: bool
     truncated: bool
-    explored: NDArray[np.bool_] | None = None  # (T,) whether the action was drawn, not chosen
-    env_spec: str | None = None  # JSON: of the env in which it was lived, so that it can be drawn
+    explored: NDArray[np.bool_] | None = None  # (T,) whether each action was exploratory
+    env_spec: str | None = None  # JSON spec of the env it was played in, for rendering
 
     @property
     def total_return(self) -> float:
-        """The undiscounted sum of the rewards, added up in the order in which they came."""
+        """The undiscounted sum of the rewards, added in order."""
         return float(np.cumsum(self.rewards)[-1]) if len(self) else 0.0
 
     @property
     def end(self) -> str:
-        """How it ended, in a word: "terminated" (truncated as well or not), "truncated" or "cut off"."""
+        """How it ended: "terminated" (even if also truncated), "truncated" or "cut off"."""
         return "terminated" if self.terminated else "truncated" if self.truncated else "cut off"
 
     @property
@@ -210,28 +210,28 @@ class Episode(Shown):
 
 
 def end_code(terminated: Any, truncated: Any) -> Any:
-    """Returns the code of an end, or an array of them for arrays of bools; what ended in neither way was cut off."""
+    """Returns the code of an end, or an array of codes for arrays of bools; CUT_OFF if both flags are False."""
     code = TERMINATED * terminated | TRUNCATED * truncated
     return code | CUT_OFF * (code == OPEN)
 
 
 def is_terminated(end: Any) -> Any:
-    """Returns whether an end, or each of an array of them, is a termination."""
+    """Returns whether an end, or each in an array of ends, is a termination."""
     return (end & TERMINATED) != 0
 
 
 def is_truncated(end: Any) -> Any:
-    """Returns whether an end, or each of an array of them, is a truncation."""
+    """Returns whether an end, or each in an array of ends, is a truncation."""
     return (end & TRUNCATED) != 0
 
 
 def has_last_row(column: str) -> bool:
-    """Returns whether a step column has T+1 rows a segment: the observations, whole or a part of them."""
+    """Returns whether a step column has T+1 rows per segment: the observations, or a part of them."""
     return column == "observations" or column.startswith("observations/")
 
 
 def tree(columns: dict[str, Array], name: str) -> Tree:
-    """Returns the column `name`, or, where it comes in parts, a dict of its columns `name/part`."""
+    """Returns the column `name`, or, if it is split into parts, a dict of the columns `name/part`."""
     if name in columns:
         return columns[name]
     prefix = name + "/"
@@ -240,7 +240,7 @@ def tree(columns: dict[str, Array], name: str) -> Tree:
 
 
 def row_of(tree: Any, row: int) -> Any:
-    """Returns one row of an array, or of each part of a dict of arrays, as Python has it."""
+    """Returns one row of an array, or of each array in a dict, as Python values."""
     if isinstance(tree, dict):
         return {name: row_of(part, row) for name, part in tree.items()}
     return tree[row].tolist()

@@ -1,4 +1,4 @@
-"""The spool: what a store should have been given while it was away, kept in a local file until it is back."""
+"""The spool: a local file that buffers writes while their store is unavailable."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KIND = "spool"  # of the snapshots that are its entries
 
 
 class Spool:
-    """A local SQLite file of what could not be written, in its order; it goes when all of it has been uploaded.
+    """A local SQLite file of the writes that failed, in order; deleted once all are uploaded.
 
     Args:
-        path: of the file; made when the first entry comes.
-        url: of the store that is away, without its password.
+        path: of the file.
+        url: of the unavailable store, without its password.
     """
 
     def __init__(self, path: str, url: str) -> None:
@@ -31,7 +31,7 @@ class Spool:
     def put(
         self, run_id: str, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None, *, keep: bool, **progress: Any
     ) -> None:
-        """Keeps what `Store.append` would have been given."""
+        """Adds an entry with the arguments for `Store.append`."""
         arrays: dict[str, Any] = {}
         about: dict[str, Any] = {"url": self.url, "keep": keep, "progress": progress}
         if chunk is not None:
@@ -51,31 +51,35 @@ class Spool:
         self._count += 1
 
     def upload(self, target: Store) -> None:
-        """Writes all of it to the store, the run's writer, and removes the file; StoreAway if it is still away."""
+        """Writes all entries to the store, which must be the run's writer, and deletes the file.
+
+        Raises:
+            StoreAway: the store is still unavailable.
+        """
         upload(self._store, target)
         self.close()
         for end in ("", "-wal", "-shm"):
             Path(self.path + end).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Lets go of the file, which stays."""
+        """Closes the file without deleting it."""
         self._store.close()
 
 
 def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int]:
-    """Writes what a spool holds to the store it was meant for, and takes it out of the spool.
+    """Moves the entries of a spool to the store they were meant for.
 
     Args:
-        spool: a store with such entries; one without is left as it is.
-        target: where they belong. What it has already is not written again.
-        claim: become the writer of the runs first, for the process that began them is gone.
+        spool: a store with spool entries; one without is left unchanged.
+        target: the store to write to; chunks that it has already are skipped.
+        claim: first make `target` the writer of the runs; needed once the process that started them is gone.
 
     Returns:
-        How many entries of each run were written.
+        How many entries of each run were uploaded.
 
     Raises:
-        StoreAway: the target does not answer; what is not written stays in the spool.
-        StoreError: it has no such run, or another process is writing it.
+        StoreAway: the target does not answer; the remaining entries stay in the spool.
+        StoreError: the target does not have the run, or another process is writing it.
     """
     written: dict[str, int] = {}
     for info in spool.snapshots(KIND):
@@ -118,7 +122,7 @@ def _checkpoint(arrays: dict[str, Any], about: dict[str, Any]) -> Checkpoint:
 
 
 def _is_there(target: Store, run_id: str, chunk: EpisodeChunk) -> bool:
-    """Returns whether a store has a chunk: the write that seemed to fail may have been made."""
+    """Returns whether a store has a chunk: the write that seemed to fail may have succeeded."""
     last = None
     for last in target.chunks(run_id, figures=False, episodes=[chunk.first_episode]):
         same = (last.first_episode, last.first_step) == (chunk.first_episode, chunk.first_step)

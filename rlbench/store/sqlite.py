@@ -1,4 +1,4 @@
-"""Runs in one SQLite file, or in memory: one writer, many readers, every write one transaction."""
+"""The SQLite backend, one file or in memory: one writer, many readers, one transaction per write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: SQLite keeps no queue
+BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: long, since SQLite has no queue
 LISTS = ("tags", "parents")  # kept as JSON text
 FILTERS = {
     "id": "id = :id",
@@ -37,7 +37,7 @@ FILTERS = {
 EXPLANATIONS = {
     sqlite3.SQLITE_BUSY: f"another process has been writing to it for {BUSY_TIMEOUT:g} s; try again later",
     sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again later",
-    sqlite3.SQLITE_READONLY: "it can only be read; copy it to a place that you may write to",
+    sqlite3.SQLITE_READONLY: "it can only be read; copy it to a writable folder",
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
     sqlite3.SQLITE_IOERR: "the disk failed or is full; make room and try again",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
@@ -48,7 +48,7 @@ EXPLANATIONS = {
 
 
 class SqliteBackend(Backend):
-    """Records behind one SQLite connection, usable from any thread, one thread at a time."""
+    """Records in a SQLite database, through one connection that threads take turns to use."""
 
     def __init__(self, url: str, connection: sqlite3.Connection) -> None:
         super().__init__(url)
@@ -62,7 +62,7 @@ class SqliteBackend(Backend):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all that happens inside is committed, or on an error nothing."""
+        """Opens a transaction: commits at the end, rolls back on an error."""
         with self._lock, explained(self.url), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
@@ -74,7 +74,7 @@ class SqliteBackend(Backend):
     def insert_run(self, document: Document) -> bool:
         values = _to_row(document)
         sql = f"""INSERT INTO runs ({", ".join(values)}) VALUES ({", ".join(f":{name}" for name in values)})
-                  ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are the fields of a run
+                  ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are fields of a run
         with self._transaction() as connection:
             return connection.execute(sql, values).rowcount == 1
 
@@ -173,9 +173,9 @@ class SqliteBackend(Backend):
     def copy_to_file(self, path: str) -> bool:
         with explained(path), closing(_connect(path)) as target:
             with self._lock:
-                self._connection.backup(target)  # in one step: one moment of the store, whoever writes to it
-            target.execute("UPDATE runs SET writer = ''")  # nobody writes the copy
-            target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+                self._connection.backup(target)  # in one step: consistent, even while others write
+            target.execute("UPDATE runs SET writer = ''")  # nobody writes to the copy
+            target.execute("PRAGMA journal_mode = DELETE")  # a single file, without a WAL
         return True
 
     def problems(self) -> Iterator[str]:
@@ -220,7 +220,7 @@ def _to_row(document: Document) -> dict[str, Any]:
 
 
 def _from_row(row: dict[str, Any]) -> Document:
-    """Returns a run's document; a list that cannot be read stays text, which reading finds and names."""
+    """Returns a run's document; an unreadable list stays text, which `sound` reports as damage."""
     for name in LISTS:
         with suppress(ValueError, TypeError, RecursionError):
             row[name] = json.loads(row[name])
@@ -238,10 +238,10 @@ def open_memory(url: str, _rest: str, **_options: bool) -> SqliteBackend:
 
 
 def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBackend:
-    """Opens a SQLite file, new or known; one that may not be written can still be read.
+    """Opens a new or existing SQLite file; read-only if it is not writable.
 
     Raises:
-        StoreError: it is no file of ours, cannot be opened, or is not there and must not be made.
+        StoreError: it is not an rlbench store, cannot be opened, or does not exist and may not be created.
     """
     file = Path(path).expanduser().absolute()
     with explained(path):
@@ -250,7 +250,7 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBa
             raise StoreError(f"there is no store at {path}: check the path, or train into it first")
         writable = _may_write(file.parent) and (not exists or _may_write(file))
         if not writable and not exists:
-            raise StoreError(f"cannot make {path}: its folder is not writable, choose another place")
+            raise StoreError(f"cannot create {path}: its folder is not writable, choose another one")
         connection = _connect(_uri(file, writable=writable, exists=exists))
         try:
             _take_over(connection, path, writable=writable and not read_only)
@@ -262,7 +262,7 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBa
 
 @contextmanager
 def explained(place: str) -> Iterator[None]:
-    """Turns what SQLite and the file system complain about into a StoreError that says what to do."""
+    """Turns errors of SQLite and the file system into a StoreError that says what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -275,11 +275,11 @@ def explained(place: str) -> Iterator[None]:
 
 
 def _look(file: Path, path: str) -> bool:
-    """Returns whether there is such a file, after refusing what can be none."""
+    """Returns whether a file exists; StoreError if it cannot be a store."""
     if file.is_dir():
         raise StoreError(f"{path} is a folder, a store is a file: give {Path(path) / 'rlbench.db'} instead")
     if not file.parent.is_dir():
-        raise StoreError(f"the folder {Path(path).parent} does not exist: make it, or choose another place")
+        raise StoreError(f"the folder {Path(path).parent} does not exist: make it, or choose another one")
     if file.exists() and not file.is_file():
         raise StoreError(f"{path} is not a regular file: give the path of a file")
     return file.exists()
@@ -294,7 +294,7 @@ def _uri(file: Path, *, writable: bool, exists: bool) -> str:
         return f"{file.as_uri()}?mode={'rw' if exists else 'rwc'}"
     if file.with_name(file.name + "-wal").exists():
         return f"{file.as_uri()}?mode=ro"
-    return f"{file.as_uri()}?immutable=1"  # else SQLite makes files beside it, where it may not write
+    return f"{file.as_uri()}?immutable=1"  # otherwise SQLite would create files in a folder it cannot write to
 
 
 def _connect(target: str) -> sqlite3.Connection:
@@ -304,14 +304,14 @@ def _connect(target: str) -> sqlite3.Connection:
 
 
 def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> None:
-    """Checks that a database is empty or ours before a byte of it is changed, and brings it up to date."""
-    with connection:  # all of one moment: another process may be making the store
+    """Checks that a database is empty or ours before changing a byte of it, then migrates it."""
+    with connection:  # one consistent view: another process may be creating the store
         connection.execute("BEGIN")
         known = version(connection)
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
     if application != APPLICATION_ID and (application or known or not empty or not writable):
-        raise StoreError(f"{path} is not an rlbench store: give another path, it was left as it is")
+        raise StoreError(f"{path} is not an rlbench store: give another path, it was left unchanged")
     if known > len(MIGRATIONS):
         raise StoreError(f"{path} is from a newer rlbench (schema {known}): upgrade rlbench to open it")
     if not writable:
@@ -320,12 +320,12 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
         connection.execute("PRAGMA query_only = ON")
         return
     _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-    connection.execute("PRAGMA synchronous = NORMAL")  # with a WAL, only a power cut can lose commits
+    connection.execute("PRAGMA synchronous = NORMAL")  # with a WAL, only a power failure can lose commits
     migrate(connection)
 
 
 def _patiently(act: Callable[[], object]) -> None:
-    """Retries what SQLite refuses at once while another process opens the same file."""
+    """Retries a call that fails immediately, without a timeout, while another process opens the same file."""
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The store: runs with their chunks, checkpoints and results, and snapshots, kept by any backend."""
+"""The store: runs with their chunks, checkpoints and results, and snapshots, on any backend."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
 ID_TRIES = 8
-MOST = 2**31 - 1  # runs in a listing: more than a backend may be asked for
+MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 
 
 class Store:
-    """Where runs live: an append-only log of packed chunks, with checkpoints and results.
+    """Runs, each an append-only log of packed chunks with checkpoints and results.
 
-    A run has one writer at a time, a Store object: the one that made it, or claimed it since.
+    A run has one writer at a time: the Store object that created it or was the last to claim it.
 
     Attributes:
-        backend: where the records lie.
-        url: its address, without a password.
-        writer: what the document of a run says while this store writes it.
+        backend: holds the records.
+        url: the address, without a password.
+        writer: identifies this store in the documents of the runs it writes.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -59,7 +59,7 @@ class Store:
         writers.LIVING.add(token)
         self.writer = writers.identity(token)
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
-        self._begun: set[str] = set()  # ids of the runs that it may still be writing
+        self._open: set[str] = set()  # ids of the runs that it may still be writing
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +71,11 @@ class Store:
         return f"<{type(self).__name__} {self.url}>"
 
     def close(self) -> None:
-        """Lets go of the backend; a run that it is still writing becomes interrupted. Closing twice does no harm."""
-        begun, self._begun = self._begun, set()
+        """Closes the backend and marks runs it is still writing as interrupted. Closing twice does no harm."""
+        unfinished, self._open = self._open, set()
         expected: Document = {"status": "running", "writer": self.writer}
-        with suppress(StoreError):  # then it shows as interrupted when this process has ended
-            for run_id in begun:
+        with suppress(StoreError):  # then they show as interrupted once this process has ended
+            for run_id in unfinished:
                 self.backend.commit(run_id, expected, {"status": "interrupted", "writer": ""})
         self._release()
         self.backend.close()
@@ -93,7 +93,7 @@ class Store:
         parents: Iterable[str] = (),
         cache_key: str = "",
     ) -> RunRecord:
-        """Begins a run: status "running", nothing in it yet, and this store its writer."""
+        """Creates an empty run with the status "running" and this store as its writer."""
         given = {"seed": seed, "config": config or RunConfig.of({}), "tags": tags, "parents": parents}
         names = {"env_id": text(env_id), "agent_name": text(agent_name), "cache_key": text(cache_key)}
         document = {**NEW, **names, **clean(given), "writer": self.writer}
@@ -101,7 +101,7 @@ class Store:
             moment = now()
             document |= {"id": secrets.token_hex(6), "created_at": moment, "beat": moment}
             if self.backend.insert_run(document):
-                self._begun.add(document["id"])
+                self._open.add(document["id"])
                 return record(document)
         raise StoreError(f"found no free run id in {self.url}: try again")
 
@@ -114,20 +114,21 @@ class Store:
         keep: bool = False,
         **progress: Any,
     ) -> None:
-        """Adds a chunk, a checkpoint or both, and moves the run's counters on: all of it or nothing.
+        """Adds a chunk, a checkpoint or both, and advances the run's counters, atomically.
+
+        Without any arguments but the id it only shows that the writer is alive.
 
         Args:
-            run_id: the whole id of a run whose writer this store is.
+            run_id: the full id of a run that this store writes.
             chunk: must begin where the last chunk of the run ended.
-            checkpoint: takes the place of the one before, unless that was kept.
-            keep: keep this checkpoint when later ones come.
-            progress: `episodes`, `timesteps` (by default, what the chunk adds), `seconds`, `status`,
-                `evaluation` or others that `update_run` takes. Without any of all these, it says that the
-                writer is alive.
+            checkpoint: replaces the previous one, unless that was kept.
+            keep: do not let later checkpoints replace this one.
+            progress: `episodes`, `timesteps` (default: counted from the chunk), `seconds`, `status`, `evaluation` or
+                other fields that `update_run` takes.
 
         Raises:
-            UsageError: the chunk is malformed, or out of order.
-            StoreError: there is no such run, or another process is writing it.
+            UsageError: the chunk is malformed or out of order.
+            StoreError: the run does not exist, or another process is writing it.
         """
         changes, before = clean(progress), self._own(run_id)
         row = chunk_row(before, chunk) if chunk is not None else None
@@ -142,10 +143,10 @@ class Store:
         self._note_end(run_id, changes)
 
     def claim(self, run_id: str) -> RunRecord:
-        """Makes this store the writer of a run that nobody writes, to go on with it: its status is "running" again.
+        """Makes this store the writer of a run without a living writer, to resume it; sets its status to "running".
 
         Raises:
-            StoreError: there is no such run, or its writer is alive; of two that claim it at once, one is refused.
+            StoreError: the run does not exist, its writer is alive, or another store claimed it at the same time.
         """
         before = reading.document_of(self.backend, run_id)
         if before["status"] == "running" and writers.is_alive(before):
@@ -153,24 +154,24 @@ class Store:
         expected = {name: before[name] for name in ("status", "chunks", "writer", "beat")}
         if not self.backend.commit(run_id, expected, {"status": "running", "writer": self.writer, "beat": now()}):
             raise reading.refusal(self.backend, run_id)
-        self._begun.add(run_id)
+        self._open.add(run_id)
         return record(reading.document_of(self.backend, run_id))
 
     def rewind(self, run_id: str, checkpoint: CheckpointInfo | None) -> RunRecord:
-        """Drops what was written after a checkpoint, to go on from there; None drops all that was written.
+        """Drops everything written after a checkpoint, to resume from there.
 
         Args:
-            run_id: the whole id of a run whose writer this store is.
-            checkpoint: one of `checkpoints(run_id)`.
+            run_id: the full id of a run that this store writes.
+            checkpoint: one of `checkpoints(run_id)`; None drops everything.
 
         Raises:
-            StoreError: there is no such run or checkpoint, or another process is writing it.
+            StoreError: the run or checkpoint does not exist, or another process is writing the run.
         """
         before = self._own(run_id)
         if checkpoint is not None and checkpoint not in self.checkpoints(run_id):
             raise StoreError(
                 f"run {run_id} has no checkpoint at episode {checkpoint.episodes}, step {checkpoint.timesteps}: "
-                "take one of those that are listed"
+                "take one from Store.checkpoints"
             )
         chunks, timesteps = (0, -1) if checkpoint is None else (checkpoint.chunks, checkpoint.timesteps)
         changes = {**reading.counted(self.backend, before, chunks), "beat": now()}
@@ -187,20 +188,20 @@ class Store:
         return record(reading.document_of(self.backend, run_id))
 
     def delete_run(self, run_id: str) -> None:
-        """Deletes a run, by its whole id, with its chunks and checkpoints."""
+        """Deletes a run, by its full id, with its chunks and checkpoints."""
         if not self.backend.remove_run(run_id):
             raise reading.unknown_run(self.backend, run_id)
 
     def save_snapshot(
         self, kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any] | None = None
     ) -> SnapshotInfo:
-        """Keeps arrays and numbers that belong to no run (a replay buffer), in place of those of the same name.
+        """Saves arrays and numbers that belong to no run (a replay buffer); replaces those of the same kind and name.
 
         Args:
-            kind: what it is, such as "buffer".
-            name: any text of 1 to 200 characters, without control characters.
+            kind: such as "buffer".
+            name: 1 to 200 characters, without control characters.
             arrays: of any bool or numeric dtype and any shape.
-            numbers: what JSON can say; whole numbers of any size survive.
+            numbers: JSON values; integers of any size survive.
         """
         about = {"kind": label("the kind of a snapshot", kind), "name": label("the name of a snapshot", name)}
         blob = codec.pack(arrays, {**about, "numbers": dict(numbers or {})})
@@ -209,7 +210,7 @@ class Store:
         return info
 
     def delete_snapshot(self, kind: str, name: str) -> None:
-        """Deletes a snapshot; StoreError if there is none."""
+        """Deletes a snapshot; StoreError if it does not exist."""
         if not self.backend.remove_snapshot(label("the kind", kind), label("the name", name)):
             raise reading.unknown_snapshot(self.backend, kind, name)
 
@@ -225,7 +226,7 @@ class Store:
         cache_key: str | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
-        """Returns the runs that fit, newest first."""
+        """Returns the matching runs, newest first."""
         filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
         wanted = {name: text(value) for name, value in filters.items() if value is not None}
         if limit is not None and operator.index(limit) < 0:
@@ -236,18 +237,18 @@ class Store:
         return [record(document) for document in reading.listed(self.backend, wanted, status, most)]
 
     def run(self, ref: str) -> RunRecord:
-        """Returns a run by its id, the beginning of its id, or "latest"; StoreError says what is wrong."""
+        """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match."""
         return record(reading.find(self.backend, ref))
 
     def chunks(
         self, ref: str, *, figures: bool = True, episodes: Iterable[int] | None = None
     ) -> Iterator[EpisodeChunk]:
-        """Reads the chunks of a run one after another, with or without their figures.
+        """Reads the chunks of a run lazily, in order.
 
         Args:
             ref: the run, as in `run`.
-            figures: read them.
-            episodes: only the chunks that these lie in, and those in which an episode that goes on there began.
+            figures: read the figures too.
+            episodes: read only the chunks that hold these episodes, back to where the first of each begins.
         """
         document = reading.find(self.backend, ref)
         spans = reading.spans_of(self.backend, document)
@@ -255,7 +256,7 @@ class Store:
         return (reading.load_chunk(self.backend, document["id"], span, figures=figures) for span in chosen)
 
     def figures(self, ref: str) -> Arrays:
-        """Returns all figures, a row for each episode that ended; reads no steps."""
+        """Returns all figures, one row per finished episode, without reading steps."""
         document = reading.find(self.backend, ref)
         spans = reading.spans_of(self.backend, document)
         tables = [reading.load_part(self.backend, document["id"], span, "figures")[0] for span in spans]
@@ -265,7 +266,7 @@ class Store:
         return {name: np.concatenate([table[name] for table in tables]) for name in shared}
 
     def episodes(self, ref: str, indices: Iterable[int] | slice | None = None) -> EpisodeSequence:
-        """Returns the episodes that ended, or some of them, as a sequence that reads them when asked for."""
+        """Returns the finished episodes, or some of them, as a lazy sequence."""
         document = reading.find(self.backend, ref)
         run_id = document["id"]
         load = functools.partial(reading.load_chunk, self.backend, run_id, figures=False)
@@ -274,7 +275,7 @@ class Store:
         return every if indices is None else every.pick(indices)
 
     def checkpoint(self, ref: str, episodes: int | None = None) -> Checkpoint | None:
-        """Returns the latest checkpoint, of those at no more than `episodes` episodes, if there is one."""
+        """Returns the latest checkpoint, or the latest at or before `episodes` episodes; None if there is none."""
         document = reading.find(self.backend, ref)
         listed = reading.checkpoints_of(self.backend, document)
         fitting = [info for info in listed if episodes is None or info.episodes <= episodes]
@@ -285,24 +286,24 @@ class Store:
         return reading.checkpoints_of(self.backend, reading.find(self.backend, ref))
 
     def snapshots(self, kind: str | None = None) -> list[SnapshotInfo]:
-        """Lists the snapshots of a kind, or all, by kind and name."""
+        """Lists the snapshots of a kind, or all, sorted by kind and name."""
         return self.backend.select_snapshots(None if kind is None else label("the kind of a snapshot", kind))
 
     def load_snapshot(self, kind: str, name: str) -> tuple[Arrays, dict[str, Any]]:
         """Returns the arrays and numbers of a snapshot.
 
         Raises:
-            StoreError: there is no such snapshot, and the message names those that are; or it is damaged.
+            StoreError: it is damaged, or does not exist (the message names the existing ones).
         """
         blob = self._snapshot(kind, name)
         arrays, about = verified(blob, f"snapshot {kind}/{name}", {"kind": kind, "name": name})
         return arrays, about.get("numbers", {})
 
     def describe_snapshot(self, kind: str, name: str) -> dict[str, Any]:
-        """Returns the numbers of a snapshot alone: its checksums are verified, its arrays stay packed.
+        """Returns only the numbers of a snapshot: verifies its checksums, without unpacking the arrays.
 
         Raises:
-            StoreError: there is no such snapshot, and the message names those that are; or it is damaged.
+            StoreError: it is damaged, or does not exist (the message names the existing ones).
         """
         blob = self._snapshot(kind, name)
         about = intact(blob, f"snapshot {kind}/{name}", {"kind": kind, "name": name})
@@ -319,7 +320,7 @@ class Store:
     # ------------------------------------------------------------------ writers
 
     def _own(self, run_id: str) -> Document:
-        """Returns the document of a run that this store writes; StoreError if another does, or none."""
+        """Returns the document of a run that this store writes; StoreError if it does not."""
         document = reading.document_of(self.backend, run_id)
         if document["writer"] != self.writer:
             raise reading.refusal(self.backend, run_id)
@@ -327,4 +328,4 @@ class Store:
 
     def _note_end(self, run_id: str, changes: Document) -> None:
         if changes.get("status", "running") != "running":
-            self._begun.discard(run_id)
+            self._open.discard(run_id)

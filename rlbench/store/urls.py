@@ -11,12 +11,12 @@ SECRETS = re.compile(r"([?&][^=&]*(?:password|token|secret|properties)[^=&]*=)[^
 
 
 def redact(url: str) -> str:
-    """Returns the URL with `***` for whatever is secret in it, fit for logs, errors and records."""
+    """Returns the URL with `***` in place of secrets, fit for logs, errors and records."""
     return SECRETS.sub(r"\1***", CREDENTIALS.sub(r"\1:***@", url)) if "://" in url else url
 
 
 def split_url(url: str, schemes: list[str]) -> tuple[str, str]:
-    """Splits the URL of a store into its scheme and the rest; a bare path is SQLite's.
+    """Splits the URL of a store into its scheme and the rest; the scheme of a bare path is "sqlite".
 
     Raises:
         UsageError: the URL is empty or malformed.
@@ -40,5 +40,5 @@ def _path(path: str) -> str:
     if not path or "\0" in path:
         raise UsageError(f"a store needs a path or URL, such as sqlite:///rlbench.db, got {path!r}")
     if path == ":memory:" or path.startswith("sqlite:"):
-        raise UsageError(f"{path!r} is no path: write memory:// or sqlite:///rlbench.db")
+        raise UsageError(f"{path!r} is not a path: write memory:// or sqlite:///rlbench.db")
     return path

@@ -1,4 +1,4 @@
-"""Who writes a run, and whether that writer is still alive."""
+"""The writer of a run, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SILENCE = 60.0  # seconds without a commit after which a writer on another host counts as dead
-LIVING: set[str] = set()  # tokens of the stores that are open in this process
+LIVING: set[str] = set()  # tokens of the stores open in this process
 
 
 def identity(token: str) -> str:
-    """Returns what a run's document says of a writer in this process: JSON with host, pid, started and token."""
+    """Returns the identity of a writer in this process, for a run's document: JSON of host, pid, started, token."""
     pid = os.getpid()
     return json.dumps({"host": _host(), "pid": pid, "started": _started(pid) or "", "token": token})
 
 
 def is_alive(document: Mapping[str, Any]) -> bool:
-    """Returns whether the writer that a run's document names is still at work."""
+    """Returns whether the writer named in a run's document is still alive."""
     who = _parsed(document["writer"])
     if not who:
         return False
@@ -37,13 +37,13 @@ def is_alive(document: Mapping[str, Any]) -> bool:
 
 
 def describe(document: Mapping[str, Any]) -> str:
-    """Returns the writer of a run as a reader may look for it: "pid 12 on host"."""
+    """Returns the writer of a run for messages: "pid 12 on host"."""
     who = _parsed(document["writer"])
     return f"pid {who['pid']} on {who['host']}" if who else "nobody"
 
 
 def _parsed(writer: str) -> dict[str, Any]:
-    """Returns what a writer says of itself; nothing if there is none or it is unreadable."""
+    """Returns the identity of a writer; empty if there is none or it is unreadable."""
     kinds = {"host": str, "pid": int, "started": str, "token": str}
     with suppress(ValueError, TypeError, RecursionError):
         who = json.loads(writer)
@@ -53,7 +53,7 @@ def _parsed(writer: str) -> dict[str, Any]:
 
 
 def _seconds_since(moment: str) -> float:
-    """Returns how far a moment is from now, either way: clocks differ; endless if it is unreadable."""
+    """Returns how far a time is from now, either way since clocks differ; infinity if it is unreadable."""
     try:
         return abs((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
     except (ValueError, TypeError):
@@ -61,15 +61,15 @@ def _seconds_since(moment: str) -> float:
 
 
 def _runs_here(pid: int, started: str, beat: str) -> bool:
-    """Returns whether a process of this host runs, and is the one that started then: numbers are used again."""
+    """Returns whether the process `pid` of this host is running and started at `started`: pids are reused."""
     found = _started(pid)
     if found is not None:
         return found == started
-    if os.name != "posix":  # elsewhere signal 0 is no mere question
+    if os.name != "posix":  # elsewhere signal 0 would kill the process
         return _seconds_since(beat) < SILENCE
     try:
         os.kill(pid, 0)
-    except PermissionError:  # it is there, and another user's
+    except PermissionError:  # it exists and belongs to another user
         return True
     except (ProcessLookupError, OverflowError):
         return False
@@ -77,11 +77,11 @@ def _runs_here(pid: int, started: str, beat: str) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Returns when a process started, in ticks since boot, "" if it has ended; None if this cannot be seen."""
+    """Returns when a process started, in ticks since boot; "" if it has ended, None if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        state, *fields = stat.rpartition(")")[2].split()  # its name, in brackets, may hold anything
-        return "" if state in "ZX" else fields[18]  # field 22 of all
+        state, *fields = stat.rpartition(")")[2].split()  # the name, in parentheses, may contain anything
+        return "" if state in "ZX" else fields[18]  # field 22 of the file
     except (OSError, ValueError, IndexError):
         return None
 

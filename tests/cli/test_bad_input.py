@@ -172,7 +172,7 @@ def _lock(folder, user):
 def test_a_folder_that_may_not_be_written_is_named_and_stays_empty(rlbench, locked_folder):
     folder, user = locked_folder
     _lock(folder, user)
-    _complains(rlbench(*SAFECAB, "--store", folder / "x.db"), 1, "its folder is not writable, choose another place")
+    _complains(rlbench(*SAFECAB, "--store", folder / "x.db"), 1, "its folder is not writable, choose another one")
     assert list(folder.iterdir()) == []
 
 

@@ -240,8 +240,8 @@ def test_a_run_without_steps_has_results_only(tmp_path, store, samples, kind):
 @pytest.mark.parametrize(
     ("kind", "observations", "complaint"),
     [
-        ("csv", np.zeros((2, 4097)), "'observation' holds 4097 numbers a row, columns take 1 to 4096"),
-        ("parquet", np.zeros((2, 0)), "'observation' holds 0 numbers a row"),
+        ("csv", np.zeros((2, 4097)), "'observation' has 4097 numbers per row, columns take 1 to 4096"),
+        ("parquet", np.zeros((2, 0)), "'observation' has 0 numbers per row"),
         ("json", np.zeros(2, np.complex64), "json cannot hold 'observations' of dtype complex64 exactly"),
         ("csv", np.zeros(2, np.longdouble), "csv cannot hold 'observations' of dtype .* exactly"),
     ],

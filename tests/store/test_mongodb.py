@@ -170,7 +170,7 @@ def test_a_store_may_live_beside_the_collections_of_others(imitated):
 @pytest.mark.parametrize(
     ("collection", "document", "complaint"),
     [
-        ("rlbench_runs", {"_id": "x"}, "is not an rlbench store: give another database, it was left as it is"),
+        ("rlbench_runs", {"_id": "x"}, "is not an rlbench store: give another database, it was left unchanged"),
         ("rlbench_meta", {"_id": "schema"}, "is not an rlbench store: give another database"),
         ("rlbench_meta", {"_id": "schema", "version": "1"}, "is not an rlbench store: give another database"),
         ("rlbench_meta", {"_id": "schema", "version": 99}, r"is from a newer rlbench \(schema 99\): upgrade rlbench"),
@@ -301,7 +301,7 @@ def test_a_server_is_waited_for_less_than_five_seconds_unless_the_url_says_how_l
         (errors.NotPrimaryError("not primary"), StoreAway, "the store h is away: not primary; start its server"),
         (errors.NetworkTimeout("timed out"), StoreAway, "the store h is away: timed out"),
         (errors.WTimeoutError("waiting for replication timed out"), StoreAway, "is away: waiting for replication"),
-        (errors.OperationFailure("not authorized", 13), StoreError, "may not do that; ask for the role readWrite"),
+        (errors.OperationFailure("not authorized", 13), StoreError, "lacks permission; ask for the role readWrite"),
         (errors.OperationFailure("no room", 14031), StoreError, "cannot use the store h: no room"),
         (errors.DocumentTooLarge("x"), StoreError, "a record is larger than MongoDB allows"),
         (errors.InvalidOperation("one\n two"), StoreError, "cannot use the store h: one two"),

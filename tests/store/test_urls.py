@@ -40,7 +40,7 @@ def test_two_memory_stores_share_nothing():
         ("sqlite:///", "needs a path or URL"),
         ("a\0b", "needs a path or URL"),
         (":memory:", "write memory://"),
-        ("sqlite:runs.db", "is no path"),
+        ("sqlite:runs.db", "is not a path"),
         ("sqlite://runs.db", r"write sqlite:///runs.db \(relative path\) or sqlite:////runs.db"),
         ("memory://name", "takes no name, got 'name'"),
     ],

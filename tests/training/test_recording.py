@@ -809,7 +809,7 @@ def test_a_space_that_cannot_be_stored_is_refused_at_once_and_makes_no_run(kept)
         ({"max_chunk_steps": 0}, "max_chunk_steps must be a whole number, 1 or more, got 0"),
         ({"max_chunk_bytes": 1.5}, "max_chunk_bytes must be a whole number, 1 or more, got 1.5"),
         ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
-        ({"tags": "abc"}, "tags and parents are lists"),
+        ({"tags": "abc"}, "tags and parents must be lists"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message, kept):
