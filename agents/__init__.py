@@ -1,4 +1,4 @@
-"""Learners: they choose actions and learn from steps."""
+"""Agents: they choose actions and learn from steps."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ AGENTS: dict[str, type[Agent]] = {
 
 
 def register_agent(cls: type[Agent]) -> type[Agent]:
-    """Makes an agent known by its `name`; usable as a class decorator. One of the same name is replaced.
+    """Registers an agent class under its `name`, replacing any other of that name; usable as a class decorator.
 
     Raises:
-        UsageError: it is no subclass of Agent, it has no name, or it does not say how to act and update.
+        UsageError: not a subclass of Agent, no name, or an abstract method left unimplemented.
     """
     if not (isinstance(cls, type) and issubclass(cls, Agent)):
         raise UsageError(f"an agent to register must be a subclass of rlbench.agents.Agent, got {cls!r}")
@@ -58,7 +58,7 @@ def register_agent(cls: type[Agent]) -> type[Agent]:
 
 
 def make_agent(agent: str | type[Agent], env: gym.Env[Any, Any], *, seed: Any = None, **parameters: Any) -> Agent:
-    """Makes an agent, given by name or class, for the spaces of an env.
+    """Makes an agent, given by name or class, for an env's spaces.
 
     Raises:
         UsageError: an unknown name or parameter, or spaces that are not Discrete.

@@ -1,8 +1,8 @@
-"""Agents as the compiled loop sees them: NamedTuples of schedules and arrays, chosen among by type.
+"""Agents as the compiled loop sees them: NamedTuples of schedules and arrays, dispatched by type.
 
-Each shares its agent's arrays, so what the loop learns the agent knows. Every learner begins with its core.
-`choose` chooses an action, `learn` learns from a step, `finish` from the end of an episode. `bits` is the agent's
-generator, held in registers: who draws returns what follows it.
+Each shares its agent's arrays, so the agent sees what the loop learns. The first field of every learner is its core.
+`choose` chooses an action, `learn` learns from a step, `finish` from the end of an episode. `bits` is the state of the
+agent's generator, kept in registers: a function that draws returns the new state.
 """
 
 from __future__ import annotations
@@ -53,34 +53,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Bits: TypeAlias = "tuple[int, int, int, int]"
-STATE, ACTION, EXPLORED = 0, 1, 2  # of `ahead`: where, which, and whether at random; state -1: nothing is chosen yet
+STATE, ACTION, EXPLORED = 0, 1, 2  # indices into `ahead`; state -1: no action chosen yet
 
 
 class Rates(NamedTuple):
-    """The core of a learner that has no table."""
+    """The core of a learner without a table."""
 
     learning_rate: Schedule
     exploration: Schedule
 
 
 class Core(NamedTuple):
-    """What every learner on a table of `_rules` begins with."""
+    """The core of every learner with a table of `_rules`."""
 
     learning_rate: Schedule
     exploration: Schedule
-    policy: Any  # EpsilonGreedy, Softmax or Ucb: its type picks how an action is chosen
+    policy: Any  # EpsilonGreedy, Softmax or Ucb: its type selects how an action is chosen
     table: Table
     gamma: float
 
 
 class RandomLearner(NamedTuple):
-    """The random agent: its exploration is constantly 1."""
+    """The random agent: its exploration rate is always 1."""
 
     core: Rates
 
 
 class FixedPolicy(NamedTuple):
-    """One action a state, learnt elsewhere; its exploration is constantly 0."""
+    """A fixed action per state; its exploration rate is always 0."""
 
     core: Rates
     actions: NDArray[np.int64]  # (n_states,)
@@ -115,11 +115,11 @@ class DoubleQLearner(NamedTuple):
     """Double Q-learning on two tables and their mean."""
 
     core: Core
-    halves: Table  # two, one upon the other
+    halves: Table  # the two tables, stacked
 
 
 class DynaQLearner(NamedTuple):
-    """Q-learning on steps, and on those of a model."""
+    """Q-learning on real steps and on steps of a model."""
 
     core: Core
     model: Model
@@ -127,7 +127,7 @@ class DynaQLearner(NamedTuple):
 
 
 class SweepingLearner(NamedTuple):
-    """Learning from a model, where it differs most from the table."""
+    """Prioritized sweeping: learning from a model, largest error first."""
 
     core: Core
     model: Model
@@ -146,7 +146,7 @@ class SarsaLearner(NamedTuple):
     """Sarsa."""
 
     core: Core
-    ahead: NDArray[np.int64]  # the next action, chosen already: STATE, ACTION, EXPLORED; likewise below
+    ahead: NDArray[np.int64]  # the next action, chosen in advance: STATE, ACTION, EXPLORED
 
 
 class NStepSarsaLearner(NamedTuple):
@@ -172,13 +172,13 @@ class MonteCarloLearner(NamedTuple):
     """First-visit Monte Carlo control."""
 
     core: Core
-    counts: NDArray[np.int64]  # (n_states, n_actions): returns seen
+    counts: NDArray[np.int64]  # (n_states, n_actions): number of returns averaged
     episode: Episode
     averaging: bool
 
 
 def choose(learner: Any, s: int, epsilon: float, n_actions: int, bits: Bits) -> tuple[int, bool, Bits]:
-    """Returns (action, explored, bits): the learner's next action, in state s."""
+    """Returns (action, explored, bits): the learner's action in state s."""
     return _WAYS[type(learner)].choose(learner, s, epsilon, n_actions, bits)  # type: ignore[no-any-return]
 
 
@@ -188,24 +188,24 @@ def learn(
     a: int,
     r: float,
     s_next: int,
-    terminated: bool,  # noqa: FBT001  (a step as Gymnasium orders it)
+    terminated: bool,  # noqa: FBT001  (in Gymnasium's order)
     learning_rate: float,
     epsilon: float,
     timesteps: int,
     bits: Bits,
 ) -> Bits:
-    """Learns from one step; `timesteps` counts it, `epsilon` is that of the next choice. Returns bits."""
+    """Learns from one step; `timesteps` includes it, `epsilon` is for the next choice. Returns bits."""
     step = s, a, r, s_next, terminated
     return _WAYS[type(learner)].learn(learner, *step, learning_rate, epsilon, timesteps, bits)  # type: ignore[no-any-return]
 
 
 def finish(learner: Any, epsilon: float, timesteps: int, episodes: int) -> None:
-    """Learns from what an episode has left, terminated or truncated; `episodes` does not count it yet."""
+    """Learns what remains of an episode, terminated or truncated; `episodes` does not include it yet."""
     _WAYS[type(learner)].finish(learner, epsilon, timesteps, episodes)
 
 
 def replay(learner: Any, learning_rate: float) -> None:
-    """Learns one minibatch of the learner's buffer."""
+    """Learns from one minibatch of the learner's buffer."""
     _WAYS[type(learner)].replay(learner, learning_rate)
 
 
@@ -238,7 +238,7 @@ def _choose_as_said(learner, s, epsilon, n_actions, bits):
 
 @njit(cache=True, inline="always")
 def _look_ahead(learner, s_next, terminated, epsilon, bits):
-    """Chooses the next action already now, for it is learnt from; returns (action, bits)."""
+    """Chooses the next action in advance, for the update needs it; returns (action, bits)."""
     if terminated:
         learner.ahead[STATE] = -1
         return 0, bits
@@ -377,7 +377,7 @@ def _finish_sarsa(learner, epsilon, timesteps, episodes):
 
 
 def _finish_n_step(learner, epsilon, timesteps, episodes):
-    if learner.steps.cursor[1] > 0:  # it was cut off
+    if learner.steps.cursor[1] > 0:  # truncated
         rate = _rate_now(learner, timesteps, episodes)
         s_next, a_next = learner.ahead[STATE], learner.ahead[ACTION]
         n_step_finish(learner.core.table, learner.steps, s_next, a_next, False, rate, learner.core.gamma)
@@ -402,11 +402,11 @@ def _rate_now(learner, timesteps, episodes):
     return schedule_value(learner.core.learning_rate, timesteps if learner.core.learning_rate.per_step else episodes)
 
 
-# ------------------------------------------------------------------------------------- the choice, by type
+# ------------------------------------------------------------------------------------- dispatch by type
 
 
 class Ways(NamedTuple):
-    """How a kind of learner chooses, learns from a step, from an episode's end and from a minibatch."""
+    """The functions of one type of learner: choosing, and learning from a step, an episode's end and a minibatch."""
 
     choose: Any
     learn: Any
@@ -432,7 +432,7 @@ _WAYS: dict[Any, Ways] = {
 
 
 def _way(numba_type: Any, name: str) -> Any:
-    """Returns a learner's way by its type as numba sees it; None, which numba reports, for other types."""
+    """Returns a learner's function by its numba type; None for other types, which numba reports as an error."""
     ways = _WAYS.get(getattr(numba_type, "instance_class", None))
     return getattr(ways, name, None)
 
@@ -464,7 +464,7 @@ def sfc64_words(rng: np.random.Generator) -> NDArray[np.uint64]:
 
 
 def set_sfc64_words(rng: np.random.Generator, words: NDArray[np.uint64]) -> None:
-    """Puts a generator where the compiled loop left it."""
+    """Sets a generator to the state in which the compiled loop left it."""
     state = rng.bit_generator.state
     rng.bit_generator.state = {**state, "state": {"state": np.array(words, dtype=np.uint64)}}
 

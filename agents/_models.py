@@ -1,6 +1,6 @@
-"""Learning from a model of what was seen, compiled: Dyna-Q and prioritized sweeping."""
+"""Compiled learning from a model of the env: Dyna-Q and prioritized sweeping."""
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class Model(NamedTuple):
-    """What every action that was tried led to, the last time; in few bytes, for a cache to hold it."""
+    """The latest outcome of every action tried; compact, to fit the CPU cache."""
 
     rewards: NDArray[np.float64]  # (n_states, n_actions)
     outcomes: NDArray[np.int32]  # (n_states, n_actions): next state << 1 | terminated; -1 for never tried
-    states: NDArray[np.int32]  # (n_states,): those seen, in the order of their discovery
-    tried: NDArray[np.int32]  # (n_states, n_actions): the actions tried in each, likewise
+    states: NDArray[np.int32]  # (n_states,): the states seen, in order of discovery
+    tried: NDArray[np.int32]  # (n_states, n_actions): the actions tried in each state, in the same order
     n_tried: NDArray[np.int32]  # (n_states,)
     n_seen: NDArray[np.int32]  # (1,)
 
 
 def new_model(n_states: int, n_actions: int) -> Model:
-    """Makes a model that knows nothing."""
+    """Makes an empty model."""
     shape = (n_states, n_actions)
     rows = (np.zeros(size, np.int32) for size in (n_states, shape, n_states, 1))
     return Model(np.zeros(shape), np.full(shape, -1, np.int32), *rows)
@@ -38,7 +38,7 @@ def new_model(n_states: int, n_actions: int) -> Model:
 
 @njit(cache=True, forceinline=True)
 def learn_model(model, s, a, r, s_next, terminated):
-    """Notes what an action led to: Model(s, a) <- r, s_next, assuming a deterministic world."""
+    """Records the outcome of an action: Model(s, a) <- r, s_next, assuming a deterministic env."""
     if model.outcomes[s, a] < 0:
         if model.n_tried[s] == 0:
             model.states[model.n_seen[0]] = s
@@ -51,10 +51,10 @@ def learn_model(model, s, a, r, s_next, terminated):
 
 @njit(cache=True, forceinline=True)
 def plan_step(table, model, u, learning_rate, gamma):
-    """Learns from one step of the model as `q_update` does: any state seen before, any action tried in it.
+    """Applies `q_update` to one step of the model: a random state seen before and a random action tried in it.
 
-    Tabular Dyna-Q, Sutton & Barto (2018) 8.2, step (f) of its box; one draw u says which state, its fraction which
-    action.
+    Tabular Dyna-Q, Sutton & Barto (2018) 8.2, step (f) of its box. One draw u selects both: the state, and by the
+    remaining fraction the action.
     """
     place = u * model.n_seen[0]
     s = np.uint64(model.states[np.uint64(place)])
@@ -64,7 +64,7 @@ def plan_step(table, model, u, learning_rate, gamma):
 
 @njit(cache=True, forceinline=True)
 def learn_again(table, model, s, a, learning_rate, gamma):
-    """Learns as `q_update` does from what the model says of a pair; what is learnt already costs no write."""
+    """Applies `q_update` to the model's outcome for a pair; skips the write if the error is 0."""
     error = model_error(table, model, s, a, gamma)
     if error != 0.0:
         set_q(table, s, a, q_value(table, s, a) + learning_rate * error)
@@ -72,7 +72,7 @@ def learn_again(table, model, s, a, learning_rate, gamma):
 
 @njit(cache=True)
 def plan(table, model, draws, learning_rate, gamma):
-    """Takes one `plan_step` for each of the draws, (n,)."""
+    """Takes one `plan_step` for each draw of an array (n,)."""
     for u in draws:
         plan_step(table, model, u, learning_rate, gamma)
 
@@ -81,12 +81,12 @@ def plan(table, model, draws, learning_rate, gamma):
 
 
 class Queue(NamedTuple):
-    """The pairs (s, a), numbered s * n_actions + a, whose values are out of date, and which pairs lead to a state."""
+    """The pairs (s, a) waiting for an update, numbered s * n_actions + a, and the pairs that lead to each state."""
 
-    heap: NDArray[np.int64]  # (n_pairs,): pairs in the queue, the first one on top
-    places: NDArray[np.int64]  # (n_pairs,): where a pair stands in the heap, -1 for nowhere
+    heap: NDArray[np.int64]  # (n_pairs,): the pairs in the queue, the first on top
+    places: NDArray[np.int64]  # (n_pairs,): a pair's index in the heap, -1 if absent
     priorities: NDArray[np.float64]  # (n_pairs,)
-    held: NDArray[np.int64]  # (1,): how many there are
+    held: NDArray[np.int64]  # (1,): the number of pairs in the queue
     leading: NDArray[np.int64]  # (n_states,): a pair that leads to a state, -1 for none
     following: NDArray[np.int64]  # (n_pairs,): the next pair that leads to the same state, -1 for none
     preceding: NDArray[np.int64]  # (n_pairs,): the one before
@@ -102,10 +102,10 @@ def new_queue(n_states: int, n_actions: int) -> Queue:
 
 @njit(cache=True)
 def sweep(table, model, queue, s, a, r, s_next, terminated, learning_rate, gamma, threshold, planning_steps):
-    """Notes a step in the model, then learns from the model where values are furthest from it.
+    """Records a step in the model, then learns from the model the pairs with the largest errors.
 
-    Prioritized sweeping, Sutton & Barto (2018) 8.4, steps (d) to (g) of its box. Of equal priorities the lowest pair is
-    first. A pair learns only when its turn in the queue comes, the step's own not before others.
+    Prioritized sweeping, Sutton & Barto (2018) 8.4, steps (d) to (g) of its box. Ties in priority go to the lowest
+    pair. Every pair waits for its turn in the queue, that of the step included.
     """
     n_actions = model.outcomes.shape[1]
     pair = s * n_actions + a
@@ -129,7 +129,7 @@ def sweep(table, model, queue, s, a, r, s_next, terminated, learning_rate, gamma
 
 @njit(cache=True, forceinline=True)
 def model_error(table, model, s, a, gamma):
-    """Returns the temporal-difference error of what the model says of a pair."""
+    """Returns the temporal-difference error of the model's outcome for a pair."""
     outcome = model.outcomes[s, a]
     value = 0.0 if outcome & 1 else greedy_value(table, outcome >> 1)
     return model.rewards[s, a] + gamma * value - q_value(table, s, a)
@@ -137,7 +137,7 @@ def model_error(table, model, s, a, gamma):
 
 @njit(cache=True)
 def _link(queue, pair, outcome):
-    """Enters a pair among those that lead to a state; none is needed where the episode ends."""
+    """Adds a pair to the list of those that lead to its next state; not needed if the episode ends there."""
     if outcome < 0 or outcome & 1:
         return
     head = queue.leading[outcome >> 1]
@@ -161,7 +161,7 @@ def _unlink(queue, pair, outcome):
 
 @njit(cache=True)
 def _enqueue(queue, pair, priority, threshold):
-    """Puts a pair into the queue; one that is there keeps the higher of its priorities."""
+    """Puts a pair into the queue; a pair already there keeps the higher of the two priorities."""
     if priority <= threshold:
         return
     place = queue.places[pair]
@@ -207,7 +207,7 @@ def _comes_first(queue, one, other):
 
 @njit(cache=True)
 def refill(queue, model, pairs, priorities):
-    """Makes a queue anew from its pairs and their priorities, and from the model which pairs lead where."""
+    """Rebuilds a queue from its pairs and their priorities, and the lists of leading pairs from the model."""
     queue.places[:], queue.leading[:], queue.held[0] = -1, -1, 0
     n_actions = model.outcomes.shape[1]
     for pair in range(queue.places.shape[0]):

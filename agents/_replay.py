@@ -1,6 +1,6 @@
-"""Learning from minibatches of a replay buffer, compiled: what `ReplayQ` does step by step, bit for bit."""
+"""Compiled learning from minibatches of a replay buffer: bit for bit what `ReplayQ` does in Python."""
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 class Memory(NamedTuple):
     """A replay buffer of Discrete observations and actions, and room for one minibatch."""
 
-    rows: NDArray[np.void]  # (capacity,), and as columns below
+    rows: NDArray[np.void]  # (capacity,); some of its columns below
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     cursor: NDArray[np.int64]  # next row to write, rows filled
     words: NDArray[np.uint64]  # (4,): the state of the buffer's SFC64
     n_step: int
-    first: NDArray[np.int64]  # (batch_size,): the rows drawn, likewise below
-    last: NDArray[np.int64]  # where their returns end
+    first: NDArray[np.int64]  # (batch_size,): the rows drawn; the next three have the same shape
+    last: NDArray[np.int64]  # the rows where their returns end
     returns: NDArray[np.float64]
     discounts: NDArray[np.float64]
-    places: NDArray[np.int64]  # (batch_size, 4): state, action, next state, whether it terminated; of the rows drawn
+    places: NDArray[np.int64]  # (batch_size, 4): state, action, next state, terminated; of the rows drawn
 
 
 class Priorities(NamedTuple):
-    """What a prioritized buffer has besides; see `_sum_tree`."""
+    """The additional state of a prioritized buffer; see `_sum_tree`."""
 
     tree: NDArray[np.float64]  # (2 * leaves,)
-    added: NDArray[np.int64]  # transitions ever; of them, those given a priority
-    greatest: NDArray[np.float64]  # (1,): the greatest so far
+    added: NDArray[np.int64]  # transitions added in all; how many of them have a priority
+    greatest: NDArray[np.float64]  # (1,): the greatest priority so far
     alpha: float
     beta: float
     beta_final: float
-    beta_steps: int  # 0: beta stays
+    beta_steps: int  # 0: beta is constant
     epsilon: float
     weights: NDArray[np.float64]  # (batch_size,)
     td_errors: NDArray[np.float64]  # (batch_size,)
@@ -84,16 +84,16 @@ def remember(memory, s, a, r, s_next, terminated):
 
 @njit(cache=True)
 def mark_end(memory):
-    """Marks the newest transition as truncated, unless it terminated: no return goes past it."""
+    """Marks the newest transition as truncated, unless it terminated: returns stop there."""
     if memory.cursor[1] > 0 and not memory.terminated[memory.cursor[0] - 1]:
         memory.truncated[memory.cursor[0] - 1] = True
 
 
 @njit(cache=True)
 def replay_steps(table, memory, learning_rate, gamma):
-    """Learns a uniform minibatch of single steps.
+    """Learns from a uniform minibatch of single steps.
 
-    They are copied before the first is learnt, so that the waits for their rows overlap.
+    All are copied before the first update, so that the memory latencies of their rows overlap.
     """
     places, state, filled = memory.places, words_of(memory.words), memory.cursor[1]
     for i in range(memory.first.shape[0]):
@@ -110,7 +110,7 @@ def replay_steps(table, memory, learning_rate, gamma):
 
 @njit(cache=True)
 def replay_returns(table, memory, learning_rate, gamma):
-    """Learns a uniform minibatch of n-step returns."""
+    """Learns from a uniform minibatch of n-step returns."""
     draw_rows(memory.words, memory.cursor[1], memory.first)
     _add_up(memory, gamma)
     for i in range(memory.first.shape[0]):
@@ -119,7 +119,7 @@ def replay_returns(table, memory, learning_rate, gamma):
 
 @njit(cache=True)
 def replay_prioritized(table, memory, priorities, learning_rate, gamma):
-    """Learns a prioritized minibatch of n-step returns, and makes their errors priorities.
+    """Learns from a prioritized minibatch of n-step returns and updates the priorities from their errors.
 
     Schaul et al. (2016), algorithm 1, lines 9 to 14; the weight of a transition scales its step size.
     """
@@ -133,7 +133,7 @@ def replay_prioritized(table, memory, priorities, learning_rate, gamma):
     for i in range(memory.first.shape[0]):
         p.td_errors[i] = abs(p.td_errors[i]) + p.epsilon
     greatest = set_priorities(p.tree, memory.cursor[1], memory.first, p.td_errors, p.alpha, p.greatest[0])
-    if greatest > 0.0:  # else an error was not finite: training stops when the chunk's rewards are looked at
+    if greatest > 0.0:  # else an error was not finite: training stops when the chunk's rewards are checked
         p.greatest[0] = greatest
 
 
@@ -180,10 +180,10 @@ def _learn_return(table, memory, i, learning_rate):
 
 @njit(cache=True)
 def largest_error(table, memory, gamma):
-    """Returns the largest temporal-difference error of all that the buffer holds, by the returns it learns from."""
+    """Returns the largest temporal-difference error over all n-step returns in the buffer."""
     largest, size = 0.0, memory.first.shape[0]
     for start in range(0, memory.cursor[1], size):
-        for i in range(size):  # the last block comes round again
+        for i in range(size):  # the last block wraps around
             memory.first[i] = (start + i) % memory.cursor[1]
         _add_up(memory, gamma)
         for i in range(size):

@@ -1,6 +1,6 @@
-"""Learning from several steps at once, compiled: n-step returns, eligibility traces, whole episodes."""
+"""Compiled learning from several steps at once: n-step returns, eligibility traces, whole episodes."""
 
-# compiled code carries no annotations: numba infers its types
+# compiled code has no annotations: numba infers the types
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Steps(NamedTuple):
-    """The latest steps of an episode, which are still to be learnt from: a ring."""
+    """A ring buffer of the latest steps of an episode, still to be learnt from."""
 
     states: NDArray[np.int64]  # (n,)
     actions: NDArray[np.int64]  # (n,)
     rewards: NDArray[np.float64]  # (n,)
-    cursor: NDArray[np.int64]  # the oldest one's place, how many there are
+    cursor: NDArray[np.int64]  # index of the oldest step, number of steps
 
 
 def new_steps(n: int) -> Steps:
@@ -33,7 +33,7 @@ def new_steps(n: int) -> Steps:
 
 @njit(cache=True, forceinline=True)
 def n_step_update(table, steps, s, a, r, s_next, a_next, terminated, learning_rate, gamma):
-    """Remembers a step, and learns from the one n steps ago; from all that are left when the episode terminates.
+    """Remembers a step and learns from the one n steps ago, or from all remaining ones if the episode terminated.
 
     n-step Sarsa, Sutton & Barto (2018) 7.2, equations 7.4 and 7.5.
     """
@@ -50,7 +50,7 @@ def n_step_update(table, steps, s, a, r, s_next, a_next, terminated, learning_ra
 
 @njit(cache=True)
 def n_step_finish(table, steps, s_next, a_next, terminated, learning_rate, gamma):
-    """Learns from all steps that are left; where the episode was cut off, with the value of (s_next, a_next)."""
+    """Learns from all remaining steps; bootstraps from (s_next, a_next) if the episode was truncated."""
     while steps.cursor[1] > 0:
         _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamma)
     steps.cursor[0] = 0
@@ -70,13 +70,13 @@ def _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamm
 
 
 class Traces(NamedTuple):
-    """Eligibility traces of the pairs (s, a) that have one, in no order."""
+    """The eligibility traces of the pairs (s, a) that have one, in no particular order."""
 
     states: NDArray[np.int64]  # (n_states * n_actions,)
-    actions: NDArray[np.int64]  # likewise
-    strengths: NDArray[np.float64]  # likewise
-    places: NDArray[np.int64]  # (n_states, n_actions): where a pair stands in these lists, -1 for nowhere
-    held: NDArray[np.int64]  # (1,): how many there are
+    actions: NDArray[np.int64]  # (n_states * n_actions,)
+    strengths: NDArray[np.float64]  # (n_states * n_actions,)
+    places: NDArray[np.int64]  # (n_states, n_actions): a pair's index in these lists, -1 if absent
+    held: NDArray[np.int64]  # (1,): the number of traces
 
 
 def new_traces(n_states: int, n_actions: int) -> Traces:
@@ -90,10 +90,10 @@ def new_traces(n_states: int, n_actions: int) -> Traces:
 def sarsa_lambda_update(
     table, traces, s, a, r, s_next, a_next, terminated, learning_rate, gamma, trace_decay, replacing, trace_floor
 ):
-    """Moves every q by the temporal-difference error of Sarsa times its trace, in place; traces then fade.
+    """Moves every q in place by Sarsa's temporal-difference error times its trace; the traces then decay.
 
-    Sarsa(lambda), Sutton & Barto (2018) 12.7, the box's algorithm with one feature a pair. A trace is added to, or
-    replaced by 1; one that falls to `trace_floor` is dropped, so that a step costs no more than the traces that matter.
+    Sarsa(lambda), Sutton & Barto (2018) 12.7, the box's algorithm with one feature per pair. A visit adds 1 to a
+    trace or resets it to 1. Traces that decay to `trace_floor` are dropped, so a step costs only the ones that matter.
     """
     target = r if terminated else r + gamma * q_value(table, s_next, a_next)
     change = learning_rate * (target - q_value(table, s, a))
@@ -138,13 +138,13 @@ def drop_traces(traces):
 
 
 class Episode(NamedTuple):
-    """An episode so far, for those who learn at its end."""
+    """An episode so far, for agents that learn at its end."""
 
     states: NDArray[np.int64]  # (horizon,)
     actions: NDArray[np.int64]  # (horizon,)
     rewards: NDArray[np.float64]  # (horizon,)
     first: NDArray[np.int64]  # (n_states, n_actions): the step at which a pair was first visited, -1 for never
-    cursor: NDArray[np.int64]  # how many steps there are; the last observation, -1 if the episode terminated there
+    cursor: NDArray[np.int64]  # number of steps; the last observation, -1 if the episode terminated there
 
 
 def new_episode(n_states: int, n_actions: int, horizon: int) -> Episode:
@@ -169,8 +169,8 @@ def monte_carlo_update(table, counts, episode, value, learning_rate, gamma):
     """Moves q of every pair of an episode towards the return that followed its first visit; forgets the episode.
 
     First-visit Monte Carlo control, Sutton & Barto (2018) 5.4, incremental as in 5.6: q is the mean of the returns, or
-    an exponential mean where learning_rate is above 0 (equation 6.1). `value` is what was to come after the last step:
-    0 where the episode terminated.
+    an exponential mean where learning_rate is above 0 (equation 6.1). `value` is the expected return after the last
+    step: 0 if the episode terminated.
     """
     g = value
     for t in range(episode.cursor[0] - 1, -1, -1):
@@ -185,7 +185,7 @@ def monte_carlo_update(table, counts, episode, value, learning_rate, gamma):
 
 @njit(cache=True)
 def value_after(episode, policy, table, epsilon):
-    """Returns the value of where an episode has come to: 0 if it terminated, else the mean over what pi would do."""
+    """Returns the value of an episode's last state: 0 if it terminated, else the expected value under the policy."""
     if episode.cursor[1] < 0:
         return 0.0
     return expected_value(policy, table, episode.cursor[1], epsilon)

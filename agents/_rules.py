@@ -1,10 +1,10 @@
-"""The arithmetic of the agents: compiled free functions, true to the book, used by both training loops.
+"""The update rules of the agents: compiled functions that follow the book, used by both training loops.
 
-**The table.** Row s is `[max_a q[s, a], argmax_a q[s, a], q[s, 0], q[s, 1], ...]`, filled up with -inf to whole cache
+**The table.** Row s is `[max_a q[s, a], argmax_a q[s, a], q[s, 0], q[s, 1], ...]`, padded with -inf to whole cache
 lines.
-The greedy value and action are kept up on every write (`set_q`), so that acting and bootstrapping read two numbers
-instead of scanning a row: that breaks the chain of memory waits which bounds a tabular learner. The action is an
-int64 in the same eight bytes (`table.view(np.int64)`). Ties go to the lowest index.
+Every write (`set_q`) updates the greedy value and action, so that acting and bootstrapping read two numbers instead of
+scanning a row: this shortens the chain of memory latencies that limits a tabular learner. The action is an int64 in
+the same eight bytes (`table.view(np.int64)`). Ties go to the lowest index.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ CACHE_LINE = 8  # float64
 
 
 class Table(NamedTuple):
-    """One block of memory seen twice, so that no kernel has to make the second view in its loop."""
+    """Two views of one block of memory, so that no kernel has to make the second view in its loop."""
 
     values: NDArray[np.float64]  # (n_states, 2 + n_actions + padding)
     words: NDArray[np.int64]  # the same bytes: column ACTION is read here
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies the block, not the views: each would get one of its own."""
+        """Copies the block, not the views: copied separately, they would no longer share memory."""
         return table_of, (self.values,)
 
 
 def new_table(n_states: int, n_actions: int, initial_value: float = 0.0) -> Table:
-    """Makes a table of one value."""
+    """Makes a table filled with one value."""
     width = -(-(FIRST + n_actions) // CACHE_LINE) * CACHE_LINE
     table = _allocated(n_states, width)
     table.values[:] = -np.inf
@@ -44,14 +44,14 @@ def new_table(n_states: int, n_actions: int, initial_value: float = 0.0) -> Tabl
 
 
 def table_of(values: NDArray[np.float64]) -> Table:
-    """Makes a table of a copy of another one's block."""
+    """Makes a table from a copy of another table's block."""
     table = _allocated(*values.shape)
     table.values[:] = values
     return table
 
 
 def _allocated(n_states: int, width: int) -> Table:
-    """Takes the memory of a table, each row on cache lines of its own."""
+    """Allocates a table with every row aligned to cache lines."""
     raw = np.empty(n_states * width + CACHE_LINE)
     start = (-raw.ctypes.data // raw.itemsize) % CACHE_LINE
     values = raw[start : start + n_states * width].reshape(n_states, width)
@@ -59,13 +59,13 @@ def _allocated(n_states: int, width: int) -> Table:
 
 
 def set_table(table: Table, q_table: NDArray[np.float64]) -> None:
-    """Overwrites all action values, shape (n_states, n_actions), and what is cached of them."""
+    """Overwrites all action values, shape (n_states, n_actions), and the cached greedy values and actions."""
     table.values[:, FIRST : FIRST + q_table.shape[1]] = q_table
     table.values[:, VALUE] = q_table.max(axis=1)
     table.words[:, ACTION] = q_table.argmax(axis=1)
 
 
-# `inline="always"`: LLVM leaves calls with many arguments (an array is seven) standing, dearer than what they do
+# `inline="always"`: LLVM does not inline calls with many arguments (an array is seven): dearer than their bodies
 
 
 @njit(cache=True, inline="always")
@@ -76,7 +76,7 @@ def greedy_value(table, s):
 
 @njit(cache=True, inline="always")
 def greedy_action(table, s):
-    """Returns argmax_a q[s, a], the lowest index of equals."""
+    """Returns argmax_a q[s, a]; ties go to the lowest index."""
     return table.words[np.uint64(s), np.uint64(ACTION)]
 
 
@@ -88,14 +88,14 @@ def q_value(table, s, a):
 
 @njit(cache=True, inline="always")
 def set_q(table, s, a, value):
-    """Writes q[s, a] and keeps the row's greedy value and action up."""
+    """Writes q[s, a] and updates the row's greedy value and action."""
     row, column = np.uint64(s), np.uint64(a) + np.uint64(FIRST)
     table.values[row, column] = value
     best, best_a = table.values[row, np.uint64(VALUE)], greedy_action(table, s)
     if value > best or (value == best and a <= best_a):
         table.values[row, np.uint64(VALUE)] = value
         table.words[row, np.uint64(ACTION)] = a
-    elif a == best_a:  # the best one fell: look for its successor
+    elif a == best_a:  # the greedy action's value fell: find the new best
         _rescan(table, row)
 
 
@@ -113,20 +113,20 @@ def _rescan(table, row):
 
 
 class EpsilonGreedy(NamedTuple):
-    """With probability epsilon any action, else the best (2.2)."""
+    """With probability epsilon a uniformly random action, else the best (2.2)."""
 
     n_actions: int
 
 
 class Softmax(NamedTuple):
-    """Each action in proportion to exp(q / temperature), the temperature being this one times epsilon (2.8)."""
+    """Each action in proportion to exp(q / t), where t is `temperature` times epsilon (2.8)."""
 
     n_actions: int
     temperature: float
 
 
 class Ucb(NamedTuple):
-    """The action of the highest upper confidence bound (2.7); one that was never chosen comes first."""
+    """The action with the highest upper confidence bound (2.7); untried actions come first."""
 
     n_actions: int
     confidence: float  # c
@@ -134,13 +134,13 @@ class Ucb(NamedTuple):
 
 
 def new_ucb(n_states: int, n_actions: int, confidence: float) -> Ucb:
-    """Makes one that has chosen nothing yet."""
+    """Makes a policy with all counts at 0."""
     return Ucb(n_actions, confidence, np.zeros((n_states, n_actions), np.int64))
 
 
 @njit(cache=True, inline="always")
 def epsilon_greedy(u, epsilon, n_actions, greedy):
-    """Returns (action, explored) from one uniform draw u: its place below epsilon picks the random action."""
+    """Returns (action, explored) from one uniform draw u: below epsilon, u also selects the random action."""
     if u < epsilon:
         return np.int64(u / epsilon * n_actions), True
     return np.int64(greedy), False
@@ -148,7 +148,7 @@ def epsilon_greedy(u, epsilon, n_actions, greedy):
 
 @njit(cache=True)
 def softmax_action(u, temperature, table, s, n_actions):
-    """Returns (action, whether it is not the best) from one uniform draw u; greedy at temperature 0."""
+    """Returns (action, whether it is not greedy) from one uniform draw u; greedy at temperature 0."""
     best = greedy_action(table, s)
     if temperature <= 0.0:
         return np.int64(best), False
@@ -157,12 +157,12 @@ def softmax_action(u, temperature, table, s, n_actions):
         left -= math.exp((q_value(table, s, a) - greedy_value(table, s)) / temperature)
         if left < 0.0:
             return np.int64(a), a != best
-    return np.int64(best), False  # u was so near to 1 that rounding left something over
+    return np.int64(best), False  # only by rounding, if u is close to 1
 
 
 @njit(cache=True)
 def softmax_total(temperature, table, s, n_actions):
-    """Returns the sum of exp((q - max q) / temperature) over the actions: at least 1."""
+    """Returns the sum of exp((q - max q) / temperature) over the actions; at least 1."""
     total = 0.0
     for a in range(n_actions):
         total += math.exp((q_value(table, s, a) - greedy_value(table, s)) / temperature)
@@ -171,7 +171,7 @@ def softmax_total(temperature, table, s, n_actions):
 
 @njit(cache=True)
 def ucb_action(policy, table, s):
-    """Returns argmax_a q[s, a] + c sqrt(ln N(s) / N(s, a)), equation 2.10; the lowest index of equals."""
+    """Returns argmax_a q[s, a] + c sqrt(ln N(s) / N(s, a)), equation 2.10; ties go to the lowest index."""
     visits = 1
     for a in range(policy.n_actions):
         if policy.counts[s, a] == 0:
@@ -191,7 +191,7 @@ def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[i
 
 
 def expected_value(policy: Any, table: Table, s: int, epsilon: float) -> float:
-    """Returns the mean of q[s, a] over the actions as the policy chooses them."""
+    """Returns the expected q[s, a] under the policy."""
     return _EXPECTED[type(policy)](policy, table, s, epsilon)  # type: ignore[no-any-return]
 
 
@@ -203,7 +203,7 @@ def _pick_softmax(policy, table, s, epsilon, u):
     return softmax_action(u, policy.temperature * epsilon, table, s, policy.n_actions)
 
 
-def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it draws nothing)
+def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it needs no draw)
     action = ucb_action(policy, table, s)
     policy.counts[s, action] += 1
     return action, action != greedy_action(table, s)
@@ -247,7 +247,7 @@ def _overload_expected_value(policy, table, s, epsilon):  # noqa: ARG001
 
 @njit(cache=True)
 def pick_action(policy, table, s, epsilon, u):
-    """Returns what `pick` does, to those who call it from Python."""
+    """Returns the same as `pick`; for calls from Python."""
     return pick(policy, table, s, epsilon, u)
 
 
@@ -269,16 +269,16 @@ def q_update(table, s, a, r, s_next, terminated, learning_rate, gamma):
 
 @njit(cache=True)
 def q_update_batch(table, s, a, r, s_next, terminated, learning_rate, gamma):
-    """Applies `q_update` to a minibatch of arrays (n,), one transition after the other."""
+    """Applies `q_update` to a minibatch of arrays (n,), one transition after another."""
     for i in range(r.shape[0]):
         q_update(table, s[i], a[i], r[i], s_next[i], terminated[i], learning_rate, gamma)
 
 
 @njit(cache=True)
 def q_update_returns(table, s, a, returns, s_last, terminated, learning_rates, discounts, td_errors):
-    """Applies `q_update` to a minibatch of n-step returns, arrays (n,), each with a step size and discount of its own.
+    """Applies `q_update` to a minibatch of n-step returns, arrays (n,), each with its own step size and discount.
 
-    Writes the temporal-difference errors, of which prioritized replay makes priorities.
+    Writes the temporal-difference errors, from which prioritized replay computes priorities.
     """
     for i in range(returns.shape[0]):
         rate, discount = learning_rates[i], discounts[i]
@@ -308,7 +308,7 @@ def sarsa_update(table, s, a, r, s_next, a_next, terminated, learning_rate, gamm
 def expected_sarsa_update(table, policy, epsilon, s, a, r, s_next, terminated, learning_rate, gamma):
     """Moves q[s, a] towards r + gamma * sum_a' pi(a' | s_next) q[s_next, a'], in place; returns the error.
 
-    Expected Sarsa, Sutton & Barto (2018) 6.6, equation 6.9; pi is the policy that is followed.
+    Expected Sarsa, Sutton & Barto (2018) 6.6, equation 6.9; pi is the policy being followed.
     """
     target = r if terminated else r + gamma * expected_value(policy, table, s_next, epsilon)
     return td_update(table, s, a, target, learning_rate)
@@ -316,10 +316,10 @@ def expected_sarsa_update(table, policy, epsilon, s, a, r, s_next, terminated, l
 
 @njit(cache=True, forceinline=True)
 def double_q_update(halves, table, u, s, a, r, s_next, terminated, learning_rate, gamma):
-    """Moves the q[s, a] of one of two tables, by a coin u, towards the other's value of its own best next action.
+    """Moves q[s, a] of one table, chosen by the draw u, towards the other table's value of its own best next action.
 
-    Double Q-learning, Sutton & Barto (2018) 6.7, equation 6.10. `halves` is one table upon the other, 2 n_states rows;
-    `table` is kept at their mean.
+    Double Q-learning, Sutton & Barto (2018) 6.7, equation 6.10. `halves` stacks the two tables, 2 n_states rows;
+    `table` holds their mean.
     """
     n_states = table.values.shape[0]
     own = np.int64(u * 2.0) * n_states  # the first row of the table that learns
@@ -336,10 +336,10 @@ KINDS = {"constant": CONSTANT, "exponential": EXPONENTIAL, "multiplicative": MUL
 
 
 class Schedule(NamedTuple):
-    """A number that changes with the count of absolute episodes or steps."""
+    """A value that depends on the number of episodes or steps so far."""
 
     kind: int
-    per_step: bool  # counts steps, else episodes
+    per_step: bool  # whether it counts steps, not episodes
     initial: float
     final: float
     rate: float  # exponential: decay; multiplicative: factor; linear: the count at which `final` is reached

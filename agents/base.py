@@ -1,4 +1,4 @@
-"""What every agent is: it chooses an action and learns from a step."""
+"""The base classes of all agents."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# what a compiled counterpart does instead
+# the methods that a compiled counterpart replaces
 COMPILED = frozenset({"act", "update", "end_episode", "drop_episode", "exploration_rate"})
 
 
 class Agent(ABC):
-    """Chooses actions and learns from steps; a subclass writes `act` and `update`.
+    """Chooses actions and learns from steps; a subclass implements `act` and `update`.
 
     Args:
         observation_space: Discrete, or the number of states.
         action_space: Discrete, or the number of actions.
-        seed: of the agent's own generator.
+        seed: seeds the agent's own generator.
         parameters: hyper-parameters, as the class's `Parameters` declares them.
 
     Raises:
-        UsageError: another space, an unknown parameter, or a value out of range.
+        UsageError: a space that is not Discrete, an unknown parameter, or a value out of range.
     """
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
-    off_policy: ClassVar[bool] = False  # whether it may learn from what others did
+    off_policy: ClassVar[bool] = False  # whether it can learn from another policy's actions
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Gives up a compiled counterpart that a subclass inherits, where it changes what that one does."""
+        """Drops the inherited compiled counterpart if the subclass overrides a method that it replaces."""
         super().__init_subclass__(**keywords)
         if "learner" not in vars(cls) and not vars(cls).keys().isdisjoint(COMPILED):
-            cls.learner = Agent.learner  # type: ignore[method-assign]  # a compiled loop would go on with the old rule
+            cls.learner = Agent.learner  # type: ignore[method-assign]  # the compiled loop would keep using the old rule
 
     def __init__(
         self,
@@ -60,26 +60,26 @@ class Agent(ABC):
         self.rng = new_generator(seed)
         self.episodes = 0
         self.timesteps = 0
-        self.explored = False  # whether the last action was an exploratory one
+        self.explored = False  # whether the last action was exploratory
         self.build()
 
-    def build(self) -> None:  # noqa: B027  (the random agent keeps nothing)
-        """Makes what a subclass learns and keeps; called last when an agent is made."""
+    def build(self) -> None:  # noqa: B027  (the random agent has no state)
+        """Creates the subclass's own state; called at the end of `__init__`."""
 
     @abstractmethod
     def act(self, observation: int, *, explore: bool = True) -> int:
-        """Returns the action to take; `explore=False` is the greedy one and draws nothing."""
+        """Returns the action to take; with `explore=False` the greedy one, without drawing a random number."""
 
     @abstractmethod
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Learns from one step; only `terminated` stops the bootstrap."""
+        """Learns from one step; only `terminated` stops bootstrapping."""
 
     def end_episode(self) -> None:
-        """Is called after the last update of an episode, terminated or truncated."""
+        """Called after the last update of an episode, terminated or truncated."""
         self.episodes += 1
 
-    def drop_episode(self) -> None:  # noqa: B027  (most agents keep nothing of it)
-        """Forgets an episode that was broken off; is called before training begins."""
+    def drop_episode(self) -> None:  # noqa: B027  (most agents store nothing about an episode)
+        """Forgets an interrupted episode; called before training begins."""
 
     @property
     def exploration_rate(self) -> float:
@@ -94,22 +94,22 @@ class Agent(ABC):
         return np.array(flat, dtype=np.int64).reshape(np.shape(observation)), None
 
     def greedy_policy(self) -> NDArray[np.int64] | None:
-        """Returns the greedy action of every state, shape (n_states,); None if there is no such thing."""
+        """Returns the greedy action of every state, shape (n_states,); None if it has no greedy policy."""
         return np.array([self.act(s, explore=False) for s in range(self.n_states)], dtype=np.int64)
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, a NamedTuple that shares this agent's arrays; None if there is none."""
         return None
 
-    def take_back(self, learner: Any) -> None:  # noqa: B027  (most learners share all they change)
-        """Takes over what the compiled loop changed in `learner` and this agent does not share."""
+    def take_back(self, learner: Any) -> None:  # noqa: B027  (most learners share everything they change)
+        """Copies back what the compiled loop changed in `learner` outside the shared arrays."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         return {"episodes": self.episodes, "timesteps": self.timesteps, "rng": generator_state(self.rng)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         self.episodes, self.timesteps = int(state["episodes"]), int(state["timesteps"])
         set_generator_state(self.rng, state["rng"])
 
@@ -119,7 +119,7 @@ class Agent(ABC):
 
 
 class TableAgent(Agent):
-    """An agent that keeps one value for each state and action, and acts on them as `parameters.exploration` says."""
+    """An agent with a table of action values, from which it chooses by `parameters.exploration`."""
 
     Parameters: ClassVar[type[Parameters]] = LearningParameters
     parameters: LearningParameters
@@ -133,7 +133,7 @@ class TableAgent(Agent):
 
     @property
     def q_table(self) -> NDArray[np.float64]:
-        """The action values, float64 (n_states, n_actions): a read-only view; assign a whole table to change it."""
+        """The action values, float64 (n_states, n_actions): a read-only view; assign a whole array to change it."""
         view: NDArray[np.float64] = self.table.values[:, rules.FIRST : rules.FIRST + self.n_actions]
         view.flags.writeable = False
         return view
@@ -163,7 +163,7 @@ class TableAgent(Agent):
         return float(rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def act(self, observation: int, *, explore: bool = True) -> int:
-        """Returns the exploring action, or the greedy one."""
+        """Returns an action of the exploring policy, or the greedy one."""
         if not explore:
             return int(rules.greedy_action(self.table, observation))
         action, self.explored = self._choose(observation)
@@ -176,7 +176,7 @@ class TableAgent(Agent):
         return int(action), bool(explored)
 
     def core(self) -> Any:
-        """Returns what every compiled learner on a table begins with."""
+        """Returns the first field of every compiled learner with a table."""
         return learners.Core(self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma)
 
     def greedy_policy(self) -> NDArray[np.int64]:
@@ -185,14 +185,14 @@ class TableAgent(Agent):
         return best
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         state = {**super().state_dict(), "q_table": self.q_table.copy()}
         if self.parameters.exploration == "ucb":
             state["times_chosen"] = self.policy.counts.copy()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         self.q_table = state["q_table"]
         if self.parameters.exploration == "ucb":
@@ -200,22 +200,22 @@ class TableAgent(Agent):
 
 
 class LookingAhead(TableAgent):
-    """An agent that learns from its next action, and so chooses it while it learns; `act` then returns that one."""
+    """An agent whose update needs the next action: `update` chooses it, and `act` then returns it."""
 
     def build(self) -> None:
-        """Makes room for the action that is chosen ahead."""
+        """Makes room for the action chosen in advance."""
         super().build()
-        self.ahead = np.array([-1, 0, 0], np.int64)  # state, action, explored; state -1: nothing is chosen yet
+        self.ahead = np.array([-1, 0, 0], np.int64)  # state, action, explored; state -1: none chosen yet
 
     def act(self, observation: int, *, explore: bool = True) -> int:
-        """Returns the action that was chosen for this observation, else an exploring one, or the greedy one."""
+        """Returns the action already chosen for this observation, else an exploring one, or the greedy one."""
         if not explore or self.ahead[0] != observation:
             return super().act(observation, explore=explore)
         self.explored = bool(self.ahead[2])
         return int(self.ahead[1])
 
     def _look_ahead(self, next_observation: int, terminated: bool) -> int:  # noqa: FBT001
-        """Chooses the next action; 0 where there is none."""
+        """Chooses and returns the next action; 0 after termination."""
         if terminated:
             self.ahead[0] = -1
             return 0
@@ -224,29 +224,29 @@ class LookingAhead(TableAgent):
         return action
 
     def end_episode(self) -> None:
-        """Is called after the last update of an episode: the action that was chosen next is not taken."""
+        """Called after the last update of an episode: discards the action chosen next, which is never taken."""
         self.drop_episode()
         super().end_episode()
 
     def drop_episode(self) -> None:
-        """Forgets an episode that was broken off."""
+        """Forgets an interrupted episode."""
         self.ahead[0] = -1
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         return {**super().state_dict(), "ahead": self.ahead.tolist() if self.ahead[0] >= 0 else [-1, 0, 0]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         self.ahead[:] = state["ahead"]
 
 
 def count_of(space: spaces.Space[Any] | int, what: str, agent: str) -> int:
-    """Returns the size of a Discrete space that counts from 0.
+    """Returns the size of a Discrete space that starts at 0.
 
     Raises:
-        UsageError: another space; the message says how to get there.
+        UsageError: any other space; the message says how to convert it.
     """
     if isinstance(space, int | np.integer) and space > 0:
         return int(space)

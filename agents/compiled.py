@@ -1,6 +1,6 @@
-"""The compiled modules of the agents, imported when an agent is made or trained.
+"""The compiled modules of the agents, imported when an agent is created or trained.
 
-They are names of a module and nothing that an agent keeps, so that agents can be pickled and copied.
+They are module-level names, not attributes of an agent, so agents can be pickled and copied.
 """
 
 from rlbench.lazy import LazyModule

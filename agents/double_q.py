@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class DoubleQ(TableAgent):
     """Keeps two tables, each learning from the other's value of its own best action (Sutton & Barto, 2018, 6.7).
 
-    `q_table` is the mean of the two, on which it acts.
+    It acts on `q_table`, the mean of the two.
     """
 
     name: ClassVar[str] = "double-q"
@@ -24,12 +24,12 @@ class DoubleQ(TableAgent):
     off_policy: ClassVar[bool] = True
 
     def build(self) -> None:
-        """Makes the two tables besides their mean."""
+        """Makes the two tables; `table` is their mean."""
         super().build()
         self.halves = rules.new_table(2 * self.n_states, self.n_actions, self.parameters.initial_value)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Lets a coin choose the table that learns the step."""
+        """Updates one of the two tables, chosen at random."""
         rules.double_q_update(
             self.halves,
             self.table,
@@ -55,15 +55,15 @@ class DoubleQ(TableAgent):
         return values.reshape(2, self.n_states, self.n_actions).copy()
 
     def set_q_table(self, values: NDArray[np.float64]) -> None:
-        """Overwrites both tables, and so their mean."""
+        """Overwrites both tables and their mean."""
         super().set_q_table(values)
         rules.set_table(self.halves, np.concatenate([values, values]))
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         return {**super().state_dict(), "q_tables": self.q_tables}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         rules.set_table(self.halves, state["q_tables"].reshape(-1, self.n_actions))

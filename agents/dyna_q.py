@@ -17,11 +17,11 @@ PLANNINGS = ("random", "prioritized")
 
 @dataclass(frozen=True, kw_only=True)
 class DynaQParameters(LearningParameters):
-    """Learning from steps and from a model."""
+    """Parameters of learning from steps and from a model."""
 
-    planning_steps: int = parameter(5, "steps of the model that are learnt from after each real one; 0 is Q-learning")
-    planning: str = parameter("random", "random, or prioritized (sweeping back from where values change most)")
-    priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are let be; 0 or more")
+    planning_steps: int = parameter(5, "updates from the model after each real step; 0 is Q-learning")
+    planning: str = parameter("random", "random or prioritized (prioritized sweeping: the largest errors first)")
+    priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are ignored; 0 or more")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
@@ -36,11 +36,10 @@ class DynaQParameters(LearningParameters):
 
 
 class DynaQ(TableAgent):
-    """Learns each step by Q-learning, notes what it led to, and learns some noted ones again.
+    """Learns each step by Q-learning, records its outcome in a model, and learns again from recorded outcomes.
 
-    Tabular Dyna-Q of Sutton & Barto (2018), 8.2. Prioritized, it learns those first whose values are furthest from what
-    the model says of them (8.4). The model holds the latest outcome of every action: it is made for deterministic
-    worlds.
+    Tabular Dyna-Q of Sutton & Barto (2018), 8.2. Prioritized planning starts with the largest errors (8.4).
+    The model holds only the latest outcome of every action, so it suits deterministic envs.
     """
 
     name: ClassVar[str] = "dyna-q"
@@ -57,7 +56,7 @@ class DynaQ(TableAgent):
         self.queue = models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Learns the step, notes it in the model, and learns `planning_steps` others from there."""
+        """Learns from the step, records it in the model, and learns `planning_steps` times from the model."""
         step = (observation, action, float(reward), next_observation, terminated)
         rates = self.learning_rate, self.parameters.gamma
         if self.queue is None:
@@ -77,7 +76,7 @@ class DynaQ(TableAgent):
         return learners.SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers; a queue by the numbers of its pairs."""
+        """Returns the agent's complete state as plain arrays and numbers; a queue's pairs in ascending order."""
         state = {**super().state_dict(), **{f"model/{name}": a.copy() for name, a in self.model._asdict().items()}}
         if self.queue is not None:
             pairs = np.sort(self.queue.heap[: self.queue.held[0]])
@@ -85,7 +84,7 @@ class DynaQ(TableAgent):
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         for name, values in self.model._asdict().items():
             values[:] = state[f"model/{name}"]

@@ -1,4 +1,4 @@
-"""Expected Sarsa: on-policy TD control without the chance in the next action (van Seijen et al., 2009)."""
+"""Expected Sarsa: on-policy TD control without the variance of the next action (van Seijen et al., 2009)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rlbench.agents.compiled import learners, rules
 
 
 class ExpectedSarsa(TableAgent):
-    """Learns the value of the policy that it follows, by the mean over its next actions (Sutton & Barto, 2018, 6.6)."""
+    """Learns the value of the policy it follows from the expectation over next actions (Sutton & Barto, 2018, 6.6)."""
 
     name: ClassVar[str] = "expected-sarsa"
     source: ClassVar[str] = "van Seijen et al. 2009; Sutton & Barto 2018, 6.6"
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Moves q[observation, action] towards the reward plus the discounted mean value of the next state."""
+        """Moves q[observation, action] towards the reward plus the discounted expected value of the next state."""
         learning_rate = self.learning_rate
         self.timesteps += 1
         rules.expected_sarsa_update(

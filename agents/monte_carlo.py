@@ -17,10 +17,10 @@ AVERAGES = ("sample", "exponential")
 
 @dataclass(frozen=True, kw_only=True)
 class MonteCarloParameters(LearningParameters):
-    """Learning from whole episodes."""
+    """Parameters of learning from whole episodes."""
 
-    average: str = parameter("sample", "sample: the mean of all returns; exponential: by learning_rate")
-    horizon: int = parameter(10_000, "steps after which a longer episode is learnt from in between")
+    average: str = parameter("sample", "sample: the mean of all returns; exponential: weighted by learning_rate")
+    horizon: int = parameter(10_000, "longer episodes are learnt in segments of this many steps")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
@@ -31,10 +31,10 @@ class MonteCarloParameters(LearningParameters):
 
 
 class MonteCarlo(TableAgent):
-    """Averages the returns that followed the first visits of a pair (Sutton & Barto, 2018, 5.4).
+    """Averages the returns that follow the first visit to each pair (Sutton & Barto, 2018, 5.4).
 
-    Where an episode is cut off, by its step limit or `horizon`, the mean value of what the policy would do next stands
-    for the rewards that were to come.
+    If an episode is cut off, by its step limit or `horizon`, the expected value of the last state under the policy
+    replaces the missing rewards.
     """
 
     name: ClassVar[str] = "monte-carlo"
@@ -43,13 +43,13 @@ class MonteCarlo(TableAgent):
     parameters: MonteCarloParameters
 
     def build(self) -> None:
-        """Makes room for the counts of returns and for an episode."""
+        """Makes room for the counts of returns and for one episode."""
         super().build()
         self.counts = np.zeros((self.n_states, self.n_actions), np.int64)  # returns averaged
         self.episode = returns.new_episode(self.n_states, self.n_actions, self.parameters.horizon)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Remembers the step."""
+        """Remembers the step; learns if the horizon is reached."""
         learning_rate = self.learning_rate
         self.timesteps += 1
         returns.remember_step(self.episode, observation, action, float(reward), next_observation, terminated)
@@ -67,7 +67,7 @@ class MonteCarlo(TableAgent):
         returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, self.parameters.gamma)
 
     def drop_episode(self) -> None:
-        """Forgets an episode that was broken off."""
+        """Forgets an interrupted episode."""
         self.episode.first[:] = -1
         self.episode.cursor[:] = 0, -1
 
@@ -77,14 +77,14 @@ class MonteCarlo(TableAgent):
         return learners.MonteCarloLearner(self.core(), self.counts, self.episode, averaging)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         count, last = self.episode.cursor.tolist()
         steps = {name: getattr(self.episode, name)[:count].copy() for name in ("states", "actions", "rewards")}
         unfinished = {f"episode/{name}": values for name, values in steps.items()}
         return {**super().state_dict(), "counts": self.counts.copy(), **unfinished, "last": last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         self.drop_episode()
         self.counts[:] = state["counts"]

@@ -14,9 +14,9 @@ from rlbench.agents.parameters import LearningParameters, Parameters, at_least, 
 
 @dataclass(frozen=True, kw_only=True)
 class NStepParameters(LearningParameters):
-    """Learning from n steps at a time."""
+    """Parameters of learning from n steps at a time."""
 
-    n_steps: int = parameter(4, "rewards in a return, before it bootstraps; 1 is Sarsa")
+    n_steps: int = parameter(4, "rewards in a return before bootstrapping; 1 is Sarsa")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
@@ -25,7 +25,7 @@ class NStepParameters(LearningParameters):
 
 
 class NStepSarsa(LookingAhead):
-    """Learns from n rewards and the value of what is done after them (Sutton & Barto, 2018, 7.2)."""
+    """Learns from n rewards and the value of the action that follows them (Sutton & Barto, 2018, 7.2)."""
 
     name: ClassVar[str] = "n-step-sarsa"
     source: ClassVar[str] = "Sutton & Barto 2018, 7.2"
@@ -38,7 +38,7 @@ class NStepSarsa(LookingAhead):
         self.steps = returns.new_steps(self.parameters.n_steps)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Remembers the step and learns from the one n steps ago; from all that are left, if the episode terminated."""
+        """Remembers the step; learns from the one n steps ago, or from all remaining ones if the episode terminated."""
         learning_rate = self.learning_rate
         self.timesteps += 1
         returns.n_step_update(
@@ -55,7 +55,7 @@ class NStepSarsa(LookingAhead):
         )
 
     def end_episode(self) -> None:
-        """Learns from the steps that are left of an episode that was cut off, by the value of what was to come."""
+        """Learns from the remaining steps of a truncated episode, bootstrapping from the next action's value."""
         if self.steps.cursor[1] > 0:
             last, action, _ = self.ahead
             gamma = self.parameters.gamma
@@ -63,7 +63,7 @@ class NStepSarsa(LookingAhead):
         super().end_episode()
 
     def drop_episode(self) -> None:
-        """Forgets an episode that was broken off."""
+        """Forgets an interrupted episode."""
         super().drop_episode()
         self.steps.cursor[:] = 0
 
@@ -72,14 +72,14 @@ class NStepSarsa(LookingAhead):
         return learners.NStepSarsaLearner(self.core(), self.ahead, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers, steps from the oldest on."""
+        """Returns the agent's complete state as plain arrays and numbers, the oldest step first."""
         start, count = self.steps.cursor
         at = (start + np.arange(count)) % self.parameters.n_steps
         names = ("states", "actions", "rewards")
         return {**super().state_dict(), **{f"steps/{name}": getattr(self.steps, name)[at] for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         count = len(state["steps/rewards"])
         for name in ("states", "actions", "rewards"):

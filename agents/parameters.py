@@ -1,4 +1,4 @@
-"""Hyper-parameters of the agents: declared, checked, and turned into schedules in absolute units and policies."""
+"""Hyper-parameters of the agents: declared, checked, and turned into schedules and policies."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step"
 
 
 def parameter(default: Any, text: str) -> Any:
-    """Declares a hyper-parameter: its default, and the one line that `rlbench agents` prints."""
+    """Declares a hyper-parameter: its default and the help line that `rlbench agents` prints."""
     return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Hyper-parameters of an agent: checked once, here, at the public door."""
+    """Hyper-parameters of an agent; all checks are made here, once."""
 
     @classmethod
     def of(cls, given: dict[str, Any], agent: str) -> Self:
-        """Builds those of an agent from keyword arguments; an unknown name is answered with the nearest known one."""
+        """Builds an agent's parameters from keyword arguments; for an unknown name, the error suggests the nearest."""
         known = {f.name for f in fields(cls)}
         for name in given:
             if name not in known:
@@ -40,25 +40,23 @@ class Parameters:
 class ExplorationParameters(Parameters):
     """How to explore: epsilon-greedy, softmax or upper confidence bounds.
 
-    Epsilon-greedy draws an action uniformly with probability epsilon (Sutton & Barto, 2018, 2.2). Softmax draws each in
-    proportion to exp(q / temperature), and the temperature falls as epsilon does (2.8). Upper confidence bounds take
-    the best of q + c sqrt(ln N(s) / N(s, a)) and have no epsilon (2.7, in every state apart).
+    Epsilon-greedy draws an action uniformly with probability epsilon (Sutton & Barto, 2018, 2.2). Softmax draws each
+    action in proportion to exp(q / temperature); the temperature decays with epsilon (2.8). Upper confidence bounds
+    maximise q + c sqrt(ln N(s) / N(s, a)), with separate counts per state and no epsilon (2.7).
     """
 
     exploration: str = parameter("epsilon-greedy", "epsilon-greedy, softmax or ucb (upper confidence bounds)")
-    temperature: float = parameter(1.0, "softmax: the temperature where epsilon is 1; it falls as epsilon does")
-    ucb_confidence: float = parameter(2.0, "ucb: c, the weight of what was seldom tried; 0 or more")
+    temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon")
+    ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions; 0 or more")
     exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")
     exploration_initial_eps: float = parameter(1.0, "epsilon at the start")
-    exploration_final_eps: float = parameter(0.01, "epsilon that it falls to")
+    exploration_final_eps: float = parameter(0.01, "final epsilon")
     exploration_decay: float | None = parameter(
         None, "exponential: rate (1e-3); multiplicative: factor (0.995); per exploration_unit"
     )
-    exploration_unit: str | None = parameter(None, "episode or step; linear counts steps unless told otherwise")
-    exploration_steps: float | None = parameter(
-        None, "linear: the count of units at which the final epsilon is reached"
-    )
-    exploration_fraction: float | None = parameter(None, "linear: the same as a share of total_timesteps (0 to 1)")
+    exploration_unit: str | None = parameter(None, "episode or step; the default is step for linear, else episode")
+    exploration_steps: float | None = parameter(None, "linear: the number of units after which epsilon is final")
+    exploration_fraction: float | None = parameter(None, "linear: the same as a fraction of total_timesteps (0 to 1)")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
@@ -85,7 +83,7 @@ class ExplorationParameters(Parameters):
             raise UsageError("a linear exploration schedule takes either exploration_steps or exploration_fraction")
 
     def policy(self, n_states: int, n_actions: int) -> Any:
-        """Returns the compiled way of choosing an action."""
+        """Returns the compiled exploration policy."""
         if self.exploration == "softmax":
             return rules.Softmax(n_actions, float(self.temperature))
         if self.exploration == "ucb":
@@ -96,7 +94,7 @@ class ExplorationParameters(Parameters):
         """Returns the compiled Schedule of epsilon.
 
         Raises:
-            UsageError: it is a share of a budget that has not been said.
+            UsageError: exploration_fraction without a known budget of timesteps.
         """
         if self.exploration == "ucb":
             return rules.Schedule(rules.CONSTANT, False, 0.0, 0.0, 0.0)
@@ -115,13 +113,13 @@ class ExplorationParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True)
 class LearningParameters(ExplorationParameters):
-    """What all temporal-difference learners share."""
+    """The parameters that all agents with a table share."""
 
     learning_rate: float = parameter(0.1, "step size alpha, in (0, 1]")
     learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly")
-    learning_rate_steps: float | None = parameter(None, "the count of steps at which learning_rate_final is reached")
+    learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached")
     gamma: float = parameter(0.99, "discount, in [0, 1]")
-    initial_value: float = parameter(0.0, "action value before anything is learnt (high: optimistic)")
+    initial_value: float = parameter(0.0, "action value before learning (high: optimistic)")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
@@ -145,7 +143,7 @@ class LearningParameters(ExplorationParameters):
 
 
 def in_unit(parameters: Parameters, *names: str) -> None:
-    """Refuses values outside [0, 1], and NaN."""
+    """Raises UsageError for values outside [0, 1] and for NaN."""
     for name in names:
         value = getattr(parameters, name)
         if value is not None and not 0 <= value <= 1:
@@ -153,7 +151,7 @@ def in_unit(parameters: Parameters, *names: str) -> None:
 
 
 def at_least(parameters: Parameters, least: int, *names: str) -> None:
-    """Refuses values below the least."""
+    """Raises UsageError for values below `least`."""
     for name in names:
         if getattr(parameters, name) < least:
             raise UsageError(f"{name} must be at least {least}, got {getattr(parameters, name)}")
@@ -168,9 +166,9 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(name: str, annotation: Any, value: Any) -> Any:
-    """Returns the value if it is of the declared type, else says what was expected.
+    """Returns the value as its declared type; the error for any other type says what is expected.
 
-    The type is a word where annotations are postponed, else a class or a union.
+    The annotation is a string where annotations are postponed, else a class or a union.
     """
     said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     wanted, _, optional = said.partition(" | ")

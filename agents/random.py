@@ -1,4 +1,4 @@
-"""The random agent: every action alike, nothing learnt; the floor that any learner must leave."""
+"""The random agent: uniform actions, no learning; the baseline that every learner must beat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RandomAgent(Agent):
     source: ClassVar[str] = "the baseline"
 
     def act(self, observation: int, *, explore: bool = True) -> int:  # noqa: ARG002
-        """Returns a random action, also when asked for the greedy one: it has no other."""
+        """Returns a random action, even with `explore=False`: it has no greedy one."""
         self.explored = True
         return int(self.rng.random() * self.n_actions)
 
@@ -29,7 +29,7 @@ class RandomAgent(Agent):
         return 1.0
 
     def greedy_policy(self) -> None:
-        """It has none."""
+        """Returns None: it has no greedy policy."""
 
     def learner(self) -> Any:
         """Returns the compiled counterpart."""

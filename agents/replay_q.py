@@ -1,4 +1,4 @@
-"""Replay-buffer Q-learning: tabular Q-learning on minibatches of remembered steps."""
+"""Replay-buffer Q-learning: tabular Q-learning on minibatches of stored steps."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ REPLAYS = ("uniform", "prioritized")
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayQParameters(LearningParameters):
-    """Learning from a replay buffer."""
+    """Parameters of learning from a replay buffer."""
 
-    buffer_size: int = parameter(10_000, "transitions that the buffer holds")
+    buffer_size: int = parameter(10_000, "capacity of the buffer, in transitions")
     learning_starts: int = parameter(1_000, "steps before the first minibatch")
     batch_size: int = parameter(32, "transitions in a minibatch")
     train_freq: int = parameter(1, "steps from one minibatch to the next")
-    n_step: int = parameter(1, "rewards in a return, before it bootstraps")
-    replay: str = parameter("uniform", "uniform or prioritized (what surprised most is drawn most)")
+    n_step: int = parameter(1, "rewards in a return before bootstrapping")
+    replay: str = parameter("uniform", "uniform or prioritized (larger errors are drawn more often)")
     priority_alpha: float = parameter(0.6, "prioritized: 0 is uniform, 1 in proportion to the error")
-    priority_beta: float = parameter(0.4, "prioritized: how far weights correct the bias at first, 0 to 1")
-    priority_beta_final: float = parameter(1.0, "prioritized: and after priority_beta_steps")
-    priority_beta_steps: int | None = parameter(None, "prioritized: steps until then; without it beta stays")
+    priority_beta: float = parameter(0.4, "prioritized: initial exponent of the importance weights, 0 to 1")
+    priority_beta_final: float = parameter(1.0, "prioritized: the exponent after priority_beta_steps")
+    priority_beta_steps: int | None = parameter(None, "prioritized: steps until then; beta is constant without it")
     priority_epsilon: float = parameter(1e-6, "prioritized: added to every error, above 0")
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class ReplayQParameters(LearningParameters):
         in_unit(self, "priority_alpha", "priority_beta", "priority_beta_final", "priority_epsilon")
         if self.priority_epsilon == 0:
             raise UsageError(
-                "priority_epsilon must be above 0, got 0: what has no error left would never be drawn again"
+                "priority_epsilon must be above 0, got 0: transitions with zero error would never be drawn again"
             )
         if self.priority_beta_steps is not None:
             at_least(self, 1, "priority_beta_steps")
@@ -72,8 +72,8 @@ class ReplayQParameters(LearningParameters):
 class ReplayQ(TableAgent):
     """Stores every step in a buffer and applies Q-learning's rule to minibatches drawn from it (Lin, 1992).
 
-    Returns of several steps are not corrected for the policy that took them, as is usual: with `n_step` above 1 what
-    exploration cost is learnt as if it were unavoidable (Sutton & Barto, 2018, 7.3 has the correction).
+    As usual, n-step returns are not corrected for being off-policy: with `n_step` above 1, the cost of exploration is
+    learnt as if it were unavoidable (Sutton & Barto, 2018, 7.3 has the correction).
     """
 
     name: ClassVar[str] = "replay-q"
@@ -83,7 +83,7 @@ class ReplayQ(TableAgent):
     parameters: ReplayQParameters
 
     def build(self) -> None:
-        """Makes an empty buffer; the agent and the buffer each get a generator of their own."""
+        """Makes an empty buffer; the agent and the buffer each get their own generator."""
         super().build()
         own, buffers = self.rng.bit_generator.seed_seq.spawn(2)  # type: ignore[attr-defined]  # a SeedSequence
         self.rng = new_generator(own)
@@ -91,7 +91,7 @@ class ReplayQ(TableAgent):
         self.buffer = self.parameters.buffer(*discrete, seed=buffers)
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Remembers the step, and every `train_freq` steps learns from a minibatch."""
+        """Stores the step; learns from a minibatch every `train_freq` steps."""
         learning_rate = self.learning_rate
         self.buffer.add(observation, action, reward, next_observation, terminated)
         self.timesteps += 1
@@ -99,7 +99,7 @@ class ReplayQ(TableAgent):
             self._replay(learning_rate)
 
     def _replay(self, learning_rate: float) -> None:
-        """Learns one minibatch."""
+        """Learns from one minibatch."""
         batch = self.buffer.sample(self.parameters.batch_size)
         if batch.discounts is None:  # single steps, drawn uniformly
             rules.q_update_batch(self.table, *batch[:5], learning_rate, self.parameters.gamma)
@@ -112,12 +112,12 @@ class ReplayQ(TableAgent):
             self.buffer.update_priorities(batch.indices, td_errors)
 
     def end_episode(self) -> None:
-        """Is called after the last update of an episode: no return goes past it."""
+        """Called after the last update of an episode: marks its end, where returns stop."""
         self.drop_episode()
         super().end_episode()
 
     def drop_episode(self) -> None:
-        """Marks where an episode ended that did not terminate."""
+        """Marks the end of an episode that did not terminate."""
         if len(self.buffer) and not self.buffer.rows["terminated"][self.buffer.cursor[0] - 1]:
             self.buffer.end_episode()
 
@@ -129,17 +129,17 @@ class ReplayQ(TableAgent):
             return learners.PrioritizedQLearner(*fields, replays.priorities_of(self.buffer, p.batch_size))
         return learners.ReplayQLearner(*fields)
 
-    def take_back(self, learner: Any) -> None:  # noqa: ARG002  (it shares all that it changes)
-        """Tells the buffer that rows were written."""
+    def take_back(self, learner: Any) -> None:  # noqa: ARG002  (it shares everything it changes)
+        """Tells the buffer that its rows have changed."""
         self.buffer.changed()
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state, its buffer included, as plain arrays and numbers."""
+        """Returns the agent's complete state, including its buffer, as plain arrays and numbers."""
         buffer = {f"buffer/{name}": value for name, value in self.buffer.state_dict().items()}
         return {**super().state_dict(), **buffer}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         self.buffer.load_state_dict(
             {name.removeprefix("buffer/"): value for name, value in state.items() if name.startswith("buffer/")}

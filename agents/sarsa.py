@@ -9,13 +9,13 @@ from rlbench.agents.compiled import learners, rules
 
 
 class Sarsa(LookingAhead):
-    """Learns the value of the policy that it follows, exploration included (Sutton & Barto, 2018, 6.4)."""
+    """Learns the value of the policy it follows, including exploration (Sutton & Barto, 2018, 6.4)."""
 
     name: ClassVar[str] = "sarsa"
     source: ClassVar[str] = "Rummery & Niranjan 1994; Sutton & Barto 2018, 6.4"
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
-        """Moves q[observation, action] towards the reward plus the discounted value of what is done next."""
+        """Moves q[observation, action] towards the reward plus the discounted value of the next action."""
         learning_rate = self.learning_rate
         self.timesteps += 1
         rules.sarsa_update(

@@ -17,11 +17,11 @@ TRACES = ("replacing", "accumulating")
 
 @dataclass(frozen=True, kw_only=True)
 class SarsaLambdaParameters(LearningParameters):
-    """Learning with eligibility traces."""
+    """Parameters of learning with eligibility traces."""
 
     trace_decay: float = parameter(0.8, "lambda, in [0, 1]; 0 is Sarsa")
     traces: str = parameter("replacing", "replacing or accumulating")
-    trace_floor: float = parameter(0.01, "traces that fall to this are dropped, in [0, 1]; 0 keeps all")
+    trace_floor: float = parameter(0.01, "traces that decay to this are dropped, in [0, 1]; 0 keeps all")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
@@ -32,7 +32,7 @@ class SarsaLambdaParameters(LearningParameters):
 
 
 class SarsaLambda(LookingAhead):
-    """Learns each error in all pairs that led to it, as their traces say (Sutton & Barto, 2018, 12.7)."""
+    """Applies each error to all preceding pairs in proportion to their traces (Sutton & Barto, 2018, 12.7)."""
 
     name: ClassVar[str] = "sarsa-lambda"
     source: ClassVar[str] = "Rummery 1995; Sutton & Barto 2018, 12.7"
@@ -67,7 +67,7 @@ class SarsaLambda(LookingAhead):
         return p.trace_decay, p.traces == "replacing", p.trace_floor
 
     def drop_episode(self) -> None:
-        """Forgets the traces of an episode that has ended or was broken off."""
+        """Forgets the traces of a finished or interrupted episode."""
         super().drop_episode()
         returns.drop_traces(self.traces)
 
@@ -76,13 +76,13 @@ class SarsaLambda(LookingAhead):
         return learners.SarsaLambdaLearner(self.core(), self.ahead, self.traces, *self._trace_parameters())
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's whole state as plain arrays and numbers."""
+        """Returns the agent's complete state as plain arrays and numbers."""
         count = self.traces.held[0]
         lists = {name: getattr(self.traces, name)[:count].copy() for name in ("states", "actions", "strengths")}
         return {**super().state_dict(), **{f"traces/{name}": values for name, values in lists.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state that `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         super().load_state_dict(state)
         returns.drop_traces(self.traces)
         count = len(state["traces/states"])
