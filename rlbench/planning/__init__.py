@@ -1,4 +1,4 @@
-"""Planning: exact answers where the world is known: best policies, the value of any policy, and Markov chains."""
+"""Planning: exact solutions of known MDPs: optimal policies, the value of any policy, and Markov chains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fixed choice of actions makes of a model: a Markov chain with rewards, and where it leads to."""
+"""Markov reward chains: a model under a fixed choice of actions, and its long-run behaviour."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LARGEST_CLASS = 3_000  # states of a recurrent class whose gain is solved for densely
-BALANCED = 1e-9  # relative to the largest reward: a gain this close to 0 is none
+LARGEST_CLASS = 3_000  # states: the largest recurrent class whose gain is computed, by a dense solve
+BALANCED = 1e-9  # relative to the largest reward: a gain this close to 0 counts as 0
 
 
 @dataclass
@@ -31,10 +31,10 @@ class RewardChain:
     An outcome that ends the episode leads to the extra state n_states, whose value stays 0.
 
     Attributes:
-        reward: (n_states,), expected.
-        successor: (n_outcomes,), state by state.
+        reward: (n_states,), the expected reward.
+        successor: (n_outcomes,), grouped by state.
         probability: (n_outcomes,); None when every state has one outcome.
-        begins: (n_states,), each state's first outcome.
+        begins: (n_states,), the index of each state's first outcome.
     """
 
     reward: Array
@@ -44,7 +44,7 @@ class RewardChain:
 
     @classmethod
     def of(cls, model: TabularModel, actions: NDArray[np.int64] | int) -> RewardChain:
-        """Gathers the outcomes of taking `actions`, one a state or the same everywhere."""
+        """Gathers the outcomes of taking `actions`: one per state, or the same in all."""
         pairs = np.arange(model.n_states) * model.n_actions + actions
         rows = pairs if model.is_deterministic else outcome_rows(model.offsets, pairs)
         counts = model.offsets[pairs + 1] - model.offsets[pairs]
@@ -68,7 +68,7 @@ class RewardChain:
 
     def back_up(self, values: Array, gamma: float, out: Array) -> None:
         """Writes r + gamma * E[values[s']] of each state into `out` (n_states,)."""
-        # mode="clip" writes straight into out; the indices are right by construction.
+        # mode="clip" writes directly into out; the indices are valid by construction.
         if self.probability is None:
             np.take(values, self.successor, out=out, mode="clip")
         else:
@@ -80,20 +80,20 @@ class RewardChain:
         out += self.reward
 
     def ending_at(self, idle: NDArray[np.bool_]) -> RewardChain:
-        """Returns the chain with `idle` states made to end at once, with nothing."""
+        """Returns the chain with `idle` states ending at once, without reward."""
         successor = np.where(idle[self.owners], self.n_states, self.successor)
         return RewardChain(np.where(idle, 0.0, self.reward), successor, self.probability, self.begins)
 
 
 @dataclass
 class Fate:
-    """What becomes of a policy started in each state, where it does not simply end.
+    """The long-run fate of a policy from each state, if it may never end.
 
     Attributes:
-        endless: bool (n_states,), it may go on for ever and be paid for ever.
-        resting: bool (n_states,), it is in a loop that pays nothing.
-        value: (n_states,), what an endless state is worth: inf or -inf, or NaN where the payments balance
-            or both signs are possible.
+        endless: bool (n_states,), whether it may go on forever with rewards.
+        resting: bool (n_states,), whether it is in a loop without rewards.
+        value: (n_states,), the value of an endless state: inf or -inf, or NaN if the rewards balance or
+            both signs are possible.
     """
 
     endless: NDArray[np.bool_]
@@ -122,7 +122,7 @@ def _edges(chain: RewardChain) -> _Edges:
 
 
 def fate(chain: RewardChain) -> Fate:
-    """Finds the recurrent classes from which a policy never ends, and what they are paid."""
+    """Finds the recurrent classes in which a policy never ends, and the sign of their gain."""
     edges = _edges(chain)
     trapped = ~_leading_to(edges, edges.ends)
     gain = np.full(len(trapped), np.nan)  # of the recurrent states among the trapped
@@ -138,7 +138,7 @@ def fate(chain: RewardChain) -> Fate:
 
 
 def _leading_to(edges: _Edges, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks the states from which `goal` may be reached, itself included."""
+    """Marks the states from which `goal` may be reached, including `goal` itself."""
     order = np.argsort(edges.head, kind="stable")
     offsets = np.searchsorted(edges.head[order], np.arange(len(goal) + 1))
     tails = edges.tail[order]
@@ -152,7 +152,7 @@ def _leading_to(edges: _Edges, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _recurrent_classes(edges: _Edges, trapped: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Returns the strongly connected sets of `trapped` states that cannot be left."""
+    """Returns the closed strongly connected components of the `trapped` states."""
     states = np.flatnonzero(trapped)
     if not states.size:
         return []
@@ -192,7 +192,7 @@ def _components(forward: Sequence[Sequence[int]], backward: Sequence[Sequence[in
 
 
 def _finishing_order(graph: Sequence[Sequence[int]]) -> list[int]:
-    """Returns the nodes in the order in which a depth-first search leaves them."""
+    """Returns the nodes in the order in which a depth-first search finishes them."""
     seen = [False] * len(graph)
     order: list[int] = []
     for root in range(len(graph)):
@@ -211,7 +211,7 @@ def _finishing_order(graph: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _gain(edges: _Edges, reward: Array, members: NDArray[np.int64]) -> float:
-    """Returns a number with the sign of what a recurrent class earns a step; NaN where that balances."""
+    """Returns a number with the sign of a recurrent class's mean reward per step; NaN if that balances."""
     earned = reward[members]
     if (earned >= 0).all() or (earned <= 0).all():
         return float(earned.sum())
@@ -220,10 +220,10 @@ def _gain(edges: _Edges, reward: Array, members: NDArray[np.int64]) -> float:
 
 
 def _stationary(edges: _Edges, members: NDArray[np.int64]) -> Array:
-    """Returns how often each member of a recurrent class is visited, as shares of the time."""
+    """Returns the stationary distribution of a recurrent class."""
     size = len(members)
     if size > LARGEST_CLASS:
-        raise UsageError(f"the policy loops for ever through {size} states; give gamma < 1 or a horizon")
+        raise UsageError(f"the policy loops forever through {size} states: give gamma < 1 or a horizon")
     number = np.full(len(edges.ends), -1)
     number[members] = np.arange(size)
     inside = number[edges.tail] >= 0

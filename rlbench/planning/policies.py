@@ -1,4 +1,4 @@
-"""Policies: what one is worth in a model, exactly, and its regret: how far it is from the best."""
+"""Policies: the exact value of a policy in a model, and its regret, the distance from the optimum."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ TIE = 1e-9  # relative: an action this close to the best counts as optimal
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """What the best policy reaches in a model: computed once, compared with many policies.
+    """The optimum of a model: computed once, compared with many policies.
 
     Attributes:
-        q_values: (n_states, n_actions), undiscounted, with all of the step limit to go.
+        q_values: (n_states, n_actions), undiscounted, with the full step limit to go.
         optimal_return: the mean optimal value over the starts.
         reachable: bool (n_states,), the states an agent may have to act in.
     """
@@ -55,11 +55,11 @@ class PolicyScore:
 
     Attributes:
         exact_return: the policy's expected return, averaged over the starts.
-        optimal_return: the best any policy reaches, one that looks at the clock included.
+        optimal_return: the best return of any policy, time-dependent ones included.
         regret: optimal_return - exact_return; exactly 0.0 when they are equal. Without a step limit both
             are limits, each within 1e-10 of the truth.
-        optimal_states: in how many reachable states its action is optimal with all the steps to go.
-        reachable_states: how many there are.
+        optimal_states: the number of reachable states in which its action is optimal with all the steps to go.
+        reachable_states: the number of reachable states.
     """
 
     exact_return: float
@@ -79,19 +79,19 @@ def policy_evaluation(
 ) -> Array:
     """Computes the value (n_states,) of a stationary policy.
 
-    With a horizon, or gamma 1 and a model with a step limit, it is exact. Without, it is within
-    `tolerance` of the truth, up to rounding; where an undiscounted policy may never end and goes on being
-    paid, the value is inf or -inf, and NaN where those payments balance or both signs are possible.
+    With a horizon, or gamma 1 and a model with a step limit, it is exact. Otherwise it is within
+    `tolerance` of the truth, up to rounding; where an undiscounted policy may collect rewards forever, the
+    value is inf or -inf, or NaN if those rewards balance or both signs are possible.
 
     Args:
         model: the MDP.
         policy: (n_states,), the action taken in each state.
         gamma: the discount, in [0, 1].
-        horizon: evaluate over this many steps, whatever gamma is.
-        tolerance: the error allowed where the result is a limit.
+        horizon: evaluate over this many steps, for any gamma.
+        tolerance: the error allowed if the result is a limit.
 
     Raises:
-        UsageError: a bad argument, or values that do not settle.
+        UsageError: a bad argument, or values that do not converge.
     """
     check_gamma(gamma)
     check_tolerance(tolerance)
@@ -111,13 +111,13 @@ def policy_value(model: TabularModel, policy: ArrayLike) -> Array:
 
 
 def solve(model: TabularModel) -> Optimum:
-    """Computes what `score_policy` compares with; keep it to score many policies of one model."""
+    """Computes the optimum for `score_policy`; keep it to score many policies of one model."""
     solution = value_iteration(model, 1.0)
     return Optimum(solution.q_values, mean_over_starts(model, solution.values), model.reachable())
 
 
 def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None = None) -> PolicyScore:
-    """Compares a stationary policy (n_states,) with the optimum, or with one `solve` gave before."""
+    """Compares a stationary policy (n_states,) with the optimum, or with one computed by `solve`."""
     actions = _checked_policy(model, policy)
     optimum = solve(model) if optimum is None else optimum
     exact = mean_over_starts(model, policy_value(model, actions))
@@ -134,7 +134,7 @@ def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None
 
 
 def _evaluate_undiscounted(chain: RewardChain, tolerance: float) -> Array:
-    """Policy evaluation with gamma 1 and no limit: iteration where it ends, graph reasoning where not."""
+    """Policy evaluation with gamma 1 and no limit: iteration where the policy ends, graph analysis elsewhere."""
     where = fate(chain)
     idle = where.endless | where.resting
     wait = longest_wait(chain, idle)

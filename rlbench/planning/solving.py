@@ -1,7 +1,7 @@
-"""Solving: the best that any policy reaches in a model, exactly.
+"""Solving: the exact optimum of a model.
 
-Undiscounted values count the rewards within the env's step limit, by backward induction; where there is
-no limit, value iteration runs until nothing changes any more. Sources: Bellman (1957); Puterman, Markov
+Undiscounted values count the rewards within the env's step limit, by backward induction; if there is no
+limit, value iteration runs until convergence. Sources: Bellman (1957); Puterman, Markov
 Decision Processes (1994), chapters 4, 6 and 7; Bertsekas, Dynamic Programming and Optimal Control II.
 """
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Optimal values, and how far they may be off.
+    """Optimal values and their error bound.
 
     Attributes:
         values: (n_states,), the best expected return from each state.
         q_values: (n_states, n_actions), the same after a first action.
         error_bound: the largest distance of `values` from the truth, up to rounding (see `value_iteration`).
-        sweeps: how many times all states were backed up.
+        sweeps: the number of backups of all states.
     """
 
     values: Array
@@ -60,17 +60,17 @@ class Plan:
     """The solution of an env, and the policy that follows from it.
 
     Attributes:
-        env_id: of the env planned for; None if it has none.
+        env_id: the id of the env; None if it has none.
         gamma: the discount.
         horizon: the number of steps planned for; None if unlimited.
         values: (n_states,), optimal values with `horizon` steps to go.
         q_values: (n_states, n_actions), likewise after a first action.
         policy: (n_states,), the greedy action; the lowest index wins ties.
         error_bound: the largest distance of `values` from the truth, up to rounding.
-        sweeps: how many times all states were backed up.
+        sweeps: the number of backups of all states.
         optimal_return: the mean optimal value over the starts.
-        n_states: of the model.
-        reachable_states: how many of them any actions lead to from a start.
+        n_states: the number of states.
+        reachable_states: the number of states that some actions reach from a start.
     """
 
     env_id: str | None
@@ -90,15 +90,15 @@ def plan(env: gym.Env[Any, Any] | TabularModel | str, gamma: float = 1.0) -> Pla
     """Solves an env that has a transition table.
 
     With gamma 1 the plan is for the env's step limit; with gamma below 1 it is for the discounted problem
-    without any limit, as in textbooks. With a step limit the best action may depend on the time left:
-    `policy` is the greedy one with all of it to go.
+    without a limit, as in textbooks. With a step limit the best action may depend on the time left:
+    `policy` is the greedy one with all steps to go.
 
     Args:
         env: an id, a short name, an env or a model.
         gamma: the discount, in [0, 1].
 
     Raises:
-        UsageError: gamma is out of range, the env has no table, or its values grow without end.
+        UsageError: gamma is out of range, the env has no table, or its values diverge.
     """
     check_gamma(gamma)
     env_id, model = _read(env)
@@ -129,18 +129,17 @@ def value_iteration(
       change of the last sweep; this bounds the error (Puterman, theorem 6.3.1).
     - With gamma 1 and no limit: sweeps from V = 0. Where no reward is positive, or none negative, these
       converge to the optimum (Bertsekas volume II, positive and negative models), so at an exact fixed
-      point error_bound is 0.0. Otherwise it is delta times the longest expected number of steps that the
-      greedy policy has left: its own value is that close to `values`. It is inf where that policy may
-      never end.
+      point error_bound is 0.0. Otherwise it is delta times the longest expected number of steps left to
+      the greedy policy, whose own value is that close to `values`; inf if that policy may never end.
 
     Args:
         model: the MDP.
         gamma: the discount, in [0, 1].
-        tolerance: the error bound to reach, where there is one; rounding may stop it from being reached.
-        horizon: plan for this many steps, whatever gamma is.
+        tolerance: the error bound to reach, if there is one; rounding may prevent it.
+        horizon: plan for this many steps, for any gamma.
 
     Raises:
-        UsageError: a bad argument, or values that do not settle: give gamma < 1 or a horizon.
+        UsageError: a bad argument, or values that do not converge: give gamma < 1 or a horizon.
     """
     check_gamma(gamma)
     check_tolerance(tolerance)
@@ -184,7 +183,7 @@ class _OptimalBackup:
 
 
 def _solution(backup: _OptimalBackup, run: Sweeps, error_bound: float) -> Solution:
-    # The last sweep's action values: with the horizon used up, exactly Q with all the steps to go.
+    # The last sweep's action values: after `horizon` sweeps, exactly Q with all the steps to go.
     return Solution(run.values.copy(), backup.q_values(run.previous), error_bound, run.sweeps)
 
 
@@ -205,7 +204,7 @@ def _solve_undiscounted(model: TabularModel, backup: _OptimalBackup, tolerance: 
 
 
 def _greedy_steps(model: TabularModel, backup: _OptimalBackup, run: Sweeps) -> float:
-    """Bounds the expected steps until the greedy policy ends, or rests where it and V earn nothing."""
+    """Bounds the expected steps until the greedy policy ends, or rests in a loop of value 0."""
     chain = RewardChain.of(model, backup.q_values(run.last).argmax(axis=1))
     where = fate(chain)
     if where.endless.any() or run.values[where.resting].any():

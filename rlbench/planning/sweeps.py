@@ -1,4 +1,4 @@
-"""Sweeps: one backup of all states after another, until it is known that they are enough."""
+"""Sweeps: repeated backups of all states, until a stopping test holds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Backup = Callable[[Array, Array], None]  # (values, out): out becomes the values one step earlier
 
-MAX_SWEEPS = 200_000  # of one iteration without a step limit; what has not settled by then grows for ever
+MAX_SWEEPS = 200_000  # of one iteration without a step limit; values that have not converged by then diverge
 
 
 class PolicyBackup:
@@ -37,7 +37,7 @@ class PolicyBackup:
 
 @dataclass
 class Sweeps:
-    """How an iteration ended; both arrays have the extra state 0.0 at their end."""
+    """The result of an iteration; both arrays end with the extra state, 0.0."""
 
     last: Array
     previous: Array
@@ -58,7 +58,7 @@ def iterate(
     enough: Callable[[float, Array], bool],
     start: Sweeps | None = None,
 ) -> Sweeps:
-    """Sweeps from V = 0, or on from `start`, until `enough(delta, values)`, at most `most` times."""
+    """Sweeps from V = 0, or continues from `start`, until `enough(delta, values)`, at most `most` times."""
     run = start or Sweeps(np.zeros(n_states + 1), np.zeros(n_states + 1), 0, np.inf, settled=False)
     change = np.empty(n_states)
     run.settled = False
@@ -78,23 +78,23 @@ def settle(
     """Sweeps until `enough(delta, values)`.
 
     Raises:
-        UsageError: MAX_SWEEPS were not enough; what to do depends on gamma.
+        UsageError: MAX_SWEEPS were not enough; the advice depends on gamma.
     """
     run = iterate(backup, n_states, MAX_SWEEPS, enough, start)
     if not run.settled:
         advice = "gamma < 1 or a horizon" if gamma == 1 else "a smaller gamma or a horizon"
         change = f"change by {run.delta:.3g} after {run.sweeps} sweeps"
-        raise UsageError(f"with gamma {gamma} the values still {change}; give {advice}")
+        raise UsageError(f"with gamma {gamma} the values still {change}: give {advice}")
     return run
 
 
 def unchanged(delta: float, _values: Array) -> bool:
-    """Whether a sweep changed nothing at all: then no later one would."""
+    """Whether a sweep changed nothing: later ones would not either."""
     return delta == 0
 
 
 def contracted(gamma: float, tolerance: float) -> Callable[[float, Array], bool]:
-    """Returns the test that the error bound of a gamma-contraction has come down to `tolerance`."""
+    """Returns the test that the error bound of a gamma-contraction is at most `tolerance`."""
 
     def enough(delta: float, values: Array) -> bool:
         return gamma * delta <= tolerance * (1 - gamma) or delta <= rounding(values)
@@ -115,7 +115,7 @@ def slower_than(target: float) -> Callable[[float, Array], bool]:
 def longest_wait(chain: RewardChain, idle: NDArray[np.bool_]) -> float:
     """Bounds the longest expected number of steps before an episode ends or reaches an `idle` state.
 
-    Sweeps of w = 1 + P w from 0 grow by the probability of being still under way. Once that is at most
+    Sweeps of w = 1 + P w from 0 grow by the probability of still being under way. Once that is at most
     1/2 everywhere, w >= P w + 1/2, so 2 w bounds the expectation from above.
     """
     clock = replace(chain, reward=np.ones(chain.n_states)).ending_at(idle)
@@ -131,24 +131,24 @@ def steps_to_plan(model: TabularModel, gamma: float, horizon: int | None) -> int
     if horizon is None:
         return model.step_limit if gamma == 1 else None
     if not is_whole_number(horizon):
-        raise UsageError(f"horizon must be a whole number of steps from 1 up, got {horizon!r}")
+        raise UsageError(f"horizon must be a whole number of steps, 1 or more, got {horizon!r}")
     return int(horizon)
 
 
 def check_gamma(gamma: float) -> None:
-    """Refuses a discount outside [0, 1]."""
+    """Raises UsageError for a discount outside [0, 1]."""
     if not (isinstance(gamma, int | float | np.number) and 0 <= gamma <= 1):
         raise UsageError(f"gamma must be in [0, 1], got {gamma!r}")
 
 
 def check_tolerance(tolerance: float) -> None:
-    """Refuses an error bound that nothing could reach."""
+    """Raises UsageError for an unreachable error bound."""
     if not tolerance > 0:
         raise UsageError(f"tolerance must be above 0, got {tolerance!r}")
 
 
 def mean_over_starts(model: TabularModel, values: Array) -> float:
-    """Averages values over the start distribution; the others are left out, as 0 * inf is NaN."""
+    """Averages values over the start distribution; skips the other states, because 0 * inf is NaN."""
     weights, values = model.initial[model.starts], values[model.starts]
-    # A plain mean where all starts are alike: whole values then add up without rounding.
+    # Equal starts get a plain mean, which adds whole values without rounding.
     return float(values.mean() if (weights == weights[0]).all() else np.sum(weights * values))

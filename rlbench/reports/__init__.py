@@ -1,4 +1,4 @@
-"""Reports: what a run came to, told on one page, and what its agent has learnt, explained in a few rules."""
+"""Reports: a run summarised on one page, and an agent's policy explained in a few rules."""
 
 from __future__ import annotations
 

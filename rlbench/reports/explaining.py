@@ -1,12 +1,12 @@
-"""Explaining: what an agent has learnt to do, said in a few rules of a shallow tree, and how far they are right.
+"""Explains a learnt policy by the rules of a shallow decision tree, and measures their fidelity.
 
     explanation = explain(run)
     print(explanation.text())
 
-A decision tree is taught to answer as the agent does (Craven and Shavlik, Extracting Tree-Structured Representations
+A decision tree learns to imitate the agent (Craven and Shavlik, Extracting Tree-Structured Representations
 of Trained Networks, 1996; Bastani, Pu and Solar-Lezama, Verifiable Reinforcement Learning via Policy Extraction, 2018):
-each state counts as often as the greedy agent comes by, and a little besides. It asks in words where the states of an
-env have a meaning: squares, passengers, physical quantities.
+each state is weighted by how often the greedy agent visits it, plus a little. If the states of an env have a meaning
+(squares, passengers, physical quantities), the questions are put in words.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
     from rlbench.reports.rules import Rule
     from rlbench.training import Run
 
-DEPTH = 8  # questions to an answer, where nothing else is asked for
-ENOUGH = 0.999  # of the greedy steps alike: then fewer questions do
+DEPTH = 8  # default limit of questions per answer
+ENOUGH = 0.999  # fidelity over the greedy steps at which the tree stops growing
 DEEPEST = 20
-EPISODES = 300  # greedy ones, which tell how often each state is met
+EPISODES = 300  # greedy ones, to count how often each state is visited
 MOST_EPISODES = 100_000
-MOST_STEPS = 50_000  # of them all, and of one where the env has no limit
-ELSEWHERE = 0.05  # weight of all states alike, beside those that are met
+MOST_STEPS = 50_000  # of all episodes together; also of one episode if the env has no limit
+ELSEWHERE = 0.05  # total weight spread evenly over all states, visited or not
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A tree that answers as an agent does, and how far it does.
+    """A tree that imitates an agent, and its fidelity.
 
     Attributes:
-        env_id: where the agent acts.
+        env_id: the id of the env.
         tree: a fitted `DecisionTreeClassifier` whose classes are the actions.
-        view: what it is asked.
-        visited_fidelity: the share of greedy steps in which tree and agent choose alike.
-        state_fidelity: the same over all states, each counted once.
-        states: how many these are: those that can be reached and where the agent prefers an action.
-        agent, imitation: what the policies of agent and tree are worth.
+        view: the features of the states.
+        visited_fidelity: the share of greedy steps in which tree and agent choose the same action.
+        state_fidelity: the same over the known states, each counted once.
+        states: the number of known states: reachable, and with a preferred action.
+        agent, imitation: the evaluations of the policies of agent and tree.
         rules: the leaves of the tree, most used first.
     """
 
@@ -71,17 +71,17 @@ class Explanation:
 
     @property
     def depth(self) -> int:
-        """The questions on the longest way."""
+        """The number of questions on the longest path."""
         return int(self.tree.get_depth())
 
     def text(self) -> str:
-        """Returns the rules, a line each: the share of steps that each decides, and how often it is right."""
+        """Returns the rules, one per line, with the share of steps each decides and its fidelity."""
         lines = [f"{rule.share:>6.1%} of steps, {rule.fidelity:>4.0%} alike   {rule}" for rule in self.rules]
         return "\n".join([*lines, *(["", self.view.note] if self.view.note else [])])
 
     def draw(self, ax: Any = None) -> Any:
         """Draws the tree (extra `plots`) on the given axes, or new ones, and returns them."""
-        from rlbench.modelling import charts  # noqa: PLC0415  (matplotlib only when something is drawn)
+        from rlbench.modelling import charts  # noqa: PLC0415  (matplotlib only when drawing)
 
         return charts.tree(self.tree, ax, ask=self.ask, classes=self.actions, levels=self.depth)
 
@@ -91,11 +91,11 @@ class Explanation:
         return [action_name(self.view.actions, int(action), "action {}") for action in self.tree.classes_]
 
     def ask(self, feature: int, threshold: float) -> tuple[str, bool]:
-        """Returns a question of the tree in words, and whether yes leads to the left."""
+        """Returns a question of the tree in words, and whether "yes" goes left."""
         return self.view.features[feature].ask(threshold)
 
     def summary(self) -> dict[str, Any]:
-        """Returns all of it as a JSON-able dict."""
+        """Returns everything as a JSON-able dict."""
         return {
             "env_id": self.env_id,
             "depth": self.depth,
@@ -115,16 +115,16 @@ def explain(
     """Distils the greedy policy of a run into a tree of a few questions.
 
     Args:
-        run: with an agent that has a greedy policy.
-        depth: questions to an answer, at most, 1 to 20; by default the fewest with which 99.9 % of the greedy steps
-            are alike, up to 8.
-        episodes: greedy ones to play; the states met there count most.
-        seed: of them.
-        env: the run's own by default.
+        run: a run whose agent has a greedy policy.
+        depth: the most questions per answer, 1 to 20; by default the fewest that reproduce 99.9 % of the greedy steps,
+            up to 8.
+        episodes: the number of greedy episodes to play; the states visited there count most.
+        seed: the seed of these episodes.
+        env: the env to play in; the run's own by default.
 
     Raises:
-        UsageError: a number is out of range, or the agent has no policy to explain.
-        StoreError: the run's env cannot be made again, or it has no checkpoint.
+        UsageError: a number is out of range, or the agent has no greedy policy.
+        StoreError: the run's env cannot be made, or the run has no checkpoint.
     """
     whole_number("episodes", episodes, most=MOST_EPISODES)
     if depth is not None:
@@ -169,7 +169,7 @@ def _taught(
     known: NDArray[np.bool_],
     depth: int | None,
 ) -> Any:
-    """Returns a tree of `depth` questions, or of the fewest that are enough, without idle ones."""
+    """Returns a tree of `depth` questions, or of the fewest that suffice, without idle ones."""
     from rlbench.models import DecisionTreeClassifier  # noqa: PLC0415  (scikit-learn, an extra)
 
     weights = counts / counts.sum() + ELSEWHERE * known / known.sum()
@@ -183,7 +183,7 @@ def _taught(
 
 
 class _Fixed(Agent):
-    """Does in each state what a table says."""
+    """Acts by a fixed policy."""
 
     name: ClassVar[str] = "fixed"
 
@@ -199,7 +199,7 @@ class _Fixed(Agent):
 
 
 def _visits(env: gym.Env[Any, Any], policy: NDArray[np.int64], episodes: int, seed: int) -> NDArray[np.int64]:
-    """Returns how often greedy play acts in each state, (n_states,)."""
+    """Counts how often greedy play acts in each state, (n_states,)."""
     counts, left = np.zeros(len(policy), np.int64), MOST_STEPS
     limit = step_limit(env) or MOST_STEPS
     observation, _ = env.reset(seed=seed)
@@ -217,7 +217,7 @@ def _visits(env: gym.Env[Any, Any], policy: NDArray[np.int64], episodes: int, se
 
 
 def _known_states(env: gym.Env[Any, Any], agent: Agent) -> NDArray[np.bool_]:
-    """Marks the states that can be reached, where that is known, and where the agent prefers an action to another."""
+    """Marks the states that are reachable, as far as that is known, and in which the agent prefers an action."""
     known = np.ones(agent.n_states, bool)
     table = getattr(agent, "q_table", None)
     if table is not None:

@@ -1,4 +1,4 @@
-"""A report of a run: one self-contained HTML page, and the short form that notebooks show."""
+"""The report of a run: a self-contained HTML page, and the short form shown in notebooks."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 ENDINGS = (".html", ".htm")
-HEAD, TAIL = 60, 20  # steps of a long episode that are listed
+HEAD, TAIL = 60, 20  # steps listed from the two ends of a long episode
 FILM_FRAMES = 200  # of an animation
-SLOW_FRAMES = 80  # likewise, of an env that draws itself: some take 10 ms for each
-FILM = 360  # pixels: its longer side
+SLOW_FRAMES = 80  # likewise, for an env that renders itself: some take 10 ms per frame
+FILM = 360  # pixels: the longer side
 PICTURES = {
     "curve": "Returns over training",
     "exploration": "Exploration",
@@ -51,14 +51,14 @@ PICTURES = {
 
 
 def report(run: Run, path: str | Path = "report.html") -> Path:
-    """Writes all that is known of a run into one HTML page that needs no network; a file that is there is replaced.
+    """Writes the report of a run to a self-contained HTML page, replacing an existing file.
 
-    Configuration, curves, maps of the learnt table, evaluation and exact regret, the best and the worst episode, and
-    how to make the run again. What cannot be shown is named with its reason.
+    It shows the configuration, curves, maps of the learnt table, evaluation and exact regret, the best and the worst
+    episode, and how to reproduce the run. Anything that cannot be shown is listed with the reason.
 
     Raises:
-        UsageError: matplotlib is missing, the name does not end in .html, or there is no such folder.
-        StoreError: it cannot be written.
+        UsageError: matplotlib is missing, the name does not end in .html, or the folder does not exist.
+        StoreError: the file cannot be written.
     """
     path = check_path(path)
     with written(path, overwrite=True) as draft:
@@ -67,15 +67,15 @@ def report(run: Run, path: str | Path = "report.html") -> Path:
 
 
 def check_path(path: str | Path) -> Path:
-    """Returns where a report is to be written; UsageError if its name does not end in .html."""
+    """Returns the path of a report; UsageError if it does not end in .html."""
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"a report is an .html file, got {str(path)!r}: give its name this ending")
+        raise UsageError(f"a report must end in .html, got {str(path)!r}")
     return path
 
 
 def page(run: Run) -> str:
-    """Returns the report as HTML, whose policy lets a browser fetch and execute nothing."""
+    """Returns the report as HTML, with a content security policy that forbids all loading and scripts."""
     evaluation, why_not = _attempt(lambda: _evaluation(run))
     title = f"{run.agent_name} on {run.env_id}"
     body = [
@@ -94,9 +94,9 @@ def page(run: Run) -> str:
 
 
 def run_html(run: Run) -> str:
-    """Returns what a notebook shows of a run: its key figures, and its learning curve where matplotlib is there.
+    """Returns the HTML of a run for notebooks: its key figures and, with matplotlib, its learning curve.
 
-    It raises nothing that this package raises: a notebook would show a traceback in place of the run.
+    It raises none of this package's errors: a notebook would show a traceback in place of the run.
     """
     figures, _ = _attempt(lambda: _key_figures(run, run.record.evaluation if run.until is None else None))
     picture, _ = _attempt(lambda: _picture(run, "curve", ""))
@@ -119,7 +119,7 @@ def _about(run: Run) -> str:
 
 
 def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> list[tuple[str, str]]:
-    """Returns the figures that one looks for first, each with its name."""
+    """Returns the key figures as (name, value)."""
     known = evaluation if isinstance(evaluation, dict) else evaluation.summary() if evaluation else {}
     counted = [("episodes", f"{run.episodes:,}"), ("steps", f"{run.timesteps:,}"), ("training", f"{run.seconds:.2f} s")]
     return [*counted, *((title, form(known[name])) for name, title, form in KEY_FIGURES if known.get(name) is not None)]
@@ -146,7 +146,7 @@ def _tiles(figures: Iterable[tuple[str, str]]) -> str:
 
 
 def _pictures(run: Run) -> str:
-    """Draws all that can be drawn of a run; what cannot is said below."""
+    """Draws all pictures of a run; lists those that cannot be drawn below, with the reason."""
     shown, left_out = [], []
     for kind, title in PICTURES.items():
         picture, why_not = _attempt(partial(_picture, run, kind, title))
@@ -158,12 +158,12 @@ def _pictures(run: Run) -> str:
 def _picture(run: Run, kind: str, title: str) -> str:
     figure = draw([run], kind)
     for ax in figure.axes:
-        ax.set_title("", loc="left")  # the page is headed with it
+        ax.set_title("", loc="left")  # the page has it as heading
     return _image(figure, title)
 
 
 def _image(figure: Any, title: str) -> str:
-    """Returns a figure as an image that lies in the page itself; an image may hold no script."""
+    """Returns a figure as an inline image: scripts in an image do not run."""
     data = base64.b64encode(render(figure, ".svg")).decode()
     caption = f"<figcaption>{_text(title)}</figcaption>" if title else ""
     return f'<figure>{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
@@ -176,7 +176,7 @@ def _evaluation(run: Run) -> Evaluation:
 def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
     if evaluation is None:
         stored = run.record.evaluation or {}
-        return _note(f"it was not evaluated for this page: {why_not}") + _table((), _rows(_flat(stored)))
+        return _note(f"not evaluated for this page: {why_not}") + _table((), _rows(_flat(stored)))
     with styled():
         figure = new_figure()
         ax = draw_evaluation(evaluation, figure.subplots())
@@ -186,7 +186,7 @@ def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
 
 
 def _judged(found: Evaluation) -> list[tuple[str, str]]:
-    """Returns what an evaluation came to, in words."""
+    """Returns an evaluation as rows of text."""
     low, high = found.interval
     rows = [
         ("mean return", f"{found.mean_return:.4f} over {len(found.returns)} episodes, played greedily"),
@@ -196,9 +196,9 @@ def _judged(found: Evaluation) -> list[tuple[str, str]]:
     if found.success_rate is not None:
         rows.append(("success", f"{found.success_rate:.0%} of them"))
     if found.unfinished:
-        rows.append(("broken off", f"{found.unfinished} of them: the policy circles"))
+        rows.append(("cut off", f"{found.unfinished} of them: the policy loops"))
     if found.regret is None:
-        return [*rows, ("exact value", "not known: the env has no transition table, or the agent no greedy policy")]
+        return [*rows, ("exact value", "unknown: the env has no transition table, or the agent no greedy policy")]
     share = f"{found.optimal_states:,} of {found.reachable_states:,} reachable states"
     return [
         *rows,
@@ -210,7 +210,7 @@ def _judged(found: Evaluation) -> list[tuple[str, str]]:
 
 
 def _episodes(run: Run) -> str:
-    """Shows the best and the worst stored episode, step by step."""
+    """Shows the best and the worst stored episodes, step by step."""
     if not len(run.returns):
         return _note("no episode has ended")
     layout, names = run.layout(), run.action_names()
@@ -228,11 +228,11 @@ def _episodes(run: Run) -> str:
 
 
 def _film(run: Run, name: str, episode: Episode) -> str:
-    """Returns an episode as an animation that lies in the page itself; of a long one its first steps.
+    """Returns an episode as an inline animation; of a long one, the first steps.
 
     Raises:
-        UsageError: the extra `viewer` is missing, or the env cannot draw itself.
-        StoreError: the env cannot be made again.
+        UsageError: the extra `viewer` is missing, or the env cannot render.
+        StoreError: the env cannot be made.
     """
     steps, gif = _gif(run, episode.index)
     shown = f'<p class="aside">Its first {steps:,} steps.</p>' if len(episode) > steps else ""
@@ -241,9 +241,9 @@ def _film(run: Run, name: str, episode: Episode) -> str:
 
 
 def _gif(run: Run, index: int) -> tuple[int, bytes]:
-    """Returns how many steps of an episode a GIF shows, and the GIF."""
+    """Returns the number of steps that a GIF shows, and the GIF."""
     try:
-        # a warning says that it can be shown as text only: the list of its steps is that
+        # a warning means that only text can be shown, and the page lists the steps anyway
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             warnings.simplefilter("error", RuntimeWarning)
             path = Path(folder) / "episode.gif"
@@ -253,8 +253,8 @@ def _gif(run: Run, index: int) -> tuple[int, bytes]:
 
 
 def _filmed(run: Run, index: int, path: Path) -> int:
-    """Writes an episode to a file, and returns how many of its steps."""
-    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only where a film is made)
+    """Writes an episode to a file; returns the number of steps written."""
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only when filming)
     from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (likewise)
     from rlbench.viewer.files import save  # noqa: PLC0415  (likewise)
     from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415  (likewise)
@@ -277,7 +277,7 @@ def _headed(name: str, episode: Episode) -> str:
 
 
 def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str:
-    """Returns an episode as a table, a row a step; of a long one its beginning and its end."""
+    """Returns an episode as a table, one row per step; of a long one, its beginning and end."""
     totals = episode.rewards.cumsum()
     shown = (t for t in range(len(episode)) if t < HEAD or t >= len(episode) - TAIL)
     rows = [_step(episode, layout, names, t, totals) for t in shown]
@@ -302,13 +302,13 @@ def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int,
 
 
 def _place(layout: Layout | None, observation: Any) -> str:
-    """Returns a state in words where it lies on a map, else as it was observed."""
+    """Returns a state in words if it is on a map, else the observation."""
     found = layout.describe(observation) if layout is not None and isinstance(observation, int) else ""
     return f"{found} ({observation})" if found else str(observation)
 
 
 def _configuration(run: Run) -> str:
-    """Shows what the run was asked for: its own settings, and the parameters of its agent."""
+    """Shows the settings of the run and the parameters of its agent."""
     config = run.record.config
     agent = asdict(config.agent)
     parameters = _flat(agent.pop("parameters")) + _flat({name: part for name, part in agent.items() if name != "name"})
@@ -333,7 +333,7 @@ def _rows(leaves: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _flat(value: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """Returns the leaves of a nested dict, each with its path; None is left out."""
+    """Returns the leaves of a nested dict, each with its path; omits None."""
     leaves: list[tuple[str, Any]] = []
     for name, part in value.items():
         where = f"{path} {name}".strip()
@@ -357,7 +357,7 @@ def _reproduction(run: Run) -> str:
 
 
 def _text(value: object) -> str:
-    """Returns what no browser takes for markup."""
+    """Returns text with its markup escaped."""
     return html.escape(str(value), quote=True)
 
 
@@ -380,7 +380,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _attempt(make: Callable[[], Any]) -> tuple[Any, str]:
-    """Returns what `make` returns and "", or None and the reason why there is nothing."""
+    """Returns what `make` returns and "", or None and the reason it failed."""
     try:
         return make(), ""
     except RlbenchError as error:

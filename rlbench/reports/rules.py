@@ -1,4 +1,4 @@
-"""Rules: the leaves of a decision tree, said in words."""
+"""Rules: the leaves of a decision tree, in words."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Rule(NamedTuple):
     conditions: tuple[str, ...]
     action: str
     share: float  # of the greedy steps that end in it
-    fidelity: float  # of those, the share in which the agent does the same; of all its states if it is never met
+    fidelity: float  # the share of those in which the agent does the same; over the leaf's states if no step ends there
 
     def __str__(self) -> str:
         return f"if {' and '.join(self.conditions)}: {self.action}" if self.conditions else f"always: {self.action}"
 
 
 def without_idle_questions(tree: Any) -> Any:
-    """Returns a tree that answers the same without the questions whose answers all lead to one action."""
+    """Returns an equivalent tree without the questions whose answers all lead to the same action."""
     actions = tree.values_.argmax(axis=1)
     nodes = tree.nodes_.copy()
-    for node in reversed(range(len(nodes))):  # parents stand before their children
+    for node in reversed(range(len(nodes))):  # parents come before their children
         left, right = int(nodes["left"][node]), int(nodes["right"][node])
         if left != LEAF and nodes["left"][left] == nodes["left"][right] == LEAF and actions[left] == actions[right]:
             nodes["left"][node] = nodes["right"][node] = LEAF
             actions[node] = actions[left]
     kept = [0]
-    for node in kept:  # it grows under way
+    for node in kept:  # grows while iterated
         if nodes["left"][node] != LEAF:
             kept += [int(nodes["left"][node]), int(nodes["right"][node])]
     places = {node: at for at, node in enumerate(kept)} | {LEAF: LEAF}
@@ -78,11 +78,11 @@ def rules_of(
     """Yields the rule of each leaf.
 
     Args:
-        tree: whose.
-        view: what it is asked.
-        counts: how often each state is met.
-        known: which states there are.
-        alike: where the tree chooses as the agent does.
+        tree: the tree.
+        view: the features of the states.
+        counts: how often each state is visited.
+        known: which states can occur.
+        alike: where the tree chooses the same action as the agent.
     """
     ends = tree.apply(view.rows)
     for node, asked in _leaves(tree):
@@ -96,19 +96,19 @@ def rules_of(
 
 
 class _Range(NamedTuple):
-    """Between which thresholds a feature lies on the way to a leaf: low < value <= high."""
+    """The range of a feature on the path to a leaf: low < value <= high."""
 
     feature: int
     low: float
     high: float
 
     def holds(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Returns for which rows it is so."""
+        """Returns which rows lie in it."""
         column = rows[:, self.feature].astype(np.float32)  # as the tree sees it
         return np.asarray((column > self.low) & (column <= self.high))
 
     def say(self, feature: Feature) -> str:
-        """Returns it in words."""
+        """Returns the condition in words."""
         if feature.yes:
             return feature.yes if self.low > -np.inf else feature.no
         if self.low == -np.inf:
@@ -121,7 +121,7 @@ class _Range(NamedTuple):
 def _needed(asked: Sequence[_Question], rows: NDArray[np.float64]) -> list[_Range]:
     """Returns the conditions of a leaf, without those that follow from the others in every state."""
     parts = [_narrowed(feature, asked) for feature in dict.fromkeys(question.feature for question in asked)]
-    for part in sorted(parts, key=lambda part: part.low > -np.inf):  # what does not hold, or is small, can go first
+    for part in sorted(parts, key=lambda part: part.low > -np.inf):  # drop negations and upper bounds first
         others = [other for other in parts if other is not part]
         if np.array_equal(_all_hold(others, rows), _all_hold(parts, rows)):
             parts = others

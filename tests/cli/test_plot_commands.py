@@ -163,7 +163,7 @@ def test_report_writes_a_page(rlbench, runs, tmp_path, monkeypatch):
 
 
 def test_a_mistake_in_reporting_is_one_line(rlbench, runs):
-    for out, message in (("a.txt", "a report is an .html file"), ("none/a.html", "none is no folder")):
+    for out, message in (("a.txt", "a report must end in .html"), ("none/a.html", "none is no folder")):
         outcome = rlbench("report", "latest", "--out", out)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1)
         assert message in outcome.err

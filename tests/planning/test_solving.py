@@ -164,7 +164,7 @@ def test_the_bound_is_infinite_where_the_greedy_policy_may_never_end():
 
 def test_values_that_grow_for_ever_ask_for_a_discount(monkeypatch):
     monkeypatch.setattr(sweeps, "MAX_SWEEPS", 500)
-    with pytest.raises(UsageError, match="still change by 1 after 500 sweeps; give gamma < 1 or a horizon"):
+    with pytest.raises(UsageError, match="still change by 1 after 500 sweeps: give gamma < 1 or a horizon"):
         value_iteration(chain_of([one(0, 1.0)]), 1.0)
 
 
@@ -359,7 +359,7 @@ def test_gamma_must_be_a_number_from_zero_to_one(gamma):
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda m: value_iteration(m, 1.0, horizon=0), "horizon must be a whole number of steps from 1 up, got 0"),
+        (lambda m: value_iteration(m, 1.0, horizon=0), "horizon must be a whole number of steps, 1 or more, got 0"),
         (lambda m: value_iteration(m, 1.0, horizon=2.5), "horizon must be a whole number"),
         (lambda m: value_iteration(m, 0.9, tolerance=0.0), "tolerance must be above 0, got 0.0"),
         (lambda m: policy_evaluation(m, [0, 0, 0], tolerance=math.nan), "tolerance must be above 0"),

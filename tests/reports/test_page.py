@@ -176,7 +176,7 @@ def test_a_long_episode_is_shown_by_its_beginning_and_its_end():
     assert f"... {200 - HEAD - TAIL} steps ..." in shown
     assert "terminated" in shown
     assert "the episode cannot be drawn: run" in shown
-    assert "it was not evaluated for this page" in shown  # the env cannot be made again
+    assert "not evaluated for this page" in shown  # the env cannot be made again
     assert "made with an env object" in shown
 
 
@@ -209,8 +209,8 @@ def test_the_report_is_written_whole_and_takes_the_place_of_the_one_before(monke
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.pdf", "a report is an .html file"),
-        ("a", "a report is"),
+        ("a.pdf", "a report must end in .html"),
+        ("a", "a report must end in .html"),
         ("none/a.html", "is no folder"),
         ("d.html", "is a folder"),
     ],
