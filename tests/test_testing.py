@@ -183,9 +183,8 @@ def test_what_survives_a_seeded_reset_is_found():
         check_env(Sloppy("memory"))
 
 
-def test_a_number_that_is_not_pythons_is_found():
-    with pytest.raises(CheckFailedError, match=r"the_numbers_it_returns_are_pythons: observation is .* of type int64"):
-        check_env(Sloppy("numpy"))
+def test_numpys_whole_numbers_are_observations_too():
+    check_env(Sloppy("numpy"))
 
 
 def test_a_mask_that_cannot_be_sampled_by_is_found():
@@ -448,7 +447,7 @@ def test_the_checks_leave_the_global_generators_as_they_were():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
 
 
-@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 13), (ENV_CHECKS, 8)], ids=["agents", "envs"])
+@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 13), (ENV_CHECKS, 7)], ids=["agents", "envs"])
 def test_every_check_says_what_it_looks_at(checks, count):
     assert len(checks) == len({check.__name__ for check in checks}) == count
     assert all(check.__doc__ for check in checks)

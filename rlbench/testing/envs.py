@@ -42,10 +42,10 @@ def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
     """Checks that an env is sound: the promises of Gymnasium, and those on which this library builds.
 
     ENV_CHECKS, in their order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the
-    same trajectory, also in an env made anew from the JSON of its spec; a step before the first reset is refused; the
-    numbers it returns are Python's; its transition table, if it has one, is the truth (`check_model`);
-    `info["action_mask"]`, if there is one, is 0 just for the actions that surely change nothing; and its compiled
-    counterpart, if it has one, does what it does, draw for draw.
+    same trajectory, also in an env made anew from the JSON of its spec; a step before the first reset is refused; its
+    transition table, if it has one, is the truth (`check_model`); `info["action_mask"]`, if there is one, is int8 and 0
+    just for the actions that surely change nothing; and its compiled counterpart, if it has one, does what it does,
+    draw for draw.
 
     Args:
         env: an env, wrapped or not, or the id of a registered one.
@@ -114,17 +114,6 @@ def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) 
     return "step() before reset() did something: raise gymnasium.error.ResetNeeded"
 
 
-def the_numbers_it_returns_are_pythons(env: gym.Env[Any, Any], seed: int) -> str:
-    """Checks that what is stored or printed as JSON needs no conversion."""
-    observed = int if isinstance(env.observation_space, gym.spaces.Discrete) else object
-    expected = {"observation": observed, "reward": int | float, "terminated": bool, "truncated": bool}
-    for returned in _trajectory(env, seed):
-        for (name, kind), value in zip(expected.items(), returned, strict=False):  # reset returns an observation alone
-            if not isinstance(value, kind):
-                return f"{name} is {value!r} of type {type(value).__name__}: convert it to Python's"
-    return ""
-
-
 def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
     """Checks a transition table as `check_model` does."""
     if why_no_model(env) is not None:
@@ -164,7 +153,6 @@ ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
     the_same_seed_and_actions_give_the_same_trajectory,
     its_spec_survives_json,
     a_step_before_the_first_reset_is_refused,
-    the_numbers_it_returns_are_pythons,
     its_table_is_the_truth,
     its_action_mask_marks_what_can_change_the_state,
     its_compiled_counterpart_does_the_same,

@@ -44,6 +44,11 @@ def test_a_spec_comes_back_from_json_as_it_was(env):
     assert gym.make(EnvSpec.from_json(env.spec.to_json())).spec == env.spec
 
 
+def test_steps_are_plain_python_numbers(env):
+    results = [result for result in steps(env, 5, 50) if len(result) > 2]
+    assert {tuple(map(type, result[:4])) for result in results} == {(int, float, bool, bool)}
+
+
 def test_an_env_says_what_a_success_is(env):
     judge = getattr(env.unwrapped, "is_success", None)
     if judge is None:
