@@ -1,4 +1,4 @@
-"""Modules that are imported when something of them is first used."""
+"""Modules that are imported on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for a compiled module until it is used: importing numba takes longer than most commands do."""
+    """Stands for a module until it is used: importing numba or NumPy takes longer than many a command."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -13,24 +13,18 @@ from rlbench.cli.options import examples, json_option, seed_option, store_option
 from rlbench.cli.output import confirm_deletion, print_json, print_table
 from rlbench.errors import UsageError
 from rlbench.files import written
-from rlbench.modelling import (
-    KINDS,
-    CsvFile,
-    delete_model,
-    figures,
-    find_model,
-    load_model,
-    models,
-    save_model,
-    train_model,
-)
-from rlbench.modelling.kinds import NUMBERS, kind_named
+from rlbench.lazy import LazyModule
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rlbench.modelling import Entry, Model
+    from rlbench import modelling
+    from rlbench.modelling import Entry, Model, figures, kinds
+else:  # NumPy only when a command runs, not for its --help
+    modelling, figures, kinds = (
+        LazyModule(name) for name in ("rlbench.modelling", "rlbench.modelling.figures", "rlbench.modelling.kinds")
+    )
 
 LISTING = ("id", "model", "kind", "data", "rows", "figure", "trained")
 LIST_RIGHT = ("rows",)
@@ -111,11 +105,11 @@ def train(
     KIND: linear, logistic, tree, tree-regressor, forest, k-means, pca, naive-bayes, text, recommender or network. A
     file has the names of its columns in the first line. What is larger than memory is learnt chunk by chunk.
     """
-    kind_named(kind)
+    kinds.kind_named(kind)
     with rlbench.open_store(store) as opened:
-        trained = train_model(
+        trained = modelling.train_model(
             kind,
-            data or ("diabetes" if KINDS[kind].task == NUMBERS else "iris"),
+            data or ("diabetes" if modelling.KINDS[kind].task == kinds.NUMBERS else "iris"),
             target=target,
             features=_names(features),
             settings=parse_settings(settings, "--set"),
@@ -127,7 +121,7 @@ def train(
             encoding=encoding,
             progress=not as_json,
         )
-        stored = save_model(opened, trained, name)
+        stored = modelling.save_model(opened, trained, name)
     if as_json:
         print_json(_document(stored))
     else:
@@ -148,9 +142,9 @@ def list_models(kind: str | None, limit: int, store: str, as_json: bool) -> None
     there are any; of k-means it is the mean squared distance from the centre.
     """
     if kind is not None:
-        kind_named(kind)
+        kinds.kind_named(kind)
     with rlbench.open_store(store, create=False) as opened:
-        found = [entry for entry in models(opened) if kind in (None, entry.kind)][:limit]
+        found = [entry for entry in modelling.models(opened) if kind in (None, entry.kind)][:limit]
     if as_json:
         print_json({"models": [_summary(entry) for entry in found]})
     elif not found:
@@ -222,12 +216,12 @@ def predict(
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
     """Compare models of one task side by side, on held-out rows where there are any."""
     with rlbench.open_store(store, create=False) as opened:
-        entries = {entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}
+        entries = {entry.id: entry for entry in (modelling.find_model(opened, ref) for ref in refs)}
     found = list(entries.values())
     names = [list(_figures(entry)[1]) for entry in found]
     if any(own != names[0] for own in names):
-        kinds = ", ".join(dict.fromkeys(f"{entry.kind} ({KINDS[entry.kind].task})" for entry in found))
-        raise UsageError(f"models that answer with different things do not compare: {kinds}")
+        compared = ", ".join(dict.fromkeys(f"{entry.kind} ({modelling.KINDS[entry.kind].task})" for entry in found))
+        raise UsageError(f"models that answer with different things do not compare: {compared}")
     note = _difference(found)
     if as_json:
         print_json({"models": [_summary(entry) for entry in found], "note": note})
@@ -272,11 +266,11 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
 def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Delete models, after you confirm."""
     with rlbench.open_store(store, create=False) as opened:
-        found = list({entry.id: entry for entry in (find_model(opened, ref) for ref in refs)}.values())
+        found = list({entry.id: entry for entry in (modelling.find_model(opened, ref) for ref in refs)}.values())
         if not yes:
             confirm_deletion("model", list(map(_row, found)))
         for entry in found:
-            delete_model(opened, entry.id)
+            modelling.delete_model(opened, entry.id)
     if as_json:
         print_json({"deleted": [entry.id for entry in found]})
     else:
@@ -285,7 +279,7 @@ def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:
 
 def _loaded(store: str, ref: str) -> Model:
     with rlbench.open_store(store, create=False) as opened:
-        return load_model(opened, ref)
+        return modelling.load_model(opened, ref)
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -316,7 +310,7 @@ def _values(found: Model, row: str) -> list[float]:
 
 
 def _answers_of_file(found: Model, path: str, encoding: str | None) -> Iterator[Any]:
-    file = CsvFile(path, encoding=encoding)
+    file = modelling.CsvFile(path, encoding=encoding)
     columns = file.columns(found.features)
     for cells in file.chunks(PREDICTED_AT_ONCE):
         if found.task == "ratings":
