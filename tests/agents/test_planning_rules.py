@@ -105,7 +105,6 @@ def test_a_pair_whose_outcome_changed_leads_no_longer_where_it_led(rule):
     assert q_of(table)[:, 0].tolist() == [0.0, 0.0, 4.0, 0.0]  # state 2 alone still leads to 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 11), st.sampled_from([0.5, 1.0, 2.0, 3.0])), max_size=40), st.integers(0, 40))
 def test_the_queue_hands_out_pairs_by_priority_and_then_by_number(entries, removed):
     queue, expected = _models.new_queue(4, 3), {}
@@ -128,7 +127,6 @@ steps = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(steps, max_size=40), st.lists(steps, max_size=40))
 def test_a_queue_made_anew_from_a_state_goes_on_alike(before, after):
     first, second = (DynaQ(4, 2, seed=0, planning="prioritized", planning_steps=2, gamma=0.9) for _ in range(2))
@@ -142,7 +140,7 @@ def test_a_queue_made_anew_from_a_state_goes_on_alike(before, after):
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(steps, min_size=1, max_size=30))
 def test_when_the_queue_is_empty_the_values_are_what_the_model_says(walk):
     agent = DynaQ(4, 2, seed=0, planning="prioritized", planning_steps=500, gamma=0.5, learning_rate=1.0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlbench.agents import MonteCarlo, NStepSarsa, Sarsa, SarsaLambda, _returns, _rules
@@ -66,19 +66,16 @@ walks = st.lists(
 PLAIN = {"learning_rate": 0.3, "gamma": 0.8, "seed": 1}
 
 
-@settings(deadline=None)
 @given(walks)
 def test_one_step_of_n_step_sarsa_is_sarsa(steps):
     assert np.array_equal(walk(NStepSarsa(3, 2, n_steps=1, **PLAIN), steps), walk(Sarsa(3, 2, **PLAIN), steps))
 
 
-@settings(deadline=None)
 @given(walks)
 def test_sarsa_lambda_without_traces_is_sarsa(steps):
     assert np.array_equal(walk(SarsaLambda(3, 2, trace_decay=0.0, **PLAIN), steps), walk(Sarsa(3, 2, **PLAIN), steps))
 
 
-@settings(deadline=None)
 @given(walks)
 def test_more_steps_than_an_episode_has_are_monte_carlo_of_every_visit(steps):
     """In an episode that terminates each return is the plain discounted sum."""

@@ -5,7 +5,7 @@ import gc
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from rlbench.buffers import _kernels, _sfc64, _sum_tree
 from rlbench.random_state import new_generator
@@ -49,7 +49,6 @@ OPERATIONS = st.one_of(
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "as Python"])
-@settings(deadline=None)  # the first call compiles
 @given(operations=st.lists(OPERATIONS, max_size=8))
 def test_a_tree_depends_on_its_leaves_alone(compiled, operations):
     tree, values, largest = np.zeros(2 * LEAVES), np.zeros(LEAVES), 1.0
@@ -75,7 +74,6 @@ def _called(function, compiled):
     return function if compiled else function.py_func
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     values=st.lists(st.sampled_from([0.1, 0.3, 1 / 3, 1e-12, 1e12, 7.0]), min_size=1, max_size=33),
     n=st.integers(1, 64),

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given
 from scipy import stats
 
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
@@ -139,7 +139,6 @@ def test_frequencies_are_right_while_the_buffer_fills_and_when_it_has_wrapped(ca
         assert stats.chisquare(counts[held], 4000 * (1.0 + held) / (1.0 + held).sum()).pvalue > ODDITY
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     priorities=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40),
     batch_size=st.integers(1, 300),

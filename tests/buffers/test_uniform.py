@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from contracts.buffers import BUFFER_CHECKS
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given
 from scipy import stats
 
 import rlbench
@@ -109,7 +109,6 @@ def test_columns_that_are_strided_or_read_only_are_stored_as_well():
 STEPS = st.tuples(st.integers(0, 9), st.integers(0, 2), st.floats(-8, 8), st.booleans(), st.booleans())
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     capacity=st.integers(1, 9),
     chunks=st.lists(st.lists(STEPS, min_size=1, max_size=12), max_size=6),

@@ -108,7 +108,7 @@ def test_any_text_is_a_city_or_a_clear_error(text):
     assert parse_city(str(city)) == city
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 14), st.integers(1, 14), st.integers(0, 2**70))
 def test_in_a_generated_city_every_street_reaches_every_other(rows, cols, seed):
     if rows * cols < 2:

@@ -161,7 +161,7 @@ def test_walls_are_seen():
 
 
 @given(st.integers(1, 60), st.integers(2, 60), st.integers(0, 50))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_city_is_drawn_with_all_its_zones_in_sight(rows, cols, seed):
     city = generate_city(rows, cols, seed)
     picture = CityPicture(city)

@@ -132,7 +132,7 @@ def test_one_may_drive_off_an_anomaly(env):
     assert step_from(env, 0, 2, R, G, EAST) == ((0, 3, R, G), -1.0, False, False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cities())
 def test_in_any_city_the_table_is_what_the_rules_say(city):
     if city.n_states > 3000:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,7 +25,6 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end():
     assert interquartile_mean([[4, 0, 1, 3], [0, 0, 9, 9]]).tolist() == [2.0, 4.5]
 
 
-@settings(deadline=None)  # the first call imports SciPy
 @given(SAMPLES)
 def test_the_interquartile_mean_is_scipys_trimmed_mean(sample):
     stats = pytest.importorskip("scipy.stats", reason="SciPy comes with the extra plots")

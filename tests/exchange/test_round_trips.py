@@ -153,7 +153,7 @@ def chunks(draw):
 def test_any_numbers_come_back(tmp_path_factory, samples, kind):
     folder = tmp_path_factory.mktemp(kind)
 
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=60, derandomize=True)
     @given(chunk=chunks())
     def check(chunk):
         with open_store("memory://") as store:

@@ -124,7 +124,7 @@ def test_more_starts_are_never_worse_and_auto_takes_one_or_ten():
     n_clusters=st.integers(1, 6),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_row_has_its_nearest_centre_and_every_centre_the_mean_of_its_rows(rows, n_clusters, seed):
     X = np.array(rows, dtype=float)
     n_clusters = min(n_clusters, len(X))

@@ -108,7 +108,7 @@ finite = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
 
 
 @given(X=arrays(float, st.tuples(st.integers(2, 30), st.integers(1, 6)), elements=finite))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_components_are_orthonormal_signed_and_restore_the_data(X):
     model = PCA().fit(X)
     V = model.components_

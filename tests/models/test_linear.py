@@ -274,7 +274,7 @@ def test_softmax_sums_to_one_and_has_a_finite_logarithm(scores):
     np.testing.assert_allclose(np.exp(linear.log_softmax(scores)), linear.softmax(scores), atol=1e-15)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.booleans())
 def test_the_gradient_and_the_hessian_are_those_of_the_loss(seed, n_classes, intercept):
     random = np.random.default_rng(seed)

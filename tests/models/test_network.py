@@ -94,7 +94,7 @@ def test_it_is_as_accurate_as_scikit_learns_network(load, n_splits):
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), hidden=st.lists(st.integers(1, 5), max_size=3))
 def test_backpropagation_gives_the_slope_of_the_loss(activation, seed, hidden):
     random = np.random.default_rng(seed)

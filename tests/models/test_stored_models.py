@@ -304,7 +304,7 @@ def test_the_figures_of_classes_are_those_of_scikit_learn(kind):
     ),
     offset=st.sampled_from([0.0, 1e6]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_errors_added_up_by_the_chunk_are_those_of_all_rows_at_once(chunks, offset):
     errors = Errors()
     for chunk in chunks:
@@ -447,7 +447,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_told_in_a_line(tmp_path):
     ),
     data=st.data(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_the_csv_module_writes_is_read_back_exactly(header, data, tmp_path_factory):
     import csv
 

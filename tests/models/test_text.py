@@ -103,7 +103,7 @@ def test_a_text_becomes_its_words(told, words):
     assert Tokenizer().tokenize(told) == words
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="<>/![]-&;#= \"'abpscript", max_size=60))
 @example("<![if !x]>a")
 @example("<script>a")
@@ -193,7 +193,7 @@ def test_it_equals_scikit_learns_naive_bayes(load, parameters, shape):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_chunks_add_up_to_one_fit(seed, n_chunks):
     random = np.random.default_rng(seed)
     X, y = random.poisson(0.7, (20, 6)), random.integers(0, 3, 20)

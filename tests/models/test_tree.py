@@ -179,7 +179,7 @@ def naive_least_impurity(X, y, criterion):
     rows=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2)), min_size=2, max_size=12),
     criterion=st.sampled_from(["squared_error", "gini", "entropy"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_other_split_would_have_left_less_impurity(rows, criterion):
     data = np.array(rows, dtype=float)
     X, y = data[:, :2], data[:, 2]

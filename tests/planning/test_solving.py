@@ -6,7 +6,7 @@ from itertools import product
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlbench import envs
@@ -89,7 +89,6 @@ def test_backward_induction_stops_at_an_exact_fixed_point():
     assert (solution.sweeps, solution.error_bound) == (4, 0.0)
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(1, 5), st.sampled_from([1.0, 0.5, 0.0]))
 def test_backward_induction_agrees_with_the_definition_by_recursion(table, horizon, gamma):
     solution = backward_induction(chain_of(*table), horizon, gamma)
@@ -98,7 +97,6 @@ def test_backward_induction_agrees_with_the_definition_by_recursion(table, horiz
     np.testing.assert_array_equal(solution.q_values.max(axis=1), solution.values)
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(1, 6), st.lists(st.integers(0, 1), min_size=3, max_size=3))
 def test_evaluating_a_policy_is_planning_where_it_is_the_only_choice(table, horizon, policy):
     value = policy_evaluation(chain_of(*table), policy, horizon=horizon)
@@ -107,7 +105,6 @@ def test_evaluating_a_policy_is_planning_where_it_is_the_only_choice(table, hori
     np.testing.assert_allclose(value, expected, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(1, 8))
 def test_no_policy_beats_the_optimum_not_even_by_rounding(table, limit):
     model = chain_of(*table, limit=limit)
@@ -124,7 +121,6 @@ def test_a_discounted_loop_is_worth_the_geometric_series():
     assert abs(solution.values[0] - 10) <= solution.error_bound + 1e-13 <= 1.01e-10
 
 
-@settings(deadline=None)
 @given(tables(), st.sampled_from([0.3, 0.9]))
 def test_the_error_bound_of_a_discounted_plan_holds(table, gamma):
     model = chain_of(*table)
@@ -213,7 +209,6 @@ def test_the_sign_of_a_random_loop_is_that_of_its_mean_reward():
         np.testing.assert_array_equal(policy_value(model, [0, 0]), [value, value])
 
 
-@settings(deadline=None)
 @given(tables(n_states=4, n_actions=1))
 def test_endless_states_are_those_whose_value_keeps_moving(table):
     model = chain_of(*table)

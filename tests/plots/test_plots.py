@@ -66,7 +66,7 @@ def labels(ax):
 # -------------------------------------------------------------------------------------------------- smoothing
 
 
-@settings(deadline=None, max_examples=40)  # the first call imports SciPy
+@settings(max_examples=40)  # the first call imports SciPy
 @given(st.integers(0, 2**32), st.integers(1, 25), st.integers(0, 4), st.integers(0, 60))
 def test_savitzky_golay_is_scipys(seed, half, order, more):
     signal = pytest.importorskip("scipy.signal", reason="SciPy comes with the extra plots")

@@ -65,7 +65,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(space=trees, seed=st.integers(0, 2**31), count=st.integers(0, 3))
 def test_values_of_any_space_come_back_from_their_columns_as_they_were(space, seed, count):
     space.seed(seed)

@@ -258,7 +258,7 @@ learning = st.fixed_dictionaries(
 chunks = st.sampled_from([(2**16, 2**12), (101, 30), (16, 4), (3, 1), (1, 1)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_both_loops_agree_whatever_the_parameters_budgets_and_chunks(data):
     pairs = itertools.product(WORLDS.keys() - {"ice without a limit"}, COMPILED)

@@ -97,7 +97,7 @@ def test_a_sheet_shows_all_frames_in_reading_order():
 
 
 @given(st.integers(1, 200), st.integers(1, 900), st.integers(1, 900))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_sheet_of_any_number_of_frames_is_not_too_large_and_has_the_first_and_the_last(count, width, height):
     pictures = [np.zeros((height, width, 3), np.uint8)] * count
     first, last = np.full((height, width, 3), RED, np.uint8), np.full((height, width, 3), GREEN, np.uint8)

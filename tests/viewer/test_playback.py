@@ -124,7 +124,7 @@ def test_back_undoes_forward_whatever_is_shown_of_it(passed):
 @given(
     st.lists(st.sampled_from([*PLAYBACK_COMMANDS, "time", "seek"]), max_size=40), st.integers(0, 7), st.integers(0, 3)
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_is_pressed_what_is_shown_exists(commands, length, seed):
     rng = np.random.default_rng(seed)
     shown = playback(length, 3, paused=False)

@@ -152,7 +152,7 @@ def test_no_color_is_heeded(cab_run, monkeypatch):
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(2, 90))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_timeline_is_as_wide_as_the_terminal_and_marks_where_it_stands(length, step, width):
     class Stub:
         rewards = np.array([-1.0] * (length - 1) + [10.0] * bool(length))
