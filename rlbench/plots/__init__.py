@@ -1,12 +1,12 @@
-"""Pictures (extra `plots`): each a function that takes data and an optional `ax`, draws on it and returns it.
+"""Plots (extra `plots`): each function takes data and an optional `ax`, draws on it and returns it.
 
     from rlbench import plots
 
     ax = plots.curve(run)
     plots.save(ax.figure, "curve.svg")
 
-Colours are told apart with any colour vision (Okabe & Ito, 2008), sizes are those of a page, and no global setting of
-matplotlib is changed. Nothing of matplotlib is imported before something is drawn.
+Colours are distinct with any colour vision (Okabe & Ito, 2008), sizes fit a page, and matplotlib's global settings
+stay unchanged. matplotlib is imported on the first drawing.
 """
 
 from __future__ import annotations

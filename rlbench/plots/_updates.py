@@ -1,4 +1,4 @@
-"""Compiled updates over stored steps: Q-learning once more, to see its errors."""
+"""Compiled updates over stored steps: repeats Q-learning to recover its errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def q_updates(
     terminated: NDArray[np.bool_],
     errors: NDArray[np.float64],
 ) -> None:
-    """Updates the table in place by the first steps, as many as `errors` holds, and writes their errors."""
+    """Updates the table in place with the first len(errors) steps, and writes their TD errors."""
     for i in range(errors.shape[0]):
         errors[i] = q_update(
             table,

@@ -34,7 +34,7 @@ def interquartile_means(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def improvements(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Draws for each pair how probable it is that the better one scores higher, with its 95 % bootstrap interval."""
+    """Draws, for each pair, the probability that the better one scores higher, with its 95 % bootstrap interval."""
     pairs = _pairs(comparison)[:MOST_PAIRS]
     with styled():
         ax = axes_or_new(ax)
@@ -47,7 +47,7 @@ def improvements(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Returns both pictures in one figure, one below the other."""
+    """Returns both plots in one figure, one above the other."""
     pairs = min(len(comparison.improvements) // 2, MOST_PAIRS)
     heights = [0.5 * len(comparison.candidates), 0.28 * pairs]  # inches
     with styled():
@@ -64,7 +64,7 @@ def _draw_interval(ax: Axes, row: int, value: float, interval: tuple[float, floa
 
 
 def _number_rows(ax: Axes, names: list[str]) -> None:
-    """Gives each row its name, the first at the top."""
+    """Labels the rows, the first at the top."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.6)
     ax.tick_params(axis="y", length=0)
@@ -75,7 +75,7 @@ def _sample(comparison: Comparison, count: int) -> str:
 
 
 def _pairs(comparison: Comparison) -> list[Improvement]:
-    """Returns one improvement a pair, that of the more probable winner."""
+    """Returns one improvement per pair, that of the more probable winner."""
     both = [(comparison.improvement(one.over, one.of), one) for one in comparison.improvements if one.of > one.over]
     return [max(pair, key=lambda found: found.probability) for pair in both]
 
@@ -85,6 +85,6 @@ def _pair(found: Improvement) -> str:
 
 
 def letter(number: int) -> str:
-    """Returns what a candidate is called in short: A, B, ... Z, AA, AB, ..."""
+    """Returns the letter of a candidate: A, B, ... Z, AA, AB, ..."""
     first, last = divmod(number, 26)
     return (letter(first - 1) if first else "") + chr(ord("A") + last)

@@ -1,4 +1,4 @@
-"""What pictures are made of, read off runs: figures, tables, visits, temporal-difference errors."""
+"""The data behind the plots, read from runs: figures, tables, visits, temporal-difference errors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Figures: TypeAlias = "Mapping[str, NDArray[Any]]"
 
 
 def is_run(data: Any) -> bool:
-    """Returns whether this is a Run (without the import of what trains one)."""
+    """Returns whether this is a Run, without importing the training code."""
     return hasattr(data, "record") and hasattr(data, "figures")
 
 
 def title_of(data: Any) -> str:
-    """Returns what a picture of runs is headed with; nothing over plain numbers."""
+    """Returns the title for a plot of runs; empty for plain numbers."""
     runs = data if isinstance(data, list | tuple) else [data]
     if not runs or not all(map(is_run, runs)):
         return ""
@@ -41,16 +41,16 @@ def title_of(data: Any) -> str:
 
 
 def figures_of(data: Run | Figures, *names: str) -> Figures:
-    """Returns the figures of a run's episodes, or those given.
+    """Returns the figures of a run's episodes, or those given, checked.
 
     Raises:
-        UsageError: one of these names is missing, or no episode has ended.
+        UsageError: one of the names is missing, or no episode has ended.
     """
     figures: Figures = data if isinstance(data, Mapping) else data.figures
     owner = "the figures have" if isinstance(data, Mapping) else f"run {data.id} has"
     missing = [name for name in names if name not in figures]
     if missing and len(figures.get("return", [1])):
-        raise UsageError(f"{owner} no {missing[0]!r}: only a run that was trained here keeps that")
+        raise UsageError(f"{owner} no {missing[0]!r}: only runs trained by rlbench record it")
     if missing or not len(figures[names[0]]):
         raise UsageError(f"{owner} no episode that ended: nothing to draw")
     return figures
@@ -62,7 +62,7 @@ def returns_of(run: Run) -> Array:
 
 
 def action_names_of(data: Any, count: int) -> list[str]:
-    """Returns the names of a run's actions, as far as its env is known, else their numbers."""
+    """Returns the names of a run's actions, or their numbers if its env is unknown."""
     names = data.action_names() if is_run(data) else ()
     return [action_name(names, action, "action {}") for action in range(count)]
 
@@ -71,11 +71,11 @@ def action_of(run: Run, action: int | str | None) -> tuple[int, str]:
     """Returns the number and the name of an action of a run.
 
     Raises:
-        UsageError: there is none of this number or name.
+        UsageError: no action has this number or name.
     """
     names = action_names_of(run, np.asarray(figures_of(run, "action_counts")["action_counts"]).shape[1])
     if action is None:
-        raise UsageError(f"say which action: a number from 0 to {len(names) - 1}, or a name ({', '.join(names)})")
+        raise UsageError(f"name an action: a number from 0 to {len(names) - 1}, or a name ({', '.join(names)})")
     if isinstance(action, str) and not action.isdecimal():
         if action not in names:
             raise unknown_name("action", action, names)
@@ -86,16 +86,16 @@ def action_of(run: Run, action: int | str | None) -> tuple[int, str]:
 
 
 def taken_of(run: Run, action: int, state: int | None = None) -> tuple[Array, Array]:
-    """Returns how often an action was taken in each episode, and how often any: (episodes,) each.
+    """Returns, per episode, how often an action was taken and how often any was: (episodes,) each.
 
     Args:
-        run: whose.
-        action: its number.
-        state: count what was done in this state only.
+        run: the run.
+        action: the number of the action.
+        state: count only the actions in this state.
 
     Raises:
-        StoreError: a state is asked for and the run kept no steps.
-        UsageError: its observations are no numbers of states, or this one was never seen.
+        StoreError: a state is given, but the run kept no steps.
+        UsageError: the observations are not Discrete, or the state was never seen.
     """
     if state is None:
         counts = np.asarray(figures_of(run, "action_counts")["action_counts"], dtype=np.float64)
@@ -110,7 +110,7 @@ def taken_of(run: Run, action: int, state: int | None = None) -> tuple[Array, Ar
         _add_to_episodes(chances, chunk, here.astype(np.float64))
         _add_to_episodes(taken, chunk, (here & (steps.actions == action)).astype(np.float64))
     if not chances[: run.episodes].any():
-        raise UsageError(f"run {run.id} never acted in state {state!r}: there is no share of actions there")
+        raise UsageError(f"run {run.id} never acted in state {state!r}: no share of actions to draw")
     return taken[: run.episodes], chances[: run.episodes]
 
 
@@ -118,17 +118,17 @@ def table_of(run: Run) -> Array:
     """Returns the action values of a run's agent, (n_states, n_actions).
 
     Raises:
-        UsageError: it keeps none.
+        UsageError: the agent keeps none.
         StoreError: the run has no checkpoint.
     """
     table = getattr(run.agent, "q_table", None)
     if table is None:
-        raise UsageError(f"run {run.id} is of {run.agent_name}, which keeps no action values: nothing to draw")
+        raise UsageError(f"the agent of run {run.id}, {run.agent_name}, keeps no action values: nothing to draw")
     return np.asarray(table, dtype=np.float64)
 
 
 def initial_value_of(run: Run) -> float:
-    """Returns what a table held before anything was learnt."""
+    """Returns the initial value of the table."""
     return float(run.record.config.agent.parameters.get("initial_value", 0.0))
 
 
@@ -137,7 +137,7 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
 
     Raises:
         StoreError: the run kept no steps.
-        UsageError: its observations are no numbers of states.
+        UsageError: the observations are not Discrete.
     """
     n_states = n_states or run.record.config.agent.n_states or 0
     counts = np.zeros(n_states, np.int64)
@@ -152,30 +152,30 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
 def td_errors(run: Run) -> Array:
     """Returns the mean absolute temporal-difference error of the updates in each episode, (episodes,).
 
-    They are not stored. Q-learning learns from each step once, in order, so its updates can be made again from the
-    stored steps; that the table they lead to is the stored one, bit for bit, is checked.
+    Errors are not stored. Q-learning learns from each step once, in order, so its updates can be repeated from the
+    stored steps; the resulting table is checked against the stored one, bit for bit.
 
     Raises:
-        UsageError: another agent, or one that had learnt before this run.
+        UsageError: the agent is not Q-learning, or it had learnt before this run.
         StoreError: the run kept no steps.
     """
     if run.agent_name != "q-learning":
         raise UsageError(
-            f"run {run.id} is of {run.agent_name}: only q-learning's errors follow from the steps in their order"
+            f"the agent of run {run.id} is {run.agent_name}: only q-learning's errors can be recomputed from the steps"
         )
-    sums = np.zeros(run.episodes + 1)  # one more: an episode that the run's end cut off may have no figures
+    sums = np.zeros(run.episodes + 1)  # one more: an episode cut off by the end of the run may have no figures
     learner, left = run.make_agent(), run.agent.timesteps
     for chunk in _chunks(run):
         errors = np.abs(_errors_of(run, learner, chunk, left))
         left -= len(errors)
         _add_to_episodes(sums, chunk, errors)
     if left or not np.array_equal(learner.q_table, table_of(run)):  # type: ignore[attr-defined]  # q-learning has one
-        raise UsageError(f"run {run.id} did not begin from nothing: its errors do not follow from its own steps")
+        raise UsageError(f"run {run.id} did not start from an untrained agent: its errors do not follow from its steps")
     return sums[: run.episodes] / np.maximum(run.lengths, 1)
 
 
 def evaluation_of(run: Run) -> Evaluation:
-    """Evaluates a run as it was evaluated last, or with 100 episodes and its own seed."""
+    """Evaluates a run with the settings of its last evaluation, or with 100 episodes and its own seed."""
     from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
 
     known = run.record.evaluation or {}
@@ -194,7 +194,7 @@ def _chunks(run: Run) -> Iterator[EpisodeChunk]:
 def _discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
     column = (chunk.steps or {}).get(name)
     if column is None or column.ndim != 1 or column.dtype.kind not in "iu" or column.min(initial=0) < 0:
-        raise UsageError(f"the {name} of run {run.id} are not Discrete: only numbers from 0 up can be counted")
+        raise UsageError(f"the {name} of run {run.id} are not Discrete: only numbers from 0 on can be counted")
     return column.astype(np.int64, copy=False)
 
 

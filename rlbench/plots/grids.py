@@ -1,4 +1,4 @@
-"""Maps: values, policies and visits, drawn where the states lie; as lines where that is not known."""
+"""Maps: values, policies and visits in the layout of the states, or as lines if the layout is unknown."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-GAP = 1  # squares between two panels
+GAP = 1  # squares between panels
 SQUARE = 0.2  # inches
-MARGIN = (2.2, 1.1)  # inches, for a scale or a legend, names and a title
+MARGIN = (2.2, 1.1)  # inches, for a colour bar or legend, names and a title
 LEAST, MOST = 3.4, 11.0  # inches
 LEGEND_MARK = 6.0  # points
 SMALLEST_LETTER = 2.5  # points
-MANY_ARROWS = 4_000  # more of them are drawn as pixels, in a vector file too
+MANY_ARROWS = 4_000  # more of them are rasterized, even in a vector file
 HAZARD, ZONE = "#F4C7AB", "#CFE8F7"
 OTHER_ACTIONS = (("^", GREEN), ("s", ORANGE), ("o", BLUE), ("D", PURPLE), ("v", SKY), ("P", GREY))
 
 
 class Table(NamedTuple):
-    """Action values, the states of which nothing is known, and where they lie."""
+    """Action values, the states without knowledge, and their layout."""
 
     values: Array  # (n_states, n_actions)
-    unknown: NDArray[np.bool_]  # (n_states,) nothing was learnt there
+    unknown: NDArray[np.bool_]  # (n_states,), nothing was learnt there
     layout: Layout | None
 
 
 def values(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
     """Draws the value of the best action in each state.
 
-    SafeCab and Taxi have a map for each passenger and destination, CartPole one for each x and x_dot; an env without a
-    known layout has a line. Where nothing was learnt it is grey.
+    SafeCab and Taxi get a map per passenger and destination, CartPole one per x and x_dot; an env without a known
+    layout gets a line. States where nothing was learnt are grey.
 
     Args:
         data: a run, or action values (n_states, n_actions).
@@ -85,7 +85,7 @@ def policy(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | No
     """Draws the greedy action of each state: an arrow for a move, a mark for anything else.
 
     Args:
-        data: a run, action values (n_states, n_actions), or actions (n_states,), -1 where none is known.
+        data: a run, action values (n_states, n_actions), or actions (n_states,), -1 where unknown.
         ax: where to draw; a new figure's by default.
         layout: where the states lie; a run of a known env knows it.
 
@@ -117,9 +117,9 @@ def states(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | No
         StoreError: the run kept no steps.
         UsageError: its observations are not Discrete, a layout that does not fit, or matplotlib is missing.
     """
-    counts = visits_of(data) if is_run(data) else np.asarray(data)  # type: ignore[arg-type]  # is_run has looked
+    counts = visits_of(data) if is_run(data) else np.asarray(data)  # type: ignore[arg-type]  # checked by is_run
     if counts.ndim != 1 or not len(counts) or not counts.any():
-        raise UsageError(f"visits must be (n_states,) counts, some of them above 0, got the shape {counts.shape}")
+        raise UsageError(f"visits must be (n_states,) counts, some above 0, got the shape {counts.shape}")
     layout = _fitting(data, layout, len(counts))
     seen = np.where(counts > 0, counts, np.nan)
     with styled():
@@ -134,16 +134,16 @@ def states(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | No
 
 
 def figure_size(layout: Layout | None) -> tuple[float, float]:
-    """Returns the inches that a map needs: squares large enough for a letter, as far as a page allows."""
+    """Returns the size of a map in inches: squares large enough for a letter, as far as a page allows."""
     if layout is None:
         return 5.5, 3.3
     rows, cols = _mosaic_shape(layout)
     scale = min(1.0, (MOST - MARGIN[0]) / (cols * SQUARE), (MOST - MARGIN[1]) / (rows * SQUARE))
-    square = SQUARE * scale * (2 if max(rows, cols) * SQUARE * 2 <= MOST / 2 else 1)  # one small map may be large
+    square = SQUARE * scale * (2 if max(rows, cols) * SQUARE * 2 <= MOST / 2 else 1)  # a single small map is enlarged
     return max(cols * square + MARGIN[0], LEAST), max(rows * square + MARGIN[1], LEAST / 2)
 
 
-# ------------------------------------------------------------------------------------------------ what is known
+# ------------------------------------------------------------------------------------------------ reading the data
 
 
 def _table(data: Any, layout: Layout | None) -> Table:
@@ -155,7 +155,7 @@ def _table(data: Any, layout: Layout | None) -> Table:
 
 
 def _actions(data: Any, layout: Layout | None) -> tuple[NDArray[np.int64], Layout | None]:
-    """Returns the greedy actions (n_states,), -1 where nothing was learnt, and where they lie."""
+    """Returns the greedy actions (n_states,), -1 where nothing was learnt, and their layout."""
     array = None if is_run(data) else np.asarray(data)
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
         return array.astype(np.int64), _fitting(data, layout, len(array))
@@ -172,7 +172,7 @@ def _fitting(data: Any, layout: Layout | None, n_states: int) -> Layout | None:
     return layout
 
 
-# ------------------------------------------------------------------------------------------------ how it is drawn
+# ------------------------------------------------------------------------------------------------ drawing
 
 
 def _mosaic_shape(layout: Layout) -> tuple[int, int]:
@@ -181,13 +181,13 @@ def _mosaic_shape(layout: Layout) -> tuple[int, int]:
 
 
 def _corners(layout: Layout) -> list[tuple[int, int]]:
-    """Returns the upper left square of each panel, (row, column) in the mosaic."""
+    """Returns the top left square of each panel, (row, column) in the mosaic."""
     panel_rows, panel_cols, rows, cols = layout.states.shape
     return [(i * (rows + GAP), j * (cols + GAP)) for i in range(panel_rows) for j in range(panel_cols)]
 
 
 def _mosaic(layout: Layout, of_states: NDArray[Any], empty: Any) -> NDArray[Any]:
-    """Puts what is known of states side by side, panel by panel; `empty` between them."""
+    """Arranges one value per state panel by panel, with `empty` between the panels."""
     picture = np.full(_mosaic_shape(layout), empty, dtype=np.asarray(of_states).dtype)
     rows, cols = layout.panel_shape
     panels = layout.states.reshape(-1, rows, cols)
@@ -227,7 +227,7 @@ def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bo
 
 
 def _draw_ground(ax: Axes, layout: Layout, *, unknown: NDArray[np.bool_], letters: bool = True) -> None:
-    """Draws the squares: hazards reddish, zones bluish, grey where nothing is known; and names the panels."""
+    """Draws the squares (hazards reddish, zones bluish, unknown states grey) and names the panels."""
     from matplotlib.colors import to_rgb  # noqa: PLC0415
 
     picture = np.ones((*_mosaic_shape(layout), 3))
@@ -288,14 +288,14 @@ def _square_points(ax: Axes, layout: Layout) -> float:
     """Returns the side of a square in points."""
     rows, cols = _mosaic_shape(layout)
     box = ax.get_position()
-    size = ax.figure.get_size_inches()  # type: ignore[union-attr]  # an Axes lies in a figure
+    size = ax.figure.get_size_inches()  # type: ignore[union-attr]  # an Axes has a figure
     return float(72 * min(size[0] * box.width / cols, size[1] * box.height / rows))
 
 
 def _draw_letters(ax: Axes, layout: Layout, *, in_corner: bool = False) -> None:
-    """Writes what stands on the squares, and a cross on hazards, where there is room for a letter.
+    """Writes the letters of squares, and a cross on hazards, if a letter fits.
 
-    In a corner it leaves room for an arrow, which needs no cross on the square that it leaves.
+    In a corner they leave room for an arrow, and hazards get no cross.
     """
     size = min((0.25 if in_corner else 0.4) * _square_points(ax, layout), 8.0)
     if size < SMALLEST_LETTER:
@@ -308,7 +308,7 @@ def _draw_letters(ax: Axes, layout: Layout, *, in_corner: bool = False) -> None:
 
 
 def _draw_marks(ax: Axes, layout: Layout, squares: Iterable[Any], mark: Any, size: float, shift: float) -> None:
-    """Puts a mark with a white rim on these squares of every panel: far quicker than as many texts."""
+    """Puts a mark with a white rim on these squares of every panel: much faster than text objects."""
     at = [(col + c - shift, row + r - shift) for row, col in _corners(layout) for r, c in squares]
     if not at:
         return
@@ -318,7 +318,7 @@ def _draw_marks(ax: Axes, layout: Layout, squares: Iterable[Any], mark: Any, siz
 
 
 def _outline(letter: str) -> Path:
-    """Returns a letter's outline round its middle, as a marker."""
+    """Returns a letter's centred outline, as a marker."""
     from matplotlib.path import Path  # noqa: PLC0415
     from matplotlib.textpath import TextPath  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The kinds of picture that runs can be drawn as, by name."""
+"""The kinds of plots of runs, by name."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FIGURE_COLUMNS = 3
 
 
 class Kind(NamedTuple):
-    """A picture of runs: who draws it, and what it takes."""
+    """A plot of runs: the function that draws it, and what it takes."""
 
     function: Callable[..., Any]
     text: str
-    takes_many: bool = False  # several runs in one picture
+    takes_many: bool = False  # several runs in one plot
     is_smoothed: bool = False
     is_map: bool = False
 
@@ -57,18 +57,18 @@ def draw(
     col: str | None = None,
     **of_share: Any,
 ) -> Figure:
-    """Draws a picture of runs for a file; a kind that shows one run is drawn once a run, side by side.
+    """Draws a plot of runs for a file; a kind that shows a single run is drawn once per run, side by side.
 
     Args:
-        runs: one or more; for "curve" and "share" of one env.
+        runs: one or more; all of one env for "curve" and "share".
         kind: one of KINDS.
-        smooth: of "curve", "exploration", "share" and "td": "savgol", "mean:N" or "none".
+        smooth: for "curve", "exploration", "share" and "td": "savgol", "mean:N" or "none".
         row: only this row of maps, such as the passenger's zone.
         col: only this column of maps, such as the destination.
-        of_share: of "share": its `action`, `state` and `optimal`; None for none.
+        of_share: for "share": its `action`, `state` and `optimal`; None for none.
 
     Raises:
-        UsageError: an unknown kind, no runs or too many, or what the function of that kind refuses.
+        UsageError: an unknown kind, no runs or too many, or an argument rejected by the function of that kind.
         StoreError: likewise.
     """
     check(kind, smooth)
@@ -84,17 +84,17 @@ def draw(
 
 
 def _check_options(runs: Sequence[Run], kind: str, *, maps: tuple[Any, ...], share: tuple[Any, ...]) -> None:
-    """Refuses no runs, and options of another kind."""
+    """Raises UsageError if there are no runs, or for options of another kind."""
     if not runs:
         raise UsageError("name at least one run to draw")
     if any(option is not None for option in maps) and not KINDS[kind].is_map:
-        raise UsageError(f"a passenger or destination picks among maps: {kind} has none, draw values, policy or states")
+        raise UsageError(f"{kind} is not a map, so it takes no passenger or destination: draw values, policy or states")
     if any(option is not None for option in share) and kind != "share":
-        raise UsageError(f"an action, a state or its optimal share is of the kind share, got {kind}")
+        raise UsageError(f"action, state and optimal go with the kind share, got {kind}")
 
 
 def _size(chosen: Kind, runs: Sequence[Run], layouts: Sequence[Layout | None]) -> tuple[float, float]:
-    """Returns the inches of one picture."""
+    """Returns the size of one plot in inches."""
     if chosen.takes_many:
         return size_for(len(group_runs(runs)))
     sizes = [figure_size(layout) for layout in layouts] or [FIGURE_SIZE]
@@ -104,7 +104,7 @@ def _size(chosen: Kind, runs: Sequence[Run], layouts: Sequence[Layout | None]) -
 def _figure(
     chosen: Kind, shown: Sequence[Any], size: tuple[float, float], layouts: Sequence[Any], options: dict[str, Any]
 ) -> Figure:
-    """Draws pictures side by side, at most FIGURE_COLUMNS in a row."""
+    """Draws plots side by side, at most FIGURE_COLUMNS per row."""
     columns = min(len(shown), FIGURE_COLUMNS)
     rows = -(-len(shown) // columns)
     with styled():
@@ -119,10 +119,10 @@ def _figure(
 
 
 def check(kind: str = "curve", smooth: str = "savgol", path: str | Path | None = None) -> None:
-    """Refuses what cannot be drawn before anything is read or computed.
+    """Checks the options before anything is read or computed.
 
     Raises:
-        UsageError: an unknown kind or way to smooth, another extension, or matplotlib is missing.
+        UsageError: an unknown kind, smoothing or file extension, or matplotlib is missing.
     """
     if kind not in KINDS:
         raise unknown_name("kind of plot", kind, KINDS)
@@ -138,5 +138,5 @@ def _layout(run: Run, row: str | None, col: str | None) -> Layout | None:
     if (row, col) == (None, None):
         return layout
     if layout is None or not layout.row_names:
-        raise UsageError(f"{run.env_id} has one map only, or none: there is no panel to pick")
+        raise UsageError(f"{run.env_id} has at most one map: leave out the passenger and destination")
     return layout.pick(row, col)

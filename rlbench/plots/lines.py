@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-BLOCKS = 150  # of episodes, where they are counted or their spread is shown
-FEW = 60  # episodes that are shown one by one
+BLOCKS = 150  # of episodes, to count actions or show the spread
+FEW = 60  # episodes that are shown individually
 SPREAD = (10, 90)  # percentiles
 BINS = 30
-ROUNDING_ERROR = 1e-12  # of the largest error: what is below it is none, but the rounding of sums
-NARROWER = 5  # a mean over what a savgol window holds would be five times as blurred
+ROUNDING_ERROR = 1e-12  # relative to the largest error: anything smaller is rounding
+NARROWER = 5  # a mean blurs about five times as much as savgol with the same window
 
 
 def curve(
@@ -60,17 +60,17 @@ def curve(
 ) -> Axes:
     """Draws learning curves: the smoothed return over the episodes.
 
-    Runs that differ in nothing but their seed become one line, the mean of their smoothed curves as far as all of them
-    go, with its 95 % bootstrap interval as a band.
+    Runs that differ only in their seed become one line: the mean of their smoothed curves, cut to the shortest, with
+    its 95 % bootstrap interval as a band.
 
     Args:
-        data: a run, runs of one env, or returns: (episodes,), (runs, episodes), or a dict of such by name.
+        data: a run, runs of one env, or returns: (episodes,), (runs, episodes), or a dict of these by name.
         ax: where to draw; a new figure's by default.
         smooth: "savgol" (window 1001, order 2, at most a tenth of the episodes), "mean:N" or "none".
-        spread: shade where 8 of 10 episodes lie; by default where there is one run only.
+        spread: shade the band that holds 8 of 10 episodes; by default only for a single run.
 
     Raises:
-        UsageError: runs of different envs, no episodes, an unknown way to smooth, or matplotlib is missing.
+        UsageError: runs of different envs, no episodes, an unknown smoothing, or matplotlib is missing.
     """
     how = smoothing(smooth)
     lines = lines_of(data, lambda run: how(returns_of(run)), how)
@@ -87,20 +87,20 @@ def curve(
 
 
 def exploration(data: Run | Figures, ax: Axes | None = None, *, smooth: str | Smoothing = "savgol") -> Axes:
-    """Draws the exploration rate, and the share of actions that were drawn at random indeed.
+    """Draws the exploration rate, and the actual share of exploratory actions.
 
     Args:
         data: a run, or figures of its episodes: "exploration_rate", "explored" and "length", (episodes,) each.
         ax: where to draw; a new figure's by default.
-        smooth: how counts are smoothed before their share is taken, as in `curve`.
+        smooth: the smoothing of the counts before their share is taken, as in `curve`.
 
     Raises:
-        UsageError: the figures are missing, or matplotlib is.
+        UsageError: the figures or matplotlib are missing.
     """
     figures = figures_of(data, "exploration_rate", "explored", "length")
     rate, at = np.asarray(figures["exploration_rate"], dtype=np.float64), points(len(figures["length"]))
     how = smoothing(smooth)
-    # a share of all actions, not a mean of the episodes' shares: exploring ends episodes, so short ones have high ones
+    # a share of all actions, not a mean over episodes: exploring ends episodes, so short ones have high shares
     share = np.clip(how(figures["explored"]) / np.maximum(how(figures["length"]), 1), 0, 1)
     with styled():
         ax = axes_or_new(ax)
@@ -113,15 +113,15 @@ def exploration(data: Run | Figures, ax: Axes | None = None, *, smooth: str | Sm
 
 
 def actions(data: Run | Figures, ax: Axes | None = None, *, names: Sequence[str] = ()) -> Axes:
-    """Draws how often each action was taken, as shares that add up to 1, over training.
+    """Draws the shares of all actions, which sum to 1, over training.
 
     Args:
         data: a run, or figures with "action_counts" (episodes, actions).
         ax: where to draw; a new figure's by default.
-        names: of the actions; a run of a known env knows them.
+        names: the names of the actions; by default those of the run's env.
 
     Raises:
-        UsageError: the figures are missing, or matplotlib is.
+        UsageError: the figures or matplotlib are missing.
     """
     counts = np.asarray(figures_of(data, "action_counts")["action_counts"], dtype=np.float64)
     names = list(names) or action_names_of(data, counts.shape[1])
@@ -138,7 +138,7 @@ def actions(data: Run | Figures, ax: Axes | None = None, *, names: Sequence[str]
             upper = lower + share
             area: Any = {"baseline": lower, "fill": True, "color": color, "linewidth": 0}
             steps = StepPatch(upper, edges, **area, label=plain(name))
-            ax.add_artist(steps)  # not ax.stairs: it looks for limits, which are known, and takes as long as the rest
+            ax.add_artist(steps)  # not ax.stairs, which computes the known limits and doubles the time
             lower = upper
         ax.set(ylabel="share of actions", title=_title(data), ylim=(0, 1), xlim=(0, len(counts)))
         number_episodes(ax)
@@ -156,23 +156,23 @@ def share(
     optimal: float | None = None,
     smooth: str | Smoothing = "savgol",
 ) -> Axes:
-    """Draws how often one action was taken over training; several agents, and several runs of each, in one picture.
+    """Draws the share of one action over training, for several agents and several runs of each in one plot.
 
-    Runs that differ in nothing but their seed become one line, their mean with its 95 % bootstrap interval. With an
-    action that looks good by chance alone this shows the maximization bias (Sutton & Barto, section 6.7, figure 6.5).
+    Runs that differ only in their seed become one line, their mean with its 95 % bootstrap interval. For an action
+    that looks good only by chance this shows the maximization bias (Sutton & Barto, section 6.7, figure 6.5).
 
     Args:
-        data: a run, runs of one env, or shares from 0 to 1: (episodes,), (runs, episodes), or a dict of such by name.
+        data: a run, runs of one env, or shares from 0 to 1: (episodes,), (runs, episodes), or a dict of these by name.
         ax: where to draw; a new figure's by default.
-        action: its number, or its name where it has one; of shares, what to call it.
-        state: of runs that kept their steps: count only what was done in this state.
-        optimal: the share that the best policy has, for a dashed line.
-        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window. Of runs, counts are smoothed before
-            their share is taken; between episodes without such a count it is interpolated.
+        action: its number, or its name if it has one; for shares, its label.
+        state: count only the actions in this state; needs runs that kept their steps.
+        optimal: the share under the optimal policy, drawn as a dashed line.
+        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window. For runs, counts are smoothed before
+            their share is taken, and the share is interpolated where there are no counts.
 
     Raises:
         UsageError: runs of different envs, an unknown action, no episodes, or matplotlib is missing.
-        StoreError: `state` is asked for and a run kept no steps.
+        StoreError: `state` is given, but a run kept no steps.
     """
     how = smoothing(smooth)
 
@@ -199,11 +199,11 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
     Args:
         data: a Q-learning run that kept its steps (see `td_errors`), or errors (episodes,).
         ax: where to draw; a new figure's by default.
-        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window, as no parabola fits what falls by
-            orders of magnitude.
+        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window, because no parabola fits values that
+            fall by orders of magnitude.
 
     Raises:
-        UsageError: the errors cannot be computed again, or matplotlib is missing.
+        UsageError: the errors cannot be recomputed, or matplotlib is missing.
         StoreError: the run kept no steps.
     """
     errors = td_errors(cast("Run", data)) if is_run(data) else np.asarray(data, dtype=np.float64)
@@ -216,7 +216,7 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
     with styled():
         ax = axes_or_new(ax)
         shown = np.where(mean > 0, mean, np.nan)
-        alone = np.flatnonzero(_is_alone(shown)).tolist()  # a line through one point is none
+        alone = np.flatnonzero(_is_alone(shown)).tolist()  # a line through a single point is invisible
         label = _over("mean", window)
         ax.plot(at, shown, color=BLUE, label=label, marker=".", markersize=3, markevery=alone)
         if (mean > 0).any():
@@ -230,15 +230,15 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
 
 
 def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws the returns of test episodes, played greedily: how many came to what, their mean and the best possible.
+    """Draws a histogram of the returns of greedy test episodes, with their mean and the best possible return.
 
     Args:
-        data: an Evaluation, a run (which is evaluated: 100 episodes), or returns (episodes,).
+        data: an Evaluation, a run (evaluated here on 100 episodes by default), or returns (episodes,).
         ax: where to draw; a new figure's by default.
 
     Raises:
         UsageError: matplotlib is missing, or there are no returns.
-        StoreError: the run's env cannot be made again.
+        StoreError: the run's env cannot be made.
     """
     found = evaluation_of(cast("Run", data)) if is_run(data) else data
     returns = np.asarray(getattr(found, "returns", found), dtype=np.float64)
@@ -261,14 +261,14 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
     return ax
 
 
-# ------------------------------------------------------------------------------------------------ what is drawn
+# ------------------------------------------------------------------------------------------------ drawing
 
 ACTION_COLORS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 RETURN_MARKS = {"mean": (VERMILION, "-"), "exact": (BLACK, ":"), "optimum": (GREEN, "--")}
 
 
 def _draw_spread(ax: Axes, returns: Array, color: str) -> None:
-    """Draws few episodes as points; of many, the band in which 8 of 10 lie."""
+    """Draws few episodes as points, and many as the band that holds 8 of 10."""
     if len(returns) <= FEW:
         ax.plot(np.arange(len(returns)), returns, ".", color=color, alpha=0.4, markersize=4)
         return
@@ -285,7 +285,7 @@ def _block_starts(count: int, blocks: int) -> NDArray[np.int64]:
 
 
 def _largest(shares: Array, names: list[str]) -> tuple[Array, list[str]]:
-    """Returns at most as many columns as there are colours; what is left over is put together as the last."""
+    """Returns at most as many columns as there are colours; the last one sums all others."""
     most = len(ACTION_COLORS)
     if len(names) <= most:
         return shares, names
@@ -296,13 +296,13 @@ def _largest(shares: Array, names: list[str]) -> tuple[Array, list[str]]:
 
 
 def _marks(found: Any, returns: Array) -> dict[str, float]:
-    """Returns the values worth a line: the mean, and where a model is known the best possible and the exact value."""
+    """Returns the values to mark: the mean and, with a known model, the optimum and the exact value."""
     named = {"optimum": getattr(found, "optimal_return", None), "exact": getattr(found, "exact_return", None)}
     return {"mean": float(returns.mean()), **{name: value for name, value in named.items() if value is not None}}
 
 
 def _bar_width(values: Array) -> float:
-    """Returns the width of a bar a value: none touches the next, none is wider than a twelfth of them all."""
+    """Returns the width of the bars: they do not touch, and are at most a twelfth of the range wide."""
     if len(values) == 1:
         return max(abs(float(values[0])) * 0.005, 0.05)
     return min(0.8 * float(np.diff(values).min()), float(np.ptp(values)) / 12)
@@ -313,19 +313,19 @@ def _smoothed(label: str, how: Smoothing, count: int) -> str:
 
 
 def _is_alone(values: Array) -> NDArray[np.bool_]:
-    """Marks the values that have none beside them."""
+    """Marks the values without a neighbour."""
     gaps = np.isnan(np.pad(values, 1, constant_values=np.nan))
     alone: NDArray[np.bool_] = ~gaps[1:-1] & gaps[:-2] & gaps[2:]
     return alone
 
 
 def _mean_window(how: Smoothing, count: int) -> int:
-    """Returns how many of `count` values a mean is taken over, where no parabola would do."""
+    """Returns the window of a mean over `count` values, where no parabola fits."""
     return max(1, how.window_for(count) // (NARROWER if how.name == "savgol" else 1))
 
 
 def _share(taken: Array, chances: Array, how: Smoothing) -> Array:
-    """Returns how much of one count the other is, (episodes,); interpolated where there is nothing to share."""
+    """Returns the share taken / chances, (episodes,), interpolated where there are no chances."""
     window = _mean_window(how, len(chances))
     among = moving_mean(chances, window)
     known = np.flatnonzero(among > 0)
@@ -337,7 +337,7 @@ def _over(label: str, window: int) -> str:
 
 
 def _all_of(count: int) -> tuple[float, float]:
-    """Returns the limits of an axis on which all episodes have their place, seen or not."""
+    """Returns axis limits that hold all episodes, drawn or not."""
     margin = max(0.03 * count, 0.5)
     return -margin, count - 1 + margin
 

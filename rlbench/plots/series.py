@@ -1,4 +1,4 @@
-"""Series over episodes: which lines data make, and how a line, its band and its legend are drawn."""
+"""Series over episodes: turns data into lines, and draws them with bands and a legend."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
     Array = NDArray[np.float64]
-    Line = tuple[str, list[Array]]  # its label, and (episodes,) of each of its runs
+    Line = tuple[str, list[Array]]  # a label, and (episodes,) for each of its runs
 
 Curves: TypeAlias = "Run | Sequence[Run] | ArrayLike | Mapping[str, ArrayLike]"
 
-MOST_POINTS = 600  # of a line: more than a printed page shows
-LEGEND_BELOW = 0.45  # inches from an axis to the legend under it: ticks and a label lie between
+MOST_POINTS = 600  # of a line: all that a printed page can show
+LEGEND_BELOW = 0.45  # inches from an axis to the legend below it, with ticks and a label in between
 LEGEND_LINE = 0.19  # inches
 
 
 def lines_of(data: Curves, read: Callable[[Run], Array], smooth: Callable[[Array], Array]) -> list[Line]:
-    """Returns the lines that data make, the runs of each as long as its shortest.
+    """Returns the lines for the data, the runs of each cut to the shortest.
 
     Args:
-        data: a run, runs of one env, or values: (episodes,), (runs, episodes), or a dict of such by name.
-        read: a run's values, (episodes,), smoothed.
-        smooth: what values that are given go through.
+        data: a run, runs of one env, or values: (episodes,), (runs, episodes), or a dict of these by name.
+        read: returns a run's values, (episodes,), smoothed.
+        smooth: smooths values given as arrays.
 
     Raises:
-        UsageError: runs of different envs, no episodes, or another shape.
+        UsageError: runs of different envs, no episodes, or a wrong shape.
     """
     if isinstance(data, Mapping):
         lines = [(str(name), _rows(values, smooth)) for name, values in data.items()]
     elif is_run(data):
-        lines = [("", [read(data)])]  # type: ignore[arg-type]  # is_run has looked
+        lines = [("", [read(data)])]  # type: ignore[arg-type]  # checked by is_run
     elif isinstance(data, Sequence) and data and all(map(is_run, data)):
         groups = group_runs(cast("Sequence[Run]", data))
         lines = [(group.label, [read(run) for run in group.runs]) for group in groups]
-        lines = [("", lines[0][1])] if len(lines[0][1]) == len(lines) == 1 else lines  # the title says who it is
+        lines = [("", lines[0][1])] if len(lines[0][1]) == len(lines) == 1 else lines  # the title names it
     else:
         lines = [("", _rows(data, smooth))]
     if not lines or not all(many and all(map(len, many)) for _, many in lines):
@@ -58,12 +58,12 @@ def lines_of(data: Curves, read: Callable[[Run], Array], smooth: Callable[[Array
 
 
 def draw_lines(ax: Axes, lines: Sequence[Line], alone: str = "") -> None:
-    """Draws the mean of each line's runs, and where it has several its 95 % bootstrap interval as a band.
+    """Draws the mean of each line's runs and, for several runs, its 95 % bootstrap interval as a band.
 
     Args:
-        ax: where.
-        lines: smoothed.
-        alone: what a line without a label is called; "" for nothing.
+        ax: the axes.
+        lines: the smoothed lines.
+        alone: the label of a line without one; "" for none.
     """
     for number, (name, many) in enumerate(lines):
         color, rows = COLORS[number % len(COLORS)], np.stack(many)
@@ -76,7 +76,7 @@ def draw_lines(ax: Axes, lines: Sequence[Line], alone: str = "") -> None:
 
 
 def finish(ax: Axes, data: Any, lines: Sequence[Line], ylabel: str) -> None:
-    """Names the axes, and puts a legend in the picture, or under it where there are several lines."""
+    """Labels the axes, and puts a legend in the plot or, for several lines, below it."""
     from matplotlib.transforms import ScaledTranslation  # noqa: PLC0415  (an extra)
 
     ax.set(ylabel=plain(ylabel), title=plain(title_of(data)))
@@ -93,17 +93,17 @@ def finish(ax: Axes, data: Any, lines: Sequence[Line], ylabel: str) -> None:
 
 
 def size_for(lines: int) -> tuple[float, float]:
-    """Returns the inches of a picture of so many lines, with room for the legend under it."""
+    """Returns the size in inches of a plot with `lines` lines and room for the legend below."""
     return FIGURE_SIZE[0], FIGURE_SIZE[1] + (LEGEND_LINE * (lines + 2) if lines > 1 else 0)
 
 
 def points(count: int) -> NDArray[np.int64]:
-    """Returns which of `count` episodes a line goes through, the first and the last among them."""
+    """Returns which of `count` episodes a line goes through, including the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64))
 
 
 def number_episodes(ax: Axes) -> None:
-    """Lets the horizontal axis count episodes."""
+    """Labels the x axis with episodes."""
     ax.set_xlabel("episode")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     whole_numbers(ax.xaxis)

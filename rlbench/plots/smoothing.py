@@ -1,4 +1,4 @@
-"""Smoothing: what makes a trend visible in thousands of noisy episodes, in NumPy alone."""
+"""Smoothing: shows the trend in thousands of noisy episodes, in plain NumPy."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 WINDOW, ORDER = 1001, 2  # of the Savitzky-Golay filter
-SHARE = 10  # a window is at most a tenth of what it smooths: a wider one would draw its own shape
-SHORTEST = 5  # values that say something about a parabola
+SHARE = 10  # a window spans at most 1/SHARE of the values: a wider one would impose its own shape
+SHORTEST = 5  # values: the shortest window that makes sense for a parabola
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """A way to smooth: "savgol", "mean" or "none", and over how many values."""
+    """A smoothing method, "savgol", "mean" or "none", and its window."""
 
     name: str = "savgol"
     window: int = WINDOW
 
     def window_for(self, count: int) -> int:
-        """Returns how many of `count` values one smoothed value is made of, 1 for itself alone."""
+        """Returns the window for `count` values; 1 for no smoothing."""
         if self.name == "mean":
-            return min(self.window, 2 * count + 1)  # as good as any wider one, and no overflow
+            return min(self.window, 2 * count + 1)  # equivalent to any wider one, without overflow
         if self.name == "none" or count < 2 * SHORTEST:
             return 1
         return min(self.window, max(_odd(count // SHARE), SHORTEST))
@@ -61,16 +61,16 @@ def smoothing(spec: str | Smoothing) -> Smoothing:
 
 
 def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:
-    """Returns each value of the polynomial that fits best around it (Savitzky & Golay, 1964).
+    """Returns, for each value, that of the polynomial fitted to the window around it (Savitzky & Golay, 1964).
 
-    It is `scipy.signal.savgol_filter(values, window, order, mode="mirror")`, without the second that importing SciPy
-    takes. At both ends, where half a window is missing, the values are mirrored: SciPy's default there, a polynomial
-    fitted to the outermost window, follows the noise of the last few episodes, which are those that one looks at.
+    Equals `scipy.signal.savgol_filter(values, window, order, mode="mirror")`, without the second it takes to import
+    SciPy. Both ends are mirrored: SciPy's default, a polynomial fitted to the outermost window, follows the noise of
+    the last few episodes, which matter most.
 
     Args:
         values: (n,).
-        window: how many values are fitted at a time: odd, more than `order`, at most n.
-        order: of the polynomial, 2 for a parabola.
+        window: the number of values per fit: odd, more than `order`, at most n.
+        order: the order of the polynomial, 2 for a parabola.
 
     Raises:
         UsageError: the window does not fit.
@@ -79,14 +79,14 @@ def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:
     if window % 2 == 0 or not order < window <= len(series):
         raise UsageError(f"window must be odd, above {order} and at most {len(series)}, got {window}")
     half = window // 2
-    # in [-1, 1]: powers of hundreds would lose digits
+    # scaled to [-1, 1]: powers of hundreds would lose digits
     basis = np.vander(np.arange(-half, half + 1) / max(half, 1), order + 1, increasing=True)
     fit = np.linalg.pinv(basis)  # (order + 1, window): from values to coefficients
     return np.convolve(np.pad(series, half, mode="reflect"), fit[0][::-1], mode="valid")
 
 
 def moving_mean(values: ArrayLike, window: int) -> Array:
-    """Returns the mean of the `window` values around each, of those there are near the ends."""
+    """Returns the mean of the `window` values around each; windows shrink near the ends."""
     series = np.asarray(values, dtype=np.float64)
     sums = np.concatenate([[0.0], np.cumsum(series)])
     start, stop = _windows(np.arange(len(series)), window, len(series))
@@ -95,7 +95,7 @@ def moving_mean(values: ArrayLike, window: int) -> Array:
 
 
 def means_at(values: ArrayLike, window: int, at: NDArray[np.int64]) -> Array:
-    """Returns what `moving_mean` does at some places only, free of the rounding that large sums leave."""
+    """Returns `moving_mean` at some places only, without the rounding errors of large running sums."""
     series = np.asarray(values, dtype=np.float64)
     start, stop = _windows(at, window, len(series))
     sums = np.add.reduceat(np.append(series, 0.0), np.stack([start, stop], axis=1).reshape(-1))[::2]

@@ -1,4 +1,4 @@
-"""How our pictures look, and how they are written: nothing of it changes matplotlib's global settings."""
+"""The style of plots and how they are written, without changes to matplotlib's global settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart with any colour vision
+# Okabe & Ito (2008): distinct with any colour vision
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = COLORS = (
     "#0072B2",
     "#E69F00",
@@ -47,66 +47,66 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,  # text stays text in a PDF
-    "svg.hashsalt": "rlbench",  # the same picture is the same file
+    "svg.hashsalt": "rlbench",  # equal figures give equal files
 }
-FIGURE_SIZE = (5.5, 3.3)  # inches: the width of a page's text
+FIGURE_SIZE = (5.5, 3.3)  # inches: the text width of a page
 DPI = 200  # of a PNG
 PICTURE_FORMATS = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-LONGEST_LABEL = 80  # characters of a name in a picture
-FEW_DECADES = 200  # times the lowest value: up to there, powers of ten alone would be too few ticks
-SMALLEST, LARGEST = 1e-3, 1e6  # what a tick says in digits
+LONGEST_LABEL = 80  # characters of a name in a plot
+FEW_DECADES = 200  # high / low: below this, powers of ten alone give too few ticks
+SMALLEST, LARGEST = 1e-3, 1e6  # ticks in this range are written in digits
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 UNDRAWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Lets what is drawn inside look like ours, and what is drawn outside as before.
+    """Applies our style to everything drawn inside the context.
 
     Raises:
         UsageError: matplotlib is not installed.
     """
     matplotlib = require("matplotlib", "plots", "a picture")
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font", UserWarning)  # a name in another script
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font", UserWarning)  # names in other scripts
         yield
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
-    """Returns the axes that a caller gave, else those of a new pyplot figure."""
+    """Returns the given axes, else those of a new pyplot figure."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt  # noqa: PLC0415  (only where nobody has made a figure)
+    import matplotlib.pyplot as plt  # noqa: PLC0415  (only if no axes are given)
 
     _, made = plt.subplots(figsize=size, layout="constrained")
     return made
 
 
 def new_figure(size: tuple[float, float] = FIGURE_SIZE) -> Figure:
-    """Returns a figure that pyplot does not know of, for a file."""
+    """Returns a figure for a file, not registered with pyplot."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
 
     return Figure(figsize=size, layout="constrained")
 
 
 def check_path(path: str | Path) -> Path:
-    """Returns where a picture is to be written.
+    """Returns the path of a plot, checked.
 
     Raises:
-        UsageError: no picture has this extension.
+        UsageError: the extension is not that of a picture.
     """
     path = Path(path)
     if path.suffix.lower() not in PICTURE_FORMATS:
-        raise UsageError(f"a picture is .png, .svg or .pdf, got {str(path)!r}: give its name one of these endings")
+        raise UsageError(f"a picture must end in .png, .svg or .pdf, got {str(path)!r}")
     return path
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure as SVG, PDF or PNG, by the extension; a file that is there is replaced.
+    """Writes a figure as SVG, PDF or PNG, by the extension, replacing an existing file.
 
     Raises:
-        UsageError: another extension, a folder that is not there, or a name that is taken by what is no file.
-        StoreError: it cannot be written.
+        UsageError: another extension, a missing folder, or a path that exists but is not a file.
+        StoreError: the file cannot be written.
     """
     path = check_path(path)
     with written(path, overwrite=True) as draft:
@@ -115,7 +115,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def render(figure: Figure, suffix: str) -> bytes:
-    """Returns a figure as the bytes of a .png, .svg or .pdf; the same figure gives the same bytes."""
+    """Returns a figure as the bytes of a .png, .svg or .pdf; equal figures give equal bytes."""
     buffer = io.BytesIO()
     with styled(), _laid_out_once(figure):
         figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=PICTURE_FORMATS[suffix])
@@ -124,7 +124,7 @@ def render(figure: Figure, suffix: str) -> bytes:
 
 @contextmanager
 def _laid_out_once(figure: Figure) -> Iterator[None]:
-    """Lays a figure out now, and not twice more while it is written: a third of the time."""
+    """Runs the layout once, now, instead of twice more while the figure is written: a third of the time."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -136,14 +136,14 @@ def _laid_out_once(figure: Figure) -> Iterator[None]:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Lets an axis count: no tick between two whole numbers."""
+    """Restricts the ticks of an axis to whole numbers."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (an extra)
 
     axis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def logarithmic(axis: Any, low: float, high: float) -> None:
-    """Puts ticks at powers of ten, or between them where there are few; said without matplotlib's slow formulas."""
+    """Puts ticks at powers of ten, and between them if there are few; avoids matplotlib's slow mathtext."""
     from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415  (an extra)
 
     few = high < FEW_DECADES * low
@@ -153,7 +153,7 @@ def logarithmic(axis: Any, low: float, high: float) -> None:
 
 
 def power_of_ten(value: float) -> str:
-    """Returns a tick's label: "0.05", "2,000", or "10⁻⁸" where that is shorter."""
+    """Returns a tick label: "0.05", "2,000", or "10⁻⁸" if that is shorter."""
     exponent = math.log10(value)
     if SMALLEST <= value <= LARGEST or not exponent.is_integer():
         return f"{value:,g}" if value < LARGEST else f"{value:g}"
@@ -161,8 +161,8 @@ def power_of_ten(value: float) -> str:
 
 
 def plain(text: object) -> str:
-    """Returns text as matplotlib draws it letter by letter: no formula between dollars, no odd characters, not long."""
+    """Returns text that matplotlib draws literally: no mathtext, no control characters, cut if long."""
     text = UNDRAWABLE.sub(" ", str(text))
     text = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 3] + "..."
-    text = " " + text if text.startswith("_") else text  # a legend leaves out what begins so
+    text = " " + text if text.startswith("_") else text  # a legend skips labels that start with _
     return text.replace("$", r"\$")

@@ -49,7 +49,7 @@ def test_explain_draws_the_tree(rlbench, run, tmp_path):
         (["none"], 1, "there is no run 'none'"),
         (["latest", "--depth", "0"], 2, "depth must be a whole number from 1 to 20, got 0"),
         (["latest", "--episodes", "0"], 2, "episodes must be a whole number from 1"),
-        (["latest", "--out", "a.jpg"], 2, "a picture is .png, .svg or .pdf"),
+        (["latest", "--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf"),
         (["latest", "--env", "cartpole"], 1, "there is no run of rlbench/DiscreteCartPole-v1"),
     ],
 )

@@ -240,7 +240,7 @@ def test_models_lie_beside_the_runs_and_store_check_covers_them(model, tree, rlb
         (["predict", "tree-iris", "--row", "1,2,3,4", "--out", "a.csv"], 2, "--out needs a data file"),
         (["plot", "tree-iris", "--kind", "elbow"], 2, "tree has no picture 'elbow': it has confusion, learning, tree"),
         (["plot", "tree-iris", "--kind", "tre"], 2, "unknown picture of a model 'tre'; did you mean tree"),
-        (["plot", "tree-iris", "--out", "a.jpg"], 2, "a picture is .png, .svg or .pdf"),
+        (["plot", "tree-iris", "--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf"),
         (["list", "--kind", "tre"], 2, "unknown kind of model 'tre'"),
     ],
 )

@@ -75,12 +75,12 @@ def test_plot_draws_one_map_of_a_city(rlbench, runs, tmp_path):
     [
         (["--kind", "curves"], 2, "unknown kind of plot 'curves'; did you mean curve"),
         (["--smooth", "mean:0"], 2, "smooth must be savgol, mean:N"),
-        (["--out", "a.jpg"], 2, "a picture is .png, .svg or .pdf, got 'a.jpg'"),
+        (["--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf, got 'a.jpg'"),
         (["--out", "none/a.png"], 2, "none is no folder"),
         (["--kind", "values", "--destination", "Q"], 2, "unknown map going to 'Q'; known: B, G, R, Y"),
-        (["--destination", "R"], 2, "curve has none"),
-        (["--action", "0"], 2, "is of the kind share, got curve"),
-        (["--kind", "share"], 2, "say which action"),
+        (["--destination", "R"], 2, "curve is not a map"),
+        (["--action", "0"], 2, "go with the kind share, got curve"),
+        (["--kind", "share"], 2, "name an action"),
         (["none"], 1, "there is no run 'none'"),
         (["--env", "cartpole"], 1, "there is no run of rlbench/DiscreteCartPole-v1"),
     ],
@@ -141,7 +141,7 @@ def test_compare_says_it_in_json(rlbench, runs):
     [
         ([], "needs two runs or more"),
         (["latest", "--metric", "luck"], "unknown metric 'luck'"),
-        (["latest", "--out", "a.gif"], "a picture is .png"),
+        (["latest", "--out", "a.gif"], "a picture must end in .png"),
         (["latest", "--episodes", 0], "episodes must be"),
     ],
 )

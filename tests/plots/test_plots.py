@@ -308,7 +308,7 @@ def shared(counts, smooth):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"say which action: a number from 0 to 5, or a name \(South, North"),
+        ({}, r"name an action: a number from 0 to 5, or a name \(South, North"),
         ({"action": "Up"}, "unknown action 'Up'"),
         ({"action": 6}, "has the actions 0 to 5, got 6"),
         ({"action": 0, "state": 500}, "never acted in state 500"),
@@ -366,7 +366,7 @@ def test_td_errors_of_what_did_not_learn_step_by_step_are_refused(cab):
     with pytest.raises(StoreError, match="kept no steps"):
         plots.td_errors(trained(episodes=5, record="none"))
     experienced = trained("cartpole", 5).agent
-    with pytest.raises(UsageError, match="did not begin from nothing"):
+    with pytest.raises(UsageError, match="did not start from an untrained agent"):
         plots.td_errors(trained("cartpole", 5, agent=experienced))
 
 
@@ -627,10 +627,10 @@ def test_a_kind_of_one_run_is_drawn_once_a_run_and_a_curve_once_for_all(cab):
     ("arguments", "message"),
     [
         ({"kind": "valus"}, "unknown kind of plot 'valus'; did you mean values"),
-        ({"kind": "curve", "col": "R"}, "picks among maps: curve has none"),
+        ({"kind": "curve", "col": "R"}, "curve is not a map, so it takes no passenger"),
         ({"kind": "values", "row": "S"}, "unknown map passenger at 'S'"),
         ({"smooth": "loess"}, "smooth must be"),
-        ({"kind": "actions", "action": 0}, "is of the kind share, got actions"),
+        ({"kind": "actions", "action": 0}, "go with the kind share, got actions"),
     ],
 )
 def test_a_picture_that_there_is_not_is_refused(cab, arguments, message):
@@ -639,7 +639,7 @@ def test_a_picture_that_there_is_not_is_refused(cab, arguments, message):
 
 
 def test_an_env_with_one_map_has_none_to_pick(lake):
-    with pytest.raises(UsageError, match="one map only"):
+    with pytest.raises(UsageError, match="at most one map"):
         plots.draw([lake], "values", col="R")
 
 
@@ -661,7 +661,7 @@ def test_a_picture_takes_the_place_of_the_one_before(tmp_path, cab):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", ".png", "a.png.gz", "a.html"])
 def test_another_extension_is_refused(name):
-    with pytest.raises(UsageError, match=r"a picture is .png, .svg or .pdf, got "):
+    with pytest.raises(UsageError, match=r"a picture must end in .png, .svg or .pdf, got "):
         plots.check_path(name)
 
 
