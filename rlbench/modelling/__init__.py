@@ -8,7 +8,7 @@
         model = save_model(store, model)
         assert (load_model(store, model.id).predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]).all()
 
-`rlbench.models` itself knows nothing of stores and files; nothing of scikit-learn is imported before it is needed.
+`rlbench.models` itself knows nothing about stores and files; scikit-learn is imported on first use.
 """
 
 from __future__ import annotations

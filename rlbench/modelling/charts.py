@@ -1,4 +1,4 @@
-"""Charts: each a function that takes figures and an optional `ax`, draws on it and returns it."""
+"""Charts: each function takes figures and an optional `ax`, draws on it and returns it."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-SHADES = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK)  # of groups and classes: no yellow on white
-NAMED = 12  # classes whose counts are written into the squares
-MOST_GROUPS = 10  # that get a colour and an entry in a legend
-FEW_POINTS = 20  # of a line, which are marked
+SHADES = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK)  # of groups and classes; yellow is hard to see
+NAMED = 12  # classes: up to here, counts are written into the squares
+MOST_GROUPS = 10  # with a colour and a legend entry
+FEW_POINTS = 20  # of a line: up to here, each one is marked
 TOP = 12  # features or words in a list
-LEVELS = 4  # of a tree: deeper ones cannot be read
-DARK = 0.5  # of a colour scale: above it letters are white
+LEVELS = 4  # of a tree: deeper ones are illegible
+DARK = 0.5  # on a colour scale: text above it is white
 NARROW, LEAF_WIDTH, WIDE_LEAF, LEVEL_HEIGHT = 3.6, 0.95, 1.2, 0.8  # inches of a tree: the narrowest, leaf, level
 LEAF, CHILDREN = -1, ("left", "right")
-PLANE = 2  # axes of a sheet of paper
+PLANE = 2  # dimensions of a plot
 
 
-# ------------------------------------------------------------------ one picture each
+# ------------------------------------------------------------------ one chart each
 
 
 def confusion(counts: ArrayLike, classes: Sequence[Any], ax: Axes | None = None) -> Axes:
-    """Draws how often each class was answered where each was right.
+    """Draws how often each class was predicted for each true class.
 
     Args:
-        counts: (n_classes, n_classes), a row the right class, a column the answer.
-        classes: their names.
+        counts: (n_classes, n_classes), a row per true class, a column per predicted class.
+        classes: the names of the classes.
         ax: where to draw; a new figure's by default.
     """
     table = np.asarray(counts)
@@ -80,7 +80,7 @@ def clusters(
 ) -> Axes:
     """Draws rows (n, d >= 2) in the colour of their cluster, and the centres (k, d) on top.
 
-    Rows of two columns are drawn as they are, under the columns' names; of more, along two principal components.
+    Two columns are drawn as they are, with their names; more columns, along two principal components.
     """
     points, middles = np.asarray(rows, dtype=np.float64), np.asarray(centers, dtype=np.float64)
     named = np.asarray(labels)
@@ -105,7 +105,7 @@ def clusters(
 
 
 def components(rows: ArrayLike, targets: ArrayLike | None, ax: Axes | None = None) -> Axes:
-    """Draws rows (n, >= 2) along the first two components, in the colour of their targets (n,) where there are any."""
+    """Draws rows (n, >= 2) along the first two components, in the colour of their targets (n,), if given."""
     seen = np.asarray(rows, dtype=np.float64)
     with styled():
         ax = axes_or_new(ax)
@@ -128,12 +128,12 @@ def components(rows: ArrayLike, targets: ArrayLike | None, ax: Axes | None = Non
 
 
 def _heights(targets: NDArray[Any]) -> Any:
-    """Returns targets as heights on a colour scale; labels by their order."""
+    """Returns targets as positions on a colour scale; labels by their order."""
     return targets if targets.dtype.kind == "f" else np.unique(targets, return_inverse=True)[1]
 
 
 def explained_variance(ratios: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws the share of the variance that each component explains, and those up to it together."""
+    """Draws the share of the variance that each component explains, and the cumulative share."""
     shares = np.asarray(ratios, dtype=np.float64)
     places = np.arange(1, len(shares) + 1)
     with styled():
@@ -147,7 +147,7 @@ def explained_variance(ratios: ArrayLike, ax: Axes | None = None) -> Axes:
 
 
 def loss_curve(lines: Mapping[str, ArrayLike], ax: Axes | None = None, *, ylabel: str = "loss") -> Axes:
-    """Draws what was made less, pass by pass: one line a name."""
+    """Draws the loss pass by pass, one line per name."""
     with styled():
         ax = axes_or_new(ax)
         for number, (name, values) in enumerate(lines.items()):
@@ -166,7 +166,7 @@ def loss_curve(lines: Mapping[str, ArrayLike], ax: Axes | None = None, *, ylabel
 def learning_curve(
     rows: ArrayLike, train: ArrayLike, test: ArrayLike, ax: Axes | None = None, *, ylabel: str = "score"
 ) -> Axes:
-    """Draws the scores (n,) on rows learnt from and on rows held out, over how many rows (n,) were learnt from."""
+    """Draws the training and test scores (n,) over the number of training rows (n,)."""
     with styled():
         ax = axes_or_new(ax)
         ax.plot(rows, train, color=ORANGE, marker="o", markersize=4, label="rows learnt from")
@@ -193,7 +193,7 @@ def elbow(n_clusters: ArrayLike, inertias: ArrayLike, chosen: int | None = None,
 
 
 def predictions(right: ArrayLike, answers: ArrayLike, ax: Axes | None = None, *, name: str = "target") -> Axes:
-    """Draws predicted numbers over the right ones (n,); on the line both are the same."""
+    """Draws predicted numbers over the true ones (n,); on the line they are equal."""
     x, y = np.asarray(right, dtype=np.float64), np.asarray(answers, dtype=np.float64)
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
     with styled():
@@ -205,7 +205,7 @@ def predictions(right: ArrayLike, answers: ArrayLike, ax: Axes | None = None, *,
 
 
 def importances(names: Sequence[str], shares: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws how much each feature counts, the most first, of many the first dozen."""
+    """Draws the importance of each feature, largest first, at most TOP features."""
     heights = np.asarray(shares, dtype=np.float64)
     order = np.argsort(-heights, kind="stable")[:TOP]
     with styled():
@@ -218,7 +218,7 @@ def importances(names: Sequence[str], shares: ArrayLike, ax: Axes | None = None)
 
 
 def scores(rows: ArrayLike, right: ArrayLike, model: Any, ax: Axes | None = None, *, name: str = "x") -> Axes:
-    """Draws the probability of the second class over one column (n,), and where the rows of both classes lie."""
+    """Draws the probability of the second class over one column (n,), and the rows of both classes."""
     x, labels = np.asarray(rows, dtype=np.float64).ravel(), np.asarray(right)
     places = np.linspace(x.min(), x.max(), 200)
     with styled():
@@ -233,7 +233,7 @@ def scores(rows: ArrayLike, right: ArrayLike, model: Any, ax: Axes | None = None
 
 
 def words(classifier: Any, ax: Axes | None = None, *, n: int = TOP) -> Axes:
-    """Draws the words of a TextClassifier of two classes that speak most for either, by the log of their odds."""
+    """Draws the words of a two-class TextClassifier that speak most for either class, by their log odds."""
     names = list(classifier.tokenizer_.vocabulary_)
     logs = classifier.naive_bayes_.feature_log_prob_
     odds = logs[1] - logs[0] if len(logs) > 1 else logs[0]
@@ -254,7 +254,7 @@ def words(classifier: Any, ax: Axes | None = None, *, n: int = TOP) -> Axes:
 
 
 class _Box(NamedTuple):
-    """Where a node of a tree stands on paper, and what it says."""
+    """The position and text of a node of a drawn tree."""
 
     x: float
     depth: int
@@ -273,16 +273,16 @@ def tree(
     levels: int = LEVELS,
     ask: Callable[[int, float], tuple[str, bool]] | None = None,
 ) -> Axes:
-    """Draws a fitted decision tree: a question in each box, its answers below, a leaf in its class's colour.
+    """Draws a fitted decision tree: a question in each box, its answers below, leaves in the colour of their class.
 
     Args:
         model: `DecisionTreeClassifier` or `DecisionTreeRegressor`.
         ax: where to draw; a new figure's by default, as wide as the tree needs.
         features: names of the columns.
         classes: names of the classes.
-        levels: questions to a leaf that are shown; what lies deeper is "...".
-        ask: says a question in other words, from the number of the feature and the threshold, and whether yes leads to
-            the left.
+        levels: the depth to which questions are shown; "..." stands for deeper ones.
+        ask: takes the number of the feature and the threshold; returns the question in other words, and whether yes
+            leads to the left.
     """
     named = list(features) if features is not None else [f"feature {i}" for i in range(model.n_features_in_)]
     labels = list(classes) if classes is not None else [str(label) for label in getattr(model, "classes_", [])]
@@ -309,7 +309,7 @@ def tree(
 
 
 def tree_size(model: Any, levels: int = LEVELS, *, wide: bool = False) -> tuple[float, float]:
-    """Returns the inches that the picture of a tree needs, `wide` where its questions are sentences."""
+    """Returns the size of the chart of a tree in inches; `wide` if its questions are sentences."""
     boxes = _boxes(model, lambda _, __: ("", True), [], levels)
     parents = {box.parent for box in boxes}
     leaves = sum(1 for at in range(len(boxes)) if at not in parents)
@@ -318,7 +318,7 @@ def tree_size(model: Any, levels: int = LEVELS, *, wide: bool = False) -> tuple[
 
 
 def _boxes(model: Any, say: Callable[[int, float], tuple[str, bool]], labels: list[str], levels: int) -> list[_Box]:
-    """Lays a tree out: leaves side by side, each question above the middle of what is below it."""
+    """Lays out a tree: leaves side by side, each question centred above its children."""
     boxes: list[_Box] = []
     next_leaf = 0
 
@@ -353,6 +353,6 @@ def _leaf_text(model: Any, node: int, labels: list[str]) -> tuple[str, str]:
 
 
 def _tinted(color: str) -> str:
-    """Returns a colour, halfway to white and more: letters stay black on it."""
+    """Returns a lighter colour, on which black text is legible."""
     parts = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(255 - 0.35 * (255 - part)):02x}" for part in parts)

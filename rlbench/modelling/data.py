@@ -5,7 +5,7 @@
     houses = load_csv("houses.csv", "SalePrice", features=["OverallQual", "GrLivArea", "GarageCars"])
     houses.rows, houses.targets
 
-Nothing is guessed that could be wrong in silence: a file that is no table of numbers is refused, with the line.
+Nothing is guessed that could be silently wrong: a file that is not a table of numbers is refused, naming the line.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ BUILT_IN = {
     "diabetes": "load_diabetes",
     "breast-cancer": "load_breast_cancer",
 }
-NUMBERS_ALONE = ("diabetes",)  # of the sets above: their target is a number, not a class
+NUMBERS_ALONE = ("diabetes",)  # of the sets above, with numbers instead of classes as targets
 CHUNK_ROWS = 10_000
 DELIMITERS = ",;\t|"
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # a file's first bytes
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # the first bytes of a file
 QUOTED = re.compile(r'"[^"]*"')
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,18}")
 SHOWN_LETTERS = 40  # characters of a cell in an error
@@ -52,11 +52,11 @@ class Dataset:
     """Rows to learn from.
 
     Attributes:
-        source: "iris" and the like, or the path of a file.
+        source: the name of a built-in set, such as "iris", or the path of a file.
         rows: float64 (n_rows, n_features), or texts, a list of n_rows.
-        targets: labels or numbers (n_rows,); None where there are none.
-        features: names of the columns of `rows`.
-        target: name of the column of `targets`; "" for none.
+        targets: labels or numbers (n_rows,); None if there are none.
+        features: the names of the columns of `rows`.
+        target: the name of the column of `targets`; "" for none.
         fingerprint: SHA-256 of the data: equal data have equal fingerprints.
     """
 
@@ -72,21 +72,21 @@ class Dataset:
 
 
 class Ratings(NamedTuple):
-    """Who rated which item how: a sparse matrix, and the names of its rows and columns."""
+    """The ratings of items by users: a sparse matrix, and the names of its rows and columns."""
 
     matrix: Any  # CSR (n_users, n_items)
     users: NDArray[Any]
     items: NDArray[Any]
 
 
-# ------------------------------------------------------------------ sets that are there
+# ------------------------------------------------------------------ built-in sets
 
 
 def load_built_in(name: str) -> Dataset:
-    """Returns one of scikit-learn's small data sets; classes come as their names, those of digits as 0 to 9.
+    """Returns one of scikit-learn's small data sets, with classes by name, or 0 to 9 for digits.
 
     Raises:
-        UnknownNameError: there is none of this name.
+        UnknownNameError: no data set has this name.
     """
     if name not in BUILT_IN:
         raise unknown_name("data set", name, BUILT_IN)
@@ -112,23 +112,23 @@ def _fingerprint_of(rows: Floats, targets: NDArray[Any]) -> str:
 
 
 class Cells(NamedTuple):
-    """Some lines of a CSV file, not yet read as numbers."""
+    """Some rows of a CSV file, as text."""
 
     header: tuple[str, ...]
     cells: list[list[str]]
-    lines: list[int]  # where each row ends in the file, for errors
+    lines: list[int]  # the line where each row ends, for errors
     path: Path
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def texts(self, column: str) -> list[str]:
-        """Returns a column as it is."""
+        """Returns a column of texts, unchanged."""
         at = self.header.index(column)
         return [row[at] for row in self.cells]
 
     def labels(self, column: str) -> list[str]:
-        """Returns a column of labels; UsageError where one is missing."""
+        """Returns a column of labels; UsageError if one is missing."""
         found = self.texts(column)
         for line, cell in zip(self.lines, found, strict=True):
             if not cell.strip():
@@ -139,7 +139,7 @@ class Cells(NamedTuple):
         """Returns columns as float64 (rows, columns).
 
         Raises:
-            UsageError: a cell is empty or no finite number; the message names its line and column.
+            UsageError: a cell is empty or not a finite number; the message names its line and column.
         """
         at = [self.header.index(column) for column in columns]
         chosen = [[row[i] for i in at] for row in self.cells]
@@ -178,18 +178,18 @@ def _is_finite(cell: str) -> bool:
 
 
 class CsvFile:
-    """A CSV file that is read in chunks: commas, semicolons, tabs or bars, names in its first line.
+    """A CSV file, read in chunks: separated by commas, semicolons, tabs or bars, with column names in its first line.
 
     Args:
-        path: where it is.
-        encoding: how its letters are written; UTF-8 by default, or what its first bytes say.
+        path: the path of the file.
+        encoding: the text encoding; by default UTF-8, or UTF-16 if the first bytes say so.
 
     Attributes:
-        header: the names of its columns.
-        size: its bytes.
+        header: the names of the columns.
+        size: the size of the file in bytes.
 
     Raises:
-        UsageError: it cannot be read, is empty, or its first line holds no names, or one twice.
+        UsageError: the file cannot be read or is empty, or its first line holds no names, or a name twice.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, encoding: str | None = None) -> None:
@@ -209,14 +209,14 @@ class CsvFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def chunks(self, rows: int = CHUNK_ROWS, *, heard: Callable[[int], Any] | None = None) -> Iterator[Cells]:
-        """Reads the file from its beginning, so many rows at a time; lines that are empty are passed over.
+        """Reads the file from its beginning, `rows` rows at a time, skipping empty lines.
 
         Args:
-            rows: of a chunk.
-            heard: is told after each chunk how many bytes have been read.
+            rows: the rows of a chunk.
+            heard: called after each chunk with the number of bytes read.
 
         Raises:
-            UsageError: a row has another number of cells than the header, or a letter is not of the encoding.
+            UsageError: a row and the header differ in length, or the encoding is wrong.
         """
         with self._explained(), self.path.open("rb") as raw:
             text = io.TextIOWrapper(raw, encoding=self.encoding, newline="")
@@ -244,14 +244,14 @@ class CsvFile:
                 heard(self.size)
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Returns the names, once all of them are known to be columns; UnknownNameError suggests the nearest."""
+        """Returns the names if all are columns, else raises UnknownNameError with the nearest ones."""
         for name in names:
             if name not in self.header:
                 raise unknown_name(f"column of {self.path}", name, self.header)
         return tuple(names)
 
     def others(self, *names: str) -> tuple[str, ...]:
-        """Returns all columns but these."""
+        """Returns all columns except these."""
         left = tuple(name for name in self.header if name not in names)
         if not left:
             raise UsageError(f"{self.path} must have a column to learn from besides {', '.join(names)}")
@@ -271,12 +271,12 @@ class CsvFile:
             raise UsageError(f"{self.path} begins with numbers: its first line must hold the names of the columns")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise UsageError(f"{self.path} has several columns named {twice[0]!r}: give each a name of its own")
+            raise UsageError(f"{self.path} has several columns named {twice[0]!r}: give each a different name")
         return tuple(names)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns what reading raises into one line that names the file."""
+        """Turns read errors into one line that names the file."""
         try:
             yield
         except UsageError:
@@ -293,7 +293,7 @@ class CsvFile:
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror or error}") from error
         except csv.Error as error:
-            raise UsageError(f"{self.path} is no CSV: {error}") from error
+            raise UsageError(f"{self.path} is not a CSV file: {error}") from error
 
 
 def _short(error: UnicodeError) -> str:
@@ -323,15 +323,15 @@ def load_csv(
     """Reads a whole CSV file of numbers into memory.
 
     Args:
-        path: of a file with names in its first line.
+        path: the path of a file with column names in its first line.
         target: the column to predict; None for none.
         features: the columns to learn from; all others by default.
-        labels: whether the target holds classes; by default where it is no column of numbers.
-        encoding: UTF-8 by default, or what the file's first bytes say.
+        labels: whether the target holds classes; by default, if it is not a column of numbers.
+        encoding: the text encoding; by default UTF-8, or UTF-16 if the first bytes say so.
 
     Raises:
-        UsageError: the file is no such table; the message names the line.
-        UnknownNameError: it has no such column.
+        UsageError: the file is not a table of numbers; the message names the line.
+        UnknownNameError: the file has no column of this name.
     """
     file = CsvFile(path, encoding=encoding)
     chosen = file.columns(features or file.others(*file.columns([target] if target else [])))
@@ -344,7 +344,7 @@ def load_csv(
         rows.append(chunk.numbers(chosen))
         answers += chunk.labels(target) if target else []
     if not rows:
-        raise UsageError(f"{file.path} holds no rows, only the names of its columns")
+        raise UsageError(f"{file.path} has no rows, only the names of its columns")
     targets = _targets(answers, labels) if target else None
     return Dataset(str(path), np.concatenate(rows), targets, chosen, target or "", file.fingerprint())
 
@@ -357,7 +357,7 @@ def _targets(answers: list[str], labels: bool | None) -> NDArray[Any]:  # noqa: 
     wrong = next((answer for answer in answers if not _is_finite(answer)), None)
     if wrong is not None:
         raise UsageError(
-            f"the target must hold finite numbers, got {wrong[:SHOWN_LETTERS]!r}: a model of classes takes labels"
+            f"the target must hold finite numbers, got {wrong[:SHOWN_LETTERS]!r}: only models of classes take labels"
         )
     return np.array(answers, dtype=np.float64)
 
@@ -368,13 +368,13 @@ def load_texts(
     """Reads a whole CSV file of texts and their labels into memory.
 
     Args:
-        path: of a file with names in its first line.
+        path: the path of a file with column names in its first line.
         target: the column of the labels.
         text: the column of the texts; the only other one by default.
-        encoding: UTF-8 by default.
+        encoding: the text encoding; see `load_csv`.
 
     Raises:
-        UsageError: the file is no such table, or has several other columns.
+        UsageError: the file is not a table of texts, or `text` is missing and there are several other columns.
     """
     file = CsvFile(path, encoding=encoding)
     column = text_column(file, target, text)
@@ -383,13 +383,13 @@ def load_texts(
         texts += chunk.texts(column)
         answers += chunk.labels(target)
     if not texts:
-        raise UsageError(f"{file.path} holds no rows, only the names of its columns")
+        raise UsageError(f"{file.path} has no rows, only the names of its columns")
     targets = read_labels(answers, whole=are_whole(answers))
     return Dataset(str(path), texts, targets, (column,), target, file.fingerprint())
 
 
 def text_column(file: CsvFile, target: str, text: str | None) -> str:
-    """Returns the column that holds the texts."""
+    """Returns the column of the texts."""
     file.columns([target])
     if text is not None:
         return file.columns([text])[0]
@@ -415,16 +415,16 @@ def load_ratings(
     features: Sequence[str] | None = None,
     encoding: str | None = None,
 ) -> Ratings:
-    """Reads a whole CSV file of ratings, a line a rating, into a sparse matrix; of repeated ones the last counts.
+    """Reads a whole CSV file of ratings, one per line, into a sparse matrix; the last of repeated ratings counts.
 
     Args:
-        path: of a file with names in its first line.
+        path: the path of a file with column names in its first line.
         target: the column of the ratings.
-        features: the columns of users and items; the first two others by default.
-        encoding: UTF-8 by default.
+        features: the columns of users and items; by default the first two besides the target.
+        encoding: the text encoding; see `load_csv`.
 
     Raises:
-        UsageError: the file is no such table.
+        UsageError: the file is not a table of ratings.
     """
     file = CsvFile(path, encoding=encoding)
     user, item = rating_columns(file, target, features)
@@ -434,14 +434,14 @@ def load_ratings(
         what += chunk.labels(item)
         how.append(chunk.numbers([target])[:, 0])
     if not who:
-        raise UsageError(f"{file.path} holds no rows, only the names of its columns")
+        raise UsageError(f"{file.path} has no rows, only the names of its columns")
     users, rows = np.unique(read_labels(who, whole=are_whole(who)), return_inverse=True)
     items, columns = np.unique(read_labels(what, whole=are_whole(what)), return_inverse=True)
     return Ratings(sparse_matrix(rows, columns, np.concatenate(how), (len(users), len(items))), users, items)
 
 
 def sparse_matrix(rows: Any, columns: Any, values: Floats, shape: tuple[int, int]) -> Any:
-    """Returns a CSR matrix of ratings; of several for one pair the last counts."""
+    """Returns a CSR matrix of ratings; the last of several for one pair counts."""
     from scipy import sparse  # noqa: PLC0415  (comes with scikit-learn, an extra)
 
     pairs = np.asarray(rows) * shape[1] + np.asarray(columns)
@@ -450,7 +450,7 @@ def sparse_matrix(rows: Any, columns: Any, values: Floats, shape: tuple[int, int
     return sparse.csr_array((values[kept], (np.asarray(rows)[kept], np.asarray(columns)[kept])), shape=shape)
 
 
-# ------------------------------------------------------------------ the books' larger sets, from a path
+# ------------------------------------------------------------------ the larger data sets of the books, from a path
 
 
 def load_house_prices(path: str | os.PathLike[str]) -> Dataset:

@@ -1,10 +1,10 @@
-"""Pictures of models; nothing of matplotlib is imported before one is drawn.
+"""Plots of models; matplotlib is imported on the first drawing.
 
     from rlbench.modelling import figures
 
     figures.save(figures.draw(model, "confusion"), "confusion.png")
 
-The charts themselves, for figures of one's own, are in `rlbench.modelling.charts`.
+The charts themselves, to draw on your own axes, are in `rlbench.modelling.charts`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_PICTURES", "check", "draw", "kinds_of", "losses", "save"]
 
-CLOUD_POINTS = 2000  # in a cloud: more would be one blot
+CLOUD_POINTS = 2000  # in a scatter plot: more would merge into a blot
 SQUARE_SIDE = 0.42  # inches of a class in a confusion matrix
-SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the rows learnt from, in a learning curve
-MOST_ROWS = 20_000  # of a data set that a picture learns from anew
+SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the training rows, in a learning curve
+MOST_ROWS = 20_000  # of a data set, when a plot trains on it again
 
 
 class Picture(NamedTuple):
-    """A kind of picture: who draws it for which tasks, and how large."""
+    """A kind of plot: the function that draws it, a description, the models it fits, and its size."""
 
     function: Callable[[Model, Axes], Any]
     text: str
@@ -70,7 +70,7 @@ def _draw_confusion(model: Model, ax: Axes) -> None:
 
 def _draw_clusters(model: Model, ax: Axes) -> None:
     if len(model.features) < PLANE:
-        raise UsageError("a picture of clusters needs two columns or more: draw the elbow")
+        raise UsageError("a plot of clusters needs at least two columns: draw the elbow")
     rows = model.prepared(_some_rows(_data_of(model)).rows)
     charts.clusters(rows, model.estimator.predict(rows), model.estimator.cluster_centers_, ax, names=model.features)
     ax.set_title(_title(model))
@@ -95,7 +95,7 @@ def _draw_variance(model: Model, ax: Axes) -> None:
 
 def _draw_components(model: Model, ax: Axes) -> None:
     if len(model.estimator.components_) < PLANE:
-        raise UsageError("a picture of components needs two of them: train with n_components=2 or more")
+        raise UsageError("a plot of components needs at least two of them: train with n_components=2 or more")
     some = _some_rows(_data_of(model))
     charts.components(model.predict(some.rows)[:, :2], some.targets, ax)
     ax.set_title(_title(model))
@@ -104,7 +104,7 @@ def _draw_components(model: Model, ax: Axes) -> None:
 def _draw_loss(model: Model, ax: Axes) -> None:
     lines = {name: values for name, values in losses(model.estimator).items() if len(values)}
     if not lines:
-        raise UsageError(f"{model.kind} has kept no loss: it was learnt in one stroke")
+        raise UsageError(f"{model.kind} kept no loss: it learns in a single step")
     charts.loss_curve(lines, ax, ylabel="root mean squared error" if model.task == RATINGS else "loss")
     ax.set_title(_title(model))
 
@@ -113,7 +113,7 @@ LOSSES = {"loss_history_": "loss", "loss_curve_": "loss", "train_rmse_": "traini
 
 
 def losses(estimator: Any) -> dict[str, NDArray[np.float64]]:
-    """Returns what an estimator has kept of its loss, pass by pass; nothing if it keeps none."""
+    """Returns the losses that an estimator kept, pass by pass, by name; empty if it keeps none."""
     return {text: np.asarray(getattr(estimator, name)) for name, text in LOSSES.items() if hasattr(estimator, name)}
 
 
@@ -124,7 +124,7 @@ def _has_losses(model: Model) -> bool:
 def _draw_learning(model: Model, ax: Axes) -> None:
     parts = _parts_of(model)
     if not len(parts.test_targets):
-        raise UsageError("a learning curve needs rows that are held out: train with test_size above 0")
+        raise UsageError("a learning curve needs held-out rows: train with test_size above 0")
     counts = sorted({max(2, round(share * len(parts.targets))) for share in SHARES})
     order = np.random.default_rng(model.about["seed"]).permutation(len(parts.targets))
     measured = [_score(model, parts, order[:count]) for count in counts]
@@ -136,12 +136,12 @@ def _draw_learning(model: Model, ax: Axes) -> None:
 
 
 def _score(model: Model, parts: Split, chosen: NDArray[np.intp]) -> tuple[float, float] | None:
-    """Fits the same kind anew on some rows, and scores it on those and on the held-out ones."""
+    """Trains a new estimator of the same kind on some rows, and scores it on those and on the held-out rows."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
 
     estimator = new_estimator(model.kind, model.about["settings"], model.about["seed"])
     targets = parts.targets[chosen]
-    if model.task != NUMBERS and len(np.unique(targets)) < 2:  # noqa: PLR2004  (one class is nothing to learn)
+    if model.task != NUMBERS and len(np.unique(targets)) < 2:  # noqa: PLR2004  (with one class there is nothing to learn)
         return None
     if isinstance(parts.rows, list):
         rows, test_rows = [parts.rows[i] for i in chosen], parts.test_rows
@@ -186,15 +186,15 @@ def _confusion_size(model: Model) -> tuple[float, float]:
 
 MODEL_PICTURES = {
     "confusion": Picture(
-        _draw_confusion, "which classes are taken for which", _of_task(CLASSES, TEXTS), _confusion_size
+        _draw_confusion, "which classes are mistaken for which", _of_task(CLASSES, TEXTS), _confusion_size
     ),
-    "predictions": Picture(_draw_predictions, "predicted numbers over the right ones", _of_task(NUMBERS)),
+    "predictions": Picture(_draw_predictions, "predicted numbers over the true ones", _of_task(NUMBERS)),
     "clusters": Picture(_draw_clusters, "groups and their centres", _of_task(GROUPS)),
     "elbow": Picture(_draw_elbow, "inertia over the number of clusters", _of_task(GROUPS)),
-    "variance": Picture(_draw_variance, "variance that the components explain", _of_task(COMPONENTS)),
+    "variance": Picture(_draw_variance, "variance explained by the components", _of_task(COMPONENTS)),
     "components": Picture(_draw_components, "rows along the first two components", _of_task(COMPONENTS)),
     "loss": Picture(_draw_loss, "the loss, pass by pass", _has_losses),
-    "learning": Picture(_draw_learning, "the score over the rows learnt from", _learns_anew),
+    "learning": Picture(_draw_learning, "the score over the number of training rows", _learns_anew),
     "tree": Picture(
         _draw_tree,
         "the questions of a tree",
@@ -204,34 +204,34 @@ MODEL_PICTURES = {
     "importance": Picture(_draw_importances, "how much each column counts", _has("feature_importances_")),
     "words": Picture(
         _draw_words,
-        "the words that tell two classes apart",
+        "the words that distinguish two classes",
         lambda model: model.task == TEXTS and len(model.estimator.classes_) == 2,  # noqa: PLR2004  (odds of two)
     ),
 }
 
 
 def kinds_of(model: Model) -> list[str]:
-    """Returns the pictures that can be drawn of a model, the first one by default."""
+    """Returns the names of the plots that fit a model; the first is the default."""
     return [name for name, picture in MODEL_PICTURES.items() if picture.fits(model)]
 
 
 def draw(model: Model, kind: str | None = None) -> Figure:
-    """Draws a picture of a model for a file.
+    """Draws a plot of a model for a file.
 
     Args:
-        model: trained here or read from a store. What needs its data reads them again where they came from.
+        model: just trained, or read from a store. Plots that need its data read them again from their source.
         kind: one of MODEL_PICTURES; by default the first that fits.
 
     Raises:
-        UsageError: the picture does not fit the model, or matplotlib is missing.
-        StoreError: its data are no longer there, or are others now.
+        UsageError: the plot does not fit the model, or matplotlib is missing.
+        StoreError: its data are gone or have changed.
     """
     fitting = kinds_of(model)
     name = kind or fitting[0]
     if name not in MODEL_PICTURES:
-        raise unknown_name("picture of a model", name, MODEL_PICTURES)
+        raise unknown_name("plot of a model", name, MODEL_PICTURES)
     if name not in fitting:
-        raise UsageError(f"{model.kind} has no picture {name!r}: it has {', '.join(fitting)}")
+        raise UsageError(f"{name} does not fit a {model.kind} model: draw {', '.join(fitting)}")
     with styled():
         figure = new_figure(MODEL_PICTURES[name].size(model))
         MODEL_PICTURES[name].function(model, figure.subplots())
@@ -239,13 +239,13 @@ def draw(model: Model, kind: str | None = None) -> Figure:
 
 
 def check(kind: str | None = None, path: str | Path | None = None) -> None:
-    """Refuses what cannot be drawn before anything is read.
+    """Checks the options before anything is read.
 
     Raises:
-        UsageError: an unknown picture, another extension, or matplotlib is missing.
+        UsageError: an unknown plot or file extension, or matplotlib is missing.
     """
     if kind is not None and kind not in MODEL_PICTURES:
-        raise unknown_name("picture of a model", kind, MODEL_PICTURES)
+        raise unknown_name("plot of a model", kind, MODEL_PICTURES)
     if path is not None:
         check_path(path)
     with styled():
@@ -256,18 +256,18 @@ def _title(model: Model) -> str:
     return plain(f"{model.name}@{model.version}" if model.name else model.kind)
 
 
-# ------------------------------------------------------------------ what pictures need of the data
+# ------------------------------------------------------------------ the data behind the plots
 
 
 def _data_of(model: Model) -> Dataset:
-    """Reads a model's data again; StoreError where they are gone, or others now."""
+    """Reads a model's data again; StoreError if they are gone or have changed."""
     found = model.about["data"]
     source = found["source"]
     if source not in BUILT_IN:
         if not Path(source).is_file():
-            raise StoreError(f"the data of this model are no longer there: {source}; draw a picture without them")
+            raise StoreError(f"the data of this model are gone: {source}; draw a plot that does not need them")
         if CsvFile(source, encoding=found["encoding"]).fingerprint() != found["fingerprint"]:
-            raise StoreError(f"{source} has changed since this model learnt from it: train again")
+            raise StoreError(f"{source} has changed since this model was trained on it: train again")
     return load_dataset(_plan_of(model))
 
 
@@ -293,12 +293,12 @@ def _plan_of(model: Model) -> Plan:
 def _parts_of(model: Model) -> Split:
     found = model.about["data"]
     if found["chunk_rows"] is not None:
-        raise UsageError("this picture needs all rows at once, and the file was read in chunks: draw another one")
+        raise UsageError("this plot needs all rows at once, but the file was read in chunks: draw another one")
     return split(_data_of(model), found["test_size"], model.about["seed"], by_class=model.task in (CLASSES, TEXTS))
 
 
 def _some_rows(data: Dataset, most: int = CLOUD_POINTS) -> Dataset:
-    """Returns a data set, of a large one so many rows evenly apart."""
+    """Returns a data set, reduced to at most `most` evenly spaced rows."""
     if len(data) <= most:
         return data
     chosen = np.linspace(0, len(data) - 1, most).astype(int)

@@ -1,4 +1,4 @@
-"""The kinds of models that can be trained by name, and what each learns from."""
+"""The kinds of models by name, and what each learns from."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ CLASSES, NUMBERS, GROUPS, COMPONENTS, TEXTS, RATINGS = (
     "classes",  # rows of numbers, each with a label
     "numbers",  # rows of numbers, each with a number
     "groups",  # rows of numbers alone
-    "components",  # likewise
+    "components",  # rows of numbers alone
     "texts",  # texts, each with a label
-    "ratings",  # who rated which item how
+    "ratings",  # a user, an item and a number
 )
 
 
 class Kind(NamedTuple):
-    """A kind of model: which estimator of `rlbench.models` it is, and what it learns from."""
+    """A kind of model: its estimator in `rlbench.models`, and what it learns from."""
 
     estimator: str
     task: str
     text: str
-    scaled: bool = False  # whether columns are scaled unless one says otherwise
+    scaled: bool = False  # whether columns are scaled by default
 
     @property
     def is_supervised(self) -> bool:
-        """Whether each row comes with its answer."""
+        """Whether each row comes with a target."""
         return self.task in (CLASSES, NUMBERS, TEXTS)
 
 
 KINDS = {
     "linear": Kind("LinearRegression", NUMBERS, "least squares"),
-    "logistic": Kind("LogisticRegression", CLASSES, "a linear score a class", scaled=True),
+    "logistic": Kind("LogisticRegression", CLASSES, "a linear score per class", scaled=True),
     "tree": Kind("DecisionTreeClassifier", CLASSES, "questions that lead to a class"),
     "tree-regressor": Kind("DecisionTreeRegressor", NUMBERS, "questions that lead to a number"),
     "forest": Kind("RandomForestRegressor", NUMBERS, "the mean of many trees"),
-    "k-means": Kind("KMeans", GROUPS, "groups round their means"),
+    "k-means": Kind("KMeans", GROUPS, "groups around their means"),
     "pca": Kind("PCA", COMPONENTS, "directions of most variance"),
-    "naive-bayes": Kind("MultinomialNB", CLASSES, "counts, a distribution a class"),
-    "text": Kind("TextClassifier", TEXTS, "words of texts to classes"),
+    "naive-bayes": Kind("MultinomialNB", CLASSES, "counts, a distribution per class"),
+    "text": Kind("TextClassifier", TEXTS, "texts, classified by their words"),
     "recommender": Kind("MatrixFactorization", RATINGS, "tastes of users, traits of items"),
     "network": Kind("NeuralNetworkClassifier", CLASSES, "layers, backpropagation", scaled=True),
 }
 
 
 def kind_named(name: str) -> Kind:
-    """Returns a kind by its name; UnknownNameError if there is none."""
+    """Returns a kind by its name, or raises UnknownNameError."""
     if name not in KINDS:
         raise unknown_name("kind of model", name, KINDS)
     return KINDS[name]
 
 
 def new_estimator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
-    """Makes the estimator of a kind, not fitted yet.
+    """Makes the unfitted estimator of a kind.
 
     Args:
-        name: of the kind.
-        settings: its parameters; the others keep their defaults.
-        seed: of what it draws, unless the settings say otherwise.
+        name: the name of the kind.
+        settings: parameters of the estimator; the others keep their defaults.
+        seed: the estimator's random_state, unless the settings give one.
 
     Raises:
-        UnknownNameError: there is no such kind or parameter.
-        UsageError: a parameter holds what no command line can give.
+        UnknownNameError: the kind or a parameter is unknown.
+        UsageError: a parameter cannot be set by name, such as a tokenizer.
     """
     estimator = getattr(rlbench.models, kind_named(name).estimator)
     known = estimator().get_params(deep=False)
@@ -80,5 +80,5 @@ def new_estimator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Returns lists as tuples: what the estimators take, and what hashing needs."""
+    """Returns lists as tuples, which the estimators take and hashing needs."""
     return tuple(value) if isinstance(value, list) else value

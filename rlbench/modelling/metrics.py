@@ -1,4 +1,4 @@
-"""How well a model answers, counted a chunk at a time: confusion, precision and recall; R2 and errors."""
+"""Metrics of models, computed chunk by chunk: confusion, precision and recall; R2 and errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Confusion:
-    """Counts which class was answered where which one was right.
+    """Counts the predicted classes for each true class.
 
     Attributes:
         classes: the labels, (n_classes,).
-        counts: int64 (n_classes, n_classes), a row the right class, a column the answer.
-        unknown: rows with a label that is none of the classes; they count as wrong.
+        counts: int64 (n_classes, n_classes), a row per true class, a column per predicted class.
+        unknown: the number of rows with a label not among the classes; they count as wrong.
     """
 
     def __init__(self, classes: NDArray[Any]) -> None:
@@ -31,7 +31,7 @@ class Confusion:
         self.unknown = 0
 
     def add(self, right: ArrayLike, answers: ArrayLike) -> None:
-        """Counts rows: the right labels and the answers, (n_rows,) each."""
+        """Counts rows: the true and the predicted labels, (n_rows,) each."""
         right = np.asarray(right)
         rows = np.searchsorted(self.classes, right).clip(max=len(self.classes) - 1)
         known = self.classes[rows] == right
@@ -40,7 +40,7 @@ class Confusion:
         self.unknown += int((~known).sum())
 
     def summary(self) -> dict[str, Any]:
-        """Returns accuracy, precision, recall and F1 of each class, their means, and the counts; JSON-able."""
+        """Returns accuracy, mean F1, precision, recall and F1 of each class, and the counts; JSON-able."""
         total, hits = self.counts.sum() + self.unknown, np.diag(self.counts)
         support, answered = self.counts.sum(axis=1), self.counts.sum(axis=0)
         precision, recall = _share(hits, answered), _share(hits, support)
@@ -63,19 +63,19 @@ class Confusion:
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns part / whole, 0 where there is no whole."""
+    """Returns part / whole, or 0 where whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
 
 
 class Errors:
-    """Sums the errors of predicted numbers, and the spread of the right ones about their mean (Welford, 1962)."""
+    """Sums the errors of predicted numbers, and the squared deviations of the true ones (Welford, 1962)."""
 
     def __init__(self) -> None:
         self._rows = 0
         self._mean = self._spread = self._squares = self._sizes = 0.0
 
     def add(self, right: ArrayLike, answers: ArrayLike) -> None:
-        """Counts rows: the right numbers and the answers, (n_rows,) each."""
+        """Counts rows: the true and the predicted numbers, (n_rows,) each."""
         right = np.asarray(right, dtype=np.float64)
         if not len(right):
             return
@@ -89,7 +89,7 @@ class Errors:
         self._sizes += float(np.abs(errors).sum())
 
     def summary(self) -> dict[str, Any]:
-        """Returns R2 (None without spread), root mean squared and mean absolute error; JSON-able."""
+        """Returns R2 (None if all true numbers are equal), root mean squared and mean absolute error; JSON-able."""
         n = max(self._rows, 1)
         return {
             "r2": 1 - self._squares / self._spread if self._spread > 0 else None,
@@ -100,7 +100,7 @@ class Errors:
 
 
 class _ClassMeter:
-    """Right and wrong labels."""
+    """Measures predicted labels."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._confusion = model, Confusion(model.estimator.classes_)
@@ -113,7 +113,7 @@ class _ClassMeter:
 
 
 class _NumberMeter:
-    """Errors of numbers."""
+    """Measures predicted numbers."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._errors = model, Errors()
@@ -126,14 +126,14 @@ class _NumberMeter:
 
 
 class _GroupMeter:
-    """How near rows lie to their centres."""
+    """Measures the distances of rows from their centres."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._inertia = model, 0.0
         self._sizes = np.zeros(len(model.estimator.cluster_centers_), np.int64)
 
     def add(self, rows: Any, targets: Any) -> None:
-        del targets  # groups are found without them
+        del targets  # clustering takes none
         prepared = self._model.prepared(rows)
         self._inertia -= self._model.estimator.score(prepared)
         self._sizes += np.bincount(self._model.estimator.predict(prepared), minlength=len(self._sizes))
@@ -149,7 +149,7 @@ class _GroupMeter:
 
 
 class _ComponentMeter:
-    """How much of the variance about the learnt mean the components restore."""
+    """Measures the variance about the learnt mean that the components explain."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._rows, self._all, self._lost = model, 0, 0.0, 0.0
@@ -177,10 +177,10 @@ METERS: dict[str, Callable[[Model], Any]] = {
 
 
 def meters_of(model: Model) -> dict[str, Any]:
-    """Returns what measures a model on rows learnt from, and on rows held out: `add(rows, targets)`, `summary()`."""
+    """Returns meters of a model for its training and test rows; a meter has `add(rows, targets)` and `summary()`."""
     return {part: METERS[model.task](model) for part in ("train", "test")}
 
 
 def summaries(meters: Mapping[str, Any], *, has_test: bool) -> dict[str, Any]:
-    """Returns the figures of both, None for the test where no rows are held out."""
+    """Returns the figures of both, None for the test if no rows are held out."""
     return {"train": meters["train"].summary(), "test": meters["test"].summary() if has_test else None}

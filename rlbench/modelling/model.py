@@ -1,4 +1,4 @@
-"""A model in use: a fitted estimator, what it learnt from, and how well it answers."""
+"""A model in use: a fitted estimator with its data and metrics."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TABLE_AXES = 2  # axes of rows
+TABLE_AXES = 2  # dimensions of an array of rows
 SHOWN_FEATURES = 8  # names in an error
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A fitted estimator, what it learnt from, and how well it answers.
+    """A fitted estimator with a record of its data and metrics.
 
     Attributes:
-        kind: its name in `KINDS`.
+        kind: the name of its kind in `KINDS`.
         estimator: one of `rlbench.models`, fitted.
-        scaler: scikit-learn's StandardScaler for its columns; None where they are taken as they are.
-        about: JSON-able: "settings", "seed", "data" (source, fingerprint, target, features, rows, how it was split and
-            read), "metrics" ("train" and "test") and "seconds".
-        users, items: names of the rows and columns of a recommender's ratings; empty for other kinds.
-        id: 12 hexadecimal digits once it is stored, else "".
-        name, version: of the store's entry.
-        created_at: when it was stored, ISO 8601.
+        scaler: scikit-learn's StandardScaler for its columns; None if they are not scaled.
+        about: JSON-able: "settings", "seed", "data" (source, fingerprint, target, features, rows, and how they were
+            split and read), "metrics" ("train" and "test") and "seconds".
+        users, items: the names of the rows and columns of a recommender's ratings; empty for other kinds.
+        id: 12 hexadecimal digits if the model is stored, else "".
+        name, version: those of its entry in the store.
+        created_at: the time it was stored, in ISO 8601.
     """
 
     kind: str
@@ -57,18 +57,18 @@ class Model:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that it takes, in their order."""
+        """The columns it takes, in order."""
         return tuple(self.about["data"]["features"])
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Returns the answer to each row: a label, a number, a cluster; the components of a PCA's.
+        """Returns the prediction for each row: a label, a number or a cluster; for a PCA, its components.
 
         Args:
-            rows: (n_rows, n_features) in the order of `features`, or texts; of a recommender (n_rows, 2): user and
-                item by the names they have in the data.
+            rows: (n_rows, n_features) in the order of `features`, or texts; for a recommender, (n_rows, 2): user and
+                item, by their names in the data.
 
         Raises:
-            UsageError: the rows have another number of columns.
+            UsageError: the rows have the wrong number of columns.
         """
         if self.task == RATINGS:
             return self._expected(rows)
@@ -78,7 +78,7 @@ class Model:
         return np.asarray(answers)
 
     def prepared(self, rows: Any) -> NDArray[np.float64]:
-        """Returns rows as the estimator takes them: scaled as those it learnt from."""
+        """Returns rows as the estimator takes them: scaled like the training rows."""
         checked = np.atleast_2d(np.asarray(rows, dtype=np.float64))
         if checked.ndim != TABLE_AXES or checked.shape[1] != len(self.features):
             named = ", ".join(self.features[:SHOWN_FEATURES]) + (", ..." if len(self.features) > SHOWN_FEATURES else "")
@@ -86,9 +86,9 @@ class Model:
         return checked if self.scaler is None else np.asarray(self.scaler.transform(checked))
 
     def recommend(self, user: Any, n: int = 10) -> NDArray[Any]:
-        """Returns the names of the n items that should please a user most; who is unknown gets what all like best."""
+        """Returns the names of the n items a user should like most; an unknown user gets the overall favourites."""
         if self.task != RATINGS:
-            raise UsageError(f"only a recommender recommends, this is {self.kind}: ask it to predict")
+            raise UsageError(f"only a recommender can recommend, and this model is of kind {self.kind}: use predict")
         at = _places(self.users, [user])[0]
         return np.asarray(self.items[self.estimator.recommend(None if at < 0 else int(at), n)])
 
@@ -97,13 +97,13 @@ class Model:
         users, items = _places(self.users, who), _places(self.items, what)
         if (items < 0).any():
             raise UsageError(
-                f"an item must be one of the {len(self.items):,} learnt, got {what[int(items.argmin())]!r}"
+                f"an item must be one of the {len(self.items):,} in the data, got {what[int(items.argmin())]!r}"
             )
-        users[users < 0] = len(self.users)  # nobody that it knows
+        users[users < 0] = len(self.users)  # unknown users
         return np.asarray(self.estimator.predict_pairs(users, items))
 
 
 def _places(names: NDArray[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
-    """Returns where each name stands, -1 for one that is not there."""
+    """Returns the index of each name, -1 for unknown ones."""
     known = {str(name): at for at, name in enumerate(names.tolist())}
     return np.array([known.get(str(name), -1) for name in wanted], dtype=np.int64)

@@ -1,8 +1,8 @@
-"""Fitted estimators as plain arrays and JSON, and back, bit for bit; nothing is pickled and nothing is evaluated.
+"""Fitted estimators as plain arrays and JSON, and back, bit for bit, without pickle or eval.
 
-The document of an estimator is `{"class": name, "parameters": {...}, "state": {...}}`. What JSON cannot say is said
-by an object with one key that begins with `$`: `{"$array": key}` stands for an array kept beside it, `{"$dict": ...}`
-for a dict. Only the classes of `rlbench.models`, and scikit-learn's StandardScaler, are ever made.
+The document of an estimator is `{"class": name, "parameters": {...}, "state": {...}}`. What JSON cannot express is an
+object whose one key begins with `$`: `{"$array": key}` stands for an array stored beside it, `{"$dict": ...}` for a
+dict. Only the classes of `rlbench.models`, and scikit-learn's StandardScaler, are ever instantiated.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ ESTIMATORS = (
 )
 SCALER = "StandardScaler"
 NUMERIC = "biufc"
-TEXTS = "UO"  # kinds of arrays that hold labels
+TEXTS = "UO"  # dtype kinds of arrays of labels
 DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
 
 
 def pack_estimator(estimator: Any) -> tuple[dict[str, Any], Arrays]:
-    """Returns a fitted estimator as a JSON-able document and the arrays that it names.
+    """Returns a fitted estimator as a JSON-able document, and the arrays it refers to.
 
     Raises:
-        UsageError: it is of another class, or holds something that cannot be stored, such as a function.
+        UsageError: the class is not one of ours, or a value cannot be stored, such as a function.
     """
     arrays: Arrays = {}
     return _packed_estimator(estimator, arrays, ""), arrays
 
 
 def unpack_estimator(document: Any, arrays: Arrays) -> Any:
-    """Returns the estimator that `pack_estimator` was given: the same parameters, every array bit for bit the same.
+    """Returns the estimator given to `pack_estimator`, with the same parameters and bit-identical arrays.
 
     Raises:
-        StoreError: the document is damaged, or names a class that is none of ours.
+        StoreError: the document is damaged, or names a class that is not one of ours.
     """
     try:
         return _unpacked_estimator(document, arrays)
@@ -87,7 +87,7 @@ def _packed(value: Any, arrays: Arrays, path: str) -> Any:
             return pack(value, arrays, path)
     if hasattr(value, "get_params"):
         return {"$estimator": _packed_estimator(value, arrays, f"{path}.")}
-    raise UsageError(f"{path} of the model cannot be stored: it is a {type(value).__name__}, neither array nor number")
+    raise UsageError(f"{path} of the model cannot be stored: got a {type(value).__name__}, not an array or number")
 
 
 def _packed_array(array: NDArray[Any], arrays: Arrays, path: str) -> dict[str, Any]:
@@ -101,17 +101,17 @@ def _packed_array(array: NDArray[Any], arrays: Arrays, path: str) -> dict[str, A
     if array.dtype.kind in TEXTS and array.ndim == 1:
         texts = [_packed(value, arrays, f"{path}[{i}]") for i, value in enumerate(array.tolist())]
         return {"$labels": texts, "dtype": array.dtype.str}
-    raise UsageError(f"{path} of the model cannot be stored: it is an array of {array.dtype}")
+    raise UsageError(f"{path} of the model cannot be stored: expected an array of numbers or labels, got {array.dtype}")
 
 
 def _packed_scalar(value: np.generic, _arrays: Arrays, path: str) -> dict[str, Any]:
     if value.dtype.kind not in "biufU":
-        raise UsageError(f"{path} of the model cannot be stored: it is a {value.dtype}")
+        raise UsageError(f"{path} of the model cannot be stored: expected a number or text, got a {value.dtype}")
     return {"$scalar": value.item(), "dtype": value.dtype.str}
 
 
 def _packed_dict(value: dict[Any, Any], arrays: Arrays, path: str) -> dict[str, Any]:
-    """Packs by pairs: the order of a vocabulary is that of its columns, and its words may be any."""
+    """Packs a dict as pairs: they keep the order, and keys may be of any type or text."""
     return {"$dict": [[key, _packed(found, arrays, f"{path}.{key}")] for key, found in value.items()]}
 
 
@@ -151,7 +151,7 @@ def _class_of(name: str) -> Any:
 
         return StandardScaler
     if name not in ESTIMATORS:
-        raise ValueError(f"there is no estimator {name!r}")
+        raise ValueError(f"unknown estimator {name!r}")
     return getattr(rlbench.models, name)
 
 

@@ -1,4 +1,4 @@
-"""What a training is asked to do, and the data that it reads for it."""
+"""The plan of a training, and the data it reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """All that a training is asked to do."""
+    """All arguments of a training."""
 
     kind: str
     source: str
@@ -36,23 +36,23 @@ class Plan(NamedTuple):
 
     @property
     def about(self) -> Kind:
-        """The entry of its kind."""
+        """The entry of its kind in `KINDS`."""
         return KINDS[self.kind]
 
     def estimator(self) -> Any:
-        """Makes the estimator, not fitted yet."""
+        """Makes the unfitted estimator."""
         return new_estimator(self.kind, self.settings, self.seed)
 
 
 def load_dataset(plan: Plan) -> Dataset:
-    """Reads what a kind learns from, wholly, into memory; not for ratings."""
+    """Reads the whole data set of a plan into memory; not for ratings."""
     task = plan.about.task
     if plan.source in BUILT_IN:
         found = readers.load_built_in(plan.source)
         if task == NUMBERS and found.targets is not None and found.targets.dtype.kind != "f":
-            raise UsageError(f"{plan.kind} predicts numbers, {plan.source} has classes: take diabetes, or a file")
+            raise UsageError(f"{plan.kind} predicts numbers, but {plan.source} has classes: use diabetes, or a file")
         if task == CLASSES and plan.source in readers.NUMBERS_ALONE:
-            raise UsageError(f"{plan.kind} predicts classes, {plan.source} has numbers: take iris, or a file")
+            raise UsageError(f"{plan.kind} predicts classes, but {plan.source} has numbers: use iris, or a file")
         return found
     if task == TEXTS:
         text = plan.features[0] if plan.features else None
@@ -62,7 +62,7 @@ def load_dataset(plan: Plan) -> Dataset:
 
 
 class Split(NamedTuple):
-    """A data set in two parts: what is learnt from, and what is held out."""
+    """A data set in two parts: training rows and held-out test rows."""
 
     rows: Any
     targets: Any
@@ -71,7 +71,7 @@ class Split(NamedTuple):
 
 
 def split(dataset: Dataset, test_size: float, seed: int, *, by_class: bool) -> Split:
-    """Parts a data set, by class where each has rows enough for both parts; the same seed parts it the same way."""
+    """Splits a data set, by class if each has enough rows for both parts; the same seed gives the same split."""
     from sklearn.model_selection import train_test_split  # noqa: PLC0415  (an extra)
 
     targets = np.zeros(len(dataset)) if dataset.targets is None else dataset.targets
@@ -79,7 +79,7 @@ def split(dataset: Dataset, test_size: float, seed: int, *, by_class: bool) -> S
         return Split(dataset.rows, targets, dataset.rows[:0], targets[:0])
     held = min(max(1, round(test_size * len(dataset))), len(dataset) - 1)
     if held < 1:
-        raise UsageError(f"{dataset.source} has one row: nothing is left to learn from, set test_size to 0")
+        raise UsageError(f"{dataset.source} has a single row, so no row is left to learn from: set test_size to 0")
     places = np.arange(len(dataset))
     classes, counts = np.unique(targets, return_counts=True) if by_class else (targets, np.zeros(1))
     even = by_class and counts.min() > 1 and len(classes) <= min(held, len(dataset) - held)
@@ -93,19 +93,19 @@ def taken(rows: Any, places: NDArray[np.intp]) -> Any:
 
 
 def new_scaler() -> Any:
-    """Makes what brings columns to mean 0 and deviation 1."""
+    """Makes a scaler of columns to mean 0 and standard deviation 1."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
 
     return StandardScaler()
 
 
 def asked(plan: Plan) -> dict[str, Any]:
-    """Returns what a model tells of its training: what it was asked for."""
+    """Returns a model's record of its training settings."""
     return {"settings": plan.settings, "seed": plan.seed}
 
 
 def described(plan: Plan, features: Sequence[str], target: str, fingerprint: str, rows: int) -> dict[str, Any]:
-    """Returns what a model tells of its data."""
+    """Returns a model's record of its data."""
     return {
         "source": plan.source if plan.source in BUILT_IN else str(Path(plan.source).absolute()),
         "fingerprint": fingerprint,

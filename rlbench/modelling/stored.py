@@ -1,4 +1,4 @@
-"""Stored models: each a record of its own in the same store as the runs, versioned, and read back bit for bit."""
+"""Stored models: each is a separate, versioned record in the same store as the runs, and is read back bit for bit."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rlbench.store.reading import ID_BEGINNING
 if TYPE_CHECKING:
     from rlbench.store import Store
 
-SNAPSHOT = "model"  # the kind of the store's entries
-MODEL_FORMAT = 1  # of what is described here; a later one is refused with a message
-DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: it may be large, and is compressed so
+SNAPSHOT = "model"  # the kind of snapshot in the store
+MODEL_FORMAT = 1  # of the stored document; a later format is refused with a message
+DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: arrays are compressed, and it may be large
 RATING_NAMES = ("users", "items")
 MODEL_NAME = re.compile(r"[^@\s]{1,150}")
 
@@ -49,12 +49,12 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
     """Stores a model under a new id, as the next version of its name; returns it with both.
 
     Args:
-        store: where to.
-        model: as `train_model` returns it.
-        name: by default the kind and what it learnt from, such as "tree-iris".
+        store: the store.
+        model: the model, as returned by `train_model`.
+        name: by default the kind and the data, such as "tree-iris".
 
     Raises:
-        UsageError: the name holds blanks or @, or could be an id.
+        UsageError: the name contains blanks or @, or could be an id.
         StoreError: the store cannot be written.
     """
     name = _checked_name(name or _default_name(model))
@@ -80,14 +80,14 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
 
 
 def load_model(store: Store, ref: str) -> Model:
-    """Reads a model back, as it was stored, bit for bit.
+    """Reads a stored model, bit for bit as it was saved.
 
     Args:
-        store: where it is.
-        ref: an id, a unique beginning of one, a name ("tree-iris": its newest version; "tree-iris@1"), or "latest".
+        store: the store.
+        ref: an id or a unique prefix of one, a name ("tree-iris": its newest version; "tree-iris@1"), or "latest".
 
     Raises:
-        StoreError: there is none, or it is damaged.
+        StoreError: no model matches, or it is damaged.
     """
     entry = find_model(store, ref)
     arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
@@ -119,7 +119,7 @@ def models(store: Store) -> list[Entry]:
     """Returns all stored models, newest first, without their arrays.
 
     Raises:
-        StoreError: one is damaged, or of a later version of rlbench.
+        StoreError: a model is damaged, or was stored by a later version of rlbench.
     """
     found = []
     for info in store.snapshots(SNAPSHOT):
@@ -129,7 +129,7 @@ def models(store: Store) -> list[Entry]:
 
 
 def find_model(store: Store, ref: str) -> Entry:
-    """Returns the entry of a model, by what `load_model` takes; StoreError says what is wrong."""
+    """Returns the entry of a model, given a ref as for `load_model`; StoreError if not exactly one matches."""
     word, entries = str(ref).strip(), models(store)
     if word == "latest":
         found = entries[:1]
@@ -147,7 +147,7 @@ def find_model(store: Store, ref: str) -> Entry:
 
 
 def delete_model(store: Store, ref: str) -> Entry:
-    """Deletes a model and returns what its entry said."""
+    """Deletes a model and returns its entry."""
     entry = find_model(store, ref)
     store.delete_snapshot(SNAPSHOT, entry.id)
     return entry
@@ -157,10 +157,10 @@ def _entry(model_id: str, created_at: str, size: int, numbers: dict[str, Any]) -
     try:
         if numbers["format"] > MODEL_FORMAT:
             raise StoreError(
-                f"model {model_id} was stored by rlbench {numbers['rlbench']}: it needs that or a later one"
+                f"model {model_id} was stored by rlbench {numbers['rlbench']}: read it with that version or a later one"
             )
         if numbers["kind"] not in KINDS:
-            raise StoreError(f"model {model_id} is of kind {numbers['kind']!r}, which this rlbench does not know")
+            raise StoreError(f"model {model_id} has the kind {numbers['kind']!r}, unknown to this version of rlbench")
         name, version, kind, about = (numbers[key] for key in ("name", "version", "kind", "about"))
     except (KeyError, TypeError) as error:
         raise StoreError(f"model {model_id} is damaged: its record lacks {error}") from error
@@ -180,6 +180,6 @@ def _checked_name(name: str) -> str:
     label("the name of a model", name)
     if not MODEL_NAME.fullmatch(name) or ID_BEGINNING.fullmatch(name) or name == "latest":
         raise UsageError(
-            f"a model's name has 1 to 150 characters, neither blanks nor @, and could be no id, got {name!r}"
+            f"a model's name must have 1 to 150 characters, no blanks and no @, and not look like an id, got {name!r}"
         )
     return name

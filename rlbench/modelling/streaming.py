@@ -1,4 +1,4 @@
-"""Learning from a file that is larger than memory: it is read several times, chunk after chunk."""
+"""Learning from files larger than memory: the file is read several times, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MOST_CLASSES = 1000  # of a target; more are no classes, or a number that was taken for one
+MOST_CLASSES = 1000  # of a target: with more, it is rather a column of numbers
 
 
 class Chunk(NamedTuple):
-    """Rows of a file, their answers, and which of them are held out."""
+    """Rows of a file, their targets, and which of them are held out."""
 
     rows: Any
     targets: Any
@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
 
 
 class _Stream:
-    """A file that is read several times, each time in the same chunks and parted in the same way."""
+    """A file that is read several times, always in the same chunks and with the same split."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding)
@@ -49,17 +49,17 @@ class _Stream:
             named = self.file.columns([target]) if target else ()
             self.columns = self.file.columns(plan.features or self.file.others(*named))
         self.classes: NDArray[Any] | None = None
-        self.whole = False  # whether labels are whole numbers
+        self.whole = False  # whether all labels are whole numbers
 
     def cells(self, what: str) -> Iterator[tuple[readers.Cells, NDArray[np.bool_]]]:
-        """Reads the file once, with a bar that says what for."""
+        """Reads the file once, showing a progress bar labelled `what`."""
         draws = np.random.default_rng(self.plan.seed)
         with _bar(what, self.file.size, shown=self.plan.progress) as heard:
             for cells in self.file.chunks(self.size, heard=heard):
                 yield cells, draws.random(len(cells)) < self.plan.test_size
 
     def chunks(self, what: str) -> Iterator[Chunk]:
-        """Reads the file once, as what the estimator takes."""
+        """Reads the file once, converted to what the estimator takes."""
         for cells, held in self.cells(what):
             yield Chunk(self._rows(cells), self._targets(cells), held)
 
@@ -74,16 +74,16 @@ class _Stream:
         return np.zeros(len(cells))
 
     def look(self) -> tuple[Any, int]:
-        """Reads the file once for its classes and the scale of its columns; returns the scaler and its rows."""
+        """Reads the file once to find the classes and fit the scaler; returns the scaler and the number of rows."""
         scaler, found, n = (new_scaler() if self.plan.scale else None), set[str](), 0
         has_labels = self.plan.about.task in (CLASSES, TEXTS)
-        for cells, held in self.cells("looking through"):
+        for cells, held in self.cells("scanning"):
             n += len(cells)
             if has_labels:
                 found.update(label.strip() for label in cells.labels(self.plan.target or ""))
             if len(found) > MOST_CLASSES:
                 raise UsageError(
-                    f"the target {self.plan.target!r} has over {MOST_CLASSES:,} values: these are no classes"
+                    f"the target {self.plan.target!r} has over {MOST_CLASSES:,} distinct values, too many for classes"
                 )
             if scaler is not None and not held.all():
                 scaler.partial_fit(self._rows(cells)[~held])
@@ -94,7 +94,7 @@ class _Stream:
 
 @contextmanager
 def _bar(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], Any]]:
-    """Gives a function to tell how many bytes have been read, which moves a bar on a terminal."""
+    """Yields a function that takes the number of bytes read and moves a progress bar on a terminal."""
     if not (shown and sys.stderr.isatty()):
         yield lambda _: None
         return
@@ -108,13 +108,13 @@ def _bar(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], Any]
 
 
 def streamed(plan: Plan, estimator: Any) -> Model:
-    """Fits an estimator on a file of any size, chunk by chunk, and measures it in one more reading."""
+    """Fits an estimator on a file of any size, chunk by chunk, and measures it in one more pass."""
     stream = _Stream(plan)
     if plan.about.task == RATINGS:
         return _streamed_ratings(plan, stream, estimator)
     scaler, n = stream.look()
     if not n:
-        raise UsageError(f"{stream.file.path} holds no rows, only the names of its columns")
+        raise UsageError(f"{stream.file.path} has no rows, only the names of its columns")
     started = time.perf_counter()
     for number in range(plan.passes):
         for chunk in stream.chunks(f"learning, pass {number + 1} of {plan.passes}"):
@@ -147,7 +147,7 @@ def _learn_chunk(estimator: Any, scaler: Any, chunk: Chunk, classes: NDArray[Any
 
 
 class _RatingRows(NamedTuple):
-    """Ratings of a chunk, by the places of users and items."""
+    """Ratings of a chunk, with the indices of users and items."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -190,11 +190,11 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
 
 def _names_of_ratings(stream: _Stream) -> tuple[NDArray[Any], NDArray[Any]]:
     users, items = set[str](), set[str]()
-    for cells, _ in stream.cells("looking through"):
+    for cells, _ in stream.cells("scanning"):
         users.update(name.strip() for name in cells.labels(stream.columns[0]))
         items.update(name.strip() for name in cells.labels(stream.columns[1]))
     if not users:
-        raise UsageError(f"{stream.file.path} holds no rows, only the names of its columns")
+        raise UsageError(f"{stream.file.path} has no rows, only the names of its columns")
     return _sorted(users), _sorted(items)
 
 

@@ -1,4 +1,4 @@
-"""Training: a kind of model and data in, a fitted model with its figures out."""
+"""Training: turns a kind of model and data into a fitted model with metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
-STREAMED = 256 * 2**20  # bytes of a file from which it is read in chunks, if the kind can learn from them
+STREAMED = 256 * 2**20  # bytes: larger files are read in chunks, if the kind can learn from chunks
 TEST_SIZE = 0.25
 SCALED = (CLASSES, NUMBERS, GROUPS, COMPONENTS)
 
@@ -52,25 +52,26 @@ def train_model(
     encoding: str | None = None,
     progress: bool = False,
 ) -> Model:
-    """Fits a kind of model and measures it on rows that it has not seen.
+    """Fits a kind of model and measures it on held-out rows.
 
     Args:
         kind: one of `KINDS`.
         data: "iris", "digits", "wine", "diabetes", "breast-cancer", or the path of a CSV file.
-        target: the column of a file to predict; of ratings, the column that holds them.
-        features: the columns of a file to learn from; all others by default. The one of the texts; those of users and
-            items.
+        target: the column of a file to predict; for ratings, the column of the ratings.
+        features: the columns of a file to learn from; all others by default. For texts, their column; for ratings, the
+            columns of users and items.
         settings: parameters of the estimator.
-        seed: of the split, and of what the estimator draws.
-        test_size: the share of rows (of ratings) that is held out, in [0, 1); with 0 there are no test figures.
-        scale: whether columns are brought to mean 0 and deviation 1; the kind says by default.
-        chunk_rows: read a file so many rows at a time and learn by `partial_fit`; by default from 256 MiB on.
-        passes: how often a file that is read so is learnt from.
-        encoding: of a file; UTF-8 by default.
-        progress: show a bar on a terminal.
+        seed: the seed of the split and of the estimator.
+        test_size: the share of rows (or ratings) held out for the test, in [0, 1); 0 for no test.
+        scale: whether to scale columns to mean 0 and standard deviation 1; the default depends on the kind.
+        chunk_rows: read a file in chunks of this many rows and learn with `partial_fit`; by default only if the file
+            has 256 MiB or more.
+        passes: the number of passes over a file that is read in chunks.
+        encoding: the text encoding of a file; UTF-8 by default.
+        progress: show a progress bar on a terminal.
 
     Raises:
-        UsageError: an argument is wrong, the data is no such table, or the estimator refuses it.
+        UsageError: an argument is wrong, the file is not such a table, or the estimator rejects the data.
     """
     chosen = kind_named(kind)
     plan = Plan(
@@ -103,18 +104,18 @@ def _check(plan: Plan) -> None:
     is_file = plan.source not in BUILT_IN
     task = plan.about.task
     if is_file and not Path(plan.source).suffix and not Path(plan.source).exists():
-        readers.load_built_in(plan.source)  # raises: names the sets that there are
+        readers.load_built_in(plan.source)  # raises an error that names the built-in sets
     if not is_file and (plan.target or plan.features or plan.encoding or plan.chunk_rows):
-        raise UsageError(f"target, features, encoding and chunks are of a file: {plan.source} is a set that is there")
+        raise UsageError(f"target, features, encoding and chunks apply to files only: {plan.source} is built in")
     if not is_file and task in (TEXTS, RATINGS):
         raise UsageError(f"{plan.kind} learns from {task}: give the path of a CSV file, and its target column")
     if is_file and (plan.about.is_supervised or task == RATINGS) and not plan.target:
         raise UsageError(f"{plan.kind} learns to predict a column of the file: name it as target")
     if plan.scale and task not in SCALED:
-        raise UsageError(f"{plan.kind} takes no columns that could be scaled: leave scale out")
+        raise UsageError(f"{plan.kind} learns from {task}, which cannot be scaled: leave scale out")
     for name, value, least in (("chunk_rows", plan.chunk_rows, 1), ("passes", plan.passes, 1), ("seed", plan.seed, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise UsageError(f"{name} must be a whole number from {least} up, got {value!r}")
+            raise UsageError(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 
 def _is_streamed(plan: Plan, estimator: Any) -> bool:
@@ -124,14 +125,14 @@ def _is_streamed(plan: Plan, estimator: Any) -> bool:
     if plan.chunk_rows is not None:
         if not can:
             able = ", ".join(name for name in KINDS if hasattr(new_estimator(name, {}, 0), "partial_fit"))
-            raise UsageError(f"{plan.kind} cannot learn from one chunk after another; those that can: {able}")
+            raise UsageError(f"{plan.kind} cannot learn chunk by chunk; these kinds can: {able}")
         return True
     return can and CsvFile(plan.source, encoding=plan.encoding).size >= STREAMED
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turns what scikit-learn's checks raise into a UsageError with the same words, in one line."""
+    """Turns errors from scikit-learn's checks into a UsageError with the same message, in one line."""
     try:
         yield
     except UsageError:

@@ -203,8 +203,8 @@ def test_a_picture_of_data_that_are_gone_or_others_is_refused(model, houses):
     houses.unlink()
     gone = model("plot", "latest")
     assert [(one.code, one.err.count("\n")) for one in (changed, gone)] == [(1, 1), (1, 1)]
-    assert "has changed since this model learnt from it: train again" in changed.err
-    assert "are no longer there" in gone.err
+    assert "has changed since this model was trained on it: train again" in changed.err
+    assert "are gone" in gone.err
 
 
 def test_delete_asks_first_and_takes_versions_by_name(model, tree, monkeypatch):
@@ -232,14 +232,14 @@ def test_models_lie_beside_the_runs_and_store_check_covers_them(model, tree, rlb
         (["train", "tree", "--data", "none.csv", "--target", "y"], 2, "cannot read none.csv: No such file"),
         (["train", "tree", "--test-size", "2"], 2, "test_size must be a share in [0, 1), got 2.0"),
         (["train", "text"], 2, "text learns from texts: give the path of a CSV file"),
-        (["train", "tree", "--name", "a b"], 2, "a model's name has 1 to 150 characters"),
+        (["train", "tree", "--name", "a b"], 2, "a model's name must have 1 to 150 characters"),
         (["show", "none"], 1, "there is no model 'none'"),
         (["predict", "tree-iris"], 2, "say what is asked: either --row, once or more, or --data FILE"),
         (["predict", "tree-iris", "--row", "1,2"], 2, "--row takes 4 values (sepal length (cm),"),
         (["predict", "tree-iris", "--row", "1,2,3,x"], 2, "--row takes numbers, got '1,2,3,x'"),
         (["predict", "tree-iris", "--row", "1,2,3,4", "--out", "a.csv"], 2, "--out needs a data file"),
-        (["plot", "tree-iris", "--kind", "elbow"], 2, "tree has no picture 'elbow': it has confusion, learning, tree"),
-        (["plot", "tree-iris", "--kind", "tre"], 2, "unknown picture of a model 'tre'; did you mean tree"),
+        (["plot", "tree-iris", "--kind", "elbow"], 2, "elbow does not fit a tree model: draw confusion, lear"),
+        (["plot", "tree-iris", "--kind", "tre"], 2, "unknown plot of a model 'tre'; did you mean tree"),
         (["plot", "tree-iris", "--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf"),
         (["list", "--kind", "tre"], 2, "unknown kind of model 'tre'"),
     ],
