@@ -56,9 +56,9 @@ def test_the_tables_of_gymnasiums_envs_are_the_truth(env_id, kwargs):
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("successor", 39, r"P\[34\]\[0\] says \(1.0, 39, -1.0, False\), the env gave \(134, -1.0, False\)"),
-        ("reward", -2.0, r"P\[34\]\[0\] says \(1.0, 134, -2.0, False\), the env gave \(134, -1.0, False\)"),
-        ("terminated", True, r"P\[34\]\[0\] says \(1.0, 134, -1.0, True\), the env gave \(134, -1.0, False\)"),
+        ("successor", 39, r"P\[34\]\[0\] lists \(1.0, 39, -1.0, False\), but the env gave \(134, -1.0, False\)"),
+        ("reward", -2.0, r"P\[34\]\[0\] lists \(1.0, 134, -2.0, False\), but the env gave \(134, -1.0, False\)"),
+        ("terminated", True, r"P\[34\]\[0\] lists \(1.0, 134, -1.0, True\), but the env gave \(134, -1.0, False\)"),
     ],
 )
 def test_one_wrong_number_among_3000_is_found_and_named(column, value, says):
@@ -82,14 +82,14 @@ def test_a_wrong_table_is_found_where_the_env_moves_by_itself():
             self.s = 0
             return 0, 0.0, True, False, {}
 
-    with pytest.raises(CheckFailedError, match=r"P\[0\]\[0\] says \(1.0, 1, 0.0, False\), the env gave \(0, 0.0, T"):
+    with pytest.raises(CheckFailedError, match=r"P\[0\]\[0\] lists \(1.0, 1, 0.0, False\), but .* gave \(0, 0.0, T"):
         check_model(Wrong())
 
 
 def test_an_outcome_that_the_model_does_not_list_is_found():
     model = TabularModel.from_env("FrozenLake-v1")
     wrong = changed(model, "reward", first_row(model, 6, 1), 0.5)
-    with pytest.raises(CheckFailedError, match=r"P\[6\]\[1\] lists just .*, the env gave"):
+    with pytest.raises(CheckFailedError, match=r"P\[6\]\[1\] lists only .*, but the env gave"):
         check_model("FrozenLake-v1", wrong, samples=10_000)
 
 
@@ -97,21 +97,21 @@ def test_a_chance_that_is_far_off_is_found_in_its_own_state_and_action():
     model = TabularModel.from_env("FrozenLake-v1")
     row = first_row(model, 6, 1)
     wrong = changed(model, "probability", slice(row, row + 3), [0.8, 0.1, 0.1])
-    with pytest.raises(CheckFailedError, match=r"P\[6\]\[1\] says probabilities \[0.8, 0.1, 0.1\], \d+ tries gave"):
+    with pytest.raises(CheckFailedError, match=r"P\[6\]\[1\]: .* \[0.8, 0.1, 0.1\], but \d+ samples gave"):
         check_model("FrozenLake-v1", wrong, samples=10_000)
 
 
 def test_a_chance_a_little_off_everywhere_is_found_by_pooling():
     model = TabularModel.from_env(gym.make("Taxi-v4", is_rainy=True, rainy_probability=0.82))
-    with pytest.raises(CheckFailedError, match=r"all \(state, action\) with these probabilities says"):
+    with pytest.raises(CheckFailedError, match=r"all \(state, action\) with these probabilities: the model has"):
         check_model(gym.make("Taxi-v4", is_rainy=True), model, samples=80_000)
 
 
 def test_wrong_starts_are_found():
     model = TabularModel.from_env("CliffWalking-v1")
-    with pytest.raises(CheckFailedError, match="reset gave the state 36, which the start distribution excludes"):
+    with pytest.raises(CheckFailedError, match="reset gave state 36, which the start distribution excludes"):
         check_model("CliffWalking-v1", dataclasses.replace(model, initial=np.eye(48)[0]))
-    with pytest.raises(CheckFailedError, match=r"start distribution says probabilities \[0.5, 0.5\], .* \[0.0, 1.0\]"):
+    with pytest.raises(CheckFailedError, match=r"start distribution: .* \[0.5, 0.5\], but .* \[0.0, 1.0\]"):
         check_model("CliffWalking-v1", dataclasses.replace(model, initial=np.eye(48)[[0, 36]].mean(axis=0)))
 
 
@@ -124,7 +124,7 @@ def test_a_part_of_the_states_can_be_checked_alone():
 
 
 def test_an_env_that_cannot_be_put_in_a_state_says_so():
-    with pytest.raises(CheckFailedError, match="has no attribute s for its state"):
+    with pytest.raises(CheckFailedError, match="has no attribute s that holds its state"):
         check_model("CartPole-v1", TabularModel.from_env("CliffWalking-v1"))
 
 
@@ -188,13 +188,13 @@ def test_numpys_whole_numbers_are_observations_too():
 
 
 def test_a_mask_that_cannot_be_sampled_by_is_found():
-    with pytest.raises(CheckFailedError, match=r"the action mask is float64 of shape \(2,\): action_space"):
+    with pytest.raises(CheckFailedError, match=r"the action mask is float64 of shape \(2,\): it must be int8"):
         check_env(Sloppy("mask"))
 
 
 def test_a_step_before_the_first_reset_is_found(monkeypatch):
     monkeypatch.setitem(gym.registry, "toys/Hasty-v0", EnvSpec("toys/Hasty-v0", Sloppy, order_enforce=False))
-    assert "did something" in a_step_before_the_first_reset_is_refused(gym.make("toys/Hasty-v0"), 0)
+    assert "was accepted" in a_step_before_the_first_reset_is_refused(gym.make("toys/Hasty-v0"), 0)
 
 
 def test_an_env_without_a_spec_is_checked_as_far_as_possible():
@@ -218,7 +218,7 @@ def test_a_mask_that_forbids_what_would_work_is_found(monkeypatch):
 
     monkeypatch.setattr(type(env.unwrapped), "action_mask", blind_to_dropoff)
     with pytest.raises(
-        CheckFailedError, match=r"mask of state 17 is \[1, 0, 1, 0, 0, 0\], but just \[0, 2, 5\] can change it"
+        CheckFailedError, match=r"mask of state 17 is \[1, 0, 1, 0, 0, 0\], but only \[0, 2, 5\] can change it"
     ):
         check_env(env)
 
@@ -252,7 +252,7 @@ class Detour(gym.Env):
 
 def test_a_compiled_counterpart_must_do_what_the_env_does():
     check_env(Detour())
-    with pytest.raises(CheckFailedError, match=r"its_compiled_.*: it leads to other rewards from seed 0"):
+    with pytest.raises(CheckFailedError, match=r"its_compiled_.*: it gives different rewards from seed 0"):
         check_env(Detour(compiled_reward=2.0))
 
 
@@ -426,9 +426,9 @@ class HasADifferentCounterpart(Plain):
         (LosesItsGenerator, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after loading differs: 'rng'"),
         (SharesItsTable, "a_copy_goes_on_alike_and_leaves_the_agent_as_it_was: training a copy changed: .*'q_table'"),
         (RoundsItsTable, "a_loaded_agent_goes_on_as_the_one_that_was_saved: after 20 more episodes differs: 'q_table'"),
-        (SavesObjects, "its_state_is_plain_arrays_and_json: 'names' is not: "),
+        (SavesObjects, r"its_state_is_plain_arrays_and_json: state_dict\(\)\['names'\] is neither"),
         (LearnsWhileItIsWatched, "the_greedy_action_changes_nothing: act.* changed: .*'q_table'"),
-        (ReturnsNumPysNumbers, "actions_are_plain_ints_of_the_space: .* expected an int of 0 to 1"),
+        (ReturnsNumPysNumbers, "actions_are_plain_ints_of_the_space: .* expected an int from 0 to 1"),
         (ForgetsToCountSteps, "it_counts_steps_and_episodes: .* 7 episodes, 0 timesteps"),
         (ForgetsToCountEpisodes, "it_counts_steps_and_episodes: .* end_episode must call super"),
         (HasADifferentCounterpart, "its_compiled_counterpart_does_the_same: .* differ in: .*'q_table'"),
@@ -455,6 +455,6 @@ def test_every_check_says_what_it_looks_at(checks, count):
 
 def test_one_that_learns_slowly_is_told_so_and_passes_with_more_episodes():
     slow = functools.partial(QLearning, learning_rate=0.002)
-    with pytest.raises(CheckFailedError, match=r"after 400 episodes .*learns slowly"):
+    with pytest.raises(CheckFailedError, match=r"after 400 episodes .*slow learner"):
         check_agent(slow, episodes=400)
     check_agent(functools.partial(QLearning, learning_rate=0.02), episodes=2000)

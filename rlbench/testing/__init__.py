@@ -1,7 +1,7 @@
-"""Checks for whoever writes an env or an agent: that they keep the promises on which training builds.
+"""Checks for authors of envs and agents: do they keep the promises that training relies on?
 
-`check_env(env)` holds an env to ENV_CHECKS, `check_agent(agent_factory)` an agent to AGENT_CHECKS, one after another;
-`check_model(env)` compares a transition table with what the env does. Our own envs and agents are tested by the same.
+`check_env(env)` runs ENV_CHECKS on an env, `check_agent(agent_factory)` runs AGENT_CHECKS on an agent, and
+`check_model(env)` compares a transition table with what the env does. Our own envs and agents pass the same checks.
 """
 
 from rlbench.errors import CheckFailedError

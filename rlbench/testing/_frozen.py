@@ -1,4 +1,4 @@
-"""What can be compared bit for bit."""
+"""States in a form that compares bit for bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def frozen(value: Any) -> Any:
-    """Returns a state with its arrays as bytes and its numbers as they print: equal only if every bit is."""
+    """Returns a state with its arrays as bytes and its numbers as printed: equal only if every bit is equal."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Checks of an agent: the promises on which training, checkpoints and the cache build."""
+"""Checks of an agent: the promises that training, checkpoints and the cache rely on."""
 
 from __future__ import annotations
 
@@ -28,35 +28,34 @@ if TYPE_CHECKING:
 
 
 class Trial(NamedTuple):
-    """What each check of an agent is given."""
+    """The arguments of each check of an agent."""
 
     factory: AgentFactory
     episodes: int
     seed: int
 
     def agent(self, *, seed: int | None = None, n_states: int = 5, n_actions: int = 2) -> Agent:
-        """Returns a new agent, by default of the trial's seed."""
+        """Makes a new agent, by default with the trial's seed."""
         seed = self.seed if seed is None else seed
         return self.factory(gym.spaces.Discrete(n_states), gym.spaces.Discrete(n_actions), seed=seed)
 
 
 def check_agent(agent_factory: AgentFactory, *, episodes: int = 3000, seed: int = 0) -> None:
-    """Checks that an agent keeps the promises on which training, checkpoints and the cache build.
+    """Checks that an agent keeps the promises that training, checkpoints and the cache rely on.
 
-    AGENT_CHECKS, in their order: its actions are plain ints of its space; its state is plain arrays and JSON; the
-    greedy action changes nothing; the same seed makes the same agent, whatever the global generators of Python and
-    NumPy, which stay as they are; it counts its steps and episodes; an agent that loads the state of another goes on as
-    that one, and so does a copy; training n and then m episodes equals n + m; nothing is bootstrapped from a terminal
-    state, and everything from the state in which an episode was cut off; and its compiled counterpart, if it has one,
-    does what it does.
+    AGENT_CHECKS, in order: actions are plain ints in the action space; the state is plain arrays and JSON; the greedy
+    action changes nothing; the same seed makes the same agent, whatever the global generators of Python and NumPy hold,
+    and those stay untouched; steps and episodes are counted; an agent that loads another's state continues like it, and
+    so does a copy; training n and then m episodes equals n + m; a terminal state is not bootstrapped from, and the last
+    state of a truncated episode is; and the compiled counterpart, if there is one, does the same as the agent.
 
-    What it learns is looked at in worlds of three states whose best actions and values are known; where it has no
-    greedy policy, that is left out.
+    Learning is checked in worlds of three states with known best actions and values, unless the agent has no greedy
+    policy.
 
     Args:
-        agent_factory: a class, or anything that is called as one: (observation_space, action_space, *, seed).
-        episodes: to learn those values, of one or two steps each. One that learns slowly may need more.
-        seed: of agents and worlds.
+        agent_factory: a class, or any callable with its signature: (observation_space, action_space, *, seed).
+        episodes: to learn those values, of one or two steps each. A slow learner may need more.
+        seed: of the agents and worlds.
 
     Raises:
         CheckFailedError: a promise is broken; the message begins with the check that found it.
@@ -69,47 +68,47 @@ def check_agent(agent_factory: AgentFactory, *, episodes: int = 3000, seed: int 
 
 
 def it_is_an_agent(trial: Trial) -> str:
-    """Checks that the factory makes an Agent for the spaces that it is given."""
+    """Checks that the factory makes an Agent for the given spaces."""
     agent = trial.agent()
     if not isinstance(agent, Agent):
         return f"expected a subclass of rlbench.agents.Agent, got {type(agent).__name__}"
     if (agent.n_states, agent.n_actions) != (5, 2):
-        return f"made for 5 states and 2 actions, it says {agent.n_states} and {agent.n_actions}"
+        return f"made for 5 states and 2 actions, it reports {agent.n_states} and {agent.n_actions}"
     return ""
 
 
 def actions_are_plain_ints_of_the_space(trial: Trial) -> str:
-    """Checks what `act` returns, exploring and not."""
+    """Checks what `act` returns, with and without exploration."""
     agent = trial.agent()
     _train(agent, Circle(), 5, trial.seed)
     for t in range(200):
         action = agent.act(t % 5, explore=t % 2 == 0)
         if type(action) is not int or not 0 <= action < agent.n_actions:
-            return f"act({t % 5}, explore={t % 2 == 0}) returned {action!r}, expected an int of 0 to 1"
+            return f"act({t % 5}, explore={t % 2 == 0}) returned {action!r}, expected an int from 0 to 1"
     return ""
 
 
 def the_greedy_action_changes_nothing(trial: Trial) -> str:
-    """Checks that `act(..., explore=False)` draws, counts and learns nothing, and always answers alike."""
+    """Checks that `act(..., explore=False)` draws, counts and learns nothing, and always returns the same action."""
     agent = trial.agent()
     if agent.greedy_policy() is None:
         return ""
     _train(agent, Circle(), 20, trial.seed)
     before, answers = _all_of(agent), {agent.act(1, explore=False) for _ in range(20)}
     if len(answers) > 1:
-        return f"act(1, explore=False) returned {sorted(answers)} in turn"
+        return f"act(1, explore=False) returned different actions for one state: {sorted(answers)}"
     return _difference("act(1, explore=False) changed", before, _all_of(agent))
 
 
 def the_same_seed_makes_the_same_agent(trial: Trial) -> str:
-    """Checks that nothing but the seed decides, by training two agents after seeding the global generators apart."""
+    """Checks that only the seed matters, by training two agents after seeding the global generators differently."""
     states = []
     for globally in (1, 2):
         with _global_generators(globally):
             agent = trial.agent()
             _train(agent, Circle(), 20, trial.seed)
             states.append(_all_of(agent))
-    return _difference("two agents of one seed that took the same steps differ in", *states)
+    return _difference("two agents with one seed that took the same steps differ in", *states)
 
 
 def the_global_generators_are_left_alone(trial: Trial) -> str:
@@ -123,31 +122,31 @@ def the_global_generators_are_left_alone(trial: Trial) -> str:
 
 
 def it_counts_steps_and_episodes(trial: Trial) -> str:
-    """Checks `timesteps` and `episodes`, which schedules and budgets are counted in."""
+    """Checks `timesteps` and `episodes`, the units of schedules and budgets."""
     agent = trial.agent()
     _train(agent, Circle(), 7, trial.seed)
     if (agent.episodes, agent.timesteps) != (7, 70):
         return (
-            f"after 7 episodes of 10 steps it says {agent.episodes} episodes, {agent.timesteps} timesteps: update adds "
-            "1 to self.timesteps, and end_episode calls super().end_episode()"
+            f"after 7 episodes of 10 steps it counts {agent.episodes} episodes, {agent.timesteps} timesteps: update "
+            "must add 1 to self.timesteps, and end_episode must call super().end_episode()"
         )
     return ""
 
 
 def its_state_is_plain_arrays_and_json(trial: Trial) -> str:
-    """Checks that a store can keep what `state_dict` returns, without pickle."""
+    """Checks that a store can keep what `state_dict` returns without pickle."""
     agent = trial.agent()
     _train(agent, Circle(), 20, trial.seed)
     for name, value in agent.state_dict().items():
         try:
             _through_storage(value)
         except (TypeError, ValueError) as error:
-            return f"{name!r} is not: {error}"
+            return f"state_dict()[{name!r}] is neither an array nor JSON: {error}"
     return ""
 
 
 def a_loaded_agent_goes_on_as_the_one_that_was_saved(trial: Trial) -> str:
-    """Checks that `load_state_dict` brings everything back, by training both on."""
+    """Checks that `load_state_dict` restores everything, by training both agents further."""
     saved, loaded, env = trial.agent(), trial.agent(seed=trial.seed + 1), Circle()
     _train(saved, env, 20, trial.seed)
     loaded.load_state_dict({name: _through_storage(value) for name, value in saved.state_dict().items()})
@@ -160,7 +159,7 @@ def a_loaded_agent_goes_on_as_the_one_that_was_saved(trial: Trial) -> str:
 
 
 def a_copy_goes_on_alike_and_leaves_the_agent_as_it_was(trial: Trial) -> str:
-    """Checks that `copy.deepcopy` makes an agent of its own, by training the copy first."""
+    """Checks that `copy.deepcopy` makes an independent agent, by training the copy first."""
     agent = trial.agent()
     _train(agent, Circle(), 20, trial.seed)
     before, copied = _all_of(agent), copy.deepcopy(agent)
@@ -175,7 +174,7 @@ def a_copy_goes_on_alike_and_leaves_the_agent_as_it_was(trial: Trial) -> str:
 
 
 def training_adds_up(trial: Trial) -> str:
-    """Checks that n and then m episodes equal n + m."""
+    """Checks that training n and then m episodes equals n + m."""
     states = []
     for parts in ([30], [11, 19]):
         agent, env = trial.agent(), Circle()
@@ -187,15 +186,15 @@ def training_adds_up(trial: Trial) -> str:
 
 
 def nothing_is_bootstrapped_from_a_terminal_state(trial: Trial) -> str:
-    """Checks that what comes after the end is worth nothing, in a world where it seems worth 10."""
+    """Checks that nothing after the end has value, in a world where it seems to be worth 10."""
     return _learnt(trial, Trapdoor(), 1, (2.0, 10.0))
 
 
 def what_a_cut_off_episode_would_have_earned_is_learnt(trial: Trial) -> str:
-    """Checks that truncation does not stop the bootstrap, in a world that is cut off after every step."""
+    """Checks that truncation does not stop the bootstrap, in a world that is truncated after every step."""
     gamma = getattr(trial.agent(n_states=3).parameters, "gamma", math.nan)
     if gamma < SHORT_SIGHTED:
-        return ""  # to it the end is as good
+        return ""  # too short-sighted to notice the value
     return _learnt(trial, gym.wrappers.TimeLimit(Trapdoor(onward=True), 1), 0, (gamma * 1000.0, 1000.0))
 
 
@@ -227,12 +226,12 @@ AGENT_CHECKS: tuple[Callable[[Trial], str], ...] = (
     what_a_cut_off_episode_would_have_earned_is_learnt,
     its_compiled_counterpart_does_the_same,
 )
-NEAR = 0.1  # of the largest value: how far a learnt one may be off
+NEAR = 0.1  # of the largest value: the error allowed in a learnt one
 SHORT_SIGHTED = 0.01  # gamma
 
 
 class Circle(gym.Env[Any, Any]):
-    """Five squares in a circle, ten steps an episode; every third ends by itself, the others are cut off."""
+    """Five squares in a circle, ten steps per episode; a third of the episodes terminate, the rest are truncated."""
 
     observation_space, action_space = gym.spaces.Discrete(5), gym.spaces.Discrete(2)
 
@@ -240,14 +239,14 @@ class Circle(gym.Env[Any, Any]):
         self.played = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """Starts anywhere."""
+        """Starts on any square."""
         super().reset(seed=seed, options=options)
         self.t, self.s = 0, int(self.np_random.integers(5))
         self.played += 1
         return self.s, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Goes on by one or two, sometimes one further, for the number of the square."""
+        """Moves on one or two squares, sometimes one more; the reward is the number of the square."""
         self.t += 1
         self.s = (self.s + 1 + action + int(self.np_random.integers(2))) % 5
         is_last = self.t == 10  # noqa: PLR2004  (steps)
@@ -256,11 +255,11 @@ class Circle(gym.Env[Any, Any]):
 
 
 class Trapdoor(gym.Env[Any, Any]):
-    """State 0 has two ways to an end, state 1 is rich, state 2 is empty; an episode begins in 0 or 1.
+    """Three states: 0 has two ways to the end, 1 is rich, 2 is empty; an episode begins in 0 or 1.
 
-    From 0 action 0 falls through a trapdoor into 1, for 1, which ends the episode although 1 has more to give; action 1
-    ends it in 2, for 2. From 1 both end it in 2, for 10. With `onward`, action 0 leads on into 1 for nothing, action 1
-    to the end for 1, and 1 is worth 1000.
+    From 0, action 0 falls through a trapdoor into 1 for a reward of 1 and ends the episode, although 1 seems to offer
+    more; action 1 ends it in 2 for 2. From 1, both actions end it in 2 for 10. With `onward`, action 0 leads from 0 on
+    to 1 for nothing, action 1 to the end for 1, and 1 is worth 1000.
     """
 
     observation_space, action_space = gym.spaces.Discrete(3), gym.spaces.Discrete(2)
@@ -275,7 +274,7 @@ class Trapdoor(gym.Env[Any, Any]):
         return self.s, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Ends the episode, unless it leads on."""
+        """Ends the episode, unless `onward` leads from 0 to 1."""
         rewards = ((0.0, 1.0), (1000.0, 1000.0)) if self.onward else ((1.0, 2.0), (10.0, 10.0))
         reward, falls = rewards[self.s][action], self.s == 0 and action == 0
         self.s = 1 if falls else 2
@@ -283,7 +282,7 @@ class Trapdoor(gym.Env[Any, Any]):
 
 
 def _train(agent: Agent, env: gym.Env[Any, Any], episodes: int, seed: int | None = None, *, world: Any = None) -> None:
-    """Trains an agent by one of the loops of this library, for that many more episodes."""
+    """Trains an agent with one of our two loops for `episodes` more episodes."""
     limit = env.spec.max_episode_steps if env.spec is not None else None
     recorder = Recorder(agent.n_actions, recording=False, episode_steps=limit or 0, sink=lambda _: None)
     if seed is not None:
@@ -296,7 +295,7 @@ def _train(agent: Agent, env: gym.Env[Any, Any], episodes: int, seed: int | None
 
 
 class _StandingStill:
-    """Looks at the agent between episodes, and breaks off when it counts none: the loop would not end."""
+    """Checks between episodes that the agent counts them; otherwise the loop would never end."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent, self.seen = agent, agent.episodes
@@ -311,30 +310,30 @@ class _StandingStill:
 
 
 def _learnt(trial: Trial, env: gym.Env[Any, Any], best: int, values: tuple[float, float]) -> str:
-    """Trains an agent where the best action in state 0 and the values of 0 and 1 are known; NaN is not compared."""
+    """Trains an agent where the best action in state 0 and the values of states 0 and 1 are known; skips NaN values."""
     agent = trial.agent(n_states=3)
     if agent.greedy_policy() is None:
         return ""
     _train(agent, env, trial.episodes, trial.seed)
-    slow = f"after {trial.episodes} episodes (give more to one that learns slowly)"
+    slow = f"after {trial.episodes} episodes (a slow learner may need more)"
     if agent.act(0, explore=False) != best:
-        return f"{slow} it takes action {1 - best} in state 0 of Trapdoor, {best} is better"
+        return f"{slow} it takes action {1 - best} in state 0 of Trapdoor, but {best} is better"
     table = getattr(agent, "q_table", None)
     for state, value in enumerate(values):
         found = value if table is None else float(np.max(table[state]))
         if abs(found - value) > NEAR * max(values):
-            return f"{slow} the best of q_table[{state}] is {found:.4g} in Trapdoor, the truth is {value:.4g}"
+            return f"{slow} the largest value in q_table[{state}] is {found:.4g} in Trapdoor, expected {value:.4g}"
     return ""
 
 
 class _global_generators:  # noqa: N801  (used as a context manager)
-    """Seeds the generators of `random` and `numpy.random`, and afterwards puts them back."""
+    """Seeds the global generators of `random` and `numpy.random`, and restores their states afterwards."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def __enter__(self) -> None:
-        self.before = random.getstate(), np.random.get_state()  # noqa: NPY002  (it is these that must not matter)
+        self.before = random.getstate(), np.random.get_state()  # noqa: NPY002  (the global generator, which must not matter)
         random.seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002
 
@@ -348,7 +347,7 @@ def _global_state() -> dict[str, str]:
 
 
 def _through_storage(value: Any) -> Any:
-    """Returns a part of a state as a store would give it back; TypeError or ValueError if it keeps none."""
+    """Returns part of a state as a store would return it; TypeError or ValueError if a store cannot keep it."""
     if not isinstance(value, np.ndarray):
         return json.loads(json.dumps(value))
     file = io.BytesIO()
@@ -358,13 +357,13 @@ def _through_storage(value: Any) -> Any:
 
 
 def _all_of(agent: Agent) -> dict[str, Any]:
-    """Returns all that is known of an agent, to compare: its state, and what it would do where."""
+    """Returns all that can be compared of an agent: its state and its greedy policy."""
     policy = agent.greedy_policy()
     return frozen({**agent.state_dict(), "greedy_policy()": policy})  # type: ignore[no-any-return]  # a dict's
 
 
 def _difference(complaint: str, one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Returns the complaint and the names of what differs; nothing if all is equal."""
+    """Returns the complaint and the names of the entries that differ; "" if all are equal."""
     names = sorted(one.keys() | other.keys())
     different = [repr(name) for name in names if one.get(name) != other.get(name)]
     return f"{complaint}: {', '.join(different)}" if different else ""

@@ -1,4 +1,4 @@
-"""Checks of an env: the promises of Gymnasium, and those on which training builds."""
+"""Checks of an env: the promises of Gymnasium, and those that training relies on."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from rlbench.training.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-STEPS = 200  # of the trajectories that must be repeatable
-PLAYED_STEPS = 2**14  # of a chunk in which they are compared with compiled ones
+STEPS = 200  # of each trajectory that must be repeatable
+PLAYED_STEPS = 2**14  # of a chunk, when compared with compiled ones
 MASKED_STEPS = 20_000  # transitions after which an action mask is compared with the table
 
-# What Gymnasium's checker says of good envs: it is handed wrapped ones, and CartPole's bounds are infinite.
+# Gymnasium's checker warns about good envs too: it is given wrapped ones, and CartPole's bounds are infinite.
 _EXPECTED_WARNINGS = (
     r".*is different from the unwrapped version",
     r".*A Box observation space (minimum|maximum) value is",
@@ -39,17 +39,17 @@ _EXPECTED_WARNINGS = (
 
 
 def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
-    """Checks that an env is sound: the promises of Gymnasium, and those on which this library builds.
+    """Checks that an env keeps the promises of Gymnasium, and those that rlbench relies on.
 
-    ENV_CHECKS, in their order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the
-    same trajectory, also in an env made anew from the JSON of its spec; a step before the first reset is refused; its
-    transition table, if it has one, is the truth (`check_model`); `info["action_mask"]`, if there is one, is int8 and 0
-    just for the actions that surely change nothing; and its compiled counterpart, if it has one, does what it does,
-    draw for draw.
+    ENV_CHECKS, in order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the same
+    trajectory, also in an env made again from the JSON of its spec; a step before the first reset is refused; the
+    transition table, if there is one, matches the env (`check_model`); `info["action_mask"]`, if there is one, is int8
+    and 0 exactly for the actions that cannot change the state; and the compiled counterpart, if there is one, does the
+    same, random draw for random draw.
 
     Args:
         env: an env, wrapped or not, or the id of a registered one.
-        seed: of the trajectories.
+        seed: the seed of the trajectories.
 
     Raises:
         CheckFailedError: a promise is broken; the message begins with the check that found it.
@@ -68,8 +68,8 @@ def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
             raise CheckFailedError(f"{check.__name__}: {complaint}")
 
 
-def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001  (all are called alike)
-    """Checks the spaces, `reset` and `step`, as Gymnasium wants them."""
+def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001  (all checks share one signature)
+    """Checks the spaces, `reset` and `step` with Gymnasium's own checker."""
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
@@ -81,27 +81,27 @@ def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str: 
 
 
 def the_same_seed_and_actions_give_the_same_trajectory(env: gym.Env[Any, Any], seed: int) -> str:
-    """Checks that nothing of before survives a seeded reset."""
+    """Checks that a seeded reset clears all earlier state."""
     first = list(_trajectory(env, seed))
     return _difference(first, _trajectory(env, seed), f"seed {seed} gave two different trajectories")
 
 
 def its_spec_survives_json(env: gym.Env[Any, Any], seed: int) -> str:
-    """Checks that a stored run can make the env anew, and it is the same."""
+    """Checks that the env can be made again from its stored spec, and behaves the same."""
     if env.spec is None:
         return ""
     try:
         twin = gym.make(EnvSpec.from_json(env.spec.to_json()), disable_env_checker=True)
-    except Exception as error:  # noqa: BLE001  (whatever a foreign env raises)
+    except Exception as error:  # noqa: BLE001  (an env by others may raise anything)
         return f"the spec of {env.spec.id} does not survive to_json: {error}"
     first = list(_trajectory(env, seed))
-    found = _difference(first, _trajectory(twin, seed), f"made anew from the JSON of its spec {env.spec.id} differs")
+    found = _difference(first, _trajectory(twin, seed), f"{env.spec.id} differs when made again from its JSON spec")
     twin.close()
     return found
 
 
 def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001
-    """Checks that nobody plays in a state that no reset has drawn."""
+    """Checks that nobody can play before the first reset."""
     if env.spec is None:
         return ""
     fresh = gym.make(env.spec, disable_env_checker=True)
@@ -111,11 +111,11 @@ def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) 
         return ""
     finally:
         fresh.close()
-    return "step() before reset() did something: raise gymnasium.error.ResetNeeded"
+    return "step() before reset() was accepted: raise gymnasium.error.ResetNeeded"
 
 
 def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
-    """Checks a transition table as `check_model` does."""
+    """Checks the transition table with `check_model`."""
     if why_no_model(env) is not None:
         return ""
     try:
@@ -126,26 +126,26 @@ def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
 
 
 def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed: int) -> str:
-    """Compares `info["action_mask"]`, where there is one, with what the table says the actions change."""
+    """Compares `info["action_mask"]`, if there is one, with the effects of the actions in the transition table."""
     base: Any = env.unwrapped
     _, info = base.reset(seed=seed)
     if "action_mask" not in info:
         return ""
     mask = np.asarray(info["action_mask"])
     if mask.dtype != np.int8 or mask.shape != (base.action_space.n,):
-        return f"the action mask is {mask.dtype} of shape {mask.shape}: action_space.sample wants int8, one an action"
+        return f"the action mask is {mask.dtype} of shape {mask.shape}: it must be int8, one entry per action"
     return "" if why_no_model(env) is not None else _compared_mask(base, TabularModel.from_env(env), seed)
 
 
 def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) -> str:
-    """Compares what a random agent meets in the env and in its compiled counterpart, if it has one."""
+    """Compares the episodes of a random agent in the env with those in its compiled counterpart, if there is one."""
     world = compiled_world(env)
     if world is None:
         return ""
-    limited = env if step_limit(env) else gym.wrappers.TimeLimit(env, STEPS)  # else it might never end
+    limited = env if step_limit(env) else gym.wrappers.TimeLimit(env, STEPS)  # an episode might never end
     one, other = (_played(limited, seed, played) for played in (None, world))
     different = [name for name in one if one[name] != other[name]]
-    return f"it leads to other {', '.join(different)} from seed {seed}" if different else ""
+    return f"it gives different {', '.join(different)} from seed {seed}" if different else ""
 
 
 ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
@@ -163,7 +163,7 @@ ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
 
 
 def _trajectory(env: gym.Env[Any, Any], seed: int) -> Iterator[tuple[Any, ...]]:
-    """Yields what resets and STEPS seeded random actions return, less infos, copied: some envs reuse their buffers."""
+    """Yields what resets and STEPS seeded random actions return, without infos; copied, as some envs reuse arrays."""
     env.action_space.seed(seed)
     yield copy.deepcopy(env.reset(seed=seed)[:1])
     for _ in range(STEPS):
@@ -188,12 +188,12 @@ def _compared_mask(base: Any, model: TabularModel, seed: int) -> str:
         mask = np.asarray(info["action_mask"])
         if not terminated and not np.array_equal(mask != 0, changes[observation]):
             able = np.flatnonzero(changes[observation]).tolist()
-            return f"the action mask of state {observation} is {mask.tolist()}, but just {able} can change it"
+            return f"the action mask of state {observation} is {mask.tolist()}, but only {able} can change it"
     return ""
 
 
 def _played(env: gym.Env[Any, Any], seed: int, world: Any) -> dict[str, Any]:
-    """Returns what STEPS random steps or more, to the end of an episode, came to."""
+    """Plays at least STEPS random steps, to the end of an episode, and returns what was recorded."""
     agent = RandomAgent(env.observation_space, env.action_space, seed=seed)
     chunks: list[dict[str, Any]] = []
     recorder = Recorder(
@@ -215,7 +215,7 @@ def _played(env: gym.Env[Any, Any], seed: int, world: Any) -> dict[str, Any]:
 
 
 def _changes(model: TabularModel) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Marks (n_states, n_actions) where an action may end the episode or lead to another state."""
+    """Marks (n_states, n_actions): can the action end the episode or lead to another state?"""
     owners = np.repeat(np.arange(model.n_states), np.add.reduceat(np.diff(model.offsets), _firsts(model)))
     moves = (model.probability > 0) & (model.terminated | (model.successor != owners))
     return np.logical_or.reduceat(moves, model.offsets[:-1]).reshape(model.n_states, model.n_actions)
@@ -226,7 +226,7 @@ def _firsts(model: TabularModel) -> range:
 
 
 def _some_pairs(model: TabularModel, seed: int) -> Iterator[Pair]:
-    """Yields reachable (state, action)s, a seeded choice of them where they are many."""
+    """Yields reachable (state, action) pairs: all, or a seeded sample of MASKED_STEPS."""
     states = np.flatnonzero(model.reachable())
     pairs = np.arange(states.size * model.n_actions)
     if pairs.size > MASKED_STEPS:

@@ -1,4 +1,4 @@
-"""Whether a transition table tells the truth: an env is put everywhere, and what happens is compared."""
+"""Checks a transition table: puts the env in every state and compares what happens with the table."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def check_model(
 ) -> None:
     """Puts an env in every state, takes every action, and compares what happens with a model.
 
-    Where an action has one outcome it must be the model's, exactly. Where it has several, every observed
-    one must be listed, and their frequencies must agree by a likelihood-ratio test, pair by pair and with
-    all pairs of the same probabilities pooled. So must the frequencies of the starts. A true model fails
-    with a probability below `FALSE_ALARM` in all (see `_surprise`).
+    A single outcome must equal the model's exactly. Of several outcomes, every observed one must be listed, and their
+    frequencies must agree in a likelihood-ratio test, pair by pair and pooled over all pairs with the same
+    probabilities. So must the frequencies of the starts. A true model fails with a total probability below
+    `FALSE_ALARM` (see `_surprise`).
 
     Args:
-        env: an env whose unwrapped state is the attribute `s`, as toy-text's and SafeCab's; or an id.
-        model: what to compare with; the env's own by default.
-        states: where to look; everywhere by default.
-        samples: how many steps to spend on the stochastic outcomes.
-        seed: of the env.
+        env: an env with its state in the attribute `s` of the unwrapped env, as in toy-text and SafeCab; or an id.
+        model: the model to compare with; the env's own by default.
+        states: the states to check; all by default.
+        samples: the number of steps to spend on stochastic outcomes.
+        seed: the seed of the env.
 
     Raises:
-        CheckFailedError: they disagree; the message names the first disagreement.
-        UsageError: there is no model.
+        CheckFailedError: env and model disagree; the message names the first disagreement.
+        UsageError: the env has no model.
     """
     if isinstance(env, str):
         env = make_env(env, disable_env_checker=True)
@@ -53,7 +53,7 @@ def check_model(
     base = env.unwrapped
     base.reset(seed=seed)
     if not hasattr(base, "s"):
-        raise CheckFailedError(f"{base} has no attribute s for its state, so it cannot be put in one")
+        raise CheckFailedError(f"{base} has no attribute s that holds its state, so it cannot be put in a state")
     laws = dict(_laws(model, range(model.n_states) if states is None else states))
     for pair, law in laws.items():
         if len(law) == 1:
@@ -83,16 +83,16 @@ def _step(base: Any, pair: Pair) -> Result:
 def _check_certain(base: Any, pair: Pair, says: Result) -> None:
     seen = _step(base, pair)
     if seen != says:
-        raise CheckFailedError(f"{_name(pair)} says {(1.0, *says)}, the env gave {seen}")
+        raise CheckFailedError(f"{_name(pair)} lists {(1.0, *says)}, but the env gave {seen}")
 
 
 def _check_sampled(base: Any, laws: Mapping[Pair, dict[Result, float]], samples: int) -> None:
-    """Samples each (state, action) alike often; tests each alone, then all of one pattern together."""
+    """Samples each (state, action) equally often; tests each alone, then all with the same probabilities together."""
     if not laws:
         return
     each = max(samples // len(laws), 1)
     pooled: dict[tuple[float, ...], Counter[int]] = {}
-    # Half of the false alarms are the starts'; a test a pair and at most one a pattern share the rest.
+    # The starts get half of the false alarms; one test per pair and at most one per pattern share the rest.
     alarm = FALSE_ALARM / 2 / (2 * len(laws))
     for pair, law in laws.items():
         seen = Counter(_step(base, pair) for _ in range(each))
@@ -111,27 +111,27 @@ def _check_starts(base: Any, model: TabularModel, samples: int) -> None:
     seen = Counter(int(base.reset()[0]) for _ in range(samples))
     stray = next((state for state in seen if state not in law), None)
     if stray is not None:
-        raise CheckFailedError(f"reset gave the state {stray}, which the start distribution excludes")
+        raise CheckFailedError(f"reset gave state {stray}, which the start distribution excludes")
     _check_frequencies("the start distribution", law, seen, FALSE_ALARM / 2)
 
 
 def _check_listed(pair: Pair, law: Mapping[Result, float], seen: Iterable[Result]) -> None:
     for result in seen:
         if result not in law:
-            raise CheckFailedError(f"{_name(pair)} lists just {list(law)}, the env gave {result}")
+            raise CheckFailedError(f"{_name(pair)} lists only {list(law)}, but the env gave {result}")
 
 
 def _check_frequencies(name: str, law: Mapping[Any, float], seen: Counter[Any], alarm: float) -> None:
     total = seen.total()
     if _surprise(law, seen) > -math.log(alarm):
         says, gave = _shares(law, law), _shares(law, seen, total)
-        raise CheckFailedError(f"{name} says probabilities {says}, {total} tries gave {gave}")
+        raise CheckFailedError(f"{name}: the model has the probabilities {says}, but {total} samples gave {gave}")
 
 
 def _surprise(law: Mapping[Any, float], seen: Counter[Any]) -> float:
-    """Returns x such that frequencies as far from `law` have a probability of at most exp(-x).
+    """Returns x such that frequencies this far from `law` have a probability of at most exp(-x).
 
-    n KL(seen || law), less the log of the number of possible counts: the method of types (Cover and
+    n KL(seen || law), minus the log of the number of possible counts: the method of types (Cover and
     Thomas, Elements of Information Theory, theorem 11.1.4), which holds for any n, unlike a chi-squared
     approximation, whose far tail is wrong for small expected counts.
     """
