@@ -5,8 +5,8 @@
     run = rlbench.train("safecab", seed=0)
     print(run, rlbench.evaluate(run).regret)
 
-Importing it registers `rlbench/SafeCab-v0` and `rlbench/DiscreteCartPole-v1` with Gymnasium, as soon as Gymnasium
-itself is imported; nothing heavy is loaded before it is needed.
+Importing rlbench registers `rlbench/SafeCab-v0` and `rlbench/DiscreteCartPole-v1` with Gymnasium as soon as Gymnasium
+itself is imported. Heavy packages are loaded on first use.
 """
 
 from __future__ import annotations

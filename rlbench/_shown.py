@@ -1,4 +1,4 @@
-"""What shows itself in notebooks, and who draws it: named here, so that no room imports one above it."""
+"""The classes that display themselves in notebooks, and what draws them: one table, so that no room imports upwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DRAWERS = {
 
 
 class Shown:
-    """Shows itself as HTML in a notebook."""
+    """Displays itself as HTML in a notebook."""
 
     def _repr_html_(self) -> str:
         name = next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in DRAWERS)

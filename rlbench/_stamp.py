@@ -1,4 +1,4 @@
-"""Keeps numba's disk cache honest: it looks at a function's own file, not at those that were inlined into it."""
+"""Keeps numba's disk cache honest: on its own it checks a function's file, but not the files inlined into it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# at the margin: what is imported for types alone stands indented
+# unindented only: imports for type checking are indented
 IMPORT = re.compile(r"^from (rlbench[\w.]*) import (?:\(([^)]*)\)|([^#\n]*))", re.MULTILINE)
 
 
 def stamp(module: str) -> None:
-    """Makes a module's cached functions compile anew when one of its `sources` has changed; called at its end."""
+    """Recompiles a module's cached functions after a change in any of its `sources`; called at the module's end."""
     texts = [text.encode() for _, text in sorted(sources(module).items())]
     digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
     for value in vars(sys.modules[module]).values():
         if getattr(value, "__module__", None) == module:
-            with contextlib.suppress(AttributeError):  # numba offers no public way: without one, its own stamp stays
+            with contextlib.suppress(AttributeError):  # no public way: if this one goes, numba's own stamp stays
                 value._cache._cache_file._source_stamp = digest  # noqa: SLF001
 
 
 def sources(module: str) -> dict[str, str]:
-    """Returns the source of a module and of all of rlbench that it imports, and that those import in turn, by name."""
+    """Returns the source of a module and of every rlbench module it imports, directly or indirectly, by name."""
     found: dict[str, str] = {}
     ahead = [module]
     while ahead:

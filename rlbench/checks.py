@@ -1,4 +1,4 @@
-"""Checks of arguments that many rooms make at their public doors."""
+"""Checks of arguments, shared by the public functions of many rooms."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rlbench.errors import UsageError
 
 
 def whole_number(name: str, value: Any, *, least: int = 1, most: float = math.inf) -> int:
-    """Returns a count, of Python or NumPy, as an int; True and False are none.
+    """Returns a whole number, of Python or NumPy, as an int; a bool is not accepted.
 
     Raises:
-        UsageError: it is not a whole number, or out of range.
+        UsageError: the value is not a whole number, or is out of range.
     """
     if not is_whole_number(value, least=least, most=most):
         wanted = f", {least} or more" if most == math.inf else f" from {least} to {most:,}"
@@ -22,5 +22,5 @@ def whole_number(name: str, value: Any, *, least: int = 1, most: float = math.in
 
 
 def is_whole_number(value: Any, *, least: int = 1, most: float = math.inf) -> bool:
-    """Returns whether a value is a whole number of this range, and not a bool."""
+    """Returns whether a value is a whole number in this range, and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most

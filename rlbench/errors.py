@@ -1,4 +1,4 @@
-"""The errors a user can cause: one line each, saying what was expected, what came, and what to do."""
+"""The errors a user can cause: each message is one line and says what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-LISTED = 12  # known names in a message, where none is near
+LISTED = 12  # known names in a message if none is similar
 
 
 class RlbenchError(Exception):
-    """The root of all errors that rlbench raises on purpose."""
+    """The base class of all errors that rlbench raises on purpose."""
 
 
 class UsageError(RlbenchError, ValueError):
@@ -28,12 +28,12 @@ class StoreError(RlbenchError):
     """A store cannot be opened, read or written."""
 
 
-class StoreAway(StoreError):  # noqa: N818  (reads as what it says: the store is away)
-    """The server of a store does not answer: whether a write that failed so was made is not known."""
+class StoreAway(StoreError):  # noqa: N818  (an error, but of the server: the store is away)
+    """The server of a store does not answer; whether it made the failed write is unknown."""
 
 
 class CheckFailedError(RlbenchError, AssertionError):
-    """An env, its model or an agent breaks a promise; the message is the first one found."""
+    """An env, its model or an agent breaks a promise; the message says which one first."""
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:

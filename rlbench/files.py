@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and readers whose complaints are one line that names the file."""
+"""Files that are written whole or not at all, and read errors as one line that names the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-READ_ERRORS = (  # what parsers raise for what is no such file, or a damaged one
+READ_ERRORS = (  # what parsers raise for a damaged file, or one of another format
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -32,7 +32,7 @@ READ_ERRORS = (  # what parsers raise for what is no such file, or a damaged one
 
 
 def require(module: str, extra: str, purpose: str) -> Any:
-    """Imports an optional package; UsageError names the extra that brings it."""
+    """Imports an optional package; UsageError names the extra that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -42,21 +42,21 @@ def require(module: str, extra: str, purpose: str) -> Any:
 
 
 def packaged(package: str, name: str) -> str:
-    """Returns the text of a file that lies in a package beside its code."""
+    """Returns the text of a data file in a package."""
     return (resources.files(package) / name).read_text(encoding="utf-8")
 
 
 @contextmanager
 def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives a path to write a file or folder to, which takes the place of `path` once that has gone well.
+    """Yields a draft path to write a file or folder to; on success the draft replaces `path`.
 
     Args:
-        path: where it belongs.
-        overwrite: replace a file or a Minari dataset that is there.
+        path: the final path.
+        overwrite: replace an existing file or Minari dataset.
 
     Raises:
-        UsageError: something is there that may not be replaced, or the folder around it is missing.
-        StoreError: it cannot be written; nothing is left of it.
+        UsageError: the path exists and may not be replaced, or its folder is missing.
+        StoreError: the path cannot be written; the draft is removed.
     """
     _check_free(path, overwrite=overwrite)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -72,10 +72,10 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what parsers raise into one line that names the file.
+    """Turns the errors of parsers into one line that names the file.
 
     Raises:
-        UsageError: it is no such file, or it is damaged.
+        UsageError: the file has another format, or is damaged.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, KeyError):  # says nothing but the key
+    if isinstance(error, KeyError):  # its message is only the key
         key = str(error.args[0] if error.args else "something")
         return key if " " in key else f"{key!r} is missing"
     lines = str(error).strip().splitlines()
@@ -102,15 +102,15 @@ def is_dataset(path: Path) -> bool:
 
 def _check_free(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder: make it first, or write elsewhere")
+        raise UsageError(f"{path.parent} is not a folder: create it first, or write elsewhere")
     if not os.path.lexists(path):
         return
     if path.is_dir() and (path.is_symlink() or not is_dataset(path)):
-        raise UsageError(f"{path} is a folder: name a file in it that is not there yet")
+        raise UsageError(f"{path} is a folder: name a file in it")
     if not overwrite:
-        raise UsageError(f"{path} is there already: name another, or overwrite it (--force)")
+        raise UsageError(f"{path} exists: choose another name, or overwrite it (--force)")
     if not (path.is_dir() or path.is_file()):  # /dev/null, a pipe
-        raise UsageError(f"{path} is no file that could be replaced: name another")
+        raise UsageError(f"{path} is not a regular file, so it cannot be replaced: choose another name")
 
 
 def _sync(draft: Path) -> None:
@@ -120,7 +120,7 @@ def _sync(draft: Path) -> None:
 
 
 def _put(draft: Path, path: Path) -> None:
-    """Moves the draft to its place; a folder that is there steps aside first."""
+    """Moves the draft to its place; an existing folder is moved aside first."""
     if not path.is_dir() or path.is_symlink():
         draft.replace(path)
         return

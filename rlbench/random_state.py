@@ -1,4 +1,4 @@
-"""Generators that can be stored: every component owns one, and its state is plain JSON."""
+"""Random generators with a state that can be stored as plain JSON; every component owns one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def new_generator(seed: int | np.random.SeedSequence | None = None) -> np.random.Generator:
-    """Makes a Generator on SFC64, the bit generator that the compiled loop carries in registers."""
+    """Makes a Generator on SFC64, the bit generator that the compiled loop keeps in registers."""
     return np.random.Generator(np.random.SFC64(seed))
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Returns the generator's whole state as a JSON-able dict."""
+    """Returns the generator's full state as a JSON-able dict."""
     return {key: _plain(value) for key, value in rng.bit_generator.state.items()}
 
 
 def set_generator_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
-    """Puts a generator of the same kind into a state that `generator_state` returned; ValueError otherwise."""
+    """Sets a generator to a state that `generator_state` returned; ValueError if it is of another kind."""
     inner = {
         key: np.array(value, dtype=np.uint64) if isinstance(value, list) else value
         for key, value in state["state"].items()

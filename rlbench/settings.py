@@ -1,4 +1,4 @@
-"""Settings as they are typed and printed: K=V, and how a value is written so that it is read back the same."""
+"""Settings as they are typed and printed: K=V pairs whose values read back the same as they were written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_settings(settings: Iterable[str], option: str) -> dict[str, Any]:
     """Reads K=V pairs: numbers, true and false, None, [lists], {tables}, "quoted text"; anything else is text.
 
     Raises:
-        UsageError: no pair, or a name given twice.
+        UsageError: a setting is not a K=V pair, or a name is given twice.
     """
     parsed: dict[str, Any] = {}
     for setting in settings:
@@ -41,7 +41,7 @@ def _value(text: str) -> Any:
     if NUMBER.fullmatch(text):
         with suppress(ValueError):  # 1__0, or more digits than Python reads
             return int(text) if WHOLE.fullmatch(text) else float(text)
-    return _toml(text) if text[:1] in {"[", "{", '"', "'"} else text  # 0x5 is a city, 2024-01-01 no date
+    return _toml(text) if text[:1] in {"[", "{", '"', "'"} else text  # 0x5 is a city and 2024-01-01 stays text
 
 
 def _toml(text: str) -> Any:
@@ -52,7 +52,7 @@ def _toml(text: str) -> Any:
 
 
 def write_setting(value: Any) -> str:
-    """Returns a value as `parse_settings` reads it."""
+    """Returns a value as text that `parse_settings` reads back."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if _value(value.strip()) != value else value
     return "None" if value is None else json.dumps(value)

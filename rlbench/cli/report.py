@@ -1,4 +1,4 @@
-"""How results are worded, the same wherever they are printed."""
+"""The wording of results, the same wherever they are printed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ RATES = ((1e6, " M"), (1e3, " k"))
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """Returns an evaluation in one line, or in two where a model is known."""
+    """Returns an evaluation in one line, or in two if the env has a model."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
-    broken_off = f", {evaluation.unfinished} broken off: it circles" if evaluation.unfinished else ""
+    cut_off = f", {evaluation.unfinished} cut off: the policy loops" if evaluation.unfinished else ""
     lines = [
         f"  greedy    mean return {evaluation.mean_return:.2f} (95% interval {low:.2f} to {high:.2f}) "
-        f"over {len(evaluation.returns)} episodes{success}{broken_off}"
+        f"over {len(evaluation.returns)} episodes{success}{cut_off}"
     ]
     if evaluation.regret is not None:
         lines.append(
@@ -29,7 +29,7 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
 
 
 def rate(steps: int, seconds: float) -> str:
-    """Returns steps a second in three or so digits: "13.1 M steps/s"."""
+    """Returns steps per second in about three digits: "13.1 M steps/s"."""
     per_second = steps / max(seconds, 1e-9)
     size, unit = next(((size, unit) for size, unit in RATES if per_second >= size), (1.0, ""))
     return f"{per_second / size:.1f}{unit} steps/s"

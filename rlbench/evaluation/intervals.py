@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
-TRIM = 0.25  # of a sample, left out at each end
+TRIM = 0.25  # of a sample, dropped at each end
 AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
 
 
 def interquartile_mean(sample: ArrayLike) -> Any:
-    """Returns the mean of the middle half, along the last axis: floor(n / 4) values are left out at each end.
+    """Returns the mean of the middle half, along the last axis: floor(n / 4) values are dropped at each end.
 
-    Less at the mercy of outliers than a mean, and with smaller intervals than a median (Agarwal et al., 2021).
+    More robust to outliers than a mean, with smaller intervals than a median (Agarwal et al., 2021).
     """
     values = np.sort(np.asarray(sample, dtype=np.float64), axis=-1)
     cut = int(TRIM * values.shape[-1])
@@ -48,8 +48,8 @@ def bootstrap_interval(
         sample: (n,).
         statistic: takes (resamples, n), returns (resamples,).
         seed: of the resampling.
-        confidence: the share of the resamples inside.
-        resamples: how many are drawn.
+        confidence: the share of the resamples inside the interval.
+        resamples: the number of resamples.
     """
     values, rng = np.asarray(sample, dtype=np.float64), np.random.default_rng(seed)
     found = [statistic(values[drawn]) for drawn in _draws(rng, len(values), resamples)]
@@ -57,7 +57,7 @@ def bootstrap_interval(
 
 
 def mean_interval(sample: ArrayLike, seed: int) -> Interval:
-    """Returns the bootstrap interval of a mean, drawn independently of all else that the seed is used for."""
+    """Returns the bootstrap interval of a mean; its draws are independent of every other use of the seed."""
     return bootstrap_interval(sample, _mean, seed=np.random.SeedSequence(seed).spawn(1)[0])
 
 
@@ -68,7 +68,7 @@ def mean_band(
     values = np.asarray(series, dtype=np.float64)
     runs = len(values)
     rng, shares, at_once = np.random.default_rng(seed), np.full(runs, 1 / runs), max(1, AT_ONCE // runs)
-    # how often each run was drawn: one product instead of a copy of all points a resample
+    # draws per run and resample: one product instead of a copy of all points per resample
     means = [
         rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ values / runs
         for first in range(0, resamples, at_once)
@@ -78,7 +78,7 @@ def mean_band(
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
-    """Returns the probability that one of x is above one of y; equals count half (Mann & Whitney, 1947)."""
+    """Returns the probability that a value of x exceeds one of y; ties count half (Mann & Whitney, 1947)."""
     ours, theirs = np.asarray(x, dtype=np.float64), np.sort(np.asarray(y, dtype=np.float64))
     below, not_above = np.searchsorted(theirs, ours, "left"), np.searchsorted(theirs, ours, "right")
     return float((below.sum() + not_above.sum()) / (2 * len(ours) * len(theirs)))
@@ -87,7 +87,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def improvement_interval(
     x: ArrayLike, y: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Interval:
-    """Returns the bootstrap interval of the probability of improvement: x and y are drawn from independently."""
+    """Returns the bootstrap interval of the probability of improvement; x and y are resampled independently."""
     ours, theirs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     rng = np.random.default_rng(seed)
     found = [
@@ -103,7 +103,7 @@ def _mean(sample: Array) -> Array:
 
 
 def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    """Yields indices into a sample, (some of the resamples, size) at a time."""
+    """Yields indices into a sample, (some resamples, size) at a time."""
     rows = max(1, AT_ONCE // max(size, 1))
     for first in range(0, resamples, rows):
         yield rng.integers(size, size=(min(rows, resamples - first), size))

@@ -1,4 +1,4 @@
-"""Tuned hyper-parameters and budgets, one TOML file an environment; anything else gets each agent's own defaults."""
+"""Tuned hyper-parameters and budgets, one TOML file per env; other envs get each agent's own defaults."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Preset:
 
 
 def load_preset(env_id: str, name: str = DEFAULT) -> Preset:
-    """Returns a preset of an env; every env has one called "default".
+    """Returns a preset of an env; every env has one named "default".
 
     Raises:
-        UnknownNameError: the env has no preset of that name.
+        UnknownNameError: the env has no preset of this name.
     """
     presets = _all_presets().get(env_id, {})
     if name == DEFAULT and name not in presets:

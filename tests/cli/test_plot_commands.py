@@ -76,7 +76,7 @@ def test_plot_draws_one_map_of_a_city(rlbench, runs, tmp_path):
         (["--kind", "curves"], 2, "unknown kind of plot 'curves'; did you mean curve"),
         (["--smooth", "mean:0"], 2, "smooth must be savgol, mean:N"),
         (["--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf, got 'a.jpg'"),
-        (["--out", "none/a.png"], 2, "none is no folder"),
+        (["--out", "none/a.png"], 2, "none is not a folder"),
         (["--kind", "values", "--destination", "Q"], 2, "unknown map going to 'Q'; known: B, G, R, Y"),
         (["--destination", "R"], 2, "curve is not a map"),
         (["--action", "0"], 2, "go with the kind share, got curve"),
@@ -163,7 +163,7 @@ def test_report_writes_a_page(rlbench, runs, tmp_path, monkeypatch):
 
 
 def test_a_mistake_in_reporting_is_one_line(rlbench, runs):
-    for out, message in (("a.txt", "a report must end in .html"), ("none/a.html", "none is no folder")):
+    for out, message in (("a.txt", "a report must end in .html"), ("none/a.html", "none is not a folder")):
         outcome = rlbench("report", "latest", "--out", out)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1)
         assert message in outcome.err

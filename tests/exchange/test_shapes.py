@@ -167,12 +167,12 @@ def test_results_and_tables_make_no_run(tmp_path, store, what, extension):
         ({"indices": [0, 2]}, r"has no episode 2: it has 2 \(0 to 1\)"),
         ({"indices": [-3]}, "has no episode -3"),
         ({"indices": [0.5]}, "indices must be whole numbers"),
-        ({"path": "there.csv"}, "there.csv is there already: name another, or overwrite it"),
+        ({"path": "there.csv"}, "there.csv exists: choose another name, or overwrite it"),
         ({"path": "folder.csv"}, "folder.csv is a folder: name a file in it"),
         ({"path": "folder.csv", "overwrite": True}, "folder.csv is a folder: name a file in it"),
         ({"path": "folder.csv", "overwrite": True, "format": "minari"}, "folder.csv is a folder"),
-        ({"path": "pipe.csv", "overwrite": True}, "pipe.csv is no file that could be replaced: name another"),
-        ({"path": "nowhere/run.csv"}, "nowhere is no folder: make it first"),
+        ({"path": "pipe.csv", "overwrite": True}, "pipe.csv is not a regular file, so it cannot be replaced"),
+        ({"path": "nowhere/run.csv"}, "nowhere is not a folder: create it first"),
     ],
 )
 def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, monkeypatch, run, samples, arguments, complaint):

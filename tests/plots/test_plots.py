@@ -667,7 +667,7 @@ def test_another_extension_is_refused(name):
 
 def test_what_cannot_be_written_is_one_line(tmp_path, cab):
     figure = plots.draw([cab])
-    with pytest.raises(UsageError, match="is no folder: make it first"):
+    with pytest.raises(UsageError, match="is not a folder: create it first"):
         plots.save(figure, tmp_path / "none" / "a.png")
     (tmp_path / "b.png").mkdir()
     with pytest.raises(UsageError, match="is a folder"):

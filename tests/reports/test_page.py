@@ -183,7 +183,7 @@ def test_a_long_episode_is_shown_by_its_beginning_and_its_end():
 def test_what_a_run_did_not_keep_is_said():
     trained = rlbench.train("safecab", "random", episodes=20, seed=0, store="memory://", record="none")
     shown = Markup(page(trained)).text
-    assert "Values of the learnt table: run" in shown
+    assert "Values of the learnt table: the agent of run" in shown
     assert "keeps no action values" in shown
     assert "train with --record all" in shown
     assert "exact value" in shown
@@ -211,7 +211,7 @@ def test_the_report_is_written_whole_and_takes_the_place_of_the_one_before(monke
     [
         ("a.pdf", "a report must end in .html"),
         ("a", "a report must end in .html"),
-        ("none/a.html", "is no folder"),
+        ("none/a.html", "is not a folder"),
         ("d.html", "is a folder"),
     ],
 )
