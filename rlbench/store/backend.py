@@ -84,8 +84,8 @@ class Backend(ABC):
     # ------------------------------------------------------------------ snapshots
 
     @abstractmethod
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
-        """Saves a snapshot; replaces one of the same kind and name."""
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
+        """Saves a snapshot; replaces one of the same kind and name, or, without `replace`, changes nothing: False."""
 
     @abstractmethod
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:

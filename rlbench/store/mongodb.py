@@ -385,8 +385,9 @@ class MongoBackend(Backend):
 
     # ------------------------------------------------------------------ snapshots
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
         key = _snapshot(info.kind, info.name)
+        allowed: Document = {} if replace else {"row": None}  # only one that is not complete yet
         for _ in range(TRIES):
             row = _new_name()
             with self._writing() as store:
@@ -394,12 +395,21 @@ class MongoBackend(Backend):
                 parts = self._add_parts(row, "blob", blob)
                 change = {"row": row, "parts": parts, "created_at": info.created_at, "size": info.size}
                 old = store.snapshots.find_one_and_update(
-                    {**key, "pending": {"$eq": row}}, {"$set": change, "$pull": {"pending": row}}
+                    {**key, "pending": {"$eq": row}, **allowed}, {"$set": change, "$pull": {"pending": row}}
                 )
+                taken = old is None and not replace and self._sweep_taken(store, key, row)
             if old is not None:
                 self._discard([old["row"]] if "row" in old else [])
-                return
+                return True
+            if taken:
+                return False
         raise self._too_busy(f"snapshot {info.name}")
+
+    def _sweep_taken(self, store: Collections, key: Document, row: str) -> bool:
+        """Returns whether a snapshot is complete, having removed what was written to become it instead."""
+        taken = store.snapshots.update_one({**key, "row": {"$gt": ""}}, {"$pull": {"pending": row}}).matched_count == 1
+        self._discard([row])
+        return taken
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         wanted = {"row": {"$gt": ""}} if kind is None else {"kind": {"$eq": kind}, "row": {"$gt": ""}}

@@ -140,9 +140,10 @@ class SqliteBackend(Backend):
         with self._transaction() as connection:
             return connection.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount == 1
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes) -> None:
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
+        insert = f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", (*info, blob))
+            return connection.execute(insert, (*info, blob)).rowcount == 1
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         rows = self._rows(

@@ -203,11 +203,13 @@ class Store:
             arrays: of any bool or numeric dtype and any shape.
             numbers: JSON values; integers of any size survive.
         """
-        about = {"kind": label("the kind of a snapshot", kind), "name": label("the name of a snapshot", name)}
-        blob = codec.pack(arrays, {**about, "numbers": dict(numbers or {})})
-        info = SnapshotInfo(kind, name, now(), len(blob))
+        info, blob = _packed(kind, name, arrays, numbers or {})
         self.backend.put_snapshot(info, blob)
         return info
+
+    def reserve(self, kind: str, name: str) -> bool:
+        """Takes a name by an empty snapshot, which only one caller can; False if it is taken."""
+        return self.backend.put_snapshot(*_packed(kind, name, {}, {}), replace=False)
 
     def delete_snapshot(self, kind: str, name: str) -> None:
         """Deletes a snapshot; StoreError if it does not exist."""
@@ -329,3 +331,9 @@ class Store:
     def _note_end(self, run_id: str, changes: Document) -> None:
         if changes.get("status", "running") != "running":
             self._open.discard(run_id)
+
+
+def _packed(kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any]) -> tuple[SnapshotInfo, bytes]:
+    about = {"kind": label("the kind of a snapshot", kind), "name": label("the name of a snapshot", name)}
+    blob = codec.pack(arrays, {**about, "numbers": dict(numbers)})
+    return SnapshotInfo(kind, name, now(), len(blob)), blob

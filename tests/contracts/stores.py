@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -644,6 +645,21 @@ class StoreContract:
         assert numbers == {"cursor": 2**100}
         assert store.snapshots() == [info]
         assert (info.kind, info.name, info.size > 400) == ("buffer", "a", True)
+
+    def test_of_all_who_reserve_one_name_at_once_one_gets_it(self, store):
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda _: store.reserve("version", "tree@1"), range(8)))
+        assert sorted(got) == [False] * 7 + [True]
+        assert [info.name for info in store.snapshots()] == ["tree@1"]
+        store.delete_snapshot("version", "tree@1")
+        assert store.reserve("version", "tree@1")
+        assert not store.reserve("version", "tree@1")
+        assert not list(checking.check(store))
+
+    def test_a_reservation_never_replaces_what_has_the_name(self, store):
+        store.save_snapshot("buffer", "a", {"rows": np.arange(3)})
+        assert not store.reserve("buffer", "a")
+        assert store.load_snapshot("buffer", "a")[0]["rows"].tolist() == [0, 1, 2]
 
     def test_the_numbers_of_a_snapshot_are_told_without_its_arrays(self, store, monkeypatch):
         store.save_snapshot("model", "a", {"rows": np.zeros(9)}, {"cursor": 2**100, "about": {"kind": "tree"}})
