@@ -14,7 +14,7 @@ from rlbench._stamp import stamp
 from rlbench.agents._rules import greedy_value, q_update, q_value
 from rlbench.buffers._kernels import draw_rows, n_step_returns
 from rlbench.buffers._sfc64 import live_words, put_words, sfc64_random, words_of
-from rlbench.buffers._sum_tree import draw_leaves, importance_weights, set_priorities, settle
+from rlbench.buffers._sum_tree import LARGEST, draw_leaves, importance_weights, set_priorities, settle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,11 +130,18 @@ def replay_prioritized(table, memory, priorities, learning_rate, gamma):
     _add_up(memory, gamma)
     for i in range(memory.first.shape[0]):
         p.td_errors[i] = _learn_return(table, memory, i, learning_rate * p.weights[i])
+    bound_errors(p.td_errors)
     for i in range(memory.first.shape[0]):
         p.td_errors[i] = abs(p.td_errors[i]) + p.epsilon
-    greatest = set_priorities(p.tree, memory.cursor[1], memory.first, p.td_errors, p.alpha, p.greatest[0])
-    if greatest > 0.0:  # else an error was not finite: training stops when the chunk's rewards are checked
-        p.greatest[0] = greatest
+    p.greatest[0] = set_priorities(p.tree, memory.cursor[1], memory.first, p.td_errors, p.alpha, p.greatest[0])
+
+
+@njit(cache=True)
+def bound_errors(td_errors):
+    """Moves errors past the largest priority, and those that overflowed, to it, so that both loops go on alike."""
+    for i in range(td_errors.shape[0]):
+        if not abs(td_errors[i]) <= LARGEST:  # also NaN
+            td_errors[i] = LARGEST
 
 
 @njit(cache=True)

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.errors import UsageError
+from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, checked
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
@@ -109,8 +110,24 @@ class Agent(ABC):
         return {"episodes": self.episodes, "timesteps": self.timesteps, "rng": generator_state(self.rng)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        self.episodes, self.timesteps = int(state["episodes"]), int(state["timesteps"])
+        """Restores a state returned by `state_dict`.
+
+        Raises:
+            UsageError: an entry is missing or does not have the form that `state_form` describes; nothing has changed.
+        """
+        self.restore(self.checked_state(state))
+
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`: compiled code trusts what has this form."""
+        return {"episodes": Whole(), "timesteps": Whole(), "rng": GeneratorState(self.rng)}
+
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state that has the form of this agent's; UsageError for any other."""
+        return checked(state, self.state_form())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        self.episodes, self.timesteps = state["episodes"], state["timesteps"]
         set_generator_state(self.rng, state["rng"])
 
     def config(self) -> dict[str, Any]:
@@ -191,9 +208,20 @@ class TableAgent(Agent):
             state["times_chosen"] = self.policy.counts.copy()
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        form = {**super().state_form(), "q_table": self.per_pair(np.float64)}
+        if self.parameters.exploration == "ucb":
+            form["times_chosen"] = self.per_pair(np.int64, 0, MOST)
+        return form
+
+    def per_pair(self, dtype: type, *limits: float) -> Numbers:
+        """Describes an array with a number per state and action, all within the limits."""
+        return Numbers(dtype, (self.n_states, self.n_actions), *limits)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         self.q_table = state["q_table"]
         if self.parameters.exploration == "ucb":
             self.policy.counts[:] = state["times_chosen"]
@@ -236,9 +264,14 @@ class LookingAhead(TableAgent):
         """Returns the agent's complete state as plain arrays and numbers."""
         return {**super().state_dict(), "ahead": self.ahead.tolist() if self.ahead[0] >= 0 else [-1, 0, 0]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        ahead = Whole(-1, self.n_states - 1), Whole(0, self.n_actions - 1), Whole(0, 1)
+        return {**super().state_form(), "ahead": List(ahead)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         self.ahead[:] = state["ahead"]
 
 

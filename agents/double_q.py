@@ -8,9 +8,12 @@ import numpy as np
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, rules
+from rlbench.forms import Numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from rlbench.forms import Form
 
 
 class DoubleQ(TableAgent):
@@ -63,7 +66,11 @@ class DoubleQ(TableAgent):
         """Returns the agent's complete state as plain arrays and numbers."""
         return {**super().state_dict(), "q_tables": self.q_tables}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        return {**super().state_form(), "q_tables": Numbers(np.float64, (2, self.n_states, self.n_actions))}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         rules.set_table(self.halves, state["q_tables"].reshape(-1, self.n_actions))

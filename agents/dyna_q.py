@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, models, rules
-from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, parameter, within
 from rlbench.errors import UsageError, unknown_name
+from rlbench.forms import Numbers, UpTo
+
+if TYPE_CHECKING:
+    from rlbench.forms import Form
 
 PLANNINGS = ("random", "prioritized")
+MOST_PLANNING = 2**20  # updates after one step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class DynaQParameters(LearningParameters):
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
-        at_least(self, 0, "planning_steps")
+        within(self, 0, MOST_PLANNING, "planning_steps")
         if self.planning not in PLANNINGS:
             raise unknown_name("planning", self.planning, PLANNINGS)
         if self.planning == "prioritized" and self.planning_steps == 0:
@@ -83,9 +88,43 @@ class DynaQ(TableAgent):
             state |= {"queue/pairs": pairs, "queue/priorities": self.queue.priorities[pairs]}
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        states, most_states, most_actions = (self.n_states,), self.n_states - 1, self.n_actions - 1
+        form = {
+            **super().state_form(),
+            "model/rewards": self.per_pair(np.float64),
+            "model/outcomes": self.per_pair(np.int32, -1, 2 * most_states + 1),
+            "model/states": Numbers(np.int32, states, 0, most_states),
+            "model/tried": self.per_pair(np.int32, 0, most_actions),
+            "model/n_tried": Numbers(np.int32, states, 0, self.n_actions),
+            "model/n_seen": Numbers(np.int32, (1,), 0, self.n_states),
+        }
+        if self.queue is not None:
+            n_pairs = self.n_states * self.n_actions
+            queued = (UpTo("queue", n_pairs),)
+            form |= {
+                "queue/pairs": Numbers(np.int64, queued, 0, n_pairs - 1),
+                "queue/priorities": Numbers(np.float64, queued),
+            }
+        return form
+
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state that has the form of this agent's, with a model that agrees with itself."""
+        found = super().checked_state(state)
+        model = models.Model(*(found[f"model/{name}"] for name in models.Model._fields))
+        seen = np.sort(model.states[: model.n_seen[0]])
+        listed = np.arange(self.n_actions) < model.n_tried[:, None]  # (n_states, n_actions): places in use
+        tried = np.zeros_like(listed)
+        tried[np.nonzero(listed)[0], model.tried[listed]] = True
+        agrees = np.array_equal(tried, model.outcomes >= 0) and np.array_equal(tried.sum(axis=1), model.n_tried)
+        if not agrees or not np.array_equal(seen, np.flatnonzero(model.n_tried)):
+            raise UsageError("the state is damaged: the entries of model/ contradict one another")
+        return found
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         for name, values in self.model._asdict().items():
             values[:] = state[f"model/{name}"]
         if self.queue is not None:

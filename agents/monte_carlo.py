@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, returns
-from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, parameter, within
 from rlbench.errors import unknown_name
+from rlbench.forms import MOST, Numbers, UpTo, Whole
+
+if TYPE_CHECKING:
+    from rlbench.forms import Form
 
 AVERAGES = ("sample", "exponential")
+MOST_STEPS = 2**22  # of a horizon: 100 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +30,7 @@ class MonteCarloParameters(LearningParameters):
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
-        at_least(self, 1, "horizon")
+        within(self, 1, MOST_STEPS, "horizon")
         if self.average not in AVERAGES:
             raise unknown_name("average", self.average, AVERAGES)
 
@@ -83,9 +88,21 @@ class MonteCarlo(TableAgent):
         unfinished = {f"episode/{name}": values for name, values in steps.items()}
         return {**super().state_dict(), "counts": self.counts.copy(), **unfinished, "last": last}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        steps = (UpTo("steps", self.parameters.horizon - 1),)
+        return {
+            **super().state_form(),
+            "counts": self.per_pair(np.int64, 0, MOST),
+            "episode/states": Numbers(np.int64, steps, 0, self.n_states - 1),
+            "episode/actions": Numbers(np.int64, steps, 0, self.n_actions - 1),
+            "episode/rewards": Numbers(np.float64, steps),
+            "last": Whole(-1, self.n_states - 1),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         self.drop_episode()
         self.counts[:] = state["counts"]
         names = ("episode/states", "episode/actions", "episode/rewards")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import LookingAhead
 from rlbench.agents.compiled import learners, returns
-from rlbench.agents.parameters import LearningParameters, Parameters, at_least, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, parameter, within
+from rlbench.forms import Numbers, UpTo
+
+if TYPE_CHECKING:
+    from rlbench.forms import Form
+
+MOST_STEPS = 2**20  # in a return: they are kept, and added up for every step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,7 @@ class NStepParameters(LearningParameters):
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
-        at_least(self, 1, "n_steps")
+        within(self, 1, MOST_STEPS, "n_steps")
 
 
 class NStepSarsa(LookingAhead):
@@ -78,9 +84,19 @@ class NStepSarsa(LookingAhead):
         names = ("states", "actions", "rewards")
         return {**super().state_dict(), **{f"steps/{name}": getattr(self.steps, name)[at] for name in names}}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        steps = (UpTo("steps", self.parameters.n_steps - 1),)
+        return {
+            **super().state_form(),
+            "steps/states": Numbers(np.int64, steps, 0, self.n_states - 1),
+            "steps/actions": Numbers(np.int64, steps, 0, self.n_actions - 1),
+            "steps/rewards": Numbers(np.float64, steps),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         count = len(state["steps/rewards"])
         for name in ("states", "actions", "rewards"):
             getattr(self.steps, name)[:count] = state[f"steps/{name}"]

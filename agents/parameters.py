@@ -157,6 +157,14 @@ def at_least(parameters: Parameters, least: int, *names: str) -> None:
             raise UsageError(f"{name} must be at least {least}, got {getattr(parameters, name)}")
 
 
+def within(parameters: Parameters, least: int, most: int, *names: str) -> None:
+    """Raises UsageError for values below `least` or above `most`: what takes memory or time at every step."""
+    at_least(parameters, least, *names)
+    for name in names:
+        if getattr(parameters, name) > most:
+            raise UsageError(f"{name} must be at most {most:,}, got {getattr(parameters, name)}")
+
+
 LARGEST = 2**62  # compiled code counts in 64 bits
 _TYPES: dict[str, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,)}
 

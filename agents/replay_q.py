@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, replays, rules
-from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter
+from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter, within
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
 from rlbench.errors import UsageError, unknown_name
 from rlbench.random_state import new_generator
 
+if TYPE_CHECKING:
+    from rlbench.forms import Form
+
 REPLAYS = ("uniform", "prioritized")
+MOST_AT_ONCE = 2**20  # transitions in a minibatch: 80 MB
+BUFFER = "buffer/"  # begins the names of the buffer's entries in a state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,8 @@ class ReplayQParameters(LearningParameters):
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
-        at_least(self, 1, "buffer_size", "batch_size", "train_freq", "n_step")
+        at_least(self, 1, "buffer_size", "train_freq", "n_step")
+        within(self, 1, MOST_AT_ONCE, "batch_size")
         if self.learning_starts < 0:
             raise UsageError(f"learning_starts must be 0 or more, got {self.learning_starts}")
         if self.replay not in REPLAYS:
@@ -109,6 +115,7 @@ class ReplayQ(TableAgent):
         rates = np.full(len(td_errors), learning_rate) * weights
         rules.q_update_returns(self.table, *batch[:5], rates, batch.discounts, td_errors)
         if isinstance(self.buffer, PrioritizedReplayBuffer) and batch.indices is not None:
+            replays.bound_errors(td_errors)
             self.buffer.update_priorities(batch.indices, td_errors)
 
     def end_episode(self) -> None:
@@ -135,12 +142,21 @@ class ReplayQ(TableAgent):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state, including its buffer, as plain arrays and numbers."""
-        buffer = {f"buffer/{name}": value for name, value in self.buffer.state_dict().items()}
+        buffer = {f"{BUFFER}{name}": value for name, value in self.buffer.state_dict().items()}
         return {**super().state_dict(), **buffer}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
-        self.buffer.load_state_dict(
-            {name.removeprefix("buffer/"): value for name, value in state.items() if name.startswith("buffer/")}
-        )
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        buffer = {f"{BUFFER}{name}": entry for name, entry in self.buffer.state_form().items()}
+        return {**super().state_form(), **buffer}
+
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state that has the form of this agent's and of its buffer's."""
+        found = super().checked_state(state)
+        buffer = {name.removeprefix(BUFFER): value for name, value in state.items() if name.startswith(BUFFER)}
+        return {**found, BUFFER: self.buffer.checked_state(buffer)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
+        self.buffer.restore(state[BUFFER])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.base import LookingAhead
 from rlbench.agents.compiled import learners, returns
 from rlbench.agents.parameters import LearningParameters, Parameters, in_unit, parameter
-from rlbench.errors import unknown_name
+from rlbench.errors import UsageError, unknown_name
+from rlbench.forms import Numbers, UpTo
+
+if TYPE_CHECKING:
+    from rlbench.forms import Form
 
 TRACES = ("replacing", "accumulating")
 
@@ -81,9 +85,27 @@ class SarsaLambda(LookingAhead):
         lists = {name: getattr(self.traces, name)[:count].copy() for name in ("states", "actions", "strengths")}
         return {**super().state_dict(), **{f"traces/{name}": values for name, values in lists.items()}}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state returned by `state_dict`."""
-        super().load_state_dict(state)
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        traces = (UpTo("traces", self.n_states * self.n_actions),)
+        return {
+            **super().state_form(),
+            "traces/states": Numbers(np.int64, traces, 0, self.n_states - 1),
+            "traces/actions": Numbers(np.int64, traces, 0, self.n_actions - 1),
+            "traces/strengths": Numbers(np.float64, traces),
+        }
+
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state that has the form of this agent's, with one trace per pair at most."""
+        found = super().checked_state(state)
+        pairs = found["traces/states"] * self.n_actions + found["traces/actions"]
+        if len(np.unique(pairs)) < len(pairs):
+            raise UsageError("the state is damaged: traces/states and traces/actions name a pair twice")
+        return found
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        super().restore(state)
         returns.drop_traces(self.traces)
         count = len(state["traces/states"])
         for name in ("states", "actions", "strengths"):

@@ -54,12 +54,15 @@ def set_range(tree, start, count, value):
 
 
 @njit(cache=True)
-def set_all(tree, values):
-    """Sets the first leaves to `values`, the others to 0."""
-    leaves = tree.shape[0] // 2
-    tree[leaves : leaves + values.shape[0]] = values
-    tree[leaves + values.shape[0] :] = 0.0
-    _sum_nodes(tree, 1, leaves - 1)
+def set_all(tree, values, held):
+    """Sets the first leaves to `values` and the rest of the first `held` to 0; touches no memory past these."""
+    leaves, n = tree.shape[0] // 2, values.shape[0]
+    set_range(tree, 0, max(n, held, 1), 0.0)
+    tree[leaves : leaves + n] = values
+    low, high = leaves, leaves + max(n, 1) - 1
+    while low > 1:
+        low, high = low // 2, high // 2
+        _sum_nodes(tree, low, high)
 
 
 @njit(cache=True)

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UsageError
+from rlbench.forms import MOST, List, Numbers, UpTo, Whole, checked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -54,6 +55,10 @@ class DiscreteColumn:
     def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Returns a mask of the values outside the space."""
         return (values < self.low) | (values >= self.stop)
+
+    def form(self, rows: UpTo) -> Numbers:
+        """Describes stored values of the space, one per row."""
+        return Numbers(INT64, (rows,), self.low, self.stop - 1)
 
     def _whole(self, value: Any) -> int:
         try:
@@ -100,6 +105,10 @@ class BoxColumn:
         """Returns a mask of the values outside the space: none, as Gymnasium treats a Box's bounds as advisory."""
         return np.zeros(len(values), np.bool_)
 
+    def form(self, rows: UpTo) -> Numbers:
+        """Describes stored arrays of the space, one per row."""
+        return Numbers(self.dtype, (rows, *self.shape))
+
 
 Column = DiscreteColumn | BoxColumn
 
@@ -120,9 +129,19 @@ def range_of(column: Column) -> list[int] | None:
     return [column.low, column.stop] if isinstance(column, DiscreteColumn) else None
 
 
-def column_again(what: str, values: NDArray[Any], described: list[int] | None) -> Column:
-    """Rebuilds a field from its stored values (n, *shape) and what `described` returned for it."""
-    return DiscreteColumn(what, *described) if described else BoxColumn(what, values.dtype, values.shape[1:])
+def column_again(what: str, values: Any, described: Any) -> Column:
+    """Rebuilds a field from its stored values (n, *shape) and what `range_of` returned for it.
+
+    Raises:
+        UsageError: they are damaged.
+    """
+    if described is not None:
+        bounds = Whole(-MOST, MOST)
+        found = checked({what: described}, {what: List((bounds, bounds))})
+        return DiscreteColumn(what, *found[what])
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or not values.ndim:
+        raise UsageError(f"the state is damaged: {what} must be an array of numbers")
+    return BoxColumn(what, values.dtype, values.shape[1:])
 
 
 def row_type(observation: Column, action: Column) -> np.dtype[np.void]:
@@ -213,4 +232,9 @@ def _memory() -> float:
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(ValueError, OSError):  # "max", or the file is missing: no limit
         available = min(available, int(CONTAINER.read_text()))
+    with contextlib.suppress(ImportError):  # on Windows
+        import resource  # noqa: PLC0415  (it is not everywhere)
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        available = available if limit == resource.RLIM_INFINITY else min(available, limit)
     return available

@@ -11,6 +11,7 @@ import numpy as np
 from rlbench.buffers.columns import INT64, WORD, Column, aligned_zeros, proportion, whole
 from rlbench.buffers.uniform import Batch, ReplayBuffer
 from rlbench.errors import UsageError
+from rlbench.forms import Numbers, Real, UpTo, Whole
 from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from gymnasium import spaces
     from numpy.typing import ArrayLike, NDArray
+
+    from rlbench.forms import Form
 
 
 sum_tree = LazyModule("rlbench.buffers._sum_tree")
@@ -224,20 +227,29 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         own = {"shares": self._shares(), "max_priority": self.max_priority, "added": int(self.added[0])}
         return {**super().state_dict(), **own}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores a state that `state_dict` returned; UsageError as for ReplayBuffer."""
-        super().load_state_dict(state)
-        sum_tree.set_all(self.tree, np.asarray(state["shares"], np.float64))
-        self.greatest[:], self.added[:] = state["max_priority"], state["added"]
+    def state_form(self) -> Form:
+        """Describes what compiled code trusts in a state: each row has a priority, and their sum is finite."""
+        least, largest = math.ulp(0.0), sum_tree.LARGEST
+        return {
+            **super().state_form(),
+            "shares": Numbers(np.float64, (UpTo("rows", self.capacity),), least, largest),
+            "max_priority": Real(0.0, largest),
+            "added": Whole(),
+        }
 
-    def _check(self, state: dict[str, Any]) -> None:
-        super()._check(state)
-        shares = state.get("shares")
-        if shares is None or shares.shape != state["rows/reward"].shape or not (shares > 0.0).all():
-            raise UsageError("the state must have a priority above 0 per transition: another buffer kind wrote it")
-        greatest, added = state.get("max_priority", 0.0), state.get("added", -1)
-        if not (0.0 < greatest < math.inf and added >= len(shares)):
-            raise UsageError(f"the state has a max_priority of {greatest} and {added} additions: it is damaged")
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state of a buffer like this one; UsageError for any other."""
+        found = super().checked_state(state)
+        if found["added"] < len(found["shares"]):
+            raise UsageError(f"the state has {len(found['shares'])} rows of {found['added']} added: it is damaged")
+        return found
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
+        held = len(self)
+        super().restore(state)
+        sum_tree.set_all(self.tree, state["shares"], held)
+        self.greatest[:], self.added[:] = state["max_priority"], state["added"]
 
     @cached_property
     def _added(self) -> memoryview[int]:  # same memory, faster scalar access from Python; likewise below

@@ -26,6 +26,7 @@ from rlbench.buffers.columns import (
     whole,
 )
 from rlbench.errors import UsageError
+from rlbench.forms import FINITE, Form, GeneratorState, Numbers, UpTo, Whole, checked
 from rlbench.lazy import LazyModule
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
@@ -199,11 +200,12 @@ class ReplayBuffer:
 
     @classmethod
     def _again(cls, state: dict[str, Any]) -> Self:
-        """Rebuilds a buffer from its state."""
-        observation = column_again("an observation", state["rows/observation"], state.get("observation_range"))
-        action = column_again("an action", state["rows/action"], state.get("action_range"))
+        """Rebuilds a buffer from its state; UsageError if it is damaged."""
+        observation = column_again("an observation", state.get("rows/observation"), state.get("observation_range"))
+        action = column_again("an action", state.get("rows/action"), state.get("action_range"))
         settings = {name: state[name] for name in cls.SETTINGS if name in state}
-        buffer = cls(state["capacity"], observation, action, **settings)
+        capacity = checked(state, {"capacity": Whole(1)})["capacity"]
+        buffer = cls(capacity, observation, action, **settings)
         buffer.load_state_dict(state)
         return buffer
 
@@ -471,34 +473,46 @@ class ReplayBuffer:
         """Restores a state that `state_dict` returned.
 
         Raises:
-            UsageError: it comes from a buffer with another capacity, other settings or other spaces.
+            UsageError: it is damaged, or comes from a buffer with another capacity, other settings or other spaces;
+                nothing has changed.
         """
-        self._check(state)
+        self.restore(self.checked_state(state))
+
+    def state_form(self) -> Form:
+        """Describes what compiled code trusts in a state."""
+        rows = UpTo("rows", self.capacity)
+        flags = Numbers(np.bool_, (rows,))
+        return {
+            "rows/observation": self.observation.form(rows),
+            "rows/action": self.action.form(rows),
+            "rows/reward": Numbers(np.float64, (rows,), -FINITE, FINITE),
+            "rows/next_observation": self.observation.form(rows),
+            "rows/terminated": flags,
+            "rows/truncated": flags,
+            "position": Whole(0, self.capacity - 1),
+            "rng": GeneratorState(self._rng),
+        }
+
+    def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entries of a state of a buffer like this one; UsageError for any other."""
+        for name, own in self._about().items():
+            found = state.get(name, own)  # earlier versions stored fewer settings
+            if isinstance(found, np.ndarray) or found != own:
+                raise UsageError(f"the state comes from a buffer with {name} {found}, this one has {own}")
+        entries = checked(state, self.state_form())
+        n, position = len(entries["rows/reward"]), entries["position"]
+        if n not in (position, self.capacity):
+            raise UsageError(f"the state has {n} rows and writes at {position}: it is damaged")
+        return entries
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a state that was checked."""
         n = len(state["rows/reward"])
         for field in FIELDS:
             self.rows[field][:n] = state[f"rows/{field}"]
         self.cursor[:] = state["position"], n
         set_generator_state(self._rng, state["rng"])
         self._pairs = None
-
-    def _check(self, state: dict[str, Any]) -> None:
-        """Refuses a state that does not come from a buffer like this one."""
-        missing = {"position", "rng", *(f"rows/{field}" for field in FIELDS)} - state.keys()
-        if missing:
-            raise UsageError(f"the state is not a buffer's: it lacks {', '.join(sorted(missing))}")
-        for name, own in self._about().items():
-            if state.get(name, own) != own:  # earlier versions stored fewer settings
-                raise UsageError(f"the state comes from a buffer with {name} {state[name]}, this one has {own}")
-        n, position = len(state["rows/reward"]), state["position"]
-        if not (0 <= position < self.capacity and n in (position, self.capacity)):
-            raise UsageError(f"the state has {n} rows and writes at {position}: it is damaged")
-        for field in FIELDS:
-            column, expected = state[f"rows/{field}"], self.rows.dtype[field]
-            if (column.dtype, column.shape) != (expected.base, (n, *expected.shape)):
-                raise UsageError(
-                    f"the state has {field}s of {column.dtype} {column.shape}, "
-                    f"this buffer holds {expected.base} {(n, *expected.shape)}"
-                )
 
     # ------------------------------------------------------------------ for compiled code, made on first use
 

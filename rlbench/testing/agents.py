@@ -15,7 +15,7 @@ import numpy as np
 from rlbench.agents import Agent
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env
-from rlbench.errors import CheckFailedError
+from rlbench.errors import CheckFailedError, RlbenchError
 from rlbench.testing._frozen import frozen
 from rlbench.training.budgets import Budget
 from rlbench.training.loops import compiled_loop, readable_loop
@@ -158,6 +158,26 @@ def a_loaded_agent_goes_on_as_the_one_that_was_saved(trial: Trial) -> str:
     return _difference("after 20 more episodes differs", _all_of(saved), _all_of(loaded))
 
 
+def a_damaged_state_is_refused(trial: Trial) -> str:
+    """Checks that every entry of the state has a form: loaded with another, it is refused, and nothing changes."""
+    agent = trial.agent()
+    _train(agent, Circle(), 20, trial.seed)
+    state, before = agent.state_dict(), _all_of(agent)
+    for name, value in state.items():
+        for damaged in _damages(value):
+            try:
+                agent.load_state_dict({**state, name: damaged})
+            except RlbenchError:
+                lost = _difference(f"{name!r} was refused, but something has changed", before, _all_of(agent))
+                if lost:
+                    return lost
+            except Exception as error:  # noqa: BLE001  (any other error is what is looked for)
+                return f"{name!r} ended in {type(error).__name__}: {error}: describe it in state_form"
+            else:
+                return f"{name!r} was loaded as {damaged!r:.40}: describe it in state_form"
+    return ""
+
+
 def a_copy_goes_on_alike_and_leaves_the_agent_as_it_was(trial: Trial) -> str:
     """Checks that `copy.deepcopy` makes an independent agent, by training the copy first."""
     agent = trial.agent()
@@ -220,6 +240,7 @@ AGENT_CHECKS: tuple[Callable[[Trial], str], ...] = (
     the_global_generators_are_left_alone,
     it_counts_steps_and_episodes,
     a_loaded_agent_goes_on_as_the_one_that_was_saved,
+    a_damaged_state_is_refused,
     a_copy_goes_on_alike_and_leaves_the_agent_as_it_was,
     training_adds_up,
     nothing_is_bootstrapped_from_a_terminal_state,
@@ -354,6 +375,11 @@ def _through_storage(value: Any) -> Any:
     np.save(file, value, allow_pickle=False)
     file.seek(0)
     return np.load(file, allow_pickle=False)
+
+
+def _damages(value: Any) -> list[Any]:
+    """Returns values that an entry of a state cannot have: of another type, and an array of another shape."""
+    return ["damaged", np.zeros((1, 2, 3)), *([value[None]] if isinstance(value, np.ndarray) else [])]
 
 
 def _all_of(agent: Agent) -> dict[str, Any]:

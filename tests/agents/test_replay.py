@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import rlbench
 from rlbench.agents import ReplayQ
 from rlbench.buffers import PrioritizedReplayBuffer
+from rlbench.errors import RlbenchError
+from rlbench.testing._frozen import frozen
 
 ONE_BATCH = {"batch_size": 4, "gamma": 0.5, "learning_rate": 0.5, "seed": 0}
 
@@ -101,3 +106,46 @@ def test_prioritized_or_not_it_learns_every_train_freq_steps(replay):
         assert (agent.q_table == 0).all()
     agent.update(0, 1, 5.0, 1, True)
     assert agent.q_table[0].tolist() == [0.0, 5.0]
+
+
+EXTREMES = st.sampled_from([0.0, 1.0, -1e9, 1e150, 1e300, -1e301, 1.7e308, -1.7e308])
+
+
+def both_loops(name, rewards, **parameters):
+    """What each loop makes of FrozenLake with these rewards: episodes and the agent's state, or what it says."""
+    for engine in ("python", "compiled"):
+        with rlbench.open_store("memory://") as store:
+            try:
+                run = rlbench.train(
+                    "FrozenLake-v1", name, episodes=12, seed=1, engine=engine, store=store,
+                    env_kwargs={"reward_schedule": rewards}, agent_kwargs=parameters,
+                )  # fmt: skip
+                yield frozen({**run.agent.state_dict(), "returns": run.returns, "lengths": run.lengths})
+            except RlbenchError as error:
+                yield str(error)
+
+
+def assert_both_loops_agree(rewards, replay, **parameters):
+    common = {"learning_starts": 1, "batch_size": 4, "replay": replay}
+    python, compiled = both_loops("replay-q", rewards, **common, **parameters)
+    assert python == compiled
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+@pytest.mark.parametrize("rewards", [(1e301, -1e301, 1e301), (1.7e308, -1.7e308, 1.7e308), (1.7e308, 1.7e308, 1.7e308)])
+def test_both_loops_do_the_same_with_errors_past_the_largest_priority(replay, rewards):
+    assert_both_loops_agree(rewards, replay, gamma=1.0)
+
+
+@pytest.mark.long
+@given(
+    rewards=st.tuples(EXTREMES, EXTREMES, EXTREMES),
+    replay=st.sampled_from(["uniform", "prioritized"]),
+    initial_value=EXTREMES,
+    learning_rate=st.sampled_from([1e-300, 0.1, 1.0]),
+    gamma=st.sampled_from([0.0, 0.5, 1.0]),
+    n_step=st.sampled_from([1, 3]),
+)
+@settings(max_examples=300, derandomize=True)
+def test_both_loops_do_the_same_whatever_the_numbers(rewards, replay, **parameters):
+    assert_both_loops_agree(rewards, replay, **parameters)

@@ -64,7 +64,7 @@ def test_a_tree_depends_on_its_leaves_alone(compiled, operations):
                 values[i] = p
             assert largest >= priorities.max()
     fresh = np.zeros(2 * LEAVES)
-    _sum_tree.set_all(fresh, values)
+    _sum_tree.set_all(fresh, values, 0)
     assert (tree == fresh).all()
     assert (tree[LEAVES:] == values).all()
     assert np.isclose(tree[1], values.sum())
@@ -82,7 +82,7 @@ def _called(function, compiled):
 def test_what_holds_nothing_is_never_drawn(values, n, seed):
     leaves = 1 << (len(values) - 1).bit_length()
     tree, indices = np.zeros(2 * leaves), np.empty(n, np.int64)
-    _sum_tree.set_all(tree, np.array(values))
+    _sum_tree.set_all(tree, np.array(values), 0)
     _sum_tree.draw_leaves(tree, _sfc64.live_words(new_generator(seed)).copy(), indices)
     assert ((indices >= 0) & (indices < len(values))).all()
     assert (np.diff(indices) >= 0).all()  # share by share
@@ -91,7 +91,7 @@ def test_what_holds_nothing_is_never_drawn(values, n, seed):
 @pytest.mark.parametrize("leaves", [1, 2, 4])
 def test_rounding_beyond_the_last_leaf_stays_on_it(leaves, monkeypatch):
     tree, indices = np.zeros(2 * leaves), np.empty(3, np.int64)
-    _sum_tree.set_all.py_func(tree, np.full((leaves + 1) // 2, 0.1))
+    _sum_tree.set_all.py_func(tree, np.full((leaves + 1) // 2, 0.1), 0)
     monkeypatch.setattr(_sum_tree, "sfc64_random", lambda state: (2.0, state))  # far too large: a draw is below 1
     _sum_tree.draw_leaves.py_func(tree, np.zeros(4, np.uint64), indices)
     assert indices.max() == (leaves + 1) // 2 - 1
@@ -99,7 +99,7 @@ def test_rounding_beyond_the_last_leaf_stays_on_it(leaves, monkeypatch):
 
 def test_leaf_i_is_drawn_from_the_ith_share_by_the_ith_number_of_the_generator():
     values, tree, indices = np.array([3.0, 1.0, 2.0, 0.5, 9.0]), np.zeros(16), np.empty(10, np.int64)
-    _sum_tree.set_all(tree, values)
+    _sum_tree.set_all(tree, values, 0)
     rng, twin = new_generator(3), new_generator(3)
     for _ in range(20):
         _sum_tree.draw_leaves(tree, _sfc64.live_words(rng), indices)
@@ -109,7 +109,7 @@ def test_leaf_i_is_drawn_from_the_ith_share_by_the_ith_number_of_the_generator()
 
 def test_new_rows_get_the_greatest_priority_round_the_end_of_the_ring():
     tree, greatest = np.zeros(16), np.array([9.0])
-    _sum_tree.set_all(tree, np.ones(5))
+    _sum_tree.set_all(tree, np.ones(5), 0)
     for added, position, expected in [
         ((7, 7), 2, [1, 1, 1, 1, 1]),
         ((9, 7), 1, [3, 1, 1, 1, 3]),

@@ -1,0 +1,64 @@
+"""A state that was edited is refused in a line, or does what a state does: it never reaches memory of others."""
+
+import functools
+
+import numpy as np
+import pytest
+from contracts.agents import going_on
+from gymnasium import spaces
+from hostile import in_another_process, outcomes
+
+from rlbench.agents import AGENTS
+from rlbench.buffers import BUFFERS
+
+SMALL = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
+VARIANTS = {
+    **{name: (name, SMALL if name == "replay-q" else {}) for name in AGENTS},
+    "ucb": ("q-learning", {"exploration": "ucb"}),
+    "softmax": ("expected-sarsa", {"exploration": "softmax"}),
+    "sweeping": ("dyna-q", {"planning": "prioritized"}),
+    "prioritized": ("replay-q", {"replay": "prioritized", "n_step": 2, **SMALL}),
+}
+
+
+def an_agent(variant):
+    name, parameters = VARIANTS[variant]
+    return AGENTS[name](3, 2, seed=1, **parameters)
+
+
+def a_buffer(kind):
+    return BUFFERS[kind](7, spaces.Discrete(9), spaces.Discrete(2), n_step=3, gamma=0.9, seed=0)
+
+
+def sampled(buffer):
+    for i in range(9):
+        buffer.add(i, i % 2, i / 2, (i + 1) % 9, i % 3 == 0)
+        batch = buffer.sample(5)
+        assert (batch.observations < 9).all()
+    buffer.stats()
+
+
+def agents_outcomes(seed):
+    """What becomes of the mutated states of every agent, in one process."""
+    return {variant: outcomes(functools.partial(an_agent, variant), going_on, seed) for variant in VARIANTS} | {
+        kind: outcomes(functools.partial(a_buffer, kind), sampled, seed) for kind in BUFFERS
+    }
+
+
+def test_no_mutated_state_of_an_agent_or_a_buffer_crashes_or_takes_memory():
+    for name, (refused, taken, complaints) in in_another_process(agents_outcomes, 0).items():
+        assert complaints == [], name
+        assert refused > taken / 4, name
+
+
+def test_a_refused_entry_is_named_with_what_was_expected():
+    agent = going_on(an_agent("dyna-q"))
+    state = agent.state_dict()
+    for name, wrong, message in [
+        ("model/outcomes", np.full((3, 2), 400_000_000, np.int32), "from -1 to 5, got 400000000"),
+        ("q_table", np.zeros((2, 2)), r"of shape \(3, 2\), got \(2, 2\)"),
+        ("episodes", -1, "a whole number from 0 to"),
+        ("rng", {**state["rng"], "bit_generator": "PCG64"}, "that of SFC64"),
+    ]:
+        with pytest.raises(ValueError, match=f"{name} must be .*{message}"):
+            agent.load_state_dict({**state, name: wrong})

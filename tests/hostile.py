@@ -1,0 +1,85 @@
+"""Hostile states: what is loaded from a store or a file may have been edited, so every entry is mutated in many ways.
+
+What mutated state does is seen in a process of its own, for the worst of it is a crash.
+"""
+
+import multiprocessing
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+
+from rlbench.errors import RlbenchError
+
+NUMBERS = (-1, 10**9, 2**64, float("nan"), 1e301, None, "x", [1, 2, 3])
+INTEGERS = (-1, 4, 10**6, 2**31 - 1, 2**62, -(2**62))
+FLOATS = (float("nan"), float("inf"), -float("inf"), 1e308, -1e308, 0.0)
+MEMORY = 200 * 2**20  # bytes that a hostile state may take
+
+
+def mutations(value, rng):
+    """Yields what an entry of a state may have become."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield {name: kept for name, kept in value.items() if name != key}
+            yield from ({**value, key: mutated} for mutated in mutations(inner, rng))
+        yield {}
+    elif isinstance(value, np.ndarray):
+        yield from _arrays(value, rng)
+    elif isinstance(value, list | tuple):
+        yield from ([*value[:i], mutated, *value[i + 1 :]] for i in range(len(value)) for mutated in NUMBERS)
+    yield from NUMBERS
+
+
+def _arrays(value, rng):
+    yield np.broadcast_to(value.dtype.type(0), (10**9,))  # no memory, unless somebody copies it
+    yield np.broadcast_to(value.dtype.type(0), (10**9, *value.shape[1:]))
+    yield from (value[:0], value[None], value.ravel(), np.concatenate([value, value]), value.astype(complex))
+    yield from (value.astype(kind) for kind in (np.int8, np.uint64, np.float64, str))
+    extremes = {"b": (True, False), "i": INTEGERS, "u": (0, 4, 255)}.get(value.dtype.kind, FLOATS)
+    for extreme in extremes:
+        for where in (slice(None), rng.integers(max(1, value.size))):
+            mutated = value.copy()
+            with np.errstate(all="ignore"):
+                if value.size:
+                    mutated.flat[where] = np.array(extreme).astype(value.dtype)
+            yield mutated
+
+
+def outcomes(make, use, seed):
+    """Loads every mutated state of what was made and used, and uses what took it.
+
+    Returns how many states were refused, how many taken, and complaints.
+    """
+    rng, refused, taken, complaints = np.random.default_rng(seed), 0, 0, []
+    whole = make()
+    use(whole)
+    state = whole.state_dict()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    for name, value in state.items():
+        for mutated in mutations(value, rng):
+            one = make()
+            try:
+                one.load_state_dict({**state, name: mutated})
+                use(one)
+                taken += 1
+            except RlbenchError as error:
+                refused += 1
+                if "\n" in str(error) or len(str(error)) > 400:
+                    complaints.append(f"{name}: {error}")
+            except Exception as error:  # noqa: BLE001  (what is looked for)
+                complaints.append(f"{name} = {mutated!r:.60}: {type(error).__name__}: {error}")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    if grown > MEMORY:
+        complaints.append(f"took {grown / 2**20:.0f} MB")
+    return refused, taken, complaints
+
+
+def in_another_process(function, *arguments):
+    """Returns what a function returns in a new process; AssertionError if it crashes."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise AssertionError(f"{function.__name__}{arguments} crashed") from None
