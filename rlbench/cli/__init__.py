@@ -13,7 +13,7 @@ import click
 
 from rlbench._version import __version__
 from rlbench.cli.options import examples
-from rlbench.cli.output import INTERRUPTED
+from rlbench.cli.output import INTERRUPTED, say
 from rlbench.errors import RlbenchError, UnknownNameError, UsageError, unknown_name
 
 FAILED, MISUSED = 1, 2
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(_run(arguments))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
@@ -120,7 +120,7 @@ def _run(arguments: list[str] | None) -> Any:
 
 def _warn(message: Warning | str, *_where: Any) -> None:
     """Shows a warning as one line, without the file and line that raised it."""
-    click.echo(f"Warning: {_one_line(click.unstyle(str(message))).removeprefix('WARN: ')}", err=True)
+    say(f"Warning: {_one_line(click.unstyle(str(message))).removeprefix('WARN: ')}", err=True)
 
 
 def _said(error: Exception) -> str:
@@ -140,5 +140,5 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"Error: {_one_line(message)}", err=True)
+    say(f"Error: {_one_line(message)}", err=True)
     sys.exit(code)

@@ -21,7 +21,7 @@ from rlbench.cli.options import (
     set_option,
     store_option,
 )
-from rlbench.cli.output import INTERRUPTED, print_json
+from rlbench.cli.output import INTERRUPTED, print_json, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.cli.train import run_document, run_lines
 from rlbench.errors import UsageError
@@ -66,7 +66,7 @@ def resume(
             print_json(run_document(resumed, evaluation))
         else:
             how = f", went on from {resumed.cached_episodes:,} episodes"
-            click.echo("\n".join(run_lines(resumed, evaluation, how)))
+            say("\n".join(run_lines(resumed, evaluation, how)))
     return INTERRUPTED if resumed.status == "interrupted" else 0
 
 
@@ -129,7 +129,7 @@ def retrain(
         if as_json:
             print_json(_retraining_document(learnt, before, after, changed))
         else:
-            click.echo("\n".join(_retraining_lines(learnt, parents, before, after, changed)))
+            say("\n".join(_retraining_lines(learnt, parents, before, after, changed)))
 
 
 @click.command(epilog=examples("rlbench verify latest", "rlbench verify --all --json"))
@@ -163,7 +163,7 @@ def verify(
             {"runs": [verification_document(r) for r in results]} if every else verification_document(results[0])
         )
     else:
-        click.echo("\n".join(line for result in results for line in verification_lines(result)))
+        say("\n".join(line for result in results for line in verification_lines(result)))
     return int(any(result.mismatched for result in results))
 
 
@@ -182,9 +182,9 @@ def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FB
         settings = {name: list(pair) for name, pair in found.settings.items()}
         print_json({"run_a": a.id, "run_b": b.id, "settings": settings, **where, "detail": found.detail})
         return
-    click.echo(f"runs {a.id} and {b.id}: {found.detail}")
+    say(f"runs {a.id} and {b.id}: {found.detail}")
     for name, (one, other) in found.settings.items():
-        click.echo(f"  {name}: {one} and {other}")
+        say(f"  {name}: {one} and {other}")
 
 
 def _run(store: Store, ref: str, env: str | None = None) -> Run:

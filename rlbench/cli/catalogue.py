@@ -11,7 +11,7 @@ import gymnasium as gym
 import rlbench
 from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
-from rlbench.cli.output import print_json, print_table
+from rlbench.cli.output import print_json, print_table, say
 from rlbench.envs import SHORT_NAMES
 from rlbench.envs.making import id_of, make_env
 from rlbench.presets import preset_names
@@ -34,7 +34,7 @@ def envs(as_json: bool) -> None:  # noqa: FBT001
         return
     header = ("name", "env", "step limit", "presets")
     print_table(header, [(name, env_id, str(limit), ", ".join(preset_names(env_id))) for name, env_id, limit in found])
-    click.echo("\nAny Gymnasium env with Discrete observations and actions works too: FrozenLake-v1, Taxi-v4, ...")
+    say("\nAny Gymnasium env with Discrete observations and actions works too: FrozenLake-v1, Taxi-v4, ...")
 
 
 @click.command(epilog=examples("rlbench agents", "rlbench train safecab --agent replay-q --set batch_size=64"))
@@ -47,7 +47,7 @@ def agents(as_json: bool) -> None:  # noqa: FBT001
     for number, cls in enumerate(AGENTS.values()):
         click.secho(("\n" if number else "") + f"{cls.name}  ({cls.source})", bold=True)
         rows = [(f"  {name}", _shown(default), text) for name, default, text in _parameters(cls)]
-        print_table(("  parameter", "default", ""), rows) if rows else click.echo("  no parameters")
+        print_table(("  parameter", "default", ""), rows) if rows else say("  no parameters")
 
 
 def _about(cls: type[Agent]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -
     if as_json:
         print_json({"env_id": env_id, "gamma": gamma, **_figures(solved)})
     else:
-        click.echo("\n".join(_lines(env_id, gamma, solved)))
+        say("\n".join(_lines(env_id, gamma, solved)))
 
 
 def _figures(solved: Plan) -> dict[str, Any]:

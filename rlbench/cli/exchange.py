@@ -8,7 +8,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option
-from rlbench.cli.output import print_json
+from rlbench.cli.output import print_json, say
 from rlbench.errors import UsageError
 from rlbench.exchange import check_source
 from rlbench.exchange.manifest import WHATS
@@ -70,7 +70,7 @@ def export(
         print_json({"run": found.id, **counts, "path": str(written.path)})
     else:
         counted = "" if what == "table" else f", {written.episodes:,} episodes"
-        click.echo(f"run {found.id}: {what} written to {written.path} ({written.format}{counted})")
+        say(f"run {found.id}: {what} written to {written.path} ({written.format}{counted})")
 
 
 @click.command("import", epilog=examples("rlbench import run.hdf5", "rlbench import datasets/safecab-v0 --json"))
@@ -91,7 +91,7 @@ def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # 
         known = {"run": record.id, "env_id": record.env_id, "agent": record.agent_name, "seed": record.seed}
         print_json({**known, **counts, "tags": record.tags})
     else:
-        click.echo(
+        say(
             f"run {record.id}: {record.agent_name} on {record.env_id}, "
             f"{record.episodes:,} episodes, {record.timesteps:,} steps, imported from {path}"
         )

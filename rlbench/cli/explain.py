@@ -8,7 +8,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
-from rlbench.cli.output import print_json
+from rlbench.cli.output import print_json, say
 from rlbench.modelling.charts import tree_size
 from rlbench.plots import check, save
 from rlbench.plots.style import new_figure, styled
@@ -61,9 +61,9 @@ def explain(
     if as_json:
         print_json({"run": record.id, "agent_name": record.agent_name, **found.summary(), "out": path})
         return
-    click.echo("\n".join(_lines(record, found)))
+    say("\n".join(_lines(record, found)))
     if path is not None:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _lines(record: RunRecord, found: Explanation) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from rlbench.cli.output import say
 from rlbench.errors import UsageError
 from rlbench.viewer.rides import pace_of
 
@@ -110,4 +111,4 @@ def _write_file(clips: Clips, index: int, looks: Looks, out: str) -> None:
     if looks.frame is not None and looks.frame > steps:
         raise UsageError(f"--frame takes 0 to {steps}, the steps of this episode, got {looks.frame}")
     path = save_clip(clip, out, fps=looks.fps or pace_of(clips.env), size=looks.size, frame=looks.frame)
-    click.echo(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)", err=True)
+    say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)", err=True)

@@ -10,7 +10,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import examples, json_option, seed_option, store_option
-from rlbench.cli.output import confirm_deletion, print_json, print_table
+from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.files import written
 from rlbench.lazy import LazyModule
@@ -125,7 +125,7 @@ def train(
     if as_json:
         print_json(_document(stored))
     else:
-        click.echo("\n".join(_described(stored)))
+        say("\n".join(_described(stored)))
 
 
 @model.command("list", epilog=examples("rlbench model list", "rlbench model list --kind tree --json"))
@@ -148,7 +148,7 @@ def list_models(kind: str | None, limit: int, store: str, as_json: bool) -> None
     if as_json:
         print_json({"models": [_summary(entry) for entry in found]})
     elif not found:
-        click.echo("no models fit" if kind else "no models yet: train one with `rlbench model train tree`")
+        say("no models fit" if kind else "no models yet: train one with `rlbench model train tree`")
     else:
         print_table(LISTING, map(_row, found), right=LIST_RIGHT, optional=LIST_OPTIONAL)
 
@@ -163,7 +163,7 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         print_json(_document(found))
         return
-    click.echo("\n".join([*_described(found), *_details(found)]))
+    say("\n".join([*_described(found), *_details(found)]))
 
 
 @model.command(
@@ -201,12 +201,12 @@ def predict(
     answers = _answers_of_rows(found, rows) if rows else _answers_of_file(found, data or "", encoding)
     if out:
         n = _write(out, _heading(found), answers)
-        print_json({"model": found.id, "out": out, "rows": n}) if as_json else click.echo(f"wrote {out} ({n:,} rows)")
+        print_json({"model": found.id, "out": out, "rows": n}) if as_json else say(f"wrote {out} ({n:,} rows)")
     elif as_json:
         print_json({"model": found.id, "predictions": list(answers)})
     else:
         for answer in answers:
-            click.echo(_said(answer))
+            say(_said(answer))
 
 
 @model.command(epilog=examples("rlbench model compare tree-iris logistic-iris", "rlbench model compare 3f2a 77b0"))
@@ -229,7 +229,7 @@ def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: 
     shown = [[entry.title, _figures(entry)[0], *map(_number, _figures(entry)[1].values())] for entry in found]
     print_table(("model", "on", *names[0]), shown, right=names[0])
     if note:
-        click.echo(note)
+        say(note)
 
 
 @model.command(epilog=examples("rlbench model plot latest", "rlbench model plot tree-iris --kind tree --out tree.svg"))
@@ -255,7 +255,7 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
     if as_json:
         print_json({"model": found.id, "kind": chosen, "out": str(path)})
     else:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 @model.command(epilog=examples("rlbench model delete tree-iris@1", "rlbench model delete 3f2a 77b0 --yes"))
@@ -274,7 +274,7 @@ def delete(refs: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:
     if as_json:
         print_json({"deleted": [entry.id for entry in found]})
     else:
-        click.echo(f"deleted {', '.join(f'{entry.title} ({entry.id})' for entry in found)}")
+        say(f"deleted {', '.join(f'{entry.title} ({entry.id})' for entry in found)}")
 
 
 def _loaded(store: str, ref: str) -> Model:

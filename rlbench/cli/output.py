@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlbench.texts import escaped
 from rlbench.viewer.colors import marked
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # the exit code that shells expect of a program that Ctrl-C ended
 COLUMN_GAP = 2  # blanks between two columns of a table
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Prints lines; control characters in them are written out, wherever the text comes from."""
+    click.echo("\n".join(map(escaped, text.split("\n"))), err=err)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -52,7 +58,7 @@ def print_table(
         right: which columns are flush right.
         optional: which may be left out, in this order, where a terminal is too narrow.
     """
-    table = [list(header), *map(list, rows)]
+    table = [list(map(escaped, row)) for row in (header, *rows)]
     if not is_terminal():
         _print_plainly(table, right)
         return
@@ -95,7 +101,7 @@ def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
 def confirm_deletion(what: str, rows: Sequence[Sequence[str]]) -> None:
     """Shows what would be deleted, a row each, and asks; Abort unless the answer is yes."""
     for row in rows:
-        click.echo("  ".join(row), err=True)
+        say("  ".join(row), err=True)
     click.confirm(f"Delete {f'this {what}' if len(rows) == 1 else f'these {len(rows)} {what}s'}?", abort=True, err=True)
 
 

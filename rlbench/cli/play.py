@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlbench.cli.options import env_set_option, examples, store_option
-from rlbench.cli.output import print_frame
+from rlbench.cli.output import print_frame, say
 from rlbench.envs.making import make_env
 from rlbench.errors import UsageError
 from rlbench.settings import parse_settings
@@ -76,7 +76,7 @@ def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
 
 
 def _play_in_terminal(driver: Driver) -> None:
-    click.echo(driver.help)
+    say(driver.help)
     with Keyboard() as keyboard:
         keys: list[str] = []
         while not any(key in QUIT for key in keys):
@@ -103,7 +103,7 @@ def _say(recorded: RecordEpisodes, driver: Driver) -> None:
     run = recorded.run
     if not driver.all_steps:
         run.store.delete_run(run.id)
-        click.echo("nothing was driven, nothing is stored")
+        say("nothing was driven, nothing is stored")
         return
-    click.echo(f"run {run.id}: {run.episodes} episodes, {run.timesteps} steps, tagged human")
-    click.echo(f"see them: rlbench replay {run.id}   learn from them: rlbench retrain {run.id}")
+    say(f"run {run.id}: {run.episodes} episodes, {run.timesteps} steps, tagged human")
+    say(f"see them: rlbench replay {run.id}   learn from them: rlbench retrain {run.id}")

@@ -8,7 +8,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
-from rlbench.cli.output import print_json, print_table
+from rlbench.cli.output import print_json, print_table, say
 from rlbench.errors import StoreError
 from rlbench.plots import check, comparison_figure, draw, save
 from rlbench.plots.comparing import letter
@@ -85,7 +85,7 @@ def plot(
     if as_json:
         print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
     else:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 @click.command(epilog=examples("rlbench compare 3f2a 77b0", "rlbench compare all --env safecab --out compare.pdf"))
@@ -128,9 +128,9 @@ def compare(
         print_json(_document(found, None if path is None else str(path)))
         return
     print_table(COMPARISON, _rows(found), right=RIGHT_COLUMNS, optional=OPTIONAL_COLUMNS)
-    click.echo(_footnote(found))
+    say(_footnote(found))
     if path is not None:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 @click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
@@ -153,7 +153,7 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
     else:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False) -> list[Run]:

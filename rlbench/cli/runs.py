@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli.options import env_filter_option, env_id_of, examples, find_run, json_option, seed_option, store_option
-from rlbench.cli.output import confirm_deletion, print_json, print_table
+from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.errors import StoreError, unknown_name
 from rlbench.store.records import STATUSES
@@ -70,10 +70,10 @@ def runs(
         print_json({"runs": [_document(run) for run in found]})
     elif not found:
         fits_none = env_filter or agent or status or tag
-        click.echo("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
+        say("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
-        click.echo(f"{sum(run.config.cache.seconds_saved for run in found):.1f} s of training saved")
+        say(f"{sum(run.config.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
         print_table(HEADER, map(_row, found), right=LISTING_RIGHT, optional=LISTING_OPTIONAL)
 
@@ -94,7 +94,7 @@ def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: st
     if as_json:
         print_json(_document(record))
     else:
-        click.echo(f"run {record.id}: {', '.join(record.tags) or 'no tags'}")
+        say(f"run {record.id}: {', '.join(record.tags) or 'no tags'}")
 
 
 @runs.command(epilog=examples("rlbench runs delete 3f2a", "rlbench runs delete 3f2a 77b0 --yes"))
@@ -114,7 +114,7 @@ def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: b
     if as_json:
         print_json({"deleted": [record.id for record in found]})
     else:
-        click.echo(f"deleted {', '.join(record.id for record in found)}")
+        say(f"deleted {', '.join(record.id for record in found)}")
 
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))
@@ -129,7 +129,7 @@ def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: F
     if as_json:
         print_json(tree)
     else:
-        click.echo("\n".join(_branches(tree)))
+        say("\n".join(_branches(tree)))
 
 
 def _opened(outer: str, inner: str) -> Store:
@@ -179,8 +179,8 @@ def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: 
     if as_json:
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **evaluation.summary()})
     else:
-        click.echo(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
-        click.echo("\n".join(evaluation_lines(evaluation)))
+        say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
+        say("\n".join(evaluation_lines(evaluation)))
 
 
 def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:
@@ -188,7 +188,7 @@ def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:
     try:
         store.update_run(record.id, evaluation=evaluation.summary())
     except StoreError as error:
-        click.echo(f"Warning: the evaluation is not stored: {error}", err=True)
+        say(f"Warning: the evaluation is not stored: {error}", err=True)
 
 
 def _document(run: RunRecord) -> dict[str, Any]:

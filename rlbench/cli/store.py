@@ -8,7 +8,7 @@ import click
 
 import rlbench
 from rlbench.cli.options import examples, json_option, store_option
-from rlbench.cli.output import print_json
+from rlbench.cli.output import print_json, say
 from rlbench.store import checking, copying, spool
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by na
     if as_json:
         print_json(found)
         return
-    click.echo(found.pop("store"))
+    say(str(found.pop("store")))
     for name, count in found.items():
-        click.echo(f"  {name:<12}{count:>16,}")
+        say(f"  {name:<12}{count:>16,}")
 
 
 @store.command(epilog=examples("rlbench store check", "rlbench store check 3f2a"))
@@ -52,8 +52,8 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
         return int(bool(damages))
     for damage in damages:
         where = f"run {damage.run}, {damage.where}" if damage.run else damage.where
-        click.echo(f"{where}: {damage.problem}")
-    click.echo(f"{opened.url}: {runs:,} runs checked, {len(damages) or 'nothing'} damaged")
+        say(f"{where}: {damage.problem}")
+    say(f"{opened.url}: {runs:,} runs checked, {len(damages) or 'nothing'} damaged")
     return int(bool(damages))
 
 
@@ -72,15 +72,15 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
     uploaded to where it belongs.
     """
 
-    def say(result: CopyResult) -> None:
+    def tell(result: CopyResult) -> None:
         if not as_json:
-            click.echo(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
+            say(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
     with rlbench.open_store(source, create=False) as one, rlbench.open_store(target) as other:
         uploaded = spool.upload(one, other, claim=True)
         for run, entries in uploaded.items() if not as_json else ():
-            click.echo(f"run {run}: uploaded from the spool ({entries:,} entries)")
-        results = copying.copy(one, other, runs or None, on_run=say)
+            say(f"run {run}: uploaded from the spool ({entries:,} entries)")
+        results = copying.copy(one, other, runs or None, on_run=tell)
         if as_json:
             copied = [result._asdict() for result in results]
             print_json({"source": one.url, "target": other.url, "uploaded": uploaded, "runs": copied})
@@ -98,7 +98,7 @@ def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         print_json({"store": opened.url, "backup": str(written), "bytes": size})
     else:
-        click.echo(f"{opened.url} is kept in {path} ({size:,} bytes)")
+        say(f"{opened.url} is kept in {path} ({size:,} bytes)")
 
 
 @store.command(epilog=examples("rlbench store compact"))
@@ -113,4 +113,4 @@ def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         print_json({"store": opened.url, "bytes_before": before, "bytes": after})
     else:
-        click.echo(f"{opened.url}: {before:,} bytes before, {after:,} now")
+        say(f"{opened.url}: {before:,} bytes before, {after:,} now")

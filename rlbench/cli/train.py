@@ -21,7 +21,7 @@ from rlbench.cli.options import (
     set_option,
     store_option,
 )
-from rlbench.cli.output import INTERRUPTED, print_json
+from rlbench.cli.output import INTERRUPTED, print_json, say
 from rlbench.cli.report import evaluation_lines, rate
 from rlbench.settings import parse_settings
 
@@ -109,7 +109,7 @@ def train(
             print_json(run_document(run, evaluation))
         else:
             how = CACHED[run.cache].format(run.cached_episodes)
-            click.echo("\n".join(run_lines(run, evaluation, how)))
+            say("\n".join(run_lines(run, evaluation, how)))
     return INTERRUPTED if run.status == "interrupted" else 0
 
 

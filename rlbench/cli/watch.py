@@ -19,7 +19,7 @@ from rlbench.cli.options import (
     seed_option,
     store_option,
 )
-from rlbench.cli.output import is_terminal, print_json, print_table, show
+from rlbench.cli.output import is_terminal, print_json, print_table, say, show
 from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UsageError
 from rlbench.settings import parse_settings
@@ -101,7 +101,7 @@ def replay(
             about = {"run": record.id, "episode": found.index}
             print_json(_document(about, stored_steps(found)) | ({} if verdict is None else {"verified": verdict[0]}))
         else:
-            click.echo(_title(record.id, found) + ("" if verdict is None else f"\n{verdict[1]}"))
+            say(_title(record.id, found) + ("" if verdict is None else f"\n{verdict[1]}"))
         if looks.mode == "ansi" and not as_json:
             _show_stored(loaded, found, looks, delay)
         if looks.is_in_pixels:
@@ -191,7 +191,7 @@ def _watch(
     if as_json:
         print_json(_document({**about, "seed": seed}, live_steps(env, agent, seed, most)))
     else:
-        click.echo(f"{ride.title} from seed {seed}")
+        say(f"{ride.title} from seed {seed}")
     if looks.mode == "ansi" and not as_json:
         _show_live(ride, seed, most, looks, delay)
     if looks.is_in_pixels:

@@ -13,9 +13,10 @@ from rlbench.errors import UsageError
 from rlbench.store.codec import DTYPE, to_json
 from rlbench.store.frames import Column
 from rlbench.store.records import STATUSES
+from rlbench.texts import has_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -92,7 +93,19 @@ class Manifest:
             if name not in run or not fits(run[name]):
                 raise UsageError(f"its manifest describes an invalid run: {name} is {str(run.get(name))[:80]!r}")
         known = {name: run[name] for name in RUN_FIELDS}
+        foul = next((text for text in _texts_in(known) if has_controls(text.replace("\n", " "))), None)
+        if foul is not None:
+            raise UsageError(f"its manifest holds control characters, which a terminal would obey: {foul[:80]!r}")
         return cls(found["what"], known, episodes, _columns(found.get("columns")), _columns(found.get("figures")))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yields every text in a JSON value, names included."""
+    if isinstance(value, str):
+        yield value
+    parts = (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        yield from _texts_in(part)
 
 
 def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UsageError
 from rlbench.files import require, written
+from rlbench.texts import CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,6 @@ LONGEST_LABEL = 80  # characters of a name in a plot
 FEW_DECADES = 200  # high / low: below this, powers of ten alone give too few ticks
 SMALLEST, LARGEST = 1e-3, 1e6  # ticks in this range are written in digits
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
-UNDRAWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @contextmanager
@@ -162,7 +161,7 @@ def power_of_ten(value: float) -> str:
 
 def plain(text: object) -> str:
     """Returns text that matplotlib draws literally: no mathtext, no control characters, cut if long."""
-    text = UNDRAWABLE.sub(" ", str(text))
+    text = CONTROLS.sub(" ", str(text))
     text = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 3] + "..."
     text = " " + text if text.startswith("_") else text  # a legend skips labels that start with _
     return text.replace("$", r"\$")

@@ -24,6 +24,7 @@ from rlbench.plots.data import evaluation_of
 from rlbench.plots.style import new_figure, render, styled
 from rlbench.replaying import command_of, program_of
 from rlbench.store.records import row_of
+from rlbench.texts import escaped
 from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
@@ -357,8 +358,8 @@ def _reproduction(run: Run) -> str:
 
 
 def _text(value: object) -> str:
-    """Returns text with its markup escaped."""
-    return html.escape(str(value), quote=True)
+    """Returns text with its markup and its control characters escaped."""
+    return html.escape("\n".join(map(escaped, str(value).split("\n"))), quote=True)
 
 
 def _said(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import operator
-import unicodedata
 from dataclasses import fields
 from datetime import UTC, datetime
 from types import NoneType
@@ -17,6 +16,7 @@ from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, writers
 from rlbench.store.config import RunConfig
 from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
+from rlbench.texts import escaped, has_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,16 +107,21 @@ def record(document: Document) -> RunRecord:
         StoreError: the document is damaged.
     """
     sound(document)
-    values = {name: document[name] for name in RECORD_FIELDS}
+    values = {name: _printable(document[name]) for name in RECORD_FIELDS}
     try:
         values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
-        values |= {"tags": tuple(document["tags"]), "parents": tuple(document["parents"])}
+        values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
         values["evaluation"] = document["evaluation"] and _object(document["evaluation"])
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
     if is_abandoned(document):
         values["status"] = "interrupted"
     return RunRecord(**values)
+
+
+def _printable(value: Any) -> Any:
+    """Returns a field as anyone may print it: a foreign file may hold what `text` refuses."""
+    return escaped(value) if type(value) is str else value
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -141,25 +146,21 @@ def clean(changes: Mapping[str, Any]) -> Document:
 
 
 def text(value: object) -> str:
-    """Returns `value` as text; UsageError for what not every store accepts: NUL or a lone surrogate."""
+    """Returns `value` as text; UsageError for control characters, which a terminal would obey, and lone surrogates."""
     found = str(value)
-    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in found):
+    if has_controls(found):
         shown = repr(found[:MAX_NAME])
-        raise UsageError(f"names are Unicode text without NUL characters or lone surrogates, got {shown}")
+        raise UsageError(f"names are Unicode text without control characters or lone surrogates, got {shown}")
     return found
 
 
 def label(what: str, value: object) -> str:
     """Returns `value` if it is a valid name; UsageError otherwise."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME or any(map(_is_control, value)):
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME or has_controls(value):
         raise UsageError(
             f"{what} must be 1 to {MAX_NAME} characters without control characters, got {str(value)[:MAX_NAME]!r}"
         )
     return value
-
-
-def _is_control(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Cc", "Cs")
 
 
 def _status(value: str) -> str:

@@ -17,6 +17,7 @@ from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
 from rlbench.files import packaged
 from rlbench.store.records import row_of
+from rlbench.texts import escaped
 from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _table(episode: Episode, reason: str) -> str:
     more = f"<tr><td colspan=5>{left_out} more steps</td></tr>" if left_out > 0 else ""
     head = "".join(f"<th>{name}</th>" for name in ("step", "action", "reward", "return", "observation"))
     return (
-        f"<div><b>episode {episode.index}</b>: {note}<br><small>{html.escape(reason)}</small>"
+        f"<div><b>episode {episode.index}</b>: {note}<br><small>{html.escape(escaped(reason))}</small>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{more}</tbody></table></div>"
     )
 

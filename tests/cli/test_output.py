@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbench.cli import output
-from rlbench.cli.output import print_frame, print_json, print_table, show
+from rlbench.cli.output import print_frame, print_json, print_table, say, show
 
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
@@ -129,3 +129,9 @@ def test_a_dumb_terminal_cannot_be_drawn_over(monkeypatch):
     assert not output.is_terminal()
     monkeypatch.setenv("TERM", "xterm")
     assert output.is_terminal()
+
+
+def test_control_characters_are_written_out_wherever_they_come_from(capsys):
+    say("run \x1b]0;owned\x07:\nsecond\u202e line")
+    print_table(("tag",), [["\x9b2J"]])
+    assert capsys.readouterr().out == "run \\x1b]0;owned\\x07:\nsecond\\u202e line\ntag\n\\x9b2J\n"

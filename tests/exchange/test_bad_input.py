@@ -92,8 +92,8 @@ def line(path, number, edit):
         (lambda p: edited(p, '"config":{', '"config":7,"x":{'), "its manifest describes an invalid run: config is '7'"),
         (lambda p: edited(p, '"config":{', '"konfig":{'), "its manifest describes an invalid run: config"),
         (lambda p: edited(p, '"finished"', '"$where"'), "its manifest describes an invalid run: status"),
-        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\u0000'), "Unicode text without NUL"),
-        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\ud800'), "Unicode text without NUL"),
+        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\u0000'), "control characters"),
+        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\ud800'), "control characters"),
         (
             lambda p: edited(p, '["<i4",[]]', '["<i4",[1099511627776]]'),
             "its column 'observations' must have a dtype and a shape",
@@ -456,3 +456,21 @@ def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeyp
 def test_chunks_that_begin_out_of_order_are_refused(csv, store):
     edited(csv, '"[[4,null],[9,null]]"', '"[[9,null],[4,null]]"')
     refused(csv, store, "a chunk cannot begin at step 4 of episode 2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"env_id": "a\x1b]0;owned\x07"},
+        {"tags": ["\x9b2J"]},
+        {"parents": ["\u202e"]},
+        {"config": {"agent": {"name": "\x1b"}}},
+        {"evaluation": {"a\x7f": 1}},
+    ],
+)
+def test_a_manifest_with_control_characters_is_refused(tmp_path, store, samples, change):
+    export(samples.ALL["discrete"](store), tmp_path / "run.json")
+    document = json.loads((tmp_path / "run.json").read_text())
+    document["about"]["run"] |= change
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    refused(tmp_path / "run.json", store, "control characters")

@@ -1,0 +1,30 @@
+"""Texts from elsewhere: what a terminal or a spreadsheet would obey is refused, or written out."""
+
+from __future__ import annotations
+
+import re
+
+# C0, DEL and C1; marks, line separators and overrides that turn the direction of what follows; lone surrogates
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
+QUOTE = "'"  # before a cell: a spreadsheet takes what follows as text
+
+
+def has_controls(text: str) -> bool:
+    """Returns whether a text holds control characters, bidirectional ones included."""
+    return CONTROLS.search(text) is not None
+
+
+def escaped(text: str) -> str:
+    r"""Returns a text with its control characters written out: ESC becomes `\x1b`, a line break `\n`."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def to_cell(text: str) -> str:
+    """Returns a text as a cell of a CSV file that no spreadsheet computes; `from_cell` undoes it exactly."""
+    return f"{QUOTE}{text}" if text.startswith((*FORMULA, QUOTE)) else text
+
+
+def from_cell(cell: str) -> str:
+    """Returns the text that `to_cell` made a cell of."""
+    return cell.removeprefix(QUOTE)
