@@ -1,14 +1,11 @@
 """The documentation: programs run, commands work, links resolve, and every command is mentioned."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from waiting import HANG
+from forking import Forks
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -33,29 +30,38 @@ def commands(page):
     return [shlex.split(part, comments=True) for line in lines for part in line.split(" ; ")]
 
 
-def run(arguments, folder):
-    environment = {**os.environ, "PYTHONWARNINGS": "error", "COLUMNS": "150"}
-    return subprocess.run(
-        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG, check=False
-    )
+@pytest.fixture(scope="module")
+def forks():
+    forks = Forks(PYTHONWARNINGS="error", COLUMNS="150")
+    yield forks
+    forks.close()
+
+
+def test_each_program_starts_in_a_new_process_without_rlbench(forks, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import os, sys; print(os.getpid(), any(name.startswith('rlbench') for name in sys.modules))")
+    first, second = (forks.run([program], tmp_path).stdout.split() for _ in range(2))
+    assert first[0] != second[0]
+    assert first[1] == second[1] == "False"
 
 
 @named(PAGES)
-def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, tmp_path):
+def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
     for arguments in commands(page):
         assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
-        result = run([sys.executable, "-m", *arguments], tmp_path)
+        result = forks.run(arguments, tmp_path)
         assert result.returncode == 0, (arguments, result.stderr)
-    program = "\n".join(blocks(page, "python"))
-    result = run([sys.executable, "-c", program], tmp_path)
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(blocks(page, "python")))
+    result = forks.run([program], tmp_path)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_the_scripts_run(script, tmp_path):
-    trained = run([sys.executable, "-m", "rlbench", "train", "safecab", "--episodes", "20000"], tmp_path)
+def test_the_scripts_run(script, forks, tmp_path):
+    trained = forks.run(["rlbench", "train", "safecab", "--episodes", "20000"], tmp_path)
     assert trained.returncode == 0, trained.stderr
-    result = run([sys.executable, str(script)], tmp_path)
+    result = forks.run([script], tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
 
