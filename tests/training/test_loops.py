@@ -22,7 +22,8 @@ WORLDS = {
     "slippery ice": ("FrozenLake-v1", {}),
     "ice without a limit": ("FrozenLake-v1", {"max_episode_steps": -1}),
 }
-ON_CARTPOLE = ("random", "q-learning", "sarsa", "replay-q")  # one that keeps nothing, two that differ, a memory
+EVERYWHERE = ("random", "q-learning", "sarsa", "replay-q")  # one that keeps nothing, two that differ, a memory
+LONG = [pytest.mark.long]
 SMALL_BUFFER = {"buffer_size": 60, "learning_starts": 20, "batch_size": 5, "train_freq": 3}  # it wraps round
 ENGINES = ("compiled", "python")
 
@@ -70,14 +71,14 @@ def test_every_learner_has_both_loops():
 
 
 def takes_long(world, agent):
-    """Each pair is compiled anew; CartPole differs from the others in nothing that concerns most learners."""
-    return world == "cartpole" and agent not in ON_CARTPOLE
+    """Each pair is compiled separately, for seconds; all learners meet the ice, some of them every world."""
+    return "ice" not in world and agent not in EVERYWHERE
 
 
 def paired(worlds):
     """All learners with these worlds."""
     pairs = itertools.product(worlds, COMPILED)
-    return [pytest.param(*pair, marks=[pytest.mark.long] * takes_long(*pair)) for pair in pairs]
+    return [pytest.param(*pair, marks=LONG * takes_long(*pair)) for pair in pairs]
 
 
 @pytest.mark.parametrize(("world", "agent"), paired(WORLDS))
@@ -114,7 +115,7 @@ def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
     assert_same(both("FrozenLake-v1", agent, episodes=60, seed=11, agent_kwargs=own))
 
 
-@pytest.mark.parametrize("agent", ["q-learning", "sarsa"])
+@pytest.mark.parametrize("agent", ["q-learning", pytest.param("sarsa", marks=LONG)])
 def test_both_loops_agree_where_bins_lie_between_given_cuts(agent):
     assert_same(both("cartpole", agent, env_kwargs={"cuts": CUTS}, episodes=30, seed=1))
 
@@ -125,7 +126,10 @@ def test_both_loops_agree_with_the_tuned_parameters(env, preset):
     assert_same(both(env, "q-learning", preset=preset, total_timesteps=4000, episodes=10**6, seed=3))
 
 
-@pytest.mark.parametrize("agent", [name for name in COMPILED if name not in ("random", "q-learning")])
+TUNED = [name for name in COMPILED if name not in ("random", "q-learning")]
+
+
+@pytest.mark.parametrize("agent", [pytest.param(name, marks=LONG * takes_long("safecab", name)) for name in TUNED])
 def test_the_tuned_parameters_of_every_agent_lead_near_the_optimum(agent):
     run = rlbench.train("safecab", agent, seed=1, record="none")
     assert rlbench.evaluate(run, seed=0).regret < 0.5  # of 989
