@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,10 +11,15 @@ if TYPE_CHECKING:
 
 
 LISTED = 12  # known names in a message if none is similar
+# the passwords in URLs; our own advice, mongodb://user:password@host, shows none
+PASSWORDS = re.compile(r"(?<![\w+.-])(?!sqlite:|memory:)([\w+.-]+:/+[^\s/@:'\"]*):(?!password@)[^\s'\"]*@")
 
 
 class RlbenchError(Exception):
-    """The base class of all errors that rlbench raises on purpose."""
+    """The base class of all errors that rlbench raises on purpose; none shows the password of a URL."""
+
+    def __str__(self) -> str:
+        return without_passwords(super().__str__())
 
 
 class UsageError(RlbenchError, ValueError):
@@ -34,6 +40,11 @@ class StoreAway(StoreError):  # noqa: N818  (an error, but of the server: the st
 
 class CheckFailedError(RlbenchError, AssertionError):
     """An env, its model or an agent breaks a promise; the message says which one first."""
+
+
+def without_passwords(text: str) -> str:
+    """Returns a text with `***` in place of the password of every URL in it."""
+    return PASSWORDS.sub(r"\1:***@", text)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:

@@ -14,7 +14,7 @@ import click
 from rlbench._version import __version__
 from rlbench.cli.options import examples
 from rlbench.cli.output import INTERRUPTED, say
-from rlbench.errors import RlbenchError, UnknownNameError, UsageError, unknown_name
+from rlbench.errors import RlbenchError, UnknownNameError, UsageError, unknown_name, without_passwords
 
 FAILED, MISUSED = 1, 2
 
@@ -120,7 +120,8 @@ def _run(arguments: list[str] | None) -> Any:
 
 def _warn(message: Warning | str, *_where: Any) -> None:
     """Shows a warning as one line, without the file and line that raised it."""
-    say(f"Warning: {_one_line(click.unstyle(str(message))).removeprefix('WARN: ')}", err=True)
+    text = without_passwords(_one_line(click.unstyle(str(message))))
+    say(f"Warning: {text.removeprefix('WARN: ')}", err=True)
 
 
 def _said(error: Exception) -> str:
@@ -140,5 +141,5 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    say(f"Error: {_one_line(message)}", err=True)
+    say(f"Error: {without_passwords(_one_line(message))}", err=True)
     sys.exit(code)

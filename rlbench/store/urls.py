@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from rlbench.errors import UsageError, unknown_name
 
-CREDENTIALS = re.compile(r"^(?!sqlite:|memory:)([\w+.-]+://[^@:]*):.*@", re.DOTALL)  # up to the last @
+PATH = re.compile(r"sqlite:|memory:|(?!.*://)([/.~]|[A-Za-z]:[\\/])", re.DOTALL)  # what begins so has no password
+CREDENTIALS = re.compile(r"^((?:[\w+.-]+:/+|(?![\w+.-]+:/))[^:]*):.*@", re.DOTALL)  # up to the last @
+MISSING_AT = re.compile(r"^([\w+.-]+://[^@:/?\[]*):(?!\d*(?:[,/?]|$))[^@/?]*(?=[/?]|$)")  # no port: a password
 SECRETS = re.compile(r"([?&][^=&]*(?:password|token|secret|properties)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def redact(url: str) -> str:
-    """Returns the URL with `***` in place of secrets, fit for logs, errors and records."""
-    return SECRETS.sub(r"\1***", CREDENTIALS.sub(r"\1:***@", url)) if "://" in url else url
+    """Returns the URL, even a malformed one, with `***` in place of secrets, fit for logs, errors and records."""
+    if PATH.match(url):
+        return url
+    return SECRETS.sub(r"\1***", MISSING_AT.sub(r"\1:***", CREDENTIALS.sub(r"\1:***@", url)))
 
 
 def split_url(url: str, schemes: list[str]) -> tuple[str, str]:
@@ -24,15 +29,17 @@ def split_url(url: str, schemes: list[str]) -> tuple[str, str]:
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
+        _check_is_path(url, schemes)
         scheme, rest = "sqlite", _path(url)
     if scheme not in schemes:
-        raise unknown_name("kind of store", scheme + "://", [known + "://" for known in schemes])
+        raise unknown_name("kind of store", redact(scheme) + "://", [known + "://" for known in schemes])
     if scheme == "sqlite" and separator:
         if not rest.startswith("/"):
-            raise UsageError(f"write sqlite:///{rest} (relative path) or sqlite:////{rest} (absolute)")
+            shown = redact(rest)
+            raise UsageError(f"write sqlite:///{shown} (relative path) or sqlite:////{shown} (absolute)")
         rest = _path(rest[1:])
     if scheme == "memory" and rest:
-        raise UsageError(f"memory:// takes no name, got {rest!r}: every memory:// is a new, empty store")
+        raise UsageError(f"memory:// takes no name, got {redact(rest)!r}: every memory:// is a new, empty store")
     return scheme, rest
 
 
@@ -42,3 +49,15 @@ def _path(path: str) -> str:
     if path == ":memory:" or path.startswith("sqlite:"):
         raise UsageError(f"{path!r} is not a path: write memory:// or sqlite:///rlbench.db")
     return path
+
+
+def _check_is_path(path: str, schemes: list[str]) -> None:
+    """Refuses a malformed address, without repeating it: it may hold a password, and must not become a file."""
+    begins = path.strip().lower()
+    is_address = any(begins.startswith(f"{scheme}:") for scheme in schemes if scheme != "sqlite")
+    has_password = "@" in path.partition(":")[2]
+    if is_address or (has_password and not (Path(path).is_absolute() and Path(path).parent.is_dir())):
+        raise UsageError(
+            "a malformed address of a store, not repeated here since it may hold a password: "
+            "write mongodb://user:password@host/name, or sqlite:///FILE for a file of this name"
+        )

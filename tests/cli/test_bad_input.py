@@ -210,3 +210,19 @@ def test_no_password_is_printed_when_a_server_is_away(rlbench, command, debug, m
     with pytest.raises(StoreError) as error:
         main(list(command))
     assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runs", "mongodb://me:secret@host/db"),
+        ("runs", "--store", "mongodb:/me:secret@host/db"),
+        ("import", "mongodb://me:secret@host/run.csv"),
+        ("store", "copy", "me:secret@host/db", "b.db"),
+    ],
+)
+def test_no_password_is_printed_for_an_address_in_the_wrong_place(rlbench, command, tmp_path):
+    outcome = rlbench(*command)
+    _complains(outcome, 2, "")
+    assert "secret" not in outcome.out + outcome.err
+    assert list(tmp_path.iterdir()) == []

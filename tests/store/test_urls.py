@@ -1,12 +1,14 @@
 """A store's address: which store it means, what is wrong with it, and that no password ever shows."""
 
 import sqlite3
+import traceback
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlbench.errors import StoreError, UnknownNameError, UsageError
+from rlbench.errors import RlbenchError, StoreError, UnknownNameError, UsageError
 from rlbench.store import open_store, redact
 
 
@@ -68,6 +70,13 @@ def test_an_unknown_scheme_suggests_a_known_one():
             "mongodb://host/db?tlsCertificateKeyFilePassword=***&w=1",
         ),
         ("mongodb://me@host/db", "mongodb://me@host/db"),
+        ("mongodb:/me:secret@host/db", "mongodb:/me:***@host/db"),
+        ("mongodb:me:secret@host/db", "mongodb:***@host/db"),
+        ("me:secret@host/db", "me:***@host/db"),
+        ("mongodb://me:secrethost/db?w=1", "mongodb://me:***/db?w=1"),
+        ("mongodb://host:27017,other:27018/db", "mongodb://host:27017,other:27018/db"),
+        ("mongodb://[::1]:27017/db", "mongodb://[::1]:27017/db"),
+        ("/data/a:b@c.db", "/data/a:b@c.db"),
         ("runs.db", "runs.db"),
         ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
     ],
@@ -79,6 +88,74 @@ def test_redact_hides_what_is_secret_and_nothing_else(url, shown):
 @given(st.text(min_size=1).filter(lambda text: text not in "mongodb://me:***@host/db"))
 def test_no_password_survives_redaction(password):
     assert redact(f"mongodb://me:{password}@host/db") == "mongodb://me:***@host/db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb:/me:secret@host/db",
+        "mongodb:me:secret@host",
+        "mongodb//me:secret@host/db",
+        "MongoDB:/host/db",
+        " mongodb:/me:secret@host/db",
+        "me:secret@host",
+        "//me:secret@host/db",
+        "/me:secret@host/db",
+        "mongodb+srv:/me:secret@host/db",
+        Path("mongodb://me:secret@host/db"),
+    ],
+)
+def test_a_malformed_address_is_refused_without_its_password_and_makes_no_file(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="write mongodb://user:password@host/name, or sqlite:///FILE") as error:
+        open_store(url)
+    assert "secret" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_name_looks_like_an_address_is_opened_by_its_absolute_path(tmp_path):
+    open_store(tmp_path / "a:b@c.db").close()
+    assert [file.name for file in tmp_path.iterdir()] == ["a:b@c.db"]
+
+
+LETTERS = st.sampled_from(":/@?#%&=[]. m\n\t-+~")
+
+
+@st.composite
+def malformed(draw):
+    """A MongoDB address with a few characters before or after the password changed, dropped or added."""
+    parts = [list("mongodb://me"), list("@host/db?w=1")]
+    for _ in range(draw(st.integers(1, 4))):
+        part = draw(st.sampled_from(parts))
+        at = draw(st.integers(0, len(part) - 1))
+        part[at : at + draw(st.integers(0, 1))] = draw(st.lists(LETTERS, max_size=1))
+        if "@" not in parts[1]:  # without it, what follows the colon is a port, or part of a file's name
+            parts[1].insert(0, "@")
+    return "".join(parts[0]) + ":s3cr3t" + "".join(parts[1])
+
+
+@given(malformed())
+def test_no_error_over_a_malformed_address_shows_the_password(tmp_path_factory, url):
+    pytest.importorskip("pymongo")
+    folder = tmp_path_factory.getbasetemp()
+    assert "s3cr3t" not in redact(url)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr("pymongo.MongoClient", _unreachable)
+        with pytest.raises(RlbenchError) as error:
+            open_store(url, create=False)
+    assert "s3cr3t" not in "".join(traceback.format_exception(error.value))
+
+
+def _unreachable(url, **_):
+    raise ValueError(f"{url} is not reached")
+
+
+def test_no_error_of_ours_shows_the_password_of_a_url_in_its_text():
+    text = "cannot import mongodb://me:se@cret@host/db: give sqlite:///a:b@c.db or mongodb://me@host"
+    shown = "cannot import mongodb://me:***@host/db: give sqlite:///a:b@c.db or mongodb://me@host"
+    assert str(UsageError(text)) == shown
+    assert str(StoreError(text)) == shown
 
 
 def test_a_store_that_cannot_be_opened_does_not_show_its_password():
