@@ -216,7 +216,7 @@ def predict(
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
     """Compare models of one task side by side, on held-out rows where there are any."""
     with rlbench.open_store(store, create=False) as opened:
-        entries = {entry.id: entry for entry in (modelling.find_model(opened, ref) for ref in refs)}
+        entries = {entry.id: entry for entry in (modelling.find_model(opened, ref).sound() for ref in refs)}
     found = list(entries.values())
     names = [list(_figures(entry)[1]) for entry in found]
     if any(own != names[0] for own in names):
@@ -361,12 +361,15 @@ def _number(value: float | None) -> str:
 
 
 def _row(entry: Entry) -> list[str]:
+    trained = entry.created_at[:19].replace("T", " ")
+    if entry.problem:
+        return [entry.id, entry.title, "", "", "", entry.problem, trained]
     _, figures = _figures(entry)
     name, value = next(iter(figures.items()))
     source = entry.about["data"]["source"].replace("\\", "/").rpartition("/")[2]
     rows = entry.about["data"]["rows"] + entry.about["data"]["test_rows"]
     figure = f"{name.replace('_', ' ')} {_number(value)}"
-    return [entry.id, entry.title, entry.kind, source, f"{rows:,}", figure, entry.created_at[:19].replace("T", " ")]
+    return [entry.id, entry.title, entry.kind, source, f"{rows:,}", figure, trained]
 
 
 def _summary(entry: Entry) -> dict[str, Any]:
@@ -377,7 +380,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "created_at": entry.created_at,
         "bytes": entry.size,
-        **entry.about,
+        **({"damaged": entry.problem} if entry.problem else entry.about),
     }
 
 

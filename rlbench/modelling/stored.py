@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import re
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench._version import __version__
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import RlbenchError, StoreError, UsageError
 from rlbench.modelling.kinds import KINDS
 from rlbench.modelling.model import Model
 from rlbench.modelling.packing import pack_estimator, unpack_estimator
@@ -19,13 +20,22 @@ from rlbench.store.documents import label
 from rlbench.store.reading import ID_BEGINNING
 
 if TYPE_CHECKING:
-    from rlbench.store import Store
+    from collections.abc import Callable
+
+    from rlbench.store import SnapshotInfo, Store
 
 SNAPSHOT = "model"  # the kind of snapshot in the store
 MODEL_FORMAT = 1  # of the stored document; a later format is refused with a message
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: arrays are compressed, and it may be large
 RATING_NAMES = ("users", "items")
 MODEL_NAME = re.compile(r"[^@\s]{1,150}")
+ABOUT: dict[Callable[[Any], Any], type] = {  # what every listing shows of a model, and its type
+    operator.itemgetter("seed"): int,
+    lambda about: about["data"]["source"]: str,
+    lambda about: about["data"]["rows"]: int,
+    lambda about: about["data"]["test_rows"]: int,
+    lambda about: (about["metrics"]["test"] or about["metrics"]["train"])["rows"]: int,
+}
 
 
 class Entry(NamedTuple):
@@ -38,11 +48,18 @@ class Entry(NamedTuple):
     created_at: str
     size: int  # bytes
     about: dict[str, Any]
+    problem: str = ""  # why it cannot be read; then it has neither a name nor a kind
 
     @property
     def title(self) -> str:
         """Its name and version: "tree-iris@2"."""
-        return f"{self.name}@{self.version}"
+        return "damaged" if self.problem else f"{self.name}@{self.version}"
+
+    def sound(self) -> Entry:
+        """Returns itself; StoreError if it is damaged."""
+        if self.problem:
+            raise StoreError(f"{self.problem}: `rlbench model delete {self.id}` removes it")
+        return self
 
 
 def save_model(store: Store, model: Model, name: str | None = None) -> Model:
@@ -58,7 +75,6 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
         StoreError: the store cannot be written.
     """
     name = _checked_name(name or _default_name(model))
-    version = 1 + max((entry.version for entry in models(store) if entry.name == name), default=0)
     document, arrays = pack_estimator(model.estimator)
     packed = {f"estimator/{key}": array for key, array in arrays.items()}
     documents = {"estimator": document, "scaler": None}
@@ -67,6 +83,7 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
         packed |= {f"scaler/{key}": array for key, array in arrays.items()}
     documents |= {part: getattr(model, part).tolist() for part in RATING_NAMES}
     packed[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
+    version = _next_version(store, name)
     numbers = {
         "format": MODEL_FORMAT,
         "rlbench": __version__,
@@ -89,7 +106,7 @@ def load_model(store: Store, ref: str) -> Model:
     Raises:
         StoreError: no model matches, or it is damaged.
     """
-    entry = find_model(store, ref)
+    entry = find_model(store, ref).sound()
     arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
     try:
         documents = json.loads(arrays[DOCUMENT].tobytes())
@@ -116,15 +133,8 @@ def load_model(store: Store, ref: str) -> Model:
 
 
 def models(store: Store) -> list[Entry]:
-    """Returns all stored models, newest first, without their arrays.
-
-    Raises:
-        StoreError: a model is damaged, or was stored by a later version of rlbench.
-    """
-    found = []
-    for info in store.snapshots(SNAPSHOT):
-        numbers = store.describe_snapshot(SNAPSHOT, info.name)
-        found.append(_entry(info.name, info.created_at, info.size, numbers))
+    """Returns all stored models, newest first, without their arrays; the damaged ones say what their problem is."""
+    found = [_listed(store, info) for info in store.snapshots(SNAPSHOT)]
     return sorted(found, key=lambda entry: (entry.created_at, entry.id), reverse=True)
 
 
@@ -132,10 +142,10 @@ def find_model(store: Store, ref: str) -> Entry:
     """Returns the entry of a model, given a ref as for `load_model`; StoreError if not exactly one matches."""
     word, entries = str(ref).strip(), models(store)
     if word == "latest":
-        found = entries[:1]
+        found = [entry for entry in entries if not entry.problem][:1] or entries[:1]
     else:
         found = [entry for entry in entries if word in (entry.title, entry.id)]
-        found = found or [entry for entry in entries if entry.name == word][:1]
+        found = found or [entry for entry in entries if word and entry.name == word][:1]
         if not found and ID_BEGINNING.fullmatch(word.lower()):
             found = [entry for entry in entries if entry.id.startswith(word.lower())]
     if not found:
@@ -147,24 +157,47 @@ def find_model(store: Store, ref: str) -> Entry:
 
 
 def delete_model(store: Store, ref: str) -> Entry:
-    """Deletes a model and returns its entry."""
+    """Deletes a model and returns its entry; a damaged one can be deleted by its id. Its version is never reused."""
     entry = find_model(store, ref)
     store.delete_snapshot(SNAPSHOT, entry.id)
     return entry
 
 
-def _entry(model_id: str, created_at: str, size: int, numbers: dict[str, Any]) -> Entry:
+def _listed(store: Store, info: SnapshotInfo) -> Entry:
+    try:
+        return _entry(info, store.describe_snapshot(SNAPSHOT, info.name))
+    except RlbenchError as error:
+        return Entry(str(info.name), "", 0, "", str(info.created_at), info.size, {}, str(error))
+
+
+def _entry(info: SnapshotInfo, numbers: dict[str, Any]) -> Entry:
     try:
         if numbers["format"] > MODEL_FORMAT:
             raise StoreError(
-                f"model {model_id} was stored by rlbench {numbers['rlbench']}: read it with that version or a later one"
+                f"model {info.name} was stored by rlbench {numbers['rlbench']}: "
+                "read it with that version or a later one"
             )
         if numbers["kind"] not in KINDS:
-            raise StoreError(f"model {model_id} has the kind {numbers['kind']!r}, unknown to this version of rlbench")
+            raise StoreError(f"model {info.name} has the kind {numbers['kind']!r}, unknown to this version of rlbench")
         name, version, kind, about = (numbers[key] for key in ("name", "version", "kind", "about"))
+        typed = [(name, str), (version, int), *((find(about), kind) for find, kind in ABOUT.items())]
     except (KeyError, TypeError) as error:
-        raise StoreError(f"model {model_id} is damaged: its record lacks {error}") from error
-    return Entry(model_id, name, version, kind, created_at, size, about)
+        raise StoreError(f"model {info.name} is damaged: its record lacks {error}") from error
+    if not all(type(value) is kind for value, kind in typed):
+        raise StoreError(f"model {info.name} is damaged: its record has a value of the wrong type")
+    return Entry(info.name, name, version, kind, info.created_at, info.size, about)
+
+
+def _next_version(store: Store, name: str) -> int:
+    """Reserves the next version of a name: no other save gets it, not even once this model is deleted."""
+    given = [entry.version for entry in models(store) if entry.name == name]  # saved before versions were reserved
+    for title in store.reserved(SNAPSHOT):
+        of, _, version = title.rpartition("@")
+        given += [int(version)] if of == name and version.isdecimal() else []
+    next_one = 1 + max(given, default=0)
+    while not store.reserve(SNAPSHOT, f"{name}@{next_one}"):
+        next_one += 1
+    return next_one
 
 
 def _part_of(arrays: dict[str, Any], part: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rlbench.errors import StoreError
 from rlbench.store import reading
 from rlbench.store.documents import COUNTS, PARTS, advance, assembled, open_steps, record, sound, sound_info, verified
-from rlbench.store.records import STATUSES
+from rlbench.store.records import RESERVED, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def info(store: Store) -> dict[str, int]:
         "runs": len(documents),
         **sums,
         "checkpoints": sum(len(reading.checkpoints_of(backend, document)) for document in documents),
-        "snapshots": len(backend.select_snapshots(None)),
+        "snapshots": sum(not entry.kind.startswith(RESERVED) for entry in backend.select_snapshots(None)),
         "bytes": backend.size(),
     }
 

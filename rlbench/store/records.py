@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("running", "finished", "interrupted")
 OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
+RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
 CHUNK_STEPS = 2**16  # maximum steps per chunk, unless another is asked for
 CHUNK_BYTES = 2**23  # and bytes of its columns
 RESERVE = 2**12  # steps: only longer episodes are split between chunks

@@ -29,7 +29,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.episodes import EpisodeSequence
-from rlbench.store.records import SnapshotInfo
+from rlbench.store.records import RESERVED, SnapshotInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -208,8 +208,12 @@ class Store:
         return info
 
     def reserve(self, kind: str, name: str) -> bool:
-        """Takes a name by an empty snapshot, which only one caller can; False if it is taken."""
-        return self.backend.put_snapshot(*_packed(kind, name, {}, {}), replace=False)
+        """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
+        return self.backend.put_snapshot(*_packed(RESERVED + kind, name, {}, {}), replace=False)
+
+    def reserved(self, kind: str) -> list[str]:
+        """Returns the reserved names of a kind, sorted."""
+        return [info.name for info in self.snapshots(RESERVED + kind)]
 
     def delete_snapshot(self, kind: str, name: str) -> None:
         """Deletes a snapshot; StoreError if it does not exist."""

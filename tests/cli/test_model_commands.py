@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+import rlbench as rl
 from rlbench.cli import COMMANDS
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
@@ -269,3 +270,25 @@ def test_help_of_the_commands_imports_no_scikit_learn():
     assert (done.returncode, done.stderr) == (0, "")
     assert json.dumps("rlbench model train tree") not in done.stdout
     assert "--chunk-rows" in done.stdout
+
+
+def test_a_damaged_model_is_listed_and_deleted_and_blocks_no_other(model):
+    damaged, sound = (model("train", "tree", "--json").document for _ in range(2))
+    with rl.open_store("rlbench.db") as store:
+        info = next(info for info in store.snapshots("model") if info.name == damaged["model"])
+        blob = bytearray(store.backend.select_snapshot(*info[:2]))
+        blob[20] ^= 1
+        store.backend.put_snapshot(info, bytes(blob))
+    listed = model("list")
+    assert (listed.code, listed.err) == (0, "")
+    assert re.search(rf"{damaged['model']} +damaged .*its checksum is wrong", listed.out)
+    problems = [entry.get("damaged") for entry in model("list", "--json").document["models"]]
+    assert [bool(problem) for problem in problems] == [False, True]
+    assert model("show", "latest", "--json").document["model"] == sound["model"]
+    refused = model("show", damaged["model"])
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert f"rlbench model delete {damaged['model']}" in refused.err
+    assert model("compare", damaged["model"], "latest").code == 1
+    assert model("train", "tree", "--json").document["version"] == 3
+    assert model("delete", damaged["model"], "--yes").code == 0
+    assert len(model("list", "--json").document["models"]) == 2

@@ -648,18 +648,13 @@ class StoreContract:
 
     def test_of_all_who_reserve_one_name_at_once_one_gets_it(self, store):
         with ThreadPoolExecutor(4) as pool:
-            got = list(pool.map(lambda _: store.reserve("version", "tree@1"), range(8)))
+            got = list(pool.map(lambda _: store.reserve("model", "tree@1"), range(8)))
         assert sorted(got) == [False] * 7 + [True]
-        assert [info.name for info in store.snapshots()] == ["tree@1"]
-        store.delete_snapshot("version", "tree@1")
-        assert store.reserve("version", "tree@1")
-        assert not store.reserve("version", "tree@1")
+        assert store.reserve("model", "tree@10")
+        assert store.reserve("buffer", "tree@1")
+        assert store.reserved("model") == ["tree@1", "tree@10"]
+        assert (store.snapshots("model"), checking.info(store)["snapshots"]) == ([], 0)
         assert not list(checking.check(store))
-
-    def test_a_reservation_never_replaces_what_has_the_name(self, store):
-        store.save_snapshot("buffer", "a", {"rows": np.arange(3)})
-        assert not store.reserve("buffer", "a")
-        assert store.load_snapshot("buffer", "a")[0]["rows"].tolist() == [0, 1, 2]
 
     def test_the_numbers_of_a_snapshot_are_told_without_its_arrays(self, store, monkeypatch):
         store.save_snapshot("model", "a", {"rows": np.zeros(9)}, {"cursor": 2**100, "about": {"kind": "tree"}})

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -221,6 +224,77 @@ def test_models_of_one_name_are_its_versions_and_the_name_means_the_newest(store
     assert load_model(store, "tree-iris").estimator.max_depth == 2
     delete_model(store, "tree-iris@2")
     assert find_model(store, "tree-iris").id == first.id
+
+
+def test_a_version_is_never_given_to_two_models(store):
+    model = train_model("tree")
+    with ThreadPoolExecutor(4) as pool:
+        versions = sorted(saved.version for saved in pool.map(lambda _: save_model(store, model, "race"), range(8)))
+    assert versions == [1, 2, 3, 4, 5, 6, 7, 8]
+    delete_model(store, "race@8")
+    assert save_model(store, model, "race").version == 9
+    delete_model(store, "race@9")
+    assert save_model(store, model, "race-2").version == 1
+
+
+def test_the_versions_of_two_processes_differ(tmp_path):
+    program = """if True:
+        import sys
+        from rlbench.modelling import save_model, train_model
+        from rlbench.store import open_store
+        model = train_model("tree")
+        with open_store("models.db") as store:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print(*[save_model(store, model, "race").version for _ in range(5)])
+    """
+    command = [sys.executable, "-c", program]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        assert [process.stdout.readline() for process in (one, other)] == ["ready\n"] * 2
+        for process in (one, other):
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        given = [int(version) for process in (one, other) for version in process.stdout.read().split()]
+    assert sorted(given) == list(range(1, 11))
+
+
+def test_models_saved_before_versions_were_reserved_keep_theirs(store):
+    model = train_model("tree")
+    save_model(store, model)
+    store.delete_snapshot("reserved model", "tree-iris@1")
+    assert save_model(store, model).version == 2
+
+
+def test_a_copied_store_remembers_the_versions_that_were_deleted(store):
+    model = train_model("tree")
+    save_model(store, model)
+    delete_model(store, "tree-iris@1")
+    with open_store("memory://") as copied:
+        copying.copy(store, copied)
+        assert save_model(copied, model).version == 2
+
+
+@pytest.mark.parametrize("damage", ["bit", "record", "about"])
+def test_a_damaged_model_blocks_no_other(store, damage):
+    model = train_model("tree")
+    sound, damaged = save_model(store, model), save_model(store, model)
+    if damage == "bit":
+        blob = bytearray(store.backend.select_snapshot("model", damaged.id))
+        blob[20] ^= 1
+        store.backend.put_snapshot(store.snapshots("model")[0]._replace(name=damaged.id), bytes(blob))
+    else:
+        arrays, numbers = store.load_snapshot("model", damaged.id)
+        change = {"version": "2"} if damage == "record" else {"about": {"data": {}}}
+        store.save_snapshot("model", damaged.id, arrays, {**numbers, **change})
+    listed = {entry.id: entry.problem for entry in models(store)}
+    assert (listed[sound.id], damaged.id in listed[damaged.id]) == ("", True)
+    assert load_model(store, "latest").id == load_model(store, "tree-iris").id == sound.id
+    with pytest.raises(StoreError, match=rf"{damaged.id}.*is damaged.*rlbench model delete {damaged.id}"):
+        load_model(store, damaged.id)
+    assert save_model(store, model).version == 3
+    assert delete_model(store, damaged.id).id == damaged.id
+    assert [entry.title for entry in models(store)] == ["tree-iris@3", "tree-iris@1"]
 
 
 @pytest.mark.parametrize("name", ["a b", "a@1", "latest", "beef", "", "x" * 151, "a\n"])
