@@ -66,14 +66,19 @@ def runs(
     with rlbench.open_store(store, create=False) as opened:
         env_id = env_id_of(env_filter)
         found = opened.runs(env_id=env_id, agent_name=agent, status=status, tag=tag, limit=limit)
+        damaged = opened.damaged_runs()
     if as_json:
-        print_json({"runs": [_document(run) for run in found]})
-    elif not found:
+        ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
+        print_json({"runs": [_document(run) for run in found], **ids})
+        return
+    for run_id, problem in damaged:
+        say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
+    if not found:
         fits_none = env_filter or agent or status or tag
         say("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
-        say(f"{sum(run.config.cache.seconds_saved for run in found):.1f} s of training saved")
+        say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
         print_table(HEADER, map(_row, found), right=LISTING_RIGHT, optional=LISTING_OPTIONAL)
 
@@ -106,15 +111,24 @@ def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: st
 def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Delete runs with all their episodes, after you confirm."""
     with _opened(outer, store) as opened:
-        found = list({record.id: record for record in (find_run(opened, name) for name in names)}.values())
+        found = dict(_to_delete(opened, name) for name in names)
         if not yes:
-            confirm_deletion("run", list(map(_row, found)))
-        for record in found:
-            opened.delete_run(record.id)
+            confirm_deletion("run", list(found.values()))
+        for run_id in found:
+            opened.delete_run(run_id)
     if as_json:
-        print_json({"deleted": [record.id for record in found]})
+        print_json({"deleted": list(found)})
     else:
-        say(f"deleted {', '.join(record.id for record in found)}")
+        say(f"deleted {', '.join(found)}")
+
+
+def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
+    """Returns the id of a run and its row in a listing; one whose record is damaged can be deleted too."""
+    damaged = dict(store.damaged_runs())
+    if name in damaged:
+        return name, [name, "its record is damaged"]
+    record = find_run(store, name)
+    return record.id, _row(record)
 
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))
@@ -204,13 +218,13 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "created_at": run.created_at,
         "tags": list(run.tags),
         "parents": list(run.parents),
-        "cache": asdict(run.config.cache),
+        "cache": asdict(run.cache),
         "evaluation": run.evaluation,
     }
 
 
 def _cache_row(run: RunRecord) -> list[str]:
-    used = run.config.cache
+    used = run.cache
     counts = [f"{used.hit:,}", f"{used.prefix:,}", f"{used.seconds_saved:.2f}"]
     return [run.id, run.env_id, run.agent_name, f"{run.episodes:,}", *counts]
 

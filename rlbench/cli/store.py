@@ -64,16 +64,18 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 @click.argument("target")
 @click.argument("runs", nargs=-1)
 @json_option
-def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
     """Copy RUNS, or everything, from the store SOURCE to the store TARGET.
 
     Runs keep their ids, and the copies equal them record by record. What is there already is not copied again; what
-    broke off goes on where it broke off. If SOURCE is the spool of a training whose store went away, what it holds is
-    uploaded to where it belongs.
+    broke off goes on where it broke off; what is damaged is named and left out, and the exit code is 1. If SOURCE is
+    the spool of a training whose store went away, what it holds is uploaded to where it belongs.
     """
 
     def tell(result: CopyResult) -> None:
-        if not as_json:
+        if result.problem:
+            say(f"{result.problem}: it is not copied", err=True)
+        elif not as_json:
             say(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
     with rlbench.open_store(source, create=False) as one, rlbench.open_store(target) as other:
@@ -84,6 +86,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> None
         if as_json:
             copied = [result._asdict() for result in results]
             print_json({"source": one.url, "target": other.url, "uploaded": uploaded, "runs": copied})
+    return int(any(result.problem for result in results))
 
 
 @store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))

@@ -103,8 +103,7 @@ def train(
     )
     with run.store:
         evaluation = rlbench.evaluate(run, seed=seed)
-        if run.until is None:  # the figures of a shorter budget are not those of the stored run
-            run.store.update_run(run.id, evaluation=evaluation.summary())
+        run.store.update_run(run.id, evaluation=evaluation.summary())
         if as_json:
             print_json(run_document(run, evaluation))
         else:

@@ -79,9 +79,14 @@ def check_same_env(runs: Sequence[Run]) -> None:
 def settings_of(run: Run) -> dict[str, Any]:
     """Returns all that a run was asked for, but its seed: agent, parameters, env arguments and budget, by name."""
     config = run.record.config
-    budget = asdict(config.budget) if run.until is None else {"episodes": run.until.episodes}
     learnt_from = {"learnt from": " ".join(run.record.parents)} if config.was_retrained else {}
-    named = {"agent": run.agent_name, **config.agent.parameters, **env_arguments(run), **budget, **learnt_from}
+    named = {
+        "agent": run.agent_name,
+        **config.agent.parameters,
+        **env_arguments(run),
+        **asdict(config.budget),
+        **learnt_from,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 

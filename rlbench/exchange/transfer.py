@@ -157,7 +157,7 @@ def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
     if first is not None:
         manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
         batches = _alike(itertools.chain([first], batches), manifest)
-    checkpoint = run.store.checkpoint(run.id, None if run.until is None else run.until.episodes)
+    checkpoint = run.store.checkpoint(run.id)
     return Content(manifest, batches, checkpoint)
 
 
@@ -185,7 +185,7 @@ def _results(run: Run, _: NDArray[np.int64] | None) -> Content:
 
 
 def _table(run: Run, _: NDArray[np.int64] | None) -> Content:
-    checkpoint = run.store.checkpoint(run.id, None if run.until is None else run.until.episodes)
+    checkpoint = run.store.checkpoint(run.id)
     table = None if checkpoint is None else checkpoint.arrays.get("q_table")
     if table is None or table.ndim != 2:  # noqa: PLR2004  (states, actions)
         raise UsageError(f"run {run.id} has no table of action values: its agent is {run.agent_name}")
@@ -260,7 +260,9 @@ def _imported(store: Store, content: Content) -> RunRecord:
             store.append(made.id, chunk)
         status = "finished" if known["status"] == "finished" else "interrupted"
         checkpoint = _checkpoint(content.checkpoint, store.run(made.id))
-        progress = {"seconds": known["seconds"], "status": status, "evaluation": known["evaluation"]}
+        if known["evaluation"] is not None:
+            store.update_run(made.id, evaluation=known["evaluation"])
+        progress = {"seconds": known["seconds"], "status": status}
         store.append(made.id, checkpoint=checkpoint, keep=checkpoint is not None, **progress)
         return store.run(made.id)
     except BaseException:

@@ -142,7 +142,7 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
     n_states = n_states or run.record.config.agent.n_states or 0
     counts = np.zeros(n_states, np.int64)
     for chunk in _chunks(run):
-        observed = _observed_once(run, chunk, _discrete(run, chunk, "observations"))
+        observed = _observed_once(chunk, _discrete(run, chunk, "observations"))
         found = np.bincount(observed, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
@@ -171,7 +171,7 @@ def td_errors(run: Run) -> Array:
         _add_to_episodes(sums, chunk, errors)
     if left or not np.array_equal(learner.q_table, table_of(run)):  # type: ignore[attr-defined]  # q-learning has one
         raise UsageError(f"run {run.id} did not start from an untrained agent: its errors do not follow from its steps")
-    return sums[: run.episodes] / np.maximum(run.lengths, 1)
+    return sums / np.maximum(run.lengths, 1)
 
 
 def evaluation_of(run: Run) -> Evaluation:
@@ -186,8 +186,6 @@ def _chunks(run: Run) -> Iterator[EpisodeChunk]:
     for chunk in run.store.chunks(run.id, figures=False):
         if chunk.steps is None:
             raise StoreError(f"run {run.id} kept no steps (--record none): train with --record all to draw this")
-        if chunk.first_episode >= run.episodes and run.until is not None:
-            return
         yield chunk
 
 
@@ -198,12 +196,9 @@ def _discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
     return column.astype(np.int64, copy=False)
 
 
-def _observed_once(run: Run, chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leaves out what lies after the run's end, and an open episode's last observation: the next chunk has it again."""
-    segments = len(chunk.lengths) if run.until is None else min(len(chunk.lengths), run.episodes - chunk.first_episode)
-    rows = int(chunk.lengths[:segments].sum()) + segments
-    goes_on = segments == len(chunk.ends) and chunk.ends[-1] == OPEN
-    return observations[: rows - goes_on]
+def _observed_once(chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leaves out an open episode's last observation: the next chunk has it again."""
+    return observations[:-1] if chunk.ends[-1] == OPEN else observations
 
 
 def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:

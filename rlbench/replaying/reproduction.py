@@ -83,7 +83,7 @@ def retraining_arguments(run: Run) -> dict[str, Any]:
 
 def _budget(run: Run) -> dict[str, int]:
     """Returns what was asked for; of a run that was stopped before, the episodes that it played."""
-    if run.until is not None or run.status != "finished":
+    if run.status != "finished":
         return {"episodes": run.episodes} if run.episodes else {}
     return {name: limit for name, limit in asdict(run.record.config.budget).items() if limit is not None}
 

@@ -99,7 +99,7 @@ def run_html(run: Run) -> str:
 
     It raises none of this package's errors: a notebook would show a traceback in place of the run.
     """
-    figures, _ = _attempt(lambda: _key_figures(run, run.record.evaluation if run.until is None else None))
+    figures, _ = _attempt(lambda: _key_figures(run, run.record.evaluation))
     picture, _ = _attempt(lambda: _picture(run, "curve", ""))
     rows = _table((), figures or [])
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rlbench.store.urls import redact
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Backend(ABC):
     """Storage for documents and blobs by key; what they mean is up to `Store`.
 
-    Commits are atomic. Only the first `chunks` chunks of a run, a field of its document, are committed.
+    Commits are atomic. Only the first `chunks` chunks of a run, a field of its document, are committed. A chunk or
+    checkpoint belongs to the run that wrote it, its owner; other runs may share it, and their documents name the owner.
     Every storage failure is a StoreError that names `url`, without its password.
     """
 
@@ -27,14 +29,18 @@ class Backend(ABC):
     # ------------------------------------------------------------------ runs
 
     @abstractmethod
-    def insert_run(self, document: Document) -> bool:
-        """Adds a run with exactly the fields RUN_FIELDS; False if its id is taken."""
+    def insert_run(self, document: Document, base: str | None = None) -> bool:
+        """Adds a run with exactly the fields RUN_FIELDS; False if its id is taken, or the run `base` is gone.
+
+        The first chunks and the checkpoints that the document counts are those of `base`.
+        """
 
     @abstractmethod
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
-        """Returns the runs that match every filter, newest first; "tag" is one of the tags, "prefix" starts the id.
+        """Returns the runs that match every filter, the last added first.
 
-        The other filters are "id", "env_id", "agent_name", "status" and "cache_key". A `limit` is 1 or more.
+        The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" (one of its tags) and "prefix" (the
+        beginning of its id). A `limit` is 1 or more.
         """
 
     @abstractmethod
@@ -49,19 +55,12 @@ class Backend(ABC):
         """Adds rows and changes a run atomically; False, changing nothing, if the run is not as expected.
 
         The run must exist, and each field of its document named in `expected` ({}: none) must have that value, which
-        shows that no other process has written it since. A new checkpoint replaces all that are not kept.
-        """
-
-    @abstractmethod
-    def truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
-        """Removes the chunks from number `chunks` on and the checkpoints beyond `timesteps`, and changes the run.
-
-        Atomic; False, changing nothing, if the run is not as `expected`, as in `commit`.
+        shows that no other process has written it since. A new checkpoint replaces all of its run that are not kept.
         """
 
     @abstractmethod
     def remove_run(self, run_id: str) -> bool:
-        """Deletes a run with its chunks and checkpoints; False if it does not exist."""
+        """Deletes a run, and the chunks and checkpoints that no other run shares; False if it does not exist."""
 
     # ------------------------------------------------------------------ chunks and checkpoints
 
@@ -70,16 +69,16 @@ class Backend(ABC):
         """Returns the spans of a run's chunks, in order, without reading a blob."""
 
     @abstractmethod
-    def select_part(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
-        """Returns whether a chunk exists, and the blob of its part "segments", "figures" or "steps"."""
+    def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
+        """Returns whether a chunk of a run exists, and the blob of its part "segments", "figures" or "steps"."""
 
     @abstractmethod
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         """Returns the checkpoints of a run, oldest first, without reading a blob."""
 
     @abstractmethod
-    def select_state(self, run_id: str, timesteps: int) -> bytes | None:
-        """Returns the blob of a checkpoint; None if it does not exist."""
+    def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
+        """Returns the blob of a checkpoint of a run; None if it does not exist."""
 
     # ------------------------------------------------------------------ snapshots
 
@@ -112,6 +111,10 @@ class Backend(ABC):
     @abstractmethod
     def compact(self) -> None:
         """Frees the disk space of deleted records; StoreError, losing nothing, if that is impossible."""
+
+    def now(self) -> datetime:
+        """Returns the time by the clock that all who write to this storage share."""
+        return datetime.now(UTC)
 
     def problems(self) -> Iterator[str]:
         """Yields what is wrong with the storage beneath the records, if the backend can tell."""

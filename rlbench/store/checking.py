@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rlbench.errors import StoreError
 from rlbench.store import reading
-from rlbench.store.documents import COUNTS, PARTS, advance, assembled, open_steps, record, sound, sound_info, verified
+from rlbench.store.documents import (
+    COUNTS,
+    PARTS,
+    advance,
+    assembled,
+    open_steps,
+    pieces,
+    record,
+    sound_info,
+    verified,
+)
 from rlbench.store.records import RESERVED, STATUSES
 
 if TYPE_CHECKING:
@@ -27,14 +37,17 @@ class Damage(NamedTuple):
 
 
 def info(store: Store) -> dict[str, int]:
-    """Counts the runs, episodes, timesteps, chunks, checkpoints, snapshots and bytes on disk of a store."""
+    """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk.
+
+    What runs share counts in each of them; runs whose record is damaged count as such alone.
+    """
     backend = store.backend
-    documents = list(map(sound, backend.select_runs({}, None)))
-    sums = {name: sum(document[name] for document in documents) for name in ("episodes", "timesteps", "chunks")}
+    documents = [document for document in backend.select_runs({}, None) if not _problem(document)]
+    names = ("episodes", "timesteps", "chunks", "checkpoints")
     return {
         "runs": len(documents),
-        **sums,
-        "checkpoints": sum(len(reading.checkpoints_of(backend, document)) for document in documents),
+        **{name: sum(document[name] for document in documents) for name in names},
+        "damaged": len(store.damaged_runs()),
         "snapshots": sum(not entry.kind.startswith(RESERVED) for entry in backend.select_snapshots(None)),
         "bytes": backend.size(),
     }
@@ -67,19 +80,22 @@ def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
 
 def _check_run(backend: Backend, document: Document) -> Iterator[Damage]:
     run_id = str(document.get("id"))
-    try:
-        _check_record(document)
-    except StoreError as error:
-        yield _damage(run_id, "record", error)
+    problem = _problem(document)
+    if problem is not None:
+        yield _damage(run_id, "record", problem)
     if type(document.get("id")) is str and all(type(document.get(name)) is int for name in COUNTS):
         yield from _check_chunks(backend, document)
         yield from _check_checkpoints(backend, document)
 
 
-def _check_record(document: Document) -> None:
-    known = record(document)
-    if known.status not in STATUSES:
-        raise StoreError(f"status is {known.status!r}")
+def _problem(document: Document) -> StoreError | None:
+    """Returns what is wrong with the record of a run."""
+    try:
+        known = record(document)
+        pieces(document)
+    except StoreError as error:
+        return error
+    return None if known.status in STATUSES else StoreError(f"status is {known.status!r}")
 
 
 def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
@@ -92,7 +108,7 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
     reached: Document | None = dict.fromkeys(COUNTS, 0)
     expected = 0
     for span in spans:
-        if not all(type(value) is int for value in span):
+        if not all(type(value) is int for value in span[:-1]):
             yield Damage(run_id, f"chunk {span.number}", f"its span must hold whole numbers, got {tuple(span)}")
             reached = None
             continue
@@ -103,9 +119,9 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
             yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
             reached = None
         expected = span.number + 1
-        problems, chunk = _check_chunk(backend, run_id, span)
+        problems, chunk = _check_chunk(backend, document, span)
         if problems and not _holds(backend, run_id, span.number):
-            return  # the run was deleted or rewound meanwhile
+            return  # the run was deleted meanwhile
         yield from problems
         if reached is not None and (reached["next_episode"], reached["next_step"]) != span[1:3]:
             yield Damage(run_id, f"chunk {span.number}", f"begins at episode {span[1]}, step {span[2]}: out of order")
@@ -116,8 +132,8 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
         yield from _check_counters(document, reached)
 
 
-def _check_chunk(backend: Backend, run_id: str, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
-    problems, parts = [], {}
+def _check_chunk(backend: Backend, document: Document, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
+    problems, parts, run_id = [], {}, document["id"]
     for part in PARTS:
         try:
             parts[part] = reading.load_part(backend, run_id, span, part)
@@ -126,7 +142,8 @@ def _check_chunk(backend: Backend, run_id: str, span: Span) -> tuple[list[Damage
     if problems:
         return problems, None
     try:
-        return [], assembled(run_id, span, parts)
+        keeps_steps = not _problem(document) and reading.says_it_keeps_steps(document)
+        return [], assembled(run_id, span, parts, keeps_steps=keeps_steps)
     except StoreError as error:
         return [_damage(run_id, f"chunk {span.number}", error)], None
 
@@ -152,10 +169,12 @@ def _check_checkpoints(backend: Backend, document: Document) -> Iterator[Damage]
     except StoreError as error:
         yield _damage(run_id, "checkpoints", error)
         return
+    if len(listed) != document.get("checkpoints") and _is_as_read(backend, document):
+        counted = document.get("checkpoints")
+        yield Damage(run_id, "checkpoints", f"there are {len(listed)}, the record counts {counted}")
     for entry in listed:
         try:
-            if sound_info(entry).chunks <= document["chunks"]:  # the others are not committed
-                reading.load_checkpoint(backend, run_id, entry)
+            reading.load_checkpoint(backend, run_id, sound_info(entry))
         except StoreError as error:
             if _is_listed(backend, run_id, entry):
                 yield _damage(run_id, f"checkpoint at step {entry.timesteps}", error)
@@ -171,7 +190,8 @@ def _check_snapshots(backend: Backend) -> Iterator[Damage]:
         where = f"snapshot {entry.kind}/{entry.name}"
         try:
             blob = backend.select_snapshot(entry.kind, entry.name)
-            verified(reading.whole(blob, entry.size, where), where, {"kind": entry.kind, "name": entry.name})
+            about = {"kind": entry.kind, "name": entry.name}
+            verified(reading.whole(blob, entry.size, where), where, about, {"created_at": entry.created_at})
         except StoreError as error:
             if entry in backend.select_snapshots(None):
                 yield _damage("", where, error)
@@ -181,6 +201,12 @@ def _holds(backend: Backend, run_id: str, number: int) -> bool:
     """Returns whether this chunk of a run is still committed."""
     found = backend.select_runs({"id": run_id}, 1)
     return bool(found) and found[0]["chunks"] > number
+
+
+def _is_as_read(backend: Backend, document: Document) -> bool:
+    """Returns whether a run has not been written or deleted since its document was read."""
+    found = backend.select_runs({"id": document["id"]}, 1)
+    return bool(found) and found[0].get("record_sum") == document.get("record_sum")
 
 
 def _is_listed(backend: Backend, run_id: str, entry: CheckpointInfo) -> bool:

@@ -57,6 +57,11 @@ class CacheConfig:
     prefix: int = 0
     seconds_saved: float = 0.0
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Reads stored JSON; ignores keys that are unknown or of the wrong type."""
+        return cls(**_readable(cls, document))
+
     def counted(self, kind: str, seconds: float) -> CacheConfig:
         """Returns a copy with one more "hit" or "prefix"."""
         return replace(self, **{kind: getattr(self, kind) + 1}, seconds_saved=self.seconds_saved + seconds)
@@ -75,7 +80,6 @@ class RunConfig:
         record: "all" (every step) or "none" (figures only).
         versions: of the packages used.
         retraining: set if the run learned from stored steps alone.
-        cache: how often the training cache reused it.
         stored: the JSON it was read from; None if it is new.
     """
 
@@ -87,7 +91,6 @@ class RunConfig:
     record: str = ""
     versions: dict[str, Any] = field(default_factory=dict)
     retraining: RetrainingConfig | None = None
-    cache: CacheConfig = field(default_factory=CacheConfig)
     stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -132,12 +135,8 @@ PARTS: dict[str, Any] = {
     "agent": AgentConfig,
     "budget": BudgetConfig,
     "retraining": RetrainingConfig,
-    "cache": CacheConfig,
 }
-OPTIONAL = {  # fields that are not stored if they have this value
-    **dict.fromkeys(("untrusted_spec", "n_states", "n_actions", "retraining")),
-    "cache": CacheConfig(),
-}
+OPTIONAL = dict.fromkeys(("untrusted_spec", "n_states", "n_actions", "retraining"))  # not stored if None
 
 
 def _is_text(value: object) -> bool:

@@ -13,6 +13,7 @@ from rlbench.store import open_store, reading
 from rlbench.store.documents import (
     COUNTS,
     NEW,
+    NOTES,
     PARTS,
     RUN_FIELDS,
     CheckpointRow,
@@ -22,8 +23,10 @@ from rlbench.store.documents import (
     advance,
     intact,
     now,
+    outlasts,
     record,
     sound,
+    sums,
 )
 from rlbench.store.records import SnapshotInfo
 
@@ -43,9 +46,10 @@ class CopyResult(NamedTuple):
     """The outcome of copying a run."""
 
     run: str  # id
-    action: str  # "copied", "continued" (part of it existed), "updated" (only its record), "equal" (nothing to do)
+    action: str  # "copied", "continued" (part existed), "updated" (only its record), "equal" or "damaged" (not copied)
     chunks: int  # number copied
     size: int  # bytes copied
+    problem: str = ""  # of a run that is damaged
 
 
 def copy(
@@ -68,12 +72,12 @@ def copy(
         on_run: called with the result of each run.
 
     Raises:
-        StoreError: a record of the source is damaged (it is not copied), or the target has a different run of the
+        StoreError: a run named in `refs`, or a chunk of a run, is damaged; or the target has a different run of the
             same id, a longer version of it, or is writing it.
     """
-    results = []
+    results, copied = [], _copy_sound if refs is None else _copy_run
     for document in _chosen(source.backend, refs):
-        results.append(_copy_run(source.backend, target, document))
+        results.append(copied(source.backend, target, document))
         if on_run is not None:
             on_run(results[-1])
     if refs is None:
@@ -84,10 +88,19 @@ def copy(
 def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
     """Returns the runs to copy, oldest first, so that parents precede their children."""
     if refs is None:
-        return [sound(document) for document in reversed(source.select_runs({}, None))]
+        return list(reversed(source.select_runs({}, None)))
     found = [reading.find(source, ref) for ref in refs]
     once = {document["id"]: document for document in found}
     return sorted(once.values(), key=lambda document: document["created_at"])
+
+
+def _copy_sound(source: Backend, target: Store, document: Document) -> CopyResult:
+    """Copies a run, unless its record is damaged: then the others are copied all the same."""
+    try:
+        record(document)
+    except StoreError as error:
+        return CopyResult(str(document.get("id")), "damaged", 0, 0, str(error))
+    return _copy_run(source, target, document)
 
 
 def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
@@ -96,20 +109,34 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
     theirs = target.backend.select_runs({"id": run_id}, 1)
     spans, checkpoints = reading.spans_of(source, document), reading.checkpoints_of(source, document)
     there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
-    missing, odd = _differing(checkpoints, target.backend.select_checkpoints(run_id))
-    if theirs and there == len(spans) and not missing and not odd and _final(document).items() <= theirs[0].items():
+    missing = _missing(checkpoints, target.backend.select_checkpoints(run_id))
+    if theirs and there == len(spans) and not missing and _final(document).items() <= theirs[0].items():
         return CopyResult(run_id, "equal", 0, 0)
-    with _writing(target, document, known=bool(theirs)):
-        if odd:
-            _drop_checkpoints(target, run_id, there, odd[0])
-            missing, _ = _differing(checkpoints, target.backend.select_checkpoints(run_id))
-        steps = list(zip(spans, _counters(document, spans), strict=True))[there:]
-        size = sum(_copy_chunk(source, target, run_id, span, counters) for span, counters in steps)
-        size += sum(_copy_checkpoint(source, target, run_id, entry, len(spans)) for entry in missing)
-        _commit(target, run_id, len(spans), {**_final(document), "writer": ""})
+    if theirs and theirs[0]["status"] == "finished":
+        _copy_notes(target, document, theirs[0])
+        return CopyResult(run_id, "updated", 0, 0)
+    with _writing(target, document, known=bool(theirs)) as begun:
+        size = 0
+        for span, counters in list(zip(spans, _counters(document, spans), strict=True))[there:]:
+            begun.update(counters)
+            size += _copy_chunk(source, target, begun, span)
+        size += sum(_copy_checkpoint(source, target, begun, entry) for entry in missing)
+        count = len(target.backend.select_checkpoints(run_id))  # of a run being written, one may have gone meanwhile
+        _commit(target, {**begun, **_final(document), "checkpoints": count, "writer": ""})
     if not theirs:
         return CopyResult(run_id, "copied", len(spans), size)
     return CopyResult(run_id, "continued" if size else "updated", len(spans) - there, size)
+
+
+def _copy_notes(target: Store, document: Document, theirs: Document) -> None:
+    """Makes the tags, note, evaluations and counts of a finished run those of its original; the rest is the same."""
+    if document["record_sum"] != theirs["record_sum"]:
+        raise StoreError(
+            f"{target.url} has a different run {document['id']}: it was left unchanged, copy the others by id"
+        )
+    notes = {name: document[name] for name in (*NOTES, "notes_sum")}
+    if not target.backend.commit(document["id"], {"notes_sum": theirs["notes_sum"]}, notes):
+        raise reading.refusal(target.backend, document["id"])
 
 
 def _counters(document: Document, spans: list[Span]) -> Iterator[Document]:
@@ -133,80 +160,64 @@ def _compare(source: Backend, target: Store, document: Document, spans: list[Spa
         raise StoreError(f"{target.url} has a different run {run_id}: it was left unchanged, copy the others by id")
     if len(there) > len(spans):
         raise StoreError(f"run {run_id} is longer in {target.url}: copy it the other way, or delete one of them")
-    last = [(run_id, there[-1].number, part) for part in PARTS] if there else []
+    last = [(run_id, there[-1], part) for part in PARTS] if there else []
     if any(source.select_part(*part) != target.backend.select_part(*part) for part in last):
         raise StoreError(f"run {run_id} has diverged in {target.url}: it was left unchanged, delete one of them")
     return len(there)
 
 
-def _differing(
-    wanted: list[CheckpointInfo], there: list[CheckpointInfo]
-) -> tuple[list[CheckpointInfo], list[CheckpointInfo]]:
-    """Returns the checkpoints missing from a copy and the ones it should not have."""
-    missing = sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
-    return missing, [entry for entry in there if entry not in wanted]
-
-
-def _drop_checkpoints(target: Store, run_id: str, chunks: int, first: CheckpointInfo) -> None:
-    """Drops a checkpoint that only the copy has, and all later ones."""
-    expected = {"chunks": chunks, "writer": target.writer}
-    if not target.backend.truncate(run_id, expected, chunks, first.timesteps - 1, {"beat": now()}):
-        raise reading.refusal(target.backend, run_id)
+def _missing(wanted: list[CheckpointInfo], there: list[CheckpointInfo]) -> list[CheckpointInfo]:
+    """Returns the checkpoints missing from a copy, the kept ones first."""
+    return sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
 
 
 @contextmanager
-def _writing(target: Store, document: Document, *, known: bool) -> Iterator[None]:
-    """Makes the target the writer of a run while it is copied, and releases the run on errors."""
+def _writing(target: Store, document: Document, *, known: bool) -> Iterator[Document]:
+    """Makes the target the writer of a run while it is copied, and releases the run on errors; yields its copy."""
     run_id = document["id"]
+    begun = {**document, **NEW, "writer": target.writer, "beat": now()}
     if known:
         target.claim(run_id)
-    elif not target.backend.insert_run({**_started(document), "writer": target.writer, "beat": now()}):
+        begun = reading.document_of(target.backend, run_id)
+    elif not target.backend.insert_run({**begun, **sums(begun)}):
         raise StoreError(f"another process is copying run {run_id} to {target.url}: wait for it, then try again")
     try:
-        yield
+        yield begun
     except BaseException:
         with suppress(StoreError):
             target.backend.commit(run_id, {"writer": target.writer}, {"writer": ""})
         raise
 
 
-def _started(document: Document) -> Document:
-    return {name: document[name] for name in RUN_FIELDS} | NEW
-
-
 def _commit(
-    target: Store,
-    run_id: str,
-    chunks: int,
-    changes: Document,
-    chunk: ChunkRow | None = None,
-    checkpoint: CheckpointRow | None = None,
+    target: Store, after: Document, chunk: ChunkRow | None = None, checkpoint: CheckpointRow | None = None
 ) -> None:
-    """Commits to a copy that has `chunks` chunks."""
-    expected = {"chunks": chunks, "writer": target.writer}
-    if not target.backend.commit(run_id, expected, {"beat": now(), **changes}, chunk, checkpoint):
-        raise reading.refusal(target.backend, run_id)
+    """Commits to a copy what it is to be afterwards."""
+    expected = {"chunks": after["chunks"] - (chunk is not None), "writer": target.writer}
+    changes = {**after, **sums(after), "beat": now()}
+    if not target.backend.commit(changes.pop("id"), expected, changes, chunk, checkpoint):
+        raise reading.refusal(target.backend, after["id"])
 
 
-def _copy_chunk(source: Backend, target: Store, run_id: str, span: Span, counters: Document) -> int:
-    blobs = []
+def _copy_chunk(source: Backend, target: Store, after: Document, span: Span) -> int:
+    blobs, run_id = [], after["id"]
     for part in PARTS:
-        found, blob = source.select_part(run_id, span.number, part)
+        found, blob = source.select_part(run_id, span, part)
         if not (found and blob is None and part == "steps"):
-            intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(run_id, span, part))
+            intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(span, part))
         blobs.append(blob)
     segments, figures, steps = blobs
-    row = ChunkRow(span, segments or b"", figures or b"", steps)
-    _commit(target, run_id, span.number, counters, chunk=row)
+    _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps))
     return sum(len(blob or b"") for blob in blobs)
 
 
-def _copy_checkpoint(source: Backend, target: Store, run_id: str, entry: CheckpointInfo, chunks: int) -> int:
-    state = source.select_state(run_id, entry.timesteps)
-    if state is None and entry not in source.select_checkpoints(run_id):
+def _copy_checkpoint(source: Backend, target: Store, copy: Document, entry: CheckpointInfo) -> int:
+    state = source.select_state(copy["id"], entry)
+    if state is None and entry not in source.select_checkpoints(copy["id"]):
         return 0  # a newer one has replaced it meanwhile
-    intact(state, f"run {run_id}, checkpoint at step {entry.timesteps}", about_checkpoint(run_id, entry))
-    _commit(target, run_id, chunks, {}, checkpoint=CheckpointRow(entry, state or b""))
+    intact(state, f"run {copy['id']}, checkpoint at step {entry.timesteps}", about_checkpoint(entry))
+    copy["checkpoints"] = 1 + sum(map(outlasts(entry), target.backend.select_checkpoints(copy["id"])))
+    _commit(target, copy, checkpoint=CheckpointRow(entry, state or b""))
     return entry.size
 
 

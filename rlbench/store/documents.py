@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
 import operator
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, writers
-from rlbench.store.config import RunConfig
+from rlbench.store.config import CacheConfig, RunConfig
 from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
 from rlbench.texts import escaped, has_controls
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("episodes", "timesteps", "chunks", "next_episode", "next_step")
 LISTS = (list,)  # of strings
-RUN_FIELDS: dict[str, tuple[type, ...]] = {  # the fields of a run's document and their types
+FIXED: dict[str, tuple[type, ...]] = {  # the fields that never change once a run is finished, and their types
     "id": (str,),
     "env_id": (str,),
     "agent_name": (str,),
@@ -40,26 +40,42 @@ RUN_FIELDS: dict[str, tuple[type, ...]] = {  # the fields of a run's document an
     "episodes": (int,),
     "timesteps": (int,),
     "seconds": (float, int),
-    "tags": LISTS,
     "parents": LISTS,
     "chunks": (int,),  # the number committed
+    "checkpoints": (int,),  # likewise
     "next_episode": (int,),  # with next_step: where the next chunk must begin
     "next_step": (int,),
+    "owners": (str,),  # JSON: [[number, run], ...], from which chunk on which run wrote them
     "cache_key": (str,),  # "" for none
-    "writer": (str,),  # JSON, see writers.py; "" for none
-    "beat": (str,),  # time of the writer's last commit
-    "evaluation": (str, NoneType),  # JSON
     "config": (str,),  # JSON
 }
-RECORD_FIELDS = tuple(field.name for field in fields(RunRecord))
-NEW: Document = {
-    "status": "running",
-    "evaluation": None,
-    "seconds": 0.0,
-    **dict.fromkeys(COUNTS, 0),
+NOTES: dict[str, tuple[type, ...]] = {  # the fields that may change at any time
+    "tags": LISTS,
+    "note": (str,),
+    "evaluation": (str,),  # JSON: a list, oldest first
+    "cache": (str,),  # JSON
 }
+RUN_FIELDS = {  # all fields of a run's document
+    **FIXED,
+    **NOTES,
+    "record_sum": (str,),  # the checksum of the fields in FIXED
+    "notes_sum": (str,),  # and of those in NOTES
+    "writer": (str,),  # JSON, see writers.py; "" for none, as in every run that is not running
+    "beat": (str,),  # time of the writer's last commit
+}
+RECORD_FIELDS = tuple(field.name for field in fields(RunRecord))
+NEW: Document = {"status": "running", "seconds": 0.0, "checkpoints": 0, **dict.fromkeys(COUNTS, 0)}
+UNNOTED: Document = {"tags": [], "note": "", "evaluation": "[]", "cache": "{}"}
 PARTS = ("segments", "figures", "steps")  # of a chunk
 MAX_NAME = 200  # characters
+
+
+class Piece(NamedTuple):
+    """Chunks of a run, with the numbers `first` to `stop` - 1, that one run wrote."""
+
+    owner: str
+    first: int
+    stop: int
 
 
 class ChunkRow(NamedTuple):
@@ -79,8 +95,13 @@ class CheckpointRow(NamedTuple):
 
 
 def now() -> str:
-    """Returns the current time in ISO 8601, UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    """Returns the current time as records have it."""
+    return iso(datetime.now(UTC))
+
+
+def iso(moment: datetime) -> str:
+    """Returns a time in ISO 8601, UTC, with microseconds."""
+    return moment.isoformat(timespec="microseconds")
 
 
 # ---------------------------------------------------------------------- runs
@@ -97,24 +118,73 @@ def sound(document: Document) -> Document:
         if type(value) not in kinds or (kinds is LISTS and not all(type(text) is str for text in value)):
             shown = "missing" if value is ... else repr(value)[:MAX_NAME]
             raise StoreError(f"run {document.get('id')} is damaged: {name} is {shown}")
+    for name, expected in sums(document).items():
+        if document[name] != expected:
+            what = (
+                "its record differs" if name == "record_sum" else "its tags, note, evaluations or cache counts differ"
+            )
+            raise StoreError(f"run {document['id']} is damaged: {what} from what was written")
     return document
 
 
-def record(document: Document) -> RunRecord:
-    """Returns the record of a run; an abandoned one is "interrupted".
+def sums(document: Document) -> Document:
+    """Returns the checksums of a run's document."""
+    return {"record_sum": record_sum(document), "notes_sum": notes_sum(document)}
+
+
+def record_sum(document: Document) -> str:
+    """Returns the checksum of the fields that never change once a run is finished."""
+    return _sum({**{name: document[name] for name in FIXED}, "seconds": float(document["seconds"])})
+
+
+def notes_sum(document: Document) -> str:
+    """Returns the checksum of the fields that may change at any time."""
+    return _sum({name: document[name] for name in NOTES})
+
+
+def _sum(values: Document) -> str:
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def pieces(document: Document) -> list[Piece]:
+    """Returns the pieces that a run consists of, in order; StoreError if they are damaged.
+
+    Of a run that is still being copied, the last are empty.
+    """
+    try:
+        begun = [(str(owner), int(first)) for first, owner in json.loads(document["owners"])]
+    except (ValueError, TypeError, RecursionError):
+        begun = []
+    firsts, chunks = [first for _, first in begun], document["chunks"]
+    stops = [*firsts[1:], chunks]
+    if not begun or firsts[0] != 0 or firsts != sorted(firsts):
+        raise StoreError(f"run {document['id']} is damaged: it does not say who wrote its chunks")
+    return [
+        Piece(owner, first, max(first, min(stop, chunks))) for (owner, first), stop in zip(begun, stops, strict=True)
+    ]
+
+
+def extended(document: Document, chunks: int, run_id: str) -> str:
+    """Returns the owners of a new run that shares the first chunks of another."""
+    shared = [[piece.first, piece.owner] for piece in pieces(document) if piece.first < chunks]
+    return codec.to_json([*shared, [chunks, run_id]])
+
+
+def record(document: Document, moment: datetime | None = None) -> RunRecord:
+    """Returns the record of a run; one abandoned by its writer, as of `moment`, is "interrupted".
 
     Raises:
         StoreError: the document is damaged.
     """
     sound(document)
-    values = {name: _printable(document[name]) for name in RECORD_FIELDS}
+    values = {name: _printable(document[name]) for name in RECORD_FIELDS if name in document}
     try:
         values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
         values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
-        values["evaluation"] = document["evaluation"] and _object(document["evaluation"])
+        values |= {"evaluations": tuple(evaluations_of(document)), "cache": CacheConfig.of(_object(document["cache"]))}
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
-    if is_abandoned(document):
+    if is_abandoned(document, moment):
         values["status"] = "interrupted"
     return RunRecord(**values)
 
@@ -122,6 +192,16 @@ def record(document: Document) -> RunRecord:
 def _printable(value: Any) -> Any:
     """Returns a field as anyone may print it: a foreign file may hold what `text` refuses."""
     return escaped(value) if type(value) is str else value
+
+
+def evaluations_of(document: Document) -> list[dict[str, Any]]:
+    """Returns the evaluations of a run, oldest first; StoreError if they are unreadable."""
+    found = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(document["evaluation"])
+    if type(found) is not list or not all(type(one) is dict for one in found):
+        raise StoreError(f"run {document['id']} is damaged, its evaluations are unreadable")
+    return found
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -132,17 +212,17 @@ def _object(text: str) -> dict[str, Any]:
     return found
 
 
-def is_abandoned(document: Document) -> bool:
+def is_abandoned(document: Document, moment: datetime | None = None) -> bool:
     """Returns whether a run has the status "running", but its writer is gone."""
-    return document["status"] == "running" and not writers.is_alive(document)
+    return document["status"] == "running" and not writers.is_alive(document, moment)
 
 
-def clean(changes: Mapping[str, Any]) -> Document:
+def clean(changes: Mapping[str, Any], cleaners: Mapping[str, Callable[[Any], Any]]) -> Document:
     """Validates a caller's fields of a run and converts them to what a document holds, without NumPy scalars."""
     for name in changes:
-        if name not in CLEANERS:
-            raise unknown_name("field of a run", name, CLEANERS)
-    return {name: CLEANERS[name](value) for name, value in changes.items()}
+        if name not in cleaners:
+            raise unknown_name("field of a run", name, cleaners)
+    return {name: cleaners[name](value) for name, value in changes.items()}
 
 
 def text(value: object) -> str:
@@ -181,26 +261,29 @@ def _texts(values: Iterable[str]) -> list[str]:
     return list(map(text, values))
 
 
-CLEANERS: dict[str, Callable[[Any], Any]] = {
+PROGRESS: dict[str, Callable[[Any], Any]] = {  # what the writer of a run may change
     "status": _status,
     "episodes": _count,
     "timesteps": _count,
     "seconds": float,
     "seed": lambda seed: str(operator.index(seed)),
-    "evaluation": lambda value: None if value is None else codec.to_json(value),
     "config": lambda config: codec.to_json(config.document()),
-    "tags": _texts,
     "parents": _texts,
+}
+ANNOTATIONS: dict[str, Callable[[Any], Any]] = {  # what anybody may change, at any time
+    "tags": _texts,
+    "note": text,
+    "cache": lambda cache: codec.to_json(asdict(cache)),
 }
 
 
 # ---------------------------------------------------------------------- chunks and checkpoints
 
 
-def span_of(number: int, chunk: EpisodeChunk) -> Span:
-    """Returns the span of a chunk in its run."""
+def span_of(number: int, chunk: EpisodeChunk, run_id: str) -> Span:
+    """Returns the span of a chunk that a run wrote."""
     segments = len(chunk.lengths)
-    return Span(number, chunk.first_episode, chunk.first_step, chunk.episodes, segments, chunk.n_steps)
+    return Span(number, chunk.first_episode, chunk.first_step, chunk.episodes, segments, chunk.n_steps, run_id)
 
 
 def open_steps(first_step: int, lengths: NDArray[np.int64], ends: NDArray[np.uint8]) -> int:
@@ -232,29 +315,37 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
             f"the next chunk of run {before['id']} must begin at episode {expected[0]}, step {expected[1]}, "
             f"got episode {chunk.first_episode}, step {chunk.first_step}"
         )
-    span = span_of(before["chunks"], chunk)
-    about = functools.partial(about_part, before["id"], span)
+    span = span_of(before["chunks"], chunk, before["id"])
     segments: Arrays = {"lengths": chunk.lengths, "ends": chunk.ends}
+    told = {"env_rng": chunk.env_rng, "keeps_steps": chunk.steps is not None}
     return ChunkRow(
         span,
-        codec.pack(segments, {**about("segments"), "env_rng": chunk.env_rng}),
-        codec.pack(chunk.figures, about("figures")),
-        None if chunk.steps is None else codec.pack(chunk.steps, about("steps")),
+        codec.pack(segments, {**about_part(span, "segments"), **told}),
+        codec.pack(chunk.figures, about_part(span, "figures")),
+        None if chunk.steps is None else codec.pack(chunk.steps, about_part(span, "steps")),
     )
 
 
-def about_part(run_id: str, span: Span, part: str) -> Document:
+def about_part(span: Span, part: str) -> Document:
     """Returns the metadata that the blob of a chunk's part must carry."""
-    about = {"run": run_id, "chunk": span.number, "part": part}
+    about = {"run": span.run, "chunk": span.number, "part": part}
     place = {"first_episode": span.first_episode, "first_step": span.first_step}
     return {**about, **place} if part == "segments" else about
 
 
-def assembled(run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]]) -> EpisodeChunk:
-    """Assembles a chunk from its parts; steps and figures are optional.
+def assembled(
+    run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]], *, keeps_steps: bool
+) -> EpisodeChunk:
+    """Assembles a chunk from its parts; figures are optional.
+
+    Args:
+        run_id: the run that is read.
+        span: the position of the chunk.
+        parts: the arrays and the metadata of each part; both empty if its steps were not kept.
+        keeps_steps: whether the run says that its steps are kept, for chunks that do not say so themselves.
 
     Raises:
-        StoreError: the parts do not match each other or the span.
+        StoreError: the parts do not match each other or the span, or steps are missing.
     """
     (segments, about), (steps, stored) = parts["segments"], parts["steps"]
     chunk = EpisodeChunk(
@@ -266,21 +357,35 @@ def assembled(run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Documen
         steps=steps if stored else None,
         env_rng=about.get("env_rng"),
     )
-    if chunk.problem() or span_of(span.number, chunk) != span:
+    if about.get("keeps_steps", keeps_steps) and not stored:
+        raise StoreError(f"run {run_id}, chunk {span.number}, steps is missing")
+    if chunk.problem() or span_of(span.number, chunk, span.run) != span:
         raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not match")
     return chunk
 
 
 def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bool) -> CheckpointRow:
     """Packs a checkpoint of a run that has `chunks` chunks."""
-    info = CheckpointInfo(_count(checkpoint.episodes), _count(checkpoint.timesteps), chunks, now(), keep, 0)
-    state = codec.pack(checkpoint.arrays, {**about_checkpoint(run_id, info), "numbers": checkpoint.numbers})
+    episodes, timesteps = _count(checkpoint.episodes), _count(checkpoint.timesteps)
+    info = CheckpointInfo(episodes, timesteps, chunks, now(), keep, 0, run_id)
+    told = {"created_at": info.created_at, "kept": keep, "numbers": checkpoint.numbers}
+    state = codec.pack(checkpoint.arrays, {**about_checkpoint(info), **told})
     return CheckpointRow(info._replace(size=len(state)), state)
 
 
-def about_checkpoint(run_id: str, info: CheckpointInfo) -> Document:
+def outlasts(new: CheckpointInfo) -> Callable[[CheckpointInfo], bool]:
+    """Returns the test for the checkpoints that a new one leaves in place."""
+    return lambda info: (info.kept or info.run != new.run) and (info.run, info.timesteps) != (new.run, new.timesteps)
+
+
+def about_checkpoint(info: CheckpointInfo) -> Document:
     """Returns the metadata that a checkpoint's blob must carry."""
-    return {"run": run_id, "episodes": info.episodes, "timesteps": info.timesteps, "chunks": info.chunks}
+    return {"run": info.run, "episodes": info.episodes, "timesteps": info.timesteps, "chunks": info.chunks}
+
+
+def also_of_checkpoint(info: CheckpointInfo) -> Document:
+    """Returns the metadata that a checkpoint's blob must match if it has it: the first version did not write it."""
+    return {"created_at": info.created_at, "kept": info.kept}
 
 
 def sound_info(info: CheckpointInfo) -> CheckpointInfo:
@@ -290,10 +395,21 @@ def sound_info(info: CheckpointInfo) -> CheckpointInfo:
     return info
 
 
-def verified(blob: bytes, where: str, expected: Document) -> tuple[Arrays, Document]:
-    """Unpacks a blob whose metadata must be as expected: this detects exchanged blobs."""
+def verified(blob: bytes, where: str, expected: Document, if_told: Document | None = None) -> tuple[Arrays, Document]:
+    """Unpacks a blob whose metadata must be as expected: this detects exchanged blobs.
+
+    Args:
+        blob: packed arrays and metadata.
+        where: names it in messages.
+        expected: metadata that it must have.
+        if_told: metadata that must match where the blob has it.
+
+    Raises:
+        StoreError: it is damaged or belongs to something else.
+    """
     arrays, about = codec.unpack(blob, where)
     _belongs(about, where, expected)
+    _belongs({**(if_told or {}), **about}, where, if_told or {})
     return arrays, about
 
 

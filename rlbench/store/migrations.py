@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import sqlite3
+from contextlib import closing, suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from rlbench.store.documents import RUN_FIELDS, sums
 
 if TYPE_CHECKING:
-    import sqlite3
+    from rlbench.store.documents import Document
 
 APPLICATION_ID = 0x524C4231  # "RLB1": tells our files from other SQLite files
 
@@ -92,7 +98,98 @@ def _first_tables(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS = (_first_tables,)
+def _owners_and_checksums(connection: sqlite3.Connection) -> None:
+    """Lets runs share chunks, puts their records under checksums, and makes room for what is to come."""
+    for index in ("created_at", "env_id", "agent_name", "status", "cache_key"):
+        connection.execute(f"DROP INDEX runs_by_{index}")
+    connection.execute("ALTER TABLE runs RENAME TO owners")  # chunks and checkpoints go on referring to it
+    connection.execute(
+        """
+        CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            env_id TEXT NOT NULL,
+            agent_name TEXT NOT NULL,
+            seed TEXT NOT NULL,  -- a seed may have 128 bits
+            status TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            episodes INTEGER NOT NULL,
+            timesteps INTEGER NOT NULL,
+            seconds REAL NOT NULL,
+            parents TEXT NOT NULL,  -- JSON, as owners, config, tags, evaluation and cache
+            chunks INTEGER NOT NULL,
+            checkpoints INTEGER NOT NULL,
+            next_episode INTEGER NOT NULL,
+            next_step INTEGER NOT NULL,
+            owners TEXT NOT NULL,  -- from which chunk on which run wrote them
+            cache_key TEXT NOT NULL,
+            config TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            note TEXT NOT NULL,
+            evaluation TEXT NOT NULL,
+            cache TEXT NOT NULL,
+            record_sum TEXT NOT NULL,
+            notes_sum TEXT NOT NULL,
+            writer TEXT NOT NULL,  -- who writes it, and when it last did
+            beat TEXT NOT NULL
+        )
+        """
+    )
+    for column in ("env_id", "agent_name", "status", "cache_key"):
+        connection.execute(f"CREATE INDEX runs_by_{column} ON runs ({column})")  # and by rowid: the order of insertion
+    _move_runs(connection)
+    for column in [row[1] for row in connection.execute("PRAGMA table_info (owners)") if row[1] != "id"]:
+        connection.execute(f"ALTER TABLE owners DROP COLUMN {column}")
+    connection.execute("CREATE TABLE parts (row TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (row, number))")
+    connection.execute("CREATE TABLE tables (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, blob BLOB NOT NULL)")
+    connection.execute("CREATE TABLE journal (study TEXT, number INTEGER, entry TEXT, PRIMARY KEY (study, number))")
+    connection.execute("CREATE TABLE audit (number INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL)")
+    connection.execute("CREATE TABLE keys (id TEXT PRIMARY KEY, wrapped BLOB NOT NULL)")
+
+
+def _move_runs(connection: sqlite3.Connection) -> None:
+    fields = ", ".join(RUN_FIELDS)
+    values = ", ".join(f":{name}" for name in RUN_FIELDS)
+    rows = connection.execute("SELECT * FROM owners ORDER BY created_at, rowid")
+    names = [column[0] for column in rows.description]
+    for row in rows.fetchall():
+        before = dict(zip(names, row, strict=True))
+        sql = "SELECT count(*) FROM checkpoints WHERE run = ? AND chunks <= ?"
+        count = connection.execute(sql, (before["id"], before["chunks"])).fetchone()[0]
+        document = {**before, "tags": _list(before["tags"]), "parents": _list(before["parents"]), "checkpoints": count}
+        after = {**document, **upgraded(document), "tags": before["tags"], "parents": before["parents"]}
+        connection.execute(f"INSERT INTO runs ({fields}) VALUES ({values})", after)  # noqa: S608  our own names
+
+
+def upgraded(document: Document) -> Document:
+    """Returns the fields that a run's document of the first version lacks; one that is damaged stays damaged."""
+    config, evaluation = _json(document["config"]), _json(document["evaluation"])
+    cache = config.get("cache", {}) if isinstance(config, dict) else {}
+    new = {
+        "owners": json.dumps([[0, document["id"]]]),
+        "note": "",
+        "evaluation": json.dumps([] if evaluation is None else [evaluation]),
+        "cache": json.dumps(cache),
+        "writer": document["writer"] if document["status"] == "running" else "",
+        "record_sum": "",
+        "notes_sum": "",
+    }
+    with suppress(TypeError, ValueError):
+        new |= sums({**document, **new})
+    return new
+
+
+def _json(text: Any) -> Any:
+    with suppress(ValueError, TypeError, RecursionError):
+        return json.loads(text)
+    return None
+
+
+def _list(text: Any) -> Any:
+    found = _json(text)
+    return text if found is None else found
+
+
+MIGRATIONS = (_first_tables, _owners_and_checksums)
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -110,3 +207,20 @@ def migrate(connection: sqlite3.Connection) -> None:
                 MIGRATIONS[reached](connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {reached + 1}")
+
+
+def schema(connection: sqlite3.Connection) -> dict[str, str | None]:
+    """Returns the SQL of every table, index, view and trigger of a database."""
+    sql = "SELECT type || ' ' || name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite!_stat%' ESCAPE '!'"
+    return dict(connection.execute(sql).fetchall())
+
+
+@cache
+def schema_after(migrations: int) -> dict[str, str | None]:
+    """Returns what a database must be after so many migrations."""
+    if not migrations:
+        return {}
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in MIGRATIONS[:migrations]:
+            migration(connection)
+        return schema(connection)

@@ -1,13 +1,15 @@
 """The MongoDB backend: rows are written first, then one update of the run's document commits them.
 
 A commit never overwrites: each chunk and checkpoint is a separate document under a name that is used once. A row counts
-as committed if the run's document lists it under `rows`: the token under which the chunks from a number on were
-written, and the names of the checkpoints. That document is updated by compare-and-set on the caller's expectations and
+as committed if a run's document lists it under `rows`: the token under which the chunks from a number on were
+written, and the names of the checkpoints. A run that shares rows of another lists them too, under the name of their
+owner. That document is updated by compare-and-set on the caller's expectations and
 on `rows.revision`, which changes with every such update. Hence, without transactions,
 
 - a writer killed between the two steps leaves rows that nobody sees; `compact` deletes them;
 - if two write the same chunk at once, one commits; the row of the other, under another name, never counts;
-- `compact` lists the rows to delete, then changes the revision, so that their writers can no longer commit them.
+- `compact` lists the rows to delete, then changes the revisions of all runs that name their owner, so that none can
+  commit them any longer.
 
 Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
 rows on a standalone server, which are not waited for: they precede the commit in its only journal.
@@ -16,13 +18,16 @@ rows on a standalone server, which are not waited for: they precede the commit i
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import StoreAway, StoreError
 from rlbench.store.backend import Backend
-from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, outlasts, pieces
+from rlbench.store.migrations import upgraded
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import redact
 
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-SCHEMA = 1  # version of the layout described here
+SCHEMA = 2  # version of the layout described here
 NAME = "rlbench"  # the database, if the URL names none
 PREFIX = "rlbench_"  # of our collections: others may share the database
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
@@ -48,14 +53,14 @@ TIMEOUTS = {  # defaults for the URL; the driver adds up to half a second to the
     "socketTimeoutMS": 30_000,
 }
 MAJORITY_TIMEOUT = 10_000  # ms to wait for a majority of the servers
-SPAN = ("number", "first_episode", "first_step", "episodes", "segments", "steps")
+SPAN = Span._fields
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
-NEWEST = [("created_at", -1), ("_id", -1)]
+NEWEST = [("number", -1)]  # in the order of insertion
 FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
 ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
 INDEXES = {
-    "runs": [NEWEST, *([(field, 1), *NEWEST] for field in FILTERS.values())],
-    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:])]],  # covers the query for spans
+    "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
+    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])]],  # covers the query for spans
     "checkpoints": [[("run", 1), ("_id", 1)]],
     "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
     "parts": [[("row", 1)]],
@@ -70,6 +75,7 @@ EXPLANATIONS = {  # server error code: explanation
 class Rows(NamedTuple):
     """The committed rows of a run, as listed in its document."""
 
+    pieces: list[Piece]
     chunks: int
     revision: str  # changes with every update, and is never reused
     attempts: list[list[Any]]  # [first number, token]: the token of the chunks from this number on
@@ -81,7 +87,7 @@ class Rows(NamedTuple):
         try:
             document = _plain(document)
             rows = document["rows"]
-            found = cls(document["chunks"], rows["revision"], rows["attempts"], rows["checkpoints"])
+            found = cls(_pieces(document), document["chunks"], rows["revision"], rows["attempts"], rows["checkpoints"])
             if all(found._is_sound()):
                 return found
         except (KeyError, TypeError):
@@ -100,23 +106,27 @@ class Rows(NamedTuple):
             return None
         return next((token for first, token in reversed(self.attempts) if first <= number), None)
 
-    def cut(self, chunks: int, timesteps: float) -> Rows:
-        """Returns them without the chunks from number `chunks` on and the checkpoints beyond `timesteps`."""
+    def owner(self, number: int) -> str | None:
+        """Returns the run that wrote a chunk."""
+        begun = (piece.owner for piece in reversed(self.pieces) if piece.first <= number)
+        return next(begun, None) if number < self.chunks else None
+
+    def shared(self, chunks: int) -> Rows:
+        """Returns what a run that begins with the first `chunks` chunks shares."""
         attempts = [attempt for attempt in self.attempts if attempt[0] < chunks]
-        checkpoints = [row for row in self.checkpoints if row[1] <= timesteps]
-        return Rows(min(chunks, self.chunks), self.revision, attempts, checkpoints)
+        infos = [(CheckpointInfo(*row[:-1]), row) for row in self.checkpoints]
+        checkpoints = [row for info, row in infos if info.kept and info.chunks <= chunks]
+        return self._replace(chunks=chunks, revision=_new_name(), attempts=attempts, checkpoints=checkpoints)
 
     def with_chunk(self, number: int, token: str) -> Rows:
         """Returns them with one more chunk at the end."""
-        before = self.cut(number, float("inf"))
-        same = before.attempts and before.attempts[-1][1] == token
-        return before._replace(
-            chunks=number + 1, attempts=before.attempts if same else [*before.attempts, [number, token]]
-        )
+        same = self.attempts and self.attempts[-1][1] == token
+        attempts = self.attempts if same else [*self.attempts, [number, token]]
+        return self._replace(chunks=number + 1, attempts=attempts)
 
     def with_checkpoint(self, info: CheckpointInfo, name: str) -> Rows:
         """Returns them with a new checkpoint, which replaces all that are not kept."""
-        kept = [row for row in self.checkpoints if CheckpointInfo(*row[:-1]).kept and row[1] != info.timesteps]
+        kept = [row for row in self.checkpoints if outlasts(info)(CheckpointInfo(*row[:-1]))]
         return self._replace(checkpoints=sorted([*kept, [*info, name]], key=lambda row: row[1]))
 
     def document(self) -> Document:
@@ -125,10 +135,11 @@ class Rows(NamedTuple):
 
     def counts(self, name: str) -> bool:
         """Returns whether the row of this name counts."""
-        _, *place = name.split("/")
+        owner, *place = name.split("/")
         if not place:
             return any(row[-1] == name for row in self.checkpoints)
-        return place[0].isdecimal() and self.token(int(place[0])) == place[1]
+        number = int(place[0]) if place[0].isdecimal() else -1
+        return (self.owner(number), self.token(number)) == (owner, place[1])
 
 
 class Collections(NamedTuple):
@@ -159,6 +170,7 @@ class MongoBackend(Backend):
         self._is_closed = False
         self._token = _new_name()
         self._known: dict[str, Rows] = {}  # a run's rows after our last commit: a guess that the next one verifies
+        self._ahead_by = timedelta()  # of this machine's clock
         self._ahead: Document = {}  # the chunk read last: its segments are read first, then its other parts
 
     def close(self) -> None:
@@ -182,10 +194,19 @@ class MongoBackend(Backend):
 
     # ------------------------------------------------------------------ runs
 
-    def insert_run(self, document: Document) -> bool:
-        fields = {("_id" if name == "id" else name): value for name, value in document.items()}
+    def insert_run(self, document: Document, base: str | None = None) -> bool:
+        rows = Rows([], 0, _new_name(), [], []) if base is None else self._rows(base, {})
+        if rows is None:
+            return False
         with self._writing() as store:
-            return _insert(store.runs, {**fields, "rows": Rows(0, _new_name(), [], []).document()})
+            fields = {("_id" if name == "id" else name): value for name, value in document.items()}
+            fields |= {"number": _next_number(store), "rows": rows.shared(document["chunks"]).document()}
+            if not _insert(store.runs, fields):
+                return False
+            if base is None or store.runs.find_one({"_id": {"$eq": base}}, {"_id": 1}):
+                return True
+            store.runs.delete_one({"_id": {"$eq": document["id"]}})  # the base was deleted, and what it wrote
+        return False
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = dict(_condition(name, value) for name, value in filters.items())
@@ -215,31 +236,22 @@ class MongoBackend(Backend):
             self._discard(written)
         raise self._too_busy(run_id)
 
-    def truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
-        for _ in range(TRIES):
-            before = self._rows(run_id, expected)
-            if before is None:
-                return False
-            listed, after = self._names(run_id), before.cut(chunks, timesteps)
-            if self._exchange(run_id, expected, changes, before, after):
-                self._discard(name for name in listed if not after.counts(name))
-                return True
-        raise self._too_busy(run_id)
-
     def _too_busy(self, what: str) -> StoreError:
         return StoreError(f"cannot use the store {self.url}: other processes keep changing {what}; try again")
 
     def remove_run(self, run_id: str) -> bool:
         with self._writing() as store:
-            if not store.runs.delete_one({"_id": {"$eq": run_id}}).deleted_count:
-                return False
+            found = store.runs.find_one_and_delete({"_id": {"$eq": run_id}})
+        if found is None:
+            return False
         with suppress(StoreError):  # the run is gone; `compact` deletes any rows left over
-            self._discard(self._names(run_id))
+            for owner in {run_id, *(piece.owner for piece in _pieces(found))}:
+                self._sweep_run(owner)
         return True
 
     def _rows(self, run_id: str, expected: Document) -> Rows | None:
         with self._reading() as store:
-            found = store.runs.find_one(_like(run_id, expected), {"chunks": 1, "rows": 1})
+            found = store.runs.find_one(_like(run_id, expected), {"chunks": 1, "owners": 1, "rows": 1})
         return None if found is None else Rows.of(found)
 
     def _change(self, run_id: str, expected: Document, changes: Document) -> bool:
@@ -265,31 +277,32 @@ class MongoBackend(Backend):
         after, written = before, []
         if chunk is not None:
             token = self._add_chunk(run_id, chunk)
-            written.append(_chunk_name(run_id, chunk.span.number, token))
+            written.append(_chunk_name(chunk.span.run, chunk.span.number, token))
             after = after.with_chunk(chunk.span.number, token)
         if checkpoint is not None:
-            written.append(self._add_checkpoint(run_id, checkpoint))
+            written.append(self._add_checkpoint(checkpoint))
             after = after.with_checkpoint(checkpoint.info, written[-1])
         return after, written
 
     def _add_chunk(self, run_id: str, chunk: ChunkRow) -> str:
         """Writes a chunk that does not count yet, and returns its token."""
-        fields = {"run": run_id, **dict(zip(SPAN, chunk.span, strict=True))}
+        fields = chunk.span._asdict()
         blobs = {BLOBS[part]: getattr(chunk, part) for part in BLOBS}
         for _ in range(TRIES):
             token = self._token
-            name = _chunk_name(run_id, chunk.span.number, token)
+            name = _chunk_name(chunk.span.run, chunk.span.number, token)
             with self._writing():
                 if self._add_row(self._rows_first.chunks, {"_id": name, "token": token, **fields}, blobs):
                     return token
             self._token = _new_name()  # the name is taken by the row of a failed attempt
         raise self._too_busy(run_id)
 
-    def _add_checkpoint(self, run_id: str, checkpoint: CheckpointRow) -> str:
+    def _add_checkpoint(self, checkpoint: CheckpointRow) -> str:
         """Writes a checkpoint that does not count yet, and returns the name of its row."""
         name = _new_name()
         with self._writing():
-            self._add_row(self._rows_first.checkpoints, {"_id": name, "run": run_id}, {"state_blob": checkpoint.state})
+            row = {"_id": name, "run": checkpoint.info.run}
+            self._add_row(self._rows_first.checkpoints, row, {"state_blob": checkpoint.state})
         return name
 
     def _add_row(self, collection: Collection[Document], row: Document, blobs: Mapping[str, bytes | None]) -> bool:
@@ -347,38 +360,42 @@ class MongoBackend(Backend):
             return []
         self._ahead = {}  # it may be older than this listing
         shown = {"_id": 0, "token": 1, **dict.fromkeys(SPAN, 1)}
-        with self._reading() as store:
-            found = _plain(list(store.chunks.find({"run": {"$eq": run_id}}, shown, sort=[("number", 1)])))
+        found: list[Document] = []
+        for owner, first, stop in rows.pieces:
+            place = {"run": {"$eq": owner}, "number": {"$gte": first, "$lt": stop}}
+            with self._reading() as store:
+                found += _plain(list(store.chunks.find(place, shown, sort=[("number", 1)])))
         counting = [row for row in found if row.get("token") == rows.token(row.get("number")) is not None]
-        return [Span(**{field: row.get(field) for field in SPAN}) for row in counting]
+        return [Span(*(row.get(field) for field in SPAN)) for row in counting]  # type: ignore[arg-type]  # checked later
 
-    def select_part(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
+    def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
         row = self._ahead
-        if part == "segments" or (row.get("run"), row.get("number")) != (run_id, number):
-            row = self._find_chunk(run_id, number, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
+        if part == "segments" or (row.get("run"), row.get("number")) != (span.run, span.number):
+            row = self._find_chunk(run_id, span, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
         if part == "segments":
             self._ahead = row
         kept = row.get(BLOBS[part], ...)
         blob = self._whole(row["_id"], BLOBS[part], kept) if row else None
         return blob is not None or kept is None, blob  # stored as None: not kept; otherwise missing
 
-    def _find_chunk(self, run_id: str, number: int, fields: list[str]) -> Document:
+    def _find_chunk(self, run_id: str, span: Span, fields: list[str]) -> Document:
         """Returns the committed row of a chunk, with some of its fields; empty if there is none."""
-        place = {"run": {"$eq": run_id}, "number": {"$eq": number}}
+        place = {"run": {"$eq": span.run}, "number": {"$eq": span.number}}
         with self._reading() as store:
             found = list(store.chunks.find(place, dict.fromkeys(("run", "number", "token", *fields), 1)))
         if len(found) > 1:  # some are failed attempts
             rows = self._rows(run_id, {})
-            found = [row for row in found if rows is not None and rows.token(number) == row.get("token")]
+            found = [row for row in found if rows is not None and rows.token(span.number) == row.get("token")]
         return found[0] if found else {}
 
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         rows = self._rows(run_id, {})
         return [CheckpointInfo(*row[:-1]) for row in rows.checkpoints] if rows else []
 
-    def select_state(self, run_id: str, timesteps: int) -> bytes | None:
+    def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
         rows = self._rows(run_id, {})
-        name = next((row[-1] for row in rows.checkpoints if row[1] == timesteps), None) if rows else None
+        place = (info.run, info.timesteps)
+        name = next((row[-1] for row in rows.checkpoints if (row[-2], row[1]) == place), None) if rows else None
         with self._reading() as store:
             found = store.checkpoints.find_one({"_id": {"$eq": name}})
         return self._whole(found["_id"], "state_blob", found.get("state_blob")) if found else None
@@ -460,14 +477,19 @@ class MongoBackend(Backend):
 
     def _sweep_run(self, run_id: str) -> None:
         """Deletes the rows of a run that do not count, after making sure that they never will."""
-        listed = self._names(run_id)
-        rows = self._rows(run_id, {})
-        if rows is not None and all(map(rows.counts, listed)):
-            return
-        with self._writing() as store:
-            store.runs.update_one({"_id": {"$eq": run_id}}, {"$set": {"rows.revision": _new_name()}})
-        rows = self._rows(run_id, {})
-        self._discard(name for name in listed if rows is None or not rows.counts(name))
+        listed, sharing = self._names(run_id), {"owners": {"$regex": re.escape(f'"{run_id}"')}}
+        if self._uncounted(listed, sharing):
+            with self._writing() as store:
+                for found in store.runs.find(sharing, {"_id": 1}):  # each gets a revision of its own
+                    store.runs.update_one({"_id": {"$eq": found["_id"]}}, {"$set": {"rows.revision": _new_name()}})
+            self._discard(self._uncounted(listed, sharing))
+
+    def _uncounted(self, names: list[str], sharing: Document) -> list[str]:
+        """Returns the rows that none of the runs counts."""
+        with self._reading() as store:
+            found = list(store.runs.find(sharing, {"chunks": 1, "owners": 1, "rows": 1}))
+        counting = list(map(Rows.of, found))
+        return [name for name in names if not any(rows.counts(name) for rows in counting)]
 
     def _sweep_parts(self, row: str) -> None:
         """Deletes parts whose row was deleted or never completed."""
@@ -501,8 +523,37 @@ class MongoBackend(Backend):
             raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
         if marker["version"] > SCHEMA:
             raise StoreError(f"{self.url} is from a newer rlbench (schema {marker['version']}): upgrade rlbench")
-        if not self._read_only and not marker.get("indexed"):
+        if marker["version"] < SCHEMA:
+            self._migrate()
+        if not self._read_only and not (marker.get("indexed") and marker["version"] == SCHEMA):
             self._make_indexes()
+        self._read_clock()
+
+    def _read_clock(self) -> None:
+        """Notes how far the server's clock is from this machine's."""
+        before = datetime.now(UTC)
+        with suppress(NotImplementedError, KeyError), explained(self.url):  # an in-memory mock has no clock
+            told = self._client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
+            self._ahead_by = told - before
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead_by
+
+    def _migrate(self) -> None:
+        """Gives runs of the first version owners, checksums and an order; what is done already stays."""
+        if self._read_only:
+            raise StoreError(f"{self.url} is from an older rlbench: open it once for writing to upgrade it")
+        with self._writing() as store:
+            old = list(store.runs.find({"owners": {"$exists": False}}, sort=[("created_at", 1), ("_id", 1)]))
+            for found in map(_plain, old):
+                rows = found["rows"]
+                rows["checkpoints"] = [[*row[:-1], found["_id"], row[-1]] for row in rows["checkpoints"]]
+                document = {**found, "id": found["_id"], "checkpoints": len(rows["checkpoints"])}
+                change = {**upgraded(document), "checkpoints": document["checkpoints"], "number": _next_number(store)}
+                unchanged = {"_id": found["_id"], "rows.revision": rows["revision"], "owners": {"$exists": False}}
+                rows["revision"] = _new_name()
+                store.runs.update_one(unchanged, {"$set": {**change, "rows": rows}})
+            store.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA}})
 
     def _mark(self, names: set[str], *, create: bool) -> Document:
         """Marks a database as ours; it may hold other collections, unless their names start with our prefix."""
@@ -630,6 +681,12 @@ def _line(error: Exception) -> str:
 # ---------------------------------------------------------------------- documents
 
 
+def _next_number(store: Collections) -> int:
+    """Returns the place of a new run in the order of insertion."""
+    found: Document = store.meta.find_one_and_update({"_id": "runs"}, {"$inc": {"count": 1}}, upsert=True) or {}
+    return int(found.get("count", 0))
+
+
 def _new_name() -> str:
     return secrets.token_hex(8)
 
@@ -641,6 +698,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return list(map(_plain, value))
     return int(value) if isinstance(value, int) and type(value) is not bool else value
+
+
+def _pieces(document: Document) -> list[Piece]:
+    return pieces({"id": document["_id"], "owners": document.get("owners"), "chunks": document["chunks"]})
 
 
 def _chunk_name(run_id: str, number: object, token: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,13 @@ import numpy as np
 from rlbench.errors import StoreError, unknown_name
 from rlbench.store import writers
 from rlbench.store.documents import (
-    COUNTS,
     PARTS,
     about_checkpoint,
     about_part,
-    advance,
+    also_of_checkpoint,
     assembled,
     is_abandoned,
-    open_steps,
+    record,
     sound,
     sound_info,
     text,
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
-    from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+    from rlbench.store.records import CheckpointInfo, EpisodeChunk, RunRecord, Span
 
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
@@ -70,12 +68,23 @@ def listed(backend: Backend, wanted: dict[str, str], status: str | None, most: i
     """Selects runs by the status they show: a stored "running" shows as "interrupted" once the writer is gone."""
     if status not in {"running", "interrupted"}:
         return backend.select_runs(wanted if status is None else {**wanted, "status": text(status)}, most)
-    running = [sound(document) for document in backend.select_runs({**wanted, "status": "running"}, None)]
-    found = [document for document in running if is_abandoned(document) == (status == "interrupted")]
-    if status == "interrupted":
-        found += map(sound, backend.select_runs({**wanted, "status": status}, most))
-        found.sort(key=operator.itemgetter("created_at"), reverse=True)
-    return found[:most]
+    return [document for document in backend.select_runs(wanted, None) if _shows(backend, document) == status][:most]
+
+
+def _shows(backend: Backend, document: Document) -> str:
+    abandoned = document["status"] == "running" and is_abandoned(document, backend.now())
+    return "interrupted" if abandoned else str(document["status"])
+
+
+def readable(backend: Backend, documents: Iterable[Document]) -> tuple[list[RunRecord], list[tuple[str, str]]]:
+    """Returns the records of runs, and the id and the problem of each run whose record is damaged."""
+    records, damaged = [], []
+    for document in documents:
+        try:
+            records.append(record(document, backend.now()))
+        except StoreError as error:
+            damaged.append((str(document.get("id")), str(error)))
+    return records, damaged
 
 
 def unknown_run(backend: Backend, ref: str) -> StoreError:
@@ -88,7 +97,12 @@ def unknown_run(backend: Backend, ref: str) -> StoreError:
 def refusal(backend: Backend, run_id: str) -> StoreError:
     """Returns the error for a refused write: the run has another writer, or none."""
     document = document_of(backend, run_id)
-    if not writers.is_alive(document):
+    if document["status"] == "finished":
+        return StoreError(
+            f"run {run_id} is finished and does not change any more: resume it, or train with a larger budget, "
+            "to begin a new run where it ends"
+        )
+    if not writers.is_alive(document, backend.now()):
         return StoreError(f"run {run_id} has no writer: claim it first; nothing was changed")
     who = writers.describe(document)
     return StoreError(f"run {run_id} is being written by another process ({who}): nothing was changed")
@@ -100,7 +114,7 @@ def refusal(backend: Backend, run_id: str) -> StoreError:
 def spans_of(backend: Backend, document: Document) -> list[Span]:
     """Returns the spans of a run's chunks; StoreError if one is missing."""
     spans = backend.select_spans(document["id"])[: document["chunks"]]  # later ones are not committed
-    whole = all(type(value) is int for span in spans for value in span)
+    whole = all(type(value) is int for span in spans for value in span[:-1])
     if not whole or len(spans) != document["chunks"] or any(span.number != i for i, span in enumerate(spans)):
         raise StoreError(f"run {document['id']} is damaged: it should have {document['chunks']} chunks")
     return spans
@@ -117,33 +131,27 @@ def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
     return chosen[::-1]
 
 
-def counted(backend: Backend, document: Document, chunks: int) -> Document:
-    """Returns the counters of a run cut to its first `chunks` chunks."""
-    spans = spans_of(backend, document)[:chunks]
-    counters: Document = dict.fromkeys(COUNTS, 0)
-    for span in spans:
-        counters = advance(counters, span, 0)
-    if spans and spans[-1].episodes < spans[-1].segments:
-        segments, _ = load_part(backend, document["id"], spans[-1], "segments")
-        counters["next_step"] = open_steps(spans[-1].first_step, segments["lengths"], segments["ends"])
-    return counters
+def load_chunk(backend: Backend, document: Document, span: Span, *, figures: bool) -> EpisodeChunk:
+    """Reads a chunk of a run, with or without its figures."""
+    names, run_id = PARTS if figures else ("segments", "steps"), document["id"]
+    parts = {part: load_part(backend, run_id, span, part) for part in names}
+    return assembled(run_id, span, parts, keeps_steps=says_it_keeps_steps(document))
 
 
-def load_chunk(backend: Backend, run_id: str, span: Span, *, figures: bool) -> EpisodeChunk:
-    """Reads a chunk, with or without its figures."""
-    names = PARTS if figures else ("segments", "steps")
-    return assembled(run_id, span, {part: load_part(backend, run_id, span, part) for part in names})
+def says_it_keeps_steps(document: Document) -> bool:
+    """Returns whether a run was trained to keep every step."""
+    return record(document).config.record == "all"
 
 
 def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
     """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept."""
-    found, blob = backend.select_part(run_id, span.number, part)
+    found, blob = backend.select_part(run_id, span, part)
     where = f"run {run_id}, chunk {span.number}, {part}"
     if blob is None and found and part == "steps":
         return {}, {}
     if blob is None:
         raise StoreError(f"{where} is missing")
-    return verified(blob, where, about_part(run_id, span, part))
+    return verified(blob, where, about_part(span, part))
 
 
 # ---------------------------------------------------------------------- checkpoints
@@ -158,8 +166,8 @@ def checkpoints_of(backend: Backend, document: Document) -> list[CheckpointInfo]
 def load_checkpoint(backend: Backend, run_id: str, info: CheckpointInfo) -> Checkpoint:
     """Reads a checkpoint of a run."""
     where = f"run {run_id}, checkpoint at step {info.timesteps}"
-    blob = whole(backend.select_state(run_id, info.timesteps), info.size, where)
-    arrays, about = verified(blob, where, about_checkpoint(run_id, info))
+    blob = whole(backend.select_state(run_id, info), info.size, where)
+    arrays, about = verified(blob, where, about_checkpoint(info), also_of_checkpoint(info))
     return Checkpoint(info.episodes, info.timesteps, arrays, about.get("numbers", {}))
 
 

@@ -13,7 +13,7 @@ from rlbench._shown import Shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rlbench.store.config import RunConfig
+    from rlbench.store.config import CacheConfig, RunConfig
 
     Array = NDArray[Any]
     Tree = Array | dict[str, Array]  # one array, or one for each part of a Dict observation
@@ -40,10 +40,17 @@ class RunRecord:
     episodes: int
     timesteps: int
     seconds: float  # of training alone
-    evaluation: dict[str, Any] | None
+    evaluations: tuple[dict[str, Any], ...]  # oldest first
     tags: tuple[str, ...]
-    parents: tuple[str, ...]  # ids of the runs it learned from
-    cache_key: str = ""  # the key by which the training cache finds it
+    note: str
+    parents: tuple[str, ...]  # ids of the runs it learned from, or goes on from
+    cache_key: str  # the key by which the training cache finds it; "" for none
+    cache: CacheConfig  # how often the cache reused it
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The latest evaluation, if any."""
+        return self.evaluations[-1] if self.evaluations else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +158,7 @@ class CheckpointInfo(NamedTuple):
     created_at: str
     kept: bool  # whether later checkpoints leave it in place
     size: int  # bytes
+    run: str  # the run that wrote it: longer runs share it
 
 
 class SnapshotInfo(NamedTuple):
@@ -171,6 +179,7 @@ class Span(NamedTuple):
     episodes: int  # that end in it
     segments: int
     steps: int
+    run: str  # the run that wrote the chunk: longer runs share it
 
     @property
     def stop(self) -> int:

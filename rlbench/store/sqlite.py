@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rlbench.errors import StoreError
 from rlbench.store.backend import Backend
 from rlbench.store.codec import to_json
-from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
-from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, version
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, pieces
+from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, schema, schema_after, version
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ FILTERS = {
     "status": "status = :status",
     "cache_key": "cache_key = :cache_key",
     "prefix": "id >= :prefix AND id < :prefix || 'g'",  # g follows the last hexadecimal digit
-    "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
+    "tag": "json_valid(tags) AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
 }
+SPAN = "number, first_episode, first_step, episodes, segments, steps, run"
+INFO = "episodes, timesteps, chunks, created_at, kept, size, run"
 EXPLANATIONS = {
     sqlite3.SQLITE_BUSY: f"another process has been writing to it for {BUSY_TIMEOUT:g} s; try again later",
     sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again later",
@@ -71,17 +73,20 @@ class SqliteBackend(Backend):
         with self._lock, explained(self.url):
             return self._connection.execute(sql, values).fetchall()
 
-    def insert_run(self, document: Document) -> bool:
-        values = _to_row(document)
-        sql = f"""INSERT INTO runs ({", ".join(values)}) VALUES ({", ".join(f":{name}" for name in values)})
+    def insert_run(self, document: Document, base: str | None = None) -> bool:
+        values = {**_to_row(document), "base": base}
+        fields = ", ".join(document)
+        sql = f"""INSERT INTO runs ({fields}) SELECT {", ".join(f":{name}" for name in document)}
+                  WHERE :base IS NULL OR EXISTS (SELECT 1 FROM runs WHERE id = :base)
                   ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are fields of a run
         with self._transaction() as connection:
+            connection.execute(OWN, (document["id"],))
             return connection.execute(sql, values).rowcount == 1
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
         sql = f"""SELECT {", ".join(RUN_FIELDS)} FROM runs WHERE {wanted}
-                  ORDER BY created_at DESC, rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
+                  ORDER BY rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
         rows = self._rows(sql, {**filters, "limit": -1 if limit is None else limit})
         return [_from_row(dict(zip(RUN_FIELDS, row, strict=True))) for row in rows]
 
@@ -97,51 +102,48 @@ class SqliteBackend(Backend):
             if not _change_run(connection, run_id, expected, changes):
                 return False
             if chunk is not None:
-                values = (run_id, *chunk.span, *chunk[1:])
-                connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+                _put_chunk(connection, chunk)
             if checkpoint is not None:
-                _put_checkpoint(connection, run_id, checkpoint)
+                _put_checkpoint(connection, checkpoint)
         return True
 
-    def truncate(self, run_id: str, expected: Document, chunks: int, timesteps: int, changes: Document) -> bool:
-        with self._transaction() as connection:
-            if not _change_run(connection, run_id, expected, changes):
-                return False
-            connection.execute("DELETE FROM chunks WHERE run = ? AND number >= ?", (run_id, chunks))
-            connection.execute("DELETE FROM checkpoints WHERE run = ? AND timesteps > ?", (run_id, timesteps))
-        return True
+    def _pieces(self, run_id: str) -> list[Piece]:
+        return [piece for row in self._rows(PIECES + " WHERE id = ?", (run_id,)) for piece in _pieces_of(row)]
 
     def select_spans(self, run_id: str) -> list[Span]:
-        rows = self._rows(
-            """SELECT number, first_episode, first_step, episodes, segments, steps
-               FROM chunks WHERE run = ? ORDER BY number""",
-            (run_id,),
-        )
-        return [Span(*row) for row in rows]
+        sql = f"SELECT {SPAN} FROM chunks WHERE run = ? AND number >= ? AND number < ? ORDER BY number"  # noqa: S608
+        return [Span(*row) for piece in self._pieces(run_id) for row in self._rows(sql, piece)]
 
-    def select_part(self, run_id: str, number: int, part: str) -> tuple[bool, bytes | None]:
-        rows = self._rows(BLOBS[part], (run_id, number))
+    def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
+        del run_id  # it shares the chunk
+        rows = self._rows(BLOBS[part], (span.run, span.number))
         return (True, rows[0][0]) if rows else (False, None)
 
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
-        rows = self._rows(
-            """SELECT episodes, timesteps, chunks, created_at, kept, size
-               FROM checkpoints WHERE run = ? ORDER BY timesteps""",
-            (run_id,),
-        )
+        sql = f"""SELECT {INFO} FROM checkpoints
+                  WHERE run = :owner AND (run = :id OR kept AND chunks <= :stop) AND (chunks > :first OR :first = 0)
+                  ORDER BY timesteps"""  # noqa: S608  the names above only
+        found = self._pieces(run_id)
+        rows = [row for piece in found for row in self._rows(sql, {**piece._asdict(), "id": run_id})]
         return [CheckpointInfo(*row)._replace(kept=bool(row[4])) for row in rows]
 
-    def select_state(self, run_id: str, timesteps: int) -> bytes | None:
+    def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
+        del run_id  # it shares the checkpoint
         sql = "SELECT state_blob FROM checkpoints WHERE run = ? AND timesteps = ?"
-        rows = self._rows(sql, (run_id, timesteps))
+        rows = self._rows(sql, (info.run, info.timesteps))
         return rows[0][0] if rows else None
 
     def remove_run(self, run_id: str) -> bool:
         with self._transaction() as connection:
-            return connection.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount == 1
+            row = connection.execute(PIECES + " WHERE id = ?", (run_id,)).fetchone()
+            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+            for owner in {run_id, *_owners_of(row)} if row else ():
+                _remove_unshared(connection, owner)
+        return row is not None
 
     def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
-        insert = f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
+        verb = "REPLACE" if replace else "IGNORE"
+        insert = f"INSERT OR {verb} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
         with self._transaction() as connection:
             return connection.execute(insert, (*info, blob)).rowcount == 1
 
@@ -185,6 +187,8 @@ class SqliteBackend(Backend):
             yield from (row[0] for row in rows if row[0] != "ok")
             orphans = self._rows("PRAGMA foreign_key_check")
             yield from (f"a row of {row[0]} belongs to no run" for row in orphans)
+            sql = "SELECT id FROM owners WHERE NOT EXISTS (SELECT 1 FROM runs WHERE instr(runs.owners, owners.id))"
+            yield from (f"the chunks of {row[0]} belong to no run" for row in self._rows(sql))
         except StoreError as error:
             yield str(error)
 
@@ -194,6 +198,10 @@ BLOBS = {
     "figures": "SELECT figures_blob FROM chunks WHERE run = ? AND number = ?",
     "steps": "SELECT steps_blob FROM chunks WHERE run = ? AND number = ?",
 }
+
+
+PIECES = "SELECT id, owners, chunks FROM runs"
+OWN = "INSERT INTO owners (id) VALUES (?) ON CONFLICT DO NOTHING"
 
 
 def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document, changes: Document) -> bool:
@@ -206,14 +214,48 @@ def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document,
     return connection.execute(sql, {**fields, **known}).rowcount == 1
 
 
-def _put_checkpoint(connection: sqlite3.Connection, run_id: str, checkpoint: CheckpointRow) -> None:
-    connection.execute("DELETE FROM checkpoints WHERE run = ? AND NOT kept", (run_id,))
+def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
+    """Adds a chunk, unless a run that shares it has brought it already; StoreError if that is another."""
+    insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
+    connection.execute(OWN, (chunk.span.run,))
+    if connection.execute(insert, (*chunk.span, *chunk[1:])).rowcount:
+        return
+    same = """SELECT 1 FROM chunks
+              WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
+    if not connection.execute(same, (chunk.span.run, chunk.span.number, *chunk[1:])).fetchone():
+        raise StoreError(f"there is another chunk {chunk.span.number} of run {chunk.span.run}: nothing was changed")
+
+
+def _put_checkpoint(connection: sqlite3.Connection, checkpoint: CheckpointRow) -> None:
+    connection.execute(OWN, (checkpoint.info.run,))
+    connection.execute("DELETE FROM checkpoints WHERE run = ? AND NOT kept", (checkpoint.info.run,))
     connection.execute(
-        """INSERT OR REPLACE INTO checkpoints
-               (episodes, timesteps, chunks, created_at, kept, size, run, state_blob)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-        (*checkpoint.info, run_id, checkpoint.state),
+        f"INSERT OR REPLACE INTO checkpoints ({INFO}, state_blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        (*checkpoint.info, checkpoint.state),
     )
+
+
+def _pieces_of(row: tuple[Any, ...]) -> list[Piece]:
+    return pieces(dict(zip(("id", "owners", "chunks"), row, strict=True)))
+
+
+def _owners_of(row: tuple[Any, ...]) -> set[str]:
+    """Returns who wrote the chunks of a run; of a damaged one, as far as it can be read."""
+    try:
+        return {piece.owner for piece in _pieces_of(row)}
+    except StoreError:
+        return set()
+
+
+def _remove_unshared(connection: sqlite3.Connection, owner: str) -> None:
+    """Deletes the chunks and checkpoints that a run wrote and none that is left shares."""
+    sharing = connection.execute(PIECES + " WHERE instr(owners, ?)", (owner,)).fetchall()
+    stop = max((piece.stop for row in sharing for piece in _pieces_of(row) if piece.owner == owner), default=0)
+    if not sharing:
+        connection.execute("DELETE FROM owners WHERE id = ?", (owner,))  # and with it what it wrote
+    connection.execute("DELETE FROM chunks WHERE run = ? AND number >= ?", (owner, stop))
+    connection.execute("DELETE FROM checkpoints WHERE run = ? AND (chunks > ? OR NOT kept)", (owner, stop))
 
 
 def _to_row(document: Document) -> dict[str, Any]:
@@ -301,6 +343,7 @@ def _uri(file: Path, *, writable: bool, exists: bool) -> str:
 def _connect(target: str) -> sqlite3.Connection:
     connection = sqlite3.connect(target, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 
@@ -315,6 +358,7 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
         raise StoreError(f"{path} is not an rlbench store: give another path, it was left unchanged")
     if known > len(MIGRATIONS):
         raise StoreError(f"{path} is from a newer rlbench (schema {known}): upgrade rlbench to open it")
+    _check_schema(connection, path, known)
     if not writable:
         if known < len(MIGRATIONS):
             raise StoreError(f"{path} is from an older rlbench: open it once for writing to upgrade it")
@@ -323,6 +367,16 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
     _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = NORMAL")  # with a WAL, only a power failure can lose commits
     migrate(connection)
+
+
+def _check_schema(connection: sqlite3.Connection, path: str, known: int) -> None:
+    """Refuses a database with other tables, indexes, views or triggers than ours: they could do anything."""
+    found, expected = schema(connection), schema_after(known)
+    odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if odd:
+        raise StoreError(
+            f"{path} is not as rlbench made it: {odd[0]} is not ours or has been changed; it was left unchanged"
+        )
 
 
 def _patiently(act: Callable[[], object]) -> None:

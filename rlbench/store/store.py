@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import secrets
 import weakref
@@ -15,16 +16,25 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.store import codec, reading, writers
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
+    ANNOTATIONS,
     NEW,
+    PROGRESS,
+    UNNOTED,
     advance,
     checkpoint_row,
     chunk_row,
     clean,
+    evaluations_of,
+    extended,
     intact,
+    iso,
     label,
-    now,
+    notes_sum,
     open_steps,
+    outlasts,
     record,
+    record_sum,
+    sums,
     text,
     verified,
 )
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
-ID_TRIES = 8
+TRIES = 8
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 
 
@@ -73,10 +83,9 @@ class Store:
     def close(self) -> None:
         """Closes the backend and marks runs it is still writing as interrupted. Closing twice does no harm."""
         unfinished, self._open = self._open, set()
-        expected: Document = {"status": "running", "writer": self.writer}
-        with suppress(StoreError):  # then they show as interrupted once this process has ended
-            for run_id in unfinished:
-                self.backend.commit(run_id, expected, {"status": "interrupted", "writer": ""})
+        for run_id in unfinished:
+            with suppress(StoreError):  # then it shows as interrupted once this process has ended
+                self.append(run_id, status="interrupted")
         self._release()
         self.backend.close()
 
@@ -91,19 +100,65 @@ class Store:
         config: RunConfig | None = None,
         tags: Iterable[str] = (),
         parents: Iterable[str] = (),
+        note: str = "",
         cache_key: str = "",
+        base: str | None = None,
+        checkpoint: CheckpointInfo | None = None,
     ) -> RunRecord:
-        """Creates an empty run with the status "running" and this store as its writer."""
-        given = {"seed": seed, "config": config or RunConfig.of({}), "tags": tags, "parents": parents}
+        """Creates a run with the status "running" and this store as its writer.
+
+        It is empty, or begins as a finished run does: it shares what that stored up to a checkpoint.
+
+        Args:
+            env_id: the id of its env.
+            agent_name: the name of its agent.
+            seed: of all its generators.
+            config: how it is configured.
+            tags: labels.
+            parents: ids of the runs that it learned from, or goes on from.
+            note: text.
+            cache_key: the key by which the training cache finds it.
+            base: the full id of a finished run to begin with.
+            checkpoint: one of `checkpoints(base)` that is kept.
+
+        Raises:
+            StoreError: the base does not exist, or has not finished.
+        """
+        given = {"seed": seed, "config": config or RunConfig.of({}), "parents": parents}
         names = {"env_id": text(env_id), "agent_name": text(agent_name), "cache_key": text(cache_key)}
-        document = {**NEW, **names, **clean(given), "writer": self.writer}
-        for _ in range(ID_TRIES):
-            moment = now()
-            document |= {"id": secrets.token_hex(6), "created_at": moment, "beat": moment}
-            if self.backend.insert_run(document):
-                self._open.add(document["id"])
-                return record(document)
+        document = {**NEW, **names, **clean(given, PROGRESS), "writer": self.writer}
+        document |= {**UNNOTED, **clean({"tags": tags, "note": note}, ANNOTATIONS)}
+        for _ in range(TRIES):
+            moment = self._now()
+            run_id = secrets.token_hex(6)
+            document |= {"id": run_id, "created_at": moment, "beat": moment, "owners": f'[[0, "{run_id}"]]'}
+            if base is not None and checkpoint is not None:
+                document |= self._begun(base, checkpoint, run_id)
+            if self.backend.insert_run({**document, **sums(document)}, base):
+                self._open.add(run_id)
+                return self.run(run_id)
         raise StoreError(f"found no free run id in {self.url}: try again")
+
+    def _begun(self, base: str, checkpoint: CheckpointInfo, run_id: str) -> Document:
+        """Returns the fields of a new run that shares what a finished one stored up to a checkpoint."""
+        before = reading.document_of(self.backend, base)
+        kept = [info for info in reading.checkpoints_of(self.backend, before) if info.kept]
+        if before["status"] != "finished" or checkpoint not in kept:
+            raise StoreError(f"run {base} keeps no checkpoint at step {checkpoint.timesteps} to go on from")
+        shared = [info for info in kept if info.chunks <= checkpoint.chunks]
+        counts = self._counts_at(before, checkpoint)
+        share = counts["timesteps"] / before["timesteps"] if before["timesteps"] else 1.0
+        return {
+            **counts,
+            "checkpoints": len(shared),
+            "seconds": before["seconds"] * share,
+            "owners": extended(before, checkpoint.chunks, run_id),
+        }
+
+    def _counts_at(self, document: Document, checkpoint: CheckpointInfo) -> dict[str, int]:
+        spans = reading.spans_of(self.backend, document)[: checkpoint.chunks]
+        episodes, timesteps = sum(span.episodes for span in spans), sum(span.steps for span in spans)
+        return {"episodes": episodes, "timesteps": timesteps, "next_episode": episodes, "chunks": len(spans)}
 
     def append(
         self,
@@ -116,79 +171,76 @@ class Store:
     ) -> None:
         """Adds a chunk, a checkpoint or both, and advances the run's counters, atomically.
 
-        Without any arguments but the id it only shows that the writer is alive.
-
         Args:
             run_id: the full id of a run that this store writes.
             chunk: must begin where the last chunk of the run ended.
             checkpoint: replaces the previous one, unless that was kept.
             keep: do not let later checkpoints replace this one.
-            progress: `episodes`, `timesteps` (default: counted from the chunk), `seconds`, `status`, `evaluation` or
-                other fields that `update_run` takes.
+            progress: `episodes`, `timesteps` (default: counted from the chunk), `seconds`, `status`, `seed`, `config`
+                or `parents`.
 
         Raises:
             UsageError: the chunk is malformed or out of order.
-            StoreError: the run does not exist, or another process is writing it.
+            StoreError: the run does not exist, is finished, or another process is writing it.
         """
-        changes, before = clean(progress), self._own(run_id)
+        changes, before = clean(progress, PROGRESS), self._own(run_id)
         row = chunk_row(before, chunk) if chunk is not None else None
         if row is not None and chunk is not None:
             left_open = open_steps(chunk.first_step, chunk.lengths, chunk.ends)
             changes = {**advance(before, row.span, left_open), **changes}
         chunks = before["chunks"] + (row is not None)
         state = checkpoint_row(run_id, checkpoint, chunks, keep=keep) if checkpoint is not None else None
-        expected = {"chunks": before["chunks"], "writer": self.writer}
-        if not self.backend.commit(run_id, expected, {**changes, "beat": now()}, row, state):
+        if state is not None:
+            changes["checkpoints"] = 1 + sum(map(outlasts(state.info), self.backend.select_checkpoints(run_id)))
+        if changes.get("status", "running") != "running":
+            changes["writer"] = ""
+        changes = {**changes, "beat": self._now(), "record_sum": record_sum({**before, **changes})}
+        if not self.backend.commit(run_id, {"chunks": before["chunks"], "writer": self.writer}, changes, row, state):
             raise reading.refusal(self.backend, run_id)
-        self._note_end(run_id, changes)
+        if "writer" in changes:
+            self._open.discard(run_id)
+
+    def show_alive(self, run_id: str) -> None:
+        """Shows others that the writer of a run, this store, is alive; StoreError if another process writes it."""
+        if not self.backend.commit(run_id, {"writer": self.writer}, {"beat": self._now()}):
+            raise reading.refusal(self.backend, run_id)
 
     def claim(self, run_id: str) -> RunRecord:
         """Makes this store the writer of a run without a living writer, to resume it; sets its status to "running".
 
         Raises:
-            StoreError: the run does not exist, its writer is alive, or another store claimed it at the same time.
+            StoreError: the run does not exist or is finished, its writer is alive, or another store claimed it at the
+                same time.
         """
         before = reading.document_of(self.backend, run_id)
-        if before["status"] == "running" and writers.is_alive(before):
+        is_alive = before["status"] == "running" and writers.is_alive(before, self.backend.now())
+        if is_alive or before["status"] == "finished":
             raise reading.refusal(self.backend, run_id)
         expected = {name: before[name] for name in ("status", "chunks", "writer", "beat")}
-        if not self.backend.commit(run_id, expected, {"status": "running", "writer": self.writer, "beat": now()}):
+        changes = {"status": "running", "writer": self.writer, "beat": self._now()}
+        changes["record_sum"] = record_sum({**before, **changes})
+        if not self.backend.commit(run_id, expected, changes):
             raise reading.refusal(self.backend, run_id)
         self._open.add(run_id)
-        return record(reading.document_of(self.backend, run_id))
+        return self.run(run_id)
 
-    def rewind(self, run_id: str, checkpoint: CheckpointInfo | None) -> RunRecord:
-        """Drops everything written after a checkpoint, to resume from there.
-
-        Args:
-            run_id: the full id of a run that this store writes.
-            checkpoint: one of `checkpoints(run_id)`; None drops everything.
+    def update_run(self, run_id: str, *, evaluation: Mapping[str, Any] | None = None, **changes: Any) -> RunRecord:
+        """Annotates a run, whatever its status: `tags`, `note` and `cache` are replaced, an `evaluation` is added.
 
         Raises:
-            StoreError: the run or checkpoint does not exist, or another process is writing the run.
+            StoreError: the run does not exist, or other processes keep changing it.
         """
-        before = self._own(run_id)
-        if checkpoint is not None and checkpoint not in self.checkpoints(run_id):
-            raise StoreError(
-                f"run {run_id} has no checkpoint at episode {checkpoint.episodes}, step {checkpoint.timesteps}: "
-                "take one from Store.checkpoints"
-            )
-        chunks, timesteps = (0, -1) if checkpoint is None else (checkpoint.chunks, checkpoint.timesteps)
-        changes = {**reading.counted(self.backend, before, chunks), "beat": now()}
-        expected = {"chunks": before["chunks"], "writer": self.writer}
-        if not self.backend.truncate(run_id, expected, chunks, timesteps, changes):
-            raise reading.refusal(self.backend, run_id)
-        return record(reading.document_of(self.backend, run_id))
-
-    def update_run(self, run_id: str, **changes: Any) -> RunRecord:
-        """Changes `status`, `evaluation`, `tags`, `config`, `parents`, `seconds`, `episodes`, `timesteps`."""
-        if not self.backend.commit(run_id, {}, clean(changes)):
-            raise reading.unknown_run(self.backend, run_id)
-        self._note_end(run_id, changes)
-        return record(reading.document_of(self.backend, run_id))
+        cleaned = clean(changes, ANNOTATIONS)
+        for _ in range(TRIES):
+            before = reading.document_of(self.backend, run_id)
+            new = {**cleaned, **({} if evaluation is None else {"evaluation": _with(before, evaluation)})}
+            new["notes_sum"] = notes_sum({**before, **new})
+            if self.backend.commit(run_id, {"notes_sum": before["notes_sum"]}, new):
+                return self.run(run_id)
+        raise StoreError(f"other processes keep changing run {run_id}: try again")
 
     def delete_run(self, run_id: str) -> None:
-        """Deletes a run, by its full id, with its chunks and checkpoints."""
+        """Deletes a run, by its full id, with the chunks and checkpoints that no other run shares."""
         if not self.backend.remove_run(run_id):
             raise reading.unknown_run(self.backend, run_id)
 
@@ -203,13 +255,13 @@ class Store:
             arrays: of any bool or numeric dtype and any shape.
             numbers: JSON values; integers of any size survive.
         """
-        info, blob = _packed(kind, name, arrays, numbers or {})
+        info, blob = _packed(kind, name, arrays, numbers or {}, self._now())
         self.backend.put_snapshot(info, blob)
         return info
 
     def reserve(self, kind: str, name: str) -> bool:
         """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
-        return self.backend.put_snapshot(*_packed(RESERVED + kind, name, {}, {}), replace=False)
+        return self.backend.put_snapshot(*_packed(RESERVED + kind, name, {}, {}, self._now()), replace=False)
 
     def reserved(self, kind: str) -> list[str]:
         """Returns the reserved names of a kind, sorted."""
@@ -232,7 +284,7 @@ class Store:
         cache_key: str | None = None,
         limit: int | None = None,
     ) -> list[RunRecord]:
-        """Returns the matching runs, newest first."""
+        """Returns the matching runs, the last created first, without those whose record is damaged."""
         filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
         wanted = {name: text(value) for name, value in filters.items() if value is not None}
         if limit is not None and operator.index(limit) < 0:
@@ -240,11 +292,15 @@ class Store:
         if limit == 0:
             return []
         most = None if limit is None else min(operator.index(limit), MOST)
-        return [record(document) for document in reading.listed(self.backend, wanted, status, most)]
+        return reading.readable(self.backend, reading.listed(self.backend, wanted, status, most))[0]
 
     def run(self, ref: str) -> RunRecord:
         """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match."""
-        return record(reading.find(self.backend, ref))
+        return record(reading.find(self.backend, ref), self.backend.now())
+
+    def damaged_runs(self) -> list[tuple[str, str]]:
+        """Returns the id of each run whose record is damaged, and what is wrong with it."""
+        return reading.readable(self.backend, self.backend.select_runs({}, None))[1]
 
     def chunks(
         self, ref: str, *, figures: bool = True, episodes: Iterable[int] | None = None
@@ -259,7 +315,7 @@ class Store:
         document = reading.find(self.backend, ref)
         spans = reading.spans_of(self.backend, document)
         chosen = spans if episodes is None else reading.touching(spans, episodes)
-        return (reading.load_chunk(self.backend, document["id"], span, figures=figures) for span in chosen)
+        return (reading.load_chunk(self.backend, document, span, figures=figures) for span in chosen)
 
     def figures(self, ref: str) -> Arrays:
         """Returns all figures, one row per finished episode, without reading steps."""
@@ -275,7 +331,7 @@ class Store:
         """Returns the finished episodes, or some of them, as a lazy sequence."""
         document = reading.find(self.backend, ref)
         run_id = document["id"]
-        load = functools.partial(reading.load_chunk, self.backend, run_id, figures=False)
+        load = functools.partial(reading.load_chunk, self.backend, document, figures=False)
         spec = record(document).config.env.spec
         every = EpisodeSequence(run_id, reading.spans_of(self.backend, document), load, env_spec=spec)
         return every if indices is None else every.pick(indices)
@@ -290,6 +346,14 @@ class Store:
     def checkpoints(self, ref: str) -> list[CheckpointInfo]:
         """Lists the checkpoints of a run, oldest first."""
         return reading.checkpoints_of(self.backend, reading.find(self.backend, ref))
+
+    def counts_at(self, ref: str, checkpoint: CheckpointInfo) -> tuple[int, int]:
+        """Returns how many episodes and steps of a run were stored at one of its checkpoints.
+
+        The checkpoint itself counts those of the agent, which may have learnt before the run began.
+        """
+        counts = self._counts_at(reading.find(self.backend, ref), checkpoint)
+        return counts["episodes"], counts["timesteps"]
 
     def snapshots(self, kind: str | None = None) -> list[SnapshotInfo]:
         """Lists the snapshots of a kind, or all, sorted by kind and name."""
@@ -332,12 +396,19 @@ class Store:
             raise reading.refusal(self.backend, run_id)
         return document
 
-    def _note_end(self, run_id: str, changes: Document) -> None:
-        if changes.get("status", "running") != "running":
-            self._open.discard(run_id)
+    def _now(self) -> str:
+        return iso(self.backend.now())
 
 
-def _packed(kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any]) -> tuple[SnapshotInfo, bytes]:
+def _with(document: Document, evaluation: Mapping[str, Any]) -> str:
+    """Returns the evaluations of a run and one more, as JSON; the same again only moves to the end."""
+    new = json.loads(codec.to_json(evaluation))
+    return codec.to_json([*(one for one in evaluations_of(document) if one != new), new])
+
+
+def _packed(
+    kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any], moment: str
+) -> tuple[SnapshotInfo, bytes]:
     about = {"kind": label("the kind of a snapshot", kind), "name": label("the name of a snapshot", name)}
-    blob = codec.pack(arrays, {**about, "numbers": dict(numbers)})
-    return SnapshotInfo(kind, name, now(), len(blob)), blob
+    blob = codec.pack(arrays, {**about, "created_at": moment, "numbers": dict(numbers)})
+    return SnapshotInfo(kind, name, moment, len(blob)), blob

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SILENCE = 60.0  # seconds without a commit after which a writer on another host counts as dead
+BEAT = 15.0  # seconds between two signs of life of a writer
+SILENCE = 300.0  # without one, after which a writer on another host counts as dead: more than clocks differ
 LIVING: set[str] = set()  # tokens of the stores open in this process
 
 
@@ -24,16 +25,22 @@ def identity(token: str) -> str:
     return json.dumps({"host": _host(), "pid": pid, "started": _started(pid) or "", "token": token})
 
 
-def is_alive(document: Mapping[str, Any]) -> bool:
-    """Returns whether the writer named in a run's document is still alive."""
+def is_alive(document: Mapping[str, Any], moment: datetime | None = None) -> bool:
+    """Returns whether the writer named in a run's document is still alive.
+
+    Args:
+        document: of the run.
+        moment: the time by the clock that wrote its beat; None takes this machine's.
+    """
+    moment = moment or datetime.now(UTC)
     who = _parsed(document["writer"])
     if not who:
         return False
     if who["host"] != _host():
-        return _seconds_since(document["beat"]) < SILENCE
+        return _silence(document["beat"], moment) < SILENCE
     if who["pid"] == os.getpid() and who["started"] == (_started(who["pid"]) or ""):
         return who["token"] in LIVING
-    return _runs_here(who["pid"], who["started"], document["beat"])
+    return _runs_here(who["pid"], who["started"], _silence(document["beat"], moment))
 
 
 def describe(document: Mapping[str, Any]) -> str:
@@ -52,21 +59,21 @@ def _parsed(writer: str) -> dict[str, Any]:
     return {}
 
 
-def _seconds_since(moment: str) -> float:
-    """Returns how far a time is from now, either way since clocks differ; infinity if it is unreadable."""
+def _silence(beat: str, moment: datetime) -> float:
+    """Returns the seconds since a beat, never negative since clocks differ; infinity if it is unreadable."""
     try:
-        return abs((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+        return max(0.0, (moment - datetime.fromisoformat(beat)).total_seconds())
     except (ValueError, TypeError):
         return float("inf")
 
 
-def _runs_here(pid: int, started: str, beat: str) -> bool:
+def _runs_here(pid: int, started: str, silence: float) -> bool:
     """Returns whether the process `pid` of this host is running and started at `started`: pids are reused."""
     found = _started(pid)
     if found is not None:
         return found == started
     if os.name != "posix":  # elsewhere signal 0 would kill the process
-        return _seconds_since(beat) < SILENCE
+        return silence < SILENCE
     try:
         os.kill(pid, 0)
     except PermissionError:  # it exists and belongs to another user

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rlbench.training.budgets import UNLIMITED
-from rlbench.training.checkpoints import whole_checkpoints
+from rlbench.training.checkpoints import last_whole_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
     from rlbench.training.budgets import Budget
 
@@ -23,6 +25,11 @@ class Found(NamedTuple):
     record: RunRecord
     checkpoint: CheckpointInfo
     is_whole: bool  # the checkpoint stands where the wanted budget ends
+
+    @property
+    def ends_there(self) -> bool:
+        """Whether the run ends there too, so that it is what was asked for."""
+        return self.checkpoint.episodes == self.record.episodes
 
 
 def cache_key(config: RunConfig, seed: int) -> str:
@@ -40,24 +47,34 @@ def cache_key(config: RunConfig, seed: int) -> str:
 
 def find(store: Store, key: str, budget: Budget) -> Found | None:
     """Returns the run that answers the budget, else the one that comes closest to it from below."""
-    prefixes: list[Found] = []
-    for record in store.runs(cache_key=key):
-        if record.status == "running":
-            continue
-        end, checkpoints = _end_of(store, record, budget), whole_checkpoints(store, record)
-        for info in checkpoints:
-            if info.episodes == end:
-                return Found(record, info, is_whole=True)
-        earlier = [info for info in checkpoints if end is None or info.episodes < end]
-        if earlier and (end is None or record.status == "interrupted"):  # what finished is left as it is
-            prefixes.append(Found(record, earlier[-1], is_whole=False))
-    return max(prefixes, key=lambda found: found.checkpoint.episodes, default=None)
+    found = [found for record in store.runs(cache_key=key) for found in _places(store, record, budget)]
+    return max(found, key=lambda one: (one.is_whole, one.checkpoint.episodes, one.ends_there), default=None)
 
 
-def _end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:
+def _places(store: Store, record: RunRecord, budget: Budget) -> Iterator[Found]:
+    """Yields the places of a run from which the budget can be reached: of one that broke off, its end alone."""
+    end = end_of(store, record, budget)
+    if record.status == "finished":
+        kept = [info for info in store.checkpoints(record.id) if info.kept]
+        yield from (Found(record, info, info.episodes == end) for info in kept if end is None or info.episodes <= end)
+    elif record.status == "interrupted" and not is_past(store, record, budget):
+        last = last_whole_checkpoint(store, record.id)
+        if last is not None:
+            yield Found(record, last, is_whole=False)
+
+
+def is_past(store: Store, record: RunRecord, budget: Budget) -> bool:
+    """Returns whether a run has stored more than a budget allows."""
+    end = end_of(store, record, budget)
+    if end is None or end < record.episodes:
+        return end is not None
+    return int(store.figures(record.id)["length"].sum()) < record.timesteps  # another episode has begun
+
+
+def end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:
     """Returns after how many episodes of a run a budget ends; None if the run has not come so far."""
     ends = [budget.episodes] if budget.episodes <= record.episodes else []
     if budget.timesteps != UNLIMITED and budget.timesteps <= record.timesteps:
         steps = np.cumsum(store.figures(record.id)["length"], dtype=np.int64)
         ends.append(int(np.searchsorted(steps, budget.timesteps)) + 1)
-    return min(ends, default=None)
+    return min((end for end in ends if end <= record.episodes), default=None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.agents import Agent
-    from rlbench.store import CheckpointInfo, RunRecord, Store
+    from rlbench.store import CheckpointInfo, Store
 
 
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
@@ -39,8 +39,10 @@ def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> Non
     set_generator_state(env.unwrapped.np_random, checkpoint.numbers["env_rng"])
 
 
-def whole_checkpoints(store: Store, record: RunRecord) -> list[CheckpointInfo]:
-    """Lists the checkpoints that a run can go on from: not one from within an episode that broke off."""
-    checkpoints = store.checkpoints(record.id)
-    last = store.checkpoint(record.id) if checkpoints else None
-    return checkpoints[:-1] if last is not None and last.numbers["unfinished_episode"] else checkpoints
+def last_whole_checkpoint(store: Store, run_id: str) -> CheckpointInfo | None:
+    """Returns the last checkpoint that a run can go on from: not one from within an episode that broke off."""
+    checkpoints = store.checkpoints(run_id)
+    last = store.checkpoint(run_id) if checkpoints else None
+    if last is not None and last.numbers.get("unfinished_episode", True):
+        checkpoints = checkpoints[:-1]
+    return checkpoints[-1] if checkpoints else None

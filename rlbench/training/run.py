@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.envs.layouts import Layout
-    from rlbench.store import Checkpoint, CheckpointInfo, RunRecord, Store
+    from rlbench.store import Checkpoint, RunRecord, Store
 
 _Answer = TypeVar("_Answer")
 
@@ -37,14 +37,12 @@ class Run(Shown):
     Attributes:
         record: what the store keeps of it: id, env, configuration, counts, evaluation.
         store: where it lives.
-        until: the checkpoint at which it is seen to end, where more was trained later; None for all of it.
         cache: how `train` came by it: "miss" (trained), "hit" (stored before), "prefix" (went on from what was stored).
         cached_episodes: how many of its episodes were stored before.
     """
 
     record: RunRecord
     store: Store
-    until: CheckpointInfo | None = None
     cache: str = "miss"
     cached_episodes: int = 0
 
@@ -71,22 +69,22 @@ class Run(Shown):
     @property
     def episodes(self) -> int:
         """The number of episodes played."""
-        return self.record.episodes if self.until is None else self.until.episodes
+        return self.record.episodes
 
     @property
     def timesteps(self) -> int:
         """The number of steps taken."""
-        return self.record.timesteps if self.until is None else self.until.timesteps
+        return self.record.timesteps
 
     @property
     def seconds(self) -> float:
-        """The time of training alone: without imports, compilation and evaluation; of a longer run, by its steps."""
-        return self.record.seconds * (1.0 if self.until is None else self.timesteps / self.record.timesteps)
+        """The time of training alone: without imports, compilation and evaluation."""
+        return self.record.seconds
 
     @property
     def status(self) -> str:
         """running, finished or interrupted."""
-        return self.record.status if self.until is None else "finished"
+        return self.record.status
 
     @property
     def engine(self) -> str:
@@ -104,6 +102,7 @@ class Run(Shown):
         agent = self.make_agent()
         checkpoint = self._checkpoint()
         agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+        agent.origin = self.id
         return agent
 
     def make_agent(self, seed: np.random.SeedSequence | None = None) -> Agent:
@@ -116,7 +115,7 @@ class Run(Shown):
         return AGENTS[self.agent_name](agent.n_states, agent.n_actions, seed=seed, **agent.parameters)
 
     def _checkpoint(self) -> Checkpoint:
-        checkpoint = self.store.checkpoint(self.id, None if self.until is None else self.until.episodes)
+        checkpoint = self.store.checkpoint(self.id)
         if checkpoint is None:
             raise StoreError(f"run {self.id} has no checkpoint: it was killed before its first one")
         return checkpoint
@@ -124,8 +123,7 @@ class Run(Shown):
     @cached_property
     def figures(self) -> dict[str, NDArray[Any]]:
         """Figures of each episode: return, length, exploration_rate, explored, action_counts."""
-        figures = self.store.figures(self.id)
-        return {name: column[: self.episodes] for name, column in figures.items()}
+        return self.store.figures(self.id)
 
     @property
     def returns(self) -> NDArray[np.float64]:

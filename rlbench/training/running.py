@@ -15,9 +15,10 @@ from rlbench.envs.making import full_id, id_of, make_env, seed_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
-from rlbench.training.budgets import budget_config, budget_of
-from rlbench.training.cache import Found, cache_key, find
-from rlbench.training.checkpoints import restore, whole_checkpoints
+from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
+from rlbench.training.cache import Found, cache_key, end_of, find, is_past
+from rlbench.training.checkpoints import last_whole_checkpoint, restore
+from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
 from rlbench.training.setup import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord
-    from rlbench.training.budgets import Budget
 
 
 def train(
@@ -100,14 +100,16 @@ def train(
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
-            if found is not None and found.is_whole:
+            if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept)
             seed_env(made, env_seed)
             ends = budget.after(learner)
-            begun = _taken_over(found, kept, made, learner, config) if found is not None else None
-            started = begun or kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key)
-            session = Session(kept, started, made, learner, ends)
-            return _trained(session, world, progress=progress, cache="prefix" if begun else "miss")
+            session = _gone_on(found, kept, made, learner, ends, config) if found is not None else None
+            if session is not None:
+                return _trained(session, world, progress=progress, cache="prefix")
+            parents = [learner.origin] if learner.origin else []
+            started = kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents)
+            return _trained(Session(kept, started, made, learner, ends), world, progress=progress, cache="miss")
 
 
 def resume(
@@ -120,38 +122,38 @@ def resume(
 ) -> Run:
     """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
 
+    A finished run stays as it is: a new one, its child, begins where it ends and shares what it stored. An interrupted
+    run is itself gone on with: what it stored after its last checkpoint is trained again and compared.
+
     Args:
-        run: as `load_run` returns it. What it stored after its last checkpoint is made again.
-        episodes: the run's new budget, counted from its beginning; by default the one that it was begun with.
+        run: as `load_run` returns it.
+        episodes: the new budget, counted from the run's beginning; by default the one that it was begun with.
         total_timesteps: likewise.
         engine: as in `train`.
         progress: as in `train`.
 
     Raises:
-        UsageError: the run has already come so far.
-        StoreError: another process is writing it, or its env or agent cannot be made again.
+        UsageError: the run has already come so far, or was not trained.
+        StoreError: another process is writing it, or its env or agent cannot be made again or has changed.
     """
     config = run.record.config
     check_record(config.record)
     check_engine(engine)
-    if config.was_retrained:
-        raise UsageError(
-            f"run {run.id} was learnt from stored steps: retrain again, there is no training to go on with"
-        )
+    _check_trained(run)
     if episodes is None and total_timesteps is None:
         episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
-    last = next(reversed(whole_checkpoints(run.store, run.record)), None)
-    _check_further(run, last, budget)
+    _check_further(run, budget)
+    last = last_whole_checkpoint(run.store, run.id)
     with closing(run.make_env()) as env:
         env_seed, agent_seed = _seeds(run.seed)
         agent = run.make_agent(agent_seed)
         world = world_for(env, agent, engine)
         seed_env(env, env_seed)
-        run.store.claim(run.id)
         config = replace(config, budget=budget_config(budget))
-        started = _go_back(run.store, run.record, last, env, agent, config)
-        return _trained(Session(run.store, started, env, agent, budget), world, progress=progress, cache="prefix")
+        begin = _continued if run.status == "finished" else _taken_over
+        session = begin(run.store, run.record, last, env, agent, budget, config)
+        return _trained(session, world, progress=progress, cache="prefix")
 
 
 def _made(
@@ -177,12 +179,10 @@ def _opened(store: str | Path | Store | None) -> Iterator[Store]:
 
 
 def _answered(found: Found, store: Store) -> Run:
-    """Returns what is stored, as a run of the budget that was asked for, and counts it as saved."""
-    until = found.checkpoint if found.checkpoint.episodes < found.record.episodes else None
-    run = Run(found.record, store, until, cache="hit", cached_episodes=found.checkpoint.episodes)
+    """Returns a stored run that is what was asked for, and counts what that saved."""
+    run = Run(found.record, store, cache="hit", cached_episodes=found.record.episodes)
     with suppress(StoreError):  # it may be open for reading only
-        cache = run.record.config.cache.counted("hit", run.seconds)
-        run.record = store.update_run(run.id, config=replace(run.record.config, cache=cache))
+        run.record = store.update_run(run.id, cache=run.record.cache.counted("hit", run.seconds))
     return run
 
 
@@ -195,47 +195,99 @@ def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:
 def _trained(session: Session, world: Any, *, progress: bool, cache: str) -> Run:
     """Trains, and returns the run that came of it."""
     session.train(world, progress=progress)
-    started = session.run
-    run = Run(session.store.run(started.id), session.store, cache=cache, cached_episodes=started.episodes)
+    run = Run(session.store.run(session.run.id), session.store, cache=cache, cached_episodes=session.run.episodes)
     run.agent = session.agent
+    run.agent.origin = run.id
     return run
 
 
-def _check_further(run: Run, last: CheckpointInfo | None, budget: Budget) -> None:
-    """Refuses a budget that a finished run has spent, or that lies before the place to go on from."""
-    episodes, timesteps = (last.episodes, last.timesteps) if last is not None else (0, 0)
-    is_behind = budget.episodes < episodes or budget.timesteps < timesteps
-    if is_behind or (run.status == "finished" and (budget.episodes == episodes or budget.timesteps == timesteps)):
+def _check_trained(run: Run) -> None:
+    """Refuses to go on with a run that training did not make, and says what can be done instead."""
+    if run.record.config.was_retrained:
         raise UsageError(
-            f"run {run.id} has come to {episodes:,} episodes, {timesteps:,} steps: "
-            "give more episodes or timesteps than that to go on with it"
+            f"run {run.id} was learnt from stored steps: retrain again, or pass its agent to train, to go on from it"
+        )
+    if run.record.config.was_recorded:
+        raise UsageError(
+            f"run {run.id} was recorded, not trained: retrain learns from its steps, train begins a run of its own"
         )
 
 
-def _taken_over(
-    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, config: RunConfig
-) -> RunRecord | None:
-    """Takes a stored run over, to go on with it; None if another process was faster."""
+def _check_further(run: Run, budget: Budget) -> None:
+    """Refuses a budget that a run has spent."""
+    spent = end_of(run.store, run.record, budget) is not None if run.status == "finished" else False
+    if spent or is_past(run.store, run.record, budget):
+        raise UsageError(
+            f"run {run.id} has come to {run.episodes:,} episodes, {run.timesteps:,} steps: give more episodes or "
+            "timesteps than that to go on with it, or train with a smaller budget, which makes a run of its own"
+        )
+
+
+def _gone_on(
+    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, budget: Budget, config: RunConfig
+) -> Session | None:
+    """Goes on from what is stored, and counts what that saved; None if another process was faster."""
+    begin = _continued if found.record.status == "finished" else _taken_over
     try:
-        store.claim(found.record.id)
+        session = begin(store, found.record, found.checkpoint, env, agent, budget, config)
     except StoreError:
         return None
-    saved = Run(found.record, store, found.checkpoint).seconds
-    cache = found.record.config.cache.counted("prefix", saved)
-    return _go_back(store, found.record, found.checkpoint, env, agent, replace(config, cache=cache))
+    with suppress(StoreError):
+        store.update_run(found.record.id, cache=found.record.cache.counted("prefix", session.run.seconds))
+    return session
 
 
-def _go_back(
+def _continued(
     store: Store,
     run: RunRecord,
     checkpoint: CheckpointInfo | None,
     env: gym.Env[Any, Any],
     agent: Agent,
+    budget: Budget,
     config: RunConfig,
-) -> RunRecord:
-    """Puts a claimed run, its env and its agent where a checkpoint was taken, or at the beginning."""
-    state = store.checkpoint(run.id, checkpoint.episodes) if checkpoint is not None else None
+) -> Session:
+    """Begins a new run where a finished one kept a checkpoint."""
+    state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
+    if checkpoint is None or state is None:
+        raise StoreError(
+            f"run {run.id} keeps no checkpoint to go on from: train with its parameters, or retrain from its steps"
+        )
+    begun = store.create_run(
+        run.env_id,
+        run.agent_name,
+        seed=run.seed,
+        config=config,
+        cache_key=run.cache_key,
+        parents=[run.id],
+        base=run.id,
+        checkpoint=checkpoint,
+    )
+    restore(env, agent, state)
+    return Session(store, begun, env, agent, _from_here(budget, agent, begun.episodes, begun.timesteps))
+
+
+def _taken_over(
+    store: Store,
+    run: RunRecord,
+    checkpoint: CheckpointInfo | None,
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    budget: Budget,
+    config: RunConfig,
+) -> Session:
+    """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
+    store.claim(run.id)
+    store.append(run.id, config=config)
+    begun = store.run(run.id)
+    stored = Stored(store, begun, checkpoint)
+    state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
     if state is not None:
         restore(env, agent, state)
-    store.rewind(run.id, checkpoint)
-    return store.update_run(run.id, config=config, evaluation=None)
+    budget = _from_here(budget, agent, stored.first_episode, stored.first_timestep)
+    return Session(store, begun, env, agent, budget, stored)
+
+
+def _from_here(budget: Budget, agent: Agent, episodes: int, timesteps: int) -> Budget:
+    """Returns a run's budget in the counts of an agent, which may have learnt before the run began."""
+    ahead_episodes, ahead_timesteps = agent.episodes - episodes, agent.timesteps - timesteps
+    return Budget(min(UNLIMITED, budget.episodes + ahead_episodes), min(UNLIMITED, budget.timesteps + ahead_timesteps))

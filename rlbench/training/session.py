@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
+from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_interrupt
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.store import Checkpoint, EpisodeChunk, RunRecord, Store
-    from rlbench.training.budgets import Budget
+    from rlbench.training.repeating import Stored
 
 CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
 CHECKPOINT_RATE = 10e6  # bytes a second that checkpoints may cost
@@ -40,6 +42,7 @@ class Session:
     env: gym.Env[Any, Any]
     agent: Agent
     budget: Budget
+    stored: Stored | None = None  # what the run has beyond the place where agent and env stand
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
     _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
@@ -59,14 +62,16 @@ class Session:
             recording=recording,
             episode_steps=step_limit(self.env),
             sink=self._take,
-            first_episode=self.run.episodes,
+            first_episode=self.run.episodes if self.stored is None else self.stored.first_episode,
         )
         status, self._started = "interrupted", time.perf_counter()
         self._checkpointed = self._flushed = self._started
         with Writer(self.store, self.run.id) as self._writer:
             try:
+                if self.stored is not None:
+                    self._repeat(world, self.stored)
                 with stopping_on_interrupt(self.budget, at_once=world is None):
-                    self._loop(world)
+                    self._loop(world, self.budget)
                     if recording:  # writing the steps is part of such training
                         self._settle()
                 self.seconds = self._elapsed()
@@ -99,14 +104,25 @@ class Session:
             self._failed = True
             raise
 
-    def _loop(self, world: Any) -> None:
-        if world is None:
-            readable_loop(self.env, self.agent, self.budget, self._recorder, self._look)
-        else:
-            compiled_loop(world, self.env, self.agent, self.budget, self._recorder, self._look)
+    def _repeat(self, world: Any, stored: Stored) -> None:
+        """Trains again to the end of the last stored episode, and begins the clock there."""
+        repeated = stored.episodes - stored.first_episode
+        budget = Budget(episodes=self.agent.episodes + repeated)
+        with stopping_on_interrupt(budget, at_once=world is None):
+            self._loop(world, budget)
+        self._settle()
+        self.budget.stop = self.budget.stop or budget.stop
+        self._started = self._checkpointed = self._flushed = time.perf_counter()
 
-    def _look(self) -> None:
-        if self.budget.abort:
+    def _loop(self, world: Any, budget: Budget) -> None:
+        look = partial(self._look, budget)
+        if world is None:
+            readable_loop(self.env, self.agent, budget, self._recorder, look)
+        else:
+            compiled_loop(world, self.env, self.agent, budget, self._recorder, look)
+
+    def _look(self, budget: Budget) -> None:
+        if budget.abort:
             raise KeyboardInterrupt
         self._monitor.look()
         if self._recorder.is_between_episodes and time.perf_counter() - self._flushed > FLUSH_SECONDS:
@@ -117,8 +133,10 @@ class Session:
         with self._noting_failure():
             self._monitor.hear(_checked(chunk))
             self._flushed = now = time.perf_counter()
-            due = self._recorder.is_between_episodes and now - self._checkpointed >= self._interval
-            self._writer.put(chunk, self._checkpoint() if due else None, seconds=self._elapsed())
+            new = chunk if self.stored is None else self.stored.take(chunk)
+            if new is not None:
+                due = self._recorder.is_between_episodes and now - self._checkpointed >= self._interval
+                self._writer.put(new, self._checkpoint() if due else None, seconds=self._elapsed())
 
     def _checkpoint(self) -> Checkpoint:
         checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=not self._recorder.is_between_episodes)
@@ -133,9 +151,10 @@ class Session:
                 self._writer.close()
                 self.store.append(self.run.id, status=status, seconds=self.seconds)
             return
-        # kept when finished: a longer run that goes on from here leaves this one to be asked for again
-        keep, checkpoint = status == "finished", self._checkpoint()
-        self._writer.finish(checkpoint, keep=keep, status=status, seconds=self.seconds)
+        is_behind = self.stored is not None and not self.stored.is_repeated
+        checkpoint = None if is_behind else self._checkpoint()
+        # kept when finished: a longer run goes on from it
+        self._writer.finish(checkpoint, keep=status == "finished", status=status, seconds=self.seconds)
 
 
 def _checked(chunk: EpisodeChunk) -> EpisodeChunk:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from rlbench.errors import StoreAway
+from rlbench.errors import StoreAway, StoreError
 from rlbench.store.spool import Spool
+from rlbench.store.writers import BEAT
 
 if TYPE_CHECKING:
     from rlbench.store import Checkpoint, EpisodeChunk, Store
@@ -27,8 +30,11 @@ class Writer:
         self._pending: Future[None] | None = None
         self._spool: Spool | None = None
         self._looked = 0.0
+        self._closing = threading.Event()
+        self._pulse = threading.Thread(target=self._show_alive, name="rlbench-pulse", daemon=True)
 
     def __enter__(self) -> Self:
+        self._pulse.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,7 +42,15 @@ class Writer:
 
     def close(self) -> None:
         """Returns when nothing is being written any more, whatever came of it."""
+        self._closing.set()
         self._pool.shutdown(wait=True)
+        self._pulse.join()
+
+    def _show_alive(self) -> None:
+        """Shows others that the run is being written, however long an episode takes."""
+        while not self._closing.wait(BEAT):
+            with suppress(StoreError):  # where it matters, the next write says it
+                self._store.show_alive(self._run_id)
 
     def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:
         """Takes a chunk, once the one before is written: at most one waits, so memory stays bounded."""

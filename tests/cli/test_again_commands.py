@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import gymnasium as gym
 import pytest
+from contracts import stores
 
 import rlbench as library
 
@@ -26,7 +27,9 @@ def test_resume_goes_on_as_if_the_run_had_never_stopped(rlbench):
     run = trained(rlbench)["run"]
     outcome = rlbench("resume", "latest", "--episodes", 90, "--json")
     assert outcome.code == 0
-    assert (outcome.document["run"], outcome.document["episodes"], outcome.document["cached_episodes"]) == (run, 90, 40)
+    assert (outcome.document["episodes"], outcome.document["cached_episodes"]) == (90, 40)
+    new, old = rlbench("runs", "--json").document["runs"]
+    assert (new["run"], new["parents"], old["run"], old["episodes"]) == (outcome.document["run"], [run], run, 40)
     assert outcome.document["q_table_sha256"] == q_table_sha256(episodes=90, seed=0)
     assert (
         rlbench("runs", "--json").document["runs"][0]["evaluation"]["regret"]
@@ -134,7 +137,7 @@ def test_what_differs_is_named_and_fails(rlbench, tmp_path):
         env = record.config.env
         spec = {**json.loads(env.spec), "kwargs": {"step_reward": -2.0}}
         config = replace(record.config, env=replace(env, spec=json.dumps(spec)))
-        store.update_run(record.id, config=config)
+        stores.rewrite(store, record.id, config=json.dumps(config.document()))
     outcome = rlbench("verify", "latest")
     assert outcome.code == 1
     assert "episodes differ" in outcome.out
@@ -225,8 +228,8 @@ def test_the_cache_is_counted(rlbench):
     run = trained(rlbench)["run"]
     for episodes in (40, 60, 40):
         rlbench("train", "safecab", "--episodes", episodes)
-    [found] = rlbench("runs", "--json").document["runs"]
-    assert found["run"] == run
+    longer, found = rlbench("runs", "--json").document["runs"]
+    assert (found["run"], found["episodes"], longer["parents"]) == (run, 40, [run])
     assert {name: found["cache"][name] for name in ("hit", "prefix")} == {"hit": 2, "prefix": 1}
     assert found["cache"]["seconds_saved"] > 0
     assert "s of training saved" in rlbench("runs", "--cache").out

@@ -18,7 +18,8 @@ def store(tmp_path):
 
 def _add(store, env_id, evaluation=None, **changes):
     run = store.create_run(env_id, "q-learning", seed=0)
-    return store.update_run(run.id, status="finished", evaluation=evaluation, **changes).id
+    store.append(run.id, status="finished")
+    return store.update_run(run.id, evaluation=evaluation, **changes).id
 
 
 # ------------------------------------------------------------------ which run

@@ -1,5 +1,6 @@
 """`rlbench replay` and `rlbench watch`: episodes as pictures, as tables, as JSON."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -8,6 +9,7 @@ import click
 import gymnasium as gym
 import numpy as np
 import pytest
+from contracts import stores
 
 from rlbench import RecordEpisodes, train
 from rlbench.cli import output
@@ -123,7 +125,7 @@ def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown_with_a
     with open_store("rlbench.db") as store:
         config = store.run(cab).config
         spec = config.env.spec.replace("rlbench.envs.safecab", "elsewhere.envs")
-        store.update_run(cab, config=replace(config, env=replace(config.env, spec=spec)))
+        stores.rewrite(store, cab, config=json.dumps(replace(config, env=replace(config.env, spec=spec)).document()))
     outcome = rlbench("replay", cab, "--episode", "best")
     assert outcome.code == 0
     assert "terminated" in outcome.out.splitlines()[-1]

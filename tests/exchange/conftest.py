@@ -32,7 +32,8 @@ def stored(store, *chunks, env_id="x/Y-v0", config=CONFIG, status="finished", ch
     )
     for chunk in chunks:
         store.append(record.id, chunk)
-    store.append(record.id, checkpoint=checkpoint, status=status, seconds=0.1 + 0.2, evaluation={"mean_return": 1 / 3})
+    store.append(record.id, checkpoint=checkpoint, status=status, seconds=0.1 + 0.2)
+    store.update_run(record.id, evaluation={"mean_return": 1 / 3})
     return Run(store.run(record.id), store)
 
 

@@ -349,17 +349,6 @@ def test_td_errors_follow_a_changing_learning_rate_and_episodes_that_a_budget_cu
     assert len(plots.td_errors(run)) == run.episodes  # and the table they lead to was compared with the stored one
 
 
-def test_td_errors_of_a_run_seen_up_to_an_earlier_budget_are_those_of_a_run_that_ended_there():
-    with open_store("memory://") as store:
-        rlbench.train("safecab", episodes=20, seed=0, store=store)
-        rlbench.train("safecab", episodes=60, seed=0, store=store)
-        prefix = rlbench.train("safecab", episodes=20, seed=0, store=store)
-        cold = trained(episodes=20)
-        assert prefix.until is not None
-        assert plots.td_errors(prefix).tolist() == plots.td_errors(cold).tolist()
-        assert plots.visits_of(prefix).tolist() == plots.visits_of(cold).tolist()
-
-
 def test_td_errors_of_what_did_not_learn_step_by_step_are_refused(cab):
     with pytest.raises(UsageError, match="only q-learning's errors"):
         plots.td_errors(trained(agent="replay-q", episodes=5))

@@ -1,6 +1,7 @@
 """Every store passes the contract."""
 
 import contextlib
+import json
 
 import pytest
 from contracts import stores
@@ -12,6 +13,7 @@ class OverSqlite(stores.StoreContract):
     def alter(self, store, table, where, changes):
         fits = " AND ".join(f"{name} = :was_{name}" for name in where)
         known = {f"was_{name}": value for name, value in where.items()}
+        changes = changes and {n: json.dumps(new) if isinstance(new, list) else new for n, new in changes.items()}
         act = f"UPDATE {table} SET " + ", ".join(f"{name} = :{name}" for name in changes or ())  # noqa: S608  ours
         sql = f"DELETE FROM {table} WHERE {fits}" if changes is None else f"{act} WHERE {fits}"  # noqa: S608  ours
         with store.backend._transaction() as connection:

@@ -144,9 +144,8 @@ def test_a_store_opened_read_only_reads_and_does_not_write(url):
         before = stores.everything(store)
         for attempt in (
             lambda: store.create_run("Taxi-v4", "random", seed=0),
-            lambda: store.update_run(run.id, status="finished"),
+            lambda: store.update_run(run.id, tags=["x"]),
             lambda: store.update_run(run.id),
-            lambda: store.claim(run.id),
             lambda: store.delete_run(run.id),
             lambda: store.save_snapshot("buffer", "a", {}),
             lambda: store.delete_snapshot("buffer", "a"),
@@ -194,7 +193,7 @@ def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monke
         open_store(mongo_url)
     monkeypatch.undo()
     with open_store(mongo_url) as store:
-        assert len(store.backend._collections.runs.index_information()) == 7  # the one of _id among them
+        assert len(store.backend._collections.runs.index_information()) == 8  # the one of _id among them
 
 
 @pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])
@@ -367,7 +366,7 @@ def test_a_config_that_no_document_can_hold_is_a_clear_error(emptied_url):
         run = store.create_run("Taxi-v4", "random", seed=0)
         for attempt in (
             lambda: store.create_run("Taxi-v4", "random", seed=0, config=RunConfig.of({"x": "y" * 17 * 2**20})),
-            lambda: store.update_run(run.id, config=RunConfig.of({"x": "y" * 17 * 2**20})),
+            lambda: store.append(run.id, config=RunConfig.of({"x": "y" * 17 * 2**20})),
         ):
             with pytest.raises(StoreError, match="a record is larger than MongoDB allows"):
                 attempt()
@@ -377,9 +376,10 @@ def test_a_config_that_no_document_can_hold_is_a_clear_error(emptied_url):
 def test_a_number_of_more_than_64_bits_is_a_clear_error(emptied_url):
     with open_store(emptied_url) as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
-        assert store.update_run(run.id, timesteps=2**63 - 1).timesteps == 2**63 - 1
+        store.append(run.id, timesteps=2**63 - 1)
+        assert store.run(run.id).timesteps == 2**63 - 1
         with pytest.raises(StoreError, match="8-byte ints"):
-            store.update_run(run.id, timesteps=2**63)
+            store.append(run.id, timesteps=2**63)
 
 
 # ---------------------------------------------------------------- commits
@@ -483,7 +483,6 @@ ACTIONS = {  # what another does, and the episodes that are then in the run, whe
     "tags": (lambda other, run_id: other.update_run(run_id, tags=["x"]), {True: [1, 2, 3]}),
     "dies and sweeps": (dies_and_sweeps, {True: [1, 2, 3]}),
     "appends": (appends, {False: [1, 2, 9], True: [1, 2, 3]}),
-    "rewinds": (lambda other, run_id: other.rewind(run_id, None), {False: [], True: []}),
     "deletes": (lambda other, run_id: other.delete_run(run_id), {False: None, True: None}),
 }
 
@@ -546,14 +545,6 @@ def test_a_checkpoint_that_is_replaced_leaves_nothing(store, run, monkeypatch):
     assert rows_of(store)["parts"] == chunks + store.backend._collections.parts.count_documents({"row": row})
 
 
-def test_a_rewound_run_leaves_nothing_and_grows_again(store, run):
-    commits(store, run.id, 2)
-    store.rewind(run.id, None)
-    assert rows_of(store) == {"chunks": 0, "checkpoints": 0, "parts": 0}
-    store.append(run.id, stores.make_chunk(0, [7]))
-    assert lengths(store, run.id) == [7]
-
-
 def test_what_a_deletion_that_broke_off_has_left_is_swept(store, run, monkeypatch):
     monkeypatch.setattr(mongodb, "PART", 50)
     commits(store, run.id, 2)
@@ -584,16 +575,6 @@ def test_a_run_that_does_not_say_which_rows_count_is_damaged(store, run, rows):
     ):
         with pytest.raises(StoreError, match=f"run {run.id} is damaged: it does not say which of its rows count"):
             attempt()
-
-
-def test_what_was_read_ahead_is_not_taken_for_what_has_been_written_since(url, store, run):
-    assert len(list(store.chunks(run.id, figures=False))) == 2
-    with open_store(url) as other:
-        other.writer = store.writer
-        other.rewind(run.id, None)
-        other.append(run.id, stores.make_chunk(0, [1]))
-        other.append(run.id, stores.make_chunk(1, [7]))
-    assert store.figures(run.id)["length"].tolist() == [1, 7]
 
 
 # ---------------------------------------------------------------- snapshots
@@ -673,8 +654,8 @@ def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
         store.run("latest")
         stores.everything(store)
         store.load_snapshot("buffer", "a")
-        store.claim(run.id)
-        store.rewind(run.id, None)
+        [info] = [info for info in store.checkpoints(run.id) if info.kept]
+        store.create_run("Taxi-v4", "random", seed=0, base=run.id, checkpoint=info)
         store.backend.compact()
         store.delete_snapshot("buffer", "a")
         store.delete_run(run.id)
@@ -881,7 +862,7 @@ def write():
                 checkpoint = Checkpoint(i + 1, 10 * (i + 1), {{}})
                 store.append(run.id, stores.make_chunk(i, [i + 1]), checkpoint, keep=i % 3 == 0)
                 store.save_snapshot("buffer", "shared", {{"x": numpy.arange(i)}})
-            store.update_run(run.id, status="finished")
+            store.append(run.id, status="finished")
 children = []
 for _ in range(8):
     children.append(os.fork())

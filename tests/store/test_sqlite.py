@@ -101,7 +101,7 @@ def test_a_store_opened_read_only_reads_and_does_not_write(tmp_path):
     with open_store(tmp_path / "x.db", read_only=True) as store:
         assert len(store.episodes(run_id)[1]) == 4
         with pytest.raises(StoreError, match="it can only be read"):
-            store.update_run(run_id, status="finished")
+            store.update_run(run_id, tags=["x"])
     assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
 
 
@@ -175,9 +175,9 @@ def test_a_store_that_another_user_is_writing_can_be_read(public_folder):
 
 def test_a_failed_append_leaves_nothing_behind(tmp_path):
     run_id = a_store(tmp_path / "x.db")
-    change(tmp_path / "x.db", REFUSING)
     with open_store(tmp_path / "x.db") as store:
         before = store.claim(run_id)
+        change(tmp_path / "x.db", REFUSING)
         with pytest.raises(StoreError, match=r"cannot use the store .*x\.db: no room"):
             store.append(run_id, stores.make_chunk(2, [5]), Checkpoint(3, 12, {}), status="finished")
         assert store.run(run_id) == before
@@ -235,8 +235,8 @@ def test_another_processes_transaction_is_waited_for_and_then_named(tmp_path):
         with one.backend._transaction():
             assert other.run(run_id).episodes == 2  # readers never wait
             with pytest.raises(StoreError, match="another process has been writing to it for 60 s"):
-                other.update_run(run_id, status="finished")
-        assert other.update_run(run_id, status="finished").status == "finished"
+                other.update_run(run_id, tags=["x"])
+        assert other.update_run(run_id, tags=["x"]).tags == ("x",)
 
 
 def test_many_processes_may_make_and_fill_one_file_at_once(tmp_path):
@@ -378,8 +378,8 @@ def use_all(path, *, read_only):
         assert all(isinstance(damage.problem, str) for damage in checking.check(store))
         if not read_only:
             run_id = store.claim("latest" if not store.runs() else store.runs()[0].id).id
-            store.rewind(run_id, None)
-            store.append(run_id, stores.make_chunk(0, [3]), Checkpoint(1, 3, {}))
+            store.append(run_id, checkpoint=Checkpoint(1, 3, {}))
+            store.append(run_id, stores.make_chunk(0, [3]))
             store.backend.compact()
 
 
@@ -508,7 +508,7 @@ def test_a_long_episode_costs_each_of_its_chunks_once(tmp_path, unpacked):
 def test_runs_are_listed_and_sorted_from_an_index(tmp_path):
     with open_store(tmp_path / "x.db") as store:
         for column in ("env_id", "agent_name", "status", "cache_key"):
-            sql = f"SELECT * FROM runs WHERE {column} = 'x' ORDER BY created_at DESC"  # noqa: S608  from the tuple
+            sql = f"SELECT * FROM runs WHERE {column} = 'x' ORDER BY rowid DESC"  # noqa: S608  from the tuple
             plan = store.backend._rows("EXPLAIN QUERY PLAN " + sql)
             assert f"runs_by_{column}" in plan[0][3]
             assert "TEMP B-TREE" not in str(plan)

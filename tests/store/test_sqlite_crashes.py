@@ -210,10 +210,8 @@ def test_a_run_whose_writer_was_killed_can_be_gone_on_with(tmp_path, nursery):
         run = store.run("latest")
         assert run.status == "interrupted"
         assert store.claim(run.id).status == "running"
-        kept = [info for info in store.checkpoints(run.id) if info.kept][-1]
-        store.rewind(run.id, kept)
-        store.append(run.id, stores.make_chunk(kept.episodes, [3]), status="finished")
-        assert store.run(run.id).episodes == kept.episodes + 1
+        store.append(run.id, stores.make_chunk(run.episodes, [3]), status="finished")
+        assert store.run(run.id).episodes == run.episodes + 1
         assert list(checking.check(store)) == []
 
 

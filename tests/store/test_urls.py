@@ -16,7 +16,8 @@ def test_a_path_a_relative_and_an_absolute_url_mean_the_same_file(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with open_store("runs.db") as store:
         run = store.create_run("Taxi-v4", "random", seed=0)
-        run = store.update_run(run.id, status="finished")
+        store.append(run.id, status="finished")
+        run = store.run(run.id)
     for url in ("sqlite:///runs.db", f"sqlite:///{tmp_path}/runs.db", tmp_path / "runs.db"):
         with open_store(url, create=False) as store:
             assert store.runs() == [run]

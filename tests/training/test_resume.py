@@ -6,6 +6,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
@@ -16,6 +17,7 @@ from waiting import HANG, until_steps_are_stored
 import rlbench
 from rlbench.agents import QLearning
 from rlbench.errors import StoreError, UsageError
+from rlbench.store import checking
 from rlbench.store.config import BudgetConfig
 from rlbench.training import session
 
@@ -60,7 +62,7 @@ def test_a_larger_budget_goes_on_from_the_stored_prefix_and_equals_a_cold_run(en
 def test_a_resumed_run_equals_the_one_that_never_stopped_across_the_loops(env, store):
     run = trained(env, episodes=ENVS[env] // 2, store=store, engine="python")
     resumed = rlbench.resume(rlbench.load_run(store, run.id), episodes=ENVS[env], engine="compiled")
-    assert resumed.id == run.id
+    assert (resumed.id != run.id, resumed.record.parents) == (True, (run.id,))
     assert outcome(resumed) == outcome(trained(env, episodes=ENVS[env]))
 
 
@@ -78,14 +80,30 @@ def test_the_same_training_again_is_answered_from_the_store(store):
     assert len(store.runs()) == 1
 
 
-def test_a_smaller_budget_is_answered_from_the_checkpoint_that_was_kept_there(store):
-    small = outcome(trained("safecab", episodes=200, store=store))
+def test_several_budgets_of_one_key_stand_side_by_side(store):
+    small = trained("safecab", episodes=200, store=store)
+    store.update_run(small.id, evaluation={"mean_return": 1.0}, tags=["paper"])
+    before, kept = store.run(small.id), outcome(small)
     large = trained("safecab", episodes=500, store=store)
-    found = trained("safecab", episodes=200, store=store)
-    assert (found.cache, found.id) == ("hit", large.id)
-    assert (found.episodes, len(found.returns), found.status) == (200, 200, "finished")
-    assert outcome(found) == small
-    assert 0 < found.seconds < large.seconds
+    assert (large.cache, large.cached_episodes, large.record.parents) == ("prefix", 200, (small.id,))
+    assert outcome(large) == outcome(trained("safecab", episodes=500))
+    for budget, run in ((200, small), (500, large)):
+        again = trained("safecab", episodes=budget, store=store)
+        assert (again.cache, again.id, again.status) == ("hit", run.id, "finished")
+        assert outcome(again) == outcome(run)
+    after = store.run(small.id)
+    assert replace(after, cache=before.cache) == before
+    assert (after.cache.prefix, after.cache.hit) == (1, 1)
+    assert outcome(rlbench.load_run(store, small.id)) == kept
+    assert list(checking.check(store)) == []
+
+
+def test_a_run_stays_whole_when_the_one_that_it_goes_on_from_is_deleted(store):
+    small = trained("safecab", episodes=200, store=store)
+    large = trained("safecab", episodes=300, store=store)
+    store.delete_run(small.id)
+    assert outcome(rlbench.load_run(store, large.id)) == outcome(trained("safecab", episodes=300))
+    assert list(checking.check(store)) == []
 
 
 def test_a_smaller_budget_without_a_checkpoint_is_trained_anew(store):
@@ -144,12 +162,12 @@ def test_an_agent_that_has_played_gets_the_budget_on_top(store):
     assert (again.episodes, again.agent.episodes) == (7, 12)
 
 
-def test_going_on_keeps_the_run_and_forgets_its_evaluation(store):
+def test_going_on_from_a_finished_run_leaves_it_as_it_is(store):
     run = trained("safecab", episodes=100, store=store)
-    store.update_run(run.id, evaluation={"mean_return": 1.0}, tags=["mine"])
+    before = store.update_run(run.id, evaluation={"mean_return": 1.0}, tags=["mine"])
     resumed = rlbench.resume(run, episodes=150)
-    assert resumed.record.evaluation is None
-    assert resumed.record.tags == ("mine",)
+    assert store.run(run.id) == before
+    assert (resumed.record.evaluation, resumed.record.tags, resumed.record.parents) == (None, (), (run.id,))
     assert resumed.record.config.budget == BudgetConfig(episodes=150)
 
 

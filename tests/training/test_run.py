@@ -32,7 +32,7 @@ def test_a_run_tells_what_it_is(run, store):
     assert run.seconds == store.run(run.id).seconds > 0
     expected = f"Run({run.id}: q-learning on rlbench/SafeCab-v0, seed 5, 12 episodes, {run.timesteps} steps, finished)"
     assert repr(run) == expected
-    assert (run.cache, run.cached_episodes, run.until) == ("miss", 0, None)
+    assert (run.cache, run.cached_episodes) == ("miss", 0)
 
 
 def test_the_names_of_the_package_are_these():
@@ -111,10 +111,11 @@ def _about(name):
     return RunConfig(agent=AgentConfig(name, n_states=2, n_actions=2))
 
 
-def test_asked_for_less_of_a_run_one_sees_it_end_there(store):
+def test_asked_for_less_again_one_has_the_shorter_run(store):
     long = rlbench.train("safecab", episodes=30, seed=0, store=store)
     longer = rlbench.train("safecab", episodes=50, seed=0, store=store)
     again = rlbench.train("safecab", episodes=30, seed=0, store=store)
     assert (long.cache, longer.cache, again.cache) == ("miss", "prefix", "hit")
+    assert (again.id, longer.record.parents) == (long.id, (long.id,))
     assert (again.episodes, len(again.returns), again.status) == (30, 30, "finished")
     assert frozen(again.agent.state_dict()) == frozen(long.agent.state_dict())
