@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -59,14 +60,15 @@ def test_a_long_training_shows_its_progress_on_a_terminal(tmp_path):
     ours, theirs = os.openpty()
     try:
         with _started(*LONG, folder=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+            os.close(theirs)  # reading fails once the process has ended
             shown = b""
             while b"steps/s" not in shown:
+                assert select.select([ours], [], [], HANG)[0], shown
                 shown += os.read(ours, 4096)
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=HANG)
     finally:
         os.close(ours)
-        os.close(theirs)
     assert b"episode" in shown
     assert b"epsilon" in shown
     assert process.returncode == 130

@@ -1,11 +1,11 @@
 """A run that was gone on with is the run that never stopped, and the same training is not done twice."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import replace
 
 import gymnasium as gym
@@ -281,10 +281,26 @@ def test_a_killed_run_is_resumed_as_if_nothing_had_happened(case, tmp_path, monk
     check_what_is_left(case, path, monkeypatch)
 
 
+# Counts the statements that SQLite executes, and dies before one of them.
+KILLS_ITSELF = """
+    import itertools, os, signal, sqlite3, sys
+    connect, statements, last = sqlite3.connect, itertools.count(), int(sys.argv.pop())
+    def count(_):
+        if next(statements) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def traced(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(count)
+        return connection
+    sqlite3.connect = traced
+"""
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("moment", range(12))
+@pytest.mark.parametrize("statement", [1, 9, 16, 24, *range(42, 50)])  # a new file, a new run, a chunk from end to end
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_a_run_killed_at_any_moment_is_resumed(case, moment, tmp_path, monkeypatch):
-    with killed_in_the_end(case, tmp_path / "killed.db"):
-        time.sleep(0.05 * 1.4**moment)
+def test_a_run_killed_before_any_statement_is_resumed(case, statement, tmp_path, monkeypatch):
+    program = textwrap.dedent(KILLS_ITSELF) + textwrap.dedent(KILLED)
+    command = [sys.executable, "-c", program, *case, tmp_path / "killed.db", str(statement)]
+    assert subprocess.run(command, check=False, timeout=HANG, capture_output=True).returncode == -signal.SIGKILL
     check_what_is_left(case, tmp_path / "killed.db", monkeypatch)

@@ -16,6 +16,7 @@ import rlbench
 from rlbench.errors import StoreError, UsageError
 from rlbench.training import recorder
 from rlbench.training.monitor import Monitor
+from rlbench.training.writer import Writer
 
 ENGINES = ("compiled", "python")
 
@@ -101,21 +102,22 @@ def test_a_reward_that_is_no_number_interrupts_the_run(value, record, store):
 
 def test_a_reward_that_is_no_number_is_noticed_while_the_chunk_before_is_being_written(store, monkeypatch):
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 64)
-    append, closing = store.append, threading.Event()
+    append, close, closing = store.append, Writer.close, threading.Event()
 
     def slow(run_id, chunk=None, *args, **kwargs):
         if chunk is None:
             closing.set()
-        else:
-            closing.wait(0.1)  # until the run is closed: not before this returns, where all is well
+        elif chunk.first_episode == 2:  # the one before episode 3
+            assert closing.wait(HANG)
         append(run_id, chunk, *args, **kwargs)
-        order.append("closed" if chunk is None else "chunk")
+        order.append("closed" if chunk is None else chunk.first_episode)
 
     order = []
     monkeypatch.setattr(store, "append", slow)
+    monkeypatch.setattr(Writer, "close", lambda self: (closing.set(), close(self)))
     with pytest.raises(UsageError, match="gave a reward that is not finite in episode 3"):
         rlbench.train(Circle(lambda n: float("nan") if n == 35 else None), episodes=100, seed=0, store=store)
-    assert order[-1] == "closed"
+    assert order == [0, 1, 2, "closed"]
     assert store.run("latest").status == "interrupted"
 
 

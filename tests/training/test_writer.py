@@ -39,18 +39,25 @@ def test_chunks_arrive_in_order_with_what_belongs_to_them():
     assert threading.current_thread() not in shelf.threads
 
 
-def test_one_chunk_may_wait_and_the_next_must():
+def opening(shelf, call):
+    """Returns the call, which then opens the shelf as it begins."""
+
+    def opened(*args, **kwargs):
+        shelf.open.set()
+        return call(*args, **kwargs)
+
+    return opened
+
+
+def test_one_chunk_may_wait_and_the_next_must(monkeypatch):
     shelf = Shelf()
     shelf.open.clear()
     with Writer(shelf, "abc") as writer:
-        writer.put(0)  # returns at once
-        second = threading.Thread(target=writer.put, args=(1,))
-        second.start()
-        second.join(0.05)
-        assert second.is_alive()
+        writer.put(0)
         assert shelf.taken == []
-        shelf.open.set()
-        second.join()
+        monkeypatch.setattr(writer._pending, "result", opening(shelf, writer._pending.result))
+        writer.put(1)
+        assert shelf.taken[0][1] == 0
         writer.wait()
     assert [chunk for _, chunk, *_ in shelf.taken] == [0, 1]
 
@@ -70,11 +77,11 @@ def test_what_fails_is_raised_by_the_next_call_and_once():
     assert [chunk for _, chunk, *_ in shelf.taken] == [0]
 
 
-def test_leaving_waits_for_what_is_under_way():
+def test_leaving_waits_for_what_is_under_way(monkeypatch):
     shelf = Shelf()
     shelf.open.clear()
-    threading.Timer(0.05, shelf.open.set).start()
     with Writer(shelf, "abc") as writer:
+        monkeypatch.setattr(writer._pool, "shutdown", opening(shelf, writer._pool.shutdown))
         writer.put(0)
     assert len(shelf.taken) == 1
 
