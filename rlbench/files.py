@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import os
+import re
 import secrets
 import shutil
+import socket
+import zlib
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LONGEST = 100  # characters of a file's name that its draft's name keeps
+ASIDE = ".old"  # ends the name of a dataset that makes room for a new one
+MAKER = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<token>[0-9a-f]{8})\.part")
+DRAFTS: set[str] = set()  # tokens of the drafts that this process is writing
 READ_ERRORS = (  # what parsers raise for a damaged file, or one of another format
     ArithmeticError,
     AssertionError,
@@ -50,6 +59,9 @@ def packaged(package: str, name: str) -> str:
 def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yields a draft path to write a file or folder to; on success the draft replaces `path`.
 
+    A replaced file keeps its mode; a new one has the mode it was written with, which follows the umask. The draft of a
+    process that was killed is removed by the next one that writes to the same path.
+
     Args:
         path: the final path.
         overwrite: replace an existing file or Minari dataset.
@@ -58,8 +70,11 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
         UsageError: the path exists and may not be replaced, or its folder is missing.
         StoreError: the path cannot be written; the draft is removed.
     """
+    _sweep(path)
     _check_free(path, overwrite=overwrite)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    token = secrets.token_hex(4)
+    draft = path.with_name(f"{_beginning(path)}{_host()}-{os.getpid()}-{token}.part{path.suffix}")
+    DRAFTS.add(token)
     try:
         yield draft
         _sync(draft)
@@ -67,7 +82,9 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        _remove(draft)
+        for left in _named(path, draft.name):  # SQLite puts files of its own beside it
+            _remove(left)
+        DRAFTS.discard(token)
 
 
 @contextmanager
@@ -113,6 +130,47 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} is not a regular file, so it cannot be replaced: choose another name")
 
 
+def _beginning(path: Path) -> str:
+    """Returns how the names of the drafts of a path begin: hidden, and not longer than a name may be."""
+    return f".{path.stem[:LONGEST]}."
+
+
+def _named(path: Path, beginning: str) -> list[Path]:
+    """Returns the files and folders beside a path whose names begin so."""
+    return list(path.parent.glob(glob.escape(beginning) + "*"))
+
+
+def _sweep(path: Path) -> None:
+    """Removes the drafts that killed processes left of a path; a dataset that one had moved aside comes back."""
+    for draft in _named(path, _beginning(path)):
+        maker = MAKER.match(draft.name.removeprefix(_beginning(path)))
+        if maker is None or not _is_gone(maker["host"], int(maker["pid"]), maker["token"]):
+            continue
+        if draft.name.endswith(ASIDE) and not os.path.lexists(path):
+            draft.replace(path)
+        _remove(draft)
+
+
+def _is_gone(host: str, pid: int, token: str) -> bool:
+    """Returns whether the process that made a draft has surely ended; one of another host may go on."""
+    if host != _host() or os.name != "posix":  # elsewhere signal 0 would kill the process
+        return False
+    if pid == os.getpid():
+        return token not in DRAFTS
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
+@cache
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
 def _sync(draft: Path) -> None:
     if draft.is_file():
         with draft.open("r+b") as file:
@@ -122,9 +180,12 @@ def _sync(draft: Path) -> None:
 def _put(draft: Path, path: Path) -> None:
     """Moves the draft to its place; an existing folder is moved aside first."""
     if not path.is_dir() or path.is_symlink():
+        if path.is_file():
+            shutil.copymode(path, draft)
         draft.replace(path)
+        _sync_folder(path.parent)
         return
-    old = path.with_name(f"{draft.name}.old")
+    old = path.with_name(f"{draft.name}{ASIDE}")
     path.replace(old)
     try:
         draft.replace(path)
@@ -132,6 +193,15 @@ def _put(draft: Path, path: Path) -> None:
         old.replace(path)
         raise
     _remove(old)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every system and file system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -49,6 +49,8 @@ def write(path: Path, content: Content) -> None:
     try:
         with h5py.File(path, "x") as file:
             _write(file, content)
+    except RuntimeError as error:  # h5py's, where a file cannot be written to its end
+        raise OSError(str(error).partition(" (")[0] or "the disk failed or is full") from error
     except (ValueError, TypeError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"hdf5 cannot hold this run: {error}") from error
 

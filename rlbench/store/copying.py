@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlbench.errors import StoreError
+from rlbench.files import written
 from rlbench.store import open_store, reading
 from rlbench.store.documents import (
     COUNTS,
@@ -31,6 +30,7 @@ from rlbench.store.documents import (
 from rlbench.store.records import SnapshotInfo
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator
 
     from rlbench.store import Store
@@ -237,8 +237,8 @@ def _copy_snapshots(source: Backend, target: Backend) -> None:
 def backup(store: Store, path: str | os.PathLike[str]) -> Path:
     """Writes a consistent copy of a store to a new SQLite file; others may write to the store meanwhile.
 
-    The file appears once it is complete. Runs in progress show there as interrupted. A store other than a SQLite file
-    is copied record by record, so each run is as of the moment it was copied.
+    The file appears once it is complete, with the mode of the original. Runs in progress show there as interrupted. A
+    store other than a SQLite file is copied record by record, so each run is as of the moment it was copied.
 
     Raises:
         StoreError: the file exists already, or cannot be written.
@@ -246,25 +246,10 @@ def backup(store: Store, path: str | os.PathLike[str]) -> Path:
     whole = Path(path).expanduser().absolute()
     if whole.exists():
         raise StoreError(f"{path} exists already: give the path of a new file for the backup")
-    partial = whole.with_name(f".{whole.name}.{secrets.token_hex(4)}.partial")
-    try:
-        if not store.backend.copy_to_file(str(partial)):
-            with open_store(partial) as target:
+    if not whole.parent.is_dir():
+        raise StoreError(f"cannot write the backup {whole}: its folder does not exist")
+    with written(whole, overwrite=False) as draft:
+        if not store.backend.copy_to_file(str(draft)):
+            with open_store(draft) as target:
                 copy(store, target)
-        _publish(partial, whole)
-    finally:
-        for file in (partial, *(partial.with_name(partial.name + end) for end in ("-wal", "-shm", "-journal"))):
-            with suppress(OSError):
-                file.unlink()
     return whole
-
-
-def _publish(partial: Path, whole: Path) -> None:
-    try:
-        partial.replace(whole)
-        folder = os.open(whole.parent, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(f"cannot write the backup {whole}: {error.strerror}") from error
-    with suppress(OSError):  # not every file system supports it
-        os.fsync(folder)
-    os.close(folder)

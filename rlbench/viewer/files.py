@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.envs._pygame import ViewerMissingError
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import UsageError
+from rlbench.files import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ TILE = 320  # pixels: longer side of a frame made for a contact sheet
 SHEET_GAP = 8  # pixels between frames on a sheet
 PAPER = (245, 245, 242)
 QUALITY = 8  # of an MP4, 0 to 10
+UNFINISHED = "ffmpeg did not finish it; make room on the disk and try again"
 
 
 def check_path(path: str | Path) -> Path:
@@ -67,13 +69,11 @@ def save(path: str | Path, pictures: Iterable[Picture], *, fps: float, frame: in
         raise UsageError(f"the frame rate must be above 0 and at most 1000 frames per second, got {fps:g}")
     if frame is not None and target.suffix.lower() != ".png":
         raise UsageError(f"a single frame needs a .png file, got {target.name!r}: omit the frame, or name a .png")
-    try:
+    with written(target, overwrite=True) as draft:
         if target.suffix.lower() == ".png":
-            _write_png(target, pictures, frame)
+            _write_png(draft, pictures, frame)
         else:
-            WRITERS[target.suffix.lower()](target, iter(pictures), fps)
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
+            WRITERS[target.suffix.lower()](draft, iter(pictures), fps)
     return target
 
 
@@ -190,14 +190,20 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
     writer = imageio_ffmpeg.write_frames(
         str(path), (first.shape[1], first.shape[0]), fps=fps, quality=QUALITY, macro_block_size=1
     )
-    writer.send(None)
-    last = first
-    for picture in chain([first], map(_even, pictures)):
-        writer.send(np.ascontiguousarray(picture))
-        last = picture
-    for _ in range(round(PAUSE * fps)):
-        writer.send(np.ascontiguousarray(last))
-    writer.close()
+    last, n = first, 0
+    try:
+        writer.send(None)
+        for picture in chain([first], map(_even, pictures)):
+            writer.send(np.ascontiguousarray(picture))
+            last, n = picture, n + 1
+        for _ in range(round(PAUSE * fps)):
+            writer.send(np.ascontiguousarray(last))
+        writer.close()
+        whole = imageio_ffmpeg.count_frames_and_secs(str(path))[0] == n + round(PAUSE * fps)
+    except (OSError, RuntimeError) as error:  # the message is ffmpeg's command
+        raise OSError(UNFINISHED) from error
+    if not whole:  # ffmpeg fails in silence where it writes last what a full disk does not take
+        raise OSError(UNFINISHED)
 
 
 def _even(picture: Picture) -> Picture:

@@ -1187,7 +1187,7 @@ class StoreContract:
         with pytest.raises(StoreError, match=r"nowhere"):
             copying.backup(store, tmp_path / "nowhere" / "x.db")
         assert (tmp_path / "kept").read_text() == "mine"
-        assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
+        assert not [file for file in tmp_path.iterdir() if ".part" in file.name]
 
     # -- the store itself
 

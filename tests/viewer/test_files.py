@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_written_says_why(tmp_path, monkeypatch, name):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Image.Image, "save", refuse)
-    with pytest.raises(StoreError, match=f"{name} cannot be written: Permission denied"):
+    with pytest.raises(StoreError, match=rf"cannot write .*{name}: Permission denied"):
         save(tmp_path / name, solid(RED), fps=4)
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_written_says_why(tmp_path, monkeypatch, name):
 def test_a_film_that_cannot_be_written_says_so_in_one_line():
     with pytest.raises(StoreError) as caught:
         save("/proc/a.mp4", solid(RED), fps=4)
-    assert re.fullmatch(r"/proc/a.mp4 cannot be written: [\w ]+", str(caught.value))
+    assert re.fullmatch(r"cannot write /proc/a.mp4: [\w ]+", str(caught.value))
 
 
 @pytest.mark.parametrize("fps", [0, -1, 1e9, float("nan")])
