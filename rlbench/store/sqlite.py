@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
+PRIVATE = 0o600  # the mode of a new store: what was learned from may be secret
 BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: long, since SQLite has no queue
 LISTS = ("tags", "parents")  # kept as JSON text
 FILTERS = {
@@ -52,9 +54,10 @@ EXPLANATIONS = {
 class SqliteBackend(Backend):
     """Records in a SQLite database, through one connection that threads take turns to use."""
 
-    def __init__(self, url: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, url: str, connection: sqlite3.Connection, file: Path | None = None) -> None:
         super().__init__(url)
-        self._connection = connection
+        self._connection, self._file = connection, file
+        self._place = _place_of(file)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -68,6 +71,11 @@ class SqliteBackend(Backend):
         with self._lock, explained(self.url), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+            if _place_of(self._file) != self._place:
+                raise StoreError(
+                    f"cannot use the store {self.url}: its file was deleted or replaced while it was open; "
+                    "nothing was written: put it back, or open the store again"
+                )
 
     def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, explained(self.url):
@@ -174,6 +182,8 @@ class SqliteBackend(Backend):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def copy_to_file(self, path: str) -> bool:
+        with explained(path):
+            _create(path, PRIVATE if self._file is None else stat.S_IMODE(self._file.stat().st_mode))
         with explained(path), closing(_connect(path)) as target:
             with self._lock:
                 self._connection.backup(target)  # in one step: consistent, even while others write
@@ -294,13 +304,35 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBa
         writable = _may_write(file.parent) and (not exists or _may_write(file))
         if not writable and not exists:
             raise StoreError(f"cannot create {path}: its folder is not writable, choose another one")
-        connection = _connect(_uri(file, writable=writable, exists=exists))
+        if not exists:
+            with suppress(FileExistsError):  # another process has just made it
+                _create(str(file), PRIVATE)
+        connection = _connect(_uri(file, writable=writable))
         try:
             _take_over(connection, path, writable=writable and not read_only)
         except BaseException:
             connection.close()
             raise
-    return SqliteBackend(url, connection)
+    return SqliteBackend(url, connection, file)
+
+
+def _create(path: str, mode: int) -> None:
+    """Creates an empty file of this mode; SQLite gives the mode of a database to the files beside it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        if hasattr(os, "fchmod"):  # the umask may have taken away what a backup's original allows
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _place_of(file: Path | None) -> tuple[int, int] | None:
+    """Returns what tells a file from another of its name; None if it is gone, or the database is in memory."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return found and (found.st_dev, found.st_ino)
 
 
 @contextmanager
@@ -332,9 +364,9 @@ def _may_write(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _uri(file: Path, *, writable: bool, exists: bool) -> str:
+def _uri(file: Path, *, writable: bool) -> str:
     if writable:
-        return f"{file.as_uri()}?mode={'rw' if exists else 'rwc'}"
+        return f"{file.as_uri()}?mode=rw"
     if file.with_name(file.name + "-wal").exists():
         return f"{file.as_uri()}?mode=ro"
     return f"{file.as_uri()}?immutable=1"  # otherwise SQLite would create files in a folder it cannot write to

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts import stores
+from stages import killed_at_each_stage
 from waiting import HANG
 
 from rlbench.errors import StoreError
@@ -168,6 +170,117 @@ def test_a_store_that_another_user_is_writing_can_be_read(public_folder):
             assert len(reader.episodes(run.id)[0]) == 3
             with pytest.raises(StoreError, match="it can only be read"):
                 reader.delete_run(run.id)
+
+
+# ---------------------------------------------------------------- modes
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_store_is_its_owners_alone_and_so_are_the_files_beside_it(tmp_path):
+    before = os.umask(0)
+    try:
+        with open_store(tmp_path / "x.db") as store:
+            store.create_run("Taxi-v4", "random", seed=0)
+            assert {file.name: mode_of(file) for file in tmp_path.iterdir()} == dict.fromkeys(
+                ("x.db", "x.db-wal", "x.db-shm"), 0o600
+            )
+            assert mode_of(copying.backup(store, tmp_path / "backup.db")) == 0o600
+            with open_store(tmp_path / "copy.db") as target:
+                copying.copy(store, target)
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "copy.db") == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o664])
+def test_a_store_keeps_the_mode_it_is_given_and_its_backup_has_it_too(tmp_path, mode):
+    path = tmp_path / "x.db"
+    run_id = a_store(path)
+    path.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        with open_store(path) as store:
+            store.delete_run(run_id)
+            store.backend.compact()
+            copying.backup(store, tmp_path / "backup.db")
+    finally:
+        os.umask(before)
+    assert (mode_of(path), mode_of(tmp_path / "backup.db")) == (mode, mode)
+
+
+# ---------------------------------------------------------------- lost files
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced by another store", "replaced by its backup"])
+def test_nothing_is_written_to_an_open_store_whose_file_is_gone(tmp_path, fate):
+    path, other = tmp_path / "x.db", tmp_path / "y.db"
+    with open_store(path) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, stores.make_chunk(0, [3]))
+        if fate == "replaced by another store":
+            a_store(other)
+        elif fate == "replaced by its backup":
+            copying.backup(store, other)
+        if other.exists():
+            other.replace(path)
+        elif fate == "moved":
+            path.replace(other)
+        else:
+            path.unlink()
+        kept = path.read_bytes() if path.exists() else None
+        for write in (
+            lambda: store.append(run.id, stores.make_chunk(1, [3])),
+            lambda: store.create_run("Taxi-v4", "random", seed=0),
+            lambda: store.save_snapshot("buffer", "a", {}),
+            lambda: store.delete_run(run.id),
+        ):
+            with pytest.raises(StoreError, match=r"x.db: its file was deleted or replaced while it was open"):
+                write()
+        assert len(store.episodes(run.id)) == 1  # what it holds can still be read
+        assert (path.read_bytes() if path.exists() else None) == kept
+    if fate == "moved":
+        path = other
+        other.replace(tmp_path / "x.db")
+    if fate != "deleted":
+        with open_store(tmp_path / "x.db") as again:
+            assert list(checking.check(again)) == []
+
+
+def test_a_store_behind_a_link_is_the_file_that_the_link_leads_to(tmp_path):
+    a_store(tmp_path / "x.db")
+    (tmp_path / "link.db").symlink_to("x.db")
+    with open_store(tmp_path / "link.db") as store:
+        store.create_run("Taxi-v4", "random", seed=0)
+        (tmp_path / "link.db").unlink()
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.create_run("Taxi-v4", "random", seed=1)
+
+
+# ---------------------------------------------------------------- killed backups
+
+
+def test_a_backup_killed_anywhere_leaves_nothing_that_the_next_does_not_sweep(tmp_path):
+    run_id = a_store(tmp_path / "x.db")
+    backup = """
+        with open_store("x.db", create=False) as store:
+            copying.backup(store, Path.cwd() / "backup.db")
+    """
+    stages = 0
+    for number in killed_at_each_stage(tmp_path, backup, "from rlbench.store import copying, open_store"):
+        stages = number
+        if (tmp_path / "backup.db").exists():  # then it is whole
+            with open_store(tmp_path / "backup.db") as whole:
+                assert list(checking.check(whole)) == []
+            (tmp_path / "backup.db").unlink()
+        with open_store(tmp_path / "x.db") as store:
+            assert store.run("latest").id == run_id
+            copying.backup(store, tmp_path / "backup.db")
+        (tmp_path / "backup.db").unlink()
+        assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
+    assert stages > 4
 
 
 # ---------------------------------------------------------------- writers
