@@ -39,7 +39,7 @@ class Agent(ABC):
     name: ClassVar[str]
     source: ClassVar[str] = ""
     off_policy: ClassVar[bool] = False  # whether it can learn from another policy's actions
-    origin: str = ""  # the id of the run that it has learnt in; "" for none
+    origins: tuple[str, ...] = ()  # ids of the runs that it has learnt in, as far as they are known
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init_subclass__(cls, **keywords: Any) -> None:

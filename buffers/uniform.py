@@ -129,6 +129,7 @@ class ReplayBuffer:
     """
 
     kind: ClassVar[str] = "uniform"
+    sources: tuple[str, ...] = ()  # ids of the stored runs that it was filled from
     SETTINGS: ClassVar[dict[str, str]] = {"n_step": "n_step", "gamma": "gamma"}  # parameter -> attribute
 
     def __init__(

@@ -166,7 +166,7 @@ def pieces(document: Document) -> list[Piece]:
 
 def extended(document: Document, chunks: int, run_id: str) -> str:
     """Returns the owners of a new run that shares the first chunks of another."""
-    shared = [[piece.first, piece.owner] for piece in pieces(document) if piece.first < chunks]
+    shared = [[piece.first, piece.owner] for piece in pieces(document) if piece.first <= chunks]
     return codec.to_json([*shared, [chunks, run_id]])
 
 

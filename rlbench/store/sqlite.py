@@ -129,10 +129,10 @@ class SqliteBackend(Backend):
 
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         sql = f"""SELECT {INFO} FROM checkpoints
-                  WHERE run = :owner AND (run = :id OR kept AND chunks <= :stop) AND (chunks > :first OR :first = 0)
+                  WHERE run = :owner AND (run = :id OR kept AND chunks <= :stop)
                   ORDER BY timesteps"""  # noqa: S608  the names above only
-        found = self._pieces(run_id)
-        rows = [row for piece in found for row in self._rows(sql, {**piece._asdict(), "id": run_id})]
+        asked = [{"owner": piece.owner, "stop": piece.stop, "id": run_id} for piece in self._pieces(run_id)]
+        rows = [row for values in asked for row in self._rows(sql, values)]
         return [CheckpointInfo(*row)._replace(kept=bool(row[4])) for row in rows]
 
     def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:

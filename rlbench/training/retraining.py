@@ -168,4 +168,5 @@ def _stored(store: Store, config: RunConfig, learner: TableAgent, seed: int, par
     store.append(made.id, checkpoint=checkpoint, keep=True, status="finished", seconds=seconds)
     run = Run(store.run(made.id), store)
     run.agent = learner
+    run.agent.origins = (run.id,)
     return run

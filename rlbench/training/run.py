@@ -102,7 +102,7 @@ class Run(Shown):
         agent = self.make_agent()
         checkpoint = self._checkpoint()
         agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
-        agent.origin = self.id
+        agent.origins = (self.id,)
         return agent
 
     def make_agent(self, seed: np.random.SeedSequence | None = None) -> Agent:

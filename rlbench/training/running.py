@@ -30,6 +30,7 @@ from rlbench.training.setup import (
     config_of,
     world_for,
 )
+from rlbench.training.stored import parents_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,8 +108,9 @@ def train(
             session = _gone_on(found, kept, made, learner, ends, config) if found is not None else None
             if session is not None:
                 return _trained(session, world, progress=progress, cache="prefix")
-            parents = [learner.origin] if learner.origin else []
-            started = kept.create_run(env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents)
+            started = kept.create_run(
+                env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents_of(learner)
+            )
             return _trained(Session(kept, started, made, learner, ends), world, progress=progress, cache="miss")
 
 
@@ -197,7 +199,7 @@ def _trained(session: Session, world: Any, *, progress: bool, cache: str) -> Run
     session.train(world, progress=progress)
     run = Run(session.store.run(session.run.id), session.store, cache=cache, cached_episodes=session.run.episodes)
     run.agent = session.agent
-    run.agent.origin = run.id
+    run.agent.origins = (run.id,)
     return run
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rlbench.agents import Agent
     from rlbench.buffers import ReplayBuffer
     from rlbench.store import EpisodeChunk
     from rlbench.training.run import Run
@@ -44,8 +45,15 @@ def fill(buffer: ReplayBuffer, runs: Run | Sequence[Run]) -> int:
     """
     runs = runs if isinstance(runs, Sequence) else [runs]
     count = put(buffer, (chunk for run in runs for chunk in chunks_with_steps(run)))
+    buffer.sources = tuple(dict.fromkeys([*buffer.sources, *(run.id for run in runs)]))
     buffer.end_episode()  # what is added next is of another episode
     return count
+
+
+def parents_of(agent: Agent) -> list[str]:
+    """Returns the ids of the runs that an agent has learnt in, and of those that its buffer was filled from."""
+    sources = getattr(getattr(agent, "buffer", None), "sources", ())
+    return list(dict.fromkeys([*agent.origins, *sources]))
 
 
 def put(buffer: ReplayBuffer, chunks: Iterable[EpisodeChunk]) -> int:

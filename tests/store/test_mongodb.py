@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import signal
@@ -194,6 +195,29 @@ def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monke
     monkeypatch.undo()
     with open_store(mongo_url) as store:
         assert len(store.backend._collections.runs.index_information()) == 8  # the one of _id among them
+
+
+def test_a_store_of_the_first_version_is_upgraded(url):
+    with open_store(url) as store:
+        runs = [stores.fill(store, seed=seed, tags=["a"]) for seed in range(3)]
+        store.append(store.create_run("Taxi-v4", "random", seed=9).id, stores.make_chunk(0, [2]))
+        collections, before = store.backend._collections, stores.everything(store)
+        for run in collections.runs.find({}):
+            evaluation = json.dumps({"mean_return": 1.5}) if run["_id"] in {one.id for one in runs} else None
+            config = json.dumps({**json.loads(run["config"]), "cache": {"hit": 2}})
+            checkpoints = [[*row[:-2], row[-1]] for row in run["rows"]["checkpoints"]]
+            new = {"evaluation": evaluation, "config": config, "rows.checkpoints": checkpoints}
+            gone = dict.fromkeys(("owners", "note", "cache", "record_sum", "notes_sum", "number", "checkpoints"), "")
+            collections.runs.update_one({"_id": run["_id"]}, {"$set": new, "$unset": gone})
+        collections.meta.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+        with pytest.raises(StoreError, match="from an older rlbench: open it once for writing"):
+            open_store(url, read_only=True)
+        with open_store(url) as upgraded:
+            assert [run.cache.hit for run in upgraded.runs()] == [2] * 4
+            assert list(checking.check(upgraded)) == []
+            assert stores.everything(upgraded)[0].keys() == before[0].keys()
+            assert [run.seed for run in upgraded.runs()] == [9, 2, 1, 0]
+            assert upgraded.run(runs[0].id).evaluation == {"mean_return": 1.5}
 
 
 @pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])

@@ -15,11 +15,12 @@ from training.toys import Circle, frozen
 from waiting import HANG, until_steps_are_stored
 
 import rlbench
-from rlbench.agents import QLearning
+from rlbench.agents import QLearning, ReplayQ
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import checking
 from rlbench.store.config import BudgetConfig
-from rlbench.training import session
+from rlbench.training import recorder, session
+from rlbench.training.stored import fill
 
 ENVS = {"safecab": 900, "cartpole": 300, "FrozenLake-v1": 600}
 AGENTS = {"q-learning": {}, "replay-q": {"buffer_size": 200, "learning_starts": 50, "batch_size": 4}, "random": {}}
@@ -229,7 +230,145 @@ def test_a_second_writer_is_refused(store, tmp_path):
     assert rlbench.load_run(store, "latest").status == "finished"
 
 
+# ------------------------------------------------------------------------------------------------- lineage
+
+
+def test_the_lineage_of_a_run_names_whatever_its_agent_has_learnt_from(store):
+    first = trained("FrozenLake-v1", episodes=20, store=store)
+    again = rlbench.train("FrozenLake-v1", first.agent, episodes=5, seed=1, store=store)
+    assert again.record.parents == (first.id,)
+    read = rlbench.train("FrozenLake-v1", rlbench.load_run(store, again.id).agent, episodes=5, seed=1, store=store)
+    assert read.record.parents == (again.id,)
+    retrained = rlbench.retrain(first).run
+    assert rlbench.train("FrozenLake-v1", retrained.agent, episodes=5, seed=1, store=store).record.parents == (
+        retrained.id,
+    )
+    learner = ReplayQ(16, 4, seed=0)
+    fill(learner.buffer, [first, again])
+    filled = rlbench.train("FrozenLake-v1", learner, episodes=5, seed=1, store=store)
+    assert filled.record.parents == (first.id, again.id)
+    assert trained("FrozenLake-v1", episodes=3, store=store).record.parents == ()
+
+
+def test_a_run_begun_with_an_experienced_agent_is_gone_on_with_in_its_own_counts(store):
+    agent = trained("FrozenLake-v1", episodes=20).agent
+    run = rlbench.train("FrozenLake-v1", agent, episodes=30, seed=1, store=store)
+    longer = rlbench.resume(run, episodes=45)
+    assert (run.episodes, longer.episodes, longer.cached_episodes, longer.agent.episodes) == (30, 45, 30, 65)
+
+
+# ------------------------------------------------------------------------------------- what cannot be gone on with
+
+
+def test_what_was_not_trained_says_what_can_be_done_instead(store):
+    run = trained("FrozenLake-v1", episodes=20, store=store)
+    with pytest.raises(UsageError, match="was learnt from stored steps: retrain again"):
+        rlbench.resume(rlbench.retrain(run).run, episodes=50)
+    with rlbench.RecordEpisodes(gym.make("FrozenLake-v1"), store) as env:
+        env.reset(seed=0)
+    with pytest.raises(UsageError, match="was recorded, not trained: retrain learns from its steps"):
+        rlbench.resume(rlbench.load_run(store, env.run_id), episodes=50)
+
+
+def test_a_run_never_goes_below_what_is_stored(store, monkeypatch):
+    run = interrupted_at(store, monkeypatch, 700)
+    stored = store.run(run.id)
+    for budget in ({"episodes": 3}, {"total_timesteps": 100}):
+        with pytest.raises(UsageError, match=f"run {run.id} has come to {run.episodes} episodes"):
+            rlbench.resume(run, **budget)
+        smaller = trained("FrozenLake-v1", store=store, engine="python", **budget)
+        assert (smaller.status, smaller.id != run.id) == ("finished", True)
+        assert outcome(smaller) == outcome(trained("FrozenLake-v1", **budget))
+        assert store.run(run.id) == stored
+
+
+def test_going_on_with_an_env_that_is_another_now_is_refused_and_changes_nothing(store, monkeypatch):
+    run = interrupted_at(store, monkeypatch, 700)
+    figures = frozen(run.figures)
+    step = FrozenLakeEnv.step
+
+    def other(env, action):
+        observation, reward, *rest = step(env, action)
+        return (observation, reward + 1.0, *rest)
+
+    monkeypatch.setattr(FrozenLakeEnv, "step", other)
+    with pytest.raises(StoreError, match=f"run {run.id} cannot be resumed: trained again from its last checkpoint"):
+        rlbench.resume(run, engine="python")
+    monkeypatch.undo()
+    found = rlbench.load_run(store, run.id)
+    assert (found.status, frozen(found.figures)) == ("interrupted", figures)
+    assert outcome(rlbench.resume(found)) == outcome(trained("FrozenLake-v1", episodes=200))
+
+
+def interrupted_at(store, monkeypatch, steps):
+    """A run of the ice that broke off at a step, within an episode."""
+    step, left = FrozenLakeEnv.step, [steps]
+
+    def breaking(env, action):
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("the wire broke")
+        return step(env, action)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FrozenLakeEnv, "step", breaking)
+        patched.setattr(recorder, "CHUNK_STEPS", 100)
+        patched.setattr(recorder, "RESERVE", 3)
+        patched.setattr(session, "CHECKPOINT_SECONDS", 0.0)
+        with pytest.raises(RuntimeError, match="the wire broke"):
+            trained("FrozenLake-v1", episodes=200, store=store, engine="python")
+    return rlbench.load_run(store, "latest")
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+@pytest.mark.parametrize("steps", [1, 50, 99, 100, 101, 303, 700])
+def test_what_broke_off_anywhere_is_trained_again_and_gone_on_with(store, monkeypatch, steps, engine):
+    run = interrupted_at(store, monkeypatch, steps)
+    resumed = rlbench.resume(run, engine=engine)
+    assert (resumed.id, resumed.status) == (run.id, "finished")
+    assert outcome(resumed) == outcome(trained("FrozenLake-v1", episodes=200))
+    assert list(checking.check(store)) == []
+
+
 # ------------------------------------------------------------------------------------------------- killed
+
+GOING_ON = """
+    import os, sys, rlbench
+    from rlbench.store.sqlite import SqliteBackend
+    from rlbench.training import recorder, session
+    recorder.CHUNK_STEPS, recorder.RESERVE, session.CHECKPOINT_SECONDS = 256, 200, 0.0
+    left = int(sys.argv[2])
+    def counted(write):
+        def written(*arguments):
+            global left
+            if not left:
+                os.kill(os.getpid(), 9)
+            left -= 1
+            return write(*arguments)
+        return written
+    for name in ("commit", "insert_run"):
+        setattr(SqliteBackend, name, counted(getattr(SqliteBackend, name)))
+    rlbench.train("FrozenLake-v1", episodes=200, seed=4, store=sys.argv[1], engine="python")
+"""
+
+
+@pytest.mark.parametrize("writes", [0, 1, 3, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 4, 5, 6, 7, 8, 9))])
+def test_going_on_that_is_killed_at_any_write_leaves_the_finished_run_as_it_was(tmp_path, writes):
+    path = tmp_path / "runs.db"
+    with rlbench.open_store(path) as store:
+        run = trained("FrozenLake-v1", episodes=50, store=store, engine="python")
+        before = store.update_run(run.id, tags=["paper"], evaluation={"mean_return": 0.5})
+        kept = outcome(run)
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(GOING_ON), path, str(writes)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with rlbench.open_store(path) as store:
+        assert replace(store.run(run.id), cache=before.cache) == before
+        assert outcome(rlbench.load_run(store, run.id)) == kept
+        assert list(checking.check(store)) == []
+        longer = trained("FrozenLake-v1", episodes=200, store=store)
+        assert outcome(longer) == outcome(trained("FrozenLake-v1", episodes=200))
+        assert list(checking.check(store)) == []
+
 
 KILLED = """
     import sys, rlbench
