@@ -163,7 +163,7 @@ def td_errors(run: Run) -> Array:
         raise UsageError(
             f"the agent of run {run.id} is {run.agent_name}: only q-learning's errors can be recomputed from the steps"
         )
-    sums = np.zeros(run.episodes + 1)  # one more: an episode cut off by the end of the run may have no figures
+    sums = np.zeros(run.episodes)
     learner, left = run.make_agent(), run.agent.timesteps
     for chunk in _chunks(run):
         errors = np.abs(_errors_of(run, learner, chunk, left))
@@ -228,5 +228,5 @@ def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:
 
 def _add_to_episodes(sums: Array, chunk: EpisodeChunk, errors: Array) -> None:
     episodes = chunk.first_episode + np.repeat(np.arange(len(chunk.lengths)), chunk.lengths)[: len(errors)]
-    inside = episodes < len(sums)
+    inside = episodes < len(sums)  # an episode cut off by the end of the run may have no figures
     np.add.at(sums, episodes[inside], errors[inside])
