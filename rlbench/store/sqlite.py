@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Document
 
 PRIVATE = 0o600  # the mode of a new store: what was learned from may be secret
+PART = 2**29  # bytes of a blob in one row: SQLite holds no more than a billion
+CHECKPOINT, SNAPSHOT = "checkpoint", "snapshot"  # the tables whose blobs may be larger
 BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: long, since SQLite has no queue
 LISTS = ("tags", "parents")  # kept as JSON text
 FILTERS = {
@@ -138,8 +140,13 @@ class SqliteBackend(Backend):
     def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
         del run_id  # it shares the checkpoint
         sql = "SELECT state_blob FROM checkpoints WHERE run = ? AND timesteps = ?"
-        rows = self._rows(sql, (info.run, info.timesteps))
-        return rows[0][0] if rows else None
+        return self._whole(self._rows(sql, (info.run, info.timesteps)), CHECKPOINT, info.run, info.timesteps)
+
+    def _whole(self, rows: list[Any], table: str, *key: object) -> bytes | None:
+        """Returns the blob of a row, with the parts that did not fit into it."""
+        sql = "SELECT data FROM parts WHERE row = ? ORDER BY number"
+        rest = self._rows(sql, (_name(table, *key),)) if rows else []
+        return b"".join(row[0] for row in (*rows, *rest)) if rest else rows[0][0] if rows else None
 
     def remove_run(self, run_id: str) -> bool:
         with self._transaction() as connection:
@@ -147,13 +154,17 @@ class SqliteBackend(Backend):
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
             for owner in {run_id, *_owners_of(row)} if row else ():
                 _remove_unshared(connection, owner)
+                _sweep_parts(connection, owner)
         return row is not None
 
     def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
         verb = "REPLACE" if replace else "IGNORE"
         insert = f"INSERT OR {verb} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
         with self._transaction() as connection:
-            return connection.execute(insert, (*info, blob)).rowcount == 1
+            is_new = connection.execute(insert, (*info, blob[:PART])).rowcount == 1
+            if is_new:
+                _put_parts(connection, blob, SNAPSHOT, info.kind, info.name)
+            return is_new
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         rows = self._rows(
@@ -165,10 +176,11 @@ class SqliteBackend(Backend):
 
     def select_snapshot(self, kind: str, name: str) -> bytes | None:
         rows = self._rows("SELECT blob FROM snapshots WHERE kind = ? AND name = ?", (kind, name))
-        return rows[0][0] if rows else None
+        return self._whole(rows, SNAPSHOT, kind, name)
 
     def remove_snapshot(self, kind: str, name: str) -> bool:
         with self._transaction() as connection:
+            connection.execute("DELETE FROM parts WHERE row = ?", (_name(SNAPSHOT, kind, name),))
             return connection.execute("DELETE FROM snapshots WHERE kind = ? AND name = ?", (kind, name)).rowcount == 1
 
     def size(self) -> int:
@@ -242,7 +254,31 @@ def _put_checkpoint(connection: sqlite3.Connection, checkpoint: CheckpointRow) -
     connection.execute("DELETE FROM checkpoints WHERE run = ? AND NOT kept", (checkpoint.info.run,))
     connection.execute(
         f"INSERT OR REPLACE INTO checkpoints ({INFO}, state_blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        (*checkpoint.info, checkpoint.state),
+        (*checkpoint.info, checkpoint.state[:PART]),
+    )
+    _put_parts(connection, checkpoint.state, CHECKPOINT, checkpoint.info.run, checkpoint.info.timesteps)
+    _sweep_parts(connection, checkpoint.info.run)
+
+
+def _name(table: str, *key: object) -> str:
+    """Returns the name of a row in the table of parts."""
+    return "/".join(map(str, (table, *key)))
+
+
+def _put_parts(connection: sqlite3.Connection, blob: bytes, table: str, *key: object) -> None:
+    """Stores what is left of a blob after its first part."""
+    row = _name(table, *key)
+    connection.execute("DELETE FROM parts WHERE row = ?", (row,))
+    for number, start in enumerate(range(PART, len(blob), PART)):
+        connection.execute("INSERT INTO parts VALUES (?, ?, ?)", (row, number, blob[start : start + PART]))
+
+
+def _sweep_parts(connection: sqlite3.Connection, run_id: str) -> None:
+    """Deletes the parts of a run's checkpoints that are gone."""
+    connection.execute(
+        """DELETE FROM parts WHERE row >= :first AND row < :first || ':'
+           AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE run = :run AND :first || timesteps = row)""",
+        {"run": run_id, "first": _name(CHECKPOINT, run_id, "")},
     )
 
 
@@ -261,11 +297,16 @@ def _owners_of(row: tuple[Any, ...]) -> set[str]:
 def _remove_unshared(connection: sqlite3.Connection, owner: str) -> None:
     """Deletes the chunks and checkpoints that a run wrote and none that is left shares."""
     sharing = connection.execute(PIECES + " WHERE instr(owners, ?)", (owner,)).fetchall()
+    if not all(_owners_of(row) for row in sharing):
+        return  # one is damaged: what it shares is not known
     stop = max((piece.stop for row in sharing for piece in _pieces_of(row) if piece.owner == owner), default=0)
     if not sharing:
         connection.execute("DELETE FROM owners WHERE id = ?", (owner,))  # and with it what it wrote
     connection.execute("DELETE FROM chunks WHERE run = ? AND number >= ?", (owner, stop))
-    connection.execute("DELETE FROM checkpoints WHERE run = ? AND (chunks > ? OR NOT kept)", (owner, stop))
+    is_left = any(row[0] == owner for row in sharing)
+    connection.execute(
+        "DELETE FROM checkpoints WHERE run = ? AND NOT ? AND (chunks > ? OR NOT kept)", (owner, is_left, stop)
+    )
 
 
 def _to_row(document: Document) -> dict[str, Any]:

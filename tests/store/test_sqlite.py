@@ -20,7 +20,7 @@ from stages import killed_at_each_stage
 from waiting import HANG
 
 from rlbench.errors import StoreError
-from rlbench.store import Checkpoint, EpisodeChunk, checking, codec, copying, migrations, open_store
+from rlbench.store import Checkpoint, EpisodeChunk, checking, codec, copying, migrations, open_store, sqlite
 
 NOBODY = 65534  # a user id without rights
 REFUSING = "CREATE TRIGGER t BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -625,3 +625,28 @@ def test_runs_are_listed_and_sorted_from_an_index(tmp_path):
             plan = store.backend._rows("EXPLAIN QUERY PLAN " + sql)
             assert f"runs_by_{column}" in plan[0][3]
             assert "TEMP B-TREE" not in str(plan)
+
+
+def test_what_is_larger_than_a_row_may_be_is_kept_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "PART", 1000)
+    noise = np.random.default_rng(0).random(1000)
+    parts = "SELECT count(DISTINCT row), sum(length(data)) FROM parts"
+    with open_store(tmp_path / "x.db") as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        for steps in (3, 4):  # the second takes the place of the first
+            store.append(run.id, checkpoint=Checkpoint(1, steps, {"noise": noise * steps}))
+            store.save_snapshot("buffer", "a/b", {"noise": noise + steps})
+        store.append(run.id, status="finished")
+        assert store.checkpoint(run.id).arrays["noise"].tolist() == (noise * 4).tolist()
+        assert store.load_snapshot("buffer", "a/b")[0]["noise"].tolist() == (noise + 4).tolist()
+        [(rows, size)] = store.backend._rows(parts)
+        assert (rows, size > 10_000) == (2, True)
+        assert list(checking.check(store)) == []
+        with open_store("memory://") as other:
+            copying.copy(store, other)
+            assert stores.everything(other) == stores.everything(store)
+        store.backend._connection.execute("DELETE FROM parts WHERE number = 3")
+        assert {damage.where for damage in checking.check(store)} == {"checkpoint at step 4", "snapshot buffer/a/b"}
+        store.delete_run(run.id)
+        store.delete_snapshot("buffer", "a/b")
+        assert store.backend._rows(parts) == [(0, None)]

@@ -230,6 +230,22 @@ def test_a_second_writer_is_refused(store, tmp_path):
     assert rlbench.load_run(store, "latest").status == "finished"
 
 
+def test_a_run_shows_that_it_is_alive_however_long_an_episode_takes(store, monkeypatch):
+    beats, show_alive = threading.Semaphore(0), store.show_alive
+
+    def showing(run_id):
+        show_alive(run_id)
+        beats.release()
+
+    monkeypatch.setattr("rlbench.training.writer.BEAT", 0.001)
+    monkeypatch.setattr(store, "show_alive", showing)
+    shown = []
+    run = rlbench.train(
+        Circle(lambda n: n == 3 and shown.append(beats.acquire(timeout=HANG))), episodes=2, seed=0, store=store
+    )
+    assert (run.status, shown) == ("finished", [True])
+
+
 # ------------------------------------------------------------------------------------------------- lineage
 
 
