@@ -16,6 +16,7 @@ from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, chec
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
+    import gymnasium as gym
     from numpy.typing import NDArray
 
 
@@ -274,6 +275,11 @@ class LookingAhead(TableAgent):
         """Takes over a state that was checked."""
         super().restore(state)
         self.ahead[:] = state["ahead"]
+
+
+def sizes_of(env: gym.Env[Any, Any], agent: str) -> tuple[int, int]:
+    """Returns how many states and actions an env has; UsageError unless both spaces are Discrete."""
+    return count_of(env.observation_space, "observations", agent), count_of(env.action_space, "actions", agent)
 
 
 def count_of(space: spaces.Space[Any] | int, what: str, agent: str) -> int:

@@ -36,7 +36,8 @@ ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing 
 )
 SAMPLE = 2**12  # bytes of a column to try with and without differences
 FEW_PLANES = 16  # up to this many, copying them one by one is faster than a transpose
-MAX_EXPANSION = 2**15  # zstd spends at least 4 bytes on a block, which holds at most 128 KiB
+FREE = 2**23  # bytes that any blob may unpack to
+EXPANSION = 64  # a larger one unpacks to at most so many times its size, lest a few kilobytes fill the memory
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
@@ -85,6 +86,7 @@ def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
     """
     packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
     header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
+    header += b" " * _missing([column for column, _ in packed], len(header))
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
     return b"".join((prefix, header, *(block for _, block in packed)))
 
@@ -124,7 +126,20 @@ def _plain(value: object) -> object:
     raise TypeError(f"got an object of type {type(value).__name__}")
 
 
+def _unpacked(columns: list[Column]) -> int:
+    """Returns how many bytes these columns unpack to."""
+    sizes = (max(np.dtype(column.dtype).itemsize, np.dtype(column.stored).itemsize) for column in columns)
+    return sum(math.prod(column.shape) * size for column, size in zip(columns, sizes, strict=True))
+
+
 # ---------------------------------------------------------------- writing
+
+
+def _missing(columns: list[Column], header: int) -> int:
+    """Returns how many bytes a blob needs besides, lest it unpack to more than EXPANSION times its size."""
+    size = _unpacked(columns)
+    held = PREFIX.size + header + sum(column.size for column in columns)
+    return max(0, -(-size // EXPANSION) - held) if size > FREE else 0
 
 
 def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:
@@ -239,6 +254,8 @@ def _read_header(blob: bytes) -> tuple[list[Column], Any, memoryview]:
         raise ValueError("its checksum is wrong")
     content = json.loads(header)
     columns = [_checked(Column(*fields)) for fields in content["columns"]]
+    if _unpacked(columns) > max(FREE, EXPANSION * len(blob)):
+        raise ValueError(f"its {len(blob):,} bytes claim to hold {_unpacked(columns):,}")
     body = memoryview(blob)[PREFIX.size + size :]
     if sum(column.size for column in columns) != len(body):
         raise ValueError("its length is wrong")
@@ -294,7 +311,7 @@ def _decompress(decompressor: zstandard.ZstdDecompressor, block: memoryview, siz
     """Decompresses a block, after checking that it holds exactly `size` bytes."""
     if not size and not block.nbytes:
         return np.empty(0, np.uint8)
-    if size > block.nbytes * MAX_EXPANSION or zstandard.frame_content_size(block) != size:
+    if zstandard.frame_content_size(block) != size:
         raise ValueError(f"it claims {size} bytes, but does not hold them")
     return np.frombuffer(decompressor.decompress(block, allow_extra_data=False), np.uint8)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.envs.making import seed_env
+from rlbench.errors import StoreError, UsageError
 from rlbench.random_state import generator_state, set_generator_state
 from rlbench.store import Checkpoint
 
@@ -34,9 +35,22 @@ def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
     """Puts agent and env where a checkpoint was taken."""
-    agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+    load(agent, checkpoint, "the run")
     seed_env(env, 0)
-    set_generator_state(env.unwrapped.np_random, checkpoint.numbers["env_rng"])
+    set_generator_state(env.unwrapped.np_random, checkpoint.numbers.get("env_rng"))
+
+
+def load(agent: Agent, checkpoint: Checkpoint, owner: str) -> None:
+    """Gives an agent the state of a checkpoint.
+
+    Raises:
+        StoreError: the state is damaged, or of another agent.
+    """
+    numbers = checkpoint.numbers.get("agent")
+    try:
+        agent.load_state_dict({**(numbers if isinstance(numbers, dict) else {}), **checkpoint.arrays})
+    except UsageError as error:
+        raise StoreError(f"{owner}, checkpoint at step {checkpoint.timesteps}: {error}") from error
 
 
 def last_whole_checkpoint(store: Store, run_id: str) -> CheckpointInfo | None:

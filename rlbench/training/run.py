@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,11 +11,13 @@ import gymnasium as gym
 
 from rlbench._shown import Shown
 from rlbench.agents import AGENTS
+from rlbench.agents.base import sizes_of
 from rlbench.envs.actions import action_names
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError, unknown_name
 from rlbench.store.frames import figures_dataframe
+from rlbench.training.checkpoints import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from rlbench.store import Checkpoint, RunRecord, Store
 
 _Answer = TypeVar("_Answer")
+BELIEVED = 2**17  # pairs of a state and an action: up to these, what a record says of its agent needs no proof
 
 
 @dataclass(eq=False)
@@ -100,8 +104,7 @@ class Run(Shown):
             UnknownNameError: the agent's class is not registered here.
         """
         agent = self.make_agent()
-        checkpoint = self._checkpoint()
-        agent.load_state_dict({**checkpoint.numbers["agent"], **checkpoint.arrays})
+        load(agent, self._checkpoint(), f"run {self.id}")
         agent.origins = (self.id,)
         return agent
 
@@ -112,7 +115,21 @@ class Run(Shown):
         agent = self.record.config.agent
         if agent.n_states is None or agent.n_actions is None:
             raise StoreError(f"run {self.id} does not say how many states and actions its agent has")
+        if agent.n_states * agent.n_actions > BELIEVED:
+            self._confirm((agent.n_states, agent.n_actions))
         return AGENTS[self.agent_name](agent.n_states, agent.n_actions, seed=seed, **agent.parameters)
+
+    def _confirm(self, sizes: tuple[int, int]) -> None:
+        """Compares the states and actions of a large agent with its stored table or its env, before it takes memory."""
+        checkpoint = self.store.checkpoint(self.id)
+        table = None if checkpoint is None else checkpoint.arrays.get("q_table")
+        if table is None:
+            with closing(self.make_env()) as env:
+                found: tuple[int, ...] = sizes_of(env, self.agent_name)
+        else:
+            found = table.shape
+        if found != sizes:
+            raise StoreError(f"run {self.id} is damaged: its agent is for {sizes} states and actions, not for {found}")
 
     def _checkpoint(self) -> Checkpoint:
         checkpoint = self.store.checkpoint(self.id)

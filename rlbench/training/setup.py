@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rlbench.agents import Agent, make_agent
-from rlbench.agents.base import count_of
+from rlbench.agents.base import sizes_of
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import id_of, spec_json
@@ -47,10 +47,7 @@ def check_seed(seed: int | None) -> None:
 
 def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
     """Refuses an env of another size than the agent's: compiled code does not look where it reads."""
-    counts = (
-        count_of(env.observation_space, "observations", agent.name),
-        count_of(env.action_space, "actions", agent.name),
-    )
+    counts = sizes_of(env, agent.name)
     if counts != (agent.n_states, agent.n_actions):
         raise UsageError(
             f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
