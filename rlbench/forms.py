@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -117,7 +117,13 @@ class GeneratorState(NamedTuple):
         return value
 
 
-Entry: TypeAlias = Numbers | Whole | Real | List | GeneratorState
+class Entry(Protocol):
+    """What a form says of an entry."""
+
+    def read(self, value: Any, lengths: dict[str, int], /) -> Any:
+        """Returns the value in its type; ValueError says what is wrong."""
+
+
 Form: TypeAlias = dict[str, Entry]
 
 

@@ -4,7 +4,9 @@ What mutated state does is seen in a process of its own, for the worst of it is 
 """
 
 import multiprocessing
+import random
 import resource
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -19,22 +21,23 @@ MEMORY = 200 * 2**20  # bytes that a hostile state may take
 
 
 def mutations(value, rng):
-    """Yields what an entry of a state may have become."""
+    """Yields what an entry of a state may have become, arrays of a size that nothing has read yet among them."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield {name: kept for name, kept in value.items() if name != key}
             yield from ({**value, key: mutated} for mutated in mutations(inner, rng))
         yield {}
     elif isinstance(value, np.ndarray):
-        yield from _arrays(value, rng)
+        yield np.broadcast_to(value.dtype.type(0), (10**9,))  # no memory, unless somebody copies it
+        yield np.broadcast_to(value.dtype.type(0), (10**9, *value.shape[1:]))
+        yield from arrays_like(value, rng)
     elif isinstance(value, list | tuple):
         yield from ([*value[:i], mutated, *value[i + 1 :]] for i in range(len(value)) for mutated in NUMBERS)
     yield from NUMBERS
 
 
-def _arrays(value, rng):
-    yield np.broadcast_to(value.dtype.type(0), (10**9,))  # no memory, unless somebody copies it
-    yield np.broadcast_to(value.dtype.type(0), (10**9, *value.shape[1:]))
+def arrays_like(value, rng):
+    """Yields arrays of other shapes, dtypes and values."""
     yield from (value[:0], value[None], value.ravel(), np.concatenate([value, value]), value.astype(complex))
     yield from (value.astype(kind) for kind in (np.int8, np.uint64, np.float64, str))
     extremes = {"b": (True, False), "i": INTEGERS, "u": (0, 4, 255)}.get(value.dtype.kind, FLOATS)
@@ -47,33 +50,37 @@ def _arrays(value, rng):
             yield mutated
 
 
-def outcomes(make, use, seed):
-    """Loads every mutated state of what was made and used, and uses what took it.
+class Outcomes:
+    """What became of mutated states: how many were refused, how many taken, and what else happened."""
 
-    Returns how many states were refused, how many taken, and complaints.
-    """
-    rng, refused, taken, complaints = np.random.default_rng(seed), 0, 0, []
-    whole = make()
-    use(whole)
-    state = whole.state_dict()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    for name, value in state.items():
-        for mutated in mutations(value, rng):
-            one = make()
-            try:
-                one.load_state_dict({**state, name: mutated})
-                use(one)
-                taken += 1
-            except RlbenchError as error:
-                refused += 1
-                if "\n" in str(error) or len(str(error)) > 400:
-                    complaints.append(f"{name}: {error}")
-            except Exception as error:  # noqa: BLE001  (what is looked for)
-                complaints.append(f"{name} = {mutated!r:.60}: {type(error).__name__}: {error}")
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    if grown > MEMORY:
-        complaints.append(f"took {grown / 2**20:.0f} MB")
-    return refused, taken, complaints
+    def __init__(self, share):
+        self.refused, self.taken, self.complaints = 0, 0, []
+        self._before, self._share, self._rng = _peak(), share, random.Random(0)  # noqa: S311
+
+    def of(self, name, load_and_use):
+        """Tries one, or leaves it out: of all only a share is tried."""
+        if self._rng.random() >= self._share:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                load_and_use()
+            self.taken += 1
+        except RlbenchError as error:
+            self.refused += 1
+            if "\n" in str(error) or len(str(error)) > 400:
+                self.complaints.append(f"{name}: {error}")
+        except Exception as error:  # noqa: BLE001  (what is looked for)
+            self.complaints.append(f"{name}: {type(error).__name__}: {error}")
+
+    def told(self):
+        """Returns the numbers and the complaints; one of them may be of memory."""
+        grown = _peak() - self._before
+        return self.refused, self.taken, [*self.complaints, *([f"took {grown >> 20} MB"] if grown > MEMORY else [])]
+
+
+def _peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def in_another_process(function, *arguments):

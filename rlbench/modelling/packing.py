@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rlbench.models
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import RlbenchError, StoreError, UsageError
+from rlbench.modelling.soundness import FORMS, check_estimator
+from rlbench.random_state import check_positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,24 +23,11 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-ESTIMATORS = (
-    "DecisionTreeClassifier",
-    "DecisionTreeRegressor",
-    "KMeans",
-    "LinearRegression",
-    "LogisticRegression",
-    "MatrixFactorization",
-    "MultinomialNB",
-    "NeuralNetworkClassifier",
-    "PCA",
-    "RandomForestRegressor",
-    "TextClassifier",
-    "Tokenizer",
-)
 SCALER = "StandardScaler"
 NUMERIC = "biufc"
 TEXTS = "UO"  # dtype kinds of arrays of labels
-DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+WIDEST = 64  # times what its texts need: an array of texts gives each the room of the longest
+DAMAGES = (LookupError, AttributeError, OverflowError, RecursionError, StopIteration, TypeError, ValueError)
 
 
 def pack_estimator(estimator: Any) -> tuple[dict[str, Any], Arrays]:
@@ -59,6 +48,8 @@ def unpack_estimator(document: Any, arrays: Arrays) -> Any:
     """
     try:
         return _unpacked_estimator(document, arrays)
+    except RlbenchError as error:
+        raise StoreError(f"a stored model is damaged: {error}") from error
     except DAMAGES as error:
         raise StoreError(f"a stored model is damaged: {type(error).__name__}: {error}") from error
 
@@ -68,7 +59,7 @@ def unpack_estimator(document: Any, arrays: Arrays) -> Any:
 
 def _packed_estimator(estimator: Any, arrays: Arrays, path: str) -> dict[str, Any]:
     name = type(estimator).__name__
-    if name not in (*ESTIMATORS, SCALER) or type(estimator) is not _class_of(name):
+    if name not in FORMS or type(estimator) is not _class_of(name):
         raise UsageError(f"only the estimators of rlbench.models can be stored, got {name}")
     parameters = estimator.get_params(deep=False)
     state = {key: value for key, value in vars(estimator).items() if key not in parameters}
@@ -150,7 +141,7 @@ def _class_of(name: str) -> Any:
         from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
 
         return StandardScaler
-    if name not in ESTIMATORS:
+    if name not in FORMS:
         raise ValueError(f"unknown estimator {name!r}")
     return getattr(rlbench.models, name)
 
@@ -162,6 +153,8 @@ def _unpacked_estimator(document: Any, arrays: Arrays) -> Any:
     }
     estimator = _class_of(document["class"])(**parts["parameters"])
     vars(estimator).update(parts["state"])
+    if parts["state"]:  # else it has not learnt yet
+        check_estimator(estimator)
     return estimator
 
 
@@ -188,9 +181,17 @@ def _unpacked_record(value: Any, arrays: Arrays) -> NDArray[Any]:
 
 def _unpacked_labels(value: Any, arrays: Arrays) -> NDArray[Any]:
     labels = [_unpacked(label, arrays) for label in value["$labels"]]
-    made = np.empty(len(labels), np.dtype(value["dtype"]))
+    made: NDArray[Any] = np.empty(0, np.dtype(value["dtype"]))
+    if made.dtype.kind not in TEXTS or len(labels) * made.itemsize > room_for(labels):
+        raise ValueError(f"labels of {made.dtype} are not of these {len(labels)}")
+    made = np.empty(len(labels), made.dtype)
     made[:] = labels
     return made
+
+
+def room_for(texts: list[Any]) -> int:
+    """Returns the bytes that an array of these texts may take: one long text among many short ones is a trap."""
+    return WIDEST * sum(8 + 4 * len(text) for text in texts if isinstance(text, str)) + WIDEST * len(texts)
 
 
 def _unpacked_random(value: Any, arrays: Arrays) -> np.random.RandomState:
@@ -201,6 +202,7 @@ def _unpacked_random(value: Any, arrays: Arrays) -> np.random.RandomState:
         "has_gauss": value["has_gauss"],
         "gauss": value["gauss"],
     }
+    check_positions(state)
     made.set_state(state)
     return made
 

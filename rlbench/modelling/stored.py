@@ -13,14 +13,16 @@ import numpy as np
 
 from rlbench._version import __version__
 from rlbench.errors import RlbenchError, StoreError, UsageError
-from rlbench.modelling.kinds import KINDS
+from rlbench.modelling.kinds import KINDS, RATINGS, TEXTS
 from rlbench.modelling.model import Model
-from rlbench.modelling.packing import pack_estimator, unpack_estimator
+from rlbench.modelling.packing import pack_estimator, room_for, unpack_estimator
 from rlbench.store.documents import label
 from rlbench.store.reading import ID_BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from rlbench.store import SnapshotInfo, Store
 
@@ -114,7 +116,8 @@ def load_model(store: Store, ref: str) -> Model:
             unpack_estimator(documents[part], _part_of(arrays, part)) if documents[part] else None
             for part in ("estimator", "scaler")
         )
-        named = {part: np.array(documents[part]) for part in RATING_NAMES}
+        named = {part: _names(documents[part]) for part in RATING_NAMES}
+        _check_fit(entry.kind, estimator, numbers["about"], named)
         return Model(
             entry.kind,
             estimator,
@@ -128,8 +131,34 @@ def load_model(store: Store, ref: str) -> Model:
         )
     except StoreError as error:
         raise StoreError(f"model {entry.id}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"model {entry.id} is damaged: {type(error).__name__}: {error}") from error
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        said = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise StoreError(f"model {entry.id} is damaged: {said}") from error
+
+
+def _names(found: Any) -> NDArray[Any]:
+    """Returns the names of users or items as an array."""
+    names = [name for name in found if isinstance(name, str | int)]
+    widest = max((4 * len(name) for name in names if isinstance(name, str)), default=8)
+    if len(names) < len(found) or len(names) * widest > room_for(names):
+        raise UsageError("the names of users and items must be texts or whole numbers")
+    return np.array(names)
+
+
+def _check_fit(kind: str, estimator: Any, about: Any, named: dict[str, NDArray[Any]]) -> None:
+    """Refuses a model whose estimator is not of its kind, or takes other columns than it says."""
+    if type(estimator).__name__ != KINDS[kind].estimator:
+        raise UsageError(f"{kind} must hold a {KINDS[kind].estimator}, got {type(estimator).__name__}")
+    features = about["data"]["features"]
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise UsageError(f"its features must be names, got {features!r:.80}")
+    task = KINDS[kind].task
+    if task == RATINGS:
+        wanted = {"users": estimator.n_users_, "items": estimator.n_features_in_}
+        if {name: len(names) for name, names in named.items()} != wanted:
+            raise UsageError(f"its names must be of {wanted['users']} users and {wanted['items']} items")
+    elif task != TEXTS and len(features) != estimator.n_features_in_:
+        raise UsageError(f"it names {len(features)} features, its {type(estimator).__name__} takes others")
 
 
 def models(store: Store) -> list[Entry]:

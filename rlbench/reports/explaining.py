@@ -25,6 +25,7 @@ from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation import evaluate
 from rlbench.reports.rules import rules_of, without_idle_questions
+from rlbench.training.setup import check_fit
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -143,6 +144,7 @@ def explain(
 def _explained(
     run: Run, env: gym.Env[Any, Any], policy: NDArray[np.int64], depth: int | None, episodes: int, seed: int
 ) -> Explanation:
+    check_fit(run.agent, env)
     view = features_of(env)
     counts, known = _visits(env, policy, episodes, seed), _known_states(env, run.agent)
     known |= counts > 0

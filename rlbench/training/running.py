@@ -24,6 +24,7 @@ from rlbench.training.session import Session
 from rlbench.training.setup import (
     agent_for,
     check_engine,
+    check_fit,
     check_kwargs,
     check_record,
     check_seed,
@@ -150,6 +151,7 @@ def resume(
     with closing(run.make_env()) as env:
         env_seed, agent_seed = _seeds(run.seed)
         agent = run.make_agent(agent_seed)
+        check_fit(agent, env)
         world = world_for(env, agent, engine)
         seed_env(env, env_seed)
         config = replace(config, budget=budget_config(budget))

@@ -11,6 +11,7 @@ from rlbench.errors import StoreError
 from rlbench.store import Episode
 from rlbench.store.columns import Layout
 from rlbench.store.records import tree
+from rlbench.training.setup import check_fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
 
+    from rlbench.agents import Agent
     from rlbench.training import Run
 
     MakeEnv = Callable[..., gym.Env[Any, Any]]
@@ -59,7 +61,12 @@ class Random:
 def ride_of(run: Run) -> Ride:
     """Returns the ride of a run's agent, acting greedily."""
     title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
-    return Ride(title, run.make_env, lambda _env, _seed: run.agent, lambda: table_of(run))
+
+    def agent_for(env: gym.Env[Any, Any], _seed: int) -> Agent:
+        check_fit(run.agent, env)
+        return run.agent
+
+    return Ride(title, run.make_env, agent_for, lambda: table_of(run))
 
 
 def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:

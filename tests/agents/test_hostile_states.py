@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from contracts.agents import going_on
 from gymnasium import spaces
-from hostile import in_another_process, outcomes
+from hostile import Outcomes, in_another_process, mutations
 
 from rlbench.agents import AGENTS
 from rlbench.buffers import BUFFERS
@@ -38,15 +38,32 @@ def sampled(buffer):
     buffer.stats()
 
 
-def agents_outcomes(seed):
-    """What becomes of the mutated states of every agent, in one process."""
-    return {variant: outcomes(functools.partial(an_agent, variant), going_on, seed) for variant in VARIANTS} | {
-        kind: outcomes(functools.partial(a_buffer, kind), sampled, seed) for kind in BUFFERS
-    }
+def outcomes(make, use, share):
+    """What becomes of every mutated state of what was made and used, once it is loaded and used."""
+    rng, whole = np.random.default_rng(0), make()
+    use(whole)
+    state, found = whole.state_dict(), Outcomes(share)
+
+    def load_and_use(name, mutated):
+        one = make()
+        one.load_state_dict({**state, name: mutated})
+        use(one)
+
+    for name, value in state.items():
+        for mutated in mutations(value, rng):
+            found.of(f"{name} = {mutated!r:.60}", functools.partial(load_and_use, name, mutated))
+    return found.told()
 
 
-def test_no_mutated_state_of_an_agent_or_a_buffer_crashes_or_takes_memory():
-    for name, (refused, taken, complaints) in in_another_process(agents_outcomes, 0).items():
+def all_outcomes(share):
+    """What becomes of the mutated states of every agent and buffer, in one process."""
+    agents = {name: outcomes(functools.partial(an_agent, name), going_on, share) for name in VARIANTS}
+    return agents | {kind: outcomes(functools.partial(a_buffer, kind), sampled, share) for kind in BUFFERS}
+
+
+@pytest.mark.parametrize("share", [0.3, pytest.param(1.0, marks=pytest.mark.long)])
+def test_no_mutated_state_of_an_agent_or_a_buffer_crashes_or_takes_memory(share):
+    for name, (refused, taken, complaints) in in_another_process(all_outcomes, share).items():
         assert complaints == [], name
         assert refused > taken / 4, name
 

@@ -212,9 +212,8 @@ def test_a_damaged_column_is_named():
         codec.unpack(blob[:-1] + bytes([blob[-1] ^ 1]), "run ab, chunk 3")
 
 
-def forged(**changes):
+def forged(block=zstandard.compress(b"\0" * 8), **changes):  # noqa: B008  (bytes)
     """A blob with right checksums whose header lies."""
-    block = zstandard.compress(b"\0" * 8)
     column = codec.Column("x", "<i8", [1], "<i8", False, len(block), zlib.crc32(block))
     header = json.dumps({"about": None, "columns": [column._replace(**changes)]}).encode()
     return codec.PREFIX.pack(codec.MAGIC, len(header), zlib.crc32(header)) + header + block
@@ -281,3 +280,26 @@ def test_a_header_of_another_form_is_refused(header):
     prefix = codec.PREFIX.pack(codec.MAGIC, len(header), zlib.crc32(header))
     with pytest.raises(StoreError, match="its header cannot be read"):
         codec.unpack(prefix + header)
+
+
+def test_zeros_that_fill_the_memory_are_refused_before_they_do():
+    block = zstandard.ZstdCompressor(write_content_size=True).compress(bytes(2**25))
+    blob = forged(dtype="<f8", stored="<f8", shape=[2**22], block=block)
+    assert len(blob) < 2**12
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreError, match=r"its [\d,]+ bytes claim to hold 33,554,432"):
+            codec.unpack(blob)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_large_array_that_compresses_to_nothing_is_packed_so_that_it_can_be_read_again(value):
+    arrays = {"x": np.full((2**21, 2), value, np.int64), "y": np.zeros(3)}
+    blob = codec.pack(arrays, {"a": 1})
+    assert len(blob) < 2**20
+    found, about = codec.unpack(blob)
+    assert about == codec.verify(blob) == {"a": 1}
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
