@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 LONGEST = 100  # characters of a file's name that its draft's name keeps
 ASIDE = ".old"  # ends the name of a dataset that makes room for a new one
-MAKER = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<token>[0-9a-f]{8})\.part")
-DRAFTS: set[str] = set()  # tokens of the drafts that this process is writing
+MARK = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-[0-9a-f]{8}")
+MARKS: set[str] = set()  # of the files that this process still needs
 READ_ERRORS = (  # what parsers raise for a damaged file, or one of another format
     ArithmeticError,
     AssertionError,
@@ -72,9 +72,8 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     _sweep(path)
     _check_free(path, overwrite=overwrite)
-    token = secrets.token_hex(4)
-    draft = path.with_name(f"{_beginning(path)}{_host()}-{os.getpid()}-{token}.part{path.suffix}")
-    DRAFTS.add(token)
+    mark = new_mark()
+    draft = path.with_name(f"{_beginning(path)}{mark}.part{path.suffix}")
     try:
         yield draft
         _sync(draft)
@@ -84,7 +83,7 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         for left in _named(path, draft.name):  # SQLite puts files of its own beside it
             _remove(left)
-        DRAFTS.discard(token)
+        MARKS.discard(mark)
 
 
 @contextmanager
@@ -143,22 +142,29 @@ def _named(path: Path, beginning: str) -> list[Path]:
 def _sweep(path: Path) -> None:
     """Removes the drafts that killed processes left of a path; a dataset that one had moved aside comes back."""
     for draft in _named(path, _beginning(path)):
-        maker = MAKER.match(draft.name.removeprefix(_beginning(path)))
-        if maker is None or not _is_gone(maker["host"], int(maker["pid"]), maker["token"]):
+        if not is_left_behind(draft.name.removeprefix(_beginning(path))):
             continue
         if draft.name.endswith(ASIDE) and not os.path.lexists(path):
             draft.replace(path)
         _remove(draft)
 
 
-def _is_gone(host: str, pid: int, token: str) -> bool:
-    """Returns whether the process that made a draft has surely ended; one of another host may go on."""
-    if host != _host() or os.name != "posix":  # elsewhere signal 0 would kill the process
+def new_mark() -> str:
+    """Returns a mark for the name of a file, which tells others whether this process still needs the file."""
+    mark = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    MARKS.add(mark)
+    return mark
+
+
+def is_left_behind(name: str) -> bool:
+    """Returns whether a name begins with a mark whose process has surely ended; one of another host may go on."""
+    mark = MARK.match(name)
+    if mark is None or mark["host"] != _host() or os.name != "posix":  # elsewhere signal 0 would kill the process
         return False
-    if pid == os.getpid():
-        return token not in DRAFTS
+    if int(mark["pid"]) == os.getpid():
+        return mark[0] not in MARKS
     try:
-        os.kill(pid, 0)
+        os.kill(int(mark["pid"]), 0)
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):

@@ -1,10 +1,19 @@
 """What holds for all tests: no deadlines, and a last line on what this machine lacks."""
 
+import pytest
 from hypothesis import settings
 from needs import summary
 
 settings.register_profile("rlbench", deadline=None)  # no verdict depends on the machine's pace
 settings.load_profile("rlbench")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_its_own(tmp_path_factory):
+    """Keeps what the tests spool out of the user's own folder."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -9,7 +9,7 @@ import pytest
 from stages import killed_at_each_stage
 
 from rlbench.errors import StoreError, UsageError
-from rlbench.files import DRAFTS, written
+from rlbench.files import MARKS, written
 
 
 def mode_of(path):
@@ -42,7 +42,7 @@ def test_a_draft_takes_the_place_of_the_file_only_once_it_is_whole(tmp_path):
         assert path.read_text() == "old"
         assert draft.suffix == ".csv"  # whoever writes by the ending of a name writes the same
     assert (path.read_text(), names(tmp_path)) == ("new", ["run.csv"])
-    assert not DRAFTS
+    assert not MARKS
 
 
 def test_a_new_file_follows_the_umask_and_a_replaced_one_keeps_its_mode(tmp_path):

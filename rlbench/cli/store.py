@@ -79,7 +79,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:
             say(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
     with rlbench.open_store(source, create=False) as one, rlbench.open_store(target) as other:
-        uploaded = spool.upload(one, other, claim=True)
+        uploaded = {**spool.upload(one, other, claim=True), **spool.recover(other)}
         for run, entries in uploaded.items() if not as_json else ():
             say(f"run {run}: uploaded from the spool ({entries:,} entries)")
         results = copying.copy(one, other, runs or None, on_run=tell)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlbench.errors import RlbenchError
+from rlbench.files import MARKS, is_left_behind, new_mark
 from rlbench.store import Checkpoint, EpisodeChunk, open_store
 
 if TYPE_CHECKING:
     from rlbench.store import Store
 
 KIND = "spool"  # of the snapshots that are its entries
+BEGINNING = "rlbench-spool-"  # of the names of the files
 
 
 class Spool:
     """A local SQLite file of the writes that failed, in order; deleted once all are uploaded.
 
+    It lies in the state folder of the user, under a name of its own. If this process is killed, `recover` finds it.
+
     Args:
-        path: of the file.
+        run_id: the run that is written.
         url: of the unavailable store, without its password.
     """
 
-    def __init__(self, path: str, url: str) -> None:
-        self.path, self.url = path, url
-        self._store = open_store(path)
-        self._count = len(self._store.snapshots(KIND))
+    def __init__(self, run_id: str, url: str) -> None:
+        self._mark, self.url = new_mark(), url
+        self.path = str(folder() / f"{BEGINNING}{run_id}-{self._mark}.db")
+        self._store = open_store(f"sqlite:///{self.path}")
+        self._count = 0
 
     def put(
         self, run_id: str, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None, *, keep: bool, **progress: Any
@@ -58,12 +68,65 @@ class Spool:
         """
         upload(self._store, target)
         self.close()
-        for end in ("", "-wal", "-shm"):
-            Path(self.path + end).unlink(missing_ok=True)
+        _delete(self.path)
 
     def close(self) -> None:
-        """Closes the file without deleting it."""
+        """Closes the file without deleting it; from now on `recover` may take it."""
         self._store.close()
+        MARKS.discard(self._mark)
+
+
+def folder() -> Path:
+    """Returns the folder for spools: in the state folder of the user, or, where none can be written, of the system."""
+    with suppress(OSError):
+        _state().mkdir(parents=True, exist_ok=True)
+        if os.access(_state(), os.W_OK):
+            return _state()
+    return Path(tempfile.gettempdir())
+
+
+def _state() -> Path:
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  (Path.expanduser raises where there is no home)
+    states = {"darwin": home / "Library" / "Application Support", "win32": os.environ.get("LOCALAPPDATA", home)}
+    return Path(os.environ.get("XDG_STATE_HOME") or states.get(sys.platform, home / ".local" / "state"), "rlbench")
+
+
+def recover(target: Store) -> dict[str, int]:
+    """Uploads the spools of this store that processes left which were killed, or ended while it was away.
+
+    Returns:
+        How many entries of each run were uploaded. A spool that does not fit the store stays where it is.
+    """
+    written: dict[str, int] = {}
+    found = (place.glob(f"{BEGINNING}*.db") for place in (_state(), Path(tempfile.gettempdir())))
+    for path in sorted({path.resolve() for paths in found for path in paths}):
+        if is_left_behind(path.name.removeprefix(BEGINNING).partition("-")[2]):
+            with suppress(RlbenchError):
+                written |= _recover(path, target)
+    return written
+
+
+def _recover(path: Path, target: Store) -> dict[str, int]:
+    with open_store(f"sqlite:///{path}", create=False) as left:
+        names = [info.name for info in left.snapshots(KIND)]
+        if any(_place(left.describe_snapshot(KIND, name)["url"]) != _place(target.url) for name in names):
+            return {}
+        written = upload(left, target, claim=True)
+        for run_id in written:
+            if target.run(run_id).status == "running":  # the process that trained it has gone
+                target.append(run_id, status="interrupted")
+    _delete(str(path))
+    return written
+
+
+def _place(url: str) -> str:
+    """Returns the address of a store without its options."""
+    return url.partition("?")[0]
+
+
+def _delete(path: str) -> None:
+    for end in ("", "-wal", "-shm"):
+        Path(path + end).unlink(missing_ok=True)
 
 
 def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int]:
@@ -71,7 +134,7 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
 
     Args:
         spool: a store with spool entries; one without is left unchanged.
-        target: the store to write to; chunks that it has already are skipped.
+        target: the store to write to; what it has already is skipped.
         claim: first make `target` the writer of the runs; needed once the process that started them is gone.
 
     Returns:
@@ -84,6 +147,9 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
     written: dict[str, int] = {}
     for info in spool.snapshots(KIND):
         run_id = info.name.partition("/")[0]
+        if target.run(run_id).status == "finished":  # its last write seemed to fail, and was made
+            spool.delete_snapshot(KIND, info.name)
+            continue
         if claim and run_id not in written:
             target.claim(run_id)
         arrays, about = spool.load_snapshot(KIND, info.name)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from rlbench.errors import StoreAway, StoreError
-from rlbench.store.spool import Spool
+from rlbench.store.spool import Spool, recover
 from rlbench.store.writers import BEAT
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Writer:
         self._pulse = threading.Thread(target=self._show_alive, name="rlbench-pulse", daemon=True)
 
     def __enter__(self) -> Self:
+        recover(self._store)
         self._pulse.start()
         return self
 
@@ -88,7 +89,7 @@ class Writer:
             try:
                 self._store.append(self._run_id, chunk, checkpoint, keep=keep, **progress)
             except StoreAway:
-                self._spool = Spool(f"rlbench-spool-{self._run_id}.db", self._store.url)
+                self._spool = Spool(self._run_id, self._store.url)
                 self._looked = time.monotonic()
             else:
                 return
