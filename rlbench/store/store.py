@@ -27,6 +27,7 @@ from rlbench.store.documents import (
     evaluations_of,
     extended,
     intact,
+    is_abandoned,
     iso,
     label,
     notes_sum,
@@ -34,6 +35,7 @@ from rlbench.store.documents import (
     outlasts,
     record,
     record_sum,
+    sound,
     sums,
     text,
     verified,
@@ -63,11 +65,11 @@ class Store:
         writer: identifies this store in the documents of the runs it writes.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, purpose: str = "") -> None:
         self.backend, self.url = backend, backend.url
         token = secrets.token_hex(8)
         writers.LIVING.add(token)
-        self.writer = writers.identity(token)
+        self.writer = writers.identity(token, purpose)
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
         self._open: set[str] = set()  # ids of the runs that it may still be writing
 
@@ -243,6 +245,13 @@ class Store:
         """Deletes a run, by its full id, with the chunks and checkpoints that no other run shares."""
         if not self.backend.remove_run(run_id):
             raise reading.unknown_run(self.backend, run_id)
+
+    def sweep(self, purpose: str) -> None:
+        """Deletes the unfinished runs that stores of a purpose left when their processes were killed."""
+        for document in self.backend.select_runs({"status": "running"}, None):
+            with suppress(StoreError):  # damaged: not known to be one
+                if is_abandoned(sound(document), self.backend.now()) and writers.purpose(document) == purpose:
+                    self.backend.remove_run(document["id"])
 
     def save_snapshot(
         self, kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any] | None = None

@@ -19,10 +19,16 @@ SILENCE = 300.0  # without one, after which a writer on another host counts as d
 LIVING: set[str] = set()  # tokens of the stores open in this process
 
 
-def identity(token: str) -> str:
+def identity(token: str, purpose: str = "") -> str:
     """Returns the identity of a writer in this process, for a run's document: JSON of host, pid, started, token."""
     pid = os.getpid()
-    return json.dumps({"host": _host(), "pid": pid, "started": _started(pid) or "", "token": token})
+    who = {"host": _host(), "pid": pid, "started": _started(pid) or "", "token": token}
+    return json.dumps({**who, "purpose": purpose} if purpose else who)
+
+
+def purpose(document: Mapping[str, Any]) -> str:
+    """Returns what the writer of a run writes it for, such as "import"; "" if it trains it."""
+    return str(_parsed(document["writer"]).get("purpose", ""))
 
 
 def is_alive(document: Mapping[str, Any], moment: datetime | None = None) -> bool:
