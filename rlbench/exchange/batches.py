@@ -22,6 +22,7 @@ MOST_STEPS = 2**20  # maximum steps per chunk, whatever the file says
 MOST_BYTES = 2**27
 BATCH_STEPS = 2**14  # steps after which a reader passes on its episodes
 BATCH_BYTES = 2**22
+ROUNDING = 1e-9  # of the sum of all rewards: how far two ways to add them up may differ
 
 
 class Mark(NamedTuple):
@@ -282,18 +283,20 @@ def figured(batch: Batch) -> Batch:
     """Returns the batch with the figures "return" and "length", computed if missing.
 
     Raises:
-        UsageError: a length does not match its episode, or a return is not finite.
+        UsageError: a length or a return does not match its episode, or is not finite.
     """
     figures = {**batch.figures}
     figures.setdefault("length", batch.lengths)
     if "return" not in figures:
         figures["return"] = _returns(batch)
-    wrong = np.flatnonzero((figures["length"] != batch.lengths) | ~np.isfinite(figures["return"]))
+    summed, margin = _sums(batch, batch.steps["rewards"]), ROUNDING * _sums(batch, np.abs(batch.steps["rewards"]))
+    is_right = np.isfinite(figures["return"]) & (np.abs(figures["return"] - summed) <= margin)
+    wrong = np.flatnonzero((figures["length"] != batch.lengths) | ~is_right)
     if len(wrong):
         row = wrong[0]
         raise UsageError(
             f"the figures of episode {batch.episodes[row]} are wrong: return {figures['return'][row]}, "
-            f"length {figures['length'][row]}, and it has {batch.lengths[row]} steps"
+            f"length {figures['length'][row]}, and it has {batch.lengths[row]} steps with rewards of {summed[row]:g}"
         )
     return dataclasses.replace(batch, figures=figures)
 
@@ -302,6 +305,16 @@ def _returns(batch: Batch) -> NDArray[np.float64]:
     """Returns the sum of each episode's rewards, added in order."""
     pieces = np.split(batch.steps["rewards"].astype(np.float64), np.cumsum(batch.lengths)[:-1])
     return np.array([np.cumsum(piece)[-1] if len(piece) else 0.0 for piece in pieces[: len(batch)]])
+
+
+def _sums(batch: Batch, column: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the sum of a step column over each episode."""
+    lived, sums = batch.lengths > 0, np.zeros(len(batch))
+    starts = np.cumsum(batch.lengths) - batch.lengths
+    if lived.any():
+        with np.errstate(over="ignore"):  # an infinite sum is no return that is finite
+            sums[lived] = np.add.reduceat(column.astype(np.float64), starts[lived])
+    return sums
 
 
 def _rows(columns: Columns, first: tuple[int | None, int | None], stop: tuple[int | None, int | None]) -> Columns:

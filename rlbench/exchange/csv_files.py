@@ -90,6 +90,8 @@ def read(path: Path) -> Iterator[Content]:
     """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(MOST_CHARACTERS)
+        if first.startswith(f'"{SIGN}'):  # a program that quotes every cell has saved it again
+            first = first.strip()[1:].removesuffix('"').replace('""', '"')
         if not first.startswith(SIGN):
             raise UsageError(
                 "its first line is not the `# {...}` that rlbench writes; data from elsewhere must be a minari dataset"

@@ -51,6 +51,7 @@ class Manifest:
         episodes: the number of episodes in the file.
         columns: the step columns, named as in a store: "observations", "observations/part", ...
         figures: the figures of an episode: "return", "length", ...
+        digests: of the values of every column, see `Digests`; empty in files of before there were any.
     """
 
     what: str
@@ -58,6 +59,7 @@ class Manifest:
     episodes: int = 0
     columns: dict[str, Column] = field(default_factory=dict)
     figures: dict[str, Column] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Returns the manifest as one line of JSON."""
@@ -96,7 +98,8 @@ class Manifest:
         foul = next((text for text in _texts_in(known) if has_controls(text.replace("\n", " "))), None)
         if foul is not None:
             raise UsageError(f"its manifest holds control characters, which a terminal would obey: {foul[:80]!r}")
-        return cls(found["what"], known, episodes, _columns(found.get("columns")), _columns(found.get("figures")))
+        columns, figures = _columns(found.get("columns")), _columns(found.get("figures"))
+        return cls(found["what"], known, episodes, columns, figures, _digests(found.get("digests", {})))
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -164,6 +167,12 @@ def _columns(found: Any) -> dict[str, Column]:
     if type(found) is not dict:
         raise UsageError("its manifest must map column names to [dtype, shape]")
     return {name: column_of(name, value) for name, value in found.items()}
+
+
+def _digests(found: Any) -> dict[str, str]:
+    if type(found) is not dict or not all(type(value) is str for value in found.values()):
+        raise UsageError("its manifest must map the names of columns to their digests")
+    return found
 
 
 def column_of(name: str, value: Any) -> Column:

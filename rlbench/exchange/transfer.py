@@ -14,9 +14,10 @@ import numpy as np
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_episodes, whole_episodes
 from rlbench.exchange.content import Content
+from rlbench.exchange.digests import Digests
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
 from rlbench.files import reading, written
-from rlbench.store import Checkpoint, RunConfig
+from rlbench.store import Checkpoint, RunConfig, Store
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from rlbench.exchange.batches import Batch
     from rlbench.exchange.manifest import Manifest
-    from rlbench.store import RunRecord, Store
+    from rlbench.store import RunRecord
     from rlbench.store.frames import Column
     from rlbench.training import Run
 
@@ -40,6 +41,7 @@ FORMATS = {
 }
 EXTENSIONS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".hdf5": "hdf5", ".h5": "hdf5"}
 IMPORTED = "imported"  # the tag of imported runs
+PURPOSE = "import"  # of the writer of a run that is being imported: if it is killed, the next import deletes the run
 
 
 class Exported(NamedTuple):
@@ -148,17 +150,22 @@ def _indices(run: Run, indices: Iterable[int] | slice | None, what: str) -> NDAr
 
 
 def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
-    chunks = run.store.chunks(run.id, episodes=None if indices is None else indices.tolist())
-    batches = first_episodes(whole_episodes(chunks, run.id), run.episodes)
-    if indices is not None:
-        batches = chosen(batches, indices)
-    first = next(batches, None)
+    first = next(_batches(run, indices), None)
     manifest = manifest_of(run, "episodes", run.episodes if indices is None else len(indices))
     if first is not None:
         manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
-        batches = _alike(itertools.chain([first], batches), manifest)
+    digests = Digests()
+    for batch in _alike(_batches(run, indices), manifest):  # before the first is written: the manifest begins the file
+        digests.add(batch)
+    manifest, batches = dataclasses.replace(manifest, digests=digests.hexadecimal()), _batches(run, indices)
     checkpoint = run.store.checkpoint(run.id)
     return Content(manifest, batches, checkpoint)
+
+
+def _batches(run: Run, indices: NDArray[np.int64] | None) -> Iterator[Batch]:
+    chunks = run.store.chunks(run.id, episodes=None if indices is None else indices.tolist())
+    batches = first_episodes(whole_episodes(chunks, run.id), run.episodes)
+    return batches if indices is None else chosen(batches, indices)
 
 
 def _alike(batches: Iterable[Batch], manifest: Manifest) -> Iterator[Batch]:
@@ -244,6 +251,8 @@ def check_source(path: str | os.PathLike[str], format: str | None = None) -> tup
 
 
 def _imported(store: Store, content: Content) -> RunRecord:
+    store.sweep(PURPOSE)
+    store = Store(store.backend, purpose=PURPOSE)
     known, chunks = content.manifest.run, chunks_of(_checked(content))
     first = next(chunks, None)
     tags = [*known["tags"], *([] if IMPORTED in known["tags"] else [IMPORTED])]
@@ -284,14 +293,19 @@ def _trusted(config: RunConfig) -> RunConfig:
 
 def _checked(content: Content) -> Iterator[Batch]:
     """Passes on the batches read, checking them."""
-    episodes = 0
+    episodes, digests = 0, Digests()
     for batch in content.batches:
         if "rewards" not in batch.steps:
             raise UsageError("it has no column of rewards")
         episodes += len(batch)
+        digests.add(batch)
         yield figured(finite(batch))
     if episodes != content.manifest.episodes:
         raise UsageError(f"expected {content.manifest.episodes} episodes, got {episodes}: the file is truncated")
+    found = digests.hexadecimal()
+    for name, expected in content.manifest.digests.items():
+        if found.get(name) != expected:
+            raise UsageError(f"the values of {name!r} are not those that were exported: export the run again")
 
 
 def _checkpoint(checkpoint: Checkpoint | None, record: RunRecord) -> Checkpoint | None:

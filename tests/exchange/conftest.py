@@ -30,11 +30,25 @@ def stored(store, *chunks, env_id="x/Y-v0", config=CONFIG, status="finished", ch
     record = store.create_run(
         env_id, "tester", seed=seed, config=RunConfig.of(config), tags=["a b", "ü"], parents=["0123456789ab"]
     )
-    for chunk in chunks:
+    for chunk in _with_returns(chunks):
         store.append(record.id, chunk)
     store.append(record.id, checkpoint=checkpoint, status=status, seconds=0.1 + 0.2)
     store.update_run(record.id, evaluation={"mean_return": 1 / 3})
     return Run(store.run(record.id), store)
+
+
+def _with_returns(chunks):
+    """The chunks, with the returns that their rewards add up to, also over the end of a chunk."""
+    before = 0.0
+    for chunk in chunks:
+        if chunk.steps is None:
+            yield chunk
+            continue
+        rewards = [float(np.sum(chunk.segment(i)["rewards"], dtype=np.float64)) for i in range(len(chunk.lengths))]
+        rewards[0] += before if chunk.first_step else 0.0
+        before = rewards[-1]
+        returns = np.array(rewards)[chunk.ends != OPEN]
+        yield dataclasses.replace(chunk, figures={**chunk.figures, "return": returns})
 
 
 def chunk_of(lengths, columns, *, first_episode=0, first_step=0, ends=None, env_rng=None, **figures):

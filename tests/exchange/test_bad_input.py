@@ -1,8 +1,11 @@
 """Damaged and hostile files: a one-line error, no code run, nothing left in the store."""
 
+import csv as csv_module
+import io
 import json
 import os
 import pickle
+import re
 import shutil
 
 import h5py
@@ -14,6 +17,7 @@ import pytest
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.exchange import csv_files, export, import_run, manifest
+from rlbench.store import Store
 
 
 def refused(path, store, complaint, kind=None):
@@ -342,7 +346,10 @@ def virtual(file):
         (virtual, "'steps/observations' is stored in another file: refused"),
         (replaced("steps/rewards", np.full(17, np.nan)), "the reward of episode 0, step 0 is nan"),
         (replaced("steps/rewards", np.zeros(16)), "'rewards' has too few rows"),
-        (replaced("steps/rewards", np.zeros(18)), "'rewards' must have 17 rows, got 18"),
+        (
+            replaced("steps/rewards", np.zeros(18)),
+            "the figures of episode 0 are wrong: return -0.1, length 2, and it has 2 steps with rewards of",
+        ),
         (replaced("steps/rewards", np.zeros(17, np.float32)), "'rewards' must be <f8 of shape"),
         (replaced("steps/rewards", ["x"] * 17), "'steps/rewards' must be a dataset of numbers"),
         (replaced("figures/return", np.zeros(4)), "'return' has too few rows"),
@@ -440,14 +447,14 @@ def test_an_import_that_fails_late_leaves_no_half_made_run(csv, store, monkeypat
 
 
 def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeypatch):
-    append, before = store.append, store.runs()
+    append, before = Store.append, store.runs()
 
-    def failing(run_id, chunk=None, **more):
+    def failing(self, run_id, chunk=None, **more):
         if chunk is not None and chunk.first_episode:
             raise StoreError("no room")
-        append(run_id, chunk, **more)
+        append(self, run_id, chunk, **more)
 
-    monkeypatch.setattr(store, "append", failing)
+    monkeypatch.setattr(Store, "append", failing)
     with pytest.raises(StoreError, match=r"^no room$"):
         import_run(csv, store)
     assert store.runs() == before
@@ -474,3 +481,46 @@ def test_a_manifest_with_control_characters_is_refused(tmp_path, store, samples,
     document["about"]["run"] |= change
     (tmp_path / "run.json").write_text(json.dumps(document))
     refused(tmp_path / "run.json", store, "control characters")
+
+
+def test_a_changed_reward_contradicts_the_return_of_its_episode(csv, store):
+    lines = csv.read_text().splitlines(keepends=True)
+    at = lines[1].split(",").index("reward")
+    cells = lines[3].split(",")
+    cells[at] = "-9.0"
+    csv.write_text("".join([*lines[:3], ",".join(cells), *lines[4:]]))
+    refused(csv, store, r"the figures of episode 0 are wrong: return .*, and it has 2 steps with rewards of -9")
+
+
+@pytest.mark.parametrize("column", ["observation", "action", "explored", "episode_exploration_rate"])
+def test_a_changed_value_of_any_column_is_found_by_its_digest(csv, store, column):
+    head, *rows = csv.read_text().split("\n", 1)
+    table = [row.split(",") for row in rows[0].splitlines()]
+    at = table[0].index(column)
+    row = next(row for row in table[1:] if row[at])
+    row[at] = {"True": "False", "False": "True"}.get(row[at]) or str(float(row[at]) + 1).removesuffix(".0")
+    csv.write_text("\n".join([head, *(",".join(row) for row in table), ""]))
+    refused(csv, store, r"the values of '(steps|figures)/\w+' are not those that were exported: export the run again")
+
+
+def test_a_table_saved_again_by_another_program_is_the_same_table(csv, store):
+    head, rows = csv.read_text().split("\n", 1)
+    again = io.StringIO(newline="")
+    writer = csv_module.writer(again, quoting=csv_module.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow([head])
+    for row in csv_module.reader(rows.splitlines()):
+        writer.writerow([_as_a_spreadsheet_saves(cell) for cell in row])
+    before = import_run(csv, store)
+    csv.write_text(again.getvalue(), newline="")
+    after = import_run(csv, store)
+    for name, figures in store.figures(before.id).items():
+        assert np.array_equal(figures, store.figures(after.id)[name])
+    for one, other in zip(store.episodes(before.id), store.episodes(after.id), strict=True):
+        assert np.array_equal(one.rewards, other.rewards)
+        assert np.array_equal(one.observations, other.observations)
+
+
+def _as_a_spreadsheet_saves(cell):
+    return (
+        cell.upper() if cell in ("True", "False") else "0" if cell == "-0.0" else re.sub(r"^(-?\d+)\.0$", r"\1", cell)
+    )

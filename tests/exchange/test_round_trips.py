@@ -1,5 +1,8 @@
 """Export and import: every bit comes back."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 import rlbench
 from rlbench.exchange import export, import_run
 from rlbench.replaying import verify
-from rlbench.store import EpisodeChunk, open_store
+from rlbench.store import EpisodeChunk, checking, open_store
 from rlbench.training import Run
 
 KINDS = ("csv", "json", "parquet", "hdf5", "minari")
@@ -170,3 +173,66 @@ def test_a_run_goes_through_every_format_one_after_another(tmp_path, store, samp
         run = Run(there_and_back(run, tmp_path, kind, samples), store)
         assert samples.chunks_as_bits(store, run.id) == expected
         assert run.record.tags == ("a b", "ü", "imported")
+
+
+KILLED = """
+import functools, os, signal, sys
+from rlbench.exchange import import_run
+from rlbench.store import open_store
+
+def killed_at(number):
+    "Imports in a child that kills itself before or after a write; returns whether it lived through all of them."
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    store, stages = open_store("runs.db"), iter(range(1, 1000))
+    def stage():
+        if next(stages) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def around(write, *arguments):
+        stage()
+        written = write(*arguments)
+        stage()
+        return written
+    for name in ("insert_run", "commit"):
+        setattr(store.backend, name, functools.partial(around, getattr(store.backend, name)))
+    import_run("run.json", store)
+    os._exit(0)
+
+number = 1
+while not killed_at(number):
+    print(number, flush=True)
+    sys.stdin.readline()
+    number += 1
+"""
+
+
+def test_an_import_killed_anywhere_leaves_a_whole_run_or_one_that_the_next_sweeps(store, tmp_path, samples):
+    export(samples.ALL["discrete"](store), tmp_path / "run.json")
+    with open_store(tmp_path / "runs.db") as target:
+        whole = outcome_of(target, import_run(tmp_path / "run.json", target))
+        trained = target.create_run("x/Y-v0", "tester", seed=0, tags=["imported"])
+    left, pipes = 0, {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, **pipes) as process:
+        while process.stdout.readline():
+            with open_store(tmp_path / "runs.db") as target:
+                half = [run for run in target.runs() if run.id != trained.id and outcome_of(target, run) != whole]
+                left = max(left, len(half))
+                assert {run.status for run in half} <= {"interrupted"}
+                last = import_run(tmp_path / "run.json", target)
+                others = [run for run in target.runs() if run.id != trained.id]
+                assert [outcome_of(target, run) for run in others] == [whole] * len(others)
+                assert target.run(trained.id).status == "interrupted"
+                assert target.run("latest").id == last.id
+                assert list(checking.check(target)) == []
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.wait() == 0
+    assert left == 1
+
+
+def outcome_of(store, record):
+    """What an import must bring: everything but the id and the time."""
+    figures = {name: column.tolist() for name, column in store.figures(record.id).items()}
+    counts = (record.episodes, record.timesteps, record.status, record.tags, record.evaluation)
+    return counts, figures, len(store.checkpoints(record.id))
