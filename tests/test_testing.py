@@ -17,7 +17,6 @@ from rlbench.agents import (
     QLearning,
     RandomAgent,
     ReplayQ,
-    Sarsa,
     SarsaLambda,
     TableAgent,
 )
@@ -267,7 +266,7 @@ def test_a_compiled_counterpart_must_do_what_the_env_does():
         (MonteCarlo, {"average": "exponential", "horizon": 4}),
         (SarsaLambda, {"traces": "accumulating"}),
         (QLearning, {"exploration": "ucb", "initial_value": 20.0}),
-        (Sarsa, {"exploration": "softmax", "gamma": 0.0}),
+        (QLearning, {"exploration": "softmax", "gamma": 0.0}),
     ],
 )
 def test_so_they_do_with_other_parameters(agent, parameters):
