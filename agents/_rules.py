@@ -16,8 +16,12 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from rlbench._compiling import check_compiler
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+check_compiler()
 
 VALUE, ACTION, FIRST = 0, 1, 2  # columns of a table: greedy value, greedy action, q[s, 0]
 CACHE_LINE = 8  # float64

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from rlbench import _registration
+from rlbench._compiling import choose_cache
 from rlbench._version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rlbench.store import Store, open_store
     from rlbench.training import RecordEpisodes, Run, load_run, resume, retrain, train
 
+choose_cache()
 _HOMES = {
     "Comparison": "evaluation",
     "Difference": "replaying",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from rlbench.training.tapes import Counts
 
+COUNTED = 256  # actions: of more, how often each was taken in each episode is not kept
+COUNT_BYTES = 2**24  # on a tape, for these counts
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
 UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
 
@@ -158,8 +160,9 @@ class Recorder:
             "length": tape.episode_lengths[:ended],
             "exploration_rate": tape.epsilons[:ended],
             "explored": tape.explored_counts[:ended],
-            "action_counts": tape.action_counts[:ended],
         }
+        if tape.action_counts.shape[1] <= COUNTED:
+            figures["action_counts"] = tape.action_counts[:ended]
         steps: dict[str, NDArray[Any]] = {
             "observations": tape.observations[: self.steps + segments],
             "actions": tape.actions[: self.steps],
@@ -180,6 +183,7 @@ class Recorder:
 def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
     kept = steps if recording else 0
     episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES)
+    episodes = min(episodes, max(1, COUNT_BYTES // (4 * n_actions)))
     return Tape(
         recording=recording,
         lengths=np.zeros(episodes if recording else 0, np.int64),
