@@ -15,13 +15,17 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlbench.envs.discretize import CutPoints, UniformBins
-from rlbench.envs.making import wrappers_of
-from rlbench.envs.tabular import TabularModel
+from rlbench.envs.discretize import CutPoints, UniformBins, n_bins
+from rlbench.envs.making import id_of
+from rlbench.envs.tabular import SUM_TOLERANCE, read_model
+from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper
+from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel
 
 
 class DeterministicWorld(NamedTuple):
@@ -265,31 +269,85 @@ def sampled_world(model: TabularModel) -> SampledWorld:
     )
 
 
-# Wrappers that change no observations, actions, rewards or draws; TimeLimit is applied by the loop itself.
-_TRANSPARENT = frozenset({"PassiveEnvChecker", "OrderEnforcing", "TimeLimit", "HumanRendering", "RenderCollection"})
-# Gymnasium's own envs that sample P with exactly one draw per step and per reset.
-_TOY_TEXT = frozenset(
-    f"gymnasium.envs.toy_text.{name}"
-    for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
-)
-
-
-def _is_transparent(wrapper: gym.Env[Any, Any]) -> bool:
-    return type(wrapper).__name__ in _TRANSPARENT and type(wrapper).__module__.startswith("gymnasium.")
-
-
 def world_of(env: gym.Env[Any, Any]) -> Any:
     """Returns the compiled world that behaves exactly like `env`, or None if there is none.
 
     An env provides one in a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
+
+    Raises:
+        UsageError: the world leads outside the env's spaces, or its probabilities are no distribution.
     """
-    if not all(map(_is_transparent, wrappers_of(env))):
+    if opaque_wrapper(env, idle=True) is not None:
         return None
     base = env.unwrapped
     if hasattr(type(base), "compiled_world"):
-        return base.compiled_world()  # type: ignore[attr-defined]
-    if f"{type(base).__module__}:{type(base).__qualname__}" not in _TOY_TEXT or getattr(
-        base, "fickle_passenger", False
-    ):
+        world = base.compiled_world() if _speaks_for(base) else None  # type: ignore[attr-defined]
+        return world if world is None else _checked(world, env)
+    if not is_known(base) or getattr(base, "fickle_passenger", False):
         return None
-    return sampled_world(TabularModel.from_env(base))
+    return sampled_world(read_model(base))
+
+
+def _speaks_for(base: gym.Env[Any, Any]) -> bool:
+    """Returns whether `compiled_world` describes this env: nothing that it knew has been overridden since."""
+    lineage = type(base).__mro__
+    owner = next(i for i, cls in enumerate(lineage) if "compiled_world" in vars(cls))
+    added = {name for cls in lineage[:owner] for name in vars(cls) if not name.startswith("__")}
+    return not is_patched(base) and not any(hasattr(lineage[owner], name) for name in added)
+
+
+def _checked(world: Any, env: gym.Env[Any, Any]) -> Any:
+    """Refuses a world that would read beside its tables: compiled code does not look where it reads."""
+    sizes = [getattr(space, "n", 0) for space in (env.observation_space, env.action_space)]
+    complaint = _COMPLAINTS[type(world)](world, *map(int, sizes)) if type(world) in _COMPLAINTS else None
+    if complaint is not None:
+        raise UsageError(f"the compiled world of {id_of(env)} is wrong: {complaint}")
+    return world
+
+
+def _deterministic_complaint(world: DeterministicWorld, n_states: int, n_actions: int) -> str | None:
+    shape = n_states, n_actions
+    if world.outcome.shape != shape or world.reward.shape != shape:
+        return f"its tables must have the shape {shape}, got {world.outcome.shape} and {world.reward.shape}"
+    if int(world.outcome.max()) >> 1 >= n_states:
+        return f"a next state must be in [0, {n_states}), got {int(world.outcome.max()) >> 1}"
+    if int(world.reward.max()) >= len(world.rewards) or not np.isfinite(world.rewards).all():
+        return "its table of rewards must hold finite numbers, and as many as its indices say"
+    return _starts_complaint(world.starts, n_states)
+
+
+def _starts_complaint(starts: NDArray[np.int64], n_states: int) -> str | None:
+    if starts.ndim != 1 or not starts.size or starts.min() < 0 or starts.max() >= n_states:
+        return f"its starts must be states in [0, {n_states}), one or more"
+    return None
+
+
+def _sampled_complaint(world: SampledWorld, n_states: int, n_actions: int) -> str | None:
+    offsets, n_outcomes = world.offsets, len(world.cumulative)
+    if offsets.shape != (n_states * n_actions + 1,) or world.start_cumulative.shape != (n_states,):
+        return f"it must have {n_states} states and {n_actions} actions, as the spaces of the env"
+    if offsets[0] != 0 or offsets[-1] != n_outcomes or np.diff(offsets).min() < 1:
+        return "its offsets must rise from 0 to the number of outcomes"
+    columns = world.successor, world.reward, world.terminated
+    if any(column.shape != (n_outcomes,) for column in columns) or not np.isfinite(world.reward).all():
+        return f"it must have {n_outcomes} next states, finite rewards and ends, one an outcome"
+    strays = world.successor[(world.successor < 0) | (world.successor >= n_states)]
+    if strays.size:
+        return f"a next state must be in [0, {n_states}), got {strays[0]}"
+    sums = np.append(world.cumulative[offsets[1:] - 1], world.start_cumulative[-1])
+    if not (np.abs(sums - 1.0) <= SUM_TOLERANCE).all():
+        return "its probabilities must sum to 1"
+    return None
+
+
+def _cartpole_complaint(world: CartPoleWorld, n_states: int, n_actions: int) -> str | None:
+    if n_bins(world.bins) != n_states or n_actions != 2:  # noqa: PLR2004  (left and right)
+        return f"it has {n_bins(world.bins)} bins and 2 actions, the spaces of the env {n_states} and {n_actions}"
+    return None
+
+
+_COMPLAINTS: dict[Any, Any] = {
+    DeterministicWorld: _deterministic_complaint,
+    SampledWorld: _sampled_complaint,
+    CartPoleWorld: _cartpole_complaint,
+}

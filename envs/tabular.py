@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.envs.making import id_of, make_env, step_limit, wrappers_of
-from rlbench.errors import UsageError
+from rlbench.envs.making import id_of, make_env, step_limit
+from rlbench.envs.measuring import PAIRS, check_steps, twin_of
+from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper
+from rlbench.errors import CheckFailedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +27,7 @@ SUM_TOLERANCE = 1e-9  # how far the probabilities of one (state, action) may sum
 
 Outcome: TypeAlias = "tuple[float, int, float, bool]"  # (probability, successor, reward, terminated)
 
-# What each wrapper may change, so that the table no longer describes the env.
-_CHANGES = {
-    gym.ObservationWrapper: "observations",
-    gym.ActionWrapper: "actions",
-    gym.RewardWrapper: "rewards",
-}
+_COMPARED: set[tuple[type, str]] = set()  # classes of known envs and digests of models, compared in this process
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,8 @@ class TabularModel:
     def from_env(cls, env: gym.Env[Any, Any] | str) -> TabularModel:
         """Reads the model of an env that has one: ours, or any with toy-text's `P`.
 
-        The step limit is the tightest TimeLimit wrapper's, else that of the env's own model.
+        The step limit is the tightest TimeLimit wrapper's, else that of the env's own model. A copy of the env is
+        stepped and compared with the model first; of envs known here once per process and model.
 
         Args:
             env: an env, wrapped or not, or an id or short name.
@@ -84,12 +83,9 @@ class TabularModel:
         """
         if isinstance(env, str):
             return _from_id(cls, env)
-        if reason := why_no_model(env):
-            raise UsageError(reason)
-        model = _model_of(cls, env.unwrapped)
-        _check_spaces(env, model)
-        limit = step_limit(env) or model.step_limit
-        return model if limit == model.step_limit else dataclasses.replace(model, step_limit=limit)
+        model = _own_model(env)
+        _check_truth(env, model)
+        return _limited(model, env)
 
     @classmethod
     def from_table(cls, table: Any, initial: Any, *, step_limit: int | None = None) -> TabularModel:
@@ -111,7 +107,7 @@ class TabularModel:
             n_actions=len(counts) // n_states,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             probability=np.array(probability, dtype=np.float64),
-            successor=np.array(successor, dtype=np.int32),
+            successor=_whole(successor),
             reward=np.array(reward, dtype=np.float64),
             terminated=np.array(terminated, dtype=np.bool_),
             initial=np.array(initial, dtype=np.float64),
@@ -202,8 +198,17 @@ def outcome_rows(offsets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
     return rows
 
 
+def read_model(env: gym.Env[Any, Any]) -> TabularModel:
+    """Returns the model that an env offers, without comparing the two: for what compares or runs the table itself.
+
+    Raises:
+        UsageError: as `TabularModel.from_env`.
+    """
+    return _limited(_own_model(env), env)
+
+
 def why_no_model(env: gym.Env[Any, Any]) -> str | None:
-    """Returns one line on why no `TabularModel` can describe `env`; None if one can."""
+    """Returns one line on why no `TabularModel` can describe `env`; None if one may."""
     base = env.unwrapped
     name = id_of(env)
     if not hasattr(base, "tabular_model"):
@@ -213,11 +218,57 @@ def why_no_model(env: gym.Env[Any, Any]) -> str | None:
             return f"{name} has a table P but no initial_state_distrib: add its start distribution"
     if getattr(base, "fickle_passenger", False):
         return f"the table P of {name} leaves out its fickle passenger: make it with fickle_passenger=False"
-    for wrapper in wrappers_of(env):
-        for kind, what in _CHANGES.items():
-            if isinstance(wrapper, kind):
-                return f"{type(wrapper).__name__} changes the {what} in the table of {name}: remove it"
+    if is_patched(base):
+        return f"a method of {name} has been replaced since it was made: its table may no longer describe it"
+    wrapper = opaque_wrapper(env)
+    if wrapper is not None:
+        return f"{type(wrapper).__name__} may change what the table of {name} describes: remove this wrapper"
     return None
+
+
+def _limited(model: TabularModel, env: gym.Env[Any, Any]) -> TabularModel:
+    limit = step_limit(env) or model.step_limit
+    return model if limit == model.step_limit else dataclasses.replace(model, step_limit=limit)
+
+
+def _check_truth(env: gym.Env[Any, Any], model: TabularModel) -> None:
+    """Raises UsageError unless a copy of the env does what its own model says."""
+    base = env.unwrapped
+    known = is_known(base)
+    key = type(base), _digest(model)
+    if known and key in _COMPARED:
+        return
+    try:
+        twin, effort = twin_of(base, shallow=known), 1 if known else 4
+        pairs = _some_pairs(model, PAIRS * effort)
+        check_steps(twin, model.P, model.initial, pairs, step_limit=model.step_limit, effort=effort)
+    except CheckFailedError as error:
+        raise UsageError(f"the table of {id_of(env)} does not describe it: {error}") from None
+    except Exception as error:  # whatever a foreign env raises
+        raise UsageError(f"the table of {id_of(env)} cannot be compared with it: {error!r}") from error
+    if known:
+        _COMPARED.add(key)
+
+
+def _some_pairs(model: TabularModel, most: int) -> list[tuple[int, int]]:
+    """Returns the reachable (state, action)s; of many, those with the rarest rewards and ends, and a seeded choice."""
+    states = np.flatnonzero(model.reachable())
+    pairs = (states[:, None] * model.n_actions + np.arange(model.n_actions)).reshape(-1)
+    if pairs.size > most:
+        _, kind, counts = np.unique(model.reward + 1j * model.terminated, return_inverse=True, return_counts=True)
+        rarity = np.minimum.reduceat(counts[kind], model.offsets[:-1])[pairs]
+        shuffled = np.random.default_rng(0).permutation(pairs.size)
+        rarest = shuffled[np.argsort(rarity[shuffled], kind="stable")]
+        pairs = pairs[np.union1d(rarest[: most // 2], shuffled[: most // 2])]
+    return [divmod(pair, model.n_actions) for pair in pairs.tolist()]
+
+
+def _digest(model: TabularModel) -> str:
+    columns = (model.offsets, model.probability, model.successor, model.reward, model.terminated, model.initial)
+    digest = sha256(repr((model.n_states, model.n_actions, model.step_limit)).encode())
+    for column in columns:
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:
@@ -228,11 +279,15 @@ def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:
         env.close()
 
 
-def _model_of(cls: type[TabularModel], base: Any) -> TabularModel:
-    if hasattr(base, "tabular_model"):
-        model: TabularModel = base.tabular_model()
-        return model
-    return cls.from_table(base.P, base.initial_state_distrib)
+def _own_model(env: gym.Env[Any, Any]) -> TabularModel:
+    """Returns the model of the unwrapped env, with its own step limit."""
+    if reason := why_no_model(env):
+        raise UsageError(reason)
+    base: Any = env.unwrapped
+    has_model = hasattr(base, "tabular_model")
+    model = base.tabular_model() if has_model else TabularModel.from_table(base.P, base.initial_state_distrib)
+    _check_spaces(env, model)
+    return model
 
 
 def _read_table(table: Any) -> tuple[list[int], tuple[tuple[Any, ...], ...]]:
@@ -265,6 +320,16 @@ def _columns(outcomes: list[Any]) -> tuple[tuple[Any, ...], ...]:
     return tuple(zip(*outcomes, strict=True)) or ((), (), (), ())
 
 
+def _whole(successor: tuple[Any, ...]) -> NDArray[np.int32]:
+    """Returns next states as int32; what lies beyond it is out of range there too."""
+    numbers = np.array(successor)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise UsageError(f"the next states in P must be whole numbers, got {numbers.dtype}")
+    info = np.iinfo(np.int32)
+    clipped: NDArray[np.int32] = np.clip(numbers, info.min, info.max).astype(np.int32)
+    return clipped
+
+
 def _pair_name(model: TabularModel, pair: int) -> str:
     state, action = divmod(pair, model.n_actions)
     return f"P[{state}][{action}]"
@@ -274,6 +339,8 @@ def _check_shapes(model: TabularModel) -> None:
     n_pairs = model.n_states * model.n_actions
     if n_pairs < 1 or model.offsets.shape != (n_pairs + 1,):
         raise UsageError(f"a model needs states, actions and ({n_pairs} + 1,) offsets, got {model.offsets.shape}")
+    if model.offsets[0] != 0:
+        raise UsageError(f"offsets must begin with 0, got {model.offsets[0]}")
     counts = np.diff(model.offsets)
     if counts.min() < 1:
         raise UsageError(f"{_pair_name(model, int(np.argmin(counts)))} has no outcomes; list at least one")

@@ -11,7 +11,7 @@ RATES = ((1e6, " M"), (1e3, " k"))
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """Returns an evaluation in one line, or in two if the env has a model."""
+    """Returns an evaluation in two lines: what was sampled, and the exact value or why there is none."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
     cut_off = f", {evaluation.unfinished} cut off: the policy loops" if evaluation.unfinished else ""
@@ -25,6 +25,8 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
             f"regret {evaluation.regret:.4g}; optimal in "
             f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
         )
+    if evaluation.inexact is not None:
+        lines.append(f"  exact     unknown: {evaluation.inexact}")
     return lines
 
 

@@ -43,6 +43,7 @@ class Evaluation:
         regret: optimal_return - exact_return.
         optimal_states: in how many of the reachable states the greedy action is an optimal one.
         reachable_states: how many states can be reached from the starts, by any actions.
+        inexact: why there is no exact value; None where there is one.
     """
 
     returns: NDArray[np.float64]
@@ -57,10 +58,12 @@ class Evaluation:
     regret: float | None = None
     optimal_states: int | None = None
     reachable_states: int | None = None
+    inexact: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """Returns the figures as a JSON-able dict; what is not finite becomes None."""
-        figures = {name: value for name, value in asdict(self).items() if name not in ("returns", "lengths")}
+        left_out = {"returns", "lengths", *(() if self.inexact else ("inexact",))}
+        figures = {name: value for name, value in asdict(self).items() if name not in left_out}
         plain = {name: _finite(value) for name, value in figures.items()}
         return {**plain, "interval": [_finite(bound) for bound in self.interval], "episodes": len(self.returns)}
 
@@ -133,12 +136,14 @@ def _successes(env: gym.Env[Any, Any], played: Played) -> NDArray[np.bool_] | No
 
 
 def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:
+    policy = agent.greedy_policy()
+    if policy is None:
+        return {"inexact": f"{agent.name} has no greedy policy"}
     try:
         model = TabularModel.from_env(env)
-    except UsageError:  # no transition table: nothing exact can be said
-        return {}
-    policy = agent.greedy_policy()
-    return {} if policy is None else asdict(score_policy(model, policy, optimum or solve(model)))
+        return asdict(score_policy(model, policy, optimum or solve(model)))
+    except UsageError as error:  # no transition table, or not of this env
+        return {"inexact": str(error)}
 
 
 def _finite(value: Any) -> Any:

@@ -199,7 +199,7 @@ def _judged(found: Evaluation) -> list[tuple[str, str]]:
     if found.unfinished:
         rows.append(("cut off", f"{found.unfinished} of them: the policy loops"))
     if found.regret is None:
-        return [*rows, ("exact value", "unknown: the env has no transition table, or the agent no greedy policy")]
+        return [*rows, ("exact value", f"unknown: {found.inexact}")]
     share = f"{found.optimal_states:,} of {found.reachable_states:,} reachable states"
     return [
         *rows,

@@ -15,17 +15,20 @@ from gymnasium.utils.env_checker import data_equivalence
 from rlbench.agents import RandomAgent
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env, step_limit
-from rlbench.envs.tabular import TabularModel, why_no_model
+from rlbench.envs.tabular import read_model, why_no_model
 from rlbench.errors import CheckFailedError
 from rlbench.random_state import generator_state
 from rlbench.testing._frozen import frozen
-from rlbench.testing.tables import Pair, check_model
+from rlbench.testing.tables import check_model
 from rlbench.training.budgets import Budget
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from rlbench.envs.measuring import Pair
+    from rlbench.envs.tabular import TabularModel
 
 STEPS = 200  # of each trajectory that must be repeatable
 PLAYED_STEPS = 2**14  # of a chunk, when compared with compiled ones
@@ -119,7 +122,7 @@ def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
     if why_no_model(env) is not None:
         return ""
     try:
-        check_model(env, TabularModel.from_env(env), seed=seed)
+        check_model(env, read_model(env), seed=seed)
     except CheckFailedError as error:
         return str(error)
     return ""
@@ -134,7 +137,7 @@ def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed
     mask = np.asarray(info["action_mask"])
     if mask.dtype != np.int8 or mask.shape != (base.action_space.n,):
         return f"the action mask is {mask.dtype} of shape {mask.shape}: it must be int8, one entry per action"
-    return "" if why_no_model(env) is not None else _compared_mask(base, TabularModel.from_env(env), seed)
+    return "" if why_no_model(env) is not None else _compared_mask(base, read_model(env), seed)
 
 
 def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) -> str:

@@ -1,0 +1,63 @@
+"""Wrappers that pass observations, actions, rewards and ends on as they are: the only ones that may be seen through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlbench.envs.making import wrappers_of
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+# Exact types by name: importing them all would cost, and a subclass may do anything.
+_IDLE = frozenset(  # neither do they keep anything; TimeLimit is applied by whoever sees through it
+    f"gymnasium.wrappers.{name}"
+    for name in (
+        "common:PassiveEnvChecker",
+        "common:OrderEnforcing",
+        "common:TimeLimit",
+        "rendering:HumanRendering",
+        "rendering:RenderCollection",
+    )
+)
+_WATCHING = frozenset(  # they keep or show what happens, so the env itself must be stepped
+    {
+        "gymnasium.wrappers.common:RecordEpisodeStatistics",
+        "gymnasium.wrappers.rendering:RecordVideo",
+        "gymnasium.wrappers.rendering:AddWhiteNoise",
+        "gymnasium.wrappers.rendering:ObstructView",
+        "rlbench.training.recording:RecordEpisodes",
+    }
+)
+# Gymnasium's envs that sample P with exactly one draw per step and per reset, and ours with a table.
+TOY_TEXT = frozenset(
+    f"gymnasium.envs.toy_text.{name}"
+    for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
+)
+_KNOWN = TOY_TEXT | {"rlbench.envs.safecab:SafeCabEnv"}
+
+
+def opaque_wrapper(env: gym.Env[Any, Any], *, idle: bool = False) -> gym.Env[Any, Any] | None:
+    """Returns the outermost wrapper that may change what happens in an env, or None.
+
+    Args:
+        env: an env, wrapped or not.
+        idle: count also wrappers that only watch, which see nothing where the env is not stepped.
+    """
+    seen_through = _IDLE if idle else _IDLE | _WATCHING
+    return next((w for w in wrappers_of(env) if type_name(w) not in seen_through or is_patched(w)), None)
+
+
+def is_known(base: gym.Env[Any, Any]) -> bool:
+    """Returns whether an unwrapped env is of a class tested here, its methods untouched."""
+    return type_name(base) in _KNOWN and not is_patched(base)
+
+
+def is_patched(env: gym.Env[Any, Any]) -> bool:
+    """Returns whether a method of its class has been replaced on an env or wrapper itself."""
+    return any(callable(getattr(type(env), name, None)) for name in vars(env))
+
+
+def type_name(thing: object) -> str:
+    """Returns "module:Class"."""
+    return f"{type(thing).__module__}:{type(thing).__qualname__}"
