@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
+from rlbench.checks import finite, flag, place
 from rlbench.errors import UsageError
 from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, checked
 from rlbench.random_state import generator_state, new_generator, set_generator_state
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # the methods that a compiled counterpart replaces
-COMPILED = frozenset({"act", "update", "end_episode", "drop_episode", "exploration_rate"})
+COMPILED = frozenset({"act", "_act", "update", "_learn", "end_episode", "drop_episode", "exploration_rate"})
 
 
 class Agent(ABC):
@@ -90,11 +91,18 @@ class Agent(ABC):
         return 0.0
 
     def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, None]:
-        """Returns (action, None), or (actions, None) for an array of observations, as Stable-Baselines3 does."""
+        """Returns (action, None), or (actions, None) for an array of observations, as Stable-Baselines3 does.
+
+        Raises:
+            UsageError: an observation is not a whole number from 0 to n_states - 1.
+        """
         if np.ndim(observation) == 0:
-            return self.act(int(observation), explore=not deterministic), None
-        flat = [self.act(int(o), explore=not deterministic) for o in np.ravel(observation)]
+            return self.act(self._state(observation), explore=not deterministic), None
+        flat = [self.act(self._state(o), explore=not deterministic) for o in np.ravel(observation)]
         return np.array(flat, dtype=np.int64).reshape(np.shape(observation)), None
+
+    def _state(self, observation: Any) -> int:
+        return place("the observation", observation, self.n_states)
 
     def greedy_policy(self) -> NDArray[np.int64] | None:
         """Returns the greedy action of every state, shape (n_states,); None if it has no greedy policy."""
@@ -182,7 +190,41 @@ class TableAgent(Agent):
         return float(rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def act(self, observation: int, *, explore: bool = True) -> int:
-        """Returns an action of the exploring policy, or the greedy one."""
+        """Returns an action of the exploring policy, or the greedy one.
+
+        Raises:
+            UsageError: the observation is not a whole number from 0 to n_states - 1.
+        """
+        if observation.__class__ is not int or not 0 <= observation < self.n_states:  # compiled code does not look
+            observation = self._state(observation)
+        return self._act(observation, explore=explore)
+
+    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Learns from one step; only `terminated` stops bootstrapping.
+
+        Raises:
+            UsageError: an observation or the action is out of range, or the reward is not finite; nothing is learnt.
+        """
+        if not (
+            observation.__class__ is action.__class__ is next_observation.__class__ is int
+            and 0 <= observation < self.n_states
+            and 0 <= action < self.n_actions
+            and 0 <= next_observation < self.n_states
+            and reward.__class__ is float
+            and reward - reward == 0.0  # neither infinite nor NaN; faster than two comparisons
+            and terminated.__class__ is bool
+        ):
+            observation, action = self._state(observation), place("the action", action, self.n_actions)
+            reward, next_observation = finite("the reward", reward), self._state(next_observation)
+            terminated = flag("terminated", terminated)
+        self._learn(observation, action, reward, next_observation, terminated)
+
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+        """Learns from one step, whose values have been checked; not needed where `update` is overridden."""
+        raise NotImplementedError(f"{type(self).__name__} must implement update")
+
+    def _act(self, observation: int, *, explore: bool) -> int:
+        """Chooses in a state that has been checked."""
         if not explore:
             return int(rules.greedy_action(self.table, observation))
         action, self.explored = self._choose(observation)
@@ -237,10 +279,10 @@ class LookingAhead(TableAgent):
         super().build()
         self.ahead = np.array([-1, 0, 0], np.int64)  # state, action, explored; state -1: none chosen yet
 
-    def act(self, observation: int, *, explore: bool = True) -> int:
+    def _act(self, observation: int, *, explore: bool) -> int:
         """Returns the action already chosen for this observation, else an exploring one, or the greedy one."""
         if not explore or self.ahead[0] != observation:
-            return super().act(observation, explore=explore)
+            return super()._act(observation, explore=explore)
         self.explored = bool(self.ahead[2])
         return int(self.ahead[1])
 

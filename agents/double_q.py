@@ -31,7 +31,7 @@ class DoubleQ(TableAgent):
         super().build()
         self.halves = rules.new_table(2 * self.n_states, self.n_actions, self.parameters.initial_value)
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Updates one of the two tables, chosen at random."""
         rules.double_q_update(
             self.halves,
@@ -39,7 +39,7 @@ class DoubleQ(TableAgent):
             self.rng.random(),
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             terminated,
             self.learning_rate,

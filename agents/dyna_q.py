@@ -60,9 +60,9 @@ class DynaQ(TableAgent):
         is_prioritized = self.parameters.planning == "prioritized"
         self.queue = models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns from the step, records it in the model, and learns `planning_steps` times from the model."""
-        step = (observation, action, float(reward), next_observation, terminated)
+        step = (observation, action, reward, next_observation, terminated)
         rates = self.learning_rate, self.parameters.gamma
         if self.queue is None:
             rules.q_update(self.table, *step, *rates)

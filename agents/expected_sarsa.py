@@ -14,7 +14,7 @@ class ExpectedSarsa(TableAgent):
     name: ClassVar[str] = "expected-sarsa"
     source: ClassVar[str] = "van Seijen et al. 2009; Sutton & Barto 2018, 6.6"
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves q[observation, action] towards the reward plus the discounted expected value of the next state."""
         learning_rate = self.learning_rate
         self.timesteps += 1
@@ -24,7 +24,7 @@ class ExpectedSarsa(TableAgent):
             self.exploration_rate,
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             terminated,
             learning_rate,

@@ -53,11 +53,11 @@ class MonteCarlo(TableAgent):
         self.counts = np.zeros((self.n_states, self.n_actions), np.int64)  # returns averaged
         self.episode = returns.new_episode(self.n_states, self.n_actions, self.parameters.horizon)
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step; learns if the horizon is reached."""
         learning_rate = self.learning_rate
         self.timesteps += 1
-        returns.remember_step(self.episode, observation, action, float(reward), next_observation, terminated)
+        returns.remember_step(self.episode, observation, action, reward, next_observation, terminated)
         if self.episode.cursor[0] == self.parameters.horizon:
             self._learn_episode(learning_rate)
 

@@ -43,7 +43,7 @@ class NStepSarsa(LookingAhead):
         super().build()
         self.steps = returns.new_steps(self.parameters.n_steps)
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step; learns from the one n steps ago, or from all remaining ones if the episode terminated."""
         learning_rate = self.learning_rate
         self.timesteps += 1
@@ -52,7 +52,7 @@ class NStepSarsa(LookingAhead):
             self.steps,
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             self._look_ahead(next_observation, terminated),
             terminated,

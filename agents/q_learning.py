@@ -15,13 +15,13 @@ class QLearning(TableAgent):
     source: ClassVar[str] = "Watkins 1989; Sutton & Barto 2018, 6.5"
     off_policy: ClassVar[bool] = True
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves q[observation, action] towards the reward plus the discounted best value of the next state."""
         rules.q_update(
             self.table,
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             terminated,
             self.learning_rate,

@@ -16,6 +16,7 @@ class RandomAgent(Agent):
 
     def act(self, observation: int, *, explore: bool = True) -> int:  # noqa: ARG002
         """Returns a random action, even with `explore=False`: it has no greedy one."""
+        self._state(observation)
         self.explored = True
         return int(self.rng.random() * self.n_actions)
 

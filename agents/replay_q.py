@@ -12,6 +12,7 @@ from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, replays, rules
 from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter, within
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
+from rlbench.buffers.columns import range_of
 from rlbench.errors import UsageError, unknown_name
 from rlbench.random_state import new_generator
 
@@ -96,7 +97,22 @@ class ReplayQ(TableAgent):
         discrete = spaces.Discrete(self.n_states), spaces.Discrete(self.n_actions)
         self.buffer = self.parameters.buffer(*discrete, seed=buffers)
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    @property
+    def buffer(self) -> Any:
+        """The replay buffer; one that is assigned must be for the agent's own states and actions."""
+        return self._buffer
+
+    @buffer.setter
+    def buffer(self, buffer: Any) -> None:
+        for column, size in ((buffer.observation, self.n_states), (buffer.action, self.n_actions)):
+            if range_of(column) != [0, size]:  # compiled code indexes the table with what the buffer holds
+                raise UsageError(
+                    f"the buffer must be for {self.n_states} states and {self.n_actions} actions, "
+                    "Discrete spaces counted from 0"
+                )
+        self._buffer = buffer
+
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Stores the step; learns from a minibatch every `train_freq` steps."""
         learning_rate = self.learning_rate
         self.buffer.add(observation, action, reward, next_observation, terminated)

@@ -14,7 +14,7 @@ class Sarsa(LookingAhead):
     name: ClassVar[str] = "sarsa"
     source: ClassVar[str] = "Rummery & Niranjan 1994; Sutton & Barto 2018, 6.4"
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves q[observation, action] towards the reward plus the discounted value of the next action."""
         learning_rate = self.learning_rate
         self.timesteps += 1
@@ -22,7 +22,7 @@ class Sarsa(LookingAhead):
             self.table,
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             self._look_ahead(next_observation, terminated),
             terminated,

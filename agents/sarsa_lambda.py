@@ -48,7 +48,7 @@ class SarsaLambda(LookingAhead):
         super().build()
         self.traces = returns.new_traces(self.n_states, self.n_actions)
 
-    def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
+    def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves all values by the step's error times their traces."""
         learning_rate = self.learning_rate
         self.timesteps += 1
@@ -57,7 +57,7 @@ class SarsaLambda(LookingAhead):
             self.traces,
             observation,
             action,
-            float(reward),
+            reward,
             next_observation,
             self._look_ahead(next_observation, terminated),
             terminated,

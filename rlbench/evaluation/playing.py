@@ -13,6 +13,7 @@ from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import seed_env, step_limit
 from rlbench.store import OPEN
 from rlbench.training.budgets import Budget
+from rlbench.training.gate import Gate
 from rlbench.training.loops import compiled_loop
 from rlbench.training.recorder import Recorder
 
@@ -57,17 +58,20 @@ def _stand_in(agent: Agent) -> Agent:
 
 
 def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
-    rows, unfinished, most = [], 0, step_limit(env) or MOST_STEPS
+    rows: list[tuple[float, int, float, bool]] = []
+    unfinished, most, length = 0, step_limit(env) or MOST_STEPS, -1
+    gate = Gate(agent, lambda: f"episode {len(rows)}, step {length + 1}")
     for _ in range(episodes):
-        observation, _ = env.reset()
+        length = -1  # step 0 is the reset
+        observation = gate.start(env.reset()[0])
         total, length, ended = 0.0, 0, False
         while not ended:
-            action = agent.act(observation, explore=False)
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total, length, ended = total + float(reward), length + 1, terminated or truncated
+            action = gate.action(agent.act(observation, explore=False))
+            observation, reward, terminated, truncated = gate.outcome(*env.step(action))
+            total, length, ended = total + reward, length + 1, terminated or truncated
             if length >= most and not ended:
                 unfinished, ended = unfinished + 1, True
-        rows.append((total, length, float(reward), terminated))
+        rows.append((total, length, reward, terminated))
     returns, lengths, rewards, terminations = zip(*rows, strict=True)
     return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations), unfinished)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.checks import whole_number
+from rlbench.checks import place, whole_number
 from rlbench.envs.actions import action_name
 from rlbench.envs.features import features_of
 from rlbench.envs.making import step_limit
@@ -204,18 +204,23 @@ def _visits(env: gym.Env[Any, Any], policy: NDArray[np.int64], episodes: int, se
     """Counts how often greedy play acts in each state, (n_states,)."""
     counts, left = np.zeros(len(policy), np.int64), MOST_STEPS
     limit = step_limit(env) or MOST_STEPS
-    observation, _ = env.reset(seed=seed)
+    observation = _state(env.reset(seed=seed)[0], policy)
     for _ in range(episodes):
         for _ in range(limit):
             counts[observation] += 1
-            observation, _, terminated, truncated, _ = env.step(int(policy[observation]))
+            following, _, terminated, truncated, _ = env.step(int(policy[observation]))
+            observation = _state(following, policy)
             left -= 1
             if terminated or truncated or left <= 0:
                 break
         if left <= 0:
             break
-        observation, _ = env.reset()
+        observation = _state(env.reset()[0], policy)
     return counts
+
+
+def _state(observation: Any, policy: NDArray[np.int64]) -> int:
+    return place("an observation of the env", observation, len(policy))
 
 
 def _known_states(env: gym.Env[Any, Any], agent: Agent) -> NDArray[np.bool_]:

@@ -13,10 +13,11 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from gymnasium.utils.env_checker import data_equivalence
 
 from rlbench.agents import RandomAgent
+from rlbench.checks import finite, flag
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env, step_limit
 from rlbench.envs.tabular import read_model, why_no_model
-from rlbench.errors import CheckFailedError
+from rlbench.errors import CheckFailedError, UsageError
 from rlbench.random_state import generator_state
 from rlbench.testing._frozen import frozen
 from rlbench.testing.tables import check_model
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 STEPS = 200  # of each trajectory that must be repeatable
 PLAYED_STEPS = 2**14  # of a chunk, when compared with compiled ones
 MASKED_STEPS = 20_000  # transitions after which an action mask is compared with the table
+LOOKED_AT = 2000  # steps whose observations, rewards and ends are looked at
+PROMISES = {"the reward": finite, "terminated": flag, "truncated": flag}
 
 # Gymnasium's checker warns about good envs too: it is given wrapped ones, and CartPole's bounds are infinite.
 _EXPECTED_WARNINGS = (
@@ -44,7 +47,8 @@ _EXPECTED_WARNINGS = (
 def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
     """Checks that an env keeps the promises of Gymnasium, and those that rlbench relies on.
 
-    ENV_CHECKS, in order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the same
+    ENV_CHECKS, in order: Gymnasium's own checker (without rendering) passes; for 2,000 random steps
+    each observation is in its space, each reward finite and each end a bool; the same seed and actions give the same
     trajectory, also in an env made again from the JSON of its spec; a step before the first reset is refused; the
     transition table, if there is one, matches the env (`check_model`); `info["action_mask"]`, if there is one, is int8
     and 0 exactly for the actions that cannot change the state; and the compiled counterpart, if there is one, does the
@@ -80,6 +84,19 @@ def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str: 
             check_gymnasium_env(env, skip_render_check=True, skip_close_check=True)
         except (AssertionError, AttributeError, TypeError, ValueError, gym.error.Error) as error:
             return " ".join(str(error).split())
+    return ""
+
+
+def what_it_returns_is_what_it_promises(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks that each observation is in its space, each reward a finite number, and each end a bool."""
+    for moment, (observation, *outcome) in enumerate(_trajectory(env, seed, LOOKED_AT)):
+        if not env.observation_space.contains(observation):
+            return f"after {moment} calls the observation {observation!r} is not in {env.observation_space}"
+        try:
+            for (name, check), value in zip(PROMISES.items(), outcome, strict=False):  # a reset has no outcome
+                check(name, value)
+        except UsageError as error:
+            return f"after {moment} calls {error}"
     return ""
 
 
@@ -153,6 +170,7 @@ def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) ->
 
 ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
     it_passes_gymnasiums_own_checker,
+    what_it_returns_is_what_it_promises,
     the_same_seed_and_actions_give_the_same_trajectory,
     its_spec_survives_json,
     a_step_before_the_first_reset_is_refused,
@@ -165,11 +183,11 @@ ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
 # ------------------------------------------------------------------------------------------- trajectories
 
 
-def _trajectory(env: gym.Env[Any, Any], seed: int) -> Iterator[tuple[Any, ...]]:
-    """Yields what resets and STEPS seeded random actions return, without infos; copied, as some envs reuse arrays."""
+def _trajectory(env: gym.Env[Any, Any], seed: int, steps: int = STEPS) -> Iterator[tuple[Any, ...]]:
+    """Yields what resets and seeded random actions return, without infos; copied, as some envs reuse arrays."""
     env.action_space.seed(seed)
     yield copy.deepcopy(env.reset(seed=seed)[:1])
-    for _ in range(STEPS):
+    for _ in range(steps):
         step = env.step(env.action_space.sample())[:4]
         yield copy.deepcopy(step)
         if step[2] or step[3]:

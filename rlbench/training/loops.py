@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rlbench.training.gate import Gate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,18 +21,19 @@ def readable_loop(
 ) -> None:
     """Trains any agent on any env: the definition of reinforcement learning, aloud."""
     agent.drop_episode()
+    gate = Gate(agent, lambda: recorder.place)
     while not budget.is_spent(agent):
         recorder.note_reset(env)
-        observation, _ = env.reset()
+        observation = gate.start(env.reset()[0])
         recorder.begin_episode(observation, agent.exploration_rate)
         ended = False
         while not ended:
             # choose, step, learn
-            action = agent.act(observation, explore=True)
-            next_observation, reward, terminated, truncated, _ = env.step(action)
-            agent.update(observation, action, float(reward), next_observation, terminated)
+            action = gate.action(agent.act(observation, explore=True))
+            next_observation, reward, terminated, truncated = gate.outcome(*env.step(action))
+            agent.update(observation, action, reward, next_observation, terminated)
             # keep
-            recorder.step(action, float(reward), next_observation, explored=agent.explored)
+            recorder.step(action, reward, next_observation, explored=agent.explored)
             observation, ended = next_observation, terminated or truncated
             if not ended and recorder.is_full:
                 recorder.split_episode(observation)

@@ -68,6 +68,11 @@ class Recorder:
         """Whether the last episode has ended and the env has drawn nothing since."""
         return self.length < 0 and not self._resetting
 
+    @property
+    def place(self) -> str:
+        """Where the readable loop is, episodes counted from 0 and steps from 1; step 0 is the reset."""
+        return f"episode {self._episode + self.segments}, step {self.length + 1}"
+
     def note_reset(self, env: gym.Env[Any, Any]) -> None:
         """Notes where the env's generator stands before the first reset of a chunk: enough to re-execute the chunk."""
         self._resetting = True

@@ -1,0 +1,60 @@
+"""What env and agent hand to each other, checked on the way: an observation outside its space touches no table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlbench.checks import finite, flag, place
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlbench.agents import Agent
+
+
+class Gate:
+    """Lets through what the spaces promise; what they do not is refused, with the episode, the step and the value.
+
+    Args:
+        agent: whose states and actions are counted.
+        where: says where the loop is, such as "episode 3, step 17".
+    """
+
+    def __init__(self, agent: Agent, where: Callable[[], str]) -> None:
+        self._n_states, self._n_actions, self._where = agent.n_states, agent.n_actions, where
+
+    def start(self, observation: Any) -> int:
+        """Returns the first observation of an episode as an int."""
+        return self._checked(place, "the observation that reset returns", observation, self._n_states)  # type: ignore[no-any-return]
+
+    def action(self, action: Any) -> int:
+        """Returns what the agent chose as an int."""
+        if action.__class__ is int and 0 <= action < self._n_actions:
+            return action  # an int: see above
+        return self._checked(place, "the action that the agent chooses", action, self._n_actions)  # type: ignore[no-any-return]
+
+    def outcome(
+        self, observation: Any, reward: Any, terminated: Any, truncated: Any, _info: Any = None
+    ) -> tuple[int, float, bool, bool]:
+        """Returns what a step came to, as Python's own numbers."""
+        if (
+            observation.__class__ is int
+            and 0 <= observation < self._n_states
+            and reward.__class__ is float
+            and reward - reward == 0.0  # neither infinite nor NaN; faster than two comparisons
+            and terminated.__class__ is bool is truncated.__class__
+        ):
+            return observation, reward, terminated, truncated
+        return (
+            self._checked(place, "the observation that step returns", observation, self._n_states),
+            self._checked(finite, "the reward", reward),
+            self._checked(flag, "terminated", terminated),
+            self._checked(flag, "truncated", truncated),
+        )
+
+    def _checked(self, check: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return check(*given)
+        except UsageError as error:
+            raise UsageError(f"{self._where()}: {error}") from None
