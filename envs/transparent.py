@@ -26,15 +26,14 @@ _WATCHING = frozenset(  # they keep or show what happens, so the env itself must
         "gymnasium.wrappers.rendering:RecordVideo",
         "gymnasium.wrappers.rendering:AddWhiteNoise",
         "gymnasium.wrappers.rendering:ObstructView",
-        "rlbench.training.recording:RecordEpisodes",
+        "rlbench:RecordEpisodes",
     }
 )
 # Gymnasium's envs that sample P with exactly one draw per step and per reset, and ours with a table.
-TOY_TEXT = frozenset(
+_KNOWN = frozenset({"rlbench:SafeCabEnv"}) | frozenset(
     f"gymnasium.envs.toy_text.{name}"
     for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
 )
-_KNOWN = TOY_TEXT | {"rlbench.envs.safecab:SafeCabEnv"}
 
 
 def opaque_wrapper(env: gym.Env[Any, Any], *, idle: bool = False) -> gym.Env[Any, Any] | None:
@@ -59,5 +58,6 @@ def is_patched(env: gym.Env[Any, Any]) -> bool:
 
 
 def type_name(thing: object) -> str:
-    """Returns "module:Class"."""
-    return f"{type(thing).__module__}:{type(thing).__qualname__}"
+    """Returns "module:Class"; of ours, "rlbench:Class"."""
+    module, name = type(thing).__module__, type(thing).__qualname__
+    return f"rlbench:{name}" if module.startswith("rlbench.") else f"{module}:{name}"
