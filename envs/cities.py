@@ -24,6 +24,7 @@ ANOMALY_SHARE = 4 / 25  # of a generated city's squares, as in the book's city
 GENERATED_ZONES = "RGYB"
 MAX_ZONES = 25
 BYTES_PER_STATE = 90
+SIZE = re.compile(r"\s*(\d{1,9})\s*x\s*(\d{1,9})\s*")  # of a generated city: NxM
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CAPTION = re.compile(r"\s*\(\w+\)")  # the last action, printed below the map by `ansi`
 
@@ -103,12 +104,21 @@ def make_city(city: str, seed: int = 0) -> City:
         raise UsageError(f"city must be a preset, a map or NxM, got {type(city).__name__}")
     if city in PRESETS:
         return parse_city(PRESETS[city])
-    size = re.fullmatch(r"\s*(\d{1,9})\s*x\s*(\d{1,9})\s*", city)
+    size = SIZE.fullmatch(city)
     if size:
         return generate_city(int(size[1]), int(size[2]), seed)
     if "|" not in city and "\n" not in city:
         raise unknown_name("city", city, [*PRESETS, "50x50 (any size)", "a map"])
     return parse_city(city)
+
+
+def count_states(city: str) -> int:
+    """Returns how many states a city would have at most, from its size or its map, before it is made."""
+    size = SIZE.fullmatch(city)
+    if size:
+        return int(size[1]) * int(size[2]) * (len(GENERATED_ZONES) + 1) * len(GENERATED_ZONES)
+    zones = len({letter for letter in COLOUR.sub("", city) if letter.isalpha()} - {"A"})
+    return len(city) // 2 * (zones + 1) * zones
 
 
 def parse_city(text: str) -> City:

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env
 from gymnasium.utils import seeding
 from gymnasium.wrappers import TimeLimit
 
+from rlbench.envs.trust import checked_spec
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -61,17 +62,23 @@ def full_id(env: str) -> str:
     return env_id if newest is None else f"{env_id}-v{newest}"
 
 
-def make_from_spec(spec: str, **extra: Any) -> gym.Env[Any, Any]:
-    """Makes an env from its JSON spec, as stored in a run.
+def make_from_spec(spec: str, *, trust: bool = False, **extra: Any) -> gym.Env[Any, Any]:
+    """Makes an env from its JSON spec, as stored in a run: the gate through which every stored env goes.
+
+    Args:
+        spec: the JSON.
+        trust: make whatever it names, code included; otherwise only what `rlbench.envs.trust` lets pass.
+        extra: further arguments of the env.
 
     Raises:
-        StoreError: its package is not installed, or a wrapper did not record its arguments.
+        StoreError: it names something untrusted or not installed, or a wrapper did not record its arguments.
     """
+    found = None if trust else checked_spec(spec)
     try:
-        return gym.make(EnvSpec.from_json(spec), **extra)
+        return gym.make(EnvSpec.from_json(spec) if found is None else found, **extra)
     except gym.error.DependencyNotInstalled:
         raise
-    except (gym.error.Error, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # an env may raise anything for arguments that it did not expect
         raise StoreError(f"the env cannot be made from its stored spec: {_first_line(error)}") from error
 
 

@@ -50,6 +50,7 @@ IN_OUR_WORDS = {
     "episodes=": "--episodes",
     "engine='compiled'": "--engine compiled",
     "engine='auto'": "--engine auto",
+    "trust=True": "--trust",
 }
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (

@@ -20,6 +20,7 @@ from rlbench.cli.options import (
     seed_option,
     set_option,
     store_option,
+    trust_option,
 )
 from rlbench.cli.output import INTERRUPTED, print_json, say
 from rlbench.cli.report import evaluation_lines
@@ -30,7 +31,7 @@ from rlbench.settings import parse_settings
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
     from rlbench.replaying import Verification
-    from rlbench.store import Store
+    from rlbench.store import RunRecord, Store
     from rlbench.training import Run
     from rlbench.training.retraining import Retraining
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
 @click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -51,6 +53,7 @@ def resume(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
+    trust: bool,  # noqa: FBT001
 ) -> int:
     """Resume RUN, as if it had never stopped.
 
@@ -58,7 +61,7 @@ def resume(
     checkpoint is made again, and comes out the same.
     """
     with rlbench.open_store(store, create=False) as opened:
-        found = _run(opened, run, env_filter)
+        found = _run(opened, run, env_filter, trust=trust)
         shown = sys.stderr.isatty() and not as_json
         resumed = rlbench.resume(found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown)
         evaluation = _evaluated(resumed)
@@ -90,6 +93,7 @@ def resume(
 @set_option
 @preset_option
 @seed_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -105,13 +109,14 @@ def retrain(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
 ) -> None:
     """Learn from the stored steps of RUNS alone, without a step of the env, and compare with the first of them.
 
     The new run names them as its parents.
     """
     with rlbench.open_store(store, create=False) as opened:
-        parents = [_run(opened, ref, env_filter) for ref in runs]
+        parents = [_run(opened, ref, env_filter, trust=trust) for ref in runs]
         learnt = rlbench.retrain(
             parents,
             agent,
@@ -137,6 +142,7 @@ def retrain(
 @click.option("--all", "every", is_flag=True, help="All runs that kept their steps.")
 @click.option("--episode", "episodes", metavar="N", type=int, multiple=True, help="Only this episode; may be repeated.")
 @engine_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -148,6 +154,7 @@ def verify(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
 ) -> int:
     """Play the stored episodes of RUN again, and compare every observation, reward and end.
 
@@ -156,7 +163,8 @@ def verify(
     if (run is None) is not every:
         raise UsageError("name a run, or give --all: one of the two")
     with rlbench.open_store(store, create=False) as opened:
-        found = _all_with_steps(opened, env_filter) if run is None else [_run(opened, run, env_filter)]
+        records = _all_with_steps(opened, env_filter) if run is None else [find_run(opened, run, env_filter)]
+        found = [rlbench.Run(record, opened, trust=trust) for record in records]
         results = [rlbench.verify(one, episodes=episodes or None, engine=engine) for one in found]
     if as_json:
         print_json(
@@ -187,13 +195,12 @@ def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FB
         say(f"  {name}: {one} and {other}")
 
 
-def _run(store: Store, ref: str, env: str | None = None) -> Run:
-    return rlbench.Run(find_run(store, ref, env), store)
+def _run(store: Store, ref: str, env: str | None = None, *, trust: bool = False) -> Run:
+    return rlbench.Run(find_run(store, ref, env), store, trust=trust)
 
 
-def _all_with_steps(store: Store, env: str | None) -> list[Run]:
-    records = [record for record in store.runs(env_id=env_id_of(env)) if record.config.keeps_steps]
-    return [rlbench.Run(record, store) for record in records]
+def _all_with_steps(store: Store, env: str | None) -> list[RunRecord]:
+    return [record for record in store.runs(env_id=env_id_of(env)) if record.config.keeps_steps]
 
 
 def _evaluated(run: Run) -> Evaluation:

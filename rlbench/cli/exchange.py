@@ -7,7 +7,7 @@ import re
 import click
 
 import rlbench
-from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option
+from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option, trust_option
 from rlbench.cli.output import print_json, say
 from rlbench.errors import UsageError
 from rlbench.exchange import check_source
@@ -43,6 +43,7 @@ format_option = click.option(
 )
 @click.option("--episodes", metavar="A:B", help="Only these: 0:100, -10: (the last ten), 7 or 0:10,50.")
 @click.option("--force", is_flag=True, help="Replace an existing file or dataset.")
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -56,13 +57,14 @@ def export(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
 ) -> None:
     """Write RUN to a file: csv, json, parquet, hdf5, or a Minari dataset.
 
     RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly.
     """
     with rlbench.open_store(store, create=False) as opened:
-        found = rlbench.Run(find_run(opened, run, env_filter), opened)
+        found = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
         indices = None if episodes is None else _indices(episodes, found.episodes)
         written = rlbench.export(found, path, kind, what=what, indices=indices, overwrite=force)
     if as_json:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 import rlbench
-from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
+from rlbench.cli.options import (
+    env_filter_option,
+    examples,
+    find_run,
+    json_option,
+    seed_option,
+    store_option,
+    trust_option,
+)
 from rlbench.cli.output import print_json, say
 from rlbench.modelling.charts import tree_size
 from rlbench.plots import check, save
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy episodes to sample.")
 @click.option("--out", metavar="FILE", help="Also draw the tree: a .png, .svg or .pdf.")
 @seed_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -46,6 +55,7 @@ def explain(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
+    trust: bool,  # noqa: FBT001
 ) -> None:
     """Explain in a few rules what the agent of RUN has learnt to do, and how well the rules match it.
 
@@ -56,7 +66,7 @@ def explain(
         check(path=out)
     with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
-        found = rlbench.explain(rlbench.Run(record, opened), depth=depth, episodes=episodes, seed=seed)
+        found = rlbench.explain(rlbench.Run(record, opened, trust=trust), depth=depth, episodes=episodes, seed=seed)
     path = None if out is None else _draw(found, out)
     if as_json:
         print_json({"run": record.id, "agent_name": record.agent_name, **found.summary(), "out": path})

@@ -49,7 +49,12 @@ engine_option: Decorator = click.option(
     show_default=True,
     help="Which loop runs; the result is the same.",
 )
-env_filter_option: Decorator = click.option("--env", "env_filter", metavar="ENV", help="Only runs of this env.")
+trust_option: Decorator = click.option(
+    "--trust", is_flag=True, help="Make the env even if the store names code for it: only if you know who wrote it."
+)
+env_filter_option: Decorator = click.option(
+    "--env", "env_filter", metavar="ENV", help="Only runs of this env: an id, or module:id."
+)
 
 
 def examples(*lines: str) -> str:
@@ -58,12 +63,12 @@ def examples(*lines: str) -> str:
 
 
 def env_id_of(name: str | None) -> str | None:
-    """Returns the id that a short name stands for; anything else as it is."""
+    """Returns the id that a short name or "module:id" stands for, whose module is imported; anything else as it is."""
     if name is None:
         return None
-    from rlbench.envs import SHORT_NAMES  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
+    from rlbench.envs.making import SHORT_NAMES, full_id  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
 
-    return SHORT_NAMES.get(name, name)
+    return full_id(name) if ":" in name else SHORT_NAMES.get(name, name)
 
 
 def find_run(store: Store, ref: str, env: str | None = None) -> RunRecord:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
-from rlbench.cli.options import env_filter_option, examples, find_run, json_option, seed_option, store_option
+from rlbench.cli.options import (
+    env_filter_option,
+    examples,
+    find_run,
+    json_option,
+    seed_option,
+    store_option,
+    trust_option,
+)
 from rlbench.cli.output import print_json, print_table, say
 from rlbench.errors import StoreError
 from rlbench.plots import check, comparison_figure, draw, save
@@ -53,6 +61,7 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
 @click.option("--action", metavar="ACTION", help="For share: the action, by number or name.")
 @click.option("--state", type=int, metavar="N", help="For share: count only actions taken in this state.")
 @click.option("--optimal", type=float, metavar="SHARE", help="For share: draw a dashed line here, such as 0.05.")
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -69,6 +78,7 @@ def plot(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
+    trust: bool,  # noqa: FBT001
 ) -> None:
     """Draw a picture of one or more RUNs and write it to a file; "all" names those of --env, or of the latest's env.
 
@@ -79,7 +89,7 @@ def plot(
     """
     check(kind, smooth, path=out)
     with rlbench.open_store(store, create=False) as opened:
-        found = _runs(opened, runs, env_filter, lived=True)
+        found = _runs(opened, runs, env_filter, lived=True, trust=trust)
         figure = draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
     path = save(figure, out or _name(found, kind))
     if as_json:
@@ -100,6 +110,7 @@ def plot(
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
 @click.option("--out", metavar="FILE", help="Also draw it: a .png, .svg or .pdf.")
 @seed_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -112,6 +123,7 @@ def compare(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
 ) -> None:
     """Say which RUN does better and how sure that is; runs that differ only in their seed count as one candidate.
 
@@ -122,7 +134,8 @@ def compare(
     """
     check(path=out)
     with rlbench.open_store(store, create=False) as opened:
-        found = rlbench.compare(_runs(opened, runs, env_filter), metric=metric, episodes=episodes, seed=seed)
+        compared = _runs(opened, runs, env_filter, trust=trust)
+        found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
     path = None if out is None else save(comparison_figure(found), out)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
@@ -136,10 +149,11 @@ def compare(
 @click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
 @click.argument("run")
 @click.option("--out", metavar="FILE", help="An .html; by default named after the run.")
+@trust_option
 @env_filter_option
 @store_option
 @json_option
-def report(run: str, out: str | None, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+def report(run: str, out: str | None, env_filter: str | None, store: str, as_json: bool, trust: bool) -> None:  # noqa: FBT001
     """Write a report of RUN: one self-contained HTML page that works offline.
 
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
@@ -148,7 +162,7 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     if out is not None:
         page.check_path(out)
     with rlbench.open_store(store, create=False) as opened:
-        found = _runs(opened, (run,), env_filter)[0]
+        found = _runs(opened, (run,), env_filter, trust=trust)[0]
         path = page.report(found, out or f"{found.id}.html")
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
@@ -156,10 +170,10 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
         say(f"wrote {path}")
 
 
-def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False) -> list[Run]:
+def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False, trust: bool) -> list[Run]:
     """Returns the runs that are named, each once; "all" names those of an env, if `lived` those with episodes."""
     found = [record for ref in refs for record in _named(store, ref, env, lived=lived)]
-    return [rlbench.Run(record, store) for record in {record.id: record for record in found}.values()]
+    return [rlbench.Run(record, store, trust=trust) for record in {record.id: record for record in found}.values()]
 
 
 def _named(store: Store, ref: str, env: str | None, *, lived: bool) -> list[RunRecord]:

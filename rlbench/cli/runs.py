@@ -9,7 +9,16 @@ import click
 from click.core import ParameterSource
 
 import rlbench
-from rlbench.cli.options import env_filter_option, env_id_of, examples, find_run, json_option, seed_option, store_option
+from rlbench.cli.options import (
+    env_filter_option,
+    env_id_of,
+    examples,
+    find_run,
+    json_option,
+    seed_option,
+    store_option,
+    trust_option,
+)
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.errors import StoreError, unknown_name
@@ -177,10 +186,19 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 @click.argument("run")
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many to sample.")
 @seed_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
-def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+def evaluate(
+    run: str,
+    episodes: int,
+    seed: int,
+    env_filter: str | None,
+    store: str,
+    trust: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Play the greedy policy of RUN and compare it with the optimum.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
@@ -188,7 +206,7 @@ def evaluate(run: str, episodes: int, seed: int, env_filter: str | None, store: 
     """
     with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter)
-        evaluation = rlbench.evaluate(rlbench.Run(record, opened), episodes=episodes, seed=seed)
+        evaluation = rlbench.evaluate(rlbench.Run(record, opened, trust=trust), episodes=episodes, seed=seed)
         _keep(opened, record, evaluation)
     if as_json:
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **evaluation.summary()})

@@ -18,6 +18,7 @@ from rlbench.cli.options import (
     json_option,
     seed_option,
     store_option,
+    trust_option,
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, say, show
 from rlbench.envs import SHORT_NAMES
@@ -67,6 +68,7 @@ delay_option = click.option(
 @click.option("--verify", "is_verified", is_flag=True, help="Play it again too; exit code 1 if anything differs.")
 @looks_options
 @delay_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -78,6 +80,7 @@ def replay(
     store: str,
     is_verified: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
     **options: Any,
 ) -> int:
     """Show a stored episode of RUN, step by step.
@@ -94,7 +97,7 @@ def replay(
             raise StoreError(
                 f"run {record.id} kept no steps (it was trained with --record none): train with --record all to replay"
             )
-        loaded, episodes = rlbench.Run(record, opened), opened.episodes(record.id)
+        loaded, episodes = rlbench.Run(record, opened, trust=trust), opened.episodes(record.id)
         found = episodes[_index(loaded, len(episodes), episode)]
         verdict = _verdict(loaded, found) if is_verified else None
         if as_json:
@@ -133,6 +136,7 @@ def replay(
 )
 @looks_options
 @delay_option
+@trust_option
 @env_filter_option
 @store_option
 @json_option
@@ -146,6 +150,7 @@ def watch(
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
     """Let the agent of RUN act greedily, or a random agent in ENV, and watch.
@@ -159,7 +164,7 @@ def watch(
         _watch(random_ride(run, parse_settings(env_settings, "--env-set")), {}, seed, max_steps, delay, looks, as_json)
         return
     with rlbench.open_store(store, create=False) as opened:
-        loaded = rlbench.Run(find_run(opened, run, env_filter), opened)
+        loaded = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
         _watch(ride_of(loaded), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
 
 

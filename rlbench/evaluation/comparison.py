@@ -92,11 +92,7 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 def env_arguments(run: Run) -> dict[str, Any]:
     """Returns the arguments that a run's env was made with, as far as they are stored."""
-    spec = run.record.config.env.spec
-    try:
-        return dict(json.loads(spec)["kwargs"]) if spec else {}
-    except (ValueError, LookupError, TypeError):  # an imported run may say what it likes
-        return {}
+    return dict(run.record.config.env.made_with.get("kwargs", {}))
 
 
 def _labels(settings: list[dict[str, Any]]) -> list[str]:

@@ -214,8 +214,8 @@ def import_run(
 
     Observations, actions, rewards, ends and figures are bit-identical to the exported ones, and the run's env, agent,
     seed, configuration and chunk boundaries are the same. Its id is new and its cache key empty: the training cache
-    never uses it. A Minari dataset may come from any program; its env need not be installed. A file is not trusted: an
-    env spec that names other code than this env's registration here is stored as "untrusted_spec" and not run.
+    never uses it. A Minari dataset may come from any program; its env need not be installed. A file is not trusted:
+    nothing that its env spec names is run here, and none of it later unless it is known to do no harm.
 
     Args:
         path: a file of `export`, or the folder of a Minari dataset.
@@ -260,7 +260,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         known["env_id"],
         known["agent_name"],
         seed=known["seed"],
-        config=_trusted(RunConfig.of(known["config"])),
+        config=RunConfig.of(known["config"]),
         tags=tags,
         parents=known["parents"],
     )
@@ -278,17 +278,6 @@ def _imported(store: Store, content: Content) -> RunRecord:
         with suppress(RlbenchError):
             store.delete_run(made.id)
         raise
-
-
-def _trusted(config: RunConfig) -> RunConfig:
-    """Returns an imported run's config; a spec that names unknown code moves from "spec" to "untrusted_spec".
-
-    The run's env then counts as having no storable spec, and must be passed wherever it is needed.
-    """
-    from rlbench.envs.trust import is_trusted  # noqa: PLC0415  (loads Gymnasium, needed only to check a spec)
-
-    spec = config.env.spec
-    return config if spec is None or is_trusted(spec) else config.distrusting_spec()
 
 
 def _checked(content: Content) -> Iterator[Batch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -94,10 +93,9 @@ def _env_arguments(run: Run) -> dict[str, Any]:
     Raises:
         UsageError: an id and arguments do not make this env.
     """
-    stored = run.record.config.env.spec
-    if not stored:
+    spec = run.record.config.env.made_with
+    if not spec:
         raise UsageError(f"run {run.id} was made with an env object: no command knows how to make that")
-    spec = json.loads(stored)
     if spec.get("additional_wrappers"):
         raise UsageError(f"run {run.id} was made with a wrapped env: wrap it as before, and pass it to rlbench.train")
     return {**spec["kwargs"], **_step_limit(run.env_id, spec.get("max_episode_steps"))}

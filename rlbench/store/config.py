@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,15 @@ class EnvConfig:
 
     id: str = ""
     spec: str | None = None  # JSON; None: an env object without a spec to make it from
-    untrusted_spec: str | None = None  # of an imported run: it names code that is not registered here
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The spec as a dict with its "kwargs"; empty if there is none, or a foreign one that is unreadable."""
+        try:
+            found = json.loads(self.spec or "null")
+        except (ValueError, RecursionError):
+            return {}
+        return found if type(found) is dict and type(found.get("kwargs")) is dict else {}
 
 
 @dataclass(frozen=True)
@@ -123,12 +132,6 @@ class RunConfig:
         """Whether it learned from stored steps alone."""
         return self.retraining is not None
 
-    def distrusting_spec(self) -> Self:
-        """Returns a copy with the env spec moved to `untrusted_spec`, from which no env is made."""
-        document = self.document()
-        env = {**document["env"], "spec": None, "untrusted_spec": self.env.spec}
-        return self.of({**document, "env": env})
-
 
 PARTS: dict[str, Any] = {
     "env": EnvConfig,
@@ -136,7 +139,7 @@ PARTS: dict[str, Any] = {
     "budget": BudgetConfig,
     "retraining": RetrainingConfig,
 }
-OPTIONAL = dict.fromkeys(("untrusted_spec", "n_states", "n_actions", "retraining"))  # not stored if None
+OPTIONAL = dict.fromkeys(("n_states", "n_actions", "retraining"))  # not stored if None
 
 
 def _is_text(value: object) -> bool:
@@ -156,7 +159,7 @@ def _is_table(value: object) -> bool:
 
 
 READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
-    **dict.fromkeys(("id", "spec", "untrusted_spec", "name", "preset", "engine", "record"), _is_text),
+    **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record"), _is_text),
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
     **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),

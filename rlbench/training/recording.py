@@ -107,7 +107,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
     @property
     def run(self) -> Run:
         """The run as far as it is written."""
-        return Run(self._store.run(self.run_id), self._store)
+        return Run(self._store.run(self.run_id), self._store, trust=True)
 
     @property
     def spec(self) -> gym.envs.registration.EnvSpec | None:  # type: ignore[override]  # as in gym.Wrapper

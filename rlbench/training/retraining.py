@@ -95,6 +95,7 @@ def retrain(
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
     config = _config(runs[0], learner, preset, figures)
     run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
+    run.trust = runs[0].trust
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)
 
 

@@ -43,12 +43,14 @@ class Run(Shown):
         store: where it lives.
         cache: how `train` came by it: "miss" (trained), "hit" (stored before), "prefix" (went on from what was stored).
         cached_episodes: how many of its episodes were stored before.
+        trust: make its env from whatever the store says, code included; else only from what is known to do no harm.
     """
 
     record: RunRecord
     store: Store
     cache: str = "miss"
     cached_episodes: int = 0
+    trust: bool = False
 
     @property
     def id(self) -> str:
@@ -156,12 +158,12 @@ class Run(Shown):
         """Makes the env of this run again.
 
         Raises:
-            StoreError: it was an env object without a spec that can be stored.
+            StoreError: it was an env object without a spec that can be stored, or its spec names what is not trusted.
         """
         spec = self.record.config.env.spec
         if spec is None:
             raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
-        return make_from_spec(spec, **extra)
+        return make_from_spec(spec, trust=self.trust, **extra)
 
     def layout(self) -> Layout | None:
         """Returns how the env's states lie on paper; None if nobody knows, or the env cannot be made here."""
@@ -193,6 +195,6 @@ class Run(Shown):
         )
 
 
-def load_run(store: Store, ref: str) -> Run:
-    """Reads a run back, by id, unique prefix or "latest"."""
-    return Run(store.run(ref), store)
+def load_run(store: Store, ref: str, *, trust: bool = False) -> Run:
+    """Reads a run back, by id, unique prefix or "latest"; see `Run` for `trust`."""
+    return Run(store.run(ref), store, trust=trust)

@@ -103,16 +103,17 @@ def train(
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
-                return _answered(found, kept)
+                return _answered(found, kept, trust=found.record.config.env.spec == config.env.spec)
             seed_env(made, env_seed)
             ends = budget.after(learner)
             session = _gone_on(found, kept, made, learner, ends, config) if found is not None else None
             if session is not None:
-                return _trained(session, world, progress=progress, cache="prefix")
+                return _trained(session, world, progress=progress, cache="prefix", trust=True)
             started = kept.create_run(
                 env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents_of(learner)
             )
-            return _trained(Session(kept, started, made, learner, ends), world, progress=progress, cache="miss")
+            session = Session(kept, started, made, learner, ends)
+            return _trained(session, world, progress=progress, cache="miss", trust=True)
 
 
 def resume(
@@ -157,7 +158,7 @@ def resume(
         config = replace(config, budget=budget_config(budget))
         begin = _continued if run.status == "finished" else _taken_over
         session = begin(run.store, run.record, last, env, agent, budget, config)
-        return _trained(session, world, progress=progress, cache="prefix")
+        return _trained(session, world, progress=progress, cache="prefix", trust=run.trust)
 
 
 def _made(
@@ -182,9 +183,9 @@ def _opened(store: str | Path | Store | None) -> Iterator[Store]:
         unless_kept.pop_all()
 
 
-def _answered(found: Found, store: Store) -> Run:
+def _answered(found: Found, store: Store, *, trust: bool) -> Run:
     """Returns a stored run that is what was asked for, and counts what that saved."""
-    run = Run(found.record, store, cache="hit", cached_episodes=found.record.episodes)
+    run = Run(found.record, store, cache="hit", cached_episodes=found.record.episodes, trust=trust)
     with suppress(StoreError):  # it may be open for reading only
         run.record = store.update_run(run.id, cache=run.record.cache.counted("hit", run.seconds))
     return run
@@ -196,10 +197,11 @@ def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:
     return int(env.generate_state(1)[0]), agent
 
 
-def _trained(session: Session, world: Any, *, progress: bool, cache: str) -> Run:
+def _trained(session: Session, world: Any, *, progress: bool, cache: str, trust: bool) -> Run:
     """Trains, and returns the run that came of it."""
     session.train(world, progress=progress)
-    run = Run(session.store.run(session.run.id), session.store, cache=cache, cached_episodes=session.run.episodes)
+    record = session.store.run(session.run.id)
+    run = Run(record, session.store, cache=cache, cached_episodes=session.run.episodes, trust=trust)
     run.agent = session.agent
     run.agent.origins = (run.id,)
     return run

@@ -11,7 +11,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 import rlbench
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 from rlbench.exchange import export, import_run
 from rlbench.exchange.minari_datasets import dataset_id
 from rlbench.training import Run
@@ -164,8 +164,8 @@ def test_an_env_that_is_not_installed_is_not_needed(tmp_path, store):
     spec = gym.envs.registration.EnvSpec("Nowhere-v3", entry_point="nowhere.to.be.found:Env")
     record = import_run(foreign(tmp_path / "nested-v1", env_spec=spec), store)
     assert record.env_id == "Nowhere-v3"
-    assert record.config.env.spec is None
-    assert json.loads(record.config.env.untrusted_spec)["entry_point"] == "nowhere.to.be.found:Env"
+    with pytest.raises(StoreError, match="names the env 'Nowhere-v3', which is not registered here"):
+        Run(record, store).make_env()
     export(Run(record, store), tmp_path / "again-v0", "minari")
     assert import_run(tmp_path / "again-v0", store).episodes == 3
 

@@ -54,12 +54,6 @@ def test_a_change_is_written_in_its_place_and_leaves_the_rest():
     assert json.dumps(config.document()) == expected + '"python"}'
 
 
-def test_a_distrusted_spec_is_kept_where_no_env_is_made_from_it():
-    config = RunConfig.of({"env": {"spec": "code", "city": 1}, "x": 2}).distrusting_spec()
-    assert (config.env.spec, config.env.untrusted_spec) == (None, "code")
-    assert config.document() == {"env": {"spec": None, "city": 1, "untrusted_spec": "code"}, "x": 2}
-
-
 def test_a_config_tells_how_its_run_came_about():
     assert (NEW.keeps_steps, NEW.was_recorded, NEW.was_retrained) == (True, False, False)
     other = RunConfig(record="none", engine="external", retraining=RetrainingConfig(passes=3))
