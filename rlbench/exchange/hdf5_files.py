@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 2**14
 BLOCK_BYTES = 2**20
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+CHECKED = {"fletcher32": True}  # not compressed: the file is as large as what it claims
+LARGE = 2**22  # bytes of a checkpoint's array that is not compressed
+FREE = 2**26  # bytes that the arrays of any checkpoint may take; more only from a file as large
 MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
 
 
@@ -102,7 +105,8 @@ def _write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
     numbers = {"episodes": checkpoint.episodes, "timesteps": checkpoint.timesteps, "numbers": checkpoint.numbers}
     group["about"] = np.bytes_(to_json(numbers).encode())
     for name, array in checkpoint.arrays.items():
-        group.create_dataset(f"arrays/{name}", data=array, **(PACKED if array.ndim and array.size else {}))
+        packed = PACKED if array.nbytes <= LARGE else CHECKED
+        group.create_dataset(f"arrays/{name}", data=array, **(packed if array.ndim and array.size else {}))
 
 
 # ---------------------------------------------------------------------- reading
@@ -257,5 +261,9 @@ def _read_checkpoint(h5py: Any, file: Any) -> Checkpoint:
     arrays = {}
     if "arrays" in inside(h5py, file, "checkpoint"):
         names = list(inside(h5py, file, "checkpoint/arrays"))
-        arrays = {name: dataset(h5py, file, f"checkpoint/arrays/{name}")[()] for name in names}
+        found = {name: dataset(h5py, file, f"checkpoint/arrays/{name}") for name in names}
+        claimed = sum(math.prod(one.shape) * one.dtype.itemsize for one in found.values())
+        if claimed > max(FREE, file.id.get_filesize()):
+            raise UsageError(f"its checkpoint claims {claimed:,} bytes but does not hold them")
+        arrays = {name: one[()] for name, one in found.items()}
     return checked_checkpoint(about["episodes"], about["timesteps"], arrays, about["numbers"])

@@ -3,11 +3,12 @@
 import json
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import rlbench
 from rlbench.envs import Discretize
-from rlbench.errors import StoreError
+from rlbench.errors import StoreError, UsageError
 from rlbench.exchange import export, import_run
 from rlbench.training import Run
 
@@ -35,3 +36,18 @@ def test_a_wrapped_env_comes_back_wrapped(tmp_path, store):
     export(run, tmp_path / "run.csv")
     record = import_run(tmp_path / "run.csv", store)
     assert record.config == run.record.config
+
+
+@pytest.mark.parametrize("is_honest", [True, False])
+def test_a_checkpoint_of_zeros_is_imported_only_from_a_file_as_large(tmp_path, store, is_honest):
+    h5py = pytest.importorskip("h5py")
+    run = rlbench.train("FrozenLake-v1", episodes=3, seed=0, store=store)
+    export(run, tmp_path / "run.hdf5")
+    packed = {"fletcher32": True} if is_honest else {"compression": "gzip"}
+    with h5py.File(tmp_path / "run.hdf5", "r+") as file:
+        file.create_dataset("checkpoint/arrays/more", data=np.zeros(2**23 + 1), chunks=(2**20,), **packed)
+    if is_honest:
+        import_run(tmp_path / "run.hdf5", store)
+    else:
+        with pytest.raises(UsageError, match=r"its checkpoint claims 67,10.* bytes but does not hold them"):
+            import_run(tmp_path / "run.hdf5", store)
