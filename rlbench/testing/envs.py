@@ -47,12 +47,12 @@ _EXPECTED_WARNINGS = (
 def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
     """Checks that an env keeps the promises of Gymnasium, and those that rlbench relies on.
 
-    ENV_CHECKS, in order: Gymnasium's own checker (without rendering) passes; for 2,000 random steps
-    each observation is in its space, each reward finite and each end a bool; the same seed and actions give the same
-    trajectory, also in an env made again from the JSON of its spec; a step before the first reset is refused; the
-    transition table, if there is one, matches the env (`check_model`); `info["action_mask"]`, if there is one, is int8
-    and 0 exactly for the actions that cannot change the state; and the compiled counterpart, if there is one, does the
-    same, random draw for random draw.
+    ENV_CHECKS, in order: Gymnasium's own checker (without rendering) passes; the same seed and actions give the same
+    trajectory, also in an env made again from the JSON of its spec; a step before the first reset is refused; for 2,000
+    random steps each observation is in its space, each reward finite and each end a bool; the transition
+    table, if there is one, matches the env (`check_model`); `info["action_mask"]`, if there is one, is int8 and 0
+    exactly for the actions that cannot change the state; and the compiled counterpart, if there is one, does the same,
+    random draw for random draw.
 
     Args:
         env: an env, wrapped or not, or the id of a registered one.
@@ -84,19 +84,6 @@ def it_passes_gymnasiums_own_checker(env: gym.Env[Any, Any], seed: int) -> str: 
             check_gymnasium_env(env, skip_render_check=True, skip_close_check=True)
         except (AssertionError, AttributeError, TypeError, ValueError, gym.error.Error) as error:
             return " ".join(str(error).split())
-    return ""
-
-
-def what_it_returns_is_what_it_promises(env: gym.Env[Any, Any], seed: int) -> str:
-    """Checks that each observation is in its space, each reward a finite number, and each end a bool."""
-    for moment, (observation, *outcome) in enumerate(_trajectory(env, seed, LOOKED_AT)):
-        if not env.observation_space.contains(observation):
-            return f"after {moment} calls the observation {observation!r} is not in {env.observation_space}"
-        try:
-            for (name, check), value in zip(PROMISES.items(), outcome, strict=False):  # a reset has no outcome
-                check(name, value)
-        except UsageError as error:
-            return f"after {moment} calls {error}"
     return ""
 
 
@@ -132,6 +119,19 @@ def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) 
     finally:
         fresh.close()
     return "step() before reset() was accepted: raise gymnasium.error.ResetNeeded"
+
+
+def what_it_returns_is_what_it_promises(env: gym.Env[Any, Any], seed: int) -> str:
+    """Checks that each observation is in its space, each reward a finite number, and each end a bool."""
+    for moment, (observation, *outcome) in enumerate(_trajectory(env, seed, LOOKED_AT)):
+        if not env.observation_space.contains(observation):
+            return f"after {moment} calls the observation {observation!r} is not in {env.observation_space}"
+        try:
+            for (name, check), value in zip(PROMISES.items(), outcome, strict=False):  # a reset has no outcome
+                check(name, value)
+        except UsageError as error:
+            return f"after {moment} calls {error}"
+    return ""
 
 
 def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
@@ -170,10 +170,10 @@ def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) ->
 
 ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
     it_passes_gymnasiums_own_checker,
-    what_it_returns_is_what_it_promises,
     the_same_seed_and_actions_give_the_same_trajectory,
     its_spec_survives_json,
     a_step_before_the_first_reset_is_refused,
+    what_it_returns_is_what_it_promises,
     its_table_is_the_truth,
     its_action_mask_marks_what_can_change_the_state,
     its_compiled_counterpart_does_the_same,
