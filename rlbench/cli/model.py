@@ -15,6 +15,7 @@ from rlbench.errors import UsageError
 from rlbench.files import written
 from rlbench.lazy import LazyModule
 from rlbench.settings import parse_settings
+from rlbench.texts import to_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -330,9 +331,10 @@ def _write(path: str, heading: list[str], answers: Iterable[Any]) -> int:
     n = 0
     with written(Path(path), overwrite=False) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(heading)
+        writer.writerow(map(to_cell, heading))
         for answer in answers:
-            writer.writerow(answer if isinstance(answer, list) else [answer])
+            cells = answer if isinstance(answer, list) else [answer]
+            writer.writerow([to_cell(cell) if isinstance(cell, str) else cell for cell in cells])
             n += 1
     return n
 

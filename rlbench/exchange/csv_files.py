@@ -1,9 +1,13 @@
-"""CSV: a first line `# {...}` with the manifest, then the column names and the rows of the flat table."""
+r"""CSV: a first line `# {...}` with the manifest, then the column names and the rows of the flat table.
+
+Texts are written so that no spreadsheet computes them: a column's name after a quote, the manifest's `=` as `\u003d`.
+"""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,7 @@ from rlbench.exchange.content import Content
 from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Flat, Layout
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, exactly, plain_numbers
 from rlbench.store.frames import Column, flat_columns
+from rlbench.texts import from_cell, to_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +40,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "f": float,
     "U": str,
 }
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
+BEGINNING = re.compile(r"(?<!\w)[=+@-]")  # of what may be a formula, where a spreadsheet cuts the line at commas
 
 
 def write(path: Path, content: Content) -> None:
@@ -46,17 +53,22 @@ def write(path: Path, content: Content) -> None:
     plain_numbers({**content.manifest.columns, **content.manifest.figures}, "csv")
     with path.open("x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        file.write(f"{SIGN}{content.manifest.to_json()}\n")
+        file.write(f"{SIGN}{STRING.sub(_inert, content.manifest.to_json())}\n")
         if content.manifest.what == "episodes":
             layout = Layout(content.manifest)
-            writer.writerow(layout.names)
+            writer.writerow(map(to_cell, layout.names))
             for batch in content.batches:
                 writer.writerows(_rows(layout, batch))
         else:
             columns = table_columns(content)
-            writer.writerow(columns)
+            writer.writerow(map(to_cell, columns))
             for start in range(0, len(next(iter(columns.values()))), ROWS):
                 writer.writerows(_lines([column[start : start + ROWS] for column in columns.values()]))
+
+
+def _inert(string: re.Match[str]) -> str:
+    """Returns a JSON string that says the same, without what a spreadsheet may compute."""
+    return BEGINNING.sub(lambda found: f"\\u{ord(found[0]):04x}", string[0])
 
 
 def table_columns(content: Content) -> dict[str, NDArray[Any]]:
@@ -112,7 +124,7 @@ def _batches(manifest: Manifest, lines: Iterator[str]) -> Iterator[Batch]:
         return
     layout, reader = Layout(manifest), csv.reader(lines, strict=True)
     try:
-        _check_header(next(reader, []), layout)
+        _check_header(list(map(from_cell, next(reader, []))), layout)
         while rows := _whole_episodes(reader, layout):
             yield layout.batch(_flat(rows, layout, reader.line_num + 2 - len(rows)))
     except csv.Error as error:

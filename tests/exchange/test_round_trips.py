@@ -1,5 +1,6 @@
 """Export and import: every bit comes back."""
 
+import csv
 import subprocess
 import sys
 
@@ -236,3 +237,14 @@ def outcome_of(store, record):
     figures = {name: column.tolist() for name, column in store.figures(record.id).items()}
     counts = (record.episodes, record.timesteps, record.status, record.tags, record.evaluation)
     return counts, figures, len(store.checkpoints(record.id))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "x,=cmd|' /C calc'!A0", "+1", "-2", "@x", "a-b", "a,-b"])
+def test_no_text_of_a_csv_is_computed_by_a_spreadsheet(tmp_path, store, samples, text):
+    run = samples.ALL["discrete"](store)
+    run.record = store.update_run(run.id, tags=[text])
+    export(run, tmp_path / "run.csv")
+    with (tmp_path / "run.csv").open(newline="") as file:
+        cells = next(csv.reader(file))
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@")) and not cell[1:2].isdigit()]
+    assert import_run(tmp_path / "run.csv", store).tags[0] == text
