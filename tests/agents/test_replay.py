@@ -138,6 +138,7 @@ def test_both_loops_do_the_same_with_errors_past_the_largest_priority(replay, re
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # in the mean return that is shown
 @given(
     rewards=st.tuples(EXTREMES, EXTREMES, EXTREMES),
     replay=st.sampled_from(["uniform", "prioritized"]),
