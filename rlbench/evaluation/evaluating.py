@@ -11,12 +11,14 @@ import numpy as np
 
 from rlbench.agents import Agent
 from rlbench.checks import whole_number
+from rlbench.envs.again import check_same_again
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation.intervals import mean_interval
 from rlbench.evaluation.playing import Played, play
 from rlbench.planning import score_policy, solve
+from rlbench.training.code import check_same_code, check_same_env
 from rlbench.training.run import Run
 from rlbench.training.setup import check_fit, check_seed
 
@@ -75,6 +77,7 @@ def evaluate(
     episodes: int = 100,
     seed: int | None = None,
     optimum: Optimum | None = None,
+    another_env: bool = False,
 ) -> Evaluation:
     """Plays greedily, learning nothing, and where the env has a transition table computes the exact value as well.
 
@@ -84,16 +87,18 @@ def evaluate(
         episodes: how many to sample.
         seed: of the env's draws; None draws one and records it.
         optimum: of the same env, if `planning.solve` has already been called on it.
+        another_env: judge a run on another env than it was trained on, which is refused otherwise.
 
     Raises:
-        UsageError: no env for an agent, episodes below 1, or an env with other spaces than the agent's.
+        UsageError: no env for an agent, episodes below 1, an env with other spaces than the agent's, another
+            env than the run's, or one whose code was edited since.
     """
     whole_number("episodes", episodes)
     check_seed(seed)
     agent = run_or_agent.agent if isinstance(run_or_agent, Run) else run_or_agent
     if not isinstance(agent, Agent):
         raise UsageError(f"evaluate takes a run or an agent, got {agent!r}")
-    made = _env_for(run_or_agent, env)
+    made = _env_for(run_or_agent, env, another_env=another_env)
     seed = secrets.randbits(31) if seed is None else int(seed)
     try:
         check_fit(agent, made)
@@ -115,13 +120,19 @@ def evaluate(
     )
 
 
-def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None) -> gym.Env[Any, Any]:
+def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, another_env: bool) -> gym.Env[Any, Any]:
     if isinstance(env, str | gym.Env):
-        return make_env(env)
+        made = make_env(env)
+        if isinstance(run_or_agent, Run) and not another_env:
+            check_same_env(run_or_agent.record, made)
+        return made
     if env is not None:
         raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {env!r}")
     if isinstance(run_or_agent, Run):
-        return run_or_agent.make_env()
+        made = run_or_agent.make_env()
+        check_same_again(made)
+        check_same_code(run_or_agent.record, made, run_or_agent.agent)
+        return made
     raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")
 
 

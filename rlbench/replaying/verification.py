@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.again import check_same_again
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import seed_env, step_limit
 from rlbench.errors import StoreError, UsageError
@@ -14,6 +15,7 @@ from rlbench.random_state import set_generator_state
 from rlbench.store import OPEN
 from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
+from rlbench.training.code import check_same_code
 from rlbench.training.setup import check_engine
 from rlbench.training.stored import check_range
 
@@ -79,7 +81,7 @@ def verify(
         engine: "compiled", "python" or "auto", as in `train`.
 
     Raises:
-        UsageError: there is no such episode.
+        UsageError: there is no such episode, or the env's code was edited since.
         StoreError: the run kept no steps, or its env cannot be made again.
     """
     check_engine(engine)
@@ -87,6 +89,9 @@ def verify(
     _check(run, wanted)
     made = run.make_env() if env is None else env
     try:
+        if env is None:
+            check_same_again(made)
+            check_same_code(run.record, made)
         tally = _Tally(wanted)
         player = _player(made, engine)
         for chunk in run.store.chunks(run.id, figures=False, episodes=wanted):

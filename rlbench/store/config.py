@@ -88,6 +88,7 @@ class RunConfig:
         engine: "compiled", "python" or EXTERNAL; "" if unknown.
         record: "all" (every step) or "none" (figures only).
         versions: of the packages used.
+        code: digests of the modules that decide the result, by name; None if they are all ours or Gymnasium's.
         retraining: set if the run learned from stored steps alone.
         stored: the JSON it was read from; None if it is new.
     """
@@ -99,6 +100,7 @@ class RunConfig:
     engine: str = ""
     record: str = ""
     versions: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, str] | None = None
     retraining: RetrainingConfig | None = None
     stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
@@ -139,7 +141,7 @@ PARTS: dict[str, Any] = {
     "budget": BudgetConfig,
     "retraining": RetrainingConfig,
 }
-OPTIONAL = dict.fromkeys(("n_states", "n_actions", "retraining"))  # not stored if None
+OPTIONAL = dict.fromkeys(("n_states", "n_actions", "code", "retraining"))  # not stored if None
 
 
 def _is_text(value: object) -> bool:
@@ -158,12 +160,17 @@ def _is_table(value: object) -> bool:
     return type(value) is dict
 
 
+def _is_table_of_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
 READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
     **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record"), _is_text),
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
     **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
     **dict.fromkeys(("parameters", "versions"), _is_table),
+    "code": _is_table_of_texts,
 }
 
 

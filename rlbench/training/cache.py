@@ -11,6 +11,7 @@ import numpy as np
 
 from rlbench.training.budgets import UNLIMITED
 from rlbench.training.checkpoints import last_whole_checkpoint
+from rlbench.training.code import unknown_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +36,16 @@ class Found(NamedTuple):
 def cache_key(config: RunConfig, seed: int) -> str:
     """Returns what a run is known by: env, agent, parameters, seed, versions; not its budget.
 
-    Schedules that depend on the budget are in the parameters, in absolute units. Empty if the env has no spec.
+    Schedules that depend on the budget are in the parameters, in absolute units. Empty if the env has no spec, or if
+    some of the code that decides the result cannot be known. Our own code is known by the versions alone.
     """
-    if config.env.spec is None:
+    if config.env.spec is None or unknown_of(config.code):
         return ""
     versions = {name: config.versions[name] for name in ("algorithm", "gymnasium")}
     spec = json.loads(config.env.spec)
     known_by = {"env": spec, "agent": asdict(config.agent), "seed": seed, "record": config.record, **versions}
+    if config.code is not None:
+        known_by["code"] = config.code
     return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
 
 

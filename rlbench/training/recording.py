@@ -17,13 +17,15 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from rlbench.checks import whole_number
-from rlbench.envs.making import id_of, spec_json, step_limit
+from rlbench.envs.again import lasting_spec
+from rlbench.envs.making import id_of, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import CUT_OFF, OPEN, EpisodeChunk, Store, open_store
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBER_BYTES, Layout
 from rlbench.store.config import EXTERNAL, AgentConfig, EnvConfig, RunConfig
 from rlbench.store.records import CHUNK_BYTES, CHUNK_STEPS, RESERVE, end_code
+from rlbench.training.code import code_of
 from rlbench.training.run import Run
 from rlbench.training.setup import versions
 
@@ -421,12 +423,13 @@ def _reserve(env: gym.Env[Any, Any], most: int) -> int:
 
 def _config(env: gym.Env[Any, Any], agent_name: str) -> RunConfig:
     return RunConfig(
-        env=EnvConfig(id_of(env), spec_json(env)),
+        env=EnvConfig(id_of(env), lasting_spec(env)),
         agent=AgentConfig(agent_name),
         preset="",
         engine=EXTERNAL,
         record="all",
         versions=versions(),
+        code=code_of(env),
     )
 
 

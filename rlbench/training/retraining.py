@@ -158,6 +158,7 @@ def _config(parent: Run, learner: TableAgent, preset: str, figures: RetrainingCo
         engine="compiled",
         record="none",
         versions=versions(),
+        code=parent.record.config.code,
         retraining=figures,
     )
 

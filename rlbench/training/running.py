@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents import Agent
-from rlbench.envs.making import full_id, id_of, make_env, seed_env
+from rlbench.envs.again import check_same_again, lasting_spec
+from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import Found, cache_key, end_of, find, is_past
 from rlbench.training.checkpoints import last_whole_checkpoint, restore
+from rlbench.training.code import check_same_code, unknown_of
 from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
@@ -76,7 +79,8 @@ def train(
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
         preset: the name of a set of tuned parameters.
         cache: answer from the store what has been trained there before, in whole or as far as it goes; the result is
-            the same. Only envs and agents given by name or class are known again.
+            the same. Only envs and agents given by name or class are known again, and only as long as their code is
+            the same; a warning says when it cannot be known.
 
     Returns:
         The run: its agent, its returns and lengths (one an episode), its id in the store.
@@ -97,9 +101,12 @@ def train(
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
         learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
         world = world_for(made, learner, engine)
-        config = config_of(env_id, made, learner, budget, preset, record, compiled=world is not None)
+        spec = _spec_of(made, by_name=isinstance(env, str))
+        config = config_of(env_id, spec, made, learner, budget, preset, record, compiled=world is not None)
         # what an object brings with it is not known by its name
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
+        if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
+            _say_if_unknown(config)
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
@@ -153,6 +160,8 @@ def resume(
         env_seed, agent_seed = _seeds(run.seed)
         agent = run.make_agent(agent_seed)
         check_fit(agent, env)
+        check_same_again(env)
+        check_same_code(run.record, env, agent)
         world = world_for(env, agent, engine)
         seed_env(env, env_seed)
         config = replace(config, budget=budget_config(budget))
@@ -168,6 +177,21 @@ def _made(
     if isinstance(env, str):
         return closing(make_env(env_id, {**preset.env, **(env_kwargs or {})}))
     return nullcontext(make_env(env, env_kwargs))
+
+
+def _spec_of(env: gym.Env[Any, Any], *, by_name: bool) -> str | None:
+    """Returns the spec to store of an env; one that was given as an object may be another than its spec makes."""
+    if by_name:
+        check_same_again(env)
+        return spec_json(env)
+    return lasting_spec(env)
+
+
+def _say_if_unknown(config: RunConfig) -> None:
+    """Warns that a run is not cached because some of its code cannot be known."""
+    reason = unknown_of(config.code)
+    if reason and config.env.spec is not None:
+        warnings.warn(f"this training is not cached: {reason}", stacklevel=3)
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from rlbench.agents import Agent, make_agent
 from rlbench.agents.base import sizes_of
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
-from rlbench.envs.making import id_of, spec_json
+from rlbench.envs.making import id_of
 from rlbench.errors import UsageError, unknown_name
 from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
 from rlbench.training.budgets import budget_config
+from rlbench.training.code import code_of
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -105,17 +106,26 @@ def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
 
 
 def config_of(
-    env_id: str, env: gym.Env[Any, Any], agent: Agent, budget: Budget, preset: str, record: str, *, compiled: bool
+    env_id: str,
+    spec: str | None,
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    budget: Budget,
+    preset: str,
+    record: str,
+    *,
+    compiled: bool,
 ) -> RunConfig:
     """Returns what a run's record says of how it came about."""
     return RunConfig(
-        env=EnvConfig(env_id, spec_json(env)),
+        env=EnvConfig(env_id, spec),
         agent=agent_config(agent),
         budget=budget_config(budget),
         preset=preset,
         engine="compiled" if compiled else "python",
         record=record,
         versions=versions(),
+        code=code_of(env, agent),
     )
 
 

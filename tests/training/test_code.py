@@ -1,0 +1,248 @@
+"""The cache knows the code of envs and agents that are not ours, and says where it cannot."""
+
+import importlib
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import rlbench
+from rlbench.agents import AGENTS, make_agent
+from rlbench.envs.again import difference_when_made_again
+from rlbench.envs.making import make_env, spec_json
+from rlbench.errors import UsageError
+from rlbench.presets import Preset
+from rlbench.training import code as code_module
+from rlbench.training.budgets import budget_of
+from rlbench.training.cache import cache_key
+from rlbench.training.code import code_of, unknown_of
+from rlbench.training.setup import config_of
+
+LANE = """
+import gymnasium as gym
+from gymnasium import spaces
+from lane_rewards import REWARD
+
+class Lane(gym.Env):
+    observation_space, action_space = spaces.Discrete(4), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return 0, {}
+
+    def step(self, action):
+        self.t += 1
+        return self.t, REWARD, self.t >= 3, False, {}
+"""
+LAZY = """
+from rlbench.agents import QLearning
+
+class Lazy(QLearning):
+    name = "lazy"
+"""
+KEYS = {  # of stored runs: they must be found for ever
+    ("rlbench/SafeCab-v0", "q-learning"): "e268ab2c65a0524efe4c0ed5cffc76f76fd19c22530fde3610447e116af6ccce",
+    ("rlbench/DiscreteCartPole-v1", "sarsa"): "aca06df8c5fd744605e4d4b97e899e86a87055ff0cd1bf342fb608fd04151c46",
+    ("FrozenLake-v1", "q-learning"): "c2817e561d9a5cfb53dcbd50e80c3d9802cd972663035f14432d30d8874f0c60",
+    ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
+}
+
+
+class Project:
+    """A folder with an env, a helper and an agent of one's own, and a process that can be begun anew."""
+
+    modules = ("lane", "lane_rewards", "lane_agents")
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.write("lane", LANE)
+        self.write("lane_rewards", "REWARD = 1.0")
+        self.write("lane_agents", LAZY)
+
+    def write(self, name, text):
+        path = self.folder / f"{name}.py"
+        path.write_text(text)
+        os.utime(path, (1e9, 1e9 + len(text)))  # long before this process
+
+    def begin(self):
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        code_module._seen.clear()
+        gym.registry.pop("Lane-v0", None)
+        AGENTS.pop("lazy", None)
+        lane = importlib.import_module("lane")
+        gym.register("Lane-v0", entry_point="lane:Lane")
+        return lane
+
+    def train(self, agent="random", **settings):
+        return rlbench.train("Lane-v0", agent, episodes=3, seed=0, store=self.folder / "runs.db", **settings)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    made = Project(tmp_path)
+    yield made
+    for name in made.modules:
+        sys.modules.pop(name, None)
+    gym.registry.pop("Lane-v0", None)
+    AGENTS.pop("lazy", None)
+
+
+def test_the_same_code_is_answered_from_the_store(project):
+    project.begin()
+    project.train()
+    project.begin()
+    assert project.train().cache == "hit"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "first_return"),
+    [("lane", LANE.replace("t >= 3", "t >= 2"), 2.0), ("lane_rewards", "REWARD = -5.0", -15.0)],
+)
+def test_an_edited_env_or_helper_beside_it_is_trained_anew(project, name, text, first_return):
+    project.begin()
+    assert project.train().returns[0] == 3.0
+    project.write(name, text)
+    project.begin()
+    run = project.train()
+    assert (run.cache, run.returns[0]) == ("miss", first_return)
+
+
+def test_an_edited_agent_of_ones_own_is_trained_anew(project):
+    project.begin()
+    lazy = importlib.import_module("lane_agents").Lazy
+    assert [project.train(lazy).cache for _ in range(2)] == ["miss", "hit"]
+    project.write("lane_agents", LAZY + "\n    gamma_note = 1\n")
+    project.begin()
+    assert project.train(importlib.import_module("lane_agents").Lazy).cache == "miss"
+
+
+@pytest.mark.parametrize("judge", [rlbench.evaluate, rlbench.verify, lambda run: rlbench.resume(run, episodes=9)])
+def test_a_run_is_not_judged_or_gone_on_with_by_other_code(project, judge):
+    project.begin()
+    run = project.train()
+    project.write("lane_rewards", "REWARD = 2.0")
+    project.begin()
+    with pytest.raises(UsageError, match="the code of lane_rewards is other than run"):
+        judge(run)
+
+
+def test_what_was_edited_since_it_was_imported_is_not_cached_and_it_is_said(project):
+    project.begin()
+    project.train()
+    (project.folder / "lane_rewards.py").write_text("REWARD = 7.0")
+    with pytest.warns(UserWarning, match="not cached: lane_rewards was edited since it was imported"):
+        run = project.train()
+    assert (run.cache, run.returns[0]) == ("miss", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"__module__": "__main__"}, "program or notebook"),  # a notebook's cells are __main__ too
+        ({"__qualname__": "made.<locals>.Lane"}, "made within a function"),
+    ],
+)
+def test_a_class_that_no_module_holds_is_not_cached_and_it_is_said(project, change, reason):
+    lane = project.begin()
+    for name, value in change.items():
+        setattr(lane.Lane, name, value)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=f"not cached: .*{reason}"):
+            run = project.train()
+        assert run.cache == "miss"
+
+
+def test_an_extension_module_is_not_known(project):
+    lane = project.begin()
+    lane.__file__ = "lane.so"
+    assert "not Python source" in unknown_of(code_of(lane.Lane()))
+
+
+@pytest.mark.parametrize(("env_id", "agent_name"), KEYS)
+def test_our_own_runs_keep_the_keys_that_they_were_stored_with(env_id, agent_name):
+    with make_env(env_id) as env:
+        agent = make_agent(agent_name, env, seed=np.random.SeedSequence(0))
+        budget = budget_of(10, None, Preset(), env_id)
+        config = config_of(env_id, spec_json(env), env, agent, budget, "default", "all", compiled=True)
+    assert config.code is None
+    config = replace(config, versions={**config.versions, "algorithm": 1, "gymnasium": "1.3.0"})
+    assert cache_key(config, 0) == KEYS[env_id, agent_name]
+
+
+# ------------------------------------------------------------------------------------- made again
+
+
+class Drawn(gym.Env):
+    """Draws its goal when it is made, unless it is told."""
+
+    observation_space, action_space = spaces.Discrete(1000), spaces.Discrete(2)
+    count = 0
+
+    def __init__(self, goal=None, *, hidden=False):
+        Drawn.count += 1
+        goal = Drawn.count if goal is None else goal
+        self.goal = (lambda: goal) if hidden else goal
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return self.goal() if callable(self.goal) else 0, 0.0, True, False, {}
+
+
+@pytest.fixture
+def drawn():
+    gym.register("Drawn-v0", entry_point=Drawn.__module__ + ":Drawn")
+    sys.modules.setdefault(Drawn.__module__, sys.modules[__name__])
+    yield "Drawn-v0"
+    gym.registry.pop("Drawn-v0")
+
+
+@pytest.mark.parametrize(("kwargs", "named"), [({}, "goal"), ({"hidden": True}, "same actions")])
+def test_an_env_that_is_another_when_made_again_is_refused(drawn, kwargs, named):
+    with pytest.raises(UsageError, match=f"another env each time it is made .*{named}"):
+        rlbench.train(drawn, "random", episodes=1, env_kwargs=kwargs)
+    assert rlbench.train(drawn, "random", episodes=1, env_kwargs={**kwargs, "goal": 3}).episodes == 1
+
+
+def test_the_refusal_of_a_drawn_lake_names_the_argument_that_fixes_it():
+    with pytest.raises(UsageError, match=r"FrozenLake-v1 is another env .*desc=generate_random_map\(\)"):
+        rlbench.train("FrozenLake-v1", "random", episodes=1, env_kwargs={"map_name": None})
+
+
+def test_an_env_object_is_not_stored_as_a_spec_that_makes_another():
+    lake = make_env("FrozenLake-v1", {"map_name": None})
+    run = rlbench.train(lake, "random", episodes=2, seed=0)
+    assert run.record.config.env.spec is None
+    known = rlbench.train(make_env("FrozenLake-v1"), "random", episodes=2, seed=0)
+    assert json.loads(known.record.config.env.spec)["id"] == "FrozenLake-v1"
+
+
+def test_an_env_object_that_was_stepped_is_still_what_its_spec_makes(project):
+    project.begin()
+    env = make_env("Lane-v0")
+    env.reset(seed=0)
+    env.step(0)
+    assert difference_when_made_again(env) == ""
+
+
+def test_a_run_is_judged_on_another_env_only_when_asked():
+    run = rlbench.train("FrozenLake-v1", "q-learning", episodes=5, seed=0)
+    slippery = make_env("FrozenLake-v1", {"is_slippery": False})
+    with pytest.raises(UsageError, match="pass another_env=True"):
+        rlbench.evaluate(run, slippery, episodes=2)
+    assert len(rlbench.evaluate(run, slippery, episodes=2, another_env=True).returns) == 2
+    drawn = make_env("FrozenLake-v1", {"render_mode": "ansi"})
+    assert len(rlbench.evaluate(run, drawn, episodes=2).returns) == 2
