@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -85,6 +85,9 @@ def _shown(env: gym.Env[Any, Any]) -> dict[str, str]:
 
 def _same(one: Any, other: Any) -> bool:
     """Returns whether two values are equal, where they can be compared at all."""
+    with suppress(ValueError):  # arrays within: they are compared one by one
+        if (one == other) is True:  # at once: much faster on Taxi's table
+            return True
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return np.array_equal(one, other)
     if isinstance(one, dict):

@@ -45,11 +45,13 @@ def code_of(env: gym.Env[Any, Any], agent: Agent | None = None) -> dict[str, str
     makers = set(_makers(env, agent))
     names = {cls.__module__ for cls in makers} | _entry_points(env)
     tops = {name.partition(".")[0] for name in names} - VERSIONED
+    if not tops:
+        return None
     found = {name: _digest(module) for name, module in _modules(tops).items()}
     for cls in makers:
         if "<locals>" in cls.__qualname__ and cls.__module__.partition(".")[0] not in VERSIONED:
             found[cls.__module__] = f"{UNKNOWN}: {cls.__name__} is made within a function"
-    return {**found, **dict(_distributions(tops))} or None
+    return {**found, **dict(_distributions(tops))}
 
 
 def unknown_of(code: dict[str, str] | None) -> str:
