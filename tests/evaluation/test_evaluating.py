@@ -252,7 +252,7 @@ def test_a_run_is_evaluated_in_its_own_env(run):
 
 
 def test_a_run_may_be_evaluated_elsewhere(run):
-    elsewhere = rlbench.evaluate(run, run.make_env(city="4x4", city_seed=9), episodes=20, seed=0)
+    elsewhere = rlbench.evaluate(run, run.make_env(city="4x4", city_seed=9), episodes=20, seed=0, another_env=True)
     assert elsewhere.mean_return < rlbench.evaluate(run, episodes=20, seed=0).mean_return
 
 
