@@ -18,7 +18,7 @@ from rlbench.store.migrations import MIGRATIONS, schema, schema_after
 
 # made by version 1: two budgets of one key in one run (tagged, evaluated, answered once from the cache), a run of
 # figures alone, one that was interrupted, one retrained from the first, and a snapshot
-OLD = Path(__file__).parents[1] / "data" / "store_v1.db"
+OLD = Path(__file__).parents[1] / "data" / "store_v1.sqlite"
 
 
 @pytest.fixture
