@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 @click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
 @click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
+@click.option(
+    "--anyway", is_flag=True, help="Go on even if other versions or other code made the run; its record says so."
+)
 @trust_option
 @env_filter_option
 @store_option
@@ -52,18 +55,22 @@ def resume(
     engine: str,
     env_filter: str | None,
     store: str,
-    as_json: bool,  # noqa: FBT001  (click calls by name)
+    anyway: bool,  # noqa: FBT001  (click calls by name)
+    as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> int:
     """Resume RUN, as if it had never stopped.
 
-    Without a budget an interrupted run is brought to the end that it was begun for. What it had stored after its last
-    checkpoint is made again, and comes out the same.
+    A finished run stays as it is: with a larger budget, a new run begins where it ends. Without a budget an interrupted
+    run is brought to the end that it was begun for; what it stored after its last checkpoint is trained again and
+    compared.
     """
     with rlbench.open_store(store, create=False) as opened:
         found = _run(opened, run, env_filter, trust=trust)
         shown = sys.stderr.isatty() and not as_json
-        resumed = rlbench.resume(found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown)
+        resumed = rlbench.resume(
+            found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown, anyway=anyway
+        )
         evaluation = _evaluated(resumed)
         if as_json:
             print_json(run_document(resumed, evaluation))

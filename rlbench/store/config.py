@@ -88,6 +88,7 @@ class RunConfig:
         engine: "compiled", "python" or EXTERNAL; "" if unknown.
         record: "all" (every step) or "none" (figures only).
         versions: of the packages used.
+        began_with: the versions that it began with, if it was gone on with under others all the same.
         code: digests of the modules that decide the result, by name; None if they are all ours or Gymnasium's.
         retraining: set if the run learned from stored steps alone.
         stored: the JSON it was read from; None if it is new.
@@ -101,6 +102,7 @@ class RunConfig:
     record: str = ""
     versions: dict[str, Any] = field(default_factory=dict)
     code: dict[str, str] | None = None
+    began_with: dict[str, Any] | None = None
     retraining: RetrainingConfig | None = None
     stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
@@ -141,7 +143,7 @@ PARTS: dict[str, Any] = {
     "budget": BudgetConfig,
     "retraining": RetrainingConfig,
 }
-OPTIONAL = dict.fromkeys(("n_states", "n_actions", "code", "retraining"))  # not stored if None
+OPTIONAL = dict.fromkeys(("n_states", "n_actions", "code", "began_with", "retraining"))  # not stored if None
 
 
 def _is_text(value: object) -> bool:
@@ -169,7 +171,7 @@ READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's v
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
     **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
-    **dict.fromkeys(("parameters", "versions"), _is_table),
+    **dict.fromkeys(("parameters", "versions", "began_with"), _is_table),
     "code": _is_table_of_texts,
 }
 

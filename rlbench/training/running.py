@@ -20,7 +20,7 @@ from rlbench.store import Store, open_store
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import Found, cache_key, end_of, find, is_past
 from rlbench.training.checkpoints import last_whole_checkpoint, restore
-from rlbench.training.code import check_same_code, unknown_of
+from rlbench.training.code import check_same_code, code_of, unknown_of
 from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
@@ -32,6 +32,7 @@ from rlbench.training.setup import (
     check_record,
     check_seed,
     config_of,
+    versions,
     world_for,
 )
 from rlbench.training.stored import parents_of
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord
+
+DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
 
 
 def train(
@@ -130,6 +133,7 @@ def resume(
     total_timesteps: int | None = None,
     engine: str = "auto",
     progress: bool = False,
+    anyway: bool = False,
 ) -> Run:
     """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
 
@@ -142,9 +146,11 @@ def resume(
         total_timesteps: likewise.
         engine: as in `train`.
         progress: as in `train`.
+        anyway: go on even if other versions of the algorithms or of Gymnasium, or other code of the env or the agent,
+            made the run; its record then says so.
 
     Raises:
-        UsageError: the run has already come so far, or was not trained.
+        UsageError: the run has already come so far, was not trained, or was made by other versions or other code.
         StoreError: another process is writing it, or its env or agent cannot be made again or has changed.
     """
     config = run.record.config
@@ -155,16 +161,19 @@ def resume(
         episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
     _check_further(run, budget)
+    if not anyway:
+        _check_versions(run)
     last = last_whole_checkpoint(run.store, run.id)
     with closing(run.make_env()) as env:
         env_seed, agent_seed = _seeds(run.seed)
         agent = run.make_agent(agent_seed)
         check_fit(agent, env)
         check_same_again(env)
-        check_same_code(run.record, env, agent)
+        if not anyway:
+            check_same_code(run.record, env, agent)
         world = world_for(env, agent, engine)
         seed_env(env, env_seed)
-        config = replace(config, budget=budget_config(budget))
+        config = replace(_as_of_now(config, env, agent), budget=budget_config(budget))
         begin = _continued if run.status == "finished" else _taken_over
         session = begin(run.store, run.record, last, env, agent, budget, config)
         return _trained(session, world, progress=progress, cache="prefix", trust=run.trust)
@@ -241,6 +250,26 @@ def _check_trained(run: Run) -> None:
         raise UsageError(
             f"run {run.id} was recorded, not trained: retrain learns from its steps, train begins a run of its own"
         )
+
+
+def _check_versions(run: Run) -> None:
+    """Refuses to go on with a run whose result other versions may have decided."""
+    made_by, here = run.record.config.versions, versions()
+    other = [name for name in DECISIVE if name in made_by and made_by[name] != here[name]]
+    if other:
+        name = other[0]
+        raise UsageError(
+            f"run {run.id} was made by {name} {made_by[name]}, here is {here[name]}, so it may not go on as it began: "
+            "train anew, or resume it with anyway=True (--anyway), which its record will say"
+        )
+
+
+def _as_of_now(config: RunConfig, env: gym.Env[Any, Any], agent: Agent) -> RunConfig:
+    """Returns a run's configuration with the versions and the code that go on with it, if they are others."""
+    here, code = versions(), code_of(env, agent)
+    if code == config.code and all(config.versions.get(name) == here[name] for name in DECISIVE):
+        return config
+    return replace(config, versions=here, code=code, began_with=config.began_with or config.versions)
 
 
 def _check_further(run: Run, budget: Budget) -> None:

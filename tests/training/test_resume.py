@@ -1,6 +1,7 @@
 """A run that was gone on with is the run that never stopped, and the same training is not done twice."""
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 import gymnasium as gym
 import pytest
+from contracts import stores
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from training.toys import Circle, frozen
 from waiting import HANG, until_steps_are_stored
@@ -344,6 +346,22 @@ def test_what_broke_off_anywhere_is_trained_again_and_gone_on_with(store, monkey
     assert (resumed.id, resumed.status) == (run.id, "finished")
     assert outcome(resumed) == outcome(trained("FrozenLake-v1", episodes=200))
     assert list(checking.check(store)) == []
+
+
+@pytest.mark.parametrize("name", ["algorithm", "gymnasium"])
+@pytest.mark.parametrize("status", ["finished", "interrupted"])
+def test_a_run_of_other_versions_is_not_gone_on_with_unless_asked(store, name, status):
+    run = trained("FrozenLake-v1", episodes=20, store=store)
+    config = run.record.config
+    old = replace(config, versions={**config.versions, name: "0.1"})
+    stores.rewrite(store, run.id, config=json.dumps(old.document()), status=status)
+    found = rlbench.load_run(store, run.id)
+    with pytest.raises(UsageError, match=f"was made by {name} 0.1, here is .*anyway=True"):
+        rlbench.resume(found, episodes=50)
+    longer = rlbench.resume(found, episodes=50, anyway=True)
+    assert (longer.record.config.versions, longer.record.config.began_with) == (config.versions, old.versions)
+    assert store.run(longer.id).config.began_with[name] == "0.1"
+    assert rlbench.resume(longer, episodes=60).record.config.began_with == old.versions
 
 
 # ------------------------------------------------------------------------------------------------- killed
