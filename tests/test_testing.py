@@ -446,7 +446,7 @@ def test_the_checks_leave_the_global_generators_as_they_were():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
 
 
-@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 14), (ENV_CHECKS, 7)], ids=["agents", "envs"])
+@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 14), (ENV_CHECKS, 8)], ids=["agents", "envs"])
 def test_every_check_says_what_it_looks_at(checks, count):
     assert len(checks) == len({check.__name__ for check in checks}) == count
     assert all(check.__doc__ for check in checks)

@@ -161,5 +161,5 @@ def _checked(chunk: EpisodeChunk) -> EpisodeChunk:
     bad = np.flatnonzero(~np.isfinite(chunk.figures["return"]))
     if len(bad):
         episode = chunk.first_episode + int(bad[0])
-        raise UsageError(f"the env gave a reward that is not finite in episode {episode}: expected real numbers")
+        raise UsageError(f"the rewards of episode {episode} add up to no finite return: expected smaller ones")
     return chunk

@@ -130,7 +130,7 @@ def test_what_is_stored_of_an_env_that_cannot_be_made_here_is_still_shown_with_a
     assert outcome.code == 0
     assert "terminated" in outcome.out.splitlines()[-1]
     shown = f"the stored steps of run {cab} are shown as text"
-    assert re.fullmatch(rf"Warning: the env cannot be made from its stored spec: .*elsewhere.*: {shown}\n", outcome.err)
+    assert re.fullmatch(rf"Warning: the env is not made, for its stored spec .*elsewhere.*: {shown}\n", outcome.err)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_an_error_between_two_episodes_loses_none(store):
 @pytest.mark.parametrize("record", ["all", "none"])
 def test_a_reward_that_is_no_number_interrupts_the_run(value, record, store):
     env = Circle(lambda n: value if n == 125 else None)
-    with pytest.raises(UsageError, match="gave a reward that is not finite in episode 12"):
+    with pytest.raises(UsageError, match="episode 12, step 5: the reward must be a finite number"):
         rlbench.train(env, episodes=100, seed=0, store=store, record=record)
     run = _latest(store)
     assert run.status == "interrupted"
@@ -100,7 +100,7 @@ def test_a_reward_that_is_no_number_interrupts_the_run(value, record, store):
     assert run.episodes == len(run.returns) <= 12
 
 
-def test_a_reward_that_is_no_number_is_noticed_while_the_chunk_before_is_being_written(store, monkeypatch):
+def test_rewards_that_add_up_to_no_number_are_noticed_while_the_chunk_before_is_being_written(store, monkeypatch):
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 64)
     append, close, closing = store.append, Writer.close, threading.Event()
 
@@ -115,8 +115,9 @@ def test_a_reward_that_is_no_number_is_noticed_while_the_chunk_before_is_being_w
     order = []
     monkeypatch.setattr(store, "append", slow)
     monkeypatch.setattr(Writer, "close", lambda self: (closing.set(), close(self)))
-    with pytest.raises(UsageError, match="gave a reward that is not finite in episode 3"):
-        rlbench.train(Circle(lambda n: float("nan") if n == 35 else None), episodes=100, seed=0, store=store)
+    huge = Circle(lambda n: 1.7e308 if n in (35, 36) else None)
+    with pytest.raises(UsageError, match="the rewards of episode 3 add up to no finite return"):
+        rlbench.train(huge, "random", episodes=100, seed=0, store=store)
     assert order == [0, 1, 2, "closed"]
     assert store.run("latest").status == "interrupted"
 
@@ -124,7 +125,7 @@ def test_a_reward_that_is_no_number_is_noticed_while_the_chunk_before_is_being_w
 @pytest.mark.parametrize("record", ["all", "none"])
 def test_a_reward_that_is_no_number_leaves_a_checkpoint_that_fits_what_is_stored(record, store):
     env = Circle(lambda n: float("nan") if n == 125 else None)
-    with pytest.raises(UsageError, match="not finite"):
+    with pytest.raises(UsageError, match="must be a finite number"):
         rlbench.train(env, episodes=30, seed=0, store=store, record=record)
     run = _latest(store)
     for info in store.checkpoints(run.id):
