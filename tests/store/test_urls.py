@@ -124,11 +124,14 @@ LETTERS = st.sampled_from(":/@?#%&=[]. m\n\t-+~")
 
 @st.composite
 def malformed(draw):
-    """A MongoDB address with a few characters before or after the password changed, dropped or added."""
+    """A MongoDB address with a few characters before or after the password changed, dropped or added.
+
+    It still begins as an address does: what begins as a path does is a file, whose name is no secret.
+    """
     parts = [list("mongodb://me"), list("@host/db?w=1")]
     for _ in range(draw(st.integers(1, 4))):
         part = draw(st.sampled_from(parts))
-        at = draw(st.integers(0, len(part) - 1))
+        at = draw(st.integers(2 * (part is parts[0]), len(part) - 1))
         part[at : at + draw(st.integers(0, 1))] = draw(st.lists(LETTERS, max_size=1))
         if "@" not in parts[1]:  # without it, what follows the colon is a port, or part of a file's name
             parts[1].insert(0, "@")
