@@ -407,7 +407,7 @@ def verified(blob: bytes, where: str, expected: Document, if_told: Document | No
     Raises:
         StoreError: it is damaged or belongs to something else.
     """
-    arrays, about = codec.unpack(blob, where)
+    arrays, about = codec.unpack(_packed(blob, where), where)
     _belongs(about, where, expected)
     _belongs({**(if_told or {}), **about}, where, if_told or {})
     return arrays, about
@@ -421,9 +421,16 @@ def intact(blob: bytes | None, where: str, expected: Document) -> Document:
     """
     if blob is None:
         raise StoreError(f"{where} is missing")
-    about: Document = codec.verify(blob, where)
+    about: Document = codec.verify(_packed(blob, where), where)
     _belongs(about, where, expected)
     return about
+
+
+def _packed(blob: object, where: str) -> bytes:
+    """Returns a blob; StoreError if the storage holds something else in its place."""
+    if not isinstance(blob, bytes):
+        raise StoreError(f"{where} is damaged: expected packed bytes, got {str(blob)[:MAX_NAME]!r}")
+    return blob
 
 
 def _belongs(about: object, where: str, expected: Document) -> None:

@@ -175,8 +175,9 @@ def whole(blob: bytes | None, size: int, where: str) -> bytes:
     """Returns a blob after checking that it exists and has the listed size."""
     if blob is None:
         raise StoreError(f"{where} is missing")
-    if len(blob) != size:
-        raise StoreError(f"{where} is damaged: expected {size} bytes, got {len(blob)}")
+    found = len(blob) if isinstance(blob, bytes) else repr(blob)
+    if found != size:
+        raise StoreError(f"{where} is damaged: expected {size} bytes, got {found}")
     return blob
 
 

@@ -172,7 +172,7 @@ class SqliteBackend(Backend):
                WHERE :kind IS NULL OR kind = :kind ORDER BY kind, name""",
             {"kind": kind},
         )
-        return [SnapshotInfo(*row) for row in rows]
+        return [SnapshotInfo(str(kind), str(name), str(moment), size) for kind, name, moment, size in rows]
 
     def select_snapshot(self, kind: str, name: str) -> bytes | None:
         rows = self._rows("SELECT blob FROM snapshots WHERE kind = ? AND name = ?", (kind, name))
