@@ -42,12 +42,13 @@ def info(store: Store) -> dict[str, int]:
     What runs share counts in each of them; runs whose record is damaged count as such alone.
     """
     backend = store.backend
-    documents = [document for document in backend.select_runs({}, None) if not _problem(document)]
+    found = backend.select_runs({}, None)
+    documents = [document for document in found if not _problem(document)]
     names = ("episodes", "timesteps", "chunks", "checkpoints")
     return {
         "runs": len(documents),
         **{name: sum(document[name] for document in documents) for name in names},
-        "damaged": len(store.damaged_runs()),
+        "damaged": len(found) - len(documents),
         "snapshots": sum(not entry.kind.startswith(RESERVED) for entry in backend.select_snapshots(None)),
         "bytes": backend.size(),
     }

@@ -108,10 +108,10 @@ def iso(moment: datetime) -> str:
 
 
 def sound(document: Document) -> Document:
-    """Returns a run's document after checking the type of every field.
+    """Returns a run's document after checking the type of every field, and the checksums.
 
     Raises:
-        StoreError: a field is missing or has the wrong type.
+        StoreError: a field is missing, has the wrong type, or differs from what was written.
     """
     for name, kinds in RUN_FIELDS.items():
         value = document.get(name, ...)

@@ -13,7 +13,7 @@ from contracts import stores
 import rlbench
 from rlbench.errors import StoreError
 from rlbench.store import checking, open_store
-from rlbench.store.documents import RUN_FIELDS
+from rlbench.store.documents import FIXED, NOTES, RUN_FIELDS
 from rlbench.store.migrations import MIGRATIONS, schema, schema_after
 
 # made by version 1: two budgets of one key in one run (tagged, evaluated, answered once from the cache), a run of
@@ -99,6 +99,7 @@ def test_a_new_store_and_an_upgraded_one_have_the_same_schema(path):
         assert schema(old.backend._connection) == schema(new.backend._connection) == schema_after(len(MIGRATIONS))
         columns = {row[1] for row in old.backend._rows("PRAGMA table_info (runs)")}
         assert columns == set(RUN_FIELDS)
+        assert columns - FIXED.keys() - NOTES.keys() == {"record_sum", "notes_sum", "writer", "beat"}  # under no checksum
 
 
 @pytest.mark.parametrize(
