@@ -99,7 +99,7 @@ def test_a_new_store_and_an_upgraded_one_have_the_same_schema(path):
         assert schema(old.backend._connection) == schema(new.backend._connection) == schema_after(len(MIGRATIONS))
         columns = {row[1] for row in old.backend._rows("PRAGMA table_info (runs)")}
         assert columns == set(RUN_FIELDS)
-        assert columns - FIXED.keys() - NOTES.keys() == {"record_sum", "notes_sum", "writer", "beat"}  # under no checksum
+        assert columns - FIXED.keys() - NOTES.keys() == {"record_sum", "notes_sum", "writer", "beat"}
 
 
 @pytest.mark.parametrize(
