@@ -7,12 +7,14 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
 from gymnasium.utils import seeding
 from gymnasium.wrappers import TimeLimit
 
 from rlbench.envs.trust import checked_spec
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
+from rlbench.random_state import generator_state, set_generator_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,5 +133,22 @@ def _first_line(error: BaseException) -> str:
 
 
 def seed_env(env: gym.Env[Any, Any], seed: int) -> None:
-    """Gives the env the generator that reset(seed=seed) would give it."""
+    """Gives the env the generator that reset(seed=seed) would give it; generators of its own need that reset too."""
     env.unwrapped.np_random, _ = seeding.np_random(seed)
+
+
+def env_rng(env: gym.Env[Any, Any]) -> dict[str, Any] | None:
+    """Returns the state of the env's generator; None if it is not of the kind that Gymnasium gives an env."""
+    rng = env.unwrapped.np_random
+    return generator_state(rng) if _is_from_gymnasium(rng) else None
+
+
+def set_env_rng(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
+    """Puts the env's generator into a state that `env_rng` returned; UsageError if it is anything else."""
+    if not _is_from_gymnasium(env.unwrapped.np_random):
+        seed_env(env, 0)
+    set_generator_state(env.unwrapped.np_random, state)
+
+
+def _is_from_gymnasium(rng: Any) -> bool:
+    return isinstance(rng, np.random.Generator) and isinstance(rng.bit_generator, np.random.PCG64)

@@ -46,7 +46,7 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
     world = compiled_world(env)
     seed_env(env, seed)
     if world is None or not isinstance(agent, TableAgent):
-        return _play_readably(env, _stand_in(agent), episodes)
+        return _play_readably(env, _stand_in(agent), episodes, seed)
     return _play_compiled(world, env, agent, episodes)
 
 
@@ -57,13 +57,13 @@ def _stand_in(agent: Agent) -> Agent:
     return player
 
 
-def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int) -> Played:
+def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Played:
     rows: list[tuple[float, int, float, bool]] = []
     unfinished, most, length = 0, step_limit(env) or MOST_STEPS, -1
     gate = Gate(agent, lambda: f"episode {len(rows)}, step {length + 1}")
-    for _ in range(episodes):
+    for episode in range(episodes):
         length = -1  # step 0 is the reset
-        observation = gate.start(env.reset()[0])
+        observation = gate.start(env.reset(seed=None if episode else seed)[0])
         total, length, ended = 0.0, 0, False
         while not ended:
             action = gate.action(agent.act(observation, explore=False))

@@ -9,12 +9,11 @@ import numpy as np
 
 from rlbench.envs.again import check_same_again
 from rlbench.envs.compiled import compiled_world
-from rlbench.envs.making import seed_env, step_limit
+from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
-from rlbench.random_state import set_generator_state
 from rlbench.store import OPEN
-from rlbench.store.columns import flatten, unflatten
 from rlbench.store.records import has_last_row
+from rlbench.training.again import Player, expected, unequal
 from rlbench.training.code import check_same_code
 from rlbench.training.setup import check_engine
 from rlbench.training.stored import check_range
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
-COMPARED = ("rewards",)  # and the observations
 FIELDS = {"rewards": "reward", "observations": "observation"}
 LISTED = 100  # mismatches that are listed one by one; all are counted
 
@@ -72,11 +70,12 @@ class Verification:
 def verify(
     run: Run, *, episodes: Iterable[int] | None = None, env: gym.Env[Any, Any] | None = None, engine: str = "auto"
 ) -> Verification:
-    """Plays stored episodes again, from the state that the env's generator had, and compares.
+    """Plays stored episodes again, from the state that the env's generators had, and compares.
 
     Args:
         run: whose episodes.
-        episodes: which of them; all if None. Those before them in the same chunk are played too, not compared.
+        episodes: which of them; all if None. Those before them in the same chunk are played too, not compared; where
+            they then differ, all before them are: the env may draw from a generator that only its first reset seeded.
         env: in which; the run's own, made from its stored spec, if None.
         engine: "compiled", "python" or "auto", as in `train`.
 
@@ -92,17 +91,22 @@ def verify(
         if env is None:
             check_same_again(made)
             check_same_code(run.record, made)
-        tally = _Tally(wanted)
-        player = _player(made, engine)
-        for chunk in run.store.chunks(run.id, figures=False, episodes=wanted):
-            if chunk.steps is None:
-                raise StoreError(
-                    f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)"
-                )
-            tally.take(chunk, player.play(chunk) if player.stands_at(chunk) else None)
+        found = _played(run, _player(made, engine), wanted, wanted)
+        if wanted and (found.mismatched or found.unverifiable) and compiled_world(made) is None:
+            found = _played(run, _player(made, engine), wanted, range(wanted[-1] + 1))
     finally:
         if env is None:
             made.close()
+    return found
+
+
+def _played(run: Run, player: Player, wanted: list[int] | None, played: Iterable[int] | None) -> Verification:
+    """Plays episodes of a run and compares those that are wanted; None: all."""
+    tally = _Tally(wanted)
+    for chunk in run.store.chunks(run.id, figures=False, episodes=played):
+        if chunk.steps is None:
+            raise StoreError(f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)")
+        tally.take(chunk, player.play(chunk) if player.stands_at(chunk) else None)
     return tally.result(run.id)
 
 
@@ -117,42 +121,8 @@ def _check(run: Run, wanted: list[int] | None) -> None:
 # ------------------------------------------------------------------------------------------ playing again
 
 
-class _Player:
-    """Plays chunks again in an env: where its generator stood before a chunk's first reset is recorded."""
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self.env = env
-        seed_env(env, 0)
-        self._broken = True  # nothing is known of where the env stands
-
-    def stands_at(self, chunk: EpisodeChunk) -> bool:
-        """Brings the env's generator to where it stood at the beginning of a chunk; False if that is not known."""
-        if chunk.first_step == 0:
-            self._broken = chunk.env_rng is None
-        if chunk.env_rng is not None:
-            set_generator_state(self.env.unwrapped.np_random, chunk.env_rng)
-        return not self._broken
-
-    def play(self, chunk: EpisodeChunk) -> Columns:
-        """Returns the columns that a chunk's actions lead to: step columns, "terminated" and "truncated" (steps,)."""
-        found = _expected(chunk)
-        steps, n, row = chunk.steps or {}, 0, 0
-        for segment, length in enumerate(chunk.lengths.tolist()):
-            if segment or not chunk.first_step:
-                _write(found, row, flatten(self.env.observation_space, self.env.reset()[0], "observations"))
-            for k in range(length):
-                action = unflatten(self.env.action_space, steps, "actions", n + k)
-                observation, reward, terminated, truncated, _ = self.env.step(action)
-                _write(found, row + k + 1, flatten(self.env.observation_space, observation, "observations"))
-                _write(found, n + k, {"rewards": reward, "terminated": terminated, "truncated": truncated})
-                if (terminated or truncated) and k + 1 < length:
-                    break  # too early: the rest cannot be played
-            n, row = n + length, row + length + 1
-        return found
-
-
-class _CompiledPlayer(_Player):
-    """Does the same in machine code."""
+class _CompiledPlayer(Player):
+    """Plays chunks again in machine code; all that its worlds draw comes from `np_random`."""
 
     def __init__(self, env: gym.Env[Any, Any], world: Any) -> None:
         super().__init__(env)
@@ -162,7 +132,7 @@ class _CompiledPlayer(_Player):
     def play(self, chunk: EpisodeChunk) -> Columns:
         from rlbench.training._stored import play_again  # noqa: PLC0415  (numba only when something is played)
 
-        steps, found = chunk.steps or {}, _expected(chunk)
+        steps, found = chunk.steps or {}, expected(chunk)
         check_range("action", steps["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
         observations = np.empty(len(steps["observations"]), np.int64)
         self.state = play_again(
@@ -185,29 +155,11 @@ class _CompiledPlayer(_Player):
         return {**found, "observations": observations.astype(steps["observations"].dtype)}
 
 
-def _player(env: gym.Env[Any, Any], engine: str) -> _Player:
+def _player(env: gym.Env[Any, Any], engine: str) -> Player:
     world = None if engine == "python" else compiled_world(env)
     if world is None and engine == "compiled":
         raise UsageError("engine='compiled' is not possible: this env has no compiled counterpart; use engine='auto'")
-    return _Player(env) if world is None else _CompiledPlayer(env, world)
-
-
-def _expected(chunk: EpisodeChunk) -> Columns:
-    """Returns copies of what is stored; "terminated" and "truncated" a step, from how the segments end."""
-    steps = {
-        name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
-    }
-    return {
-        **steps,
-        "rewards": steps["rewards"].astype(np.float64),
-        "terminated": chunk.on_last_steps(chunk.terminations),
-        "truncated": chunk.on_last_steps(chunk.truncations),
-    }
-
-
-def _write(columns: Columns, row: int, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        columns[name][row] = value
+    return Player(env) if world is None else _CompiledPlayer(env, world)
 
 
 def _offsets(chunk: EpisodeChunk) -> NDArray[np.int64]:
@@ -248,7 +200,7 @@ class _Tally:
     ) -> Mismatch | None:
         if len(self._different) >= LISTED:
             return None
-        stored = _expected(chunk)[field][at]
+        stored = expected(chunk)[field][at]
         return Mismatch(episode, step, FIELDS.get(field, field), stored.tolist(), found[field][at].tolist())
 
     def result(self, run_id: str) -> Verification:
@@ -259,22 +211,13 @@ class _Tally:
 
 def _differences(chunk: EpisodeChunk, found: Columns) -> list[tuple[int, int, str, int]]:
     """Lists (segment, step, column, row) where what was found differs from what is stored, by segment and step."""
-    stored, starts, offsets = _expected(chunk), np.array(chunk.starts), _offsets(chunk)
+    stored, starts, offsets = expected(chunk), np.array(chunk.starts), _offsets(chunk)
     differences: list[tuple[int, int, str, int]] = []
     for name, column in stored.items():
-        rows = np.flatnonzero(_unequal(column, found[name]))
+        rows = np.flatnonzero(unequal(column, found[name]))
         last_row = int(has_last_row(name))  # T + 1 rows a segment: row 0 is the reset
         begins = starts[:-1] + last_row * np.arange(len(starts) - 1)
         segments = np.searchsorted(begins, rows, side="right") - 1
         steps = offsets[segments] + rows - begins[segments] + 1 - last_row
         differences += zip(segments.tolist(), steps.tolist(), [name] * len(rows), rows.tolist(), strict=True)
     return sorted(differences, key=lambda difference: difference[:2])
-
-
-def _unequal(stored: NDArray[Any], found: NDArray[Any]) -> NDArray[np.bool_]:
-    """Returns which rows differ in any bit."""
-    width = stored.dtype.itemsize * int(np.prod(stored.shape[1:]))
-    bits = [np.ascontiguousarray(array.astype(stored.dtype, copy=False)) for array in (stored, found)]
-    a, b = (array.view(np.uint8).reshape(len(stored), width) for array in bits)
-    unequal: NDArray[np.bool_] = (a != b).any(axis=1)
-    return unequal

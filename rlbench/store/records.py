@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,7 +67,9 @@ class EpisodeChunk:
     ends: NDArray[np.uint8]  # (segments,) OPEN, TERMINATED, TRUNCATED, BOTH or CUT_OFF (the run stopped)
     figures: dict[str, Array]  # one row per episode that ends here: "return", "length" (of the whole episode) ...
     steps: dict[str, Array] | None = None  # "observations": T+1 rows per segment, others: T; None: figures only
-    env_rng: dict[str, Any] | None = None  # JSON: the env's generator before the first reset in this chunk
+    # JSON: the state of the env's np_random before the first reset in this chunk, and the "seed" which that reset was
+    # given, if one; without a "state": it cannot be read; None: it is not known
+    env_rng: dict[str, Any] | None = None
 
     @property
     def episodes(self) -> int:
@@ -109,6 +111,14 @@ class EpisodeChunk:
             name: column[start + index : stop + index + 1] if has_last_row(name) else column[start:stop]
             for name, column in (self.steps or {}).items()
         }
+
+    def head(self, segments: int) -> EpisodeChunk:
+        """Returns a view of the first segments, without figures."""
+        steps = {
+            name: column[: self.starts[segments] + (segments if has_last_row(name) else 0)]
+            for name, column in (self.steps or {}).items()
+        }
+        return replace(self, lengths=self.lengths[:segments], ends=self.ends[:segments], figures={}, steps=steps)
 
     def problem(self) -> str | None:
         """Returns what makes this chunk malformed, or None."""

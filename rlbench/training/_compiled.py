@@ -28,20 +28,24 @@ def run(
     budget: Budget,
     recorder: Recorder,
     look: Callable[[], None],
+    seed: int | None = None,
 ) -> None:
-    """Runs any learner in a world: the env lends its generator, the agent its arrays, counters and generator."""
+    """Runs any learner in a world: the env lends its generator, the agent its arrays, counters and generator.
+
+    The seed is noted, as that of the readable loop's first reset: the env's generator was seeded with it.
+    """
     agent.drop_episode()
     rng, state, words = env.unwrapped.np_random, world.blank_state(), sfc64_words(agent.rng)
     counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
     while counts.episode_length >= 0 or not budget.is_spent(agent):
-        recorder.note_reset(env)
+        recorder.note_reset(env, seed)
         # asked to stop: the episode under way is the last
         last = counts.episodes if budget.stop else budget.episodes
         limits = recorder.limits._replace(episodes=last, timesteps=budget.timesteps)
         state, after, steps, segments = run_chunk(
             world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, recorder.segments
         )
-        counts = Counts(*after)
+        counts, seed = Counts(*after), None
         # the agent is whole again before anyone looks
         agent.episodes, agent.timesteps = counts.episodes, counts.timesteps
         set_sfc64_words(agent.rng, words)

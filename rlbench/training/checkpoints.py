@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.envs.making import seed_env
+from rlbench.envs.making import env_rng, set_env_rng
 from rlbench.errors import StoreError, UsageError
-from rlbench.random_state import generator_state, set_generator_state
 from rlbench.store import Checkpoint
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
     """Returns all that is needed to go on from here, if it is between two episodes."""
     arrays, numbers = state_of(agent)
-    where = {"env_rng": generator_state(env.unwrapped.np_random), "unfinished_episode": unfinished_episode}
+    where = {"env_rng": env_rng(env), "unfinished_episode": unfinished_episode}
     return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
 
 
@@ -36,8 +35,9 @@ def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
     """Puts agent and env where a checkpoint was taken."""
     load(agent, checkpoint, "the run")
-    seed_env(env, 0)
-    set_generator_state(env.unwrapped.np_random, checkpoint.numbers.get("env_rng"))
+    state = checkpoint.numbers.get("env_rng")
+    if state is not None:
+        set_env_rng(env, state)
 
 
 def load(agent: Agent, checkpoint: Checkpoint, owner: str) -> None:

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 
 
 def readable_loop(
-    env: gym.Env[Any, Any], agent: Agent, budget: Budget, recorder: Recorder, look: Callable[[], None]
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    budget: Budget,
+    recorder: Recorder,
+    look: Callable[[], None],
+    *,
+    seed: int | None = None,
 ) -> None:
-    """Trains any agent on any env: the definition of reinforcement learning, aloud."""
+    """Trains any agent on any env: the definition of reinforcement learning, aloud. The first reset takes the seed."""
     agent.drop_episode()
     gate = Gate(agent, lambda: recorder.place)
     while not budget.is_spent(agent):
-        recorder.note_reset(env)
-        observation = gate.start(env.reset()[0])
+        recorder.note_reset(env, seed)
+        observation = gate.start(env.reset(seed=seed)[0])
+        seed = None
         recorder.begin_episode(observation, agent.exploration_rate)
         ended = False
         while not ended:
@@ -53,9 +60,10 @@ def compiled_loop(
     recorder: Recorder,
     look: Callable[[], None],
     *,
+    seed: int | None = None,
     learner: Any = None,
 ) -> None:
     """Does the same in machine code, a chunk at a time; a `learner` takes the place of the agent's own."""
     from rlbench.training._compiled import run  # noqa: PLC0415  (numba only when something runs)
 
-    run(world, env, agent, agent.learner() if learner is None else learner, budget, recorder, look)
+    run(world, env, agent, agent.learner() if learner is None else learner, budget, recorder, look, seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.random_state import generator_state
+from rlbench.envs.making import env_rng
 from rlbench.store import OPEN, EpisodeChunk
 from rlbench.store.records import CHUNK_STEPS, RESERVE, end_code
 from rlbench.training.tapes import Limits, Tape
@@ -73,11 +73,11 @@ class Recorder:
         """Where the readable loop is, episodes counted from 0 and steps from 1; step 0 is the reset."""
         return f"episode {self._episode + self.segments}, step {self.length + 1}"
 
-    def note_reset(self, env: gym.Env[Any, Any]) -> None:
-        """Notes where the env's generator stands before the first reset of a chunk: enough to re-execute the chunk."""
+    def note_reset(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
+        """Notes where the env's generator stands before the first reset of a chunk, and the seed it is given."""
         self._resetting = True
         if self.length < 0 and not self.steps:
-            self._env_rng = generator_state(env.unwrapped.np_random)
+            self._env_rng = {**(env_rng(env) or {}), **({} if seed is None else {"seed": seed})}
 
     @property
     def is_full(self) -> bool:

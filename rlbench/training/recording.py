@@ -445,9 +445,9 @@ def _state(generator: np.random.Generator | None) -> Any:
 
 
 def _seeded_state(seed: int) -> Any:
-    """Returns the state that a generator has after reset(seed=seed); None for what the env will refuse."""
+    """Returns the state of a generator after reset(seed=seed), and the seed; None for what the env will refuse."""
     try:
-        return _state(seeding.np_random(seed)[0])
+        return {**seeding.np_random(seed)[0].bit_generator.state, "seed": seed}
     except gym.error.Error:
         return None
 

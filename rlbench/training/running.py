@@ -122,7 +122,7 @@ def train(
             started = kept.create_run(
                 env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents_of(learner)
             )
-            session = Session(kept, started, made, learner, ends)
+            session = Session(kept, started, made, learner, ends, seed=env_seed)
             return _trained(session, world, progress=progress, cache="miss", trust=True)
 
 
@@ -343,7 +343,7 @@ def _taken_over(
     if state is not None:
         restore(env, agent, state)
     budget = _from_here(budget, agent, stored.first_episode, stored.first_timestep)
-    return Session(store, begun, env, agent, budget, stored)
+    return Session(store, begun, env, agent, budget, stored, seed=_seeds(run.seed)[0] if state is None else None)
 
 
 def _from_here(budget: Budget, agent: Agent, episodes: int, timesteps: int) -> Budget:

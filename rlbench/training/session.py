@@ -43,6 +43,7 @@ class Session:
     agent: Agent
     budget: Budget
     stored: Stored | None = None  # what the run has beyond the place where agent and env stand
+    seed: int | None = None  # of the env's first reset; None where env and agent go on
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
     _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
@@ -116,10 +117,11 @@ class Session:
 
     def _loop(self, world: Any, budget: Budget) -> None:
         look = partial(self._look, budget)
+        seed, self.seed = self.seed, None  # the first reset alone is seeded
         if world is None:
-            readable_loop(self.env, self.agent, budget, self._recorder, look)
+            readable_loop(self.env, self.agent, budget, self._recorder, look, seed=seed)
         else:
-            compiled_loop(world, self.env, self.agent, budget, self._recorder, look)
+            compiled_loop(world, self.env, self.agent, budget, self._recorder, look, seed=seed)
 
     def _look(self, budget: Budget) -> None:
         if budget.abort:

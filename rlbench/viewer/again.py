@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlbench.envs.compiled import compiled_world
 from rlbench.errors import StoreError
-from rlbench.random_state import set_generator_state
 from rlbench.store.columns import flatten, unflatten
+from rlbench.training.again import Player, needs_only_np_random
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import gymnasium as gym
     from numpy.typing import NDArray
@@ -53,26 +54,26 @@ def columns_of(tree: Any, name: str) -> dict[str, NDArray[Any]]:
 
 
 def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
-    """Replays what precedes an episode of a run in its chunk, then resets; returns the first observation.
+    """Replays what precedes an episode of a run, then resets; returns the first observation.
+
+    Its chunk is enough for most envs; one that draws from a generator of its own is played from its first reset.
 
     Raises:
         StoreError: the state of the env's generator is not recorded.
     """
-    known = False
-    env.reset(seed=0)
-    for chunk in run.store.chunks(run.id, figures=False, episodes=[index]):
-        if chunk.env_rng is not None:
-            set_generator_state(env.unwrapped.np_random, chunk.env_rng)
-            known = True
-        row, steps = 0, chunk.steps or {}
-        for segment, length in enumerate(chunk.lengths.tolist()):
-            if chunk.first_episode + segment == index and (segment or not chunk.first_step):
-                if not known:
-                    raise StoreError("the state of the env's generator before this episode is not recorded")
-                return env.reset()[0]
-            if segment or not chunk.first_step:
-                env.reset()
-            for k in range(row, row + length):
-                env.step(unflatten(env.action_space, steps, "actions", k))
-            row += length
+    player = Player(env)
+    for chunk in run.store.chunks(run.id, figures=False, episodes=_played_before(run, env, index)):
+        if not player.stands_at(chunk):
+            raise StoreError("the state of the env's generator before this episode is not recorded")
+        segment = index - chunk.first_episode
+        if 0 <= segment < len(chunk.lengths) and (segment or not chunk.first_step):
+            player.play(chunk.head(segment))
+            return player.reset(chunk, segment)
+        player.play(chunk)
     raise StoreError(f"run {run.id} has no episode {index}")
+
+
+def _played_before(run: Run, env: gym.Env[Any, Any], index: int) -> Iterable[int]:
+    """Returns the episodes in whose chunks an episode is reached."""
+    is_enough = compiled_world(env) is not None or needs_only_np_random(run.make_env(), run.store, run.id, index)
+    return [index] if is_enough else range(index + 1)

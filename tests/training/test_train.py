@@ -214,7 +214,7 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert outcomes[0] == outcomes[1]
 
 
-def test_the_env_is_seeded_as_a_reset_with_that_seed_would_and_only_once():
+def test_the_first_reset_alone_is_given_a_seed():
     seen = []
 
     class Seeded(Circle):
@@ -222,8 +222,9 @@ def test_the_env_is_seeded_as_a_reset_with_that_seed_would_and_only_once():
             seen.append(seed)
             return super().reset(seed=seed)
 
-    rlbench.train(Seeded(), episodes=3, seed=0)
-    assert seen == [None, None, None]
+    run = rlbench.train(Seeded(), episodes=3, seed=0)
+    [chunk] = run.store.chunks(run.id)
+    assert seen == [chunk.env_rng["seed"], None, None]
     starts = [int(e.observations[0]) for e in _episodes(rlbench.train(Circle(), episodes=20, seed=0))]
     assert len(set(starts)) > 1
 

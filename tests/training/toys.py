@@ -1,6 +1,7 @@
 """Small worlds whose every number is known, and ways to compare two runs bit for bit."""
 
 import dataclasses
+import random
 
 import gymnasium as gym
 import numpy as np
@@ -73,6 +74,51 @@ class Fragile(Circle):
         if self.resets > self.fails_after >= 0:
             raise ZeroDivisionError("the env")
         return start
+
+
+class Dice(gym.Env):
+    """Six rolls an episode of a die of ten, each its reward; `kind` says which generator is the env's own.
+
+    It is seeded in reset(seed=...), as Gymnasium asks, and by nothing else.
+    """
+
+    KINDS = {"random": random.Random, "RandomState": np.random.RandomState}  # noqa: RUF012
+    observation_space = spaces.Discrete(10)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, kind="random"):
+        self.kind, self.rng = kind, self.KINDS[kind]()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.rng = self.KINDS[self.kind](seed)
+        self.t = 0
+        return self._rolled(), {}
+
+    def step(self, action):
+        self.t += 1
+        rolled = self._rolled()
+        return rolled, float(rolled), self.t >= 6, False, {}
+
+    def _rolled(self):
+        return int(self.rng.random() * 10)
+
+
+class Replaced(Dice):
+    """A die whose own generator stands where Gymnasium's should."""
+
+    def reset(self, *, seed=None, options=None):
+        start = super().reset(seed=seed)
+        self.np_random = self.rng
+        return start
+
+
+class Growing(Circle):
+    """A circle that gives more in each episode: what it counts survives its resets."""
+
+    def __init__(self):
+        super().__init__(float)
 
 
 def frozen(value):

@@ -1,0 +1,132 @@
+"""Stored actions played again in an env: to compare what comes of them, or to bring the env to where it once stood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.envs.making import set_env_rng
+from rlbench.store.columns import flatten, unflatten
+from rlbench.store.records import has_last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import gymnasium as gym
+    from numpy.typing import NDArray
+
+    from rlbench.store import EpisodeChunk, Store
+
+    Columns = dict[str, NDArray[Any]]
+
+COMPARED = ("rewards",)  # and the observations
+ANOTHER_SEED = 0
+
+
+class Player:
+    """Plays chunks again in an env, each from where the env's generators stood before its first reset.
+
+    The state of `np_random` is recorded in every chunk. A generator of the env's own is known only after a reset whose
+    seed was recorded, and from there on for as long as chunk follows chunk.
+
+    Args:
+        env: the env to play in.
+        seeded: give a reset the seed that was recorded for it.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], *, seeded: bool = True) -> None:
+        self.env, self._seeded = env, seeded
+        self._is_lost = True  # nothing is known of where the env stands
+        self._next = -1  # the episode before which the env stands
+
+    def stands_at(self, chunk: EpisodeChunk) -> bool:
+        """Brings the env to where it stood at the beginning of a chunk; False if that is not known."""
+        if chunk.first_step == 0:
+            self._is_lost = not self._put_back(chunk)
+        return not self._is_lost
+
+    def _put_back(self, chunk: EpisodeChunk) -> bool:
+        if chunk.env_rng is None:
+            return False
+        if "state" not in chunk.env_rng:
+            return not self._is_lost and self._next == chunk.first_episode
+        set_env_rng(self.env, chunk.env_rng)
+        return True
+
+    def play(self, chunk: EpisodeChunk) -> Columns:
+        """Returns the columns that a chunk's actions lead to: step columns, "terminated" and "truncated" (steps,)."""
+        found = expected(chunk)
+        steps, n, row = chunk.steps or {}, 0, 0
+        for segment, length in enumerate(chunk.lengths.tolist()):
+            if segment or not chunk.first_step:
+                _write(found, row, flatten(self.env.observation_space, self.reset(chunk, segment), "observations"))
+            for k in range(length):
+                action = unflatten(self.env.action_space, steps, "actions", n + k)
+                observation, reward, terminated, truncated, _ = self.env.step(action)
+                _write(found, row + k + 1, flatten(self.env.observation_space, observation, "observations"))
+                _write(found, n + k, {"rewards": reward, "terminated": terminated, "truncated": truncated})
+                if (terminated or truncated) and k + 1 < length:
+                    break  # too early: the rest cannot be played
+            n, row = n + length, row + length + 1
+        self._next = chunk.first_episode + chunk.episodes
+        return found
+
+    def reset(self, chunk: EpisodeChunk, segment: int) -> Any:
+        """Resets the env as before a segment of a chunk, all before which is played; returns the observation."""
+        seed = (chunk.env_rng or {}).get("seed") if self._seeded and segment == 0 else None
+        return self.env.reset(seed=seed)[0]
+
+
+def difference(player: Player, chunks: Iterable[EpisodeChunk]) -> str:
+    """Plays chunks again and returns how what comes of them differs from what is stored; empty if it does not."""
+    for chunk in chunks:
+        episodes = f"episodes {chunk.first_episode} to {chunk.first_episode + len(chunk.lengths) - 1}"
+        if not player.stands_at(chunk):
+            return f"where its generators stood before the {episodes} is not known"
+        try:
+            found = player.play(chunk)
+        except Exception as error:  # noqa: BLE001  (whatever a foreign env raises where it never was before)
+            return f"playing the {episodes} again raised {type(error).__name__}: {error}"
+        if any(unequal(column, found[name]).any() for name, column in expected(chunk).items()):
+            return f"the {episodes}, played again, differ from what is stored"
+    return ""
+
+
+def needs_only_np_random(twin: gym.Env[Any, Any], store: Store, run_id: str, episode: int) -> bool:
+    """Returns whether an env repeats a stored episode, and those before it in its chunk, from `np_random` alone.
+
+    It has another seed behind it, and no earlier episodes: what it keeps beside `np_random` would show.
+    """
+    try:
+        twin.reset(seed=ANOTHER_SEED)
+        return not difference(Player(twin, seeded=False), store.chunks(run_id, figures=False, episodes=[episode]))
+    finally:
+        twin.close()
+
+
+def expected(chunk: EpisodeChunk) -> Columns:
+    """Returns copies of what is stored; "terminated" and "truncated" a step, from how the segments end."""
+    steps = {
+        name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
+    }
+    return {
+        **steps,
+        "rewards": steps["rewards"].astype(np.float64),
+        "terminated": chunk.on_last_steps(chunk.terminations),
+        "truncated": chunk.on_last_steps(chunk.truncations),
+    }
+
+
+def unequal(stored: NDArray[Any], found: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns which rows differ in any bit."""
+    width = stored.dtype.itemsize * int(np.prod(stored.shape[1:]))
+    bits = [np.ascontiguousarray(array.astype(stored.dtype, copy=False)) for array in (stored, found)]
+    a, b = (array.view(np.uint8).reshape(len(stored), width) for array in bits)
+    rows: NDArray[np.bool_] = (a != b).any(axis=1)
+    return rows
+
+
+def _write(columns: Columns, row: int, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        columns[name][row] = value
