@@ -17,6 +17,7 @@ from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
+from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import Found, cache_key, end_of, find, is_past
 from rlbench.training.checkpoints import last_whole_checkpoint, restore
@@ -114,6 +115,8 @@ def train(
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept, trust=found.record.config.env.spec == config.env.spec)
+            if found is not None and world is None and not _goes_on_alone(env_id, chosen, env_kwargs, kept, found):
+                found = None  # to play all of it again would take as long as to train anew
             seed_env(made, env_seed)
             ends = budget.after(learner)
             session = _gone_on(found, kept, made, learner, ends, config) if found is not None else None
@@ -172,6 +175,8 @@ def resume(
         if not anyway:
             check_same_code(run.record, env, agent)
         world = world_for(env, agent, engine)
+        if world is None and last is not None:
+            bring_back(env, run.make_env(), run.store, run.record, last)
         seed_env(env, env_seed)
         config = replace(_as_of_now(config, env, agent), budget=budget_config(budget))
         begin = _continued if run.status == "finished" else _taken_over
@@ -186,6 +191,12 @@ def _made(
     if isinstance(env, str):
         return closing(make_env(env_id, {**preset.env, **(env_kwargs or {})}))
     return nullcontext(make_env(env, env_kwargs))
+
+
+def _goes_on_alone(env_id: str, preset: Preset, env_kwargs: dict[str, Any] | None, store: Store, found: Found) -> bool:
+    """Returns whether an env goes on from a stored prefix by its `np_random` alone."""
+    twin = make_env(env_id, {**preset.env, **(env_kwargs or {})})
+    return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
 
 
 def _spec_of(env: gym.Env[Any, Any], *, by_name: bool) -> str | None:
