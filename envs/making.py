@@ -150,5 +150,10 @@ def set_env_rng(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
     set_generator_state(env.unwrapped.np_random, state)
 
 
+def check_env_rng(state: Any) -> None:
+    """Refuses what `env_rng` does not return; UsageError says what is wrong."""
+    set_generator_state(np.random.default_rng(0), state)
+
+
 def _is_from_gymnasium(rng: Any) -> bool:
     return isinstance(rng, np.random.Generator) and isinstance(rng.bit_generator, np.random.PCG64)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rlbench.errors import StoreError
 from rlbench.training.budgets import UNLIMITED
 from rlbench.training.checkpoints import last_whole_checkpoint
 from rlbench.training.code import unknown_of
@@ -51,7 +53,10 @@ def cache_key(config: RunConfig, seed: int) -> str:
 
 def find(store: Store, key: str, budget: Budget) -> Found | None:
     """Returns the run that answers the budget, else the one that comes closest to it from below."""
-    found = [found for record in store.runs(cache_key=key) for found in _places(store, record, budget)]
+    found: list[Found] = []
+    for record in store.runs(cache_key=key):
+        with suppress(StoreError):  # what is damaged is trained anew
+            found += _places(store, record, budget)
     return max(found, key=lambda one: (one.is_whole, one.checkpoint.episodes, one.ends_there), default=None)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.envs.making import env_rng, set_env_rng
+from rlbench.envs.making import check_env_rng, env_rng, set_env_rng
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import Checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import gymnasium as gym
     from numpy.typing import NDArray
 
@@ -33,9 +36,16 @@ def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
-    """Puts agent and env where a checkpoint was taken."""
-    load(agent, checkpoint, "the run")
+    """Puts agent and env where a checkpoint was taken; on an error both stay as they are.
+
+    Raises:
+        StoreError: the state is damaged, or of another agent.
+    """
     state = checkpoint.numbers.get("env_rng")
+    with _explained(checkpoint, "the run"):
+        if state is not None:
+            check_env_rng(state)
+        agent.load_state_dict(_state_in(checkpoint))
     if state is not None:
         set_env_rng(env, state)
 
@@ -46,9 +56,19 @@ def load(agent: Agent, checkpoint: Checkpoint, owner: str) -> None:
     Raises:
         StoreError: the state is damaged, or of another agent.
     """
+    with _explained(checkpoint, owner):
+        agent.load_state_dict(_state_in(checkpoint))
+
+
+def _state_in(checkpoint: Checkpoint) -> dict[str, Any]:
     numbers = checkpoint.numbers.get("agent")
+    return {**(numbers if isinstance(numbers, dict) else {}), **checkpoint.arrays}
+
+
+@contextmanager
+def _explained(checkpoint: Checkpoint, owner: str) -> Iterator[None]:
     try:
-        agent.load_state_dict({**(numbers if isinstance(numbers, dict) else {}), **checkpoint.arrays})
+        yield
     except UsageError as error:
         raise StoreError(f"{owner}, checkpoint at step {checkpoint.timesteps}: {error}") from error
 

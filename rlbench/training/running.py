@@ -39,7 +39,7 @@ from rlbench.training.setup import (
 from rlbench.training.stored import parents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -194,9 +194,12 @@ def _made(
 
 
 def _goes_on_alone(env_id: str, preset: Preset, env_kwargs: dict[str, Any] | None, store: Store, found: Found) -> bool:
-    """Returns whether an env goes on from a stored prefix by its `np_random` alone."""
+    """Returns whether an env goes on from a stored prefix by its `np_random` alone; False if that is damaged."""
     twin = make_env(env_id, {**preset.env, **(env_kwargs or {})})
-    return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
+    try:
+        return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
+    except (StoreError, UsageError):
+        return False
 
 
 def _spec_of(env: gym.Env[Any, Any], *, by_name: bool) -> str | None:
@@ -296,7 +299,7 @@ def _check_further(run: Run, budget: Budget) -> None:
 def _gone_on(
     found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, budget: Budget, config: RunConfig
 ) -> Session | None:
-    """Goes on from what is stored, and counts what that saved; None if another process was faster."""
+    """Goes on from what is stored, and counts what that saved; None, changing nothing, if that cannot be."""
     begin = _continued if found.record.status == "finished" else _taken_over
     try:
         session = begin(store, found.record, found.checkpoint, env, agent, budget, config)
@@ -332,7 +335,8 @@ def _continued(
         base=run.id,
         checkpoint=checkpoint,
     )
-    restore(env, agent, state)
+    with _or_undone(lambda: store.delete_run(begun.id)):
+        restore(env, agent, state)
     return Session(store, begun, env, agent, _from_here(budget, agent, begun.episodes, begun.timesteps))
 
 
@@ -347,14 +351,26 @@ def _taken_over(
 ) -> Session:
     """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
     store.claim(run.id)
-    store.append(run.id, config=config)
-    begun = store.run(run.id)
-    stored = Stored(store, begun, checkpoint)
-    state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
-    if state is not None:
-        restore(env, agent, state)
+    with _or_undone(lambda: store.append(run.id, status="interrupted")):
+        begun = store.run(run.id)
+        stored = Stored(store, begun, checkpoint)
+        state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
+        if state is not None:
+            restore(env, agent, state)
+        store.append(run.id, config=config)
     budget = _from_here(budget, agent, stored.first_episode, stored.first_timestep)
     return Session(store, begun, env, agent, budget, stored, seed=_seeds(run.seed)[0] if state is None else None)
+
+
+@contextmanager
+def _or_undone(undo: Callable[[], None]) -> Iterator[None]:
+    """Takes back what was written to the store if the run cannot be gone on with after all."""
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):
+            undo()
+        raise
 
 
 def _from_here(budget: Budget, agent: Agent, episodes: int, timesteps: int) -> Budget:

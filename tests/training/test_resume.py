@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,7 @@ from waiting import HANG, until_steps_are_stored
 import rlbench
 from rlbench.agents import QLearning, ReplayQ
 from rlbench.errors import StoreError, UsageError
-from rlbench.store import checking
+from rlbench.store import checking, documents
 from rlbench.store.config import BudgetConfig
 from rlbench.training import recorder, session
 from rlbench.training.stored import fill
@@ -316,6 +317,33 @@ def test_going_on_with_an_env_that_is_another_now_is_refused_and_changes_nothing
     found = rlbench.load_run(store, run.id)
     assert (found.status, frozen(found.figures)) == ("interrupted", figures)
     assert outcome(rlbench.resume(found)) == outcome(trained("FrozenLake-v1", episodes=200))
+
+
+def spoil_last_checkpoint(store, run, **numbers):
+    """Gives the last checkpoint of a run other numbers, behind right checksums; it says that it can be gone on from."""
+    info = store.checkpoints(run.id)[-1]
+    state = store.checkpoint(run.id)
+    spoilt = replace(state, numbers={**state.numbers, "unfinished_episode": False, **numbers})
+    row = documents.checkpoint_row(run.id, spoilt, info.chunks, keep=info.kept)
+    values = (row.info.created_at, row.info.size, row.state, info.run, info.timesteps)
+    sql = "UPDATE checkpoints SET created_at = ?, size = ?, state_blob = ? WHERE run = ? AND timesteps = ?"
+    with contextlib.closing(sqlite3.connect(store.url.removeprefix("sqlite:///"))) as database, database:
+        assert database.execute(sql, values).rowcount == 1
+
+
+@pytest.mark.parametrize("numbers", [{"env_rng": {"bit_generator": "PCG64"}}, {"env_rng": 3}, {"agent": {}}])
+@pytest.mark.parametrize("status", ["finished", "interrupted"])
+def test_what_cannot_be_put_back_is_trained_anew_as_if_it_were_not_there(store, monkeypatch, numbers, status):
+    is_finished = status == "finished"
+    run = trained("FrozenLake-v1", episodes=50, store=store) if is_finished else interrupted_at(store, monkeypatch, 700)
+    spoil_last_checkpoint(store, run, **numbers)
+    before = store.run(run.id)
+    anew = trained("FrozenLake-v1", episodes=200, store=store)
+    assert (anew.cache, outcome(anew)) == ("miss", outcome(trained("FrozenLake-v1", episodes=200)))
+    assert {one.id for one in store.runs()} == {run.id, anew.id}
+    with pytest.raises(StoreError, match="the run, checkpoint at step"):
+        rlbench.resume(rlbench.load_run(store, run.id), episodes=300, engine="compiled")
+    assert (store.run(run.id), len(store.runs())) == (before, 2)
 
 
 def interrupted_at(store, monkeypatch, steps):
