@@ -9,16 +9,18 @@ exactly as the env's methods do.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from numba import njit
 from numba.extending import overload
 
-from rlbench.envs.discretize import CutPoints, UniformBins, n_bins
+from rlbench.envs.discretize import CutPoints, Discretize, UniformBins, n_bins
 from rlbench.envs.making import id_of
 from rlbench.envs.tabular import SUM_TOLERANCE, read_model
-from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper
+from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper, type_name
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +137,21 @@ FORCE = 10.0
 TAU = 0.02  # seconds between states
 X_LIMIT = 2.4
 THETA_LIMIT = 12 * 2 * math.pi / 360
+CART_POLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+PHYSICS = {  # of Gymnasium's CartPole, as the compiled one has it
+    "gravity": GRAVITY,
+    "masspole": MASS_POLE,
+    "total_mass": TOTAL_MASS,
+    "length": HALF_LENGTH,
+    "polemass_length": POLE_MASS_LENGTH,
+    "force_mag": FORCE,
+    "tau": TAU,
+    "kinematics_integrator": "euler",
+    "x_threshold": X_LIMIT,
+    "theta_threshold_radians": THETA_LIMIT,
+    "_sutton_barto_reward": False,
+}
+RIDE = 500  # random states in which the two are compared
 START_LOW, START_SPAN = -0.05, 0.05 - -0.05
 
 
@@ -277,8 +294,9 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
     Raises:
         UsageError: the world leads outside the env's spaces, or its probabilities are no distribution.
     """
-    if opaque_wrapper(env, idle=True) is not None:
-        return None
+    opaque = opaque_wrapper(env, idle=True)
+    if opaque is not None:
+        return _binned_world(env, opaque)
     base = env.unwrapped
     if hasattr(type(base), "compiled_world"):
         world = base.compiled_world() if _speaks_for(base) else None  # type: ignore[attr-defined]
@@ -286,6 +304,31 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
     if not is_known(base) or getattr(base, "fickle_passenger", False):
         return None
     return sampled_world(read_model(base))
+
+
+def _binned_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
+    """Returns the world of a plain CartPole in bins, if the wrapper that puts it there is the only one to change it."""
+    base = env.unwrapped
+    is_plain = type_name(base) == CART_POLE and not is_patched(base) and PHYSICS.items() <= vars(base).items()
+    if type(wrapper) is not Discretize or is_patched(wrapper) or not is_plain:
+        return None
+    if opaque_wrapper(wrapper.env, idle=True) is not None or type(wrapper.bins) not in _BIN_INDEX:
+        return None
+    return _checked(CartPoleWorld(wrapper.bins), env) if pushes_alike() else None
+
+
+@cache
+def pushes_alike() -> bool:
+    """Returns whether Gymnasium's CartPole moves here as the compiled one, bit for bit: cosines may differ."""
+    env, random = CartPoleEnv(), np.random.default_rng(0)
+    for state in (random.uniform(-1, 1, (RIDE, 4)) * (X_LIMIT, 3.0, THETA_LIMIT, 3.0)).tolist():
+        action = int(random.integers(2))
+        env.reset()
+        env.state = np.array(state)
+        env.step(action)
+        if (*env.state.tolist(),) != cartpole_step(*state, action)[:4]:  # type: ignore[call-arg]  # a Dispatcher takes any
+            return False
+    return True
 
 
 def _speaks_for(base: gym.Env[Any, Any]) -> bool:

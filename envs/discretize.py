@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 UNBOUNDED = float(np.finfo(np.float32).max)  # many envs use a bound this large for "no bound"
 MAX_BINS = 2**63 - 1  # the largest Discrete space
+ROWS = 4096  # observations whose distances to all centres are held at once
 TABLE = 2  # axes of centres: one row per centre
 
 
@@ -141,6 +142,18 @@ def n_dimensions(bins: Bins) -> int:
 def bin_encoder(bins: Bins) -> Callable[[Iterable[float]], int]:
     """Returns a function from an observation, d Python floats, to its flat index."""
     return _ENCODERS[type(bins)](bins)
+
+
+def bin_indices(bins: Bins, observations: NDArray[Any]) -> NDArray[np.int64]:
+    """Returns the flat index of each of n observations (n, d): what `bin_encoder` returns for each of them."""
+    rows = np.asarray(observations, np.float64)
+    if isinstance(bins, Centers):
+        return _nearest(bins, rows)
+    places = _uniform_places(bins, rows) if isinstance(bins, UniformBins) else _cut_places(bins, rows)
+    flat = np.zeros(len(rows), np.int64)
+    for place, count in zip(places, bin_counts(bins).tolist(), strict=True):
+        flat = flat * count + place
+    return flat
 
 
 def inner_edges(bins: Bins, dimension: int) -> list[float]:
@@ -439,6 +452,29 @@ def _center_encoder(bins: Centers) -> Callable[[Iterable[float]], int]:
         return int(total.argmin())
 
     return encode
+
+
+def _uniform_places(bins: UniformBins, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    places = (rows - bins.low) * bins.scale
+    inside = np.minimum(np.where(places > 0, places, 0.0), bins.counts - 1)  # NaN is not above 0
+    return inside.astype(np.int64).T
+
+
+def _cut_places(bins: CutPoints, rows: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    found = [np.searchsorted(inner_edges(bins, i), column, side="right") for i, column in enumerate(rows.T)]
+    return [np.where(np.isnan(column), 0, place) for place, column in zip(found, rows.T, strict=True)]
+
+
+def _nearest(bins: Centers, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    flat = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        total = np.zeros((len(part), len(bins.centers)))
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow counts as infinitely far
+            for x, column, unit in zip(part.T, bins.centers.T, bins.scale, strict=True):  # summed as in the encoder
+                total += np.square((x[:, None] - column) / unit)
+        flat[start : start + ROWS] = total.argmin(axis=1)
+    return flat
 
 
 _ENCODERS: dict[type, Callable[[Any], Callable[[Iterable[float]], int]]] = {

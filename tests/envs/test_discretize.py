@@ -21,6 +21,7 @@ from rlbench.envs.discretize import (
     bin_bounds,
     bin_counts,
     bin_encoder,
+    bin_indices,
     bins_of,
     inner_edges,
     make_bins,
@@ -301,6 +302,20 @@ def test_the_index_is_that_of_the_least_distance_as_documented(centers, x, scale
             total += part * part
         distances.append(total)
     assert bin_of(bins, *x) == distances.index(min(distances))
+
+
+MANY = [
+    make_bins(UNIT, [5, 3]),
+    make_bins(UNIT, cuts=[[-0.5, 0, 0.5], [0.0]]),
+    make_bins(UNIT, centers=[[0.0, 0.0], [0.5, -0.5], [0.5, 0.5], [-1e200, 0.0]], scale=[1.0, 1e-3]),
+]
+
+
+@pytest.mark.parametrize("bins", MANY, ids=["uniform", "cuts", "centres"])
+@given(rows=st.lists(st.tuples(st.floats(), st.floats()) | st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1))
+def test_the_indices_of_many_observations_are_those_of_each(bins, rows):
+    encode = bin_encoder(bins)
+    assert bin_indices(bins, np.array(rows)).tolist() == [encode(row) for row in rows]
 
 
 def test_values_without_a_finite_distance_fall_in_bin_zero():

@@ -5,12 +5,14 @@ import itertools
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import ClipReward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from training.toys import Road, outcome
 
 import rlbench
 from rlbench.agents import AGENTS, QLearning
+from rlbench.envs import Discretize
 from rlbench.training import recorder, session
 
 COMPILED = [name for name, cls in AGENTS.items() if cls(3, 2).learner() is not None]
@@ -118,6 +120,26 @@ def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
 @pytest.mark.parametrize("agent", ["q-learning", pytest.param("sarsa", marks=LONG)])
 def test_both_loops_agree_where_bins_lie_between_given_cuts(agent):
     assert_same(both("cartpole", agent, env_kwargs={"cuts": CUTS}, episodes=30, seed=1))
+
+
+def test_both_loops_agree_on_gymnasiums_cart_pole_in_bins():
+    two = [rlbench.train(gym_cart_pole(), engine=engine, episodes=30, seed=1) for engine in ENGINES]
+    assert two[1].engine == "python"
+    assert_same(list(map(outcome, two)))
+
+
+def gym_cart_pole(**kwargs):
+    return Discretize(gym.make("CartPole-v1", **kwargs), 4, low=[-2, -2, -0.2, -2], high=[2, 2, 0.2, 2])
+
+
+def test_another_cart_pole_is_not_taken_for_the_compiled_one():
+    patched = gym_cart_pole()
+    patched.unwrapped.step = patched.unwrapped.step
+    heavier = gym_cart_pole()
+    heavier.unwrapped.gravity = 20.0
+    clipped = Discretize(ClipReward(gym.make("CartPole-v1"), 0.0, 0.5), 1)
+    for other in (gym_cart_pole(sutton_barto_reward=True), patched, heavier, clipped):
+        assert rlbench.train(other, episodes=1, seed=0).engine == "python"
 
 
 @pytest.mark.parametrize("preset", ["default", "book"])
