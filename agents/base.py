@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.checks import finite, flag, place
+from rlbench.envs.flattening import TABLE, count, is_finite
 from rlbench.errors import UsageError
 from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, checked
 from rlbench.random_state import generator_state, new_generator, set_generator_state
@@ -334,8 +335,18 @@ def count_of(space: spaces.Space[Any] | int, what: str, agent: str) -> int:
         return int(space)
     if isinstance(space, spaces.Discrete) and space.start == 0:
         return int(space.n)
-    hints = {
-        "observations": "wrap the env in rlbench.envs.Discretize (Box) or rlbench.envs.FlattenDiscrete (Tuple, Dict)",
-        "actions": "only envs with a Discrete action space, counted from 0, can be learnt",
-    }
-    raise UsageError(f"{agent} needs Discrete {what}, got {space}: {hints[what]}")
+    raise UsageError(f"{agent} needs Discrete {what}, got {space}: {_way_out(space, what)}")
+
+
+def _way_out(space: spaces.Space[Any] | int, what: str) -> str:
+    """Returns how a space that is not Discrete, or not counted from 0, becomes so."""
+    if isinstance(space, spaces.Space) and is_finite(space):
+        few = count(space) <= TABLE
+        return (
+            "wrap the env in rlbench.envs.FlattenDiscrete"
+            if few
+            else f"more than {TABLE:,} values, too many for a table"
+        )
+    wrapper = "rlbench.envs.Discretize" if what == "observations" else "gymnasium.wrappers.DiscretizeAction"
+    first = "" if isinstance(space, spaces.Box) else "gymnasium.wrappers.FlattenObservation, then in "
+    return f"wrap the env in {first}{wrapper}"

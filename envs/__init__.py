@@ -10,7 +10,8 @@ from typing import Any
 import gymnasium as gym
 
 from rlbench.envs.cartpole import DiscreteCartPoleEnv
-from rlbench.envs.discretize import Discretize, FlattenDiscrete, make_bins
+from rlbench.envs.discretize import Discretize, make_bins
+from rlbench.envs.flattening import FlattenDiscrete, flattened
 from rlbench.envs.making import SHORT_NAMES
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.envs.tabular import TabularModel
@@ -33,6 +34,7 @@ __all__ = [
     "FlattenDiscrete",
     "SafeCabEnv",
     "TabularModel",
+    "flattened",
     "make_bins",
     "register_envs",
 ]

@@ -1,4 +1,4 @@
-"""Observation wrappers that make an observation Discrete: bins for Box, mixed radix for composite spaces.
+"""A wrapper that makes a Box observation Discrete: bins.
 
 The compiled worlds reproduce this arithmetic bit for bit. Observations are converted to float64 first;
 then, for each dimension i,
@@ -297,28 +297,6 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         return bin_bounds(self.bins, index)
 
 
-class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
-    """Numbers the observations of a Tuple, Dict, MultiDiscrete or MultiBinary, such as Blackjack's.
-
-    The number is row-major mixed radix, the first part most significant; the parts of a Dict are in its key order.
-
-    Raises:
-        UsageError: a part of the observation space is not discrete.
-    """
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        RecordConstructorArgs.__init__(self)
-        gym.ObservationWrapper.__init__(self, env)
-        size, self._encode = _numbering(env.observation_space)
-        if size > MAX_BINS:
-            raise UsageError(f"{env.observation_space} has {size} values, more than Discrete can hold")
-        self.observation_space = spaces.Discrete(size)
-
-    def observation(self, observation: Any) -> int:
-        """Returns the number of an observation."""
-        return self._encode(observation)
-
-
 def _plain(value: Any) -> Any:
     """Returns numbers, arrays and nested sequences as plain Python for JSON."""
     if isinstance(value, np.ndarray | np.generic):
@@ -481,52 +459,4 @@ _ENCODERS: dict[type, Callable[[Any], Callable[[Iterable[float]], int]]] = {
     UniformBins: _uniform_encoder,
     CutPoints: _cut_encoder,
     Centers: _center_encoder,
-}
-
-_Numbering: TypeAlias = "tuple[int, Callable[[Any], int]]"  # the number of values, and from a value to its index
-
-
-def _numbering(space: spaces.Space[Any]) -> _Numbering:
-    for kind, number in _NUMBERINGS.items():
-        if isinstance(space, kind):
-            return number(space)
-    raise UsageError(f"FlattenDiscrete needs an observation made of Discrete parts, got {space}")
-
-
-def _number_discrete(space: spaces.Discrete) -> _Numbering:
-    start = int(space.start)
-    return int(space.n), lambda value: int(value) - start
-
-
-def _number_array(space: spaces.MultiDiscrete | spaces.MultiBinary) -> _Numbering:
-    starts = np.asarray(getattr(space, "start", 0))
-    sizes = np.broadcast_to(np.asarray(getattr(space, "nvec", 2)), space.shape).ravel().tolist()
-
-    def encode(value: Any) -> int:
-        index = 0
-        for part, size in zip((np.asarray(value) - starts).ravel().tolist(), sizes, strict=True):
-            index = index * size + part
-        return index
-
-    return math.prod(sizes), encode
-
-
-def _number_parts(keys: Iterable[Any], space: Any) -> _Numbering:
-    parts = [(key, *_numbering(space[key])) for key in keys]
-
-    def encode(value: Any) -> int:
-        index = 0
-        for key, size, number in parts:
-            index = index * size + number(value[key])
-        return index
-
-    return math.prod(size for _, size, _ in parts), encode
-
-
-_NUMBERINGS: dict[type, Callable[[Any], _Numbering]] = {
-    spaces.Discrete: _number_discrete,
-    spaces.MultiDiscrete: _number_array,
-    spaces.MultiBinary: _number_array,
-    spaces.Tuple: lambda space: _number_parts(range(len(space)), space),
-    spaces.Dict: lambda space: _number_parts(space.keys(), space),
 }

@@ -47,7 +47,7 @@ WRAPPERS: dict[str, int] = {
     **dict.fromkeys(("DiscretizeAction", "DiscretizeObservation", "ReshapeObservation", "ResizeObservation"), 512),
     **dict.fromkeys(("Discretize", "FlattenDiscrete"), LARGEST),
 }
-OURS = ("Discretize", "FlattenDiscrete")
+OURS = {"Discretize": "discretize", "FlattenDiscrete": "flattening"}  # and their modules
 NUMBERING = (*OURS, "DiscretizeObservation")  # what they number may be huge: nothing makes an array of that size after
 ONE_HOT = ("FlattenObservation", "TimeAwareObservation")
 
@@ -160,7 +160,7 @@ def _wrappers(found: list[dict[str, Any]]) -> Iterator[WrapperSpec]:
 def _most(module: str, name: str) -> int:
     """Returns the largest whole number that a wrapper may be given."""
     if name in WRAPPERS:
-        home = f"{__package__}.discretize" if name in OURS else getattr(gym.wrappers, name).__module__
+        home = f"{__package__}.{OURS[name]}" if name in OURS else getattr(gym.wrappers, name).__module__
         if module in {home, home.rpartition(".")[0]}:
             return WRAPPERS[name]
     if module in listed_modules():

@@ -20,7 +20,7 @@ from rlbench.agents import (
     SarsaLambda,
     TableAgent,
 )
-from rlbench.envs.discretize import Discretize, FlattenDiscrete
+from rlbench.envs import Discretize, FlattenDiscrete
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UnknownNameError, UsageError
 from rlbench.testing import AGENT_CHECKS, ENV_CHECKS, CheckFailedError, check_agent, check_env, check_model

@@ -16,7 +16,6 @@ import rlbench
 from rlbench.envs.discretize import (
     Centers,
     Discretize,
-    FlattenDiscrete,
     UniformBins,
     bin_bounds,
     bin_counts,
@@ -228,46 +227,6 @@ def test_the_spec_survives_json_and_makes_the_same_bins(arguments):
 def test_a_compiled_world_can_tell_the_two_kinds_of_bins_by_type():
     assert isinstance(make_bins(UNIT, 3), UniformBins)
     assert [x.dtype for x in make_bins(UNIT, 3)] == [np.float64, np.float64, np.float64, np.int64]
-
-
-def test_blackjacks_hand_becomes_one_of_704_numbers():
-    env = FlattenDiscrete(gym.make("Blackjack-v1"))
-    assert env.observation_space == spaces.Discrete(704)
-    assert env.observation((20, 10, 1)) == (20 * 11 + 10) * 2 + 1
-    bare = gym.make("Blackjack-v1")
-    assert env.reset(seed=1)[0] == env.observation(bare.reset(seed=1)[0])
-
-
-@pytest.mark.parametrize(
-    ("space", "size"),
-    [
-        (spaces.Discrete(3, start=-1), 3),
-        (spaces.MultiDiscrete([2, 3], start=[1, -4]), 6),
-        (spaces.MultiDiscrete([[2, 3], [1, 2]]), 12),
-        (spaces.MultiBinary(3), 8),
-        (spaces.Tuple([spaces.Discrete(2), spaces.MultiBinary(2)]), 8),
-        (spaces.Dict(b=spaces.Discrete(3), a=spaces.Tuple([spaces.Discrete(2)])), 6),
-    ],
-)
-def test_every_value_of_a_discrete_space_has_its_own_number(space, size):
-    env = FlattenDiscrete(Still(space))
-    space.seed(0)
-    numbers = {env.observation(space.sample()) for _ in range(40 * size)}
-    assert env.observation_space.n == size
-    assert numbers == set(range(size))
-
-
-def test_a_part_that_is_not_discrete_is_refused():
-    with pytest.raises(UsageError, match="made of Discrete parts, got Box"):
-        FlattenDiscrete(Still(spaces.Tuple([spaces.Discrete(2), UNIT])))
-    with pytest.raises(UsageError, match="more than Discrete can hold"):
-        FlattenDiscrete(Still(spaces.MultiBinary(63)))
-
-
-def test_a_flattened_spec_survives_json():
-    env = FlattenDiscrete(gym.make("Blackjack-v1"))
-    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
-    assert [twin.reset(seed=s)[0] for s in range(9)] == [env.reset(seed=s)[0] for s in range(9)]
 
 
 # --- bins around centres

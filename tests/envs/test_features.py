@@ -3,7 +3,7 @@
 import gymnasium as gym
 import pytest
 
-from rlbench.envs.discretize import Discretize, FlattenDiscrete
+from rlbench.envs import Discretize, FlattenDiscrete
 from rlbench.envs.features import features_of
 from rlbench.errors import UsageError
 

@@ -1,0 +1,203 @@
+"""Finite spaces as one Discrete: a wrapper that numbers observations and actions 0, 1, 2 ...
+
+A number is row-major mixed radix, the first part most significant: index = ((i_0 * n_1) + i_1) * n_2 + i_2 ...,
+where i_k counts the values of part k from its lowest. The parts of a Dict are in its key order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LARGEST = 2**63 - 1  # values of a Discrete space
+TABLE = 10_000_000  # values of a table that is made without being asked for
+KINDS = "a Discrete, MultiDiscrete, MultiBinary, Box of whole numbers, or Tuple or Dict of these"
+
+
+class Numbering(NamedTuple):
+    """The values of a finite space, numbered from 0."""
+
+    size: int
+    encode: Callable[[Any], int]  # from a value to its number; ValueError, TypeError or LookupError if it is no value
+    decode: Callable[[int], Any]  # and back
+
+
+class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Numbers the observations, and the actions, of an env whose spaces are finite, such as Blackjack's.
+
+    Finite are Discrete (from any start), MultiDiscrete, MultiBinary, a Box of whole numbers, and a Tuple or Dict of
+    these. An action space that is not finite stays as it is.
+
+    Raises:
+        UsageError: the observation space is not finite; later, an observation outside its space.
+
+    Example:
+        >>> env = FlattenDiscrete(gym.make("Blackjack-v1"))
+        >>> env.observation_space
+        Discrete(704)
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        size, self._encode, _ = _numbered(env.observation_space)
+        self.observation_space = spaces.Discrete(size)
+        self._decode: Callable[[int], Any] = lambda action: action
+        if is_finite(env.action_space):
+            n_actions, _, self._decode = _numbered(env.action_space)
+            self.action_space = spaces.Discrete(n_actions)
+
+    def observation(self, observation: Any) -> int:
+        """Returns the number of an observation."""
+        try:
+            return self._encode(observation)
+        except (ValueError, TypeError, LookupError, OverflowError):
+            raise UsageError(
+                f"the env gave the observation {observation!r}, which is not in its space {self.env.observation_space}"
+            ) from None
+
+    def step(self, action: int) -> tuple[int, Any, bool, bool, dict[str, Any]]:
+        """Takes the action of a number."""
+        return super().step(self._decode(action))
+
+
+def flattened(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Returns an env with finite observations and actions numbered from 0, if a table can have a row for each.
+
+    The env itself comes back where they already are, or where the observations are not finite or too many.
+    """
+    found = [space for space in (env.observation_space, env.action_space) if is_finite(space)]
+    is_tabular = is_finite(env.observation_space) and math.prod(map(count, found)) <= TABLE
+    return FlattenDiscrete(env) if is_tabular and not all(map(_counts_from_0, found)) else env
+
+
+def _counts_from_0(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, spaces.Discrete) and space.start == 0
+
+
+def count(space: spaces.Space[Any]) -> int:
+    """Returns how many values a finite space has; beyond LARGEST, some number that is larger."""
+    return _numbering(space).size
+
+
+def is_finite(space: spaces.Space[Any]) -> bool:
+    """Returns whether the values of a space can be numbered."""
+    if isinstance(space, spaces.Box):
+        return bool(space.dtype.kind in "iu" and math.prod(space.shape))
+    if isinstance(space, spaces.Tuple | spaces.Dict):
+        return all(map(is_finite, space.values() if isinstance(space, spaces.Dict) else space))
+    return isinstance(space, tuple(_NUMBERINGS))
+
+
+def _numbered(space: spaces.Space[Any]) -> Numbering:
+    if not is_finite(space):
+        raise UsageError(f"FlattenDiscrete needs {KINDS}, got {space}")
+    found = _numbering(space)
+    if found.size > LARGEST:
+        raise UsageError(f"{space} has more values than Discrete can hold")
+    return found
+
+
+def _numbering(space: Any) -> Numbering:
+    return next(number(space) for kind, number in _NUMBERINGS.items() if isinstance(space, kind))
+
+
+def _number_discrete(space: spaces.Discrete) -> Numbering:
+    start, size = int(space.start), int(space.n)
+    return Numbering(size, lambda value: _place(value, start, size), lambda number: start + number)
+
+
+def _place(value: Any, start: int, size: int) -> int:
+    """Returns the place of a whole number among `size` ones from `start`."""
+    place = int(value) - start
+    if place + start != value or not 0 <= place < size:
+        raise ValueError
+    return place
+
+
+def _number_box(space: spaces.Box) -> Numbering:
+    bounds = zip(space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
+    return _number_array(space, space.low, [int(high) - int(low) + 1 for low, high in bounds])
+
+
+def _number_choices(space: spaces.MultiDiscrete | spaces.MultiBinary) -> Numbering:
+    sizes = np.broadcast_to(np.asarray(getattr(space, "nvec", 2)), space.shape)
+    starts = np.broadcast_to(np.asarray(getattr(space, "start", 0)), space.shape)
+    return _number_array(space, starts, sizes.ravel().tolist())
+
+
+def _number_array(space: spaces.Space[Any], lowest: Any, sizes: list[int]) -> Numbering:
+    shape, starts = space.shape, lowest.ravel().tolist()
+
+    def encode(value: Any) -> int:
+        array = np.asarray(value)
+        if array.shape != shape:
+            raise ValueError
+        number = 0
+        for part, start, size in zip(array.ravel().tolist(), starts, sizes, strict=True):
+            number = number * size + _place(part, start, size)
+        return number
+
+    def decode(number: int) -> Any:
+        values = [start + place for start, place in zip(starts, _places(number, sizes), strict=True)]
+        return np.array(values, space.dtype).reshape(shape)
+
+    return Numbering(_product(sizes), encode, decode)
+
+
+def _product(sizes: list[int]) -> int:
+    """Returns the product of sizes; of a product beyond LARGEST only a part, for that of a picture is very long."""
+    product = 1
+    for size in sizes:
+        product *= size
+        if product > LARGEST:
+            break
+    return product
+
+
+def _places(number: int, sizes: list[int]) -> list[int]:
+    """Returns the digits of a number in mixed radix."""
+    places = []
+    for size in reversed(sizes):
+        number, place = divmod(int(number), size)
+        places.append(place)
+    return places[::-1]
+
+
+def _number_parts(keys: Iterable[Any], space: Any, gathered: Callable[[Iterable[tuple[Any, Any]]], Any]) -> Numbering:
+    parts = {key: _numbering(space[key]) for key in keys}
+    sizes = [part.size for part in parts.values()]
+
+    def encode(value: Any) -> int:
+        if len(value) != len(parts):
+            raise ValueError
+        number = 0
+        for key, part in parts.items():
+            number = number * part.size + part.encode(value[key])
+        return number
+
+    def decode(number: int) -> Any:
+        places = zip(parts.items(), _places(number, sizes), strict=True)
+        return gathered((key, part.decode(place)) for (key, part), place in places)
+
+    return Numbering(_product(sizes), encode, decode)
+
+
+_NUMBERINGS: dict[type, Callable[[Any], Numbering]] = {
+    spaces.Discrete: _number_discrete,
+    spaces.MultiDiscrete: _number_choices,
+    spaces.MultiBinary: _number_choices,
+    spaces.Box: _number_box,
+    spaces.Tuple: lambda space: _number_parts(range(len(space)), space, lambda parts: tuple(part for _, part in parts)),
+    spaces.Dict: lambda space: _number_parts(space.keys(), space, dict),
+}
