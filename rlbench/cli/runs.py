@@ -72,10 +72,10 @@ def runs(
         return
     if status is not None and status not in STATUSES:
         raise unknown_name("status", status, STATUSES)
+    damaged: list[tuple[str, str]] = []
     with rlbench.open_store(store, create=False) as opened:
-        env_id = env_id_of(env_filter)
-        found = opened.runs(env_id=env_id, agent_name=agent, status=status, tag=tag, limit=limit)
-        damaged = opened.damaged_runs()
+        wanted = {"env_id": env_id_of(env_filter), "agent_name": agent, "status": status, "tag": tag}
+        found = opened.runs(**wanted, limit=limit, on_damaged=lambda *one: damaged.append(one))
     if as_json:
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
         print_json({"runs": [_document(run) for run in found], **ids})
@@ -133,10 +133,12 @@ def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: b
 
 def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
     """Returns the id of a run and its row in a listing; one whose record is damaged can be deleted too."""
-    damaged = dict(store.damaged_runs())
-    if name in damaged:
+    try:
+        record = find_run(store, name)
+    except StoreError:
+        if name not in dict(store.damaged_runs()):
+            raise
         return name, [name, "its record is damaged"]
-    record = find_run(store, name)
     return record.id, _row(record)
 
 

@@ -15,7 +15,6 @@ from rlbench.store.documents import (
     about_part,
     also_of_checkpoint,
     assembled,
-    is_abandoned,
     record,
     sound,
     sound_info,
@@ -25,12 +24,13 @@ from rlbench.store.documents import (
 from rlbench.store.records import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, RunRecord, Span
 
+MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 # ---------------------------------------------------------------------- runs
@@ -64,27 +64,51 @@ def match(backend: Backend, ref: str) -> Document:
     return found[0]
 
 
-def listed(backend: Backend, wanted: dict[str, str], status: str | None, most: int | None) -> list[Document]:
-    """Selects runs by the status they show: a stored "running" shows as "interrupted" once the writer is gone."""
-    if status not in {"running", "interrupted"}:
-        return backend.select_runs(wanted if status is None else {**wanted, "status": text(status)}, most)
-    return [document for document in backend.select_runs(wanted, None) if _shows(backend, document) == status][:most]
+def listed(
+    backend: Backend,
+    wanted: dict[str, str],
+    status: str | None,
+    most: int | None,
+    on_damaged: Callable[[str, str], object] | None,
+) -> list[RunRecord]:
+    """Reads at most `most` runs by the status they show, the last created first, and tells of the damaged on the way.
 
-
-def _shows(backend: Backend, document: Document) -> str:
-    abandoned = document["status"] == "running" and is_abandoned(document, backend.now())
-    return "interrupted" if abandoned else str(document["status"])
-
-
-def readable(backend: Backend, documents: Iterable[Document]) -> tuple[list[RunRecord], list[tuple[str, str]]]:
-    """Returns the records of runs, and the id and the problem of each run whose record is damaged."""
-    records, damaged = [], []
-    for document in documents:
+    A stored "running" shows as "interrupted" once the writer is gone.
+    """
+    records: list[RunRecord] = []
+    for document in _last_first(backend, *_filtered(wanted, status, most)):
         try:
-            records.append(record(document, backend.now()))
+            found = record(document, backend.now())
         except StoreError as error:
-            damaged.append((str(document.get("id")), str(error)))
-    return records, damaged
+            if on_damaged is not None:
+                on_damaged(str(document.get("id")), str(error))
+            continue
+        if status in (None, found.status):
+            records.append(found)
+        if len(records) == most:
+            break
+    return records
+
+
+def _filtered(wanted: dict[str, str], status: str | None, most: int | None) -> tuple[dict[str, str], int | None]:
+    """Returns what to ask a backend for: nearly all that is stored as "running" may show as "interrupted"."""
+    if status is None:
+        return wanted, most
+    if status == "interrupted":
+        return wanted, None
+    return {**wanted, "status": text(status)}, most
+
+
+def _last_first(backend: Backend, wanted: dict[str, str], most: int | None) -> Iterator[Document]:
+    """Yields the matching runs, the last created first; reads `most` of them, and more only if asked for more."""
+    seen: set[str] = set()
+    while True:
+        found = backend.select_runs(wanted, most)
+        yield from (document for document in found if str(document.get("id")) not in seen)
+        if most is None or len(found) < most:
+            return
+        seen |= {str(document.get("id")) for document in found}
+        most = min(2 * most, MOST)
 
 
 def unknown_run(backend: Backend, ref: str) -> StoreError:

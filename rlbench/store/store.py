@@ -44,14 +44,13 @@ from rlbench.store.episodes import EpisodeSequence
 from rlbench.store.records import RESERVED, SnapshotInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
 TRIES = 8
-MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 
 
 class Store:
@@ -292,24 +291,37 @@ class Store:
         tag: str | None = None,
         cache_key: str | None = None,
         limit: int | None = None,
+        on_damaged: Callable[[str, str], object] | None = None,
     ) -> list[RunRecord]:
-        """Returns the matching runs, the last created first, without those whose record is damaged."""
+        """Returns the matching runs, the last created first, without those whose record is damaged.
+
+        Args:
+            env_id: only runs of this env.
+            agent_name: only runs of this agent.
+            status: only those that are "running", "finished" or "interrupted".
+            tag: only those with this tag.
+            cache_key: only those with this key.
+            limit: at most so many; no more are read, except in place of damaged ones.
+            on_damaged: called with the id of each damaged run that was read, and with what is wrong with it.
+        """
         filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
         wanted = {name: text(value) for name, value in filters.items() if value is not None}
         if limit is not None and operator.index(limit) < 0:
             raise UsageError(f"limit must be 0 or more, got {limit}")
         if limit == 0:
             return []
-        most = None if limit is None else min(operator.index(limit), MOST)
-        return reading.readable(self.backend, reading.listed(self.backend, wanted, status, most))[0]
+        most = None if limit is None else min(operator.index(limit), reading.MOST)
+        return reading.listed(self.backend, wanted, status, most, on_damaged)
 
     def run(self, ref: str) -> RunRecord:
         """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match."""
         return record(reading.find(self.backend, ref), self.backend.now())
 
     def damaged_runs(self) -> list[tuple[str, str]]:
-        """Returns the id of each run whose record is damaged, and what is wrong with it."""
-        return reading.readable(self.backend, self.backend.select_runs({}, None))[1]
+        """Reads every record; returns the id of each run whose record is damaged, and what is wrong with it."""
+        found: list[tuple[str, str]] = []
+        self.runs(on_damaged=lambda *one: found.append(one))
+        return found
 
     def chunks(
         self, ref: str, *, figures: bool = True, episodes: Iterable[int] | None = None

@@ -380,6 +380,26 @@ class StoreContract:
         assert [known.id for known in store.runs()] == [run.id]
         assert [run_id for run_id, _ in store.damaged_runs()] == [other.id]
 
+    def test_a_limited_listing_reads_what_it_shows_and_more_only_in_place_of_damaged_runs(self, store, monkeypatch):
+        made = [store.create_run("Taxi-v4", "random", seed=seed) for seed in range(9)]
+        select, read, told = store.backend.select_runs, [], []
+
+        def counted(wanted, limit):
+            read.append(select(wanted, limit))
+            return read[-1]
+
+        monkeypatch.setattr(store.backend, "select_runs", counted)
+        assert [run.seed for run in store.runs(limit=2)] == [8, 7]
+        assert [run.seed for run in store.runs(limit=2, status="running")] == [8, 7]
+        assert list(map(len, read)) == [2, 2]
+        for seed in (8, 6):
+            self.alter(store, "runs", {"id": made[seed].id}, {"note": "edited"})
+        found = store.runs(limit=2, on_damaged=lambda run_id, problem: told.append((run_id, "tags, note" in problem)))
+        assert [run.seed for run in found] == [7, 5]
+        assert told == [(made[8].id, True), (made[6].id, True)]
+        assert max(map(len, read)) == 4
+        assert [run.seed for run in store.runs(status="interrupted")] == []
+
     def test_one_damaged_record_blocks_nothing_else(self, store):
         runs = [fill(store, seed=seed) for seed in range(3)]
         self.alter(store, "runs", {"id": runs[1].id}, {"config": "{"})
