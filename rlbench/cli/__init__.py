@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import signal
 import sys
 import warnings
 from typing import Any
@@ -15,6 +16,7 @@ from rlbench._version import __version__
 from rlbench.cli.options import examples
 from rlbench.cli.output import INTERRUPTED, say
 from rlbench.errors import RlbenchError, UnknownNameError, UsageError, unknown_name, without_passwords
+from rlbench.signals import ending_by
 
 FAILED, MISUSED = 1, 2
 
@@ -54,7 +56,7 @@ IN_OUR_WORDS = {
 }
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (
-    "Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C. "
+    "Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C, SIGTERM or SIGHUP. "
     "RLBENCH_DEBUG=1 shows tracebacks, NO_COLOR=1 draws without colours."
 )
 
@@ -112,7 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> Any:
-    with warnings.catch_warnings():
+    # SIGTERM and SIGHUP end a command as Ctrl-C does: what it was writing is taken back first
+    with ending_by(signal.default_int_handler), warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]  # it needs the message only
         code = cli.main(args=arguments, prog_name="rlbench", standalone_mode=False)
     sys.stdout.flush()

@@ -83,8 +83,8 @@ def train(
 
     ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete observations and actions.
 
-    Without --episodes and --timesteps the budget is the preset's. Ctrl-C ends the training with the episode under
-    way; what was learnt is stored.
+    Without --episodes and --timesteps the budget is the preset's. Ctrl-C, SIGTERM and SIGHUP end the training with
+    the episode under way; what was learnt is stored.
     """
     run = rlbench.train(
         env,

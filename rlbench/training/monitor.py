@@ -1,13 +1,13 @@
-"""What watches a training run: the progress bar, and Ctrl-C."""
+"""What watches a training run: the progress bar, and the signals that ask it to end."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from rlbench.signals import ending_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,14 +88,11 @@ def _short(rate: float) -> str:
 
 
 @contextmanager
-def stopping_on_interrupt(budget: Budget, *, at_once: bool = True) -> Iterator[None]:
-    """Lets a first Ctrl-C end training with the episode under way, and a second one at once.
+def stopping_on_signal(budget: Budget, *, at_once: bool = True) -> Iterator[None]:
+    """Lets a first Ctrl-C, SIGTERM or SIGHUP end training with the episode under way, and a second one at once.
 
     Not quite at once in the compiled loop, but when it next looks up: what it shares with Python is whole then.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         budget.abort = budget.stop
@@ -103,8 +100,5 @@ def stopping_on_interrupt(budget: Budget, *, at_once: bool = True) -> Iterator[N
             raise KeyboardInterrupt
         budget.stop = True
 
-    before = signal.signal(signal.SIGINT, stop)
-    try:
+    with ending_by(stop):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)

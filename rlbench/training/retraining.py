@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rlbench.agents import AGENTS, TableAgent
 from rlbench.checks import whole_number
-from rlbench.errors import UsageError, unknown_name
+from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
@@ -164,10 +165,15 @@ def _config(parent: Run, learner: TableAgent, preset: str, figures: RetrainingCo
 
 
 def _stored(store: Store, config: RunConfig, learner: TableAgent, seed: int, parents: list[str], seconds: float) -> Run:
-    made = store.create_run(config.env.id, learner.name, seed=seed, config=config, parents=parents)
     arrays, numbers = state_of(learner)
     checkpoint = Checkpoint(0, 0, arrays, {"agent": numbers, "unfinished_episode": False})
-    store.append(made.id, checkpoint=checkpoint, keep=True, status="finished", seconds=seconds)
+    made = store.create_run(config.env.id, learner.name, seed=seed, config=config, parents=parents)
+    try:
+        store.append(made.id, checkpoint=checkpoint, keep=True, status="finished", seconds=seconds)
+    except BaseException:  # without its agent it is no run
+        with suppress(RlbenchError):
+            store.delete_run(made.id)
+        raise
     run = Run(store.run(made.id), store)
     run.agent = learner
     run.agent.origins = (run.id,)

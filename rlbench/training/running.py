@@ -359,7 +359,8 @@ def _taken_over(
             restore(env, agent, state)
         store.append(run.id, config=config)
     budget = _from_here(budget, agent, stored.first_episode, stored.first_timestep)
-    return Session(store, begun, env, agent, budget, stored, seed=_seeds(run.seed)[0] if state is None else None)
+    seed = None if stored.first_episode else _seeds(run.seed)[0]  # of the run's first reset
+    return Session(store, begun, env, agent, budget, stored, seed=seed)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
 from rlbench.training.loops import compiled_loop, readable_loop
-from rlbench.training.monitor import Monitor, stopping_on_interrupt
+from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
 from rlbench.training.writer import Writer
 
@@ -52,10 +52,6 @@ class Session:
 
     def train(self, world: Any, *, progress: bool) -> None:
         """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
-        if world is not None:
-            from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
-
-            compile_for(world, self.agent)  # loads or compiles the loop, so that the seconds are of training alone
         recording = self.run.config.keeps_steps
         self._monitor = Monitor(self.agent, self.budget, shown=progress)
         self._recorder = Recorder(
@@ -65,13 +61,14 @@ class Session:
             sink=self._take,
             first_episode=self.run.episodes if self.stored is None else self.stored.first_episode,
         )
-        status, self._started = "interrupted", time.perf_counter()
-        self._checkpointed = self._flushed = self._started
-        with Writer(self.store, self.run.id) as self._writer:
+        status = "interrupted"
+        self._begin_clock()
+        with stopping_on_signal(self.budget), Writer(self.store, self.run.id) as self._writer:
             try:
-                if self.stored is not None:
+                self._compile(world)
+                if self.stored is not None and not self.budget.stop:
                     self._repeat(world, self.stored)
-                with stopping_on_interrupt(self.budget, at_once=world is None):
+                with stopping_on_signal(self.budget, at_once=world is None):
                     self._loop(world, self.budget)
                     if recording:  # writing the steps is part of such training
                         self._settle()
@@ -86,6 +83,17 @@ class Session:
             finally:
                 self._monitor.close()
                 self._close(status)
+
+    def _compile(self, world: Any) -> None:
+        """Compiles the loop, or loads it, so that the seconds are of training alone."""
+        if world is not None:
+            from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
+
+            compile_for(world, self.agent)
+            self._begin_clock()
+
+    def _begin_clock(self) -> None:
+        self._started = self._checkpointed = self._flushed = time.perf_counter()
 
     def _elapsed(self) -> float:
         return self.run.seconds + time.perf_counter() - self._started
@@ -108,12 +116,14 @@ class Session:
     def _repeat(self, world: Any, stored: Stored) -> None:
         """Trains again to the end of the last stored episode, and begins the clock there."""
         repeated = stored.episodes - stored.first_episode
+        if not repeated:
+            return  # the first reset, and its seed, are still to come
         budget = Budget(episodes=self.agent.episodes + repeated)
-        with stopping_on_interrupt(budget, at_once=world is None):
+        with stopping_on_signal(budget, at_once=world is None):
             self._loop(world, budget)
         self._settle()
         self.budget.stop = self.budget.stop or budget.stop
-        self._started = self._checkpointed = self._flushed = time.perf_counter()
+        self._begin_clock()
 
     def _loop(self, world: Any, budget: Budget) -> None:
         look = partial(self._look, budget)

@@ -11,6 +11,8 @@ import sys
 import pytest
 from waiting import HANG, until_steps_are_stored
 
+import rlbench as library
+
 RLBENCH = (sys.executable, "-m", "rlbench")
 LONG = ("train", "Taxi-v4", "--engine", "python", "--episodes", "100000000")
 
@@ -53,6 +55,77 @@ def test_ctrl_c_stores_what_was_learnt_and_the_run_can_be_listed_evaluated_and_r
     replayed = _run("replay", "latest", "--json", folder=tmp_path)
     assert (replayed.returncode, json.loads(replayed.stdout)["episode"]) == (0, last)
     assert json.loads(replayed.stdout)["terminated"] or json.loads(replayed.stdout)["truncated"]
+
+
+def test_sigterm_ends_a_training_as_the_first_ctrl_c_does(tmp_path):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with _started(*LONG, "--json", folder=tmp_path, **pipes) as process:
+        until_steps_are_stored(tmp_path / "rlbench.db", process)
+        process.terminate()
+        out, err = process.communicate(timeout=HANG)
+    document = json.loads(out)
+    assert (process.returncode, err) == (130, "")
+    with library.open_store(tmp_path / "rlbench.db") as store:
+        (run,) = store.runs()
+        assert (run.id, run.status) == (document["run"], "interrupted")
+        assert (run.episodes, run.timesteps) == (document["episodes"], document["timesteps"])
+        assert store.figures(run.id)["length"].sum() == run.timesteps > 0
+
+
+IN_THE_MIDDLE = """
+import json, os, signal, sys
+from importlib import import_module
+import rlbench
+from rlbench.cli import main
+
+def sending(where, number):
+    "Lets a method send this process a signal before it does its work."
+    module, _, names = where.partition(":")
+    cls, name = names.split(".")
+    cls = getattr(import_module(module), cls)
+    method = getattr(cls, name)
+    def sent(*arguments, **keywords):
+        setattr(cls, name, method)
+        os.kill(os.getpid(), number)
+        return method(*arguments, **keywords)
+    setattr(cls, name, sent)
+
+rlbench.train("safecab", episodes=20, seed=0, store="rlbench.db").store.close()
+rlbench.train("Taxi-v4", episodes=5, engine="python", seed=0, store="rlbench.db").store.close()
+codes = []
+for where, command in json.load(sys.stdin):
+    sending(where, signal.SIGTERM)
+    try:
+        main(command)
+    except SystemExit as exit:
+        codes.append(exit.code)
+with rlbench.open_store("rlbench.db") as store:
+    sending("rlbench.envs.making:TimeLimit.step", signal.SIGHUP)
+    run = rlbench.train("Taxi-v4", episodes=10**6, engine="python", seed=1, store=store)
+    print(json.dumps([codes, run.status, run.episodes, [run.status for run in store.runs()]]))
+"""
+MIDDLES = {  # each with a method within which the signal arrives
+    "rlbench.exchange.flat:Layout.flatten": ("export", "latest", "--out", "run.csv"),
+    "rlbench.training.retraining:Checkpoint.__init__": ("retrain", "latest"),
+    "rlbench.store:Store.append": ("retrain", "latest", "--seed", "1"),
+    "rlbench.models:DecisionTreeClassifier.fit": ("model", "train", "tree"),
+    "rlbench.envs.making:TimeLimit.step": ("watch", "latest"),
+}
+
+
+def test_a_signal_in_the_middle_of_a_command_leaves_nothing_half_done(tmp_path):
+    pytest.importorskip("sklearn")
+    given = json.dumps([[where, command] for where, command in MIDDLES.items()])
+    ended = subprocess.run(
+        [sys.executable, "-c", IN_THE_MIDDLE], cwd=tmp_path, input=given, capture_output=True, text=True, check=True
+    )
+    codes, status, episodes, stored = json.loads(ended.stdout.splitlines()[-1])
+    assert codes == [130] * len(MIDDLES)
+    assert ended.stderr.split() == ["stopped"] * len(MIDDLES)
+    assert (status, episodes) == ("interrupted", 1)  # what the library's caller gets, after SIGHUP
+    assert stored == ["interrupted", "finished", "finished"]
+    assert {file.name for file in tmp_path.iterdir()} <= {"rlbench.db", "rlbench.db-wal", "rlbench.db-shm"}
+    assert json.loads(_run("model", "list", "--json", folder=tmp_path).stdout)["models"] == []
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")

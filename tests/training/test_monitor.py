@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rlbench.agents import QLearning
+from rlbench.signals import ENDING
 from rlbench.training import monitor
 from rlbench.training.budgets import Budget
-from rlbench.training.monitor import INTERVAL, PATIENCE, Monitor, stopping_on_interrupt
+from rlbench.training.monitor import INTERVAL, PATIENCE, Monitor, stopping_on_signal
 
 
 class Clock:
@@ -141,32 +142,47 @@ def test_in_a_pipe_nothing_is_written(clock, capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
-# ------------------------------------------------------------------------------------------------- Ctrl-C
+# ------------------------------------------------------------------------------------------------ signals
 
 
-def test_the_first_ctrl_c_asks_and_the_second_insists():
-    before, budget = signal.getsignal(signal.SIGINT), Budget()
-    with stopping_on_interrupt(budget):
-        signal.raise_signal(signal.SIGINT)
+def _handlers():
+    return [signal.getsignal(number) for number in ENDING]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_first_signal_asks_and_the_second_insists(number):
+    before, budget = _handlers(), Budget()
+    with stopping_on_signal(budget):
+        signal.raise_signal(number)
         assert budget.stop
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert _handlers() == before
 
 
-def test_the_old_handler_comes_back_after_an_error():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ZeroDivisionError), stopping_on_interrupt(Budget()):
+def test_the_old_handlers_come_back_after_an_error():
+    before = _handlers()
+    with pytest.raises(ZeroDivisionError), stopping_on_signal(Budget()):
         raise ZeroDivisionError
-    assert signal.getsignal(signal.SIGINT) is before
+    assert _handlers() == before
+
+
+def test_a_signal_that_the_process_ignores_asks_for_nothing():
+    budget, before = Budget(), signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stopping_on_signal(budget):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not budget.stop
 
 
 def test_in_another_thread_signals_are_left_alone():
-    before, seen = signal.getsignal(signal.SIGINT), []
+    before, seen = _handlers(), []
 
     def work():
-        with stopping_on_interrupt(Budget()):
-            seen.append(signal.getsignal(signal.SIGINT))
+        with stopping_on_signal(Budget()):
+            seen.append(_handlers())
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -14,7 +14,7 @@ from waiting import HANG
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
-from rlbench.training import recorder
+from rlbench.training import _compiled, recorder
 from rlbench.training.monitor import Monitor
 from rlbench.training.writer import Writer
 
@@ -149,6 +149,14 @@ def test_ctrl_c_ends_the_readable_loop_with_the_episode_under_way(store):
     assert [len(e) for e in _episodes(run)] == [10, 10, 10]
     assert signal.getsignal(signal.SIGINT) is before
     assert rlbench.evaluate(run, Circle(), episodes=2, seed=0).returns.tolist() == [10.0, 10.0]
+
+
+def test_a_signal_while_the_loop_is_compiled_leaves_an_interrupted_run_that_can_be_resumed(store, monkeypatch):
+    monkeypatch.setattr(_compiled, "compile_for", lambda world, agent: signal.raise_signal(signal.SIGTERM))
+    run = rlbench.train("FrozenLake-v1", episodes=20, seed=0, store=store)
+    assert (run.status, run.episodes, run.timesteps) == ("interrupted", 0, 0)
+    monkeypatch.undo()
+    assert outcome(rlbench.resume(run)) == outcome(rlbench.train("FrozenLake-v1", episodes=20, seed=0))
 
 
 def test_a_second_ctrl_c_ends_at_once(store):

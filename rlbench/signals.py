@@ -1,0 +1,34 @@
+"""The signals that ask a process to end: Ctrl-C, a supervisor's SIGTERM, and the SIGHUP of a terminal that closes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+ENDING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has no SIGHUP
+
+
+@contextmanager
+def ending_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Lets a handler take these signals; outside the main thread, where Python delivers none, nothing changes.
+
+    One that the process ignores stays ignored, as `nohup` asks for.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING}
+    taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    try:
+        for number in taken:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in taken.items():
+            signal.signal(number, old)
