@@ -108,7 +108,7 @@ def train(
         spec = _spec_of(made, by_name=isinstance(env, str))
         config = config_of(env_id, spec, made, learner, budget, preset, record, compiled=world is not None)
         # what an object brings with it is not known by its name
-        key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
+        key = cache_key(config, learner, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
             _say_if_unknown(config)
         with _opened(store) as kept:

@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-from dataclasses import replace
+from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 import rlbench
 from rlbench.agents import AGENTS, make_agent
+from rlbench.agents.parameters import parameter
 from rlbench.envs.again import difference_when_made_again
 from rlbench.envs.making import make_env, spec_json
 from rlbench.errors import UsageError
@@ -50,7 +51,16 @@ class Lazy(QLearning):
 KEYS = {  # of stored runs: they must be found for ever
     ("rlbench/SafeCab-v0", "q-learning"): "e268ab2c65a0524efe4c0ed5cffc76f76fd19c22530fde3610447e116af6ccce",
     ("rlbench/DiscreteCartPole-v1", "sarsa"): "aca06df8c5fd744605e4d4b97e899e86a87055ff0cd1bf342fb608fd04151c46",
+    ("FrozenLake-v1", "random"): "cddb5615a277e40448bf27c4356877f499f853059d5fc0d0524bd626b4c529b6",
     ("FrozenLake-v1", "q-learning"): "c2817e561d9a5cfb53dcbd50e80c3d9802cd972663035f14432d30d8874f0c60",
+    ("FrozenLake-v1", "sarsa"): "f1d7c2c463ad4f2f6dc883da983e77efa769ee17048eff784df3577b2e527347",
+    ("FrozenLake-v1", "expected-sarsa"): "e4191e789b0306abdbbb6471e2a4e314845ca6998f5f733459f46d7e8be84d8f",
+    ("FrozenLake-v1", "double-q"): "2eb2058030b79e9de7104d33254fcfdadba8f8f1d388efcc7353e586ad7f88c3",
+    ("FrozenLake-v1", "n-step-sarsa"): "4b191463a4939312930733977c5987a53d3dc3ab9fce9849af0017e34148d147",
+    ("FrozenLake-v1", "sarsa-lambda"): "7620bead8dd78545f58c5af66b86c949e44c6fa3324d4b29d47a1a5afa6b139f",
+    ("FrozenLake-v1", "monte-carlo"): "777e73e1eb159286b6832df655d8b2542fe3626938c95b3cb9b177c0c99a74f0",
+    ("FrozenLake-v1", "dyna-q"): "b7dbea1c751808df3d63b48a9353a6f24621fbd3fbbc6a4240101215f986557d",
+    ("FrozenLake-v1", "replay-q"): "3f76f9765a65e17bec6b1c2e7d6cb4119b062906de6f2b9633602f3d3972066b",
     ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
 }
 
@@ -169,15 +179,38 @@ def test_an_extension_module_is_not_known(project):
     assert "not Python source" in unknown_of(code_of(lane.Lane()))
 
 
-@pytest.mark.parametrize(("env_id", "agent_name"), KEYS)
-def test_our_own_runs_keep_the_keys_that_they_were_stored_with(env_id, agent_name):
+def _key(env_id, agent_name, **parameters):
+    """The key of a run of the first version, made with Gymnasium 1.3.0."""
     with make_env(env_id) as env:
-        agent = make_agent(agent_name, env, seed=np.random.SeedSequence(0))
+        agent = make_agent(agent_name, env, seed=np.random.SeedSequence(0), **parameters)
         budget = budget_of(10, None, Preset(), env_id)
         config = config_of(env_id, spec_json(env), env, agent, budget, "default", "all", compiled=True)
     assert config.code is None
     config = replace(config, versions={**config.versions, "algorithm": 1, "gymnasium": "1.3.0"})
-    assert cache_key(config, 0) == KEYS[env_id, agent_name]
+    return cache_key(config, agent, 0)
+
+
+def test_every_agent_has_a_pinned_key():
+    assert {agent for _, agent in KEYS} == {name for name in AGENTS if AGENTS[name].__module__.startswith("rlbench.")}
+
+
+@pytest.mark.parametrize(("env_id", "agent_name"), KEYS)
+def test_our_own_runs_keep_the_keys_that_they_were_stored_with(env_id, agent_name):
+    assert _key(env_id, agent_name) == KEYS[env_id, agent_name]
+
+
+@pytest.mark.parametrize(("env_id", "agent_name"), KEYS)
+@pytest.mark.parametrize("name", ["ties", "n_steps"])  # the latter is old, but of one agent only
+def test_a_parameter_added_later_counts_only_where_it_is_set(env_id, agent_name, name, monkeypatch):
+    cls = AGENTS[agent_name]
+    if name in {f.name for f in fields(cls.Parameters)}:
+        return
+    added = [(name, int, parameter(3, "a parameter of a later version"))]
+    later = make_dataclass("Later", added, bases=(cls.Parameters,), frozen=True, kw_only=True)
+    later.__module__ = cls.__module__
+    monkeypatch.setattr(cls, "Parameters", later)
+    assert _key(env_id, agent_name) == _key(env_id, agent_name, **{name: 3}) == KEYS[env_id, agent_name]
+    assert len({_key(env_id, agent_name, **{name: value}) for value in (3, 4, 5)}) == 3
 
 
 # ------------------------------------------------------------------------------------- made again
