@@ -78,15 +78,20 @@ def to_json(value: object) -> str:
         raise UsageError(f"a record holds JSON only (numbers, strings, lists, dicts): {error}") from error
 
 
-def pack(columns: Mapping[str, Array], about: object = None) -> bytes:
+def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE) -> bytes:
     """Packs arrays of any bool or numeric dtype and any shape, together with a JSON value.
+
+    Args:
+        columns: the arrays, by name.
+        about: the JSON value.
+        free: bytes that the blob may unpack to, however small it is; one that unpacks to more is padded.
 
     Raises:
         UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
     """
     packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
     header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
-    header += b" " * _missing([column for column, _ in packed], len(header))
+    header += b" " * _missing([column for column, _ in packed], len(header), free)
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
     return b"".join((prefix, header, *(block for _, block in packed)))
 
@@ -135,11 +140,11 @@ def _unpacked(columns: list[Column]) -> int:
 # ---------------------------------------------------------------- writing
 
 
-def _missing(columns: list[Column], header: int) -> int:
+def _missing(columns: list[Column], header: int, free: int) -> int:
     """Returns how many bytes a blob needs besides, lest it unpack to more than EXPANSION times its size."""
     size = _unpacked(columns)
     held = PREFIX.size + header + sum(column.size for column in columns)
-    return max(0, -(-size // EXPANSION) - held) if size > FREE else 0
+    return max(0, -(-size // EXPANSION) - held) if size > free else 0
 
 
 def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:

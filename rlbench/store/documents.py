@@ -321,7 +321,7 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
     return ChunkRow(
         span,
         codec.pack(segments, {**about_part(span, "segments"), **told}),
-        codec.pack(chunk.figures, about_part(span, "figures")),
+        codec.pack(chunk.figures, about_part(span, "figures"), free=0),  # the figures of all chunks are read at once
         None if chunk.steps is None else codec.pack(chunk.steps, about_part(span, "steps")),
     )
 
@@ -376,6 +376,12 @@ def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bo
 def outlasts(new: CheckpointInfo) -> Callable[[CheckpointInfo], bool]:
     """Returns the test for the checkpoints that a new one leaves in place."""
     return lambda info: (info.kept or info.run != new.run) and (info.run, info.timesteps) != (new.run, new.timesteps)
+
+
+def shares(document: Document) -> Callable[[CheckpointInfo], bool]:
+    """Returns the test for the checkpoints of another run that a run shares: kept ones of its pieces."""
+    owners = {piece.owner for piece in pieces(document)}
+    return lambda info: info.kept and info.chunks <= document["chunks"] and info.run in owners
 
 
 def about_checkpoint(info: CheckpointInfo) -> Document:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlbench.errors import StoreError, unknown_name
-from rlbench.store import writers
+from rlbench.store import codec, writers
 from rlbench.store.documents import (
     PARTS,
     about_checkpoint,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, RunRecord, Span
 
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
+MOST_FIGURES = 2**26  # bytes that the figures of any run may take; more only if as much of them is stored
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 # ---------------------------------------------------------------------- runs
@@ -170,12 +171,27 @@ def says_it_keeps_steps(document: Document) -> bool:
 def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
     """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept."""
     found, blob = backend.select_part(run_id, span, part)
+    return ({}, {}) if blob is None and found and part == "steps" else _loaded(run_id, span, part, blob)
+
+
+def _loaded(run_id: str, span: Span, part: str, blob: bytes | None) -> tuple[Arrays, Document]:
     where = f"run {run_id}, chunk {span.number}, {part}"
-    if blob is None and found and part == "steps":
-        return {}, {}
     if blob is None:
         raise StoreError(f"{where} is missing")
     return verified(blob, where, about_part(span, part))
+
+
+def load_figures(backend: Backend, document: Document) -> list[Arrays]:
+    """Reads the figures of each chunk of a run; StoreError if together they claim far more than is stored."""
+    tables, claimed, stored = [], 0, 0
+    for span in spans_of(backend, document):
+        found, blob = backend.select_part(document["id"], span, "figures")
+        tables.append(_loaded(document["id"], span, "figures", blob if found else None)[0])
+        claimed += sum(column.nbytes for column in tables[-1].values())
+        stored += len(blob or b"")
+        if claimed > max(MOST_FIGURES, codec.EXPANSION * stored):
+            raise StoreError(f"run {document['id']} is damaged: {stored:,} bytes of figures claim to hold {claimed:,}")
+    return tables
 
 
 # ---------------------------------------------------------------------- checkpoints

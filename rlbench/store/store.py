@@ -340,9 +340,7 @@ class Store:
 
     def figures(self, ref: str) -> Arrays:
         """Returns all figures, one row per finished episode, without reading steps."""
-        document = reading.find(self.backend, ref)
-        spans = reading.spans_of(self.backend, document)
-        tables = [reading.load_part(self.backend, document["id"], span, "figures")[0] for span in spans]
+        tables = reading.load_figures(self.backend, reading.find(self.backend, ref))
         if not tables:
             return {"return": np.empty(0), "length": np.empty(0, np.int64)}
         shared = [name for name in tables[0] if all(name in table for table in tables)]

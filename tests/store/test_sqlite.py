@@ -20,7 +20,19 @@ from stages import killed_at_each_stage
 from waiting import HANG
 
 from rlbench.errors import StoreError
-from rlbench.store import Checkpoint, EpisodeChunk, checking, codec, copying, migrations, open_store, sqlite
+from rlbench.store import (
+    TERMINATED,
+    Checkpoint,
+    EpisodeChunk,
+    checking,
+    codec,
+    copying,
+    documents,
+    migrations,
+    open_store,
+    reading,
+    sqlite,
+)
 
 NOBODY = 65534  # a user id without rights
 REFUSING = "CREATE TRIGGER t BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -284,6 +296,29 @@ def test_a_backup_killed_anywhere_leaves_nothing_that_the_next_does_not_sweep(tm
 
 
 # ---------------------------------------------------------------- writers
+
+
+def alike(chunks, rows):
+    """A finished run in memory of very many episodes that are all alike, figures alone."""
+    store = open_store("memory://")
+    run = store.create_run("Taxi-v4", "random", seed=0)
+    ones = np.ones(rows, np.int64)
+    for number in range(chunks):
+        figures = {"return": ones.astype(float), "length": ones}
+        store.append(run.id, EpisodeChunk(number * rows, 0, ones, np.full(rows, TERMINATED, np.uint8), figures))
+    return store
+
+
+def test_figures_may_be_small_on_disk_but_claim_no_more_than_a_run_can_hold(monkeypatch):
+    monkeypatch.setattr(reading, "MOST_FIGURES", 2**18)
+    with alike(chunks=8, rows=2**13) as store:
+        assert len(store.figures("latest")["return"]) == 2**16
+    pack = codec.pack
+    monkeypatch.setattr(documents.codec, "pack", lambda columns, about, **_: pack(columns, about))
+    with alike(chunks=8, rows=2**13) as store:
+        with pytest.raises(StoreError, match=r"is damaged: [\d,]+ bytes of figures claim to hold 393,216"):
+            store.figures("latest")
+        assert store.run("latest").episodes == 2**16
 
 
 def test_a_failed_append_leaves_nothing_behind(tmp_path):
