@@ -32,15 +32,15 @@ class Backend(ABC):
     def insert_run(self, document: Document, base: str | None = None) -> bool:
         """Adds a run with exactly the fields RUN_FIELDS; False if its id is taken, or the run `base` is gone.
 
-        The first chunks and the checkpoints that the document counts are those of `base`.
+        The chunks that the document counts are the first of `base`, and its checkpoints those of `base` that it shares.
         """
 
     @abstractmethod
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         """Returns the runs that match every filter, the last added first.
 
-        The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" (one of its tags) and "prefix" (the
-        beginning of its id). A `limit` is 1 or more.
+        The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" (one of its tags), "prefix" (the
+        beginning of its id) and "owner" (a run that wrote some of its chunks, or may have). A `limit` is 1 or more.
         """
 
     @abstractmethod

@@ -23,7 +23,9 @@ from rlbench.store.documents import (
     intact,
     now,
     outlasts,
+    pieces,
     record,
+    shares,
     sound,
     sums,
 )
@@ -47,7 +49,7 @@ class CopyResult(NamedTuple):
 
     run: str  # id
     action: str  # "copied", "continued" (part existed), "updated" (only its record), "equal" or "damaged" (not copied)
-    chunks: int  # number copied
+    chunks: int  # number copied; those that a run in the target has already are shared
     size: int  # bytes copied
     problem: str = ""  # of a run that is damaged
 
@@ -61,9 +63,9 @@ def copy(
 ) -> list[CopyResult]:
     """Copies runs unchanged, under the same ids; without `refs`, also the snapshots.
 
-    Skips what the target has already and resumes interrupted copies. Afterwards the target's records equal the
-    source's: a tag changed in the target is changed back. Until a run is complete its status is "running", or
-    "interrupted" if the copying process has died.
+    Skips what the target has already, chunks that runs share included, and resumes interrupted copies. Afterwards the
+    target's records equal the source's: a tag changed in the target is changed back. Until a run is complete its status
+    is "running", or "interrupted" if the copying process has died.
 
     Args:
         source: the store to copy from; of a run being written, it copies what is committed.
@@ -115,17 +117,19 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
     if theirs and theirs[0]["status"] == "finished":
         _copy_notes(target, document, theirs[0])
         return CopyResult(run_id, "updated", 0, 0)
-    with _writing(target, document, known=bool(theirs)) as begun:
-        size = 0
-        for span, counters in list(zip(spans, _counters(document, spans), strict=True))[there:]:
-            begun.update(counters)
+    counters = list(_counters(document, spans))
+    with _released_on_errors(target, run_id):
+        begun = _go_on(target, run_id) if theirs else _begin(source, target, document, spans, counters)
+        there, size = begun["chunks"], 0
+        for span, counted in list(zip(spans, counters, strict=True))[there:]:
+            begun.update(counted)
             size += _copy_chunk(source, target, begun, span)
+        missing = _missing(checkpoints, target.backend.select_checkpoints(run_id))
         size += sum(_copy_checkpoint(source, target, begun, entry) for entry in missing)
         count = len(target.backend.select_checkpoints(run_id))  # of a run being written, one may have gone meanwhile
         _commit(target, {**begun, **_final(document), "checkpoints": count, "writer": ""})
-    if not theirs:
-        return CopyResult(run_id, "copied", len(spans), size)
-    return CopyResult(run_id, "continued" if size else "updated", len(spans) - there, size)
+    action = "copied" if not theirs else "continued" if size else "updated"
+    return CopyResult(run_id, action, len(spans) - there, size)
 
 
 def _copy_notes(target: Store, document: Document, theirs: Document) -> None:
@@ -171,18 +175,51 @@ def _missing(wanted: list[CheckpointInfo], there: list[CheckpointInfo]) -> list[
     return sorted((entry for entry in wanted if entry not in there), key=lambda entry: not entry.kept)
 
 
+def _go_on(target: Store, run_id: str) -> Document:
+    """Makes the target the writer of a copy that broke off."""
+    target.claim(run_id)
+    return reading.document_of(target.backend, run_id)
+
+
+def _begin(source: Backend, target: Store, document: Document, spans: list[Span], counters: list[Document]) -> Document:
+    """Adds a run to the target: an empty one, or one that shares its first chunks with a run that is there."""
+    base, shared = _base(source, target.backend, document, spans)
+    counted = counters[shared - 1] if shared else {}
+    begun = {**document, **NEW, **counted, "writer": target.writer, "beat": now()}
+    if base is not None:
+        begun["checkpoints"] = sum(map(shares(begun), target.backend.select_checkpoints(base)))
+    if not target.backend.insert_run({**begun, **sums(begun)}, base):
+        complaint = f"another process is copying run {document['id']} to {target.url}"
+        raise StoreError(f"{complaint}: wait for it, then try again")
+    return begun
+
+
+def _base(source: Backend, target: Backend, document: Document, spans: list[Span]) -> tuple[str | None, int]:
+    """Returns a run of the target that holds the first chunks of another, and how many; None and 0 if there is none."""
+    for piece in reversed(pieces(document)):
+        for theirs in target.select_runs({"id": piece.owner}, 1) or target.select_runs({"owner": piece.owner}, 1):
+            with suppress(StoreError):  # it is damaged
+                shared = _alike(source, document["id"], spans, target, sound(theirs))
+                if shared:
+                    return theirs["id"], shared
+    return None, 0
+
+
+def _alike(source: Backend, run_id: str, spans: list[Span], target: Backend, theirs: Document) -> int:
+    """Returns how many of the first chunks of a run are also the first of a run in the target."""
+    for number, (span, other) in enumerate(zip(spans, reading.spans_of(target, theirs), strict=False)):
+        if span != other or any(
+            source.select_part(run_id, span, part) != target.select_part(theirs["id"], span, part) for part in PARTS
+        ):
+            return number
+    return min(len(spans), int(theirs["chunks"]))
+
+
 @contextmanager
-def _writing(target: Store, document: Document, *, known: bool) -> Iterator[Document]:
-    """Makes the target the writer of a run while it is copied, and releases the run on errors; yields its copy."""
-    run_id = document["id"]
-    begun = {**document, **NEW, "writer": target.writer, "beat": now()}
-    if known:
-        target.claim(run_id)
-        begun = reading.document_of(target.backend, run_id)
-    elif not target.backend.insert_run({**begun, **sums(begun)}):
-        raise StoreError(f"another process is copying run {run_id} to {target.url}: wait for it, then try again")
+def _released_on_errors(target: Store, run_id: str) -> Iterator[None]:
+    """Lets others write a run that the target was copying."""
     try:
-        yield begun
+        yield
     except BaseException:
         with suppress(StoreError):
             target.backend.commit(run_id, {"writer": target.writer}, {"writer": ""})

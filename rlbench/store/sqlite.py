@@ -36,6 +36,7 @@ FILTERS = {
     "status": "status = :status",
     "cache_key": "cache_key = :cache_key",
     "prefix": "id >= :prefix AND id < :prefix || 'g'",  # g follows the last hexadecimal digit
+    "owner": "EXISTS (SELECT 1 FROM owners WHERE owners.id = :owner) AND instr(runs.owners, :owner)",
     "tag": "json_valid(tags) AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
 }
 SPAN = "number, first_episode, first_step, episodes, segments, steps, run"

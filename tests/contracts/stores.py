@@ -156,6 +156,10 @@ class StoreContract:
         """
         raise NotImplementedError
 
+    def rows(self, store, table):
+        """How many chunks or checkpoints are stored; what runs share counts once."""
+        raise NotImplementedError
+
     def alter_run(self, store, run_id, changes):
         """Changes a run's document and its checksums, as if it had been written so."""
         document = sealed(document_of(store.backend, run_id), **changes)
@@ -1110,6 +1114,35 @@ class StoreContract:
                 copying.copy(other, store, [runs[number].id])
         assert everything(store)[0] == {runs[number].id: before[runs[number].id] for number in order}
         assert list(checking.check(store)) == []
+
+    @pytest.mark.parametrize("order", [None, (0, 1, 2), (2, 1, 0)])
+    def test_what_runs_share_is_copied_once(self, store, order):
+        with open_store("memory://") as other:
+            runs = [self.finished(other, chunks=3)]
+            runs.append(self.grown(other, runs[0], 3))
+            runs.append(self.grown(other, runs[1], 4, chunks=2))
+            copies = [None] if order is None else [[runs[number].id] for number in order]
+            results = [result for refs in copies for result in copying.copy(other, store, refs)]
+            assert sum(result.chunks for result in results) == self.rows(store, "chunks") == 6
+            assert self.rows(store, "checkpoints") == 3
+            assert everything(store)[0] == everything(other)[0]
+        assert list(checking.check(store)) == []
+        for run in runs:
+            store.delete_run(run.id)
+            assert list(checking.check(store)) == []
+        assert (self.rows(store, "chunks"), self.rows(store, "checkpoints")) == (0, 0)
+
+    def test_a_shared_chunk_that_is_damaged_in_the_target_is_not_relied_on(self, store):
+        with open_store("memory://") as other:
+            short = self.finished(other, chunks=2)
+            long = self.grown(other, short, 2)
+            copying.copy(other, store, [short.id])
+            self.alter(store, "chunks", {"run": short.id, "number": 1}, {"figures_blob": b"x"})
+            with contextlib.suppress(StoreError):  # where there is room for one chunk of a number
+                copying.copy(other, store, [long.id])
+            damaged = {damage.run for damage in checking.check(store)}
+            assert short.id in damaged
+            assert long.id not in damaged or store.run(long.id).status == "interrupted"
 
     def test_what_changed_in_the_original_changes_in_the_copy(self, store, filled):
         with open_store("memory://") as other:

@@ -19,6 +19,9 @@ class OverSqlite(stores.StoreContract):
         with store.backend._transaction() as connection:
             assert connection.execute(sql, {**known, **(changes or {})}).rowcount == 1
 
+    def rows(self, store, table):
+        return store.backend._rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608  ours
+
     def insert_runs(self, store, documents):
         insert = store.backend.insert_run
         with store.backend._transaction() as connection, pytest.MonkeyPatch.context() as patched:

@@ -97,6 +97,9 @@ class OverMongo(stores.StoreContract):
         row[:-1] = CheckpointInfo(*row[:-1])._replace(**changes)
         there.runs.update_one({"_id": run["_id"]}, {"$set": {"rows": run["rows"]}})
 
+    def rows(self, store, table):
+        return getattr(store.backend._collections, table).count_documents({})
+
     def insert_runs(self, store, documents):
         found = []
         with pytest.MonkeyPatch.context() as patched:
