@@ -11,14 +11,13 @@ import numpy as np
 
 from rlbench.agents import Agent
 from rlbench.checks import whole_number
-from rlbench.envs.again import check_same_again
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation.intervals import mean_interval
 from rlbench.evaluation.playing import Played, play
 from rlbench.planning import score_policy, solve
-from rlbench.training.code import check_same_code, check_same_env
+from rlbench.training.code import check_same_env
 from rlbench.training.run import Run
 from rlbench.training.setup import check_fit, check_seed
 
@@ -129,10 +128,7 @@ def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, 
     if env is not None:
         raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {env!r}")
     if isinstance(run_or_agent, Run):
-        made = run_or_agent.make_env()
-        check_same_again(made)
-        check_same_code(run_or_agent.record, made, run_or_agent.agent)
-        return made
+        return run_or_agent.make_same_env(run_or_agent.agent)
     raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")
 
 

@@ -124,7 +124,7 @@ def explain(
         env: the env to play in; the run's own by default.
 
     Raises:
-        UsageError: a number is out of range, or the agent has no greedy policy.
+        UsageError: a number is out of range, the agent has no greedy policy, or the code of env or agent was edited.
         StoreError: the run's env cannot be made, or the run has no checkpoint.
     """
     whole_number("episodes", episodes, most=MOST_EPISODES)
@@ -133,7 +133,7 @@ def explain(
     policy = run.agent.greedy_policy()
     if policy is None:
         raise UsageError(f"{run.agent_name} has no greedy policy: there is nothing to explain")
-    made = run.make_env() if env is None else env
+    made = run.make_same_env(run.agent) if env is None else env
     try:
         return _explained(run, made, policy, depth, episodes, seed)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.checkpoints import state_of
+from rlbench.training.code import check_same_code
 from rlbench.training.run import Run
 from rlbench.training.setup import agent_config, versions
 
@@ -78,7 +79,8 @@ def retrain(
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
 
     Raises:
-        UsageError: no runs, runs of different envs, runs that kept no steps, an on-policy agent, or a bad argument.
+        UsageError: no runs, runs of different envs, runs that kept no steps, an on-policy agent, an env whose
+            code was edited since, or a bad argument.
     """
     from rlbench.training._passes import Source, learn  # noqa: PLC0415  (numba only when something is learnt)
 
@@ -87,7 +89,7 @@ def retrain(
     parameters = {**load_preset(runs[0].env_id, preset).agents.get(agent, {}), **(agent_kwargs or {})}
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
         parameters["buffer_size"] = min(LARGEST_BUFFER, max(1, sum(run.timesteps for run in runs)))
-    learner = _learner(runs[0], agent, parameters, seed)
+    learner = _learner(runs, agent, parameters, seed)
     if warm_start:
         learner.q_table = _table_of(runs[0])
     source, started = Source(runs, learner), time.perf_counter()
@@ -133,12 +135,11 @@ def _check_agent(agent: str) -> None:
         )
 
 
-def _learner(run: Run, agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
-    env = run.make_env()
-    try:
+def _learner(runs: Sequence[Run], agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
+    with closing(runs[0].make_same_env()) as env:
+        for run in runs[1:]:
+            check_same_code(run.record, env)
         spaces = env.observation_space, env.action_space
-    finally:
-        env.close()
     learner = AGENTS[agent](*spaces, seed=np.random.SeedSequence(seed), **parameters)
     assert isinstance(learner, TableAgent)  # noqa: S101  (for the type checker: _check_agent has looked)
     return learner

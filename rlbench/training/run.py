@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +13,13 @@ from rlbench._shown import Shown
 from rlbench.agents import AGENTS
 from rlbench.agents.base import sizes_of
 from rlbench.envs.actions import action_names
+from rlbench.envs.again import check_same_again
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError, unknown_name
 from rlbench.store.frames import figures_dataframe
 from rlbench.training.checkpoints import load
+from rlbench.training.code import check_same_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +166,25 @@ class Run(Shown):
         if spec is None:
             raise StoreError(f"run {self.id} cannot make {self.env_id} again (it has no storable spec): pass env=")
         return make_from_spec(spec, trust=self.trust, **extra)
+
+    def make_same_env(self, agent: Agent | None = None, *, anyway: bool = False) -> gym.Env[Any, Any]:
+        """Makes the env to play on in: the door for all that judge a run, show it live or go on with it.
+
+        Args:
+            agent: an agent of the run, whose code counts too.
+            anyway: take other code than the run was trained with.
+
+        Raises:
+            UsageError: the env is another each time it is made, or its code or the agent's was edited since.
+            StoreError: as of `make_env`.
+        """
+        with ExitStack() as unless_same:
+            env = unless_same.enter_context(closing(self.make_env()))
+            check_same_again(env)
+            if not anyway:
+                check_same_code(self.record, env, agent)
+            unless_same.pop_all()
+        return env
 
     def layout(self) -> Layout | None:
         """Returns how the env's states lie on paper; None if nobody knows, or the env cannot be made here."""

@@ -21,7 +21,7 @@ from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import Found, cache_key, end_of, find, is_past
 from rlbench.training.checkpoints import last_whole_checkpoint, restore
-from rlbench.training.code import check_same_code, code_of, unknown_of
+from rlbench.training.code import code_of, unknown_of
 from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
@@ -167,13 +167,10 @@ def resume(
     if not anyway:
         _check_versions(run)
     last = last_whole_checkpoint(run.store, run.id)
-    with closing(run.make_env()) as env:
-        env_seed, agent_seed = _seeds(run.seed)
-        agent = run.make_agent(agent_seed)
+    env_seed, agent_seed = _seeds(run.seed)
+    agent = run.make_agent(agent_seed)
+    with closing(run.make_same_env(agent, anyway=anyway)) as env:
         check_fit(agent, env)
-        check_same_again(env)
-        if not anyway:
-            check_same_code(run.record, env, agent)
         world = world_for(env, agent, engine)
         if world is None and last is not None:
             bring_back(env, run.make_env(), run.store, run.record, last)

@@ -59,7 +59,12 @@ class Random:
 
 
 def ride_of(run: Run) -> Ride:
-    """Returns the ride of a run's agent, acting greedily."""
+    """Returns the ride of a run's agent, acting greedily.
+
+    Raises:
+        UsageError: its env is another each time it is made, or the code of env or agent was edited since.
+    """
+    run.make_same_env(run.agent).close()
     title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
 
     def agent_for(env: gym.Env[Any, Any], _seed: int) -> Agent:

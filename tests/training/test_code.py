@@ -24,6 +24,7 @@ from rlbench.training.budgets import budget_of
 from rlbench.training.cache import cache_key
 from rlbench.training.code import code_of, unknown_of
 from rlbench.training.setup import config_of
+from rlbench.viewer.rides import ride_of
 
 LANE = """
 import gymnasium as gym
@@ -137,10 +138,20 @@ def test_an_edited_agent_of_ones_own_is_trained_anew(project):
     assert project.train(importlib.import_module("lane_agents").Lazy).cache == "miss"
 
 
-@pytest.mark.parametrize("judge", [rlbench.evaluate, rlbench.verify, lambda run: rlbench.resume(run, episodes=9)])
+JUDGES = {
+    "evaluate": rlbench.evaluate,
+    "verify": rlbench.verify,
+    "resume": lambda run: rlbench.resume(run, episodes=9),
+    "retrain": rlbench.retrain,
+    "explain": rlbench.explain,
+    "watch": ride_of,
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
 def test_a_run_is_not_judged_or_gone_on_with_by_other_code(project, judge):
     project.begin()
-    run = project.train()
+    run = project.train("q-learning")
     project.write("lane_rewards", "REWARD = 2.0")
     project.begin()
     with pytest.raises(UsageError, match="the code of lane_rewards is other than run"):
