@@ -68,7 +68,7 @@ class Core(NamedTuple):
 
     learning_rate: Schedule
     exploration: Schedule
-    policy: Any  # EpsilonGreedy, Softmax or Ucb: its type selects how an action is chosen
+    policy: Any  # such as EpsilonGreedy: its type selects how an action is chosen
     table: Table
     gamma: float
 

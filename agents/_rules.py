@@ -122,6 +122,12 @@ class EpsilonGreedy(NamedTuple):
     n_actions: int
 
 
+class EpsilonGreedyRandomTies(NamedTuple):
+    """The same, but among equally good actions each is as likely (2.2): a type of its own, for it reads the row."""
+
+    n_actions: int
+
+
 class Softmax(NamedTuple):
     """Each action in proportion to exp(q / t), where t is `temperature` times epsilon (2.8)."""
 
@@ -148,6 +154,23 @@ def epsilon_greedy(u, epsilon, n_actions, greedy):
     if u < epsilon:
         return np.int64(u / epsilon * n_actions), True
     return np.int64(greedy), False
+
+
+@njit(cache=True)
+def epsilon_greedy_random_ties(u, epsilon, table, s, n_actions):
+    """Returns (action, explored) from one uniform draw u: from epsilon on, u also selects among the best actions."""
+    if u < epsilon:
+        return np.int64(u / epsilon * n_actions), True
+    best, ties = greedy_value(table, s), 0
+    for a in range(n_actions):
+        ties += q_value(table, s, a) == best
+    left = np.int64((u - epsilon) / (1.0 - epsilon) * ties)
+    for a in range(n_actions):
+        if q_value(table, s, a) == best:
+            if left == 0:
+                return np.int64(a), False
+            left -= 1
+    return np.int64(greedy_action(table, s)), False  # only by rounding, if u is close to 1
 
 
 @njit(cache=True)
@@ -203,6 +226,10 @@ def _pick_epsilon_greedy(policy, table, s, epsilon, u):
     return epsilon_greedy(u, epsilon, policy.n_actions, greedy_action(table, s))
 
 
+def _pick_epsilon_greedy_random_ties(policy, table, s, epsilon, u):
+    return epsilon_greedy_random_ties(u, epsilon, table, s, policy.n_actions)
+
+
 def _pick_softmax(policy, table, s, epsilon, u):
     return softmax_action(u, policy.temperature * epsilon, table, s, policy.n_actions)
 
@@ -213,7 +240,7 @@ def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it needs no draw)
     return action, action != greedy_action(table, s)
 
 
-def _expect_epsilon_greedy(policy, table, s, epsilon):
+def _expect_epsilon_greedy(policy, table, s, epsilon):  # equals are worth the same: how ties are broken is no matter
     total = 0.0
     for a in range(policy.n_actions):
         total += q_value(table, s, a)
@@ -235,8 +262,18 @@ def _expect_ucb(policy, table, s, epsilon):  # noqa: ARG001
     return q_value(table, s, ucb_action(policy, table, s))
 
 
-_PICK: dict[Any, Any] = {EpsilonGreedy: _pick_epsilon_greedy, Softmax: _pick_softmax, Ucb: _pick_ucb}
-_EXPECTED: dict[Any, Any] = {EpsilonGreedy: _expect_epsilon_greedy, Softmax: _expect_softmax, Ucb: _expect_ucb}
+_PICK: dict[Any, Any] = {
+    EpsilonGreedy: _pick_epsilon_greedy,
+    EpsilonGreedyRandomTies: _pick_epsilon_greedy_random_ties,
+    Softmax: _pick_softmax,
+    Ucb: _pick_ucb,
+}
+_EXPECTED: dict[Any, Any] = {
+    EpsilonGreedy: _expect_epsilon_greedy,
+    EpsilonGreedyRandomTies: _expect_epsilon_greedy,
+    Softmax: _expect_softmax,
+    Ucb: _expect_ucb,
+}
 
 
 @overload(pick, inline="always")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # the methods that a compiled counterpart replaces
 COMPILED = frozenset({"act", "_act", "update", "_learn", "end_episode", "drop_episode", "exploration_rate"})
+LATER = frozenset({"ties"})  # older runs do not name these: left out at their defaults, so that the cache finds them
 
 
 class Agent(ABC):
@@ -142,8 +143,10 @@ class Agent(ABC):
         set_generator_state(self.rng, state["rng"])
 
     def config(self) -> dict[str, Any]:
-        """Returns the hyper-parameters as a JSON-able dict."""
-        return asdict(self.parameters)
+        """Returns the hyper-parameters as a JSON-able dict: what a run is known by."""
+        usual = {f.name: f.default for f in fields(self.parameters)}
+        said = asdict(self.parameters).items()
+        return {name: value for name, value in said if name not in LATER or value != usual[name]}
 
 
 class TableAgent(Agent):

@@ -9,8 +9,8 @@ import numpy as np
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, models, rules
-from rlbench.agents.parameters import LearningParameters, Parameters, parameter, within
-from rlbench.errors import UsageError, unknown_name
+from rlbench.agents.parameters import LearningParameters, Parameters, among, parameter, within
+from rlbench.errors import UsageError
 from rlbench.forms import Numbers, UpTo
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class DynaQParameters(LearningParameters):
         """Checks ranges."""
         super().__post_init__()
         within(self, 0, MOST_PLANNING, "planning_steps")
-        if self.planning not in PLANNINGS:
-            raise unknown_name("planning", self.planning, PLANNINGS)
+        among(self, planning=PLANNINGS)
         if self.planning == "prioritized" and self.planning_steps == 0:
             raise UsageError("prioritized planning learns by planning_steps alone, got 0: give 1 or more")
         if not 0 <= self.priority_threshold < np.inf:

@@ -9,8 +9,7 @@ import numpy as np
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, returns
-from rlbench.agents.parameters import LearningParameters, Parameters, parameter, within
-from rlbench.errors import unknown_name
+from rlbench.agents.parameters import LearningParameters, Parameters, among, parameter, within
 from rlbench.forms import MOST, Numbers, UpTo, Whole
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ class MonteCarloParameters(LearningParameters):
         """Checks ranges."""
         super().__post_init__()
         within(self, 1, MOST_STEPS, "horizon")
-        if self.average not in AVERAGES:
-            raise unknown_name("average", self.average, AVERAGES)
+        among(self, average=AVERAGES)
 
 
 class MonteCarlo(TableAgent):

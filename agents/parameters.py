@@ -12,6 +12,7 @@ from rlbench.agents.compiled import rules
 from rlbench.errors import UsageError, unknown_name
 
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
+TIES = ("first", "random")
 SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
 DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
@@ -40,12 +41,14 @@ class Parameters:
 class ExplorationParameters(Parameters):
     """How to explore: epsilon-greedy, softmax or upper confidence bounds.
 
-    Epsilon-greedy draws an action uniformly with probability epsilon (Sutton & Barto, 2018, 2.2). Softmax draws each
-    action in proportion to exp(q / temperature); the temperature decays with epsilon (2.8). Upper confidence bounds
-    maximise q + c sqrt(ln N(s) / N(s, a)), with separate counts per state and no epsilon (2.7).
+    Epsilon-greedy draws an action uniformly with probability epsilon (Sutton & Barto, 2018, 2.2), else it takes the
+    best: among equals the first, or a random one, selected by the same draw. Softmax draws each action in proportion to
+    exp(q / temperature); the temperature decays with epsilon (2.8). Upper confidence bounds maximise
+    q + c sqrt(ln N(s) / N(s, a)), with separate counts per state and no epsilon (2.7).
     """
 
     exploration: str = parameter("epsilon-greedy", "epsilon-greedy, softmax or ucb (upper confidence bounds)")
+    ties: str = parameter("first", "epsilon-greedy: which of equally good actions is taken, first or random")
     temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon")
     ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions; 0 or more")
     exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")
@@ -60,14 +63,11 @@ class ExplorationParameters(Parameters):
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
-        if self.exploration not in EXPLORATIONS:
-            raise unknown_name("exploration", self.exploration, EXPLORATIONS)
+        among(self, exploration=EXPLORATIONS, ties=TIES, exploration_schedule=SCHEDULES)
         if not 0 < self.temperature < math.inf:
             raise UsageError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.ucb_confidence < math.inf:
             raise UsageError(f"ucb_confidence must be 0 or more, got {self.ucb_confidence}")
-        if self.exploration_schedule not in SCHEDULES:
-            raise unknown_name("exploration_schedule", self.exploration_schedule, SCHEDULES)
         if self.exploration_unit not in (None, "episode", "step"):
             raise UsageError(f"exploration_unit must be episode or step, got {self.exploration_unit!r}")
         in_unit(self, "exploration_initial_eps", "exploration_final_eps", "exploration_fraction")
@@ -88,7 +88,7 @@ class ExplorationParameters(Parameters):
             return rules.Softmax(n_actions, float(self.temperature))
         if self.exploration == "ucb":
             return rules.new_ucb(n_states, n_actions, float(self.ucb_confidence))
-        return rules.EpsilonGreedy(n_actions)
+        return rules.EpsilonGreedy(n_actions) if self.ties == "first" else rules.EpsilonGreedyRandomTies(n_actions)
 
     def exploration_rates(self) -> Any:
         """Returns the compiled Schedule of epsilon.
@@ -140,6 +140,13 @@ class LearningParameters(ExplorationParameters):
         if final is None or steps is None:
             return rules.Schedule(rules.CONSTANT, False, initial, initial, 0.0)
         return rules.Schedule(rules.LINEAR, True, initial, float(final), float(steps))
+
+
+def among(parameters: Parameters, **known: tuple[str, ...]) -> None:
+    """Raises UnknownNameError for values that are not among the known ones; it suggests the nearest."""
+    for name, values in known.items():
+        if getattr(parameters, name) not in values:
+            raise unknown_name(name, getattr(parameters, name), values)
 
 
 def in_unit(parameters: Parameters, *names: str) -> None:

@@ -10,10 +10,10 @@ from gymnasium import spaces
 
 from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, replays, rules
-from rlbench.agents.parameters import LearningParameters, Parameters, at_least, in_unit, parameter, within
+from rlbench.agents.parameters import LearningParameters, Parameters, among, at_least, in_unit, parameter, within
 from rlbench.buffers import PrioritizedReplayBuffer, ReplayBuffer
 from rlbench.buffers.columns import range_of
-from rlbench.errors import UsageError, unknown_name
+from rlbench.errors import UsageError
 from rlbench.random_state import new_generator
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class ReplayQParameters(LearningParameters):
         within(self, 1, MOST_AT_ONCE, "batch_size")
         if self.learning_starts < 0:
             raise UsageError(f"learning_starts must be 0 or more, got {self.learning_starts}")
-        if self.replay not in REPLAYS:
-            raise unknown_name("replay", self.replay, REPLAYS)
+        among(self, replay=REPLAYS)
         in_unit(self, "priority_alpha", "priority_beta", "priority_beta_final", "priority_epsilon")
         if self.priority_epsilon == 0:
             raise UsageError(

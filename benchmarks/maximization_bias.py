@@ -4,8 +4,8 @@
 
 Example 6.7: from A, right ends the episode with reward 0; left leads to B with reward 0, and each of B's ten actions
 ends it with a reward drawn from N(-0.1, 1). Left is wrong, but the best of ten noisy estimates stays positive for a
-long time. Epsilon 0.1, learning rate 0.1, gamma 1, 300 episodes; the rules are the package's own. Prints the share of
-episodes in which left was chosen; exploration alone accounts for 5 %.
+long time. Epsilon 0.1, ties at random, learning rate 0.1, gamma 1, 300 episodes; the rules are the package's own.
+Prints the share of episodes in which left was chosen; exploration alone accounts for 5 %.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import matplotlib as mpl
 import numpy as np
 from numba import njit
 
-from rlbench.agents._rules import double_q_update, new_table, q_update, q_value
+from rlbench.agents._rules import EpsilonGreedyRandomTies, double_q_update, new_table, pick_action, q_update
 
 EPISODES = 300
 EPSILON, LEARNING_RATE = 0.1, 0.1
 A, B, END = 0, 1, 2
 LEFT = 0
-ACTIONS = (2, 10)  # of A, of B
+ACTIONS = 10  # of B; A has two
+POLICIES = EpsilonGreedyRandomTies(2), EpsilonGreedyRandomTies(ACTIONS)  # in A, in B
 SHOWN = (10, 50, 100, 200, 300)  # episodes
 
 
@@ -32,7 +33,7 @@ def episodes(rng, halves, table, is_double, went_left):
     for i in range(EPISODES):
         s = A
         while s != END:
-            a = _action(rng, table, s)
+            a, _ = pick_action(POLICIES[s], table, s, EPSILON, rng.random())
             r = rng.normal(-0.1, 1.0) if s == B else 0.0
             s_next = B if s == A and a == LEFT else END
             went_left[i] += s_next == B
@@ -44,27 +45,12 @@ def episodes(rng, halves, table, is_double, went_left):
             s = s_next
 
 
-@njit(cache=True)
-def _action(rng, table, s):
-    """Returns an epsilon-greedy action; breaks ties at random, as in the book."""
-    n_actions = ACTIONS[s]
-    if rng.random() < EPSILON:
-        return np.int64(rng.random() * n_actions)
-    best, ties, chosen = -np.inf, 0, 0
-    for a in range(n_actions):
-        value = q_value(table, s, a)
-        ties = ties + 1 if value == best else 1 if value > best else ties
-        if value > best or (value == best and rng.random() * ties < 1.0):
-            best, chosen = value, a
-    return chosen
-
-
 def share_of_left(*, is_double: bool, runs: int, seed: int = 0) -> np.ndarray:
     """Returns the share of runs that went left in each episode, shape (EPISODES,)."""
     rng = np.random.default_rng(seed)
     went_left = np.zeros(EPISODES, np.int64)
     for _ in range(runs):
-        episodes(rng, new_table(2 * END, max(ACTIONS)), new_table(END, max(ACTIONS)), is_double, went_left)
+        episodes(rng, new_table(2 * END, ACTIONS), new_table(END, ACTIONS), is_double, went_left)
     return went_left / runs
 
 

@@ -119,8 +119,11 @@ def _parameters(run: Run, preset: dict[str, Any]) -> dict[str, Any]:
     """Returns the parameters of a run's agent that neither its preset nor its defaults say."""
     if run.agent_name not in AGENTS:
         raise UsageError(f"run {run.id} is of the agent {run.agent_name!r}, which is not registered here")
-    defaults = vars(AGENTS[run.agent_name].Parameters.of(preset, run.agent_name))
-    return {name: value for name, value in run.record.config.agent.parameters.items() if value != defaults.get(name)}
+    defaults, own = (
+        vars(AGENTS[run.agent_name].Parameters.of(given, run.agent_name))
+        for given in (preset, run.record.config.agent.parameters)
+    )
+    return {name: value for name, value in own.items() if value != defaults[name]}
 
 
 def _keywords(arguments: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from contracts.agents import going_on
 from gymnasium import spaces
 
+import rlbench
 from rlbench.agents import AGENTS, Agent, DynaQ, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
 from rlbench.agents.parameters import LearningParameters, parameter
 from rlbench.errors import UnknownNameError, UsageError
@@ -50,6 +51,29 @@ def test_q_learning_learns_one_step_as_worked_by_hand():
     agent.update(0, 1, 10.0, 1, False)
     assert agent.q_table[0, 1] == pytest.approx(7.8)
     assert agent.act(0, explore=False) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name != "random"])
+def test_random_ties_spread_the_first_steps_and_leave_the_greedy_policy_its_lowest_action(name):
+    agent = AGENTS[name](2, 4, seed=0, ties="random", exploration_schedule="constant", exploration_initial_eps=0.0)
+    assert {agent.act(1) for _ in range(60)} == {0, 1, 2, 3}
+    assert {agent.act(1, explore=False) for _ in range(60)} == {0}
+    assert agent.greedy_policy().tolist() == [0, 0]
+
+
+def test_ties_are_said_only_where_they_are_random_so_that_older_runs_are_found():
+    assert "ties" not in QLearning(2, 2, ties="first").config()
+    assert QLearning(2, 2, ties="random").config()["ties"] == "random"
+    with rlbench.open_store("memory://") as store:
+        kinds = [{}, {"ties": "first"}, {"ties": "random"}, {"ties": "random"}]
+        runs = [rlbench.train("FrozenLake-v1", episodes=2, seed=0, agent_kwargs=own, store=store) for own in kinds]
+        assert [run.cache for run in runs] == ["miss", "hit", "miss", "hit"]
+        assert [run.agent.parameters.ties for run in runs] == ["first", "first", "random", "random"]
+
+
+def test_unknown_ties_are_refused():
+    with pytest.raises(UnknownNameError, match="unknown ties 'rand'; did you mean random"):
+        QLearning(2, 2, ties="rand")
 
 
 def test_replay_q_learns_only_from_minibatches_after_learning_starts():

@@ -68,6 +68,40 @@ def test_epsilon_greedy_never_draws_an_action_that_is_not_there(epsilon, n_actio
     assert 0 <= action < n_actions
 
 
+@both(_rules.epsilon_greedy_random_ties)
+def test_random_ties_read_which_of_the_best_from_what_epsilon_leaves_of_the_draw(rule):
+    table = table_of([[3.0, 1.0, 3.0, 3.0], [0.0, 0.0, 2.0, 0.0]])
+    assert [rule(u, 0.2, table, 0, 4) for u in (0.0, 0.11, 0.19)] == [(0, True), (2, True), (3, True)]
+    # from 0.2 on, thirds of 0.8: 0.2 to 0.467, to 0.733, to 1
+    greedy = [rule(u, 0.2, table, 0, 4) for u in (0.2, 0.46, 0.47, 0.73, 0.74, np.nextafter(1.0, 0))]
+    assert greedy == [(0, False), (0, False), (2, False), (2, False), (3, False), (3, False)]
+    assert [rule(u, 0.0, table, 1, 4) for u in (0.0, 0.5, 0.99)] == [(2, False)] * 3  # one is best
+
+
+@given(
+    row=st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=9),
+    u=st.floats(0.0, 1.0, exclude_max=True) | st.just(np.nextafter(1.0, 0)),
+    epsilon=st.floats(0.0, 1.0),
+)
+def test_random_ties_differ_from_the_first_of_ties_only_among_the_best(row, u, epsilon):
+    table, n_actions = table_of([row]), len(row)
+    first, drawn = (
+        _rules.pick_action(policy(n_actions), table, 0, epsilon, u)
+        for policy in (_rules.EpsilonGreedy, _rules.EpsilonGreedyRandomTies)
+    )
+    assert drawn == first or (not drawn[1] and not first[1] and row[drawn[0]] == max(row))
+
+
+def test_random_ties_choose_each_action_as_often_as_the_value_expected_of_them_assumes():
+    row, epsilon, draws = [0.0, 2.0, 2.0, 1.0], 0.3, 40_000
+    policy, table, rng = _rules.EpsilonGreedyRandomTies(4), table_of([row]), np.random.default_rng(0)
+    chosen = [_rules.pick_action(policy, table, 0, epsilon, u)[0] for u in rng.random(draws)]
+    shares = np.full(4, epsilon / 4) + np.array([0.0, 0.5, 0.5, 0.0]) * (1 - epsilon)
+    away = np.abs(np.bincount(chosen, minlength=4) - draws * shares) / np.sqrt(draws * shares * (1 - shares))
+    assert (away < 4.9).all()  # by chance it fails for one of 250,000 seeds
+    assert _rules.expected_value(policy, table, 0, epsilon) == pytest.approx(shares @ row)
+
+
 # ---------------------------------------------------------------------------- softmax and upper confidence bounds
 
 LN2 = math.log(2)

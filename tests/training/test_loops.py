@@ -106,6 +106,8 @@ VARIANTS = {
     "bounds": ("q-learning", {"exploration": "ucb", "ucb_confidence": 0.3}),
     "bounds, looking ahead": ("sarsa", {"exploration": "ucb"}),
     "what bounds expect": ("monte-carlo", {"exploration": "ucb"}),
+    "random ties": ("q-learning", {"ties": "random"}),
+    "random ties, looking ahead": ("sarsa", {"ties": "random"}),
     "optimism": ("double-q", {"initial_value": 5.0}),
 }
 
@@ -115,6 +117,12 @@ def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
     agent, own = VARIANTS[variant]
     own = {"exploration_decay": 0.05, **own}
     assert_same(both("FrozenLake-v1", agent, episodes=60, seed=11, agent_kwargs=own))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("agent", [name for name in COMPILED if name != "random"])
+def test_both_loops_break_ties_alike(agent):
+    assert_same(both("FrozenLake-v1", agent, episodes=60, seed=12, agent_kwargs={"ties": "random"}))
 
 
 @pytest.mark.parametrize("agent", ["q-learning", pytest.param("sarsa", marks=LONG)])
@@ -295,6 +303,8 @@ def test_both_loops_agree_whatever_the_parameters_budgets_and_chunks(data):
         own = {**data.draw(learning), **data.draw(schedules), **data.draw(rates)}
     if agent == "replay-q":
         own |= data.draw(buffers)
+    if world == "slippery ice" and agent in ("q-learning", "sarsa"):
+        own |= {"ties": data.draw(st.sampled_from(["first", "random"]))}
     steps, reserve = data.draw(chunks)
     budget = data.draw(
         st.one_of(
