@@ -42,7 +42,7 @@ class Evaluation:
         exact_return: the exact expected return over all starts, within the step limit; None where no model is known.
         optimal_return: the best that any policy can reach there.
         regret: optimal_return - exact_return.
-        optimal_states: in how many of the reachable states the greedy action is an optimal one.
+        optimal_states: in how many of the reachable states the greedy action is an optimal one (see `PolicyScore`).
         reachable_states: how many states can be reached from the starts, by any actions.
         inexact: why there is no exact value; None where there is one.
     """

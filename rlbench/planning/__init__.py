@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rlbench.planning.policies import Optimum, PolicyScore, policy_evaluation, policy_value, score_policy, solve
+from rlbench.planning.policies import Optimum, PolicyScore, score_policy, solve
 from rlbench.planning.solving import Plan, Solution, backward_induction, plan, value_iteration
+from rlbench.planning.values import policy_evaluation, policy_value
 
 __all__ = [
     "Optimum",

@@ -1,8 +1,9 @@
 """Solving: the exact optimum of a model.
 
 Undiscounted values count the rewards within the env's step limit, by backward induction; if there is no
-limit, value iteration runs until convergence. Sources: Bellman (1957); Puterman, Markov
-Decision Processes (1994), chapters 4, 6 and 7; Bertsekas, Dynamic Programming and Optimal Control II.
+limit, value iteration runs until convergence, and where that takes too long policy iteration goes on from there.
+Sources: Bellman (1957); Howard (1960); Puterman, Markov Decision Processes (1994), chapters 4 to 7; Bertsekas, Dynamic
+Programming and Optimal Control II.
 """
 
 from __future__ import annotations
@@ -14,28 +15,32 @@ import numpy as np
 
 from rlbench.envs.making import full_id
 from rlbench.envs.tabular import TabularModel
+from rlbench.errors import UsageError
 from rlbench.planning.chains import RewardChain, fate
+from rlbench.planning.progress import greedy_policy, resting_actions
 from rlbench.planning.sweeps import (
+    Sweeps,
     check_gamma,
     check_tolerance,
     contracted,
     iterate,
-    longest_wait,
     mean_over_starts,
     rounding,
-    settle,
     slower_than,
     steps_to_plan,
     unchanged,
 )
+from rlbench.planning.values import long_run_values, longest_wait
 
 if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
 
-    from rlbench.planning.sweeps import Sweeps
-
     Array = NDArray[np.float64]
+
+PATIENCE = 10_000  # sweeps of value iteration before policy iteration takes over
+NEAR_1 = 1 - 1e-7  # a discount under which the best policy is the best undiscounted one, or nearly
+ROUNDS = 1_000  # of policy iteration: only rounding can make it go on for longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +51,15 @@ class Solution:
         values: (n_states,), the best expected return from each state.
         q_values: (n_states, n_actions), the same after a first action.
         error_bound: the largest distance of `values` from the truth, up to rounding (see `value_iteration`).
-        sweeps: the number of backups of all states.
+        sweeps: the number of backups of all states, and of improvements of a policy.
+        policy: (n_states,), the one that policy iteration came to; None where sweeps sufficed.
     """
 
     values: Array
     q_values: Array
     error_bound: float
     sweeps: int
+    policy: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +72,10 @@ class Plan:
         horizon: the number of steps planned for; None if unlimited.
         values: (n_states,), optimal values with `horizon` steps to go.
         q_values: (n_states, n_actions), likewise after a first action.
-        policy: (n_states,), the greedy action; the lowest index wins ties.
+        policy: (n_states,), the greedy action; of equals the lowest, unless that led round in circles: then those that
+            arrive soonest.
         error_bound: the largest distance of `values` from the truth, up to rounding.
-        sweeps: the number of backups of all states.
+        sweeps: the number of backups of all states, and of improvements of a policy.
         optimal_return: the mean optimal value over the starts.
         n_states: the number of states.
         reachable_states: the number of states that some actions reach from a start.
@@ -103,13 +111,14 @@ def plan(env: gym.Env[Any, Any] | TabularModel | str, gamma: float = 1.0) -> Pla
     check_gamma(gamma)
     env_id, model = _read(env)
     solution = value_iteration(model, gamma)
+    policy = greedy_policy(model, solution.q_values, gamma) if solution.policy is None else solution.policy
     return Plan(
         env_id=env_id,
         gamma=float(gamma),
         horizon=model.step_limit if gamma == 1 else None,
         values=solution.values,
         q_values=solution.q_values,
-        policy=solution.q_values.argmax(axis=1),
+        policy=policy,
         error_bound=solution.error_bound,
         sweeps=solution.sweeps,
         optimal_return=mean_over_starts(model, solution.values),
@@ -130,7 +139,10 @@ def value_iteration(
     - With gamma 1 and no limit: sweeps from V = 0. Where no reward is positive, or none negative, these
       converge to the optimum (Bertsekas volume II, positive and negative models), so at an exact fixed
       point error_bound is 0.0. Otherwise it is delta times the longest expected number of steps left to
-      the greedy policy, whose own value is that close to `values`; inf if that policy may never end.
+      the greedy policy, whose own value is that close to `values`.
+    - Where 10,000 sweeps do not suffice, as with a gamma close to 1, or the greedy policy may never end, policy
+      iteration (Puterman, sections 6.4 and 7.2): the values are those of a policy, computed without sweeps, that no
+      change of one action improves. The same bounds hold, with delta the change by one more sweep.
 
     Args:
         model: the MDP.
@@ -146,12 +158,14 @@ def value_iteration(
     limit = steps_to_plan(model, gamma, horizon)
     backup = _OptimalBackup(model, gamma)
     if limit is not None:
-        run = iterate(backup, model.n_states, limit, unchanged)
-        return _solution(backup, run, 0.0)
-    if gamma < 1:
-        run = settle(backup, model.n_states, gamma, contracted(gamma, tolerance))
-        return _solution(backup, run, gamma * run.delta / (1 - gamma))
-    return _solve_undiscounted(model, backup, tolerance)
+        return _solution(backup, iterate(backup, model.n_states, limit, unchanged), 0.0)
+    if gamma == 1:
+        return _solve_undiscounted(model, backup, tolerance)
+    run = iterate(backup, model.n_states, PATIENCE, contracted(gamma, tolerance))
+    policy = None
+    if not run.settled:
+        policy, run = _improved(model, backup, backup.q_values(run.last).argmax(axis=1), tolerance, run.sweeps)
+    return _solution(backup, run, gamma * run.delta / (1 - gamma), policy)
 
 
 def backward_induction(model: TabularModel, horizon: int, gamma: float = 1.0) -> Solution:
@@ -164,27 +178,29 @@ class _OptimalBackup:
 
     def __init__(self, model: TabularModel, gamma: float) -> None:
         self._chains = [RewardChain.of(model, action) for action in range(model.n_actions)]
-        self._gamma = gamma
+        self.gamma = gamma
         self._scratch = np.empty(model.n_states)
 
     def __call__(self, values: Array, out: Array) -> None:
-        self._chains[0].back_up(values, self._gamma, out)
+        self._chains[0].back_up(values, self.gamma, out)
         for chain in self._chains[1:]:
-            chain.back_up(values, self._gamma, self._scratch)
+            chain.back_up(values, self.gamma, self._scratch)
             np.maximum(out, self._scratch, out=out)
 
     def q_values(self, values: Array) -> Array:
         """Returns (n_states, n_actions): each action's value one step before `values`."""
         q = np.empty((len(self._scratch), len(self._chains)))
         for action, chain in enumerate(self._chains):
-            chain.back_up(values, self._gamma, self._scratch)
+            chain.back_up(values, self.gamma, self._scratch)
             q[:, action] = self._scratch
         return q
 
 
-def _solution(backup: _OptimalBackup, run: Sweeps, error_bound: float) -> Solution:
+def _solution(
+    backup: _OptimalBackup, run: Sweeps, error_bound: float, policy: NDArray[np.int64] | None = None
+) -> Solution:
     # The last sweep's action values: after `horizon` sweeps, exactly Q with all the steps to go.
-    return Solution(run.values.copy(), backup.q_values(run.previous), error_bound, run.sweeps)
+    return Solution(run.values.copy(), backup.q_values(run.previous), error_bound, run.sweeps, policy)
 
 
 def _solve_undiscounted(model: TabularModel, backup: _OptimalBackup, tolerance: float) -> Solution:
@@ -193,19 +209,61 @@ def _solve_undiscounted(model: TabularModel, backup: _OptimalBackup, tolerance: 
     target = tolerance
     run = None
     while True:
-        run = settle(backup, model.n_states, 1.0, slower_than(target), run)
+        run = iterate(backup, model.n_states, PATIENCE, slower_than(target), run)
         if run.delta == 0 and one_sign:
             return _solution(backup, run, 0.0)
-        steps = _greedy_steps(model, backup, run)
-        bound = run.delta * steps if np.isfinite(steps) else np.inf
-        if bound <= tolerance or bound == np.inf or target <= rounding(run.values):
-            return _solution(backup, run, bound)
+        steps = _steps_of(model, backup.q_values(run.last).argmax(axis=1), run) if run.settled else np.inf
+        if steps == np.inf:
+            return _iterate_policies(model, run, tolerance)
+        if run.delta * steps <= tolerance or target <= rounding(run.values):
+            return _solution(backup, run, run.delta * steps)
         target = min(target / 2, tolerance / steps)
 
 
-def _greedy_steps(model: TabularModel, backup: _OptimalBackup, run: Sweeps) -> float:
-    """Bounds the expected steps until the greedy policy ends, or rests in a loop of value 0."""
-    chain = RewardChain.of(model, backup.q_values(run.last).argmax(axis=1))
+def _iterate_policies(model: TabularModel, run: Sweeps, tolerance: float) -> Solution:
+    """Policy iteration with gamma 1 and no limit, from the best policy for a gamma close to 1."""
+    near, backup = _OptimalBackup(model, NEAR_1), _OptimalBackup(model, 1.0)
+    policy, run = _improved(model, near, near.q_values(run.last).argmax(axis=1), tolerance, run.sweeps)
+    policy, run = _improved(model, backup, policy, tolerance, run.sweeps)
+    chain = RewardChain.of(model, policy)
+    return _solution(backup, run, run.delta * longest_wait(chain, fate(chain).resting), policy)
+
+
+def _improved(
+    model: TabularModel, backup: _OptimalBackup, policy: NDArray[np.int64], tolerance: float, sweeps: int
+) -> tuple[NDArray[np.int64], Sweeps]:
+    """Policy iteration (Howard, 1960): evaluates a policy and takes better actions, until there are none.
+
+    An action is kept unless another is better, so that no state is led into a circle by equal ones; resting for ever
+    is worth 0, which the values of a policy that leaves do not tell (with gamma 1, it ties with leaving later).
+    """
+    states, rest = np.arange(model.n_states), resting_actions(model, np.ones((model.n_states, model.n_actions), bool))
+    for _ in range(ROUNDS):
+        sweeps += 1
+        values = long_run_values(RewardChain.of(model, policy), backup.gamma, tolerance)
+        _check_finite(values)
+        q = backup.q_values(np.append(values, 0.0))
+        q = np.where(rest, np.maximum(q, 0.0), q)
+        best = q.max(axis=1)
+        better = best > q[states, policy] + rounding(values)
+        if not better.any():
+            break
+        policy = np.where(better, q.argmax(axis=1), policy)
+    delta = float(np.abs(best - values).max())
+    return policy, Sweeps(np.append(best, 0.0), np.append(values, 0.0), sweeps, delta, settled=True)
+
+
+def _check_finite(values: Array) -> None:
+    if not np.isfinite(values).all():
+        state = int(np.argmin(np.isfinite(values)))
+        raise UsageError(
+            f"with gamma 1 the rewards never end from state {state}, whatever is done: give gamma < 1 or a horizon"
+        )
+
+
+def _steps_of(model: TabularModel, policy: NDArray[np.int64], run: Sweeps) -> float:
+    """Bounds the expected steps until a policy ends, or rests in a loop of value 0."""
+    chain = RewardChain.of(model, policy)
     where = fate(chain)
     if where.endless.any() or run.values[where.resting].any():
         return np.inf

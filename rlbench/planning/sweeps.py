@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,23 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.envs.tabular import TabularModel
-    from rlbench.planning.chains import RewardChain
 
     Array = NDArray[np.float64]
     Backup = Callable[[Array, Array], None]  # (values, out): out becomes the values one step earlier
 
-MAX_SWEEPS = 200_000  # of one iteration without a step limit; values that have not converged by then diverge
-
-
-class PolicyBackup:
-    """One sweep of policy evaluation."""
-
-    def __init__(self, chain: RewardChain, gamma: float) -> None:
-        self._chain, self._gamma = chain, gamma
-
-    def __call__(self, values: Array, out: Array) -> None:
-        """Writes into `out` the values one step earlier."""
-        self._chain.back_up(values, self._gamma, out)
+MAX_SWEEPS = 200_000  # of one iteration without a step limit; values that have not converged by then may diverge
 
 
 @dataclass
@@ -110,17 +98,6 @@ def rounding(values: Array) -> float:
 def slower_than(target: float) -> Callable[[float, Array], bool]:
     """Returns the test that a sweep changes no value by more than `target` or rounding."""
     return lambda delta, values: delta <= max(target, rounding(values))
-
-
-def longest_wait(chain: RewardChain, idle: NDArray[np.bool_]) -> float:
-    """Bounds the longest expected number of steps before an episode ends or reaches an `idle` state.
-
-    Sweeps of w = 1 + P w from 0 grow by the probability of still being under way. Once that is at most
-    1/2 everywhere, w >= P w + 1/2, so 2 w bounds the expectation from above.
-    """
-    clock = replace(chain, reward=np.ones(chain.n_states)).ending_at(idle)
-    run = settle(PolicyBackup(clock, 1.0), chain.n_states, 1.0, lambda delta, _: delta <= 1 / 2)
-    return 2 * float(run.values.max())
 
 
 # ------------------------------------------------------------------ arguments and averages

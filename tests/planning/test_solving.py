@@ -6,8 +6,9 @@ from itertools import product
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from rlbench import envs
 from rlbench.envs.tabular import TabularModel
@@ -20,7 +21,7 @@ from rlbench.planning import (
     policy_value,
     score_policy,
     solve,
-    sweeps,
+    solving,
     value_iteration,
 )
 from rlbench.planning.chains import RewardChain, fate
@@ -151,23 +152,154 @@ def test_without_a_limit_the_bound_comes_from_the_steps_of_the_greedy_policy():
     assert abs(solution.values[0] + 4) <= solution.error_bound <= 1e-10
 
 
-def test_the_bound_is_infinite_where_the_greedy_policy_may_never_end():
-    """State 0 is worth 6 - 1 = 5, but waiting for ever keeps the 6 that one step seemed to promise."""
+def test_waiting_for_what_one_step_seemed_to_promise_is_not_worth_it():
+    """State 0 is worth 6 - 1 = 5; sweeps come to 6, for they see the 6 and never the -1 after it."""
     model = chain_of([one(0, 0.0), one(1, 6.0)], [one(0, -1.0, terminated=True)] * 2)
     solution = value_iteration(model, 1.0)
-    assert (solution.values.tolist(), solution.error_bound) == ([6, -1], math.inf)
+    assert (solution.values.tolist(), solution.error_bound) == ([5, -1], 0.0)
+    assert plan(model).policy.tolist() == [1, 0]
 
 
-def test_values_that_grow_for_ever_ask_for_a_discount(monkeypatch):
-    monkeypatch.setattr(sweeps, "MAX_SWEEPS", 500)
-    with pytest.raises(UsageError, match="still change by 1 after 500 sweeps: give gamma < 1 or a horizon"):
-        value_iteration(chain_of([one(0, 1.0)]), 1.0)
+@pytest.mark.parametrize("reward", [1.0, -1.0])
+def test_rewards_without_end_ask_for_a_discount(monkeypatch, reward):
+    monkeypatch.setattr(solving, "PATIENCE", 100)
+    with pytest.raises(UsageError, match=r"the rewards never end from state 1, .*: give gamma < 1 or a horizon"):
+        value_iteration(chain_of([one(0, 0.0)], [one(1, reward)]), 1.0)
 
 
-def test_a_discount_too_close_to_one_asks_for_a_smaller_one(monkeypatch):
-    monkeypatch.setattr(sweeps, "MAX_SWEEPS", 500)
-    with pytest.raises(UsageError, match="give a smaller gamma or a horizon"):
-        value_iteration(chain_of([one(0, 1.0)]), 0.9999)
+@pytest.mark.parametrize("gamma", [0.9999, 0.999999, 1 - 1e-9])
+def test_a_discount_as_close_to_one_as_you_like_is_planned_for(gamma):
+    """Resting pays 1 a step; before that, a way costs 100, and a shorter one 150."""
+    rest = [one(2, 1.0)] * 2
+    model = chain_of([one(1, -100.0), one(2, -150.0)], [one(2, 0.0), one(1, 0.0)], rest)
+    found = plan(model, gamma)
+    goal = 1 / (1 - gamma)
+    np.testing.assert_allclose(found.values, [-100 + gamma**2 * goal, gamma * goal, goal], rtol=1e-12)
+    assert found.policy.tolist() == [0, 0, 0]
+    assert found.error_bound < 1e-12 * goal / (1 - gamma)
+
+
+def test_what_would_take_long_to_sweep_is_solved_without(monkeypatch):
+    """A fair coin leads up or down, until it leads out at the top for 1, or at the bottom for nothing."""
+    monkeypatch.setattr(solving, "PATIENCE", 100)
+    n = 60
+    down = [(0.5, max(s - 1, 0), 0.0, s == 0) for s in range(n)]
+    up = [(0.5, min(s + 1, n - 1), float(s == n - 1), s == n - 1) for s in range(n)]
+    found = plan(chain_of(*([one(s, 0.0), [down[s], up[s]]] for s in range(n))))
+    np.testing.assert_allclose(found.values, np.arange(1, n + 1) / (n + 1), atol=1e-9)
+    assert (found.policy == 1).all()
+
+
+def best_by_brute_force(table, gamma):
+    """The values of every deterministic policy by a dense solve, and of these the best."""
+    n = len(table)
+    found = []
+    for policy in product(*(range(len(row)) for row in table)):
+        system, reward = np.eye(n), np.zeros(n)
+        for s, a in enumerate(policy):
+            for p, t, r, end in table[s][a]:
+                reward[s] += p * r
+                system[s, t] -= 0 if end else gamma * p
+        found.append(np.linalg.solve(system, reward))
+    return np.max(found, axis=0)
+
+
+def best_by_linear_programming(model, gamma):
+    """The least values from which no action gains (Puterman, section 6.9)."""
+    pairs = model.n_states * model.n_actions
+    system, reward = np.zeros((pairs, model.n_states)), np.zeros(pairs)
+    for pair in range(pairs):
+        system[pair, pair // model.n_actions] -= 1.0
+        for p, t, r, end in model.P[pair // model.n_actions][pair % model.n_actions]:
+            system[pair, t] += 0 if end else gamma * p
+            reward[pair] -= p * r
+    return linprog(np.ones(model.n_states), A_ub=system, b_ub=reward, bounds=(None, None)).x
+
+
+@settings(max_examples=60)
+@given(tables(n_states=4, n_actions=3), st.sampled_from([0.5, 0.99, 0.9999]), st.sampled_from([3, 200]))
+def test_discounted_plans_are_those_of_brute_force_and_of_linear_programming(table, gamma, patience):
+    model = chain_of(*table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solving, "PATIENCE", patience)
+        found = plan(model, gamma)
+    scale = 1 / (1 - gamma)
+    np.testing.assert_allclose(found.values, best_by_brute_force(table, gamma), atol=1e-9 * scale)
+    np.testing.assert_allclose(found.values, best_by_linear_programming(model, gamma), atol=1e-7 * scale)
+    np.testing.assert_allclose(policy_evaluation(model, found.policy, gamma), found.values, atol=1e-9 * scale)
+
+
+@settings(max_examples=100)
+@given(tables(n_states=4, n_actions=3), st.sampled_from([3, 200]))
+def test_undiscounted_plans_are_those_of_brute_force_or_refused_for_a_reason(table, patience):
+    model, barely = chain_of(*table), 1 - 1e-9  # whose values are the undiscounted ones but for 1e-7, or huge
+    expected = best_by_brute_force(table, barely)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solving, "PATIENCE", patience)
+        near = plan(model, barely).policy
+        if not np.isfinite(policy_evaluation(model, near)).all():
+            with pytest.raises(UsageError, match="the rewards never end"):
+                plan(model)
+            return
+        found = plan(model)
+    np.testing.assert_allclose(found.values, expected, atol=1e-6)
+    np.testing.assert_allclose(policy_evaluation(model, found.policy), found.values, atol=1e-8)
+    score = score_policy(model, found.policy)
+    assert score.regret <= 1e-8
+    assert score.optimal_states == score.reachable_states
+
+
+# ------------------------------------------------------------------------------------ progress among equals
+
+
+def gambler(heads=0.4, goal=100):
+    """Sutton and Barto, example 4.3: stakes from 0 to what one has, 1 for reaching the goal."""
+
+    def stake(s, a):
+        won, lost = s + a, s - a
+        return [(heads, min(won, goal), float(won >= goal), won >= goal), (1 - heads, lost, 0.0, lost <= 0)]
+
+    table = [[stake(s, min(a, s, goal - s)) for a in range(goal // 2 + 1)] for s in range(goal)]
+    table.append([one(goal, 0.0, terminated=True)] * (goal // 2 + 1))
+    table[0] = [one(0, 0.0, terminated=True)] * (goal // 2 + 1)
+    return chain_of(*table, initial=np.eye(goal + 1)[50])
+
+
+def test_the_gambler_stakes_something_and_wins_as_often_as_the_book_says():
+    """At 50 the best is to stake it all: 0.4; at 25 to do so twice: 0.16; at 75, 0.4 + 0.6 * 0.4."""
+    model = gambler()
+    found = plan(model)
+    np.testing.assert_allclose(found.values[[25, 50, 75]], [0.16, 0.4, 0.64], atol=1e-10)
+    assert (found.policy[1:-1] > 0).all()
+    np.testing.assert_allclose(policy_evaluation(model, found.policy), found.values, atol=1e-10)
+    assert score_policy(model, found.policy).regret <= 1e-10
+
+
+def test_a_plan_for_a_lake_that_does_not_slip_arrives_by_the_shortest_way():
+    env = gym.make("FrozenLake-v1", is_slippery=False)
+    found, model = plan(env), TabularModel.from_env(env)
+    assert score_policy(model, found.policy) == PolicyScore(1.0, 1.0, 0.0, 11, 11)
+    assert policy_evaluation(model, found.policy, horizon=6)[0] == 1.0
+
+
+def test_right_actions_that_only_go_round_are_not_optimal():
+    model = TabularModel.from_env(gym.make("FrozenLake-v1", is_slippery=False))
+    left = score_policy(model, np.zeros(16, int))
+    assert (left.exact_return, left.regret) == (0.0, 1.0)
+    assert left.optimal_states == 1  # number 14, from where 13 goes wrong
+
+
+def test_a_rare_short_cut_is_not_waited_for():
+    """Action 0 arrives at once in one of a million tries; action 1 surely, in two steps."""
+    rare = [(1e-6, 0, 1.0, True), (1 - 1e-6, 0, 0.0, False)]
+    model = chain_of([rare, one(1, 0.0)], [one(0, 1.0, terminated=True)] * 2, limit=100)
+    assert plan(model).policy.tolist() == [1, 0]
+
+
+def test_a_plan_rests_where_nothing_is_left_to_be_earned():
+    """There is a prize in state 1, then nothing: the walk never ends."""
+    model = chain_of([one(0, 0.0), one(1, 0.0)], [one(1, 0.0), one(2, 1.0)], [one(2, 0.0), one(2, 0.0)], limit=9)
+    assert plan(model).policy.tolist() == [1, 1, 0]
 
 
 # ------------------------------------------------------------------------------------ policies that never end

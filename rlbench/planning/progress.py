@@ -1,0 +1,102 @@
+"""Which of equally good actions to take: a circle may cost nothing, but whoever goes round in it never arrives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlbench.planning.chains import RewardChain, leading_to, leading_to_an_end_or
+from rlbench.planning.sweeps import MAX_SWEEPS, iterate
+from rlbench.planning.values import policy_evaluation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rlbench.envs.tabular import TabularModel
+
+    Array = NDArray[np.float64]
+    Marks = NDArray[np.bool_]
+
+TIE = 1e-9  # relative: what is this close to the best counts as optimal
+UNDER_WAY = 0.5  # the probability of not having arrived, below which the times of arrival tell the way
+
+
+def almost(values: Array) -> Array:
+    """Returns the least numbers that count as equal to some values."""
+    return values - TIE * (1 + np.abs(values))
+
+
+def best_actions(q_values: Array) -> Marks:
+    """Marks the actions (n_states, n_actions) that are as good as the best, but for rounding."""
+    marks: Marks = q_values >= almost(q_values.max(axis=1))[:, None]
+    return marks
+
+
+def greedy_policy(model: TabularModel, q_values: Array, gamma: float) -> NDArray[np.int64]:
+    """Returns a best action of every state: the lowest, unless these together fall short of what each promises.
+
+    Then it is the one of them by which the episode ends soonest, or comes to where nothing is left to be earned.
+    """
+    lowest: NDArray[np.int64] = q_values.argmax(axis=1)
+    worth = policy_evaluation(model, lowest, gamma)
+    if (worth >= almost(q_values.max(axis=1))).all():
+        return lowest
+    return _soonest(model, q_values)
+
+
+def led_round(model: TabularModel, policy: NDArray[np.int64], right: Marks, short: Marks) -> Marks:
+    """Marks the states from which a policy may come into a circle of right actions that never earns what they promise.
+
+    Args:
+        model: the MDP.
+        policy: (n_states,), an action of each state.
+        right: (n_states,), where that is among the best.
+        short: (n_states,), from where the policy is worth less than the optimum.
+    """
+    chain = RewardChain.of(model, policy)
+    return leading_to(chain, short & ~leading_to_an_end_or(chain, ~right))
+
+
+def _soonest(model: TabularModel, q_values: Array) -> NDArray[np.int64]:
+    """Minimizes the expected number of steps among the best actions, by value iteration with a price of 1 a step."""
+    best = best_actions(q_values)
+    resting = resting_actions(model, best & (np.abs(q_values) <= TIE))
+    done = np.asarray(resting.any(axis=1))
+    clocks = [_clock(model, action, done) for action in range(model.n_actions)]
+    times = np.empty((model.n_states, model.n_actions))
+
+    def sweep(values: Array, out: Array) -> None:
+        for action, clock in enumerate(clocks):
+            clock.back_up(values, 1.0, out)
+            times[:, action] = np.where(best[:, action], out, np.inf)
+        times.min(axis=1, out=out)
+
+    iterate(sweep, model.n_states, model.step_limit or MAX_SWEEPS, lambda delta, _: delta <= UNDER_WAY)
+    soonest: NDArray[np.int64] = np.where(done, resting.argmax(axis=1), times.argmin(axis=1))
+    return soonest
+
+
+def _clock(model: TabularModel, action: int, done: Marks) -> RewardChain:
+    chain = RewardChain.of(model, action)
+    return replace(chain, reward=np.ones(model.n_states)).ending_at(done)
+
+
+def resting_actions(model: TabularModel, allowed: Marks) -> Marks:
+    """Marks the allowed actions (n_states, n_actions) that together earn nothing, for ever."""
+    possible = model.probability > 0
+    resting = allowed & _all_outcomes(model, ~possible | (model.reward == 0))
+    while True:
+        rests = np.asarray(resting.any(axis=1))
+        leads_out = possible & ~model.terminated & ~rests[model.successor]
+        left = resting & _all_outcomes(model, ~leads_out)
+        if (left == resting).all():
+            return resting
+        resting = left
+
+
+def _all_outcomes(model: TabularModel, marks: Marks) -> Marks:
+    """Returns for which actions (n_states, n_actions) all outcomes are marked."""
+    marked: Marks = np.logical_and.reduceat(marks, model.offsets[:-1]).reshape(model.n_states, model.n_actions)
+    return marked
