@@ -22,5 +22,6 @@ class Content:
     manifest: Manifest
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))  # the episodes
     checkpoint: Checkpoint | None = None  # with the episodes: the final agent, if the format stores it
+    keeps_checkpoint: bool = False  # whether the format does
     figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row per episode
     table: NDArray[Any] | None = None  # (states, actions)

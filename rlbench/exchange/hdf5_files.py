@@ -121,7 +121,7 @@ def read(path: Path) -> Iterator[Content]:
         checkpoint = None
         if manifest.what == "episodes" and "checkpoint" in file:
             checkpoint = _read_checkpoint(h5py, file)
-        yield Content(manifest, _batches(h5py, file, manifest), checkpoint)
+        yield Content(manifest, _batches(h5py, file, manifest), checkpoint, keeps_checkpoint=True)
 
 
 def dataset(h5py: Any, file: Any, name: str) -> Any:

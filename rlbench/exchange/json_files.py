@@ -104,7 +104,7 @@ def read(path: Path) -> Iterator[Content]:
         text.take("{")
         text.key("about")
         manifest = Manifest.of(text.value())
-        yield Content(manifest, *_parts(text, manifest))
+        yield Content(manifest, *_parts(text, manifest), keeps_checkpoint=True)
 
 
 def _parts(text: _Text, manifest: Manifest) -> tuple[Iterator[Batch], Checkpoint | None]:

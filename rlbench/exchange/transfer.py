@@ -154,11 +154,11 @@ def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
     manifest = manifest_of(run, "episodes", run.episodes if indices is None else len(indices))
     if first is not None:
         manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
-    digests = Digests()
+    checkpoint = run.store.checkpoint(run.id)
+    digests = Digests(manifest.run, checkpoint)
     for batch in _alike(_batches(run, indices), manifest):  # before the first is written: the manifest begins the file
         digests.add(batch)
     manifest, batches = dataclasses.replace(manifest, digests=digests.hexadecimal()), _batches(run, indices)
-    checkpoint = run.store.checkpoint(run.id)
     return Content(manifest, batches, checkpoint)
 
 
@@ -282,7 +282,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
 
 def _checked(content: Content) -> Iterator[Batch]:
     """Passes on the batches read, checking them."""
-    episodes, digests = 0, Digests()
+    episodes, digests = 0, Digests(content.manifest.run, content.checkpoint)
     for batch in content.batches:
         if "rewards" not in batch.steps:
             raise UsageError("it has no column of rewards")
@@ -293,7 +293,8 @@ def _checked(content: Content) -> Iterator[Batch]:
         raise UsageError(f"expected {content.manifest.episodes} episodes, got {episodes}: the file is truncated")
     found = digests.hexadecimal()
     for name, expected in content.manifest.digests.items():
-        if found.get(name) != expected:
+        is_kept = name != "checkpoint" or content.keeps_checkpoint
+        if is_kept and found.get(name) != expected:
             raise UsageError(f"the values of {name!r} are not those that were exported: export the run again")
 
 

@@ -22,6 +22,10 @@ def test_a_hostile_spec_is_kept_but_never_made(tmp_path, store, samples):
     document = json.loads((tmp_path / "run.json").read_text())
     document["about"]["run"]["config"]["env"]["spec"] = hostile
     (tmp_path / "run.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="the values of 'run' are not those that were exported"):
+        import_run(tmp_path / "run.json", store)
+    del document["about"]["digests"]["run"]  # as who edits it on purpose would
+    (tmp_path / "run.json").write_text(json.dumps(document))
     record = import_run(tmp_path / "run.json", store)
     assert record.config.env.spec == hostile
     with pytest.raises(StoreError, match="names the entry_point 'os:mkdir'"):
@@ -45,6 +49,9 @@ def test_a_checkpoint_of_zeros_is_imported_only_from_a_file_as_large(tmp_path, s
     export(run, tmp_path / "run.hdf5")
     packed = {"fletcher32": True} if is_honest else {"compression": "gzip"}
     with h5py.File(tmp_path / "run.hdf5", "r+") as file:
+        about = json.loads(file["about"][()])
+        del file["about"], about["digests"]["checkpoint"]
+        file["about"] = np.bytes_(json.dumps(about).encode())
         file.create_dataset("checkpoint/arrays/more", data=np.zeros(2**23 + 1), chunks=(2**20,), **packed)
     if is_honest:
         import_run(tmp_path / "run.hdf5", store)
