@@ -6,9 +6,12 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlbench.errors import unknown_name
+from rlbench.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 DEFAULT = "default"
 
@@ -35,7 +38,7 @@ def load_preset(env_id: str, name: str = DEFAULT) -> Preset:
         return Preset()
     if name not in presets:
         raise unknown_name(f"preset of {env_id}", name, {DEFAULT, *presets})
-    return Preset(name=name, **presets[name])
+    return presets[name]
 
 
 def preset_names(env_id: str) -> list[str]:
@@ -44,6 +47,21 @@ def preset_names(env_id: str) -> list[str]:
 
 
 @cache
-def _all_presets() -> dict[str, dict[str, dict[str, Any]]]:
-    tables = [tomllib.loads(f.read_text()) for f in files(__name__).iterdir() if f.name.endswith(".toml")]
-    return {table["env_id"]: table["preset"] for table in tables}
+def _all_presets() -> dict[str, dict[str, Preset]]:
+    return dict(_presets_in(file) for file in files(__name__).iterdir() if file.name.endswith(".toml"))
+
+
+def _presets_in(file: Traversable) -> tuple[str, dict[str, Preset]]:
+    """Returns the id of an env and its presets; UsageError if the file is damaged."""
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+        return found["env_id"], {name: _checked(Preset(name, **told)) for name, told in found["preset"].items()}
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise UsageError(f"the presets in {file.name} are damaged, install rlbench again: {error}") from error
+
+
+def _checked(preset: Preset) -> Preset:
+    budgets, tables = (preset.episodes, preset.total_timesteps), (preset.env, preset.agents, *preset.agents.values())
+    if not all(type(count) in (int, type(None)) for count in budgets) or not all(type(one) is dict for one in tables):
+        raise TypeError(f"{preset.name} holds a value of the wrong type")
+    return preset
