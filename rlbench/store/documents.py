@@ -153,12 +153,12 @@ def pieces(document: Document) -> list[Piece]:
     """
     try:
         begun = [(str(owner), int(first)) for first, owner in json.loads(document["owners"])]
-    except (ValueError, TypeError, RecursionError):
+    except (LookupError, ValueError, TypeError, OverflowError, RecursionError):
         begun = []
-    firsts, chunks = [first for _, first in begun], document["chunks"]
-    stops = [*firsts[1:], chunks]
-    if not begun or firsts[0] != 0 or firsts != sorted(firsts):
+    firsts, chunks = [first for _, first in begun], document.get("chunks")
+    if not begun or firsts[0] != 0 or firsts != sorted(firsts) or type(chunks) is not int:
         raise StoreError(f"run {document['id']} is damaged: it does not say who wrote its chunks")
+    stops = [*firsts[1:], chunks]
     return [
         Piece(owner, first, max(first, min(stop, chunks))) for (owner, first), stop in zip(begun, stops, strict=True)
     ]

@@ -434,8 +434,9 @@ class MongoBackend(Backend):
         wanted = {"row": {"$gt": ""}} if kind is None else {"kind": {"$eq": kind}, "row": {"$gt": ""}}
         shown = {"_id": 0, **dict.fromkeys(SnapshotInfo._fields, 1)}
         with self._reading() as store:
-            found = list(store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)]))
-        return [SnapshotInfo(**_plain(row)) for row in found]
+            found = list(map(_plain, store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)])))
+        names = ("kind", "name", "created_at")
+        return [SnapshotInfo(*[str(row.get(name)) for name in names], size=row.get("size")) for row in found]  # type: ignore[misc, arg-type]  # checked later
 
     def select_snapshot(self, kind: str, name: str) -> bytes | None:
         blob = None
@@ -703,7 +704,7 @@ def _plain(value: Any) -> Any:
 
 
 def _pieces(document: Document) -> list[Piece]:
-    return pieces({"id": document["_id"], "owners": document.get("owners"), "chunks": document["chunks"]})
+    return pieces({"id": document["_id"], "owners": document.get("owners"), "chunks": document.get("chunks")})
 
 
 def _chunk_name(run_id: str, number: object, token: object) -> str:

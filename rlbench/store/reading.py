@@ -61,7 +61,7 @@ def match(backend: Backend, ref: str) -> Document:
         raise unknown_run(backend, ref)
     if len(found) > 1:
         ids = " or ".join(document["id"] for document in found)
-        raise StoreError(f"run {ref!r} is ambiguous, it could be {ids}: give more of the id")
+        raise StoreError(f"run {ref!r:.80} is ambiguous, it could be {ids}: give more of the id")
     return found[0]
 
 
@@ -116,7 +116,7 @@ def unknown_run(backend: Backend, ref: str) -> StoreError:
     """Returns the error for a run that does not exist; it says how to find the existing ones."""
     if not backend.select_runs({}, 1):
         return StoreError(f"the store {backend.url} has no runs yet: start one with `rlbench train safecab`")
-    return StoreError(f"there is no run {ref!r} in {backend.url}: `rlbench runs` lists all runs")
+    return StoreError(f"there is no run {ref!r:.80} in {backend.url}: `rlbench runs` lists all runs")
 
 
 def refusal(backend: Backend, run_id: str) -> StoreError:

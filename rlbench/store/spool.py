@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.errors import RlbenchError
+from rlbench.errors import RlbenchError, StoreError
 from rlbench.files import MARKS, is_left_behind, new_mark
 from rlbench.store import Checkpoint, EpisodeChunk, open_store
 
@@ -109,7 +109,7 @@ def recover(target: Store) -> dict[str, int]:
 def _recover(path: Path, target: Store) -> dict[str, int]:
     with open_store(f"sqlite:///{path}", create=False) as left:
         names = [info.name for info in left.snapshots(KIND)]
-        if any(_place(left.describe_snapshot(KIND, name)["url"]) != _place(target.url) for name in names):
+        if any(_place(left.describe_snapshot(KIND, name).get("url")) != _place(target.url) for name in names):
             return {}
         written = upload(left, target, claim=True)
         for run_id in written:
@@ -119,9 +119,9 @@ def _recover(path: Path, target: Store) -> dict[str, int]:
     return written
 
 
-def _place(url: str) -> str:
+def _place(url: object) -> str:
     """Returns the address of a store without its options."""
-    return url.partition("?")[0]
+    return str(url).partition("?")[0]
 
 
 def _delete(path: str) -> None:
@@ -142,7 +142,7 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
 
     Raises:
         StoreAway: the target does not answer; the remaining entries stay in the spool.
-        StoreError: the target does not have the run, or another process is writing it.
+        StoreError: an entry is damaged, the target does not have the run, or another process is writing it.
     """
     written: dict[str, int] = {}
     for info in spool.snapshots(KIND):
@@ -152,14 +152,22 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
             continue
         if claim and run_id not in written:
             target.claim(run_id)
-        arrays, about = spool.load_snapshot(KIND, info.name)
-        chunk = _chunk(arrays, about["chunk"]) if "chunk" in about else None
-        if chunk is None or not _is_there(target, run_id, chunk):
-            checkpoint = _checkpoint(arrays, about["checkpoint"]) if "checkpoint" in about else None
-            target.append(run_id, chunk, checkpoint, keep=about["keep"], **about["progress"])
+        try:
+            _write(target, run_id, *spool.load_snapshot(KIND, info.name))
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+            said = str(error) if isinstance(error, RlbenchError) else f"{type(error).__name__}: {error}"
+            raise StoreError(f"entry {info.name} of the spool {spool.url} is damaged: {said}") from error
         written[run_id] = written.get(run_id, 0) + 1
         spool.delete_snapshot(KIND, info.name)
     return written
+
+
+def _write(target: Store, run_id: str, arrays: dict[str, Any], about: dict[str, Any]) -> None:
+    """Writes an entry to the store, unless its chunk is there."""
+    chunk = _chunk(arrays, about["chunk"]) if "chunk" in about else None
+    if chunk is None or not _is_there(target, run_id, chunk):
+        checkpoint = _checkpoint(arrays, about["checkpoint"]) if "checkpoint" in about else None
+        target.append(run_id, chunk, checkpoint, keep=about["keep"], **about["progress"])
 
 
 def _named(part: str, arrays: dict[str, Any]) -> dict[str, Any]:

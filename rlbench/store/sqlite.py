@@ -384,7 +384,7 @@ def explained(place: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error
-        reason = EXPLANATIONS.get(code, str(error))
+        reason = EXPLANATIONS.get(code) or " ".join(str(error).split())[:300]  # it may quote what is damaged
         raise StoreError(f"cannot use the store {place}: {reason}") from error
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
