@@ -66,7 +66,7 @@ def test_ties_are_said_only_where_they_are_random_so_that_older_runs_are_found()
     assert QLearning(2, 2, ties="random").config()["ties"] == "random"
     with rlbench.open_store("memory://") as store:
         kinds = [{}, {"ties": "first"}, {"ties": "random"}, {"ties": "random"}]
-        runs = [rlbench.train("FrozenLake-v1", episodes=2, seed=0, agent_kwargs=own, store=store) for own in kinds]
+        runs = [rlbench.train("FrozenLake8x8-v1", episodes=2, seed=0, agent_kwargs=own, store=store) for own in kinds]
         assert [run.cache for run in runs] == ["miss", "hit", "miss", "hit"]
         assert [run.agent.parameters.ties for run in runs] == ["first", "first", "random", "random"]
 

@@ -20,6 +20,8 @@ CASES = [
     {"env": "cartpole", "total_timesteps": 700, "seed": 2, "agent": "replay-q"},
     {"env": "cartpole", "episodes": 9, "seed": 2, "preset": "book"},
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "env_kwargs": {"max_episode_steps": 5}},
+    {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "agent_kwargs": {"ties": "first"}},
+    {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate_final": None, "learning_rate_steps": None}},
     {"env": "CliffWalking-v1", "total_timesteps": 300, "seed": 3, "env_kwargs": {"max_episode_steps": 20}},
     {"env": "FrozenLake-v1", "episodes": 40, "seed": 3, "env_kwargs": {"is_slippery": False, "map_name": "8x8"}},
     {

@@ -72,7 +72,7 @@ BAD = [
     ({"env": "MountainCarContinuous-v0"}, "needs Discrete"),
     ({"env": "CartPole-v1"}, r"needs Discrete observations, got Box.*rlbench\.envs\.Discretize"),
     ({"env": "Blackjack-v1"}, r"needs Discrete observations, got Tuple.*rlbench\.envs\.FlattenDiscrete"),
-    ({"env": "FrozenLake-v1", "episodes": None}, "FrozenLake-v1 has no default budget: give episodes= or"),
+    ({"env": "FrozenLake8x8-v1", "episodes": None}, "FrozenLake8x8-v1 has no default budget: give episodes= or"),
     ({"env": "CartPole-v1", "episodes": None}, "CartPole-v1 has no default budget"),
 ]
 
