@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -12,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env
 from gymnasium.utils import seeding
 from gymnasium.wrappers import TimeLimit
 
-from rlbench.envs.trust import checked_spec
+from rlbench.envs.trust import CODE, checked_spec, code_name
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
 from rlbench.random_state import generator_state, set_generator_state
 
@@ -52,16 +54,30 @@ def full_id(env: str) -> str:
         UnknownNameError: its module cannot be imported.
     """
     module, _, env_id = SHORT_NAMES.get(env, env).rpartition(":")
+    if module:
+        _import(module, env)
     try:
-        if module:
-            importlib.import_module(module)  # registers its envs; gym.make does the same
         namespace, name, version = parse_env_id(env_id)
-    except (ImportError, TypeError, ValueError) as error:  # the latter two: not a module name, like ".x"
-        raise UnknownNameError(f"unknown env {env!r}; cannot import the module {module!r}") from error
     except gym.error.Error:  # malformed id: gym.make reports it
         return env_id
     newest = find_highest_version(namespace, name) if version is None and env_id not in gym.registry else None
     return env_id if newest is None else f"{env_id}-v{newest}"
+
+
+def _import(module: str, env: str) -> None:
+    """Imports a module that the user names, which registers its envs, as gym.make does."""
+    _look_here()
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a module may raise anything
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise UnknownNameError(f"unknown env {env!r}; cannot import the module {module!r} ({reason})") from error
+
+
+def _look_here() -> None:
+    """Lets modules be imported from the working directory, where an installed command does not look for them."""
+    if "" not in sys.path:
+        sys.path.append("")  # at the end: it hides nothing that is installed
 
 
 def make_from_spec(spec: str, *, trust: bool = False, **extra: Any) -> gym.Env[Any, Any]:
@@ -77,19 +93,32 @@ def make_from_spec(spec: str, *, trust: bool = False, **extra: Any) -> gym.Env[A
     """
     found = None if trust else checked_spec(spec)
     try:
-        return gym.make(EnvSpec.from_json(spec) if found is None else found, **extra)
+        return gym.make(_trusted(spec) if found is None else found, **extra)
     except gym.error.DependencyNotInstalled:
         raise
     except Exception as error:  # an env may raise anything for arguments that it did not expect
         raise StoreError(f"the env cannot be made from its stored spec: {_first_line(error)}") from error
 
 
+def _trusted(text: str) -> EnvSpec:
+    """Returns a spec with the class itself that its module registers, for that may not be found by its name."""
+    _look_here()
+    spec = EnvSpec.from_json(text)
+    if isinstance(spec.entry_point, str):
+        importlib.import_module(spec.entry_point.partition(":")[0])
+    known = gym.registry.get(spec.id)
+    if known is None or spec.entry_point != code_name(known.entry_point):
+        return spec
+    return dataclasses.replace(spec, entry_point=known.entry_point)
+
+
 def spec_json(env: gym.Env[Any, Any]) -> str | None:
     """Returns the env's spec as JSON; None if it has none, or if JSON cannot hold it."""
     if env.spec is None:
         return None
+    named = {name: code_name(getattr(env.spec, name)) for name in CODE}
     try:
-        return env.spec.to_json()
+        return dataclasses.replace(env.spec, **named).to_json()
     except (TypeError, ValueError):
         return None
 

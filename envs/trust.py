@@ -101,7 +101,7 @@ def _checked(text: str) -> EnvSpec:
         if name not in FIELDS:
             raise Refused(f"has an unknown field {_short(name)}")
     for name in CODE:
-        if name in found and found[name] != getattr(known, name):
+        if name in found and found[name] != code_name(getattr(known, name)):
             raise Refused(f"names the {name} {_short(found[name])}, which is not that of {known.id} here")
     for name in SWITCHES:
         if type(found[name]) is not bool:
@@ -116,6 +116,13 @@ def _checked(text: str) -> EnvSpec:
         additional_wrappers=tuple(_wrappers(found["additional_wrappers"])),
         **{name: found[name] for name in SWITCHES},
     )
+
+
+def code_name(entry_point: Any) -> Any:
+    """Returns "module:name" of a class or function that an env is registered with; a text, or None, as it is."""
+    if isinstance(entry_point, str) or not hasattr(entry_point, "__qualname__"):
+        return entry_point
+    return f"{entry_point.__module__}:{entry_point.__qualname__}"
 
 
 def _registered(env_id: object) -> EnvSpec:

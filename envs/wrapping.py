@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from rlbench.envs import discretize
-from rlbench.envs.trust import OURS, WRAPPERS
+from rlbench.envs.discretize import Discretize
+from rlbench.envs.flattening import FlattenDiscrete
+from rlbench.envs.trust import WRAPPERS
 from rlbench.errors import UsageError, unknown_name
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+OURS = {"Discretize": Discretize, "FlattenDiscrete": FlattenDiscrete}
 SEPARATOR = re.compile(r",(?=\s*\w+\s*=)")  # between two arguments, not within the value of one
 
 
@@ -51,7 +53,7 @@ def _wrapped(env: gym.Env[Any, Any], wrapper: str) -> gym.Env[Any, Any]:
     name, _, arguments = wrapper.partition(":")
     if name not in WRAPPERS:
         raise unknown_name("wrapper", name, WRAPPERS)
-    made = getattr(discretize if name in OURS else gym.wrappers, name)
+    made = OURS[name] if name in OURS else getattr(gym.wrappers, name)
     given = parse_settings(SEPARATOR.split(arguments) if arguments else [], f"the wrapper {name}")
     try:
         return made(env, **given)  # type: ignore[no-any-return]

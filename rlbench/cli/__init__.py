@@ -53,6 +53,7 @@ IN_OUR_WORDS = {
     "engine='compiled'": "--engine compiled",
     "engine='auto'": "--engine auto",
     "trust=True": "--trust",
+    "(import its module)": "(--env MODULE:ID imports its module)",
 }
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench._registration import IMPORTED
 from rlbench.envs.making import spec_json, wrappers_of
+from rlbench.envs.trust import code_name
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _in_installed(path: Path) -> bool:
 
 
 def _entry_points(env: gym.Env[Any, Any]) -> set[str]:
-    entry = env.spec.entry_point if env.spec is not None else None
+    entry = code_name(env.spec.entry_point) if env.spec is not None else None
     return {entry.partition(":")[0]} if isinstance(entry, str) else set()
 
 
