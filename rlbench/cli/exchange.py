@@ -64,7 +64,8 @@ def export(
     RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly.
     """
     with rlbench.open_store(store, create=False) as opened:
-        found = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
+        needs = "agent" if what == "table" else "episodes"
+        found = rlbench.Run(find_run(opened, run, env_filter, needs=needs), opened, trust=trust)
         indices = None if episodes is None else _indices(episodes, found.episodes)
         written = rlbench.export(found, path, kind, what=what, indices=indices, overwrite=force)
     if as_json:

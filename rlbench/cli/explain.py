@@ -65,7 +65,7 @@ def explain(
     if out is not None:
         check(path=out)
     with rlbench.open_store(store, create=False) as opened:
-        record = find_run(opened, run, env_filter)
+        record = find_run(opened, run, env_filter, needs="agent")
         found = rlbench.explain(rlbench.Run(record, opened, trust=trust), depth=depth, episodes=episodes, seed=seed)
     path = None if out is None else _draw(found, out)
     if as_json:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.errors import StoreError
+from rlbench.cli.output import say
+from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,18 @@ seed_option: Decorator = click.option(
     default=0,
     show_default=True,
     help="0 or more; the same seed gives the same result.",
+)
+wrapper_option: Decorator = click.option(
+    "--wrapper",
+    "wrappers",
+    multiple=True,
+    metavar="NAME[:K=V,...]",
+    help="A wrapper of Gymnasium's or ours, such as ClipReward:min_reward=-1,max_reward=1; may be repeated.",
+)
+bins_option: Decorator = click.option(
+    "--bins",
+    metavar="BINS",
+    help="Bins for Box observations: N,N,... (a number for each dimension), kmeans:K, quantile:K, or a JSON FILE.",
 )
 env_set_option: Decorator = click.option(
     "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be repeated."
@@ -71,44 +86,27 @@ def env_id_of(name: str | None) -> str | None:
     return full_id(name) if ":" in name else SHORT_NAMES.get(name, name)
 
 
-def find_run(store: Store, ref: str, env: str | None = None) -> RunRecord:
-    """Returns a run by id, unique prefix, "latest", or "best": the highest evaluation in one env.
+def find_run(store: Store, ref: str, env: str | None = None, *, needs: str = "") -> RunRecord:
+    """Returns a run as `rlbench.training.finding.find_run` does; says so if newer ones lack what is needed."""
+    from rlbench.training.finding import NEEDS, find_run  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
 
-    Args:
-        store: where to look.
-        ref: which run.
-        env: an id or short name: only runs of this env.
+    found = find_run(store, ref, env_id=env_id_of(env), needs=needs)
+    if ref.strip().lower() == "latest" and needs and store.run("latest").id != found.id and env is None:
+        say(f"latest{NEEDS[needs][1]}: run {found.id}", err=True)
+    return found
+
+
+def import_function(name: str) -> Any:
+    """Returns what "module:function" names; the module may lie in the current folder.
 
     Raises:
-        StoreError: there is none; the message says what to do.
+        UsageError: it cannot be imported.
     """
-    env_id, word = env_id_of(env), ref.strip().lower()
-    if word == "best":
-        return _best(store, env_id or store.run("latest").env_id)
-    if word == "latest" and env_id:
-        return _runs_of(store, env_id, limit=1)[0]
-    found = store.run(ref)
-    if env_id not in (None, found.env_id):
-        raise StoreError(f"run {found.id} is of {found.env_id}, not of {env_id}: leave out --env, or name another run")
-    return found
-
-
-def _best(store: Store, env_id: str) -> RunRecord:
-    judged = [run for run in _runs_of(store, env_id) if run.evaluation]
-    if not judged:
-        raise StoreError(f"no run of {env_id} in {store.url} has been evaluated: `rlbench evaluate RUN` does it")
-    return max(judged, key=_merit)  # of equals the newest
-
-
-def _runs_of(store: Store, env_id: str, limit: int | None = None) -> list[RunRecord]:
-    found = store.runs(env_id=env_id, limit=limit)
-    if not found:
-        raise StoreError(f"there is no run of {env_id} in {store.url}: `rlbench train {env_id}` makes one")
-    return found
-
-
-def _merit(run: RunRecord) -> float:
-    """Returns the exact value where it is known, else the mean of the sample."""
-    figures = run.evaluation or {}
-    known = [figures[name] for name in ("exact_return", "mean_return") if figures.get(name) is not None]
-    return float(known[0]) if known else -float("inf")
+    module, _, function = name.partition(":")
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(f"{name!r} cannot be imported: {error}") from None
+    finally:
+        sys.path.remove("")

@@ -162,7 +162,7 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     if out is not None:
         page.check_path(out)
     with rlbench.open_store(store, create=False) as opened:
-        found = _runs(opened, (run,), env_filter, trust=trust)[0]
+        found = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
         path = page.report(found, out or f"{found.id}.html")
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
@@ -178,7 +178,7 @@ def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool =
 
 def _named(store: Store, ref: str, env: str | None, *, lived: bool) -> list[RunRecord]:
     if ref != "all":
-        return [find_run(store, ref, env)]
+        return [find_run(store, ref, env, needs="episodes" if lived else "agent")]
     env_id = find_run(store, "latest", env).env_id
     records = [record for record in reversed(store.runs(env_id=env_id)) if record.episodes or not lived]
     if not records:

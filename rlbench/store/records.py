@@ -39,6 +39,7 @@ class RunRecord:
     config: RunConfig
     episodes: int
     timesteps: int
+    checkpoints: int
     seconds: float  # of training alone
     evaluations: tuple[dict[str, Any], ...]  # oldest first
     tags: tuple[str, ...]

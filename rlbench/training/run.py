@@ -17,12 +17,15 @@ from rlbench.envs.again import check_same_again
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError, unknown_name
+from rlbench.store import Store, open_store
 from rlbench.store.frames import figures_dataframe
 from rlbench.training.checkpoints import load
 from rlbench.training.code import check_same_code
+from rlbench.training.finding import find_run, has_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.envs.layouts import Layout
-    from rlbench.store import Checkpoint, RunRecord, Store
+    from rlbench.store import Checkpoint, RunRecord
 
 _Answer = TypeVar("_Answer")
 BELIEVED = 2**17  # pairs of a state and an action: up to these, what a record says of its agent needs no proof
@@ -98,6 +101,11 @@ class Run(Shown):
     def engine(self) -> str:
         """Which loop ran: compiled or python."""
         return self.record.config.engine
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether it keeps an agent that this program knows."""
+        return has_agent(self.record)
 
     @cached_property
     def agent(self) -> Agent:
@@ -216,6 +224,14 @@ class Run(Shown):
         )
 
 
-def load_run(store: Store, ref: str, *, trust: bool = False) -> Run:
-    """Reads a run back, by id, unique prefix or "latest"; see `Run` for `trust`."""
-    return Run(store.run(ref), store, trust=trust)
+def load_run(store: Store | str | Path, ref: str, *, needs: str = "", trust: bool = False) -> Run:
+    """Reads a run back.
+
+    Args:
+        store: an open store, or the URL or path of one that exists; it stays open for the run.
+        ref: an id, a unique prefix of one, "latest", or "best": the highest evaluation in the latest run's env.
+        needs: what "latest" and "best" must have: "agent", "episodes", "steps" or "training".
+        trust: see `Run`.
+    """
+    opened = store if isinstance(store, Store) else open_store(store, create=False)
+    return Run(find_run(opened, ref, needs=needs), opened, trust=trust)
