@@ -350,6 +350,7 @@ def _way_out(space: spaces.Space[Any] | int, what: str) -> str:
             if few
             else f"more than {TABLE:,} values, too many for a table"
         )
-    wrapper = "rlbench.envs.Discretize" if what == "observations" else "gymnasium.wrappers.DiscretizeAction"
+    if what == "observations":
+        return "give bins=, a number for each dimension, kmeans:K or quantile:K, or wrap it in rlbench.envs.Discretize"
     first = "" if isinstance(space, spaces.Box) else "gymnasium.wrappers.FlattenObservation, then in "
-    return f"wrap the env in {first}{wrapper}"
+    return f"wrap the env in {first}gymnasium.wrappers.DiscretizeAction"

@@ -87,7 +87,7 @@ def _counts_from_0(space: spaces.Space[Any]) -> bool:
 
 def count(space: spaces.Space[Any]) -> int:
     """Returns how many values a finite space has; beyond LARGEST, some number that is larger."""
-    return _numbering(space).size
+    return numbering(space).size
 
 
 def is_finite(space: spaces.Space[Any]) -> bool:
@@ -102,13 +102,14 @@ def is_finite(space: spaces.Space[Any]) -> bool:
 def _numbered(space: spaces.Space[Any]) -> Numbering:
     if not is_finite(space):
         raise UsageError(f"FlattenDiscrete needs {KINDS}, got {space}")
-    found = _numbering(space)
+    found = numbering(space)
     if found.size > LARGEST:
         raise UsageError(f"{space} has more values than Discrete can hold")
     return found
 
 
-def _numbering(space: Any) -> Numbering:
+def numbering(space: Any) -> Numbering:
+    """Returns how the values of a finite space are numbered."""
     return next(number(space) for kind, number in _NUMBERINGS.items() if isinstance(space, kind))
 
 
@@ -175,7 +176,7 @@ def _places(number: int, sizes: list[int]) -> list[int]:
 
 
 def _number_parts(keys: Iterable[Any], space: Any, gathered: Callable[[Iterable[tuple[Any, Any]]], Any]) -> Numbering:
-    parts = {key: _numbering(space[key]) for key in keys}
+    parts = {key: numbering(space[key]) for key in keys}
     sizes = [part.size for part in parts.values()]
 
     def encode(value: Any) -> int:

@@ -16,7 +16,7 @@ from rlbench.settings import parse_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OURS = {"Discretize": Discretize, "FlattenDiscrete": FlattenDiscrete}
+OURS: dict[str, Any] = {"Discretize": Discretize, "FlattenDiscrete": FlattenDiscrete}
 SEPARATOR = re.compile(r",(?=\s*\w+\s*=)")  # between two arguments, not within the value of one
 
 
@@ -53,7 +53,7 @@ def _wrapped(env: gym.Env[Any, Any], wrapper: str) -> gym.Env[Any, Any]:
     name, _, arguments = wrapper.partition(":")
     if name not in WRAPPERS:
         raise unknown_name("wrapper", name, WRAPPERS)
-    made = OURS[name] if name in OURS else getattr(gym.wrappers, name)
+    made = OURS.get(name) or getattr(gym.wrappers, name)
     given = parse_settings(SEPARATOR.split(arguments) if arguments else [], f"the wrapper {name}")
     try:
         return made(env, **given)  # type: ignore[no-any-return]

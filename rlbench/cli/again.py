@@ -6,10 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from gymnasium.error import DependencyNotInstalled
 
 import rlbench
-from rlbench.agents import AGENTS
 from rlbench.cli.options import (
+    bins_option,
     engine_option,
     env_filter_option,
     env_id_of,
@@ -25,7 +26,7 @@ from rlbench.cli.options import (
 from rlbench.cli.output import INTERRUPTED, print_json, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.cli.train import run_document, run_lines
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def resume(
     compared.
     """
     with rlbench.open_store(store, create=False) as opened:
-        found = _run(opened, run, env_filter, trust=trust)
+        found = _run(opened, run, env_filter, needs="training", trust=trust)
         shown = sys.stderr.isatty() and not as_json
         resumed = rlbench.resume(
             found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown, anyway=anyway
@@ -80,7 +81,13 @@ def resume(
     return INTERRUPTED if resumed.status == "interrupted" else 0
 
 
-@click.command(epilog=examples("rlbench retrain latest", "rlbench retrain 3f2a 77b0 --agent replay-q --warm-start"))
+@click.command(
+    epilog=examples(
+        "rlbench retrain latest",
+        "rlbench retrain latest --bins 6,6,12,12",
+        "rlbench retrain 3f2a 77b0 --agent replay-q --warm-start",
+    )
+)
 @click.argument("runs", nargs=-1, required=True)
 @click.option(
     "--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning, double-q, dyna-q or replay-q."
@@ -97,6 +104,7 @@ def resume(
     help="Stop when the largest temporal-difference error of a pass is below this.",
 )
 @click.option("--warm-start", is_flag=True, help="Start from the first run's table, not from zero.")
+@bins_option
 @set_option
 @preset_option
 @seed_option
@@ -110,6 +118,7 @@ def retrain(
     passes: int,
     tolerance: float,
     warm_start: bool,  # noqa: FBT001
+    bins: str | None,
     settings: tuple[str, ...],
     preset: str,
     seed: int,
@@ -123,7 +132,7 @@ def retrain(
     The new run names them as its parents.
     """
     with rlbench.open_store(store, create=False) as opened:
-        parents = [_run(opened, ref, env_filter, trust=trust) for ref in runs]
+        parents = [_run(opened, ref, env_filter, needs="steps", trust=trust) for ref in runs]
         learnt = rlbench.retrain(
             parents,
             agent,
@@ -131,12 +140,13 @@ def retrain(
             tolerance=tolerance,
             warm_start=warm_start,
             seed=seed,
+            bins=bins,
             preset=preset,
             agent_kwargs=parse_settings(settings, "--set"),
         )
-        has_agent = parents[0].agent_name in AGENTS  # a person, or another program's agent, cannot be asked again
+        has_agent = parents[0].has_agent  # a person, or another program's agent, cannot be asked again
         before = rlbench.evaluate(parents[0], seed=seed) if has_agent else None
-        after = _evaluated(learnt.run)
+        after = _evaluated_if_possible(learnt.run)
         changed = _changed_states(parents[0], learnt.run) if has_agent else None
         if as_json:
             print_json(_retraining_document(learnt, before, after, changed))
@@ -170,7 +180,9 @@ def verify(
     if (run is None) is not every:
         raise UsageError("name a run, or give --all: one of the two")
     with rlbench.open_store(store, create=False) as opened:
-        records = _all_with_steps(opened, env_filter) if run is None else [find_run(opened, run, env_filter)]
+        records = (
+            _all_with_steps(opened, env_filter) if run is None else [find_run(opened, run, env_filter, needs="steps")]
+        )
         found = [rlbench.Run(record, opened, trust=trust) for record in records]
         results = [rlbench.verify(one, episodes=episodes or None, engine=engine) for one in found]
     if as_json:
@@ -202,8 +214,8 @@ def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FB
         say(f"  {name}: {one} and {other}")
 
 
-def _run(store: Store, ref: str, env: str | None = None, *, trust: bool = False) -> Run:
-    return rlbench.Run(find_run(store, ref, env), store, trust=trust)
+def _run(store: Store, ref: str, env: str | None = None, *, needs: str = "", trust: bool = False) -> Run:
+    return rlbench.Run(find_run(store, ref, env, needs=needs), store, trust=trust)
 
 
 def _all_with_steps(store: Store, env: str | None) -> list[RunRecord]:
@@ -217,6 +229,15 @@ def _evaluated(run: Run) -> Evaluation:
     return evaluation
 
 
+def _evaluated_if_possible(run: Run) -> Evaluation | None:
+    """Evaluates a run and stores the result; None if its env cannot be made here."""
+    try:
+        return _evaluated(run)
+    except (StoreError, DependencyNotInstalled) as error:
+        say(f"not evaluated: {error}", err=True)
+        return None
+
+
 def _changed_states(old: Run, new: Run) -> int | None:
     """Returns in how many states the greedy action is another; None if the old agent has none."""
     policies = old.agent.greedy_policy(), new.agent.greedy_policy()
@@ -226,7 +247,7 @@ def _changed_states(old: Run, new: Run) -> int | None:
 
 
 def _retraining_document(
-    learnt: Retraining, before: Evaluation | None, after: Evaluation, changed: int | None
+    learnt: Retraining, before: Evaluation | None, after: Evaluation | None, changed: int | None
 ) -> dict[str, Any]:
     return {
         **run_document(learnt.run, after),
@@ -242,7 +263,7 @@ def _retraining_document(
 
 
 def _retraining_lines(
-    learnt: Retraining, parents: list[Run], before: Evaluation | None, after: Evaluation, changed: int | None
+    learnt: Retraining, parents: list[Run], before: Evaluation | None, after: Evaluation | None, changed: int | None
 ) -> list[str]:
     run, names = learnt.run, ", ".join(parent.id for parent in parents)
     verdict = "nothing changes any more" if learnt.converged else f"largest error {learnt.largest_error:.3g}"
@@ -254,7 +275,7 @@ def _retraining_lines(
     ]
     if before is not None:
         lines += ["before (the first of them)", *evaluation_lines(before), "after"]
-    lines += evaluation_lines(after)
+    lines += [] if after is None else evaluation_lines(after)
     return lines if changed is None else [*lines, f"  changed   the greedy action in {changed:,} states"]
 
 

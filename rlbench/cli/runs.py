@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli.options import (
+    bins_option,
     env_filter_option,
     env_id_of,
     examples,
@@ -18,6 +19,7 @@ from rlbench.cli.options import (
     seed_option,
     store_option,
     trust_option,
+    wrapper_option,
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
@@ -25,8 +27,11 @@ from rlbench.errors import StoreError, unknown_name
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
+    import gymnasium as gym
+
     from rlbench.evaluation import Evaluation
     from rlbench.store import RunRecord, Store
+    from rlbench.training import Run
 
 HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
 LISTING_RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
@@ -188,6 +193,8 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 @click.argument("run")
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many to sample.")
 @seed_option
+@wrapper_option
+@bins_option
 @trust_option
 @env_filter_option
 @store_option
@@ -196,6 +203,8 @@ def evaluate(
     run: str,
     episodes: int,
     seed: int,
+    wrappers: tuple[str, ...],
+    bins: str | None,
     env_filter: str | None,
     store: str,
     trust: bool,  # noqa: FBT001
@@ -204,17 +213,30 @@ def evaluate(
     """Play the greedy policy of RUN and compare it with the optimum.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
-    the latest run's env. What comes out is stored with the run.
+    the latest run's env. What comes out is stored with the run. --wrapper judges it in its env with more wrappers round
+    it; --bins are those it learnt in, or refused.
     """
     with rlbench.open_store(store, create=False) as opened:
-        record = find_run(opened, run, env_filter)
-        evaluation = rlbench.evaluate(rlbench.Run(record, opened, trust=trust), episodes=episodes, seed=seed)
+        record = find_run(opened, run, env_filter, needs="agent")
+        found = rlbench.Run(record, opened, trust=trust)
+        env = _in_other_wrappers(found, wrappers, bins)
+        evaluation = rlbench.evaluate(found, env, episodes=episodes, seed=seed, another_env=bool(wrappers))
         _keep(opened, record, evaluation)
     if as_json:
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **evaluation.summary()})
     else:
         say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
         say("\n".join(evaluation_lines(evaluation)))
+
+
+def _in_other_wrappers(run: Run, wrappers: tuple[str, ...], bins: str | None) -> gym.Env[Any, Any] | None:
+    """Returns a run's env as the options change it; None if they do not."""
+    if not wrappers and bins is None:
+        return None
+    from rlbench.envs.wrapping import wrap  # noqa: PLC0415  (Gymnasium, which a list of runs goes without)
+    from rlbench.training.binning import in_bins  # noqa: PLC0415
+
+    return in_bins(wrap(run.make_env(), wrappers), bins, None, run)
 
 
 def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:

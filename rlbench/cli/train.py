@@ -12,14 +12,17 @@ from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli.options import (
+    bins_option,
     engine_option,
     env_set_option,
     examples,
+    find_run,
     json_option,
     preset_option,
     seed_option,
     set_option,
     store_option,
+    wrapper_option,
 )
 from rlbench.cli.output import INTERRUPTED, print_json, say
 from rlbench.cli.report import evaluation_lines, rate
@@ -42,6 +45,7 @@ CACHED = {
         "rlbench train safecab",
         "rlbench train cartpole --preset book",
         "rlbench train FrozenLake-v1 --episodes 20000 --set learning_rate=0.1",
+        "rlbench train CartPole-v1 --bins 6,6,12,12 --from latest",
         "rlbench train safecab --env-set city=20x20 --env-set max_episode_steps=400",
     )
 )
@@ -53,6 +57,9 @@ CACHED = {
 @store_option
 @set_option
 @env_set_option
+@wrapper_option
+@bins_option
+@click.option("--from", "parent", metavar="RUN", help="Begin with the values of this run's agent, in its bins.")
 @preset_option
 @engine_option
 @click.option(
@@ -74,6 +81,9 @@ def train(
     engine: str,
     settings: tuple[str, ...],
     env_settings: tuple[str, ...],
+    wrappers: tuple[str, ...],
+    bins: str | None,
+    parent: str | None,
     preset: str,
     record: str,
     no_cache: bool,  # noqa: FBT001  (click calls by name)
@@ -81,24 +91,29 @@ def train(
 ) -> int:
     """Train an agent on ENV, store every step, and compare it with the optimum.
 
-    ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete observations and actions.
+    ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete actions; observations that are not
+    discrete need --bins, unless the env's preset has some.
 
     Without --episodes and --timesteps the budget is the preset's. Ctrl-C, SIGTERM and SIGHUP end the training with
     the episode under way; what was learnt is stored.
     """
+    kept = store if parent is None else rlbench.open_store(store, create=False)
     run = rlbench.train(
         env,
         agent,
         episodes=episodes,
         total_timesteps=timesteps,
         seed=seed,
-        store=store,
+        store=kept,
         record=record,
         engine=engine,
         progress=sys.stderr.isatty() and not as_json,
         env_kwargs=parse_settings(env_settings, "--env-set"),
+        wrappers=wrappers,
+        bins=bins,
         agent_kwargs=parse_settings(settings, "--set"),
         preset=preset,
+        parent=None if isinstance(kept, str) else rlbench.Run(find_run(kept, str(parent), needs="agent"), kept),
         cache=not no_cache,
     )
     with run.store:
@@ -112,10 +127,10 @@ def train(
     return INTERRUPTED if run.status == "interrupted" else 0
 
 
-def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+def run_document(run: Run, evaluation: Evaluation | None) -> dict[str, Any]:
     """Returns the result of training as JSON."""
     q_table = getattr(run.agent, "q_table", None)
-    summary = evaluation.summary()
+    summary = {} if evaluation is None else evaluation.summary()
     return {
         "run": run.id,
         "env_id": run.env_id,
@@ -126,7 +141,7 @@ def run_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "timesteps": run.timesteps,
         "seconds": run.seconds,
         "q_table_sha256": None if q_table is None else hashlib.sha256(q_table.tobytes()).hexdigest(),
-        "evaluation": {name: summary[name] for name in EVALUATION_FIGURES},
+        "evaluation": {name: summary.get(name) for name in EVALUATION_FIGURES},
         "cache": run.cache,
         "cached_episodes": run.cached_episodes,
     }

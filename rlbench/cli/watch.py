@@ -11,6 +11,7 @@ import numpy as np
 import rlbench
 from rlbench.cli.looks import Looks, looks_options, show_in_pixels
 from rlbench.cli.options import (
+    bins_option,
     env_filter_option,
     env_set_option,
     examples,
@@ -19,6 +20,7 @@ from rlbench.cli.options import (
     seed_option,
     store_option,
     trust_option,
+    wrapper_option,
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, say, show
 from rlbench.envs import SHORT_NAMES
@@ -92,7 +94,7 @@ def replay(
     looks = Looks(**options)
     looks.check(as_json=as_json)
     with rlbench.open_store(store, create=False) as opened:
-        record = find_run(opened, run, env_filter)
+        record = find_run(opened, run, env_filter, needs="steps")
         if not record.config.keeps_steps:
             raise StoreError(
                 f"run {record.id} kept no steps (it was trained with --record none): train with --record all to replay"
@@ -125,6 +127,8 @@ def replay(
 @click.argument("run", metavar="RUN|ENV")
 @click.option("--agent", metavar="random", help="Who acts in an ENV: only random, for no agent has been trained on it.")
 @env_set_option
+@wrapper_option
+@bins_option
 @seed_option
 @click.option(
     "--max-steps",
@@ -144,6 +148,8 @@ def watch(
     run: str,
     agent: str | None,
     env_settings: tuple[str, ...],
+    wrappers: tuple[str, ...],
+    bins: str | None,
     seed: int,
     max_steps: int,
     delay: float | None,
@@ -160,15 +166,16 @@ def watch(
     """
     looks = Looks(**options)
     looks.check(as_json=as_json)
-    if _is_env(run, agent, env_settings):
-        _watch(random_ride(run, parse_settings(env_settings, "--env-set")), {}, seed, max_steps, delay, looks, as_json)
+    if _is_env(run, agent, bool(env_settings or wrappers or bins)):
+        ride = random_ride(run, parse_settings(env_settings, "--env-set"), wrappers, bins)
+        _watch(ride, {}, seed, max_steps, delay, looks, as_json)
         return
     with rlbench.open_store(store, create=False) as opened:
-        loaded = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
+        loaded = rlbench.Run(find_run(opened, run, env_filter, needs="agent"), opened, trust=trust)
         _watch(ride_of(loaded), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
 
 
-def _is_env(name: str, agent: str | None, settings: tuple[str, ...]) -> bool:
+def _is_env(name: str, agent: str | None, is_set: bool) -> bool:  # noqa: FBT001
     """Returns whether a name means an env, not a run.
 
     Raises:
@@ -178,7 +185,7 @@ def _is_env(name: str, agent: str | None, settings: tuple[str, ...]) -> bool:
         raise UsageError(
             f"--agent takes random, got {agent!r}: other agents have to learn first, so name a RUN of theirs"
         )
-    return agent is not None or bool(settings) or name in SHORT_NAMES or VERSIONED.search(name) is not None
+    return agent is not None or is_set or name in SHORT_NAMES or VERSIONED.search(name) is not None
 
 
 def _watch(

@@ -11,12 +11,14 @@ import numpy as np
 
 from rlbench.agents import Agent
 from rlbench.checks import whole_number
+from rlbench.envs.flattening import flattened
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation.intervals import mean_interval
 from rlbench.evaluation.playing import Played, play
 from rlbench.planning import score_policy, solve
+from rlbench.training.binning import in_bins
 from rlbench.training.code import check_same_env
 from rlbench.training.run import Run
 from rlbench.training.setup import check_fit, check_seed
@@ -122,6 +124,9 @@ def evaluate(
 def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, another_env: bool) -> gym.Env[Any, Any]:
     if isinstance(env, str | gym.Env):
         made = make_env(env)
+        if isinstance(run_or_agent, Run) and isinstance(made.observation_space, gym.spaces.Box):
+            made = in_bins(made, None, None, run_or_agent)
+        made = flattened(made)
         if isinstance(run_or_agent, Run) and not another_env:
             check_same_env(run_or_agent.record, made)
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Preset:
-    """The budget, env arguments and agent parameters of one preset."""
+    """The budget, env arguments, bins and agent parameters of one preset."""
 
     name: str = DEFAULT
     episodes: int | None = None
     total_timesteps: int | None = None
     env: dict[str, Any] = field(default_factory=dict)
+    bins: dict[str, Any] | None = None  # of Box observations: arguments of Discretize
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -48,20 +49,30 @@ def preset_names(env_id: str) -> list[str]:
 
 @cache
 def _all_presets() -> dict[str, dict[str, Preset]]:
-    return dict(_presets_in(file) for file in files(__name__).iterdir() if file.name.endswith(".toml"))
+    read = [_presets_in(file) for file in files(__name__).iterdir() if file.name.endswith(".toml")]
+    return {env_id: presets for found in read for env_id, presets in found.items()}
 
 
-def _presets_in(file: Traversable) -> tuple[str, dict[str, Preset]]:
-    """Returns the id of an env and its presets; UsageError if the file is damaged."""
+def _presets_in(file: Traversable) -> dict[str, dict[str, Preset]]:
+    """Returns the presets of an env, and of others that differ from it in their arguments alone.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
     try:
         found = tomllib.loads(file.read_text("utf-8"))
-        return found["env_id"], {name: _checked(Preset(name, **told)) for name, told in found["preset"].items()}
+        presets = {name: _checked(Preset(name, **told)) for name, told in found["preset"].items()}
+        others = {name: replace(preset, env={}) for name, preset in presets.items()}
+        return {found["env_id"]: presets, **dict.fromkeys(found.get("also", ()), others)}
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UsageError(f"the presets in {file.name} are damaged, install rlbench again: {error}") from error
 
 
 def _checked(preset: Preset) -> Preset:
-    budgets, tables = (preset.episodes, preset.total_timesteps), (preset.env, preset.agents, *preset.agents.values())
+    budgets, tables = (
+        (preset.episodes, preset.total_timesteps),
+        (preset.env, preset.bins or {}, preset.agents, *preset.agents.values()),
+    )
     if not all(type(count) in (int, type(None)) for count in budgets) or not all(type(one) is dict for one in tables):
         raise TypeError(f"{preset.name} holds a value of the wrong type")
     return preset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from rlbench.agents import AGENTS
-from rlbench.errors import UsageError
+from rlbench.envs.trust import WRAPPERS
+from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.settings import write_setting
 
@@ -39,7 +41,10 @@ def program_of(run: Run) -> str:
         loaded = f"store = rlbench.open_store({run.store.url!r})\n"
         loaded += f"parents = [rlbench.load_run(store, ref) for ref in {list(run.record.parents)!r}]\n"
         return f"import rlbench\n\n{loaded}run = rlbench.retrain(parents, {_keywords(arguments)}).run\n"
-    return f"import rlbench\n\nrun = rlbench.train({_keywords(training_arguments(run))})\n"
+    arguments = training_arguments(run)
+    parent = arguments.pop("parent", None)
+    loaded = "" if parent is None else f", parent=rlbench.load_run({run.store.url!r}, {parent!r})"
+    return f"import rlbench\n\nrun = rlbench.train({_keywords(arguments)}{loaded})\n"
 
 
 def training_arguments(run: Run) -> dict[str, Any]:
@@ -52,7 +57,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
     budget = _budget(run)
     if not budget or config.was_recorded:
         raise UsageError(f"run {run.id} was recorded or imported, not trained here: there is no command that makes it")
-    kwargs = _env_arguments(run)
+    kwargs, wrapped = _env_arguments(run), _wrapped(run)
     known = _preset(run.env_id, config.preset)
     return {
         "env": run.env_id,
@@ -61,7 +66,9 @@ def training_arguments(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         **({} if config.preset == DEFAULT else {"preset": config.preset}),
         "env_kwargs": {name: value for name, value in kwargs.items() if known.env.get(name) != value},
+        **{name: value for name, value in wrapped.items() if (name, value) != ("bins", known.bins)},
         "agent_kwargs": _parameters(run, known.agents.get(run.agent_name, {})),
+        **({"parent": run.record.parents[0]} if config.initial_table else {}),
     }
 
 
@@ -76,8 +83,18 @@ def retraining_arguments(run: Run) -> dict[str, Any]:
         "passes": config.retraining.passes,
         "seed": run.seed,
         **({} if config.preset == DEFAULT else {"preset": config.preset}),
+        **_new_bins(run),
         "agent_kwargs": _parameters(run, known),
     }
+
+
+def _new_bins(run: Run) -> dict[str, Any]:
+    """Returns the bins into which retraining put the observations of a run's parents."""
+    try:
+        before = run.store.run(run.record.parents[0]).config.env
+    except StoreError:
+        return {}
+    return {} if before.spec == run.record.config.env.spec else _wrapped(run)
 
 
 def _budget(run: Run) -> dict[str, int]:
@@ -96,9 +113,33 @@ def _env_arguments(run: Run) -> dict[str, Any]:
     spec = run.record.config.env.made_with
     if not spec:
         raise UsageError(f"run {run.id} was made with an env object: no command knows how to make that")
-    if spec.get("additional_wrappers"):
-        raise UsageError(f"run {run.id} was made with a wrapped env: wrap it as before, and pass it to rlbench.train")
     return {**spec["kwargs"], **_step_limit(run.env_id, spec.get("max_episode_steps"))}
+
+
+def _wrapped(run: Run) -> dict[str, Any]:
+    """Returns the wrappers and the bins that a run's env was put in, as `train` takes them.
+
+    Raises:
+        UsageError: they are not among those that have a name.
+    """
+    found = run.record.config.env.made_with.get("additional_wrappers") or []
+    if found and found[-1]["name"] == "FlattenDiscrete":  # it goes round such an env by itself
+        found = found[:-1]
+    bins = {}
+    if found and found[-1]["name"] == "Discretize":
+        bins = {"bins": {name: value for name, value in found[-1]["kwargs"].items() if value is not None}}
+        found = found[:-1]
+    unknown = [one["name"] for one in found if one["name"] not in WRAPPERS or one["kwargs"] is None]
+    if unknown:
+        raise UsageError(f"run {run.id} was made in the wrapper {unknown[0]}: wrap the env as before, and train on it")
+    if bins and found and found[-1]["name"] == "FlattenObservation":
+        found = found[:-1]
+    return {**({"wrappers": [_wrapper(**one) for one in found]} if found else {}), **bins}
+
+
+def _wrapper(name: str, kwargs: dict[str, Any], **_: Any) -> str:
+    arguments = ",".join(f"{argument}={write_setting(value)}" for argument, value in kwargs.items())
+    return f"{name}:{arguments}" if arguments else name
 
 
 def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:
@@ -130,8 +171,15 @@ def _keywords(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != {})
 
 
-OPTIONS = {"total_timesteps": "timesteps"}  # what the library calls otherwise
+OPTIONS = {"total_timesteps": "timesteps", "parent": "from", "wrappers": "wrapper"}  # what the library calls otherwise
 PAIRS = {"env_kwargs": "--env-set", "agent_kwargs": "--set"}
+
+
+def _listed(value: Any) -> list[str]:
+    """Returns the words of an option: a list is an option a part, and a dict JSON."""
+    if isinstance(value, list):
+        return [word for part in value for word in _listed(part)]
+    return [json.dumps(value) if isinstance(value, dict) else str(value)]
 
 
 def _options(arguments: dict[str, Any]) -> list[str]:
@@ -140,5 +188,6 @@ def _options(arguments: dict[str, Any]) -> list[str]:
         if name in PAIRS:
             words += [word for pair in value.items() for word in (PAIRS[name], f"{pair[0]}={write_setting(pair[1])}")]
         else:
-            words += [f"--{OPTIONS.get(name, name)}", str(value)]
+            option = f"--{OPTIONS.get(name, name)}"
+            words += [word for one in _listed(value) for word in (option, one)]
     return words

@@ -20,6 +20,7 @@ class EnvConfig:
 
     id: str = ""
     spec: str | None = None  # JSON; None: an env object without a spec to make it from
+    bins: dict[str, Any] | None = None  # of an env without a spec: the arguments of Discretize, in which was learnt
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -89,6 +90,7 @@ class RunConfig:
         engine: "compiled", "python" or EXTERNAL; "" if unknown.
         record: "all" (every step) or "none" (figures only).
         versions: of the packages used.
+        initial_table: SHA-256 of the action values that it took over from its parent.
         began_with: the versions that it began with, if it was gone on with under others all the same.
         code: digests of the modules that decide the result, by name; None if they are all ours or Gymnasium's.
         retraining: set if the run learned from stored steps alone.
@@ -104,6 +106,7 @@ class RunConfig:
     versions: dict[str, Any] = field(default_factory=dict)
     code: dict[str, str] | None = None
     began_with: dict[str, Any] | None = None
+    initial_table: str | None = None
     retraining: RetrainingConfig | None = None
     stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
@@ -144,7 +147,9 @@ PARTS: dict[str, Any] = {
     "budget": BudgetConfig,
     "retraining": RetrainingConfig,
 }
-OPTIONAL = dict.fromkeys(("n_states", "n_actions", "code", "began_with", "retraining"))  # not stored if None
+OPTIONAL = dict.fromkeys(  # not stored if None
+    ("n_states", "n_actions", "bins", "code", "began_with", "initial_table", "retraining")
+)
 
 
 def _is_text(value: object) -> bool:
@@ -168,11 +173,11 @@ def _is_table_of_texts(value: object) -> bool:
 
 
 READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
-    **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record"), _is_text),
+    **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record", "initial_table"), _is_text),
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
     **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
-    **dict.fromkeys(("parameters", "versions", "began_with"), _is_table),
+    **dict.fromkeys(("parameters", "versions", "began_with", "bins"), _is_table),
     "code": _is_table_of_texts,
 }
 

@@ -8,36 +8,37 @@ from rlbench.agents import ReplayQ
 from rlbench.agents._learners import set_sfc64_words, sfc64_words
 from rlbench.errors import UsageError
 from rlbench.training._stored import learn_backwards, learn_minibatches
-from rlbench.training.stored import check_range, chunks_with_steps, put, transitions
+from rlbench.training.stored import check_range, put, transitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rlbench.agents import TableAgent
     from rlbench.store import EpisodeChunk
+    from rlbench.training.observing import Sight
     from rlbench.training.run import Run
 
 
 class Source:
-    """The chunks of several runs, one after another, as often as they are asked for, checked against an agent."""
+    """The chunks of several runs, one after another, as often as they are asked for, as a table sees them."""
 
-    def __init__(self, runs: Sequence[Run], agent: TableAgent) -> None:
-        self.runs, self.n_states, self.n_actions = runs, agent.n_states, agent.n_actions
+    def __init__(self, runs: Sequence[Run], sight: Sight) -> None:
+        self.runs, self.sight = runs, sight
         self.count = 0  # transitions, of the last time
 
     def __iter__(self) -> Iterator[EpisodeChunk]:
         self.count = 0
         for run in self.runs:
-            for chunk in chunks_with_steps(run):
+            for chunk in self.sight.chunks(run):
                 self._check(run, chunk.steps or {})
                 self.count += chunk.n_steps
                 yield chunk
 
     def _check(self, run: Run, steps: dict[str, Any]) -> None:
-        for what, size in (("observation", self.n_states), ("action", self.n_actions)):
+        for what, size in (("observation", self.sight.n_states), ("action", self.sight.n_actions)):
             column = steps.get(what + "s")
             if column is None or column.ndim != 1 or column.dtype.kind not in "iu":
-                raise UsageError(f"run {run.id} holds {what}s that are not Discrete: record a discretized env")
+                raise UsageError(f"run {run.id} holds {what}s that are not Discrete: give bins")
             check_range(what, column, size)
 
 

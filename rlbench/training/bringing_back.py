@@ -24,7 +24,10 @@ def goes_on_by_np_random(twin: gym.Env[Any, Any], store: Store, run: RunRecord, 
     """Returns whether a run's env goes on from the state of its `np_random` alone; closes the twin that shows it.
 
     The twin repeats the last stored episodes after another seed, or, if no steps are stored, plays the same after two.
+    Before the first episode nothing is needed: its reset is seeded.
     """
+    if not checkpoint.episodes:
+        return True
     if run.config.keeps_steps:
         return needs_only_np_random(twin, store, run.id, checkpoint.episodes - 1)
     try:

@@ -69,6 +69,8 @@ def cache_key(config: RunConfig, agent: Agent, seed: int) -> str:
     parameters = {name: value for name, value in config.agent.parameters.items() if name not in unset}
     known_agent = {**asdict(config.agent), "parameters": parameters}
     known_by = {"env": spec, "agent": known_agent, "seed": seed, "record": config.record, **versions}
+    if config.initial_table is not None:
+        known_by["initial_table"] = config.initial_table
     if config.code is not None:
         known_by["code"] = config.code
     return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()

@@ -424,13 +424,18 @@ def _reserve(env: gym.Env[Any, Any], most: int) -> int:
 def _config(env: gym.Env[Any, Any], agent_name: str) -> RunConfig:
     return RunConfig(
         env=EnvConfig(id_of(env), lasting_spec(env)),
-        agent=AgentConfig(agent_name),
+        agent=AgentConfig(agent_name, n_states=_size(env.observation_space), n_actions=_size(env.action_space)),
         preset="",
         engine=EXTERNAL,
         record="all",
         versions=versions(),
         code=code_of(env),
     )
+
+
+def _size(space: gym.Space[Any]) -> int | None:
+    """Returns how many values a Discrete space that begins at 0 has: who learns from the steps may not have the env."""
+    return int(space.n) if isinstance(space, gym.spaces.Discrete) and space.start == 0 else None
 
 
 def _generator(base: gym.Env[Any, Any]) -> np.random.Generator | None:

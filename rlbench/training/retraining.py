@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.checkpoints import state_of
-from rlbench.training.code import check_same_code
+from rlbench.training.observing import sight_of
+from rlbench.training.parents import take_values
 from rlbench.training.run import Run
 from rlbench.training.setup import agent_config, versions
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlbench.store import Store
+    from rlbench.store.config import EnvConfig
+    from rlbench.training.binning import Asked
+    from rlbench.training.observing import Sight
 
 PASSES = 100
 LARGEST_BUFFER = 2**22  # transitions, 40 bytes each: unless another buffer_size is asked for
@@ -58,6 +62,7 @@ def retrain(
     warm_start: bool = False,
     store: Store | None = None,
     seed: int = 0,
+    bins: Asked | None = None,
     preset: str = DEFAULT,
     agent_kwargs: dict[str, Any] | None = None,
 ) -> Retraining:
@@ -75,6 +80,8 @@ def retrain(
         warm_start: begin with the table of the first run's agent, not from zero.
         store: where the new run goes; the first run's by default.
         seed: of the new run's agent.
+        bins: of Box observations: a number for each dimension ("6,6,12,12"), "kmeans:K" or "quantile:K", fitted on the
+            stored observations, a JSON file or a dict with arguments of `Discretize`.
         preset: the env's preset of hyper-parameters.
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
 
@@ -86,17 +93,19 @@ def retrain(
 
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
-    parameters = {**load_preset(runs[0].env_id, preset).agents.get(agent, {}), **(agent_kwargs or {})}
+    chosen = load_preset(runs[0].env_id, preset)
+    parameters = {**chosen.agents.get(agent, {}), **(agent_kwargs or {})}
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
         parameters["buffer_size"] = min(LARGEST_BUFFER, max(1, sum(run.timesteps for run in runs)))
-    learner = _learner(runs, agent, parameters, seed)
+    sight = sight_of(runs, bins, chosen.bins)
+    learner = _learner(sight, agent, parameters, seed)
     if warm_start:
-        learner.q_table = _table_of(runs[0])
-    source, started = Source(runs, learner), time.perf_counter()
+        take_values(learner, runs[0])
+    source, started = Source(runs, sight), time.perf_counter()
     errors = learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
-    config = _config(runs[0], learner, preset, figures)
+    config = _config(runs[0], sight.env, learner, preset, figures)
     run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
     run.trust = runs[0].trust
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)
@@ -109,7 +118,7 @@ def _check(runs: Sequence[Run], agent: str, passes: int, tolerance: float) -> No
     whole_number("passes", passes)
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"tolerance must be 0 or more, got {tolerance}")
-    specs = {run.record.config.env.spec or run.id for run in runs}
+    specs = {run.record.config.env.spec or run.env_id for run in runs}
     if len(specs) > 1:
         raise UsageError("these runs are of different envs, or of one env with different arguments: retrain from each")
     if not any(run.timesteps for run in runs):
@@ -135,26 +144,15 @@ def _check_agent(agent: str) -> None:
         )
 
 
-def _learner(runs: Sequence[Run], agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
-    with closing(runs[0].make_same_env()) as env:
-        for run in runs[1:]:
-            check_same_code(run.record, env)
-        spaces = env.observation_space, env.action_space
-    learner = AGENTS[agent](*spaces, seed=np.random.SeedSequence(seed), **parameters)
+def _learner(sight: Sight, agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
+    learner = AGENTS[agent](sight.n_states, sight.n_actions, seed=np.random.SeedSequence(seed), **parameters)
     assert isinstance(learner, TableAgent)  # noqa: S101  (for the type checker: _check_agent has looked)
     return learner
 
 
-def _table_of(run: Run) -> Any:
-    table = getattr(run.agent, "q_table", None)
-    if table is None:
-        raise UsageError(f"a warm start needs a run whose agent keeps a table, {run.id} is of {run.agent_name}")
-    return table
-
-
-def _config(parent: Run, learner: TableAgent, preset: str, figures: RetrainingConfig) -> RunConfig:
+def _config(parent: Run, env: EnvConfig, learner: TableAgent, preset: str, figures: RetrainingConfig) -> RunConfig:
     return RunConfig(
-        env=parent.record.config.env,
+        env=env,
         agent=agent_config(learner),
         preset=preset,
         engine="compiled",

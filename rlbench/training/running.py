@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.agents import Agent
+from rlbench.agents import Agent, TableAgent
 from rlbench.envs.again import check_same_again, lasting_spec
-from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
+from rlbench.envs.flattening import flattened
+from rlbench.envs.making import full_id, id_of, make_env, make_from_spec, seed_env, spec_json
+from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
+from rlbench.training.binning import in_bins
 from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import Found, cache_key, end_of, find, is_past
-from rlbench.training.checkpoints import last_whole_checkpoint, restore
+from rlbench.training.checkpoints import checkpoint_of, last_whole_checkpoint, restore
 from rlbench.training.code import code_of, unknown_of
+from rlbench.training.parents import table_of, take_values
 from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
@@ -39,13 +43,14 @@ from rlbench.training.setup import (
 from rlbench.training.stored import parents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import gymnasium as gym
 
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord
+    from rlbench.training.binning import Asked
 
 DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
 
@@ -62,8 +67,11 @@ def train(
     engine: str = "auto",
     progress: bool = False,
     env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[str] = (),
+    bins: Asked | None = None,
     agent_kwargs: dict[str, Any] | None = None,
     preset: str = DEFAULT,
+    parent: Run | None = None,
     cache: bool = True,
 ) -> Run:
     """Trains an agent on an env and stores what happened.
@@ -80,8 +88,13 @@ def train(
         engine: "compiled", "python", or "auto": compiled where env and agent allow. The result is the same.
         progress: show a bar on a terminal, for anything over a second.
         env_kwargs: arguments of the env, added to the preset's.
+        wrappers: to put round the env, each "NAME" or "NAME:argument=value,..."; see `rlbench.envs.wrapping.wrap`.
+        bins: of Box observations, so that they can index a table: a number for each dimension ("6,6,12,12"), "kmeans:K"
+            or "quantile:K", fitted on 10,000 random steps, a JSON file or a dict with arguments of `Discretize`.
         agent_kwargs: hyper-parameters of the agent, added to the preset's.
         preset: the name of a set of tuned parameters.
+        parent: begin with the values of this run's agent, in its bins; counters, generators and schedules begin anew,
+            exploration at its final value unless `agent_kwargs` say how.
         cache: answer from the store what has been trained there before, in whole or as far as it goes; the result is
             the same. Only envs and agents given by name or class are known again, and only as long as their code is
             the same; a warning says when it cannot be known.
@@ -97,16 +110,21 @@ def train(
     check_engine(engine)
     check_seed(seed)
     check_kwargs(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
+    if parent is not None:
+        table_of(parent)  # before an env is made for it
     env_id = full_id(env) if isinstance(env, str) else id_of(env)
     chosen = load_preset(env_id, preset)
     seed = secrets.randbits(31) if seed is None else int(seed)
-    with _made(env, env_id, chosen, env_kwargs) as made:
+    with _made(env, env_id, chosen, env_kwargs, wrappers, bins, parent) as made:
         env_seed, agent_seed = _seeds(seed)
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
-        learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed)
+        learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed, goes_on=parent is not None)
+        taken = take_values(learner, parent) if parent is not None and isinstance(learner, TableAgent) else None
         world = world_for(made, learner, engine)
         spec = _spec_of(made, by_name=isinstance(env, str))
-        config = config_of(env_id, spec, made, learner, budget, preset, record, compiled=world is not None)
+        config = config_of(
+            env_id, spec, made, learner, budget, preset, record, compiled=world is not None, initial_table=taken
+        )
         # what an object brings with it is not known by its name
         key = cache_key(config, learner, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
@@ -115,7 +133,7 @@ def train(
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept, trust=found.record.config.env.spec == config.env.spec)
-            if found is not None and world is None and not _goes_on_alone(env_id, chosen, env_kwargs, kept, found):
+            if found is not None and world is None and not _goes_on_alone(spec, kept, found):
                 found = None  # to play all of it again would take as long as to train anew
             seed_env(made, env_seed)
             ends = budget.after(learner)
@@ -125,6 +143,8 @@ def train(
             started = kept.create_run(
                 env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents_of(learner)
             )
+            if parent is not None:  # its values may be gone when this run is resumed
+                kept.append(started.id, checkpoint=checkpoint_of(made, learner, unfinished_episode=False))
             session = Session(kept, started, made, learner, ends, seed=env_seed)
             return _trained(session, world, progress=progress, cache="miss", trust=True)
 
@@ -182,17 +202,24 @@ def resume(
 
 
 def _made(
-    env: str | gym.Env[Any, Any], env_id: str, preset: Preset, env_kwargs: dict[str, Any] | None
+    env: str | gym.Env[Any, Any],
+    env_id: str,
+    preset: Preset,
+    env_kwargs: dict[str, Any] | None,
+    wrappers: Sequence[str],
+    bins: Asked | None,
+    parent: Run | None,
 ) -> AbstractContextManager[gym.Env[Any, Any]]:
-    """Makes an env that is closed in the end; one that was given stays open."""
-    if isinstance(env, str):
-        return closing(make_env(env_id, {**preset.env, **(env_kwargs or {})}))
-    return nullcontext(make_env(env, env_kwargs))
+    """Makes an env, in wrappers and in bins, that is closed in the end; one that was given stays open."""
+    by_name = isinstance(env, str)
+    made = make_env(env_id, {**preset.env, **(env_kwargs or {})}) if by_name else make_env(env, env_kwargs)
+    made = flattened(in_bins(wrap(made, wrappers), bins, preset.bins, parent))
+    return closing(made) if by_name else nullcontext(made)
 
 
-def _goes_on_alone(env_id: str, preset: Preset, env_kwargs: dict[str, Any] | None, store: Store, found: Found) -> bool:
+def _goes_on_alone(spec: str | None, store: Store, found: Found) -> bool:
     """Returns whether an env goes on from a stored prefix by its `np_random` alone; False if that is damaged."""
-    twin = make_env(env_id, {**preset.env, **(env_kwargs or {})})
+    twin = make_from_spec(spec or "", trust=True)  # as the env that was made by name
     try:
         return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
     except (StoreError, UsageError):

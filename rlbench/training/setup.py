@@ -15,6 +15,7 @@ from rlbench.errors import UsageError, unknown_name
 from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
 from rlbench.training.budgets import budget_config
 from rlbench.training.code import code_of
+from rlbench.training.parents import at_final_exploration, check_keeps_values
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -69,9 +70,13 @@ def agent_for(
     preset: Preset,
     total_timesteps: int | None,
     seed: np.random.SeedSequence,
+    *,
+    goes_on: bool = False,
 ) -> Agent:
-    """Makes the agent for an env, or checks that it fits."""
+    """Makes the agent for an env, or checks that it fits; one that goes on explores as at the end of its training."""
     if isinstance(agent, Agent):
+        if goes_on:
+            raise UsageError("an agent brings values of its own: give its name or class to go on from a parent")
         if agent_kwargs:
             raise UsageError("agent_kwargs go with an agent's name or class: give them to the agent where it is made")
         check_fit(agent, env)
@@ -80,6 +85,9 @@ def agent_for(
         raise UsageError(f"agent must be a name, an Agent or a subclass of it, got {agent!r}")
     name = agent if isinstance(agent, str) else agent.name
     parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
+    if goes_on:
+        check_keeps_values(name if isinstance(agent, str) else agent)
+        parameters = at_final_exploration(parameters, agent_kwargs or {})
     return make_agent(agent, env, seed=seed, **_share_of_budget(parameters, total_timesteps))
 
 
@@ -115,6 +123,7 @@ def config_of(
     record: str,
     *,
     compiled: bool,
+    initial_table: str | None = None,
 ) -> RunConfig:
     """Returns what a run's record says of how it came about."""
     return RunConfig(
@@ -126,6 +135,7 @@ def config_of(
         record=record,
         versions=versions(),
         code=code_of(env, agent),
+        initial_table=initial_table,
     )
 
 

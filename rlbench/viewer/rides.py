@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.envs.making import id_of, make_env
+from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError
 from rlbench.store import Episode
 from rlbench.store.columns import Layout
 from rlbench.store.records import tree
+from rlbench.training.binning import in_bins
 from rlbench.training.setup import check_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.agents import Agent
     from rlbench.training import Run
+    from rlbench.training.binning import Asked
 
     MakeEnv = Callable[..., gym.Env[Any, Any]]
 
@@ -74,19 +77,27 @@ def ride_of(run: Run) -> Ride:
     return Ride(title, run.make_env, agent_for, lambda: table_of(run))
 
 
-def random_ride(env: str, settings: dict[str, Any] | None = None) -> Ride:
+def random_ride(
+    env: str, settings: dict[str, Any] | None = None, wrappers: Sequence[str] = (), bins: Asked | None = None
+) -> Ride:
     """Returns the ride of the random agent in an env.
 
     Args:
         env: an id or a short name.
         settings: arguments of the env.
+        wrappers: to put round it; see `rlbench.envs.wrapping.wrap`.
+        bins: of its observations; see `rlbench.train`.
 
     Raises:
-        UsageError: the env is unknown.
+        UsageError: the env is unknown, or the wrappers or bins do not fit it.
     """
-    made = make_env(env, settings)
+
+    def make(**extra: Any) -> gym.Env[Any, Any]:
+        return in_bins(wrap(make_env(env, settings, **extra), wrappers), bins, None)
+
+    made = make()
     made.close()
-    return Ride(f"random on {id_of(made)}", lambda **extra: make_env(env, settings, **extra), Random, lambda: None)
+    return Ride(f"random on {id_of(made)}", make, Random, lambda: None)
 
 
 def drive(env: gym.Env[Any, Any], agent: Any, seed: int, most: int) -> Episode:

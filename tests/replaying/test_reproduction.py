@@ -6,6 +6,7 @@ from dataclasses import replace
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils import RecordConstructorArgs
 
 import rlbench
 from rlbench.errors import UsageError
@@ -19,6 +20,14 @@ CASES = [
     {"env": "safecab", "episodes": 20, "seed": 1, "env_kwargs": {"city": "|R: :A: :G|\n| : : : :B|"}},
     {"env": "cartpole", "total_timesteps": 700, "seed": 2, "agent": "replay-q"},
     {"env": "cartpole", "episodes": 9, "seed": 2, "preset": "book"},
+    {"env": "CartPole-v1", "episodes": 9, "seed": 2},
+    {
+        "env": "CartPole-v1",
+        "episodes": 9,
+        "seed": 2,
+        "bins": "quantile:3",
+        "wrappers": ["ClipReward:min_reward=0,max_reward=0.5", "TimeLimit:max_episode_steps=30"],
+    },
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "env_kwargs": {"max_episode_steps": 5}},
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "agent_kwargs": {"ties": "first"}},
     {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate_final": None, "learning_rate_steps": None}},
@@ -31,6 +40,14 @@ CASES = [
         "agent_kwargs": {"exploration_schedule": "linear", "exploration_fraction": 0.5, "initial_value": 1.5},
     },
 ]
+
+
+class OfOnesOwn(gym.Wrapper, RecordConstructorArgs):
+    """A wrapper that no command can name."""
+
+    def __init__(self, env):
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
 
 
 def same(a, b):
@@ -109,8 +126,8 @@ def test_a_step_limit_of_its_own_is_said():
 
 
 def test_what_no_command_makes_is_said():
-    wrapped = gym.wrappers.RecordEpisodeStatistics(gym.make("FrozenLake-v1"))
-    with pytest.raises(UsageError, match="wrapped env"):
+    wrapped = OfOnesOwn(gym.make("FrozenLake-v1"))
+    with pytest.raises(UsageError, match="in the wrapper OfOnesOwn"):
         command_of(rlbench.train(wrapped, episodes=5, store="memory://"))
     from training.toys import Road
 
