@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlbench.replaying import Difference, Verification, diff, verify
     from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
-    from rlbench.training import RecordEpisodes, Run, load_run, resume, retrain, train
+    from rlbench.training import RecordEpisodes, Run, load_run, record, resume, retrain, train
 
 choose_cache()
 _HOMES = {
@@ -46,6 +46,7 @@ _HOMES = {
     "load_run": "training",
     "open_store": "store",
     "plan": "planning",
+    "record": "training",
     "report": "reports",
     "resume": "training",
     "retrain": "training",
@@ -91,6 +92,7 @@ __all__ = [
     "load_run",
     "open_store",
     "plan",
+    "record",
     "report",
     "resume",
     "retrain",

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("rlbench.cli.runs:evaluate", "Play a run's greedy policy and compare it with the optimum."),
     "replay": ("rlbench.cli.watch:replay", "Show a stored episode, step by step."),
     "watch": ("rlbench.cli.watch:watch", "Watch a run's agent act greedily."),
+    "record": ("rlbench.cli.record:record", "Play episodes by a policy in any env, and store every step."),
     "play": ("rlbench.cli.play:play", "Drive yourself; your episodes are stored like any run."),
     "plot": ("rlbench.cli.plot:plot", "Draw runs: learning curves, values, policies and more."),
     "compare": ("rlbench.cli.plot:compare", "Compare agents over their seeds, with intervals."),
@@ -54,6 +55,7 @@ IN_OUR_WORDS = {
     "engine='auto'": "--engine auto",
     "trust=True": "--trust",
     "(import its module)": "(--env MODULE:ID imports its module)",
+    "bins=": "--bins",
 }
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlbench.training.recording import RecordEpisodes
 from rlbench.training.retraining import retrain
+from rlbench.training.rollouts import record
 from rlbench.training.run import Run, load_run
 from rlbench.training.running import resume, train
 from rlbench.training.setup import ALGORITHM_VERSION, ENGINES, RECORDS
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "fill",
     "load_run",
+    "record",
     "resume",
     "retrain",
     "train",

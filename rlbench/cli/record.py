@@ -1,0 +1,86 @@
+"""`rlbench record ENV`: episodes of any env, played by a policy and stored as they were observed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import rlbench
+from rlbench.cli.options import (
+    bins_option,
+    env_set_option,
+    examples,
+    find_run,
+    import_function,
+    json_option,
+    seed_option,
+    store_option,
+    wrapper_option,
+)
+from rlbench.cli.output import print_json, say
+from rlbench.settings import parse_settings
+
+
+@click.command(
+    epilog=examples(
+        "rlbench record CartPole-v1 --policy random --episodes 200",
+        "rlbench record safecab --policy best",
+        "rlbench record Acrobot-v1 --policy my_module:choose_action",
+    )
+)
+@click.argument("env")
+@click.option(
+    "--policy",
+    metavar="POLICY",
+    default="random",
+    show_default=True,
+    help="random, a RUN whose agent acts greedily, or module:function, a function from an observation to an action.",
+)
+@click.option("--episodes", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="How many.")
+@seed_option
+@env_set_option
+@wrapper_option
+@bins_option
+@store_option
+@json_option
+def record(
+    env: str,
+    policy: str,
+    episodes: int,
+    seed: int,
+    env_settings: tuple[str, ...],
+    wrappers: tuple[str, ...],
+    bins: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001  (click calls by name)
+) -> None:
+    """Play episodes of ENV by a policy, and store every step as it was observed.
+
+    ENV is any Gymnasium env whose observations and actions are numbers. `rlbench retrain` learns from what is stored.
+    """
+    kept = rlbench.open_store(store)
+    with kept:
+        acts: Any = policy
+        if ":" in policy:
+            acts = import_function(policy)
+        elif policy != "random":
+            acts = rlbench.Run(find_run(kept, policy, needs="agent"), kept)
+        run = rlbench.record(
+            env,
+            acts,
+            episodes=episodes,
+            seed=seed,
+            store=kept,
+            env_kwargs=parse_settings(env_settings, "--env-set"),
+            wrappers=wrappers,
+            bins=bins,
+        )
+        mean_return = float(run.returns.mean())
+    counts = {"episodes": run.episodes, "steps": run.timesteps, "mean_return": mean_return}
+    if as_json:
+        print_json({"run": run.id, "env_id": run.env_id, **counts})
+        return
+    say(f"{run.agent_name} on {run.env_id}, seed {seed}: {run.episodes:,} episodes, {run.timesteps:,} steps")
+    say(f"  returned  {mean_return:.2f} on average")
+    say(f"  stored    run {run.id} in {kept.url}")
