@@ -93,8 +93,6 @@ class SafeCabEnv(gym.Env[int, int]):
     - `city_seed`: the seed of a generated city.
     - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`.
 
-    The method `is_success` tells a delivery from an anomaly by its reward alone: give them different rewards.
-
     ## Example
         >>> import gymnasium as gym, rlbench
         >>> env = gym.make("rlbench/SafeCab-v0")
@@ -198,17 +196,16 @@ class SafeCabEnv(gym.Env[int, int]):
         at = self.s * len(ACTIONS) + action
         self.s, self.lastaction = self._successor[at], action
         reward, terminated = self._reward[at], self._terminated[at]
-        # a drop-off can also end the episode on an anomaly, but no zone is one
-        delivered = terminated and action == DROPOFF and self._at_zone(self.s)
+        delivered = self.is_success(self.s, terminated)
         info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": delivered}
         if self._screen is not None:
             self._screen.take(action, ACTIONS[action], reward, terminated=terminated, delivered=delivered)
             self._show(action)
         return self.s, reward, terminated, False, info
 
-    def is_success(self, reward: float, terminated: bool) -> bool:  # noqa: FBT001
-        """Returns whether a step with this reward and end was a delivery (unless an anomaly pays the same)."""
-        return terminated and reward == self.rewards.delivery
+    def is_success(self, state: int, terminated: bool) -> bool:  # noqa: FBT001
+        """Returns whether a step into this state was a delivery: the only end in a zone, for no anomaly is one."""
+        return terminated and self._at_zone(state)
 
     def _at_zone(self, state: int) -> bool:
         row, col, _, _ = self.decode(state)

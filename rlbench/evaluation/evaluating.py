@@ -16,7 +16,7 @@ from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.evaluation.intervals import mean_interval
-from rlbench.evaluation.playing import Played, play
+from rlbench.evaluation.playing import play
 from rlbench.planning import score_policy, solve
 from rlbench.training.binning import in_bins
 from rlbench.training.code import check_same_env
@@ -39,7 +39,8 @@ class Evaluation:
         seed: of the sampling.
         mean_return: the mean of the returns.
         interval: a 95 % bootstrap interval of that mean.
-        success_rate: the share of episodes that succeeded; None where the env does not say what success is.
+        success_rate: the share of episodes that succeeded: by the last `info["is_success"]` where the env has one, else
+            as is known of Gymnasium's envs (see `rlbench.envs.success`); None for any other.
         unfinished: how many sampled episodes were broken off after 10,000 steps, in an env without a step limit.
         exact_return: the exact expected return over all starts, within the step limit; None where no model is known.
         optimal_return: the best that any policy can reach there.
@@ -104,7 +105,6 @@ def evaluate(
     try:
         check_fit(agent, made)
         played = play(made, agent, int(episodes), seed)
-        successes = _successes(made, played)
         exact = _exact(made, agent, optimum)
     finally:
         if not isinstance(env, gym.Env):
@@ -115,7 +115,7 @@ def evaluate(
         seed=seed,
         mean_return=float(played.returns.mean()),
         interval=mean_interval(played.returns, seed),
-        success_rate=None if successes is None else float(successes.mean()),
+        success_rate=None if played.successes is None else float(played.successes.mean()),
         unfinished=played.unfinished,
         **exact,
     )
@@ -135,16 +135,6 @@ def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, 
     if isinstance(run_or_agent, Run):
         return run_or_agent.make_same_env(run_or_agent.agent)
     raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")
-
-
-def _successes(env: gym.Env[Any, Any], played: Played) -> NDArray[np.bool_] | None:
-    """Returns which episodes succeeded: the env's own word, else its reward threshold, else nothing."""
-    judge = getattr(env.unwrapped, "is_success", None)
-    if judge is not None:
-        ends = zip(played.final_rewards, played.terminations, strict=True)
-        return np.array([judge(float(reward), bool(terminated)) for reward, terminated in ends])
-    threshold = env.spec.reward_threshold if env.spec is not None else None
-    return None if threshold is None else played.returns >= threshold
 
 
 def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:

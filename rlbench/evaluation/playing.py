@@ -11,6 +11,7 @@ from rlbench.agents import RandomAgent, TableAgent
 from rlbench.agents.compiled import learners, rules
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import seed_env, step_limit
+from rlbench.envs.success import judge_of
 from rlbench.store import OPEN
 from rlbench.training.budgets import Budget
 from rlbench.training.gate import Gate
@@ -28,13 +29,20 @@ if TYPE_CHECKING:
 MOST_STEPS = 10_000  # of an episode, where the env has no limit: a greedy policy may circle for ever
 
 
+class End(NamedTuple):
+    """How an episode ended."""
+
+    state: int  # the observation, or the attribute `s` of an env that has one
+    terminated: bool
+    is_success: Any = None  # what the env said in `info`
+
+
 class Played(NamedTuple):
     """What n greedy episodes came to."""
 
     returns: NDArray[np.float64]  # (n,)
     lengths: NDArray[np.int64]  # (n,)
-    final_rewards: NDArray[np.float64]  # (n,)
-    terminations: NDArray[np.bool_]  # (n,)
+    successes: NDArray[np.bool_] | None  # (n,); None where nobody says what a success is
     unfinished: int  # how many were broken off after MOST_STEPS
 
 
@@ -58,7 +66,8 @@ def _stand_in(agent: Agent) -> Agent:
 
 
 def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Played:
-    rows: list[tuple[float, int, float, bool]] = []
+    rows: list[tuple[float, int]] = []
+    ends: list[End] = []
     unfinished, most, length = 0, step_limit(env) or MOST_STEPS, -1
     gate = Gate(agent, lambda: f"episode {len(rows)}, step {length + 1}")
     for episode in range(episodes):
@@ -67,13 +76,15 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: in
         total, length, ended = 0.0, 0, False
         while not ended:
             action = gate.action(agent.act(observation, explore=False))
-            observation, reward, terminated, truncated = gate.outcome(*env.step(action))
+            outcome = env.step(action)
+            observation, reward, terminated, truncated = gate.outcome(*outcome)
             total, length, ended = total + reward, length + 1, terminated or truncated
             if length >= most and not ended:
                 unfinished, ended = unfinished + 1, True
-        rows.append((total, length, reward, terminated))
-    returns, lengths, rewards, terminations = zip(*rows, strict=True)
-    return Played(np.array(returns), np.array(lengths), np.array(rewards), np.array(terminations), unfinished)
+        rows.append((total, length))
+        ends.append(End(getattr(env.unwrapped, "s", observation), terminated, outcome[4].get("is_success")))
+    returns, lengths = zip(*rows, strict=True)
+    return Played(np.array(returns), np.array(lengths), _successes(env, ends), unfinished)
 
 
 def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
@@ -89,15 +100,24 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
     learner = learners.FixedPolicy(learners.Rates(never, never), agent.greedy_policy())
     compiled_loop(world, env, player, Budget(episodes=episodes), recorder, lambda: None, learner=learner)
     recorder.flush()
-    returns, lengths, rewards, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
+    returns, lengths, states, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
     unfinished = 0 if step_limit(env) else int(np.count_nonzero(lengths[~terminations] == MOST_STEPS))
-    return Played(returns, lengths, rewards, terminations, unfinished)
+    ends = [End(*end) for end in zip(states.tolist(), terminations.tolist(), strict=True)]
+    return Played(returns, lengths, _successes(env, ends), unfinished)
 
 
 def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
     """Returns the figures of the episodes that end in a chunk; copies, for the tape is written over."""
     ended = chunk.ends != OPEN
-    last = np.cumsum(chunk.lengths)[ended] - 1
-    rewards = chunk.steps["rewards"][last] if chunk.steps is not None else np.empty(0)
+    last = np.cumsum(chunk.lengths + 1)[ended] - 1  # T + 1 observations an episode
+    states = chunk.steps["observations"][last] if chunk.steps is not None else np.empty(0, np.int64)
     figures = chunk.figures
-    return figures["return"].copy(), figures["length"].astype(np.int64), rewards, chunk.terminations[ended]
+    return figures["return"].copy(), figures["length"].astype(np.int64), states, chunk.terminations[ended]
+
+
+def _successes(env: gym.Env[Any, Any], ends: list[End]) -> NDArray[np.bool_] | None:
+    """Returns which episodes succeeded: by the env's own word, else as is known of it here, else nothing."""
+    if any(end.is_success is not None for end in ends):
+        return np.array([bool(end.is_success) for end in ends])
+    judge = judge_of(env)
+    return None if judge is None else np.array([judge(end.state, end.terminated) for end in ends])

@@ -232,8 +232,8 @@ def _note(env: gym.Env[Any, Any] | None, episode: Episode, step: int) -> tuple[s
 
 def _end(env: gym.Env[Any, Any] | None, episode: Episode) -> tuple[str, tuple[int, ...]]:
     world = None if env is None else env.unwrapped
-    if episode.terminated and isinstance(world, SafeCabEnv):
-        delivered = world.is_success(float(episode.rewards[-1]), terminated=True)
+    if episode.terminated and isinstance(world, SafeCabEnv) and fits(world, episode):
+        delivered = world.is_success(int(np.asarray(episode.observations)[-1]), terminated=True)
         return ("delivered", GOOD) if delivered else ("anomaly", BAD)
     return episode.end, STRIP_TEXT
 

@@ -230,9 +230,10 @@ def test_an_action_is_a_whole_number(env, action):
 
 
 def test_is_success_is_true_of_the_delivering_step_alone(env):
-    assert env.is_success(1000.0, True)
-    assert not env.is_success(1000.0, False)
-    assert not env.is_success(-1000.0, True)
+    at_green, beside_it = (env.encode(0, col, G, G) for col in (4, 3))
+    assert env.is_success(at_green, True)
+    assert not env.is_success(at_green, False)
+    assert not env.is_success(beside_it, True)
 
 
 def test_a_step_knows_a_delivery_from_an_anomaly_that_pays_the_same():

@@ -151,14 +151,62 @@ def test_safecab_succeeds_by_delivering():
     assert set(south[south > -1000]) == {-100.0}
 
 
-def test_elsewhere_a_success_reaches_the_threshold_of_the_env():
+def test_a_cart_pole_succeeds_by_standing_to_the_limit():
     found = rlbench.evaluate(following(np.zeros(648, int), 2), "cartpole", episodes=50, seed=0)
     assert found.success_rate == 0.0
-    assert (found.returns < 475).all()
+    short = gym.make("rlbench/DiscreteCartPole-v1", max_episode_steps=8)
+    found = rlbench.evaluate(following(np.zeros(648, int), 2), short, episodes=50, seed=0)
+    assert 0 < found.success_rate <= (found.lengths == 8).mean()  # one that falls at the limit has not stood
+    unlimited = gym.make("rlbench/DiscreteCartPole-v1", max_episode_steps=-1)
+    assert rlbench.evaluate(following(np.zeros(648, int), 2), unlimited, episodes=5, seed=0).success_rate is None
+
+
+def test_an_optimal_taxi_always_arrives_though_single_returns_lie_below_its_threshold():
+    found = rlbench.evaluate(optimal("Taxi-v4"), "Taxi-v4", episodes=100, seed=0)
+    assert (found.returns < gym.spec("Taxi-v4").reward_threshold).any()
+    assert found.success_rate == 1.0
+
+
+def test_a_walker_over_the_ice_succeeds_at_the_goal_whatever_that_pays():
     env = gym.make("FrozenLake-v1", is_slippery=False)
-    env.spec.reward_threshold = 1.0
     assert rlbench.evaluate(following(_straight(), 4), env, episodes=5, seed=0).success_rate == 1.0
-    env.close()
+    assert rlbench.evaluate(following(np.zeros(16, int), 4), env, episodes=5, seed=0).success_rate == 0.0
+    dull = gym.wrappers.TransformReward(env, lambda reward: 0.0)
+    assert rlbench.evaluate(following(_straight(), 4), dull, episodes=5, seed=0).success_rate == 1.0
+    slippery = rlbench.evaluate(optimal("FrozenLake-v1"), "FrozenLake-v1", episodes=200, seed=0)
+    assert slippery.success_rate == slippery.mean_return
+
+
+def test_a_car_succeeds_on_the_mountain():
+    car = Discretize(gym.make("MountainCar-v0"), cuts=[[], [0.0]])
+    pumping = rlbench.evaluate(following([0, 2], 3), car, episodes=5, seed=0)
+    assert pumping.success_rate == (pumping.lengths < 200).mean() == 1.0
+    assert rlbench.evaluate(following([1, 1], 3), car, episodes=5, seed=0).success_rate == 0.0
+
+
+def test_an_anomaly_that_pays_as_a_delivery_is_no_success():
+    env = gym.make("rlbench/SafeCab-v0", anomaly_reward=1000.0)
+    found = rlbench.evaluate(following(np.zeros(500, int), 6), env, episodes=100, seed=0)
+    assert found.returns.max() > 900
+    assert found.success_rate == 0.0
+
+
+def test_what_the_env_says_of_a_success_counts():
+    class Saying(gym.Wrapper):
+        """A success is to end after an even number of steps; it says nothing of failures."""
+
+        steps = 0
+
+        def step(self, action):
+            *outcome, info = self.env.step(action)
+            self.steps += 1
+            ended = outcome[2] or outcome[3]
+            return *outcome, {**info, "is_success": np.True_} if ended and self.steps % 2 == 0 else info
+
+    agent = following(np.zeros(16, int), 4)
+    env = Saying(gym.make("FrozenLake-v1"))
+    found = rlbench.evaluate(agent, env, episodes=30, seed=0)
+    assert found.success_rate == (found.lengths.cumsum() % 2 == 0).mean()
 
 
 def test_where_nobody_says_what_a_success_is_there_is_no_rate():

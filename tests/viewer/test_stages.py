@@ -99,7 +99,7 @@ def test_captions_count_steps_and_returns_and_name_actions_exploration_and_the_e
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        ({"rewards": np.array([-1.0] * 6 + [-1000.0])}, ("anomaly", BAD)),
+        ({"observations": np.full(8, 20)}, ("anomaly", BAD)),  # beside the zones
         ({"terminated": False, "truncated": True}, ("truncated", drawing.STRIP_TEXT)),
         ({"terminated": False}, ("cut off", drawing.STRIP_TEXT)),
     ],

@@ -1,0 +1,55 @@
+"""What counts as a success: the end of an episode that its env wants, by the state that it ended in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rlbench.envs.making import step_limit
+from rlbench.envs.safecab import SafeCabEnv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import gymnasium as gym
+
+    Judge: TypeAlias = Callable[[int, bool], bool]  # from the last state, and whether the episode terminated in it
+
+
+def judge_of(env: gym.Env[Any, Any]) -> Judge | None:
+    """Returns what tells the successes in an env known here; None for any other, whose `info["is_success"]` may tell.
+
+    Taxi, CliffWalking, MountainCar, Acrobot and SafeCab succeed by arriving, FrozenLake at its goal, CartPole by
+    standing up to the step limit.
+    """
+    judges = (_JUDGES.get((cls.__module__, cls.__name__)) for cls in type(env.unwrapped).__mro__)
+    found = next(filter(None, judges), None)
+    return None if found is None else found(env)
+
+
+def _arriving(_env: gym.Env[Any, Any]) -> Judge:
+    return lambda _state, terminated: terminated
+
+
+def _standing(env: gym.Env[Any, Any]) -> Judge | None:
+    return (lambda _state, terminated: not terminated) if step_limit(env) else None
+
+
+def _at_the_goal(env: gym.Env[Any, Any]) -> Judge:
+    squares = env.unwrapped.desc.ravel()  # type: ignore[attr-defined]  # FrozenLake has it
+    return lambda state, _terminated: bool(squares[state] == b"G")
+
+
+def _delivering(env: gym.Env[Any, Any]) -> Judge:
+    return env.unwrapped.is_success  # type: ignore[attr-defined,no-any-return]  # SafeCab has it
+
+
+_JUDGES: dict[tuple[str, str], Callable[[gym.Env[Any, Any]], Judge | None]] = {
+    ("gymnasium.envs.toy_text.taxi", "TaxiEnv"): _arriving,
+    ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv"): _arriving,
+    ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv"): _at_the_goal,
+    ("gymnasium.envs.classic_control.mountain_car", "MountainCarEnv"): _arriving,
+    ("gymnasium.envs.classic_control.continuous_mountain_car", "Continuous_MountainCarEnv"): _arriving,
+    ("gymnasium.envs.classic_control.acrobot", "AcrobotEnv"): _arriving,
+    ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): _standing,
+    (SafeCabEnv.__module__, SafeCabEnv.__name__): _delivering,
+}
