@@ -11,6 +11,7 @@ the server of --mongodb, with the store's own durable write concern. The last fi
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import sqlite3
@@ -134,10 +135,8 @@ def _store_round(url, chunks):
 
 def _size(store, run_id):
     """Returns the total size of a run's blobs, in bytes."""
-    keys = [
-        (span.number, part) for span in store.backend.select_spans(run_id) for part in ("segments", "figures", "steps")
-    ]
-    return sum(len(store.backend.select_part(run_id, *key)[1] or b"") for key in keys)
+    parts = itertools.product(store.backend.select_spans(run_id), ("segments", "figures", "steps"))
+    return sum(len(store.backend.select_part(run_id, span, part)[1] or b"") for span, part in parts)
 
 
 def _rows(chunks, limit):

@@ -257,7 +257,7 @@ def mongodb(folder):
     def judge(dice):
         collection = dice.choice((*[there.runs] * 4, *[there.chunks] * 3, *there[3:]))
         whole = dice.choice(list(collection.find()))
-        damaged = _damaged_document(whole, dice, may_go=collection is not there.runs)  # that would be a deleted run
+        damaged = _damaged_document(whole, dice, may_go=collection not in (there.runs, there.snapshots))
         try:
             collection.delete_one({"_id": whole["_id"]})
             if damaged is not None:
@@ -273,7 +273,7 @@ def mongodb(folder):
 
 
 def _damaged_document(whole, dice, *, may_go):
-    """A document with another field, or None: it is gone."""
+    """A document with another field, or None: it is gone; what may not go would be deleted, as by its user."""
     damaged, name = dict(whole), dice.choice([name for name in whole if name != "_id"])
     act = dice.random()
     if act < 0.05 and may_go:

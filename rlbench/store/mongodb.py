@@ -57,6 +57,7 @@ SPAN = Span._fields
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
 NEWEST = [("number", -1)]  # in the order of insertion
 FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
+COMPLETE = {"$ne": None}  # the row of a snapshot; one that is being written has none yet
 ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
 INDEXES = {
     "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
@@ -426,12 +427,12 @@ class MongoBackend(Backend):
 
     def _sweep_taken(self, store: Collections, key: Document, row: str) -> bool:
         """Returns whether a snapshot is complete, having removed what was written to become it instead."""
-        taken = store.snapshots.update_one({**key, "row": {"$gt": ""}}, {"$pull": {"pending": row}}).matched_count == 1
+        taken = store.snapshots.update_one({**key, "row": COMPLETE}, {"$pull": {"pending": row}}).matched_count == 1
         self._discard([row])
         return taken
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
-        wanted = {"row": {"$gt": ""}} if kind is None else {"kind": {"$eq": kind}, "row": {"$gt": ""}}
+        wanted = {"row": COMPLETE} if kind is None else {"kind": {"$eq": kind}, "row": COMPLETE}
         shown = {"_id": 0, **dict.fromkeys(SnapshotInfo._fields, 1)}
         with self._reading() as store:
             found = list(map(_plain, store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)])))
@@ -442,7 +443,7 @@ class MongoBackend(Backend):
         blob = None
         for _ in range(TRIES):  # its parts vanish if another process replaces it meanwhile
             with self._reading() as store:
-                found = store.snapshots.find_one({**_snapshot(kind, name), "row": {"$gt": ""}})
+                found = store.snapshots.find_one({**_snapshot(kind, name), "row": COMPLETE})
             blob = self._whole(found["row"], "blob", found.get("parts")) if found else None
             if blob is not None or found is None:
                 break
@@ -450,7 +451,7 @@ class MongoBackend(Backend):
 
     def remove_snapshot(self, kind: str, name: str) -> bool:
         with self._writing() as store:
-            found = store.snapshots.find_one_and_delete({**_snapshot(kind, name), "row": {"$gt": ""}})
+            found = store.snapshots.find_one_and_delete({**_snapshot(kind, name), "row": COMPLETE})
         if found is None:
             return False
         self._discard([found["row"]])
@@ -467,6 +468,11 @@ class MongoBackend(Backend):
         with suppress(NotImplementedError):  # an in-memory mock has no size
             return self._database.command({"collStats": collection.name})
         return {}
+
+    def problems(self) -> Iterator[str]:
+        with self._reading() as store:
+            lost = list(store.snapshots.find({"row": None, "size": {"$exists": True}}, {"kind": 1, "name": 1}))
+        yield from (f"snapshot {found.get('kind')}/{found.get('name')} does not say where it is" for found in lost)
 
     def compact(self) -> None:
         with self._writing() as store:
