@@ -85,7 +85,8 @@ def _check_run(backend: Backend, document: Document) -> Iterator[Damage]:
     if problem is not None:
         yield _damage(run_id, "record", problem)
     if type(document.get("id")) is str and all(type(document.get(name)) is int for name in COUNTS):
-        yield from _check_chunks(backend, document)
+        keeps_steps = problem is None and reading.says_it_keeps_steps(document)
+        yield from _check_chunks(backend, document, keeps_steps=keeps_steps)
         yield from _check_checkpoints(backend, document)
 
 
@@ -99,7 +100,7 @@ def _problem(document: Document) -> StoreError | None:
     return None if known.status in STATUSES else StoreError(f"status is {known.status!r}")
 
 
-def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
+def _check_chunks(backend: Backend, document: Document, *, keeps_steps: bool) -> Iterator[Damage]:
     run_id, chunks = document["id"], document["chunks"]
     try:
         spans = backend.select_spans(run_id)
@@ -120,7 +121,7 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
             yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
             reached = None
         expected = span.number + 1
-        problems, chunk = _check_chunk(backend, document, span)
+        problems, chunk = _check_chunk(backend, run_id, span, keeps_steps=keeps_steps)
         if problems and not _holds(backend, run_id, span.number):
             return  # the run was deleted meanwhile
         yield from problems
@@ -133,8 +134,10 @@ def _check_chunks(backend: Backend, document: Document) -> Iterator[Damage]:
         yield from _check_counters(document, reached)
 
 
-def _check_chunk(backend: Backend, document: Document, span: Span) -> tuple[list[Damage], EpisodeChunk | None]:
-    problems, parts, run_id = [], {}, document["id"]
+def _check_chunk(
+    backend: Backend, run_id: str, span: Span, *, keeps_steps: bool
+) -> tuple[list[Damage], EpisodeChunk | None]:
+    problems, parts = [], {}
     for part in PARTS:
         try:
             parts[part] = reading.load_part(backend, run_id, span, part)
@@ -143,7 +146,6 @@ def _check_chunk(backend: Backend, document: Document, span: Span) -> tuple[list
     if problems:
         return problems, None
     try:
-        keeps_steps = not _problem(document) and reading.says_it_keeps_steps(document)
         return [], assembled(run_id, span, parts, keeps_steps=keeps_steps)
     except StoreError as error:
         return [_damage(run_id, f"chunk {span.number}", error)], None

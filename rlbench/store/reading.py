@@ -156,11 +156,16 @@ def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
     return chosen[::-1]
 
 
-def load_chunk(backend: Backend, document: Document, span: Span, *, figures: bool) -> EpisodeChunk:
-    """Reads a chunk of a run, with or without its figures."""
+def chunk_loader(backend: Backend, document: Document, *, figures: bool) -> Callable[[Span], EpisodeChunk]:
+    """Returns the function that reads a chunk of a run, with or without its figures."""
     names, run_id = PARTS if figures else ("segments", "steps"), document["id"]
-    parts = {part: load_part(backend, run_id, span, part) for part in names}
-    return assembled(run_id, span, parts, keeps_steps=says_it_keeps_steps(document))
+    keeps_steps = says_it_keeps_steps(document)  # read once: there may be thousands of chunks
+
+    def load(span: Span) -> EpisodeChunk:
+        parts = {part: load_part(backend, run_id, span, part) for part in names}
+        return assembled(run_id, span, parts, keeps_steps=keeps_steps)
+
+    return load
 
 
 def says_it_keeps_steps(document: Document) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import operator
 import secrets
@@ -336,7 +335,7 @@ class Store:
         document = reading.find(self.backend, ref)
         spans = reading.spans_of(self.backend, document)
         chosen = spans if episodes is None else reading.touching(spans, episodes)
-        return (reading.load_chunk(self.backend, document, span, figures=figures) for span in chosen)
+        return map(reading.chunk_loader(self.backend, document, figures=figures), chosen)
 
     def figures(self, ref: str) -> Arrays:
         """Returns all figures, one row per finished episode, without reading steps."""
@@ -350,7 +349,7 @@ class Store:
         """Returns the finished episodes, or some of them, as a lazy sequence."""
         document = reading.find(self.backend, ref)
         run_id = document["id"]
-        load = functools.partial(reading.load_chunk, self.backend, document, figures=False)
+        load = reading.chunk_loader(self.backend, document, figures=False)
         spec = record(document).config.env.spec
         every = EpisodeSequence(run_id, reading.spans_of(self.backend, document), load, env_spec=spec)
         return every if indices is None else every.pick(indices)

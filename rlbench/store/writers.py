@@ -44,7 +44,7 @@ def is_alive(document: Mapping[str, Any], moment: datetime | None = None) -> boo
         return False
     if who["host"] != _host():
         return _silence(document["beat"], moment) < SILENCE
-    if who["pid"] == os.getpid() and who["started"] == (_started(who["pid"]) or ""):
+    if who["pid"] == os.getpid() and who["started"] == _began(os.getpid()):
         return who["token"] in LIVING
     return _runs_here(who["pid"], who["started"], _silence(document["beat"], moment))
 
@@ -97,6 +97,12 @@ def _started(pid: int) -> str | None:
         return "" if state in "ZX" else fields[18]  # field 22 of the file
     except (OSError, ValueError, IndexError):
         return None
+
+
+@cache
+def _began(pid: int) -> str:
+    """Returns when this process started; kept by its pid, which a fork changes, for every running record asks."""
+    return _started(pid) or ""
 
 
 @cache

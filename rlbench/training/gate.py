@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rlbench.agents import Agent
 
 
+EXACT = 2**53  # a float holds each whole number up to it
+
+
 class Gate:
     """Lets through what the spaces promise; what they do not is refused, with the episode, the step and the value.
 
@@ -38,20 +41,17 @@ class Gate:
         self, observation: Any, reward: Any, terminated: Any, truncated: Any, _info: Any = None
     ) -> tuple[int, float, bool, bool]:
         """Returns what a step came to, as Python's own numbers."""
-        if (
-            observation.__class__ is int
-            and 0 <= observation < self._n_states
-            and reward.__class__ is float
-            and reward - reward == 0.0  # neither infinite nor NaN; faster than two comparisons
-            and terminated.__class__ is bool is truncated.__class__
-        ):
-            return observation, reward, terminated, truncated
-        return (
-            self._checked(place, "the observation that step returns", observation, self._n_states),
-            self._checked(finite, "the reward", reward),
-            self._checked(flag, "terminated", terminated),
-            self._checked(flag, "truncated", truncated),
-        )
+        if observation.__class__ is not int or not 0 <= observation < self._n_states:
+            observation = self._checked(place, "the observation that step returns", observation, self._n_states)
+        if reward.__class__ is int and -EXACT < reward < EXACT:
+            reward = float(reward)
+        elif reward.__class__ is not float or reward - reward != 0.0:  # infinite or NaN; faster than two comparisons
+            reward = self._checked(finite, "the reward", reward)
+        if terminated.__class__ is not bool:
+            terminated = self._checked(flag, "terminated", terminated)
+        if truncated.__class__ is not bool:
+            truncated = self._checked(flag, "truncated", truncated)
+        return observation, reward, terminated, truncated
 
     def _checked(self, check: Callable[..., Any], *given: Any) -> Any:
         try:

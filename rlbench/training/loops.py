@@ -28,6 +28,7 @@ def readable_loop(
     """Trains any agent on any env: the definition of reinforcement learning, aloud. The first reset takes the seed."""
     agent.drop_episode()
     gate = Gate(agent, lambda: recorder.place)
+    act, update = agent.behind_a_gate()
     while not budget.is_spent(agent):
         recorder.note_reset(env, seed)
         observation = gate.start(env.reset(seed=seed)[0])
@@ -36,9 +37,9 @@ def readable_loop(
         ended = False
         while not ended:
             # choose, step, learn
-            action = gate.action(agent.act(observation, explore=True))
+            action = gate.action(act(observation, explore=True))
             next_observation, reward, terminated, truncated = gate.outcome(*env.step(action))
-            agent.update(observation, action, reward, next_observation, terminated)
+            update(observation, action, reward, next_observation, terminated)
             # keep
             recorder.step(action, reward, next_observation, explored=agent.explored)
             observation, ended = next_observation, terminated or truncated
