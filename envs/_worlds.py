@@ -19,6 +19,7 @@ from numba.extending import overload
 
 from rlbench.envs.discretize import CutPoints, Discretize, UniformBins, n_bins
 from rlbench.envs.making import id_of
+from rlbench.envs.physics import STANDARD, Physics, physics_of
 from rlbench.envs.tabular import SUM_TOLERANCE, read_model
 from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper, type_name
 from rlbench.errors import UsageError
@@ -60,9 +61,20 @@ class SampledWorld(NamedTuple):
 
 
 class CartPoleWorld(NamedTuple):
-    """CartPole's physics, observed through bins."""
+    """CartPole's standard physics, observed through bins."""
 
     bins: Any  # UniformBins or CutPoints
+
+    def blank_state(self) -> tuple[float, float, float, float]:
+        """Returns a state of the right type, before any reset."""
+        return 0.0, 0.0, 0.0, 0.0
+
+
+class ChangedCartPoleWorld(NamedTuple):
+    """CartPole with other physics than the standard, observed through bins."""
+
+    bins: Any  # UniformBins or CutPoints
+    physics: Physics
 
     def blank_state(self) -> tuple[float, float, float, float]:
         """Returns a state of the right type, before any reset."""
@@ -128,45 +140,35 @@ def _sampled_step(world, state, action, rng):
 
 # ---------------------------------------------------------------------------------------------- CartPole
 
-GRAVITY = 9.8
-MASS_POLE = 0.1
-TOTAL_MASS = 0.1 + 1.0
-HALF_LENGTH = 0.5
-POLE_MASS_LENGTH = MASS_POLE * HALF_LENGTH
-FORCE = 10.0
-TAU = 0.02  # seconds between states
-X_LIMIT = 2.4
-THETA_LIMIT = 12 * 2 * math.pi / 360
 CART_POLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
-PHYSICS = {  # of Gymnasium's CartPole, as the compiled one has it
-    "gravity": GRAVITY,
-    "masspole": MASS_POLE,
-    "total_mass": TOTAL_MASS,
-    "length": HALF_LENGTH,
-    "polemass_length": POLE_MASS_LENGTH,
-    "force_mag": FORCE,
-    "tau": TAU,
-    "kinematics_integrator": "euler",
-    "x_threshold": X_LIMIT,
-    "theta_threshold_radians": THETA_LIMIT,
-    "_sutton_barto_reward": False,
-}
 RIDE = 500  # random states in which the two are compared
 START_LOW, START_SPAN = -0.05, 0.05 - -0.05
 
 
 @njit(cache=True)
-def cartpole_step(x, x_dot, theta, theta_dot, action):
-    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's Euler step, same operations."""
-    force = FORCE if action == 1 else -FORCE
+def push(physics, x, x_dot, theta, theta_dot, action):
+    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's step, same operations."""
+    force = physics.force_mag if action == 1 else -physics.force_mag
     cos, sin = math.cos(theta), math.sin(theta)
-    temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS
-    theta_acc = (GRAVITY * sin - cos * temp) / (HALF_LENGTH * (4.0 / 3.0 - MASS_POLE * (cos * cos) / TOTAL_MASS))
-    x_acc = temp - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS
-    x, x_dot = x + TAU * x_dot, x_dot + TAU * x_acc
-    theta, theta_dot = theta + TAU * theta_dot, theta_dot + TAU * theta_acc
-    fell = x < -X_LIMIT or x > X_LIMIT or theta < -THETA_LIMIT or theta > THETA_LIMIT
-    return x, x_dot, theta, theta_dot, fell
+    temp = (force + physics.polemass_length * (theta_dot * theta_dot) * sin) / physics.total_mass
+    theta_acc = (physics.gravity * sin - cos * temp) / (
+        physics.length * (4.0 / 3.0 - physics.masspole * (cos * cos) / physics.total_mass)
+    )
+    x_acc = temp - physics.polemass_length * theta_acc * cos / physics.total_mass
+    x_dot_next, theta_dot_next = x_dot + physics.tau * x_acc, theta_dot + physics.tau * theta_acc
+    if physics.is_semi_implicit:
+        x, theta = x + physics.tau * x_dot_next, theta + physics.tau * theta_dot_next
+    else:
+        x, theta = x + physics.tau * x_dot, theta + physics.tau * theta_dot
+    x_limit, theta_limit = physics.x_threshold, physics.theta_threshold_radians
+    fell = x < -x_limit or x > x_limit or theta < -theta_limit or theta > theta_limit
+    return x, x_dot_next, theta, theta_dot_next, fell
+
+
+@njit(cache=True)
+def cartpole_step(x, x_dot, theta, theta_dot, action):
+    """Returns what `push` does with the standard physics, which are constants here: that is faster."""
+    return push(STANDARD, x, x_dot, theta, theta_dot, action)
 
 
 def _cartpole_reset(world, rng):
@@ -185,6 +187,12 @@ def _cartpole_observe(world, state):
 def _cartpole_step(world, state, action, rng):
     x, x_dot, theta, theta_dot, fell = cartpole_step(state[0], state[1], state[2], state[3], action)
     return (x, x_dot, theta, theta_dot), 1.0, fell
+
+
+def _changed_cartpole_step(world, state, action, rng):
+    x, x_dot, theta, theta_dot, fell = push(world.physics, state[0], state[1], state[2], state[3], action)
+    reward = (-1.0 if fell else 0.0) if world.physics.sutton_barto_reward else 1.0
+    return (x, x_dot, theta, theta_dot), reward, fell
 
 
 def bin_index(bins: Any, state: Any) -> int:
@@ -220,16 +228,19 @@ _RESET: dict[Any, Any] = {
     DeterministicWorld: _deterministic_reset,
     SampledWorld: _sampled_reset,
     CartPoleWorld: _cartpole_reset,
+    ChangedCartPoleWorld: _cartpole_reset,
 }
 _OBSERVE: dict[Any, Any] = {
     DeterministicWorld: _table_observe,
     SampledWorld: _table_observe,
     CartPoleWorld: _cartpole_observe,
+    ChangedCartPoleWorld: _cartpole_observe,
 }
 _STEP: dict[Any, Any] = {
     DeterministicWorld: _deterministic_step,
     SampledWorld: _sampled_step,
     CartPoleWorld: _cartpole_step,
+    ChangedCartPoleWorld: _changed_cartpole_step,
 }
 _BIN_INDEX: dict[Any, Any] = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
 
@@ -309,7 +320,7 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
 def _binned_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
     """Returns the world of a plain CartPole in bins, if the wrapper that puts it there is the only one to change it."""
     base = env.unwrapped
-    is_plain = type_name(base) == CART_POLE and not is_patched(base) and PHYSICS.items() <= vars(base).items()
+    is_plain = type_name(base) == CART_POLE and not is_patched(base) and physics_of(base) == STANDARD  # type: ignore[arg-type]  # a CartPole
     if type(wrapper) is not Discretize or is_patched(wrapper) or not is_plain:
         return None
     if opaque_wrapper(wrapper.env, idle=True) is not None or type(wrapper.bins) not in _BIN_INDEX:
@@ -321,7 +332,9 @@ def _binned_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
 def pushes_alike() -> bool:
     """Returns whether Gymnasium's CartPole moves here as the compiled one, bit for bit: cosines may differ."""
     env, random = CartPoleEnv(), np.random.default_rng(0)
-    for state in (random.uniform(-1, 1, (RIDE, 4)) * (X_LIMIT, 3.0, THETA_LIMIT, 3.0)).tolist():
+    for state in (
+        random.uniform(-1, 1, (RIDE, 4)) * (STANDARD.x_threshold, 3.0, STANDARD.theta_threshold_radians, 3.0)
+    ).tolist():
         action = int(random.integers(2))
         env.reset()
         env.state = np.array(state)
@@ -383,7 +396,7 @@ def _sampled_complaint(world: SampledWorld, n_states: int, n_actions: int) -> st
     return None
 
 
-def _cartpole_complaint(world: CartPoleWorld, n_states: int, n_actions: int) -> str | None:
+def _cartpole_complaint(world: CartPoleWorld | ChangedCartPoleWorld, n_states: int, n_actions: int) -> str | None:
     if n_bins(world.bins) != n_states or n_actions != 2:  # noqa: PLR2004  (left and right)
         return f"it has {n_bins(world.bins)} bins and 2 actions, the spaces of the env {n_states} and {n_actions}"
     return None
@@ -393,4 +406,5 @@ _COMPLAINTS: dict[Any, Any] = {
     DeterministicWorld: _deterministic_complaint,
     SampledWorld: _sampled_complaint,
     CartPoleWorld: _cartpole_complaint,
+    ChangedCartPoleWorld: _cartpole_complaint,
 }

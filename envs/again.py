@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.making import id_of, make_from_spec, spec_json
+from rlbench.envs.physics import ATTRIBUTES
+from rlbench.envs.safecab import SafeCabEnv
 from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 SPACES = ("observation_space", "action_space")
 TABLES = ("P", "desc", "initial_state_distrib")
+SETTINGS = (*ATTRIBUTES, "force", "power", "max_speed", "goal_position", "goal_velocity")  # of carts and cars
 COMPARED = (bool, int, float, np.generic, np.ndarray, list, tuple, dict, set, frozenset)  # no names, clocks and handles
 STEPS = 20  # of the rides that are compared
 FIXED = {"FrozenLake": "pass the map that it draws: desc=generate_random_map(), or map_name='4x4' or '8x8'"}
@@ -40,9 +43,10 @@ def lasting_spec(env: gym.Env[Any, Any]) -> str | None:
 def difference_when_made_again(env: gym.Env[Any, Any]) -> str:
     """Returns the name of something that differs between an env and one made from its spec; empty if nothing does."""
     spec = spec_json(env)
-    if spec is None or type(env.unwrapped).__module__.startswith("rlbench."):  # ours are drawn from seeds
+    if spec is None or type(env.unwrapped) is SafeCabEnv:  # it is drawn from a seed
         return ""
-    compared = _tables if type(env.unwrapped).__module__.startswith("gymnasium.") else _everything
+    is_known = type(env.unwrapped).__module__.startswith(("gymnasium.", "rlbench."))
+    compared = _tables if is_known else _everything
     try:
         again = make_from_spec(spec, trust=True)  # as the env that is there already was
     except (StoreError, gym.error.DependencyNotInstalled):  # it cannot be made again at all
@@ -59,10 +63,10 @@ def _fix(env: gym.Env[Any, Any]) -> str:
 
 
 def _tables(one: gym.Env[Any, Any], again: gym.Env[Any, Any], _spec: str) -> Iterator[str]:
-    """Yields what differs in spaces and tables: all that Gymnasium's own envs draw."""
+    """Yields what differs in spaces, tables and settings: what Gymnasium's own envs draw, or may be changed in."""
     yield from (name for name in SPACES if getattr(one, name) != getattr(again, name))
     here, there = vars(one.unwrapped), vars(again.unwrapped)
-    yield from (name for name in TABLES if not _same(here.get(name), there.get(name)))
+    yield from (name for name in (*TABLES, *SETTINGS) if not _same(here.get(name), there.get(name)))
 
 
 def _everything(one: gym.Env[Any, Any], again: gym.Env[Any, Any], spec: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from rlbench.envs.discretize import bin_encoder, make_bins, n_bins
+from rlbench.envs.physics import STANDARD, physics_of
 from rlbench.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -52,15 +54,21 @@ class DiscreteCartPoleEnv(CartPoleEnv):
     Each quantity uniform in (-0.05, 0.05), or between `options["low"]` and `options["high"]`.
 
     ## Rewards
-    +1 per step, including the step in which the pole falls.
+    +1 per step, including the step in which the pole falls; with `sutton_barto_reward` 0, and -1 when it falls.
 
     ## Episode End
     Terminated when the pole leans more than 12 degrees or the cart leaves (-2.4, 2.4); truncated after 500 steps.
+
+    ## Physics
+    The attributes of Gymnasium's CartPole (gravity, length, masspole, total_mass, polemass_length, force_mag, tau,
+    kinematics_integrator, x_threshold, theta_threshold_radians) count here too, in both training loops:
+    `env.unwrapped.gravity = 1.6`.
 
     ## Arguments
     - `bins`: a preset ("default": 3 x 3 x 6 x 12; "book": 6 x 6 x 12 x 12), or the number of bins of each quantity.
     - `low`, `high`: the lowest and highest cut of each quantity; the outermost bins extend beyond them.
     - `cuts`: explicit cut points instead of `bins`, a list per quantity.
+    - `sutton_barto_reward`: as in Gymnasium's CartPole.
 
     ## Version History
     - v1: the physics of CartPole-v1.
@@ -75,9 +83,10 @@ class DiscreteCartPoleEnv(CartPoleEnv):
         low: Sequence[float] | None = None,
         high: Sequence[float] | None = None,
         cuts: Sequence[Sequence[float]] | None = None,
+        sutton_barto_reward: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(render_mode=render_mode)
+        super().__init__(sutton_barto_reward=sutton_barto_reward, render_mode=render_mode)
         if isinstance(bins, str) and bins not in PRESETS:
             raise unknown_name("bins preset", bins, PRESETS)
         if cuts is None:
@@ -92,9 +101,10 @@ class DiscreteCartPoleEnv(CartPoleEnv):
 
     def compiled_world(self) -> Any:
         """Returns the world that the compiled training loop runs in place of this env."""
-        from rlbench.envs._worlds import CartPoleWorld  # noqa: PLC0415  (numba only when training starts)
+        from rlbench.envs._worlds import CartPoleWorld, ChangedCartPoleWorld  # noqa: PLC0415  (numba, to train only)
 
-        return CartPoleWorld(self.bins)
+        physics = physics_of(self)
+        return CartPoleWorld(self.bins) if physics == STANDARD else ChangedCartPoleWorld(self.bins, physics)
 
     def reset(  # type: ignore[override]  # CartPole observes an array
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -110,16 +120,20 @@ class DiscreteCartPoleEnv(CartPoleEnv):
         return self._observe(), {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
-        """Pushes the cart for 0.02 s."""
-        from rlbench.envs._worlds import cartpole_step  # noqa: PLC0415  (numba only when a cart is pushed)
+        """Pushes the cart for 0.02 s, or whatever `tau` is."""
+        from rlbench.envs._worlds import cartpole_step, push  # noqa: PLC0415  (numba only when a cart is pushed)
 
         if self.state is None:
             raise ResetNeeded("call reset() before step()")
         if action not in (0, 1):
             raise InvalidAction(f"action must be 0 (left) or 1 (right), got {action!r}")
-        *state, fell = cartpole_step(*self.state.tolist(), int(action))  # type: ignore[call-arg]  # a Dispatcher takes any
+        physics, before = physics_of(self), (*self.state.tolist(), int(action))
+        # the first is called faster, without a tuple to read
+        step: Any = cartpole_step if physics == STANDARD else partial(push, physics)
+        *state, fell = step(*before)
         self.state = np.array(state)
-        reward = 0.0 if self._fallen else 1.0
+        paid = -1.0 if fell else 0.0
+        reward = paid if physics.sutton_barto_reward else 0.0 if self._fallen else 1.0
         self._fallen = self._fallen or fell
         if self.render_mode == "human":
             self.render()
