@@ -115,7 +115,7 @@ def numbering(space: Any) -> Numbering:
 
 def _number_discrete(space: spaces.Discrete) -> Numbering:
     start, size = int(space.start), int(space.n)
-    return Numbering(size, lambda value: _place(value, start, size), lambda number: start + number)
+    return Numbering(size, lambda value: _place(value, start, size), lambda number: start + int(number))
 
 
 def _place(value: Any, start: int, size: int) -> int:

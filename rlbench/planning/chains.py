@@ -90,12 +90,6 @@ def leading_to(chain: RewardChain, goal: NDArray[np.bool_]) -> NDArray[np.bool_]
     return _leading_to(_edges(chain), goal)
 
 
-def leading_to_an_end_or(chain: RewardChain, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks the states from which a policy may end the episode, or come to `goal` (n_states,)."""
-    edges = _edges(chain)
-    return _leading_to(edges, edges.ends | goal)
-
-
 @dataclass
 class Fate:
     """The long-run fate of a policy from each state, if it may never end.

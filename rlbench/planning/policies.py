@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlbench.planning.progress import almost, led_round
-from rlbench.planning.solving import value_iteration
+from rlbench.planning.chains import RewardChain, leading_to
+from rlbench.planning.progress import almost
+from rlbench.planning.solving import policy_of, value_iteration
 from rlbench.planning.sweeps import mean_over_starts
 from rlbench.planning.values import checked_policy, policy_value
 
@@ -28,11 +29,13 @@ class Optimum:
         q_values: (n_states, n_actions), undiscounted, with the full step limit to go.
         optimal_return: the mean optimal value over the starts.
         reachable: bool (n_states,), the states an agent may have to act in.
+        attainable: (n_states,), what the plan's policy is worth, which does not know how many steps are left.
     """
 
     q_values: Array
     optimal_return: float
     reachable: NDArray[np.bool_]
+    attainable: Array
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class PolicyScore:
         regret: optimal_return - exact_return, 0.0 or more. Without a step limit both are limits, each within 1e-10 of
             the truth.
         optimal_states: the number of reachable states in which its action is optimal: as good as the best with all the
-            steps to go, and leading to no circle in which the policy stays for ever without what that promised. (With
-            a step limit the best action may depend on the time left, which leaves a little regret even so.)
+            steps to go, and followed by a worse one if the policy is worth less than the plan's. (A policy that goes
+            round in a circle, or takes too long, is not optimal, though each of its actions may be as good as any.)
         reachable_states: the number of reachable states.
     """
 
@@ -60,7 +63,8 @@ class PolicyScore:
 def solve(model: TabularModel) -> Optimum:
     """Computes the optimum for `score_policy`; keep it to score many policies of one model."""
     solution = value_iteration(model, 1.0)
-    return Optimum(solution.q_values, mean_over_starts(model, solution.values), model.reachable())
+    attainable = policy_value(model, policy_of(model, solution))
+    return Optimum(solution.q_values, mean_over_starts(model, solution.values), model.reachable(), attainable)
 
 
 def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None = None) -> PolicyScore:
@@ -69,9 +73,9 @@ def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None
     optimum = solve(model) if optimum is None else optimum
     worth = policy_value(model, actions)
     exact = mean_over_starts(model, worth)
-    least = almost(optimum.q_values.max(axis=1))
-    right = optimum.q_values[np.arange(model.n_states), actions] >= least
-    is_optimal = right & ~led_round(model, actions, right, ~(worth >= least))
+    right = optimum.q_values[np.arange(model.n_states), actions] >= almost(optimum.q_values.max(axis=1))
+    falls_short = ~(worth >= almost(optimum.attainable))  # NaN does
+    is_optimal = right & (~falls_short | leading_to(RewardChain.of(model, actions), ~right))
     return PolicyScore(
         exact_return=exact,
         optimal_return=optimum.optimal_return,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlbench.planning.chains import RewardChain, leading_to, leading_to_an_end_or
+from rlbench.planning.chains import RewardChain
 from rlbench.planning.sweeps import MAX_SWEEPS, iterate
 from rlbench.planning.values import policy_evaluation
 
@@ -44,19 +44,6 @@ def greedy_policy(model: TabularModel, q_values: Array, gamma: float) -> NDArray
     if (worth >= almost(q_values.max(axis=1))).all():
         return lowest
     return _soonest(model, q_values)
-
-
-def led_round(model: TabularModel, policy: NDArray[np.int64], right: Marks, short: Marks) -> Marks:
-    """Marks the states from which a policy may come into a circle of right actions that never earns what they promise.
-
-    Args:
-        model: the MDP.
-        policy: (n_states,), an action of each state.
-        right: (n_states,), where that is among the best.
-        short: (n_states,), from where the policy is worth less than the optimum.
-    """
-    chain = RewardChain.of(model, policy)
-    return leading_to(chain, short & ~leading_to_an_end_or(chain, ~right))
 
 
 def _soonest(model: TabularModel, q_values: Array) -> NDArray[np.int64]:

@@ -111,20 +111,24 @@ def plan(env: gym.Env[Any, Any] | TabularModel | str, gamma: float = 1.0) -> Pla
     check_gamma(gamma)
     env_id, model = _read(env)
     solution = value_iteration(model, gamma)
-    policy = greedy_policy(model, solution.q_values, gamma) if solution.policy is None else solution.policy
     return Plan(
         env_id=env_id,
         gamma=float(gamma),
         horizon=model.step_limit if gamma == 1 else None,
         values=solution.values,
         q_values=solution.q_values,
-        policy=policy,
+        policy=policy_of(model, solution, gamma),
         error_bound=solution.error_bound,
         sweeps=solution.sweeps,
         optimal_return=mean_over_starts(model, solution.values),
         n_states=model.n_states,
         reachable_states=int(model.reachable().sum()),
     )
+
+
+def policy_of(model: TabularModel, solution: Solution, gamma: float = 1.0) -> NDArray[np.int64]:
+    """Returns the policy (n_states,) of a plan that has this solution."""
+    return greedy_policy(model, solution.q_values, gamma) if solution.policy is None else solution.policy
 
 
 def value_iteration(

@@ -289,6 +289,18 @@ def test_right_actions_that_only_go_round_are_not_optimal():
     assert left.optimal_states == 1  # number 14, from where 13 goes wrong
 
 
+def test_right_actions_that_take_too_long_are_not_optimal():
+    """Around a ring of 8 there are 7 ways to wait and one to leave; from anywhere one may leave at once, or go on."""
+    ring = [[one((s + 1) % 8, 0.0), one(s, 1.0, terminated=True)] for s in range(8)]
+    model = chain_of(*ring, limit=5)
+    late = score_policy(model, [0] * 7 + [1])
+    assert (late.exact_return, late.regret, late.optimal_states) == (0.0, 1.0, 5)  # from 3 on it arrives
+    rare = [(1e-6, 0, 1.0, True), (1 - 1e-6, 0, 0.0, False)]
+    model = chain_of([rare, one(1, 0.0)], [one(0, 1.0, terminated=True)] * 2, limit=100)
+    assert score_policy(model, [0, 0]).optimal_states == 1
+    assert score_policy(model, [1, 0]).optimal_states == 2
+
+
 def test_a_rare_short_cut_is_not_waited_for():
     """Action 0 arrives at once in one of a million tries; action 1 surely, in two steps."""
     rare = [(1e-6, 0, 1.0, True), (1 - 1e-6, 0, 0.0, False)]
