@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rlbench.training.recording import RecordEpisodes
+from rlbench.training.resuming import resume
 from rlbench.training.retraining import retrain
 from rlbench.training.rollouts import record
 from rlbench.training.run import Run, load_run
-from rlbench.training.running import resume, train
+from rlbench.training.running import train
 from rlbench.training.setup import ALGORITHM_VERSION, ENGINES, RECORDS
 from rlbench.training.stored import fill
 

@@ -1,4 +1,4 @@
-"""`train` and `resume`: from what a caller asks for to a stored run."""
+"""`train`: from what a caller asks for to a stored run."""
 
 from __future__ import annotations
 
@@ -6,53 +6,45 @@ import os
 import secrets
 import warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from rlbench.agents import Agent, TableAgent
 from rlbench.envs.again import check_same_again, lasting_spec
 from rlbench.envs.flattening import flattened
-from rlbench.envs.making import full_id, id_of, make_env, make_from_spec, seed_env, spec_json
+from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
 from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
 from rlbench.training.binning import in_bins
-from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
-from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
-from rlbench.training.cache import Found, cache_key, end_of, find, is_past
-from rlbench.training.checkpoints import checkpoint_of, last_whole_checkpoint, restore
-from rlbench.training.code import code_of, unknown_of
+from rlbench.training.budgets import budget_of
+from rlbench.training.cache import Found, cache_key, find
+from rlbench.training.checkpoints import checkpoint_of
+from rlbench.training.code import unknown_of
 from rlbench.training.parents import table_of, take_values
-from rlbench.training.repeating import Stored
+from rlbench.training.resuming import Wanted, goes_on_alone, gone_on, seeds_of, trained
 from rlbench.training.run import Run
 from rlbench.training.session import Session
 from rlbench.training.setup import (
     agent_for,
     check_engine,
-    check_fit,
     check_kwargs,
     check_record,
     check_seed,
     config_of,
-    versions,
     world_for,
 )
 from rlbench.training.stored import parents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import gymnasium as gym
 
-    from rlbench.store import CheckpointInfo, RunConfig, RunRecord
+    from rlbench.store import RunConfig
     from rlbench.training.binning import Asked
-
-DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
 
 
 def train(
@@ -116,7 +108,7 @@ def train(
     chosen = load_preset(env_id, preset)
     seed = secrets.randbits(31) if seed is None else int(seed)
     with _made(env, env_id, chosen, env_kwargs, wrappers, bins, parent) as made:
-        env_seed, agent_seed = _seeds(seed)
+        env_seed, agent_seed = seeds_of(seed)
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
         learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed, goes_on=parent is not None)
         taken = take_values(learner, parent) if parent is not None and isinstance(learner, TableAgent) else None
@@ -129,76 +121,19 @@ def train(
         key = cache_key(config, learner, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
             _say_if_unknown(config)
+        wanted = Wanted(made, learner, budget.after(learner), config)
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
-                return _answered(found, kept, trust=found.record.config.env.spec == config.env.spec)
-            if found is not None and world is None and not _goes_on_alone(spec, kept, found):
+                return _answered(found, kept, trust=found.record.config.env.spec == spec)
+            if found is not None and world is None and not goes_on_alone(spec, kept, found):
                 found = None  # to play all of it again would take as long as to train anew
             seed_env(made, env_seed)
-            ends = budget.after(learner)
-            session = _gone_on(found, kept, made, learner, ends, config) if found is not None else None
+            session = None if found is None else gone_on(found, kept, wanted)
             if session is not None:
-                return _trained(session, world, progress=progress, cache="prefix", trust=True)
-            started = kept.create_run(
-                env_id, learner.name, seed=seed, config=config, cache_key=key, parents=parents_of(learner)
-            )
-            if parent is not None:  # its values may be gone when this run is resumed
-                kept.append(started.id, checkpoint=checkpoint_of(made, learner, unfinished_episode=False))
-            session = Session(kept, started, made, learner, ends, seed=env_seed)
-            return _trained(session, world, progress=progress, cache="miss", trust=True)
-
-
-def resume(
-    run: Run,
-    *,
-    episodes: int | None = None,
-    total_timesteps: int | None = None,
-    engine: str = "auto",
-    progress: bool = False,
-    anyway: bool = False,
-) -> Run:
-    """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
-
-    A finished run stays as it is: a new one, its child, begins where it ends and shares what it stored. An interrupted
-    run is itself gone on with: what it stored after its last checkpoint is trained again and compared.
-
-    Args:
-        run: as `load_run` returns it.
-        episodes: the new budget, counted from the run's beginning; by default the one that it was begun with.
-        total_timesteps: likewise.
-        engine: as in `train`.
-        progress: as in `train`.
-        anyway: go on even if other versions of the algorithms or of Gymnasium, or other code of the env or the agent,
-            made the run; its record then says so.
-
-    Raises:
-        UsageError: the run has already come so far, was not trained, or was made by other versions or other code.
-        StoreError: another process is writing it, or its env or agent cannot be made again or has changed.
-    """
-    config = run.record.config
-    check_record(config.record)
-    check_engine(engine)
-    _check_trained(run)
-    if episodes is None and total_timesteps is None:
-        episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
-    budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
-    _check_further(run, budget)
-    if not anyway:
-        _check_versions(run)
-    last = last_whole_checkpoint(run.store, run.id)
-    env_seed, agent_seed = _seeds(run.seed)
-    agent = run.make_agent(agent_seed)
-    with closing(run.make_same_env(agent, anyway=anyway)) as env:
-        check_fit(agent, env)
-        world = world_for(env, agent, engine)
-        if world is None and last is not None:
-            bring_back(env, run.make_env(), run.store, run.record, last)
-        seed_env(env, env_seed)
-        config = replace(_as_of_now(config, env, agent), budget=budget_config(budget))
-        begin = _continued if run.status == "finished" else _taken_over
-        session = begin(run.store, run.record, last, env, agent, budget, config)
-        return _trained(session, world, progress=progress, cache="prefix", trust=run.trust)
+                return trained(session, world, progress=progress, cache="prefix", trust=True)
+            session = _begun(kept, wanted, seed, key)
+            return trained(session, world, progress=progress, cache="miss", trust=True)
 
 
 def _made(
@@ -215,15 +150,6 @@ def _made(
     made = make_env(env_id, {**preset.env, **(env_kwargs or {})}) if by_name else make_env(env, env_kwargs)
     made = flattened(in_bins(wrap(made, wrappers), bins, preset.bins, parent))
     return closing(made) if by_name else nullcontext(made)
-
-
-def _goes_on_alone(spec: str | None, store: Store, found: Found) -> bool:
-    """Returns whether an env goes on from a stored prefix by its `np_random` alone; False if that is damaged."""
-    twin = make_from_spec(spec or "", trust=True)  # as the env that was made by name
-    try:
-        return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
-    except (StoreError, UsageError):
-        return False
 
 
 def _spec_of(env: gym.Env[Any, Any], *, by_name: bool) -> str | None:
@@ -262,143 +188,11 @@ def _answered(found: Found, store: Store, *, trust: bool) -> Run:
     return run
 
 
-def _seeds(seed: int) -> tuple[int, np.random.SeedSequence]:
-    """Returns the seeds of the env and of the agent, from the run's."""
-    env, agent = np.random.SeedSequence(seed).spawn(2)
-    return int(env.generate_state(1)[0]), agent
-
-
-def _trained(session: Session, world: Any, *, progress: bool, cache: str, trust: bool) -> Run:
-    """Trains, and returns the run that came of it."""
-    session.train(world, progress=progress)
-    record = session.store.run(session.run.id)
-    run = Run(record, session.store, cache=cache, cached_episodes=session.run.episodes, trust=trust)
-    run.agent = session.agent
-    run.agent.origins = (run.id,)
-    return run
-
-
-def _check_trained(run: Run) -> None:
-    """Refuses to go on with a run that training did not make, and says what can be done instead."""
-    if run.record.config.was_retrained:
-        raise UsageError(
-            f"run {run.id} was learnt from stored steps: retrain again, or pass its agent to train, to go on from it"
-        )
-    if run.record.config.was_recorded:
-        raise UsageError(
-            f"run {run.id} was recorded, not trained: retrain learns from its steps, train begins a run of its own"
-        )
-
-
-def _check_versions(run: Run) -> None:
-    """Refuses to go on with a run whose result other versions may have decided."""
-    made_by, here = run.record.config.versions, versions()
-    other = [name for name in DECISIVE if name in made_by and made_by[name] != here[name]]
-    if other:
-        name = other[0]
-        raise UsageError(
-            f"run {run.id} was made by {name} {made_by[name]}, here is {here[name]}, so it may not go on as it began: "
-            "train anew, or resume it with anyway=True (--anyway), which its record will say"
-        )
-
-
-def _as_of_now(config: RunConfig, env: gym.Env[Any, Any], agent: Agent) -> RunConfig:
-    """Returns a run's configuration with the versions and the code that go on with it, if they are others."""
-    here, code = versions(), code_of(env, agent)
-    if code == config.code and all(config.versions.get(name) == here[name] for name in DECISIVE):
-        return config
-    return replace(config, versions=here, code=code, began_with=config.began_with or config.versions)
-
-
-def _check_further(run: Run, budget: Budget) -> None:
-    """Refuses a budget that a run has spent."""
-    spent = end_of(run.store, run.record, budget) is not None if run.status == "finished" else False
-    if spent or is_past(run.store, run.record, budget):
-        raise UsageError(
-            f"run {run.id} has come to {run.episodes:,} episodes, {run.timesteps:,} steps: give more episodes or "
-            "timesteps than that to go on with it, or train with a smaller budget, which makes a run of its own"
-        )
-
-
-def _gone_on(
-    found: Found, store: Store, env: gym.Env[Any, Any], agent: Agent, budget: Budget, config: RunConfig
-) -> Session | None:
-    """Goes on from what is stored, and counts what that saved; None, changing nothing, if that cannot be."""
-    begin = _continued if found.record.status == "finished" else _taken_over
-    try:
-        session = begin(store, found.record, found.checkpoint, env, agent, budget, config)
-    except StoreError:
-        return None
-    with suppress(StoreError):
-        store.update_run(found.record.id, cache=found.record.cache.counted("prefix", session.run.seconds))
-    return session
-
-
-def _continued(
-    store: Store,
-    run: RunRecord,
-    checkpoint: CheckpointInfo | None,
-    env: gym.Env[Any, Any],
-    agent: Agent,
-    budget: Budget,
-    config: RunConfig,
-) -> Session:
-    """Begins a new run where a finished one kept a checkpoint."""
-    state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
-    if checkpoint is None or state is None:
-        raise StoreError(
-            f"run {run.id} keeps no checkpoint to go on from: train with its parameters, or retrain from its steps"
-        )
-    begun = store.create_run(
-        run.env_id,
-        run.agent_name,
-        seed=run.seed,
-        config=config,
-        cache_key=run.cache_key,
-        parents=[run.id],
-        base=run.id,
-        checkpoint=checkpoint,
-    )
-    with _or_undone(lambda: store.delete_run(begun.id)):
-        restore(env, agent, state)
-    return Session(store, begun, env, agent, _from_here(budget, agent, begun.episodes, begun.timesteps))
-
-
-def _taken_over(
-    store: Store,
-    run: RunRecord,
-    checkpoint: CheckpointInfo | None,
-    env: gym.Env[Any, Any],
-    agent: Agent,
-    budget: Budget,
-    config: RunConfig,
-) -> Session:
-    """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
-    store.claim(run.id)
-    with _or_undone(lambda: store.append(run.id, status="interrupted")):
-        begun = store.run(run.id)
-        stored = Stored(store, begun, checkpoint)
-        state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
-        if state is not None:
-            restore(env, agent, state)
-        store.append(run.id, config=config)
-    budget = _from_here(budget, agent, stored.first_episode, stored.first_timestep)
-    seed = None if stored.first_episode else _seeds(run.seed)[0]  # of the run's first reset
-    return Session(store, begun, env, agent, budget, stored, seed=seed)
-
-
-@contextmanager
-def _or_undone(undo: Callable[[], None]) -> Iterator[None]:
-    """Takes back what was written to the store if the run cannot be gone on with after all."""
-    try:
-        yield
-    except BaseException:
-        with suppress(StoreError):
-            undo()
-        raise
-
-
-def _from_here(budget: Budget, agent: Agent, episodes: int, timesteps: int) -> Budget:
-    """Returns a run's budget in the counts of an agent, which may have learnt before the run began."""
-    ahead_episodes, ahead_timesteps = agent.episodes - episodes, agent.timesteps - timesteps
-    return Budget(min(UNLIMITED, budget.episodes + ahead_episodes), min(UNLIMITED, budget.timesteps + ahead_timesteps))
+def _begun(store: Store, wanted: Wanted, seed: int, key: str) -> Session:
+    """Begins a new run; one that begins with a parent's values keeps them, for the parent may be gone one day."""
+    env, agent, budget, config = wanted
+    parents = parents_of(agent)
+    run = store.create_run(config.env.id, agent.name, seed=seed, config=config, cache_key=key, parents=parents)
+    if config.initial_table is not None:
+        store.append(run.id, checkpoint=checkpoint_of(env, agent, unfinished_episode=False))
+    return Session(store, run, env, agent, budget, seed=seeds_of(seed)[0])

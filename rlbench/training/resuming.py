@@ -1,0 +1,231 @@
+"""`resume`, and how training goes on with what is stored: a finished run by a child, an interrupted one by itself."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.envs.making import make_from_spec, seed_env
+from rlbench.errors import StoreError, UsageError
+from rlbench.presets import Preset
+from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
+from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
+from rlbench.training.cache import end_of, is_past
+from rlbench.training.checkpoints import last_whole_checkpoint, restore
+from rlbench.training.code import code_of
+from rlbench.training.repeating import Stored
+from rlbench.training.run import Run
+from rlbench.training.session import Session
+from rlbench.training.setup import check_engine, check_fit, check_record, versions, world_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import gymnasium as gym
+
+    from rlbench.agents import Agent
+    from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
+    from rlbench.training.cache import Found
+
+DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
+
+
+class Wanted(NamedTuple):
+    """What is to be trained: an agent in an env, how far, and what the run's record says of it."""
+
+    env: gym.Env[Any, Any]
+    agent: Agent
+    budget: Budget
+    config: RunConfig
+
+
+def resume(
+    run: Run,
+    *,
+    episodes: int | None = None,
+    total_timesteps: int | None = None,
+    engine: str = "auto",
+    progress: bool = False,
+    anyway: bool = False,
+) -> Run:
+    """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
+
+    A finished run stays as it is: a new one, its child, begins where it ends and shares what it stored. An interrupted
+    run is itself gone on with: what it stored after its last checkpoint is trained again and compared.
+
+    Args:
+        run: as `load_run` returns it.
+        episodes: the new budget, counted from the run's beginning; by default the one that it was begun with.
+        total_timesteps: likewise.
+        engine: as in `train`.
+        progress: as in `train`.
+        anyway: go on even if other versions of the algorithms or of Gymnasium, or other code of the env or the agent,
+            made the run; its record then says so.
+
+    Raises:
+        UsageError: the run has already come so far, was not trained, or was made by other versions or other code.
+        StoreError: another process is writing it, or its env or agent cannot be made again or has changed.
+    """
+    config = run.record.config
+    check_record(config.record)
+    check_engine(engine)
+    _check_trained(run)
+    if episodes is None and total_timesteps is None:
+        episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
+    budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
+    _check_further(run, budget)
+    if not anyway:
+        _check_versions(run)
+    last = last_whole_checkpoint(run.store, run.id)
+    if last is None and config.initial_table is not None:
+        raise UsageError(f"run {run.id} was stopped before it kept the values that it began with: train anew")
+    env_seed, agent_seed = seeds_of(run.seed)
+    agent = run.make_agent(agent_seed)
+    with closing(run.make_same_env(agent, anyway=anyway)) as env:
+        check_fit(agent, env)
+        world = world_for(env, agent, engine)
+        if world is None and last is not None:
+            bring_back(env, run.make_env(), run.store, run.record, last)
+        seed_env(env, env_seed)
+        config = replace(_as_of_now(config, env, agent), budget=budget_config(budget))
+        begin = _continued if run.status == "finished" else _taken_over
+        session = begin(run.store, run.record, last, Wanted(env, agent, budget, config))
+        return trained(session, world, progress=progress, cache="prefix", trust=run.trust)
+
+
+def _check_trained(run: Run) -> None:
+    """Refuses to go on with a run that training did not make, and says what can be done instead."""
+    if run.record.config.was_retrained:
+        raise UsageError(
+            f"run {run.id} was learnt from stored steps: retrain again, or pass its agent to train, to go on from it"
+        )
+    if run.record.config.was_recorded:
+        raise UsageError(
+            f"run {run.id} was recorded, not trained: retrain learns from its steps, train begins a run of its own"
+        )
+
+
+def _check_versions(run: Run) -> None:
+    """Refuses to go on with a run whose result other versions may have decided."""
+    made_by, here = run.record.config.versions, versions()
+    other = [name for name in DECISIVE if name in made_by and made_by[name] != here[name]]
+    if other:
+        name = other[0]
+        raise UsageError(
+            f"run {run.id} was made by {name} {made_by[name]}, here is {here[name]}, so it may not go on as it began: "
+            "train anew, or resume it with anyway=True (--anyway), which its record will say"
+        )
+
+
+def _as_of_now(config: RunConfig, env: gym.Env[Any, Any], agent: Agent) -> RunConfig:
+    """Returns a run's configuration with the versions and the code that go on with it, if they are others."""
+    here, code = versions(), code_of(env, agent)
+    if code == config.code and all(config.versions.get(name) == here[name] for name in DECISIVE):
+        return config
+    return replace(config, versions=here, code=code, began_with=config.began_with or config.versions)
+
+
+def _check_further(run: Run, budget: Budget) -> None:
+    """Refuses a budget that a run has spent."""
+    spent = end_of(run.store, run.record, budget) is not None if run.status == "finished" else False
+    if spent or is_past(run.store, run.record, budget):
+        raise UsageError(
+            f"run {run.id} has come to {run.episodes:,} episodes, {run.timesteps:,} steps: give more episodes or "
+            "timesteps than that to go on with it, or train with a smaller budget, which makes a run of its own"
+        )
+
+
+def gone_on(found: Found, store: Store, wanted: Wanted) -> Session | None:
+    """Goes on from what is stored, and counts what that saved; None, changing nothing, if that cannot be."""
+    begin = _continued if found.record.status == "finished" else _taken_over
+    try:
+        session = begin(store, found.record, found.checkpoint, wanted)
+    except StoreError:
+        return None
+    with suppress(StoreError):
+        store.update_run(found.record.id, cache=found.record.cache.counted("prefix", session.run.seconds))
+    return session
+
+
+def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, wanted: Wanted) -> Session:
+    """Begins a new run where a finished one kept a checkpoint."""
+    state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
+    if checkpoint is None or state is None:
+        raise StoreError(
+            f"run {run.id} keeps no checkpoint to go on from: train with its parameters, or retrain from its steps"
+        )
+    begun = store.create_run(
+        run.env_id,
+        run.agent_name,
+        seed=run.seed,
+        config=wanted.config,
+        cache_key=run.cache_key,
+        parents=[run.id],
+        base=run.id,
+        checkpoint=checkpoint,
+    )
+    with _or_undone(lambda: store.delete_run(begun.id)):
+        restore(wanted.env, wanted.agent, state)
+    budget = _from_here(wanted, begun.episodes, begun.timesteps)
+    return Session(store, begun, wanted.env, wanted.agent, budget)
+
+
+def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, wanted: Wanted) -> Session:
+    """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
+    store.claim(run.id)
+    with _or_undone(lambda: store.append(run.id, status="interrupted")):
+        begun = store.run(run.id)
+        stored = Stored(store, begun, checkpoint)
+        state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
+        if state is not None:
+            restore(wanted.env, wanted.agent, state)
+        store.append(run.id, config=wanted.config)
+    budget = _from_here(wanted, stored.first_episode, stored.first_timestep)
+    seed = None if stored.first_episode else seeds_of(run.seed)[0]  # of the run's first reset
+    return Session(store, begun, wanted.env, wanted.agent, budget, stored, seed=seed)
+
+
+@contextmanager
+def _or_undone(undo: Callable[[], None]) -> Iterator[None]:
+    """Takes back what was written to the store if the run cannot be gone on with after all."""
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):
+            undo()
+        raise
+
+
+def _from_here(wanted: Wanted, episodes: int, timesteps: int) -> Budget:
+    """Returns a run's budget in the counts of an agent, which may have learnt before the run began."""
+    budget, agent = wanted.budget, wanted.agent
+    ahead_episodes, ahead_timesteps = agent.episodes - episodes, agent.timesteps - timesteps
+    return Budget(min(UNLIMITED, budget.episodes + ahead_episodes), min(UNLIMITED, budget.timesteps + ahead_timesteps))
+
+
+def goes_on_alone(spec: str | None, store: Store, found: Found) -> bool:
+    """Returns whether an env goes on from a stored prefix by its `np_random` alone; False if that is damaged."""
+    twin = make_from_spec(spec or "", trust=True)  # as the env that was made by name
+    try:
+        return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
+    except (StoreError, UsageError):
+        return False
+
+
+def seeds_of(seed: int) -> tuple[int, np.random.SeedSequence]:
+    """Returns the seeds of the env and of the agent, from the run's."""
+    env, agent = np.random.SeedSequence(seed).spawn(2)
+    return int(env.generate_state(1)[0]), agent
+
+
+def trained(session: Session, world: Any, *, progress: bool, cache: str, trust: bool) -> Run:
+    """Trains, and returns the run that came of it."""
+    session.train(world, progress=progress)
+    record = session.store.run(session.run.id)
+    run = Run(record, session.store, cache=cache, cached_episodes=session.run.episodes, trust=trust)
+    run.agent = session.agent
+    run.agent.origins = (run.id,)
+    return run
