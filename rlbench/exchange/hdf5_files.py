@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from rlbench.store.columns import NUMBERS
 from rlbench.store.records import CUT_OFF, has_last_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,6 +42,54 @@ FREE = 2**26  # bytes that the arrays of any checkpoint may take; more only from
 MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
 
 
+class Disk:
+    """A new or empty file for h5py to write, which crashes the process itself where a write fails.
+
+    The first error is kept for `check`; what is written after it is dropped, so that HDF5 closes the file in peace.
+    """
+
+    def __init__(self, path: Path, mode: str = "x+b") -> None:
+        self._file: Any = path.open(mode, buffering=0)
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read, self.readinto = (
+            getattr(self._file, name) for name in ("seek", "tell", "read", "readinto")
+        )
+
+    def write(self, data: bytes) -> int:
+        """Writes all of the data."""
+        self._noting(self._write, memoryview(data).cast("B"))
+        return len(data)
+
+    def _write(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def truncate(self, size: int) -> int:
+        """Makes the file as long as this."""
+        self._noting(self._file.truncate, size)
+        return size
+
+    def _noting(self, act: Callable[[Any], Any], argument: Any) -> None:
+        if self._error is None:
+            try:
+                act(argument)
+            except OSError as error:
+                self._error = error
+
+    def flush(self) -> None:
+        """Does nothing: nothing is held back."""
+
+    def check(self) -> None:
+        """Raises the first error."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Closes the file; raises the first error."""
+        self._file.close()
+        self.check()
+
+
 def write(path: Path, content: Content) -> None:
     """Writes a run's episodes with its last checkpoint, or its results, or its table.
 
@@ -50,15 +98,13 @@ def write(path: Path, content: Content) -> None:
     """
     h5py = require("h5py", "minari", "hdf5")
     try:
-        with h5py.File(path, "x") as file:
-            _write(file, content)
-    except RuntimeError as error:  # h5py's, where a file cannot be written to its end
-        raise OSError(str(error).partition(" (")[0] or "the disk failed or is full") from error
+        with closing(Disk(path)) as disk, h5py.File(disk, "w") as file:
+            _write(file, content, disk)
     except (ValueError, TypeError) as error:
         raise error if isinstance(error, UsageError) else UsageError(f"hdf5 cannot hold this run: {error}") from error
 
 
-def _write(file: Any, content: Content) -> None:
+def _write(file: Any, content: Content, disk: Disk) -> None:
     file["about"] = np.bytes_(content.manifest.to_json().encode())
     if content.table is not None:
         file.create_dataset("table", data=content.table, **PACKED)
@@ -72,6 +118,7 @@ def _write(file: Any, content: Content) -> None:
     for batch in content.batches:
         for name, column in _columns(batch).items():
             _append(file, name, column)
+        disk.check()
 
 
 def _columns(batch: Batch) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
-from rlbench.exchange.hdf5_files import held, inside
+from rlbench.exchange.hdf5_files import Disk, held, inside
 from rlbench.exchange.manifest import MOST_CHARACTERS, MOST_NUMBERS, Manifest, columns_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
@@ -39,6 +39,7 @@ TAKEN = ("episodes",)  # of what can be exported; other formats take all of it
 KEY = "rlbench"  # in the dataset's metadata: the manifest
 DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
 KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
+MAIN = "main_data.hdf5"  # in the dataset's folder
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 
 
@@ -92,10 +93,14 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
         }
     )
     first = 0
-    for batch in content.batches:
-        storage.update_episodes([_buffer(minari, batch, row, (observations, actions)) for row in range(len(batch))])
-        storage.update_episode_metadata(_metadatas(batch), range(first, first + len(batch)))
-        first += len(batch)
+    with closing(Disk(storage.data_path / MAIN, "r+b")) as disk:
+        storage._file_path = disk  # noqa: SLF001  (a full disk would crash h5py)
+        for batch in content.batches:
+            storage.update_episodes([_buffer(minari, batch, row, (observations, actions)) for row in range(len(batch))])
+            disk.check()
+            storage.update_episode_metadata(_metadatas(batch), range(first, first + len(batch)))
+            disk.check()
+            first += len(batch)
 
 
 def _minari() -> tuple[Any, Any]:
@@ -275,7 +280,7 @@ def _guard(folder: Path, metadata: dict[str, Any]) -> Iterator[Any]:
         yield lambda _: None
         return
     h5py = require("h5py", "minari", "minari")
-    with h5py.File(folder / "main_data.hdf5", "r") as file:
+    with h5py.File(folder / MAIN, "r") as file:
         yield lambda index: _check_group(h5py, file, f"episode_{index}")
 
 
