@@ -122,9 +122,11 @@ def _line(file: Any) -> str:
 def _batches(manifest: Manifest, lines: Iterator[str]) -> Iterator[Batch]:
     if manifest.what != "episodes":
         return
-    layout, reader = Layout(manifest), csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True)
     try:
-        _check_header(list(map(from_cell, next(reader, []))), layout)
+        header = list(map(from_cell, next(reader, [])))
+        layout = Layout(manifest, len(header))
+        _check_header(header, layout)
         while rows := _whole_episodes(reader, layout):
             yield layout.batch(_flat(rows, layout, reader.line_num + 2 - len(rows)))
     except csv.Error as error:

@@ -8,6 +8,7 @@ An array is spread over columns, "observation.0", "observation.1", ...; the part
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,16 +59,23 @@ class Layout:
 
     Args:
         manifest: describes the run's columns.
+        found: how many columns a table that is read has; its manifest may describe no more.
 
     Attributes:
         fields: the columns of the table, from left to right.
+
+    Raises:
+        UsageError: it describes more, or two of one name.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, found: int | None = None) -> None:
         self._columns, self._figures = manifest.columns, manifest.figures
+        described = sum(column.width for column in (*manifest.columns.values(), *manifest.figures.values()))
+        if found is not None and described > found:  # before a name is made for each
+            raise UsageError(f"its manifest describes {described:,} columns of numbers, but it has {found:,} columns")
         self.fields = self._fields()
         self.names = [field.name for field in self.fields]
-        twice = next((name for name in self.names if self.names.count(name) > 1), None)
+        twice = next((name for name, count in Counter(self.names).items() if count > 1), None)
         if twice is not None:
             raise UsageError(f"two columns would be named {twice!r}: choose json, hdf5 or minari")
         self.reward = self.names.index("reward") if "reward" in self.names else -1

@@ -18,8 +18,9 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
+from rlbench.exchange.hdf5_files import FREE as MOST_PACKED
 from rlbench.exchange.hdf5_files import Disk, held, inside
-from rlbench.exchange.manifest import MOST_CHARACTERS, MOST_NUMBERS, Manifest, columns_of
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
@@ -40,6 +41,8 @@ KEY = "rlbench"  # in the dataset's metadata: the manifest
 DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
 KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
 MAIN = "main_data.hdf5"  # in the dataset's folder
+FREE = 2**20  # numbers that the bounds of any spaces may take; more only if they are written out
+PLAIN_DTYPE = re.compile(r"bool|(u?int|float|complex)\d{1,3}")  # as Minari writes it
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 
 
@@ -251,7 +254,7 @@ def _storage(folder: Path, metadata: dict[str, Any]) -> Any:
     for name in ("observation_space", "action_space"):
         if type(metadata.get(name)) is not str:
             raise UsageError(f"its metadata must describe its {name}: recreate the dataset with a newer Minari")
-        _check_space(json.loads(metadata[name]))
+        _check_space(metadata[name])
         described.append(deserialize(metadata[name]))
     cls = storages.get_minari_storage(metadata["data_format"])
     is_known = "jpeg_encoding" in inspect.signature(cls.__init__).parameters
@@ -259,18 +262,27 @@ def _storage(folder: Path, metadata: dict[str, Any]) -> Any:
     return cls(folder.absolute(), *described, **encoded)
 
 
-def _check_space(space: Any) -> None:
-    """Refuses a space that would take far more memory than its description."""
-    if isinstance(space, list):
-        for inner in space:
-            _check_space(inner)
-    if not isinstance(space, dict):
-        return
-    shape, n = space.get("shape", []), space.get("n", 1)
-    if math.prod(shape) > MOST_NUMBERS or (space.get("type") == "MultiBinary" and np.prod(n) > MOST_NUMBERS):
-        raise UsageError(f"its metadata describes a space of more than {MOST_NUMBERS} numbers")
-    for inner in space.values():
-        _check_space(inner)
+def _check_space(text: str) -> None:
+    """Refuses a space that would take more memory than its description: its bounds are written out there.
+
+    Raises:
+        UsageError: its arrays would be larger, or not of numbers.
+    """
+    described = list(_spaces_in(json.loads(text)))
+    taken = sum(abs(math.prod(space["shape"])) for space in described if "shape" in space)
+    if taken > max(FREE, len(text)):
+        raise UsageError(f"its metadata describes a space of {taken:,} numbers, but does not hold them")
+    for dtype in (space["dtype"] for space in described if "dtype" in space):
+        if type(dtype) is not str or not PLAIN_DTYPE.fullmatch(dtype):
+            raise UsageError(f"its metadata describes a space of {str(dtype)[:80]!r}, not of numbers")
+
+
+def _spaces_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Yields the spaces in a JSON value, and those that they are made of."""
+    if isinstance(value, dict) and isinstance(value.get("type"), str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _spaces_in(part)
 
 
 @contextmanager
@@ -281,16 +293,23 @@ def _guard(folder: Path, metadata: dict[str, Any]) -> Iterator[Any]:
         return
     h5py = require("h5py", "minari", "minari")
     with h5py.File(folder / MAIN, "r") as file:
-        yield lambda index: _check_group(h5py, file, f"episode_{index}")
+        yield lambda index: _check_episode(h5py, file, index)
 
 
-def _check_group(h5py: Any, group: Any, name: str) -> None:
+def _check_episode(h5py: Any, file: Any, index: int) -> None:
+    claimed = sum(_claims(h5py, file, f"episode_{index}"))
+    if claimed > max(MOST_PACKED, file.id.get_filesize()):
+        raise UsageError(f"episode {index} claims {claimed:,} bytes but does not hold them")
+
+
+def _claims(h5py: Any, group: Any, name: str) -> Iterator[int]:
+    """Yields how many bytes each array of a group would take."""
     found = inside(h5py, group, name)
     if isinstance(found, h5py.Group):
         for key in found:
-            _check_group(h5py, found, key)
+            yield from _claims(h5py, found, key)
     elif found.dtype.kind != "O":  # Minari's strings and images have variable length
-        held(h5py, found, name)
+        yield math.prod(held(h5py, found, name).shape) * found.dtype.itemsize
 
 
 def _episodes(storage: Any, count: int, check: Any, ours: Manifest | None) -> Iterator[Batch]:

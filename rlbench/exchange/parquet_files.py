@@ -97,7 +97,7 @@ def read(path: Path) -> Iterator[Content]:
 def _batches(pa: Any, file: Any, manifest: Manifest) -> Iterator[Batch]:
     if manifest.what != "episodes":
         return
-    layout = Layout(manifest)
+    layout = Layout(manifest, len(file.schema_arrow.names))
     _check_schema(pa, file.schema_arrow, layout)
     held: list[Any] = []
     for rows in file.iter_batches(batch_size=BATCH_STEPS):

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -231,6 +232,38 @@ def test_a_damaged_json_document_is_refused(document, store, change, complaint):
 def test_what_is_no_such_json_is_refused(tmp_path, store, text):
     (tmp_path / "x.json").write_text(text)
     refused(tmp_path / "x.json", store, ".")
+
+
+# ------------------------------------------------------------ tables that claim more columns than they have
+
+CLAIMED = {f"c{n}": ["<f8", [2**12]] for n in range(20_000)}  # 80 million names
+
+
+def _claiming_csv(path):
+    first, rest = path.read_text("utf-8").split("\n", 1)
+    about = json.loads(first.removeprefix("# "))
+    about["columns"] |= CLAIMED
+    path.write_text(f"# {json.dumps(about)}\n{rest}", "utf-8")
+
+
+def _claiming_parquet(path):
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[b"rlbench"])
+    about["figures"] |= CLAIMED
+    pq.write_table(table.replace_schema_metadata({b"rlbench": json.dumps(about)}), path)
+
+
+@pytest.mark.parametrize(("kind", "claim"), [("csv", _claiming_csv), ("parquet", _claiming_parquet)])
+def test_columns_that_a_manifest_claims_take_no_memory(kind, claim, tmp_path, store, samples):
+    path = tmp_path / f"run.{kind}"
+    export(samples.ALL["discrete"](store), path)
+    claim(path)
+    tracemalloc.start()
+    try:
+        refused(path, store, "its manifest describes 81,920,00. columns of numbers, but it has 1. columns")
+        assert tracemalloc.get_traced_memory()[1] < 2**26  # bytes
+    finally:
+        tracemalloc.stop()
 
 
 # ---------------------------------------------------------------- parquet

@@ -1,6 +1,8 @@
 """Minari datasets: ours read by Minari, and others' read by us."""
 
+import contextlib
 import json
+import tracemalloc
 
 import gymnasium as gym
 import h5py
@@ -210,6 +212,12 @@ def metadata(path, **changes):
     file.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
 
 
+def packed(path):
+    with h5py.File(path / "data" / "main_data.hdf5", "a") as file:
+        zeros = {"compression": "gzip", "chunks": (2**16,)}
+        file["episode_1"].create_dataset("infos/y", (10**7,), "f8", **zeros)[:] = 0
+
+
 def linked(path):
     with h5py.File(path / "data" / "main_data.hdf5", "a") as file:
         del file["episode_1/actions"]
@@ -222,7 +230,35 @@ def huge(path):
         file.create_dataset("episode_1/rewards", (2**40,), np.float64, chunks=(2**14,))
 
 
+MEMORY = 2**26  # bytes
 BOX = {"type": "Box", "dtype": "float32", "low": 0, "high": 1}
+
+
+@contextlib.contextmanager
+def at_most(memory):
+    """Asserts that no more bytes of memory than these are taken at once."""
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < memory
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"type": "Discrete", "n": 10**12, "start": 0},
+        {"type": "MultiBinary", "n": 10**12},
+        {"type": "Tuple", "subspaces": [{**BOX, "shape": [512, 1024]}]},
+    ],
+)
+def test_what_a_space_of_a_dataset_claims_takes_no_memory(tmp_path, store, space):
+    path = foreign(tmp_path / "nested-v1")
+    metadata(path, rlbench=None, action_space=json.dumps(space))
+    with at_most(MEMORY), contextlib.suppress(UsageError):  # the actions that are there may not fit the space
+        import_run(path, store)
 
 
 @pytest.mark.parametrize(
@@ -240,12 +276,17 @@ BOX = {"type": "Box", "dtype": "float32", "low": 0, "high": 1}
         (lambda p: metadata(p, observation_space='{"type": "Nothing"}'), "."),
         (
             lambda p: metadata(p, observation_space=json.dumps({**BOX, "shape": [2**20, 2**20]})),
-            "its metadata describes a space of more than",
+            "its metadata describes a space of 1,099,511,627,776 numbers, but does not hold them",
         ),
         (
             lambda p: metadata(p, action_space=json.dumps({"type": "Tuple", "subspaces": [{**BOX, "shape": [2**40]}]})),
-            "its metadata describes a space of more than",
+            "its metadata describes a space of 1,099,511,627,776 numbers, but does not hold them",
         ),
+        (
+            lambda p: metadata(p, action_space=json.dumps({**BOX, "dtype": "S1000000000", "shape": [9]})),
+            "its metadata describes a space of 'S1000000000', not of numbers",
+        ),
+        (packed, "episode 1 claims 80,000,148 bytes but does not hold them"),
         (lambda p: metadata(p, env_spec="{"), "Expecting property name"),
         (lambda p: metadata(p, rlbench="{}"), "it has no rlbench manifest"),
         (lambda p: (p / "data" / "main_data.hdf5").unlink(), "No data found"),
@@ -256,7 +297,7 @@ BOX = {"type": "Box", "dtype": "float32", "low": 0, "high": 1}
 def test_a_damaged_dataset_is_refused(tmp_path, store, change, complaint):
     path = foreign(tmp_path / "nested-v1")
     change(path)
-    with pytest.raises(UsageError, match=complaint) as caught:
+    with pytest.raises(UsageError, match=complaint) as caught, at_most(MEMORY):
         import_run(path, store)
     assert "\n" not in str(caught.value)
     assert store.runs() == []
