@@ -55,7 +55,7 @@ class Stored:
             self.is_repeated = chunk.first_episode + chunk.episodes == self.episodes and not self._open_steps
             return None
         known = min(int(chunk.lengths[0]), self._open_steps - chunk.first_step)
-        if known <= 0:
+        if known <= 0 or chunk.first_episode > self.episodes:
             return chunk
         rows = {name: column[:known] for name, column in _step_rows(chunk).items()}
         self._compare(self._steps.take(known), rows, chunk.first_episode)

@@ -376,6 +376,15 @@ def test_what_broke_off_anywhere_is_trained_again_and_gone_on_with(store, monkey
     assert list(checking.check(store)) == []
 
 
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_what_broke_off_within_an_episode_is_gone_on_with_for_many_chunks(store, monkeypatch, engine):
+    run = interrupted_at(store, monkeypatch, 303)
+    monkeypatch.setattr(recorder, "CHUNK_STEPS", 100)
+    monkeypatch.setattr(recorder, "RESERVE", 3)
+    resumed, whole = outcome(rlbench.resume(run, engine=engine)), outcome(trained("FrozenLake-v1", episodes=200))
+    assert resumed == whole
+
+
 @pytest.mark.parametrize("name", ["algorithm", "gymnasium"])
 @pytest.mark.parametrize("status", ["finished", "interrupted"])
 def test_a_run_of_other_versions_is_not_gone_on_with_unless_asked(store, name, status):
