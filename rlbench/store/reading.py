@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, RunRecord, Span
 
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
+COUNTLESS = 2**62  # no count comes near it, and two of them can be added
 MOST_FIGURES = 2**26  # bytes that the figures of any run may take; more only if as much of them is stored
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
@@ -139,7 +140,7 @@ def refusal(backend: Backend, run_id: str) -> StoreError:
 def spans_of(backend: Backend, document: Document) -> list[Span]:
     """Returns the spans of a run's chunks; StoreError if one is missing."""
     spans = backend.select_spans(document["id"])[: document["chunks"]]  # later ones are not committed
-    whole = all(type(value) is int for span in spans for value in span[:-1])
+    whole = all(type(value) is int and 0 <= value < COUNTLESS for span in spans for value in span[:-1])
     if not whole or len(spans) != document["chunks"] or any(span.number != i for i, span in enumerate(spans)):
         raise StoreError(f"run {document['id']} is damaged: it should have {document['chunks']} chunks")
     return spans

@@ -49,6 +49,9 @@ STRANGERS = {
     },
 }
 
+MONGODB = "mongodb://somewhere/stranger"
+WHERES = ("stranger.db", MONGODB)
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*are shown as text:RuntimeWarning")
 
 
@@ -59,8 +62,19 @@ def trained():
 
 
 @pytest.fixture
-def bring(tmp_path, trained, monkeypatch):
-    """A function that puts the run into `stranger.db`, with changes to its env's spec or to its record."""
+def where(request, monkeypatch):
+    """The stranger's store: a file, or an imitation of a MongoDB server."""
+    where = getattr(request, "param", "stranger.db")
+    if where == MONGODB:
+        mongomock = pytest.importorskip("mongomock")
+        server = mongomock.store.ServerStore()
+        monkeypatch.setattr("pymongo.MongoClient", lambda url, **_: mongomock.MongoClient(url, _store=server))
+    return where
+
+
+@pytest.fixture
+def bring(tmp_path, trained, monkeypatch, where):
+    """A function that puts the run into the stranger's store, with changes to its env's spec or to its record."""
     (tmp_path / "stranger.py").write_text("open('RAN', 'w')")
     (tmp_path / "made").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
@@ -70,7 +84,7 @@ def bring(tmp_path, trained, monkeypatch):
         config = trained.record.config
         spec = json.dumps({**json.loads(config.env.spec), **changes}) if isinstance(changes, dict) else changes
         config = replace(config, env=replace(config.env, spec=spec))
-        with library.open_store(tmp_path / "stranger.db") as store:
+        with library.open_store(where if "://" in where else tmp_path / where) as store:
             made = store.create_run(**{**KNOWN, **names}, config=config)
             for chunk in trained.store.chunks(trained.id):
                 store.append(made.id, chunk)
@@ -96,20 +110,22 @@ def untouched(tmp_path, monkeypatch):
     return check
 
 
+@pytest.mark.parametrize("where", WHERES, indirect=True)
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_what_only_looks_works_without_the_env(rlbench, bring, untouched, stranger):
+def test_what_only_looks_works_without_the_env(rlbench, bring, untouched, stranger, where):
     bring(STRANGERS[stranger])
-    for name, command in LOOKS.items() if stranger == "program" else QUICK.items():
-        result = rlbench(*command, *(() if name == "copy" else ("--store", "stranger.db")))
+    for name, command in LOOKS.items() if (stranger, where) == ("program", "stranger.db") else QUICK.items():
+        result = rlbench(*command, *(() if name == "copy" else ("--store", where)))
         assert (name, result.code) == (name, 0), result.err
         untouched()
 
 
+@pytest.mark.parametrize("where", WHERES, indirect=True)
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_what_needs_the_env_is_refused_in_one_line(rlbench, bring, untouched, stranger):
+def test_what_needs_the_env_is_refused_in_one_line(rlbench, bring, untouched, stranger, where):
     bring(STRANGERS[stranger])
     for name, command in MAKES.items():
-        result = rlbench(*command, "--store", "stranger.db")
+        result = rlbench(*command, "--store", where)
         assert (name, result.code) == (name, 1)
         assert result.err.startswith("Error: the env is not made, for its stored spec names the ")
         assert result.err.endswith("pass --trust if you trust who wrote the store\n")

@@ -1,6 +1,7 @@
 """The MongoDB store, on a real server and on an imitation in memory."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -9,11 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mongomock
 import numpy as np
 import pytest
+from bson import Binary, Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp
 from contracts import stores
 from pymongo import errors
 from waiting import until
@@ -927,3 +930,52 @@ def test_runs_move_to_a_file_and_back_unchanged(emptied_url, mongo_url, tmp_path
         copying.copy(file, second)
         assert stores.everything(second) == stores.everything(file) == stores.everything(first)
         assert {result.action for result in copying.copy(file, second)} == {"equal"}
+
+
+# ---------------------------------------------------------------- what only a stranger's server holds
+
+FOREIGN = (  # values of BSON that no SQLite file can hold, and that nothing here writes
+    *(Code("while (true) {}"), Regex("(a+)+$"), DBRef("runs", "x"), ObjectId(b"twelve bytes"), Decimal128("NaN")),
+    *(Timestamp(1, 1), datetime(1, 1, 1, tzinfo=UTC), {"$where": "sleep(10000)"}, {"$ref": {"$id": [{}]}}),
+    *([[[]]], Binary(b"\x00" * 8, 128), Binary(b"RLB1" + b"\xff" * 60, 4), Int64(2**63 - 1)),
+)
+
+
+def _looked_at(store, run_id):
+    """Reads all that a store holds; returns the errors that are not one line of ours."""
+    found = []
+
+    def look(read):
+        try:
+            read()
+        except (StoreError, UsageError) as error:
+            found.extend([str(error)] if "\n" in str(error) or len(str(error)) > 500 else [])
+        except NotImplementedError as error:  # the imitation cannot sort all that a server can
+            assert "Mongomock" in str(error)  # noqa: PT017
+        except Exception as error:  # noqa: BLE001  (what is looked for)
+            found.append(repr(error))
+
+    look(store.runs)
+    look(lambda: list(checking.check(store)))
+    look(lambda: [store.load_snapshot(info.kind, info.name) for info in store.snapshots()])
+    look(lambda: list(store.chunks(run_id)))
+    look(lambda: list(store.episodes(run_id)))
+    for read in (store.run, store.figures, store.checkpoints, store.checkpoint):
+        look(functools.partial(read, run_id))
+    return found
+
+
+def test_values_that_only_a_foreign_program_writes_are_told_of_in_a_line(store):
+    run_id = stores.fill(store, tags=["a"]).id
+    store.save_snapshot("buffer", "a", {"x": np.arange(9)}, {"n": 1})
+    assert _looked_at(store, run_id) == []
+    there, values = store.backend._collections, itertools.cycle(FOREIGN)
+    for collection in there:
+        for whole in list(collection.find()):
+            for name in [name for name in whole if name != "_id"] * 2:
+                foreign = next(values)
+                collection.update_one({"_id": whole["_id"]}, {"$set": {name: foreign}})
+                store.backend._known.clear()
+                assert _looked_at(store, run_id) == [], (collection.name, name, foreign)
+                collection.replace_one({"_id": whole["_id"]}, whole)
+    assert _looked_at(store, run_id) == []
