@@ -176,3 +176,20 @@ def test_spaces_that_do_not_count_from_0_are_refused_before_training(space):
 def test_check_env_finds_what_a_later_step_returns(told):
     with pytest.raises(CheckFailedError, match=r"^what_it_returns_is_what_it_promises: after 2 calls"):
         check_env(Says(**told))
+
+
+def test_the_loop_leaves_out_no_check_or_change_that_a_subclass_or_an_instance_adds():
+    class Counting(AGENTS["q-learning"]):
+        seen = 0
+
+        def update(self, *step):
+            self.seen += 1
+            super().update(*step)
+
+    env = gym.make("FrozenLake-v1")
+    agent, chosen = make_agent(Counting, env, seed=0), []
+    act = agent.act
+    agent.act = lambda observation, *, explore: chosen.append(act(observation, explore=explore)) or chosen[-1]
+    run = rlbench.train(env, agent, episodes=9, seed=0)
+    assert agent.seen == len(chosen) == run.timesteps
+    assert chosen == [int(action) for episode in run.store.episodes(run.id) for action in episode.actions]
