@@ -185,7 +185,8 @@ def _is_env(name: str, agent: str | None, is_set: bool) -> bool:  # noqa: FBT001
         raise UsageError(
             f"--agent takes random, got {agent!r}: other agents have to learn first, so name a RUN of theirs"
         )
-    return agent is not None or is_set or name in SHORT_NAMES or VERSIONED.search(name) is not None
+    is_named = name in SHORT_NAMES or ":" in name or VERSIONED.search(name) is not None  # "module:Env" is no run
+    return is_named or agent is not None or is_set
 
 
 def _watch(

@@ -216,7 +216,7 @@ def best_by_linear_programming(model, gamma):
     return linprog(np.ones(model.n_states), A_ub=system, b_ub=reward, bounds=(None, None)).x
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(tables(n_states=4, n_actions=3), st.sampled_from([0.5, 0.99, 0.9999]), st.sampled_from([3, 200]))
 def test_discounted_plans_are_those_of_brute_force_and_of_linear_programming(table, gamma, patience):
     model = chain_of(*table)
@@ -229,7 +229,7 @@ def test_discounted_plans_are_those_of_brute_force_and_of_linear_programming(tab
     np.testing.assert_allclose(policy_evaluation(model, found.policy, gamma), found.values, atol=1e-9 * scale)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(tables(n_states=4, n_actions=3), st.sampled_from([3, 200]))
 def test_undiscounted_plans_are_those_of_brute_force_or_refused_for_a_reason(table, patience):
     model, barely = chain_of(*table), 1 - 1e-9  # whose values are the undiscounted ones but for 1e-7, or huge
