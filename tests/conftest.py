@@ -1,5 +1,7 @@
 """What holds for all tests: no deadlines, and a last line on what this machine lacks."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 from needs import summary
@@ -14,6 +16,12 @@ def _state_of_its_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+def pytest_collection_finish():
+    """Spares the collector the thousands of tests, which live to the end, and much of its work while numba compiles."""
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,18 @@ def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page
     assert result.returncode == 0, result.stderr
 
 
+@pytest.fixture(scope="module")
+def trained(forks, tmp_path_factory):
+    """A store with a run for the scripts to open."""
+    folder = tmp_path_factory.mktemp("trained")
+    made = forks.run(["rlbench", "train", "safecab", "--episodes", "20000"], folder)
+    assert made.returncode == 0, made.stderr
+    return folder / "rlbench.db"
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_the_scripts_run(script, forks, tmp_path):
-    trained = forks.run(["rlbench", "train", "safecab", "--episodes", "20000"], tmp_path)
-    assert trained.returncode == 0, trained.stderr
+def test_the_scripts_run(script, forks, trained, tmp_path):
+    shutil.copy(trained, tmp_path)
     result = forks.run([script], tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
