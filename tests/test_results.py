@@ -69,6 +69,13 @@ def test_gymnasiums_tables_are_learnt_without_an_option(env, seeds):
     assert max(off.values()) <= 0.01, off
 
 
+@pytest.mark.long
+def test_blackjack_is_learnt_without_an_option():
+    run = _learnt("Blackjack-v1", UNTUNED[0])
+    played = rlbench.evaluate(run, episodes=20_000, seed=FRESH)
+    assert played.mean_return > -0.08  # four standard errors below the -0.053 that its policy is worth
+
+
 @pytest.fixture(scope="module")
 def cartpole_means():
     """The mean return over 1,000 fresh starts, seed by seed."""

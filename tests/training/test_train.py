@@ -72,7 +72,7 @@ BAD = [
     ({"env": "MountainCarContinuous-v0"}, "needs Discrete"),
     ({"env": "Acrobot-v1"}, r"needs Discrete observations, got Box.*give bins="),
     ({"env": "FrozenLake8x8-v1", "episodes": None}, "FrozenLake8x8-v1 has no default budget: give episodes= or"),
-    ({"env": "Blackjack-v1", "episodes": None}, "Blackjack-v1 has no default budget"),
+    ({"env": "MountainCar-v0", "bins": 3, "episodes": None}, "MountainCar-v0 has no default budget"),
 ]
 
 
