@@ -8,12 +8,17 @@ import sys
 import numpy as np
 
 import rlbench
+from rlbench.errors import StoreError
 
-store = rlbench.open_store(sys.argv[1] if len(sys.argv) > 1 else "rlbench.db", create=False)
-run = rlbench.load_run(store, sys.argv[2] if len(sys.argv) > 2 else "latest")  # noqa: PLR2004
+place = sys.argv[1] if len(sys.argv) > 1 else "rlbench.db"
+ref = sys.argv[2] if len(sys.argv) > 2 else "latest"  # noqa: PLR2004
+try:
+    run = rlbench.load_run(place, ref, needs="steps")
+except StoreError as error:
+    sys.exit(str(error))
 print(run)
 
-episodes = store.episodes(run.id)  # a sequence that reads each episode on access
+episodes = run.store.episodes(run.id)  # a sequence that reads each episode on access
 for name, index in (("best", int(np.argmax(run.returns))), ("worst", int(np.argmin(run.returns)))):
     episode = episodes[index]
     print(f"{name}: episode {index}, return {episode.total_return:g} in {len(episode)} steps")

@@ -7,9 +7,14 @@ import sys
 import time
 
 import rlbench
+from rlbench.errors import StoreError
 
-store = rlbench.open_store(sys.argv[1] if len(sys.argv) > 1 else "rlbench.db", create=False)
-run = rlbench.load_run(store, sys.argv[2] if len(sys.argv) > 2 else "latest")  # noqa: PLR2004
+place = sys.argv[1] if len(sys.argv) > 1 else "rlbench.db"
+ref = sys.argv[2] if len(sys.argv) > 2 else "latest"  # noqa: PLR2004
+try:
+    run = rlbench.load_run(place, ref, needs="agent")
+except StoreError as error:
+    sys.exit(str(error))
 
 env = run.make_env(render_mode="ansi")
 observation, _ = env.reset(seed=0)

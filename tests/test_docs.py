@@ -93,3 +93,11 @@ def test_every_page_of_docs_is_linked_from_the_readme():
     readme = (ROOT / "README.md").read_text()
     missing = [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme]
     assert not missing
+
+
+@pytest.mark.parametrize("script", ["replay.py", "watch.py"])
+def test_a_script_that_reads_a_store_is_quiet_where_there_is_none(script, forks, tmp_path):
+    result = forks.run([ROOT / "scripts" / script], tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("there is no store at rlbench.db")
+    assert len(result.stderr.splitlines()) == 1

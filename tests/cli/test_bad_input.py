@@ -21,7 +21,7 @@ BAD = [
     (("train", "safecab", "--episodes", ""), 2, "'' is not a valid integer"),
     (("train", "safecab", "--timesteps", "0"), 2, "--timesteps must be a whole number, 1 or more, got 0"),
     (("train", "safecab", "--timesteps", "-1"), 2, "--timesteps must be a whole number, 1 or more, got -1"),
-    (("train", "FrozenLake-v1"), 2, "FrozenLake-v1 has no default budget: give --episodes or --timesteps"),
+    (("train", "FrozenLake8x8-v1"), 2, "FrozenLake8x8-v1 has no default budget: give --episodes or --timesteps"),
     ((*SAFECAB, "--seed", "-1"), 2, "-1 is not in the range x>=0"),
     # parameters
     ((*SAFECAB, "--set", "gamma=1.2"), 2, "gamma must be in [0, 1], got 1.2"),
@@ -55,9 +55,9 @@ BAD = [
     ((*SAFECAB, "--env-set", "city=bok"), 2, "unknown city 'bok'; did you mean book?"),
     ((*SAFECAB, "--env-set", "city"), 2, "--env-set takes K=V"),
     # envs
-    (("train", "Pendulum-v1", "--episodes", "5"), 2, "wrap the env in rlbench.envs.Discretize"),
+    (("train", "Pendulum-v1", "--episodes", "5"), 2, "give --bins, a number for each dimension"),
     (("train", "MountainCarContinuous-v0", "--episodes", "5"), 2, "q-learning needs Discrete"),
-    (("train", "CartPole-v1", "--episodes", "5"), 2, "q-learning needs Discrete observations, got Box"),
+    (("train", "Acrobot-v1", "--episodes", "5"), 2, "q-learning needs Discrete observations, got Box"),
     ((*SAFECAB, "--env-set", "step_reward=nan"), 2, "step_reward must be a finite number, got nan"),
     ((*SAFECAB, "--env-set", "city=|R:x|"), 2, "line 1 of the map, square 1"),
     ((*SAFECAB, "--env-set", "city=0x5"), 2, "got 0x5"),
