@@ -433,7 +433,8 @@ def _center_encoder(bins: Centers) -> Callable[[Iterable[float]], int]:
 
 
 def _uniform_places(bins: UniformBins, rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    places = (rows - bins.low) * bins.scale
+    with np.errstate(over="ignore", invalid="ignore"):  # infinitely far out is in the outermost bin
+        places = (rows - bins.low) * bins.scale
     inside = np.minimum(np.where(places > 0, places, 0.0), bins.counts - 1)  # NaN is not above 0
     return inside.astype(np.int64).T
 

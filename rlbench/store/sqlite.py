@@ -428,11 +428,12 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
         known = version(connection)
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+        found = schema(connection)
     if application != APPLICATION_ID and (application or known or not empty or not writable):
         raise StoreError(f"{path} is not an rlbench store: give another path, it was left unchanged")
     if known > len(MIGRATIONS):
         raise StoreError(f"{path} is from a newer rlbench (schema {known}): upgrade rlbench to open it")
-    _check_schema(connection, path, known)
+    _check_schema(found, known, path)
     if not writable:
         if known < len(MIGRATIONS):
             raise StoreError(f"{path} is from an older rlbench: open it once for writing to upgrade it")
@@ -443,9 +444,9 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
     migrate(connection)
 
 
-def _check_schema(connection: sqlite3.Connection, path: str, known: int) -> None:
+def _check_schema(found: dict[str, str | None], known: int, path: str) -> None:
     """Refuses a database with other tables, indexes, views or triggers than ours: they could do anything."""
-    found, expected = schema(connection), schema_after(known)
+    expected = schema_after(known)
     odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     if odd:
         raise StoreError(

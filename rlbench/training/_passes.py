@@ -80,7 +80,7 @@ def _backwards_readably(learner: TableAgent, chunk: EpisodeChunk) -> float:
         target = r if terminated else r + gamma * learner.q_table[s_next].max()
         largest = max(largest, abs(target - learner.q_table[s, a]))
         learner.update(s, a, r, s_next, terminated)
-    learner.timesteps = before  # `_pass` counts
+        learner.timesteps = before  # one rate for the chunk, as compiled: `_pass` counts
     return largest
 
 

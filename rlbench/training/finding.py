@@ -84,10 +84,7 @@ def _having(store: Store, env_id: str | None, needs: str) -> Iterator[RunRecord]
 
 def _none(store: Store, env_id: str | None, needs: str) -> str:
     of_env = "" if env_id is None else f" of {env_id}"
-    remedy = (
-        "`rlbench record ENV` and `rlbench train ENV` make" if needs else f"`rlbench train {env_id or 'safecab'}` makes"
-    )
-    return f"there is no run{of_env}{NEEDS[needs][1]} in {store.url}: {remedy} one"
+    return f"there is no run{of_env}{NEEDS[needs][1]} in {store.url}: `rlbench train {env_id or 'safecab'}` makes one"
 
 
 def _merit(run: RunRecord) -> float:

@@ -78,7 +78,9 @@ def sight_of(runs: Sequence[Run], asked: Asked | None, usual: Asked | None) -> S
     config = runs[0].record.config.env
     try:
         env = runs[0].make_same_env()
-    except (StoreError, gym.error.Error, ImportError):  # it is not installed, or not trusted: the steps tell enough
+    except (StoreError, gym.error.Error, ImportError):
+        if config.spec is not None and config.id in gym.registry:  # it is there, but not what the spec asks for
+            raise
         return _by_steps(runs, config, asked if asked is not None else usual)
     with closing(env):
         for run in runs[1:]:

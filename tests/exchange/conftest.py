@@ -160,7 +160,7 @@ PATHS = {
 def known_of(record):
     """The part of a run's record that a file stores."""
     known = dataclasses.asdict(record)
-    for name in ("id", "created_at", "cache_key"):
+    for name in ("id", "created_at", "cache_key", "checkpoints"):
         del known[name]
     known["tags"] = tuple(tag for tag in known["tags"] if tag != "imported")
     return known

@@ -166,10 +166,10 @@ def test_a_replay_agent_takes_no_buffer_for_other_spaces():
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(STATES, start=1), spaces.MultiDiscrete([2, 3])])
-def test_spaces_that_do_not_count_from_0_are_refused_before_training(space):
+def test_an_observation_outside_a_finite_space_is_refused(space):
     env = Says()
     env.observation_space = space
-    with pytest.raises(UsageError, match="needs Discrete observations"):
+    with pytest.raises(UsageError, match="the env gave the observation 0, which is not in its space"):
         rlbench.train(env, episodes=1, seed=0)
 
 

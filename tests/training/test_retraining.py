@@ -145,7 +145,8 @@ def test_a_users_off_policy_agent_learns_by_its_own_update_as_the_compiled_one_d
 
     assert Mine(2, 2).learner() is None
     run = rlbench.train("FrozenLake-v1", "random", episodes=30, seed=0, store=store)
-    mine, ours = (rlbench.retrain(run, agent, passes=3) for agent in ("mine", "q-learning"))
+    own = {"learning_rate": 0.3, "learning_rate_final": 0.1, "learning_rate_steps": 100, "gamma": 0.9}
+    mine, ours = (rlbench.retrain(run, agent, passes=3, agent_kwargs=own) for agent in ("mine", "q-learning"))
     assert mine.run.agent.q_table.tobytes() == ours.run.agent.q_table.tobytes()
     assert mine.largest_error == ours.largest_error
     assert mine.run.agent.timesteps == ours.run.agent.timesteps
