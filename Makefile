@@ -12,7 +12,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n 2
 
 test-long: .venv/installed
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 # With Stable-Baselines3. Torch comes first: left to itself pip takes gigabytes for accelerators.
 test-interop: .venv/installed
