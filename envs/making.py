@@ -66,7 +66,7 @@ def full_id(env: str) -> str:
 
 def _import(module: str, env: str) -> None:
     """Imports a module that the user names, which registers its envs, as gym.make does."""
-    _look_here()
+    look_here()
     try:
         importlib.import_module(module)
     except Exception as error:  # a module may raise anything
@@ -74,7 +74,7 @@ def _import(module: str, env: str) -> None:
         raise UnknownNameError(f"unknown env {env!r}; cannot import the module {module!r} ({reason})") from error
 
 
-def _look_here() -> None:
+def look_here() -> None:
     """Lets modules be imported from the working directory, where an installed command does not look for them."""
     if "" not in sys.path:
         sys.path.append("")  # at the end: it hides nothing that is installed
@@ -102,7 +102,7 @@ def make_from_spec(spec: str, *, trust: bool = False, **extra: Any) -> gym.Env[A
 
 def _trusted(text: str) -> EnvSpec:
     """Returns a spec with the class itself that its module registers, for that may not be found by its name."""
-    _look_here()
+    look_here()
     spec = EnvSpec.from_json(text)
     if isinstance(spec.entry_point, str):
         importlib.import_module(spec.entry_point.partition(":")[0])

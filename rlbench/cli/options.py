@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,11 +101,11 @@ def import_function(name: str) -> Any:
     Raises:
         UsageError: it cannot be imported.
     """
+    from rlbench.envs.making import look_here  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
+
     module, _, function = name.partition(":")
-    sys.path.insert(0, "")
+    look_here()
     try:
         return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UsageError(f"{name!r} cannot be imported: {error}") from None
-    finally:
-        sys.path.remove("")
+    except Exception as error:  # a module may raise anything
+        raise UsageError(f"{name!r} cannot be imported: {error}") from error

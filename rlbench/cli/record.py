@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,11 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.settings import parse_settings
+
+if TYPE_CHECKING:
+    from rlbench.store import Store
+
+RANDOM = "random"
 
 
 @click.command(
@@ -59,23 +64,18 @@ def record(
 
     ENV is any Gymnasium env whose observations and actions are numbers. `rlbench retrain` learns from what is stored.
     """
-    kept = rlbench.open_store(store)
-    with kept:
-        acts: Any = policy
-        if ":" in policy:
-            acts = import_function(policy)
-        elif policy != "random":
-            acts = rlbench.Run(find_run(kept, policy, needs="agent"), kept)
-        run = rlbench.record(
-            env,
-            acts,
-            episodes=episodes,
-            seed=seed,
-            store=kept,
-            env_kwargs=parse_settings(env_settings, "--env-set"),
-            wrappers=wrappers,
-            bins=bins,
-        )
+    kept, acts = _policy(policy, store)
+    run = rlbench.record(
+        env,
+        acts,
+        episodes=episodes,
+        seed=seed,
+        store=kept,
+        env_kwargs=parse_settings(env_settings, "--env-set"),
+        wrappers=wrappers,
+        bins=bins,
+    )
+    with run.store:
         mean_return = float(run.returns.mean())
     counts = {"episodes": run.episodes, "steps": run.timesteps, "mean_return": mean_return}
     if as_json:
@@ -83,4 +83,14 @@ def record(
         return
     say(f"{run.agent_name} on {run.env_id}, seed {seed}: {run.episodes:,} episodes, {run.timesteps:,} steps")
     say(f"  returned  {mean_return:.2f} on average")
-    say(f"  stored    run {run.id} in {kept.url}")
+    say(f"  stored    run {run.id} in {run.store.url}")
+
+
+def _policy(name: str, url: str) -> tuple[str | Store, Any]:
+    """Returns where to store, and who acts: the store is opened only for a run in it, for the rest may be a mistake."""
+    if ":" in name:
+        return url, import_function(name)
+    if name == RANDOM:
+        return url, name
+    store = rlbench.open_store(url, create=False)
+    return store, rlbench.Run(find_run(store, name, needs="agent"), store)

@@ -22,13 +22,14 @@ from rlbench.envs.discretize import (
     bin_counts,
     bins_of,
     inner_edges,
+    make_bins,
     n_bins,
     n_dimensions,
 )
 from rlbench.envs.making import make_from_spec, spec_json
 from rlbench.envs.wrapping import as_box
 from rlbench.errors import UsageError
-from rlbench.training.parents import bins_of_run, same_bins, unbounded_bins
+from rlbench.training.parents import bins_of_run, same_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -206,16 +207,22 @@ def in_bins(
         UsageError: the parent learnt in other bins.
     """
     is_box = isinstance(env.observation_space, gym.spaces.Box)
-    learnt = None if parent is None else bins_of_run(parent)
-    if parent is not None and asked is not None:
-        _check_agreement(asked, learnt, parent)
-    if learnt is not None:
-        env = binned(env, arguments_of(learnt)) if is_box else env
-        if not same_bins(bins_of(env), learnt):
-            raise UsageError(f"run {parent.id if parent else ''} learnt in other bins than those of this env")
-        return env
+    if parent is not None:
+        learnt = bins_of_run(parent)
+        if asked is not None:
+            _check_agreement(asked, learnt, parent)
+        if learnt is not None:
+            return _in_learnt_bins(env, learnt, parent)
     wanted = usual if asked is None and is_box else asked
     return env if wanted is None else binned(env, wanted, observed)
+
+
+def _in_learnt_bins(env: gym.Env[Any, Any], learnt: Bins, parent: Run) -> gym.Env[Any, Any]:
+    if isinstance(env.observation_space, gym.spaces.Box):
+        return binned(env, arguments_of(learnt))
+    if not same_bins(bins_of(env), learnt):
+        raise UsageError(f"run {parent.id} learnt in other bins than those of this env")
+    return env
 
 
 def arguments_of(bins: Bins) -> dict[str, Any]:
@@ -240,8 +247,8 @@ def _agrees(binning: Binning, bins: Bins) -> bool:
     if binning.kind == "quantile":
         return isinstance(bins, CutPoints) and int(bin_counts(bins).max()) == binning.value
     if binning.kind == "counts":
-        return isinstance(bins, UniformBins) and np.ravel(binning.value).tolist() in (
-            bins.counts.tolist(),
-            sorted(set(bins.counts.tolist())),
-        )
-    return same_bins(unbounded_bins(binning.value), bins)
+        counts = np.ravel(binning.value)
+        is_shaped = isinstance(bins, UniformBins) and counts.size in {1, n_dimensions(bins)}
+        return is_shaped and bool((bin_counts(bins) == counts).all())
+    space = gym.spaces.Box(-np.inf, np.inf, (n_dimensions(bins),))
+    return same_bins(make_bins(space, **binning.value), bins)

@@ -17,7 +17,7 @@ from rlbench.envs.making import spec_json
 from rlbench.errors import StoreError, UsageError
 from rlbench.store.columns import parts, unflatten
 from rlbench.store.records import has_last_row
-from rlbench.training.binning import fitted, in_bins
+from rlbench.training.binning import arguments_of, fitted, in_bins
 from rlbench.training.code import check_same_code
 from rlbench.training.stored import chunks_with_steps
 
@@ -140,9 +140,8 @@ def _by_steps(runs: Sequence[Run], config: EnvConfig, asked: Asked | None) -> Si
     if asked is None:
         return Sight(config, n_states, n_actions)
     space = gym.spaces.Box(-np.inf, np.inf, column.shape[1:])
-    arguments = fitted(asked, space, lambda: _sample(runs, rows_of))
-    bins = make_bins(space, **arguments)
-    seen = Sight(replace(config, bins=arguments), n_bins(bins), n_actions)
+    bins = make_bins(space, **fitted(asked, space, lambda: _sample(runs, rows_of)))
+    seen = Sight(replace(config, bins=arguments_of(bins)), n_bins(bins), n_actions)
     return seen._replace(numbered=lambda steps: _in_bins(bins, rows_of, steps))
 
 

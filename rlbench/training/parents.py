@@ -12,7 +12,7 @@ import numpy as np
 from rlbench.agents import AGENTS, TableAgent
 from rlbench.agents.parameters import ExplorationParameters
 from rlbench.envs.discretize import bins_of, make_bins
-from rlbench.errors import RlbenchError, UsageError
+from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,21 +66,27 @@ def at_final_exploration(parameters: dict[str, Any], given: dict[str, Any]) -> d
 
 
 def bins_of_run(run: Run) -> Bins | None:
-    """Returns the bins in which a run's agent learnt; None if there are none, or nobody knows."""
-    arguments = run.record.config.env.bins
-    if arguments is not None:
-        return unbounded_bins(arguments)
-    try:
-        with closing(run.make_env()) as env:
-            return bins_of(env)
-    except (RlbenchError, gym.error.Error, ImportError):
+    """Returns the bins in which a run's agent learnt; None if there are none.
+
+    Raises:
+        StoreError: its env cannot be made to tell, or what is stored of the bins is damaged.
+    """
+    config = run.record.config.env
+    if config.bins is not None:
+        return _stored_bins(config.bins, run.id)
+    if config.spec is None:
         return None
+    with closing(run.make_env()) as env:
+        return bins_of(env)
 
 
-def unbounded_bins(arguments: dict[str, Any]) -> Bins:
-    """Returns the bins of arguments of Discretize that leave nothing to the bounds of a space."""
-    per_dimension = arguments.get("bins") or arguments.get("cuts") or arguments.get("centers", [[]])[0]
-    return make_bins(gym.spaces.Box(-np.inf, np.inf, (len(per_dimension),)), **arguments)
+def _stored_bins(arguments: dict[str, Any], run_id: str) -> Bins:
+    """Returns the bins that a record describes by `arguments_of`: a stranger may have written it."""
+    try:
+        per_dimension = arguments.get("bins") or arguments.get("cuts") or arguments["centers"][0]
+        return make_bins(gym.spaces.Box(-np.inf, np.inf, (len(per_dimension),)), **arguments)
+    except (UsageError, TypeError, ValueError, LookupError) as error:
+        raise StoreError(f"run {run_id} is damaged: what it says of its bins is unreadable ({error})") from error
 
 
 def same_bins(one: Bins | None, other: Bins | None) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Policy = Callable[[Any], Any]
 
-MOST_STEPS = 10_000  # of an episode, where the env has no limit
+MOST_STEPS = 10_000  # of an episode, where the env has no limit: a policy may circle for ever
 RANDOM = "random"
 
 

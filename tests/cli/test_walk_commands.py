@@ -75,14 +75,16 @@ def test_a_function_of_the_working_folder_is_a_policy(rlbench, tmp_path):
     [
         ("leaning:fall", "'leaning:fall' cannot be imported"),
         (":", "':' cannot be imported"),
-        ("latest", "there is no run that keeps an agent in"),
+        ("latest", "there is no store at rlbench.db"),
     ],
 )
-def test_a_policy_that_is_none_is_refused_in_a_line(rlbench, policy, complaint):
+def test_a_policy_that_is_none_is_refused_in_a_line_and_nothing_is_written(rlbench, policy, complaint, tmp_path):
     outcome = rlbench("record", "CartPole-v1", "--policy", policy)
     assert outcome.code != 0
     assert complaint in outcome.err
     assert len(outcome.err.splitlines()) == 1
+    assert rlbench("record", "CartPoll-v1").code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_train_takes_wrappers_and_says_so_in_the_command_that_makes_the_run_again(rlbench):

@@ -78,6 +78,8 @@ def test_finite_observations_are_numbered_as_they_are_in_training(env):
 def test_learning_from_stored_steps_needs_no_env(url):
     with open_store(url) as store:
         parents = [rlbench.record(unregistered(seed), episodes=30, seed=seed, store=store) for seed in (0, 1)]
+        equal = rlbench.retrain(parents, bins={"bins": 4, "low": -3, "high": 3}, store=store).run
+        assert rlbench.evaluate(rlbench.load_run(store, equal.id), unregistered(0), seed=0).lengths.min() > 0
         learnt = rlbench.retrain(parents, bins="quantile:4", store=store)
         assert learnt.transitions == sum(run.timesteps for run in parents)
         assert rlbench.evaluate(learnt.run, unregistered(0), seed=0).mean_return > 20

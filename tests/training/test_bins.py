@@ -1,5 +1,6 @@
 """Bins that are asked for, fitted on what was observed, and taken over with the values that were learnt in them."""
 
+import dataclasses
 import json
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ import rlbench
 from rlbench.envs.discretize import Centers, CutPoints, Discretize, UniformBins, bins_of
 from rlbench.envs.making import make_from_spec, spec_json
 from rlbench.envs.wrapping import wrap
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 from rlbench.store import open_store
 from rlbench.training import session
 from rlbench.training.binning import arguments_of, binned, fitted, read_bins
@@ -239,6 +240,8 @@ def interrupted(self, world, budget):
     ("asked", "complaint"),
     [
         ({"bins": "4,4,4,4"}, "learnt in 81 other bins, not in 4,4,4,4: leave the bins out"),
+        ({"bins": "3,3"}, "learnt in 81 other bins, not in 3,3"),
+        ({"bins": {"bins": 3, "low": -1, "high": 1}}, "learnt in 81 other bins"),
         ({"bins": "kmeans:81"}, "learnt in 81 other bins, not in kmeans:81"),
         ({"agent": "random"}, "random keeps no values"),
         ({"env": "Acrobot-v1"}, "bins must be|takes|must have"),
@@ -249,6 +252,26 @@ def test_what_does_not_fit_the_parent_is_refused(raw, asked, complaint):
     parent = rlbench.retrain(raw, bins=3).run
     with pytest.raises(UsageError, match=complaint):
         rlbench.train(**{"env": "CartPole-v1", "parent": parent, "episodes": 1, **asked})
+
+
+def test_bins_agree_however_they_are_asked_for(raw):
+    parent = rlbench.retrain(raw, bins="3,3,6,6").run
+    same = {"bins": [3, 3, 6, 6], "low": [-2.4, -3, -0.2095, -3.5], "high": [2.4, 3, 0.2095, 3.5]}
+    for asked in ([3, 3, 6, 6], same):
+        assert rlbench.train("CartPole-v1", bins=asked, parent=parent, episodes=1, seed=0).record.parents == (
+            parent.id,
+        )
+    with pytest.raises(UsageError, match="learnt in 324 other bins, not in 3,6"):
+        rlbench.train("CartPole-v1", bins="3,6", parent=parent, episodes=1)
+
+
+@pytest.mark.parametrize("stored", [{}, {"bins": 3}, {"widths": [1]}, {"centers": []}, {"cuts": [[2, 1]]}])
+def test_bins_that_a_stranger_wrote_are_refused_in_a_line(raw, stored):
+    learnt = rlbench.retrain(raw, bins=3).run
+    env = dataclasses.replace(learnt.record.config.env, spec=None, bins=stored)
+    learnt.record = dataclasses.replace(learnt.record, config=dataclasses.replace(learnt.record.config, env=env))
+    with pytest.raises(StoreError, match="is damaged: what it says of its bins is unreadable"):
+        rlbench.train("CartPole-v1", parent=learnt, episodes=1)
 
 
 def test_a_parent_needs_an_agent(raw):
