@@ -83,7 +83,7 @@ def test_a_number_leads_back_to_the_value_that_it_is_of(space, seed):
     env.unwrapped.told = value
     number = env.reset()[0]
     assert 0 <= number < env.observation_space.n == env.action_space.n
-    back = env.step(np.int16(number))[4]["given"]
+    back = env.step(np.int32(number))[4]["given"]
     assert back in space
     assert repr(spaces.flatten(space, back)) == repr(spaces.flatten(space, value))
 
