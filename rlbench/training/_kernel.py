@@ -9,7 +9,7 @@ from rlbench._stamp import stamp
 from rlbench.agents._learners import choose, finish, learn
 from rlbench.agents._rules import schedule_value
 from rlbench.envs._worlds import observe, reset, step
-from rlbench.store.records import TERMINATED, TRUNCATED
+from rlbench.store.records import CUT_OFF, TERMINATED, TRUNCATED
 
 
 @njit(cache=True, nogil=True)
@@ -45,9 +45,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             written += 1
         begun, terminated = n, False
         # one comparison a step serves the step limit and the end of the chunk
-        stop = limits.chunk_steps
-        if limits.episode_steps > 0:
-            stop = min(stop, n + limits.episode_steps - length)
+        stop = min(limits.chunk_steps, n + limits.episode_steps - length)
         while n < stop and not terminated:
             # choose
             action, explored, bits = choose(learner, s, epsilon, n_actions, bits)
@@ -74,12 +72,13 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             n += 1
             s = s_next
         length += n - begun
-        truncated = length == limits.episode_steps
+        is_over = length == limits.episode_steps
+        truncated, cut_off = is_over and limits.truncates, is_over and not (limits.truncates or terminated)
         if tape.recording:
             tape.lengths[segments] = n - begun
-        tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated  # as `end_code`
+        tape.ends[segments] = TERMINATED * terminated + TRUNCATED * truncated + CUT_OFF * cut_off  # as `end_code`
         segments += 1
-        if not (terminated or truncated):  # the next chunk goes on with it
+        if not (terminated or is_over):  # the next chunk goes on with it
             break
         tape.returns[segments - 1] = total
         tape.episode_lengths[segments - 1] = length

@@ -42,7 +42,7 @@ def readable_loop(
             update(observation, action, reward, next_observation, terminated)
             # keep
             recorder.step(action, reward, next_observation, explored=agent.explored)
-            observation, ended = next_observation, terminated or truncated
+            observation, ended = next_observation, terminated or truncated or recorder.cuts_off
             if not ended and recorder.is_full:
                 recorder.split_episode(observation)
                 look()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COUNTED = 256  # actions: of more, how often each was taken in each episode is not kept
 COUNT_BYTES = 2**24  # on a tape, for these counts
+MOST_STEPS = 100_000  # of an episode, where the env has no limit: a task may never end
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
 UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
 
@@ -32,7 +33,7 @@ class Recorder:
     Args:
         n_actions: how many there are to count.
         recording: keep every step, not figures alone.
-        episode_steps: the env's step limit, 0 for none.
+        episode_steps: the env's step limit; 0 for none, and an episode is cut off after MOST_STEPS.
         sink: takes each chunk, and is through with it when it takes the next but one.
         steps: how many a chunk may hold, else what suits the recording.
         first_episode: how many the run has already.
@@ -49,7 +50,8 @@ class Recorder:
         first_episode: int = 0,
     ) -> None:
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
-        self.limits = Limits(episode_steps, steps, min(episode_steps or RESERVE, RESERVE, steps), 2**62, 2**62)
+        reserve = min(episode_steps or RESERVE, RESERVE, steps)
+        self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
         self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
         self.tape = self._new_tape()
         self._spare: Tape | None = None  # the tape before, whose chunk the sink may still be reading
@@ -78,6 +80,11 @@ class Recorder:
         self._resetting = True
         if self.length < 0 and not self.steps:
             self._env_rng = {**(env_rng(env) or {}), **({} if seed is None else {"seed": seed})}
+
+    @property
+    def cuts_off(self) -> bool:
+        """Whether the episode is as long as one may be in an env without a step limit."""
+        return self.length >= self.limits.episode_steps and not self.limits.truncates
 
     @property
     def is_full(self) -> bool:
@@ -109,7 +116,7 @@ class Recorder:
             self._observe(next_observation)
 
     def end_episode(self, *, terminated: bool, truncated: bool) -> None:
-        """Writes the figures of an episode."""
+        """Writes the figures of an episode; one that neither terminated nor was truncated is cut off."""
         i, tape = self.segments, self.tape
         if tape.recording:
             tape.lengths[i] = self.steps - (self._begun or 0)

@@ -73,7 +73,8 @@ def train(
         agent: a name ("q-learning"), a class or an agent; an agent goes on from where it is.
         episodes: stop after this many.
         total_timesteps: stop with the episode in which this many steps are reached; with `episodes`, the first to come.
-            Without either, the preset of the env says.
+            In an env without a step limit an episode is cut off after 100,000 steps, so that this ends a task that
+            never does; the value of the state after the last step counts. Without either, the preset of the env says.
         seed: of all the run's generators; None draws one and records it.
         store: a URL, path or open store; None keeps the run in memory.
         record: "all" stores every step, "none" the figures of each episode only.

@@ -23,7 +23,8 @@ class Counts(NamedTuple):
 class Limits(NamedTuple):
     """When the loop stops or cuts an episode."""
 
-    episode_steps: int  # the env's step limit, 0 for none
+    episode_steps: int  # after which an episode ends
+    truncates: bool  # that is the env's own step limit; else the episode is cut off
     chunk_steps: int  # what the tape holds, or how many to take before someone looks at the clock
     reserve: int  # no episode begins with fewer steps left than this, so that few are split between chunks
     episodes: int  # stop at this many episodes, counted from the agent's first
