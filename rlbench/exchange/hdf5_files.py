@@ -38,7 +38,7 @@ BLOCK_BYTES = 2**20
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 CHECKED = {"fletcher32": True}  # not compressed: the file is as large as what it claims
 LARGE = 2**22  # bytes of a checkpoint's array that is not compressed
-FREE = 2**26  # bytes that the arrays of any checkpoint may take; more only from a file as large
+FREE = 2**26  # bytes that what is read at once may take; more only from a file as large
 MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
 
 
@@ -184,10 +184,20 @@ def held(h5py: Any, found: Any, name: str) -> Any:
     """Returns the numeric dataset `found`; UsageError if it is not one, or is smaller than it claims."""
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in NUMBERS:
         raise UsageError(f"{name!r} must be a dataset of numbers")
-    claimed = math.prod(found.shape) * found.dtype.itemsize
+    claimed = _size(found)
     if claimed > min(found.id.get_storage_size(), found.file.id.get_filesize()) * MOST_EXPANSION:
         raise UsageError(f"{name!r} claims {claimed} bytes but does not hold them")
     return found
+
+
+def _size(found: Any) -> int:
+    return int(found.size) * int(found.dtype.itemsize)
+
+
+def _check_claim(file: Any, what: str, claimed: int) -> None:
+    """Raises UsageError if what is to be read at once takes more memory than a file of this size may ask for."""
+    if claimed > max(FREE, file.id.get_filesize()):
+        raise UsageError(f"{what} claims {claimed:,} bytes but does not hold them")
 
 
 def inside(h5py: Any, file: Any, name: str) -> Any:
@@ -241,8 +251,9 @@ class _Sources:
         self._figures = {
             name: self._column(h5py, file, "figures", name, manifest.figures[name]) for name in manifest.figures
         }
-        row_bytes = sum(source.dtype.itemsize * math.prod(source.shape[1:]) for source in self._steps.values())
-        self.batch_steps = max(1, min(BATCH_STEPS, BATCH_BYTES // max(1, row_bytes)))
+        self._file = file
+        self._row_bytes = sum(source.dtype.itemsize * math.prod(source.shape[1:]) for source in self._steps.values())
+        self.batch_steps = max(1, min(BATCH_STEPS, BATCH_BYTES // max(1, self._row_bytes)))
         self._at = dict.fromkeys(self._steps, 0)
 
     @staticmethod
@@ -256,7 +267,9 @@ class _Sources:
     def marks(h5py: Any, file: Any) -> dict[int, list[Mark]]:
         """Returns where chunks begin, by episode."""
         marks: dict[int, list[Mark]] = {}
-        for line in dataset(h5py, file, "chunks")[:].tobytes().splitlines():
+        found = dataset(h5py, file, "chunks")
+        _check_claim(file, "the list of its chunks", _size(found))
+        for line in found[:].tobytes().splitlines():
             episode, *pair = json.loads(line)
             marks.setdefault(episode, []).extend(marks_of(0, [pair]))
         return marks
@@ -273,6 +286,7 @@ class _Sources:
         if len(episodes) != len(lengths) or len(ends) != len(lengths) or not np.isin(ends, range(1, CUT_OFF + 1)).all():
             raise UsageError(f"each episode must have a number, and an end from 1 to {CUT_OFF}")
         steps = int(lengths.sum())
+        _check_claim(self._file, f"episode {episodes[0]}", steps * self._row_bytes)
         found = [
             mark._replace(row=row) for row, episode in enumerate(episodes.tolist()) for mark in marks.get(episode, [])
         ]
@@ -309,8 +323,6 @@ def _read_checkpoint(h5py: Any, file: Any) -> Checkpoint:
     if "arrays" in inside(h5py, file, "checkpoint"):
         names = list(inside(h5py, file, "checkpoint/arrays"))
         found = {name: dataset(h5py, file, f"checkpoint/arrays/{name}") for name in names}
-        claimed = sum(math.prod(one.shape) * one.dtype.itemsize for one in found.values())
-        if claimed > max(FREE, file.id.get_filesize()):
-            raise UsageError(f"its checkpoint claims {claimed:,} bytes but does not hold them")
+        _check_claim(file, "its checkpoint", sum(map(_size, found.values())))
         arrays = {name: one[()] for name, one in found.items()}
     return checked_checkpoint(about["episodes"], about["timesteps"], arrays, about["numbers"])

@@ -387,7 +387,11 @@ def virtual(file):
         (replaced("steps/rewards", ["x"] * 17), "'steps/rewards' must be a dataset of numbers"),
         (replaced("figures/return", np.zeros(4)), "'return' has too few rows"),
         (replaced("episodes/length", np.array([2, 3, -9, 1, 2])), "the length of episode 2 is negative"),
-        (replaced("episodes/length", np.array([2, 3, 9, 1, 2**40])), "too few rows|the figures of episode"),
+        (replaced("episodes/length", np.array([2, 3, 9, 1, 2**40])), "episode 4 claims .* bytes"),
+        (
+            replaced("chunks", np.zeros(2**26 + 1, np.uint8), compression="gzip"),
+            "the list of its chunks claims 67,108,865 bytes but does not hold them",
+        ),
         (replaced("episodes/end", np.zeros(5, np.uint8)), "each episode must have a number, and an end"),
         (replaced("chunks", np.frombuffer(b"[0]\n", np.uint8)), "the beginnings of chunks must be pairs"),
         (replaced("about", np.zeros(3)), "'about' must be a string"),
