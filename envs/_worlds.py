@@ -2,29 +2,39 @@
 
 A world is a NamedTuple of arrays and numbers; its *type* picks the implementation of `reset`, `observe` and
 `step` (through `numba.extending.overload`, which keeps the compiled loops in numba's disk cache).
-A state is an int64 for tables and four floats for CartPole. Every function draws from the env's own generator
+A state is an int64 for tables and a tuple of floats for physics. Every function draws from the env's own generator
 exactly as the env's methods do.
 """
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+from gymnasium.utils import seeding
 from numba import njit
 from numba.extending import overload
 
+from rlbench.envs._motion import cartpole_step, drive, hang, park, push, put_cart, swing
 from rlbench.envs.discretize import CutPoints, Discretize, UniformBins, n_bins
 from rlbench.envs.making import id_of
-from rlbench.envs.physics import STANDARD, Physics, physics_of
+from rlbench.envs.physics import (
+    STANDARD,
+    AcrobotPhysics,
+    CarPhysics,
+    Physics,
+    acrobot_physics_of,
+    car_physics_of,
+    physics_of,
+)
 from rlbench.envs.tabular import SUM_TOLERANCE, read_model
 from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper, type_name
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import gymnasium as gym
     from numpy.typing import NDArray
 
@@ -65,9 +75,9 @@ class CartPoleWorld(NamedTuple):
 
     bins: Any  # UniformBins or CutPoints
 
-    def blank_state(self) -> tuple[float, float, float, float]:
+    def blank_state(self) -> tuple[float, ...]:
         """Returns a state of the right type, before any reset."""
-        return 0.0, 0.0, 0.0, 0.0
+        return (0.0,) * 4
 
 
 class ChangedCartPoleWorld(NamedTuple):
@@ -76,9 +86,35 @@ class ChangedCartPoleWorld(NamedTuple):
     bins: Any  # UniformBins or CutPoints
     physics: Physics
 
-    def blank_state(self) -> tuple[float, float, float, float]:
+    def blank_state(self) -> tuple[float, ...]:
         """Returns a state of the right type, before any reset."""
-        return 0.0, 0.0, 0.0, 0.0
+        return (0.0,) * 4
+
+
+class MountainCarWorld(NamedTuple):
+    """MountainCar, observed through bins."""
+
+    bins: Any  # UniformBins or CutPoints
+    physics: CarPhysics
+
+    def blank_state(self) -> tuple[float, ...]:
+        """Returns a state of the right type, before any reset."""
+        return (0.0,) * 2
+
+
+class AcrobotWorld(NamedTuple):
+    """Acrobot, observed through bins."""
+
+    bins: Any  # UniformBins or CutPoints
+    physics: AcrobotPhysics
+
+    def blank_state(self) -> tuple[float, ...]:
+        """Returns a state of the right type, before any reset: what is observed, then the two angles."""
+        return (0.0,) * 8
+
+
+N_ACTIONS = {CartPoleWorld: 2, ChangedCartPoleWorld: 2, MountainCarWorld: 3, AcrobotWorld: 3}
+RIDE = 500  # random states in which a world is compared with its env
 
 
 def reset(world: Any, rng: np.random.Generator) -> Any:
@@ -138,49 +174,14 @@ def _sampled_step(world, state, action, rng):
     return np.int64(world.successor[i]), world.reward[i], world.terminated[i]
 
 
-# ---------------------------------------------------------------------------------------------- CartPole
-
-CART_POLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
-RIDE = 500  # random states in which the two are compared
-START_LOW, START_SPAN = -0.05, 0.05 - -0.05
-
-
-@njit(cache=True)
-def push(physics, x, x_dot, theta, theta_dot, action):
-    """Returns the next (x, x_dot, theta, theta_dot) and whether it fell: Gymnasium's step, same operations."""
-    force = physics.force_mag if action == 1 else -physics.force_mag
-    cos, sin = math.cos(theta), math.sin(theta)
-    temp = (force + physics.polemass_length * (theta_dot * theta_dot) * sin) / physics.total_mass
-    theta_acc = (physics.gravity * sin - cos * temp) / (
-        physics.length * (4.0 / 3.0 - physics.masspole * (cos * cos) / physics.total_mass)
-    )
-    x_acc = temp - physics.polemass_length * theta_acc * cos / physics.total_mass
-    x_dot_next, theta_dot_next = x_dot + physics.tau * x_acc, theta_dot + physics.tau * theta_acc
-    if physics.is_semi_implicit:
-        x, theta = x + physics.tau * x_dot_next, theta + physics.tau * theta_dot_next
-    else:
-        x, theta = x + physics.tau * x_dot, theta + physics.tau * theta_dot
-    x_limit, theta_limit = physics.x_threshold, physics.theta_threshold_radians
-    fell = x < -x_limit or x > x_limit or theta < -theta_limit or theta > theta_limit
-    return x, x_dot_next, theta, theta_dot_next, fell
-
-
-@njit(cache=True)
-def cartpole_step(x, x_dot, theta, theta_dot, action):
-    """Returns what `push` does with the standard physics, which are constants here: that is faster."""
-    return push(STANDARD, x, x_dot, theta, theta_dot, action)
+# --------------------------------------------------------------------------------------- physics in bins
 
 
 def _cartpole_reset(world, rng):
-    # one statement per draw: fixes the order of the draws
-    x = START_LOW + START_SPAN * rng.random()
-    x_dot = START_LOW + START_SPAN * rng.random()
-    theta = START_LOW + START_SPAN * rng.random()
-    theta_dot = START_LOW + START_SPAN * rng.random()
-    return x, x_dot, theta, theta_dot
+    return put_cart(rng)
 
 
-def _cartpole_observe(world, state):
+def _whole_state_observe(world, state):
     return bin_index(world.bins, state)
 
 
@@ -195,14 +196,40 @@ def _changed_cartpole_step(world, state, action, rng):
     return (x, x_dot, theta, theta_dot), reward, fell
 
 
+def _mountain_car_reset(world, rng):
+    return park(rng)
+
+
+def _mountain_car_step(world, state, action, rng):
+    position, velocity, arrived = drive(world.physics, state[0], state[1], action)
+    return (position, velocity), -1.0, arrived
+
+
+def _acrobot_reset(world, rng):
+    return hang(rng)
+
+
+def _acrobot_observe(world, state):
+    return bin_index(world.bins, state[:6])
+
+
+def _acrobot_step(world, state, action, rng):
+    torque = world.physics.torques[action]
+    noise = world.physics.torque_noise_max
+    if noise > 0:
+        torque += -noise + (noise - -noise) * rng.random()
+    state, arrived = swing(world.physics, state, torque)
+    return state, 0.0 if arrived else -1.0, arrived
+
+
 def bin_index(bins: Any, state: Any) -> int:
-    """Returns the flat bin of four floats, rounded to float32 as in an observation."""
+    """Returns the flat bin of what is observed, rounded to float32 as in an observation."""
     raise NotImplementedError
 
 
 def _uniform_bin(bins, state):
     index = np.int64(0)
-    for i in range(4):
+    for i in range(len(state)):
         count = bins.counts[i]
         place = (np.float64(np.float32(state[i])) - bins.low[i]) * bins.scale[i]
         inner = count - 1 if place >= count else np.int64(place)
@@ -212,7 +239,7 @@ def _uniform_bin(bins, state):
 
 def _cut_point_bin(bins, state):
     index = np.int64(0)
-    for i in range(4):
+    for i in range(len(state)):
         value = np.float64(np.float32(state[i]))
         begin, end = bins.offsets[i], bins.offsets[i + 1]
         below = 0
@@ -229,18 +256,24 @@ _RESET: dict[Any, Any] = {
     SampledWorld: _sampled_reset,
     CartPoleWorld: _cartpole_reset,
     ChangedCartPoleWorld: _cartpole_reset,
+    MountainCarWorld: _mountain_car_reset,
+    AcrobotWorld: _acrobot_reset,
 }
 _OBSERVE: dict[Any, Any] = {
     DeterministicWorld: _table_observe,
     SampledWorld: _table_observe,
-    CartPoleWorld: _cartpole_observe,
-    ChangedCartPoleWorld: _cartpole_observe,
+    CartPoleWorld: _whole_state_observe,
+    ChangedCartPoleWorld: _whole_state_observe,
+    MountainCarWorld: _whole_state_observe,
+    AcrobotWorld: _acrobot_observe,
 }
 _STEP: dict[Any, Any] = {
     DeterministicWorld: _deterministic_step,
     SampledWorld: _sampled_step,
     CartPoleWorld: _cartpole_step,
     ChangedCartPoleWorld: _changed_cartpole_step,
+    MountainCarWorld: _mountain_car_step,
+    AcrobotWorld: _acrobot_step,
 }
 _BIN_INDEX: dict[Any, Any] = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
 
@@ -317,31 +350,76 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
     return sampled_world(read_model(base))
 
 
+class _Kind(NamedTuple):
+    """A kind of env that has compiled physics.
+
+    Attributes:
+        world: makes the world of an env in bins, by its physics as they are now; None if only Gymnasium knows these.
+        spread: how far from 0 the numbers of a state may lie where the two are compared.
+        places: where the numbers in the env's attribute `state` are in a state of the world.
+    """
+
+    world: Callable[[Any, Any], Any]
+    spread: tuple[float, ...]
+    places: list[int]
+
+
+def _cart_pole_world(bins: Any, env: Any) -> Any:
+    return CartPoleWorld(bins) if physics_of(env) == STANDARD else None
+
+
+def _mountain_car_world(bins: Any, env: Any) -> Any:
+    return MountainCarWorld(bins, car_physics_of(env))
+
+
+def _acrobot_world(bins: Any, env: Any) -> Any:
+    return AcrobotWorld(bins, acrobot_physics_of(env)) if len(env.AVAIL_TORQUE) == N_ACTIONS[AcrobotWorld] else None
+
+
+_KINDS = {
+    f"gymnasium.envs.classic_control.{name}": kind
+    for name, kind in (
+        ("cartpole:CartPoleEnv", _Kind(_cart_pole_world, (2.4, 3.0, 0.2, 3.0), [0, 1, 2, 3])),
+        ("mountain_car:MountainCarEnv", _Kind(_mountain_car_world, (1.2, 0.07), [0, 1])),
+        ("acrobot:AcrobotEnv", _Kind(_acrobot_world, (0, 0, 0, 0, 12.0, 28.0, 3.1, 3.1), [6, 7, 4, 5])),
+    )
+}
+
+
 def _binned_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
-    """Returns the world of a plain CartPole in bins, if the wrapper that puts it there is the only one to change it."""
-    base = env.unwrapped
-    is_plain = type_name(base) == CART_POLE and not is_patched(base) and physics_of(base) == STANDARD  # type: ignore[arg-type]  # a CartPole
-    if type(wrapper) is not Discretize or is_patched(wrapper) or not is_plain:
+    """Returns the world of an env with known physics, if the wrapper that puts it in bins is all that changes it."""
+    base, kind = env.unwrapped, _KINDS.get(type_name(env.unwrapped))
+    if kind is None or is_patched(base) or type(wrapper) is not Discretize or is_patched(wrapper):
         return None
     if opaque_wrapper(wrapper.env, idle=True) is not None or type(wrapper.bins) not in _BIN_INDEX:
         return None
-    return _checked(CartPoleWorld(wrapper.bins), env) if pushes_alike() else None
+    world = kind.world(wrapper.bins, base)
+    return _checked(world, env) if world is not None and moves_alike(type(base)) else None  # type: ignore[arg-type]  # a class has a hash
 
 
 @cache
-def pushes_alike() -> bool:
-    """Returns whether Gymnasium's CartPole moves here as the compiled one, bit for bit: cosines may differ."""
-    env, random = CartPoleEnv(), np.random.default_rng(0)
-    for state in (
-        random.uniform(-1, 1, (RIDE, 4)) * (STANDARD.x_threshold, 3.0, STANDARD.theta_threshold_radians, 3.0)
-    ).tolist():
-        action = int(random.integers(2))
-        env.reset()
-        env.state = np.array(state)
-        env.step(action)
-        if (*env.state.tolist(),) != cartpole_step(*state, action)[:4]:  # type: ignore[call-arg]  # a Dispatcher takes any
+def moves_alike(cls: Any) -> bool:
+    """Returns whether Gymnasium's env starts and moves here as its compiled world, bit for bit: sines may differ."""
+    env: Any = cls()
+    kind, random = _KINDS[type_name(env)], np.random.default_rng(0)
+    world = kind.world(None, env)
+    start, move, n_actions = _RESET[type(world)], _STEP[type(world)], N_ACTIONS[type(world)]
+    for state in random.uniform(-1, 1, (RIDE, len(kind.spread))) * kind.spread:
+        seed, action = int(random.integers(2**31)), int(random.integers(n_actions))
+        begun = env.reset(seed=seed)[0]
+        if not _is_in(env, begun, np.array(start(world, seeding.np_random(seed)[0])), kind):
+            return False
+        env.state = state[kind.places]
+        moved = env.step(action)[0]
+        if not _is_in(env, moved, np.array(move(world, tuple(state.tolist()), action, None)[0]), kind):
             return False
     return True
+
+
+def _is_in(env: Any, observation: NDArray[np.float32], state: NDArray[np.float64], kind: _Kind) -> bool:
+    """Returns whether an env is in a state, and observes what this begins with."""
+    seen = state[: len(observation)].astype(np.float32)
+    return np.array_equal(env.state, state[kind.places]) and np.array_equal(observation, seen)
 
 
 def _speaks_for(base: gym.Env[Any, Any]) -> bool:
@@ -396,15 +474,15 @@ def _sampled_complaint(world: SampledWorld, n_states: int, n_actions: int) -> st
     return None
 
 
-def _cartpole_complaint(world: CartPoleWorld | ChangedCartPoleWorld, n_states: int, n_actions: int) -> str | None:
-    if n_bins(world.bins) != n_states or n_actions != 2:  # noqa: PLR2004  (left and right)
-        return f"it has {n_bins(world.bins)} bins and 2 actions, the spaces of the env {n_states} and {n_actions}"
+def _physics_complaint(world: Any, n_states: int, n_actions: int) -> str | None:
+    expected = n_bins(world.bins), N_ACTIONS[type(world)]
+    if expected != (n_states, n_actions):
+        return "it has {} bins and {} actions, the spaces of the env {} and {}".format(*expected, n_states, n_actions)
     return None
 
 
 _COMPLAINTS: dict[Any, Any] = {
     DeterministicWorld: _deterministic_complaint,
     SampledWorld: _sampled_complaint,
-    CartPoleWorld: _cartpole_complaint,
-    ChangedCartPoleWorld: _cartpole_complaint,
+    **dict.fromkeys(N_ACTIONS, _physics_complaint),
 }

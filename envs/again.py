@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SPACES = ("observation_space", "action_space")
 TABLES = ("P", "desc", "initial_state_distrib")
-SETTINGS = (*ATTRIBUTES, "force", "power", "max_speed", "goal_position", "goal_velocity")  # of carts and cars
+SETTINGS = (*ATTRIBUTES, "power")  # the last of a car without bins
 COMPARED = (bool, int, float, np.generic, np.ndarray, list, tuple, dict, set, frozenset)  # no names, clocks and handles
 STEPS = 20  # of the rides that are compared
 FIXED = {"FrozenLake": "pass the map that it draws: desc=generate_random_map(), or map_name='4x4' or '8x8'"}

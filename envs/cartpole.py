@@ -121,7 +121,7 @@ class DiscreteCartPoleEnv(CartPoleEnv):
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
         """Pushes the cart for 0.02 s, or whatever `tau` is."""
-        from rlbench.envs._worlds import cartpole_step, push  # noqa: PLC0415  (numba only when a cart is pushed)
+        from rlbench.envs._motion import cartpole_step, push  # noqa: PLC0415  (numba only when a cart is pushed)
 
         if self.state is None:
             raise ResetNeeded("call reset() before step()")

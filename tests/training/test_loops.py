@@ -17,6 +17,7 @@ from rlbench.training import recorder, session
 
 COMPILED = [name for name, cls in AGENTS.items() if cls(3, 2).learner() is not None]
 CUTS = [[-1.0, 0.0, 1.0], [0.0], [-0.1, -0.02, 0.0, 0.02, 0.1], [-0.5, 0.5]]
+CART_POLE = {"low": [-2, -2, -0.2, -2], "high": [2, 2, 0.2, 2]}
 WORLDS = {
     "safecab": ("safecab", {}),
     "another city": ("safecab", {"city": "7x7", "city_seed": 3, "max_episode_steps": 17, "step_reward": -0.1}),
@@ -130,14 +131,19 @@ def test_both_loops_agree_where_bins_lie_between_given_cuts(agent):
     assert_same(both("cartpole", agent, env_kwargs={"cuts": CUTS}, episodes=30, seed=1))
 
 
-def test_both_loops_agree_on_gymnasiums_cart_pole_in_bins():
-    two = [rlbench.train(gym_cart_pole(), engine=engine, episodes=30, seed=1) for engine in ENGINES]
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCar-v0", pytest.param("Acrobot-v1", marks=LONG)])
+def test_both_loops_agree_on_gymnasiums_physics_in_bins(env_id):
+    bounds = CART_POLE if env_id == "CartPole-v1" else {}
+    two = [
+        rlbench.train(Discretize(gym.make(env_id), 4, **bounds), engine=engine, episodes=30, seed=1)
+        for engine in ENGINES
+    ]
     assert two[1].engine == "python"
     assert_same(list(map(outcome, two)))
 
 
 def gym_cart_pole(**kwargs):
-    return Discretize(gym.make("CartPole-v1", **kwargs), 4, low=[-2, -2, -0.2, -2], high=[2, 2, 0.2, 2])
+    return Discretize(gym.make("CartPole-v1", **kwargs), 4, **CART_POLE)
 
 
 def test_another_cart_pole_is_not_taken_for_the_compiled_one():
