@@ -191,7 +191,7 @@ def held(h5py: Any, found: Any, name: str) -> Any:
 
 
 def _size(found: Any) -> int:
-    return int(found.size) * int(found.dtype.itemsize)
+    return int(math.prod(found.shape)) * int(found.dtype.itemsize)  # h5py's own `size` wraps round
 
 
 def _check_claim(file: Any, what: str, claimed: int) -> None:
