@@ -12,9 +12,9 @@ import gymnasium as gym
 from rlbench.envs.cartpole import DiscreteCartPoleEnv
 from rlbench.envs.discretize import Discretize, make_bins
 from rlbench.envs.flattening import FlattenDiscrete, flattened
-from rlbench.envs.making import SHORT_NAMES
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.envs.tabular import TabularModel
+from rlbench.names import SHORT_NAMES
 
 ENVS: tuple[dict[str, Any], ...] = (
     {"id": "rlbench/SafeCab-v0", "entry_point": "rlbench.envs.safecab:SafeCabEnv", "max_episode_steps": 100},

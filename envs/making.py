@@ -16,12 +16,11 @@ from gymnasium.wrappers import TimeLimit
 
 from rlbench.envs.trust import CODE, checked_spec, code_name
 from rlbench.errors import StoreError, UnknownNameError, UsageError, unknown_name
+from rlbench.names import SHORT_NAMES
 from rlbench.random_state import generator_state, set_generator_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}
 
 
 def make_env(env: str | gym.Env[Any, Any], env_kwargs: dict[str, Any] | None = None, **extra: Any) -> gym.Env[Any, Any]:

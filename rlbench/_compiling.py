@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlbench.errors import UsageError
+from rlbench.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import tempfile
+else:  # 10 ms, needed by few
+    tempfile = LazyModule("tempfile")
 
 PRIVATE = 0o700
 
@@ -36,12 +43,22 @@ def choose_cache() -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(folder) if is_ours else tempfile.mkdtemp(prefix="rlbench-numba-")
 
 
+def is_cold() -> bool:
+    """Whether numba has yet to compile a training loop here, as its folders tell: to ask numba takes half a second."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    folders = [Path(chosen)] if chosen else [Path(__file__).parent / "training", _user_cache() / "numba"]
+    index = "*/_kernel.run_chunk-*.py{}{}*.nbi".format(*sys.version_info)
+    return not any(found for folder in folders for found in folder.glob(index))
+
+
 def _has_home() -> bool:
     """Whether numba can write to the user's cache folder."""
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    except RuntimeError:  # nobody knows the home of this user
-        return False
+    folder = _user_cache()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return os.access(folder, os.W_OK)
+    return folder.is_absolute() and os.access(folder, os.W_OK)
+
+
+def _user_cache() -> Path:
+    """Returns the user's cache folder; a relative path, where nobody knows the home of this user."""
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))  # noqa: PTH111  (it never fails)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +27,8 @@ def when_gymnasium_is_there() -> None:
         sys.meta_path.insert(0, _GymnasiumWatcher())
 
 
-class _GymnasiumWatcher(MetaPathFinder):
-    """Waits for `import gymnasium` to finish, then registers our envs."""
+class _GymnasiumWatcher:
+    """A finder on sys.meta_path: waits for `import gymnasium` to finish, then registers our envs."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
         if fullname != "gymnasium":

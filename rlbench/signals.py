@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,20 +15,33 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 ENDING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has no SIGHUP
 
 
-@contextmanager
-def ending_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Lets a handler take these signals; outside the main thread, where Python delivers none, nothing changes.
+def take(handler: Callable[[int, FrameType | None], object]) -> dict[int, Any]:
+    """Lets a handler take these signals, and returns the handlers that it replaced.
 
-    One that the process ignores stays ignored, as `nohup` asks for.
+    Outside the main thread, where Python delivers none, nothing changes. One that the process ignores stays ignored, as
+    `nohup` asks for.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in ENDING}
     taken = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in taken:
+        signal.signal(number, handler)
+    return taken
+
+
+def restore(before: dict[int, Any]) -> None:
+    """Gives the signals back to the handlers that `take` returned."""
+    for number, old in before.items():
+        signal.signal(number, old)
+
+
+@contextmanager
+def ending_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Lets a handler take these signals for a while."""
+    before = {}
     try:
-        for number in taken:
-            signal.signal(number, handler)
+        before = take(handler)
         yield
     finally:
-        for number, old in taken.items():
-            signal.signal(number, old)
+        restore(before)

@@ -9,6 +9,8 @@ import click
 from gymnasium.error import DependencyNotInstalled
 
 import rlbench
+from rlbench.cli.codes import DONE, FAILED, INTERRUPTED
+from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     bins_option,
     engine_option,
@@ -23,7 +25,7 @@ from rlbench.cli.options import (
     store_option,
     trust_option,
 )
-from rlbench.cli.output import INTERRUPTED, print_json, say
+from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.cli.train import run_document, run_lines
 from rlbench.errors import StoreError, UsageError
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def resume(
     run: str,
     episodes: int | None,
@@ -78,7 +81,7 @@ def resume(
         else:
             how = f", went on from {resumed.cached_episodes:,} episodes"
             say("\n".join(run_lines(resumed, evaluation, how)))
-    return INTERRUPTED if resumed.status == "interrupted" else 0
+    return INTERRUPTED if resumed.status == "interrupted" else DONE
 
 
 @click.command(
@@ -112,6 +115,7 @@ def resume(
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def retrain(
     runs: tuple[str, ...],
     agent: str,
@@ -163,6 +167,7 @@ def retrain(
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def verify(
     run: str | None,
     every: bool,  # noqa: FBT001
@@ -191,7 +196,7 @@ def verify(
         )
     else:
         say("\n".join(line for result in results for line in verification_lines(result)))
-    return int(any(result.mismatched for result in results))
+    return FAILED if any(result.mismatched for result in results) else DONE
 
 
 @click.command(epilog=examples("rlbench diff 3f2a 77b0"))

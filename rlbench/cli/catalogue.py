@@ -12,8 +12,8 @@ import rlbench
 from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table, say
-from rlbench.envs import SHORT_NAMES
 from rlbench.envs.making import id_of, make_env
+from rlbench.names import SHORT_NAMES
 from rlbench.presets import preset_names
 from rlbench.settings import parse_settings
 

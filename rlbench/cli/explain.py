@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rlbench
+from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     env_filter_option,
     examples,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def explain(
     run: str,
     depth: int | None,

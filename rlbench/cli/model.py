@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
+from rlbench.cli.groups import Group
 from rlbench.cli.options import examples, json_option, seed_option, store_option
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.errors import UsageError
@@ -35,7 +36,7 @@ DECIMALS = ".4f"
 PREDICTED_AT_ONCE = 10_000  # rows of a file
 
 
-@click.group(epilog=examples("rlbench model train tree", "rlbench model list", "rlbench model show latest"))
+@click.group(cls=Group, epilog=examples("rlbench model train tree", "rlbench model list", "rlbench model show latest"))
 def model() -> None:
     """Train, store and inspect supervised and unsupervised models.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
+from rlbench.names import SHORT_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from rlbench.store import RunRecord, Store
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+VERSIONED = re.compile(r"-v\d+$")
 
 store_option: Decorator = click.option(
     "--store",
@@ -76,11 +80,16 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b: click, leave the lines alone
 
 
+def is_versioned(name: str) -> bool:
+    """Returns whether a name ends as the ids of Gymnasium's envs do: FrozenLake-v1."""
+    return VERSIONED.search(name) is not None
+
+
 def env_id_of(name: str | None) -> str | None:
     """Returns the id that a short name or "module:id" stands for, whose module is imported; anything else as it is."""
     if name is None:
         return None
-    from rlbench.envs.making import SHORT_NAMES, full_id  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
+    from rlbench.envs.making import full_id  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
 
     return full_id(name) if ":" in name else SHORT_NAMES.get(name, name)
 

@@ -18,7 +18,6 @@ from rlbench.viewer.colors import marked
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-INTERRUPTED = 130  # the exit code that shells expect of a program that Ctrl-C ended; of other signals too
 COLUMN_GAP = 2  # blanks between two columns of a table
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
+from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     env_filter_option,
     examples,
@@ -114,6 +115,7 @@ def plot(
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def compare(
     runs: tuple[str, ...],
     metric: str,

@@ -9,6 +9,8 @@ import click
 from click.core import ParameterSource
 
 import rlbench
+from rlbench.cli.compiling import says_that_it_compiles
+from rlbench.cli.groups import Group
 from rlbench.cli.options import (
     bins_option,
     env_filter_option,
@@ -40,6 +42,7 @@ LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")
 
 
 @click.group(
+    cls=Group,
     invoke_without_command=True,
     epilog=examples("rlbench runs", "rlbench runs --env safecab --tag good --json", "rlbench runs delete 3f2a"),
 )
@@ -199,6 +202,7 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 @env_filter_option
 @store_option
 @json_option
+@says_that_it_compiles
 def evaluate(
     run: str,
     episodes: int,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rlbench
+from rlbench.cli.groups import Group
 from rlbench.cli.options import examples, json_option, store_option
 from rlbench.cli.output import print_json, say
 from rlbench.store import checking, copying, spool
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rlbench.store.copying import CopyResult
 
 
-@click.group(epilog=examples("rlbench store info", "rlbench store check"))
+@click.group(cls=Group, epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
     """Maintain a store: count its records, check, copy, back up, compact."""
 

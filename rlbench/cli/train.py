@@ -11,6 +11,8 @@ import click
 from click.core import ParameterSource
 
 import rlbench
+from rlbench.cli.codes import DONE, INTERRUPTED
+from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     bins_option,
     engine_option,
@@ -24,7 +26,7 @@ from rlbench.cli.options import (
     store_option,
     wrapper_option,
 )
-from rlbench.cli.output import INTERRUPTED, print_json, say
+from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines, rate
 from rlbench.settings import parse_settings
 
@@ -71,6 +73,7 @@ CACHED = {
 )
 @click.option("--no-cache", is_flag=True, help="Train again even if the store has the result.")
 @json_option
+@says_that_it_compiles
 def train(
     env: str,
     agent: str,
@@ -124,7 +127,7 @@ def train(
         else:
             how = CACHED[run.cache].format(run.cached_episodes)
             say("\n".join(run_lines(run, evaluation, how)))
-    return INTERRUPTED if run.status == "interrupted" else 0
+    return INTERRUPTED if run.status == "interrupted" else DONE
 
 
 def run_document(run: Run, evaluation: Evaluation | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ from rlbench.cli.options import (
     env_set_option,
     examples,
     find_run,
+    is_versioned,
     json_option,
     seed_option,
     store_option,
@@ -23,8 +23,8 @@ from rlbench.cli.options import (
     wrapper_option,
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, say, show
-from rlbench.envs import SHORT_NAMES
 from rlbench.errors import StoreError, UsageError
+from rlbench.names import SHORT_NAMES
 from rlbench.settings import parse_settings
 from rlbench.viewer.installed import installed_env
 from rlbench.viewer.keyboard import Keyboard, can_be_read
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from rlbench.viewer.rides import Ride
     from rlbench.viewer.texts import TextClips
 
-VERSIONED = re.compile(r"-v\d+$")  # how the id of an env ends
 FASTEST = 1000.0  # steps a second, where no delay is wanted
 LEFT = "left there: --max-steps shows more"
 
@@ -185,7 +184,7 @@ def _is_env(name: str, agent: str | None, is_set: bool) -> bool:  # noqa: FBT001
         raise UsageError(
             f"--agent takes random, got {agent!r}: other agents have to learn first, so name a RUN of theirs"
         )
-    is_named = name in SHORT_NAMES or ":" in name or VERSIONED.search(name) is not None  # "module:Env" is no run
+    is_named = name in SHORT_NAMES or ":" in name or is_versioned(name)  # "module:Env" is no run
     return is_named or agent is not None or is_set
 
 

@@ -80,6 +80,32 @@ def test_an_unknown_command_suggests_the_nearest(rlbench):
     assert outcome.err == "Error: unknown command 'trian'; did you mean train or retrain?\n"
 
 
+@pytest.mark.parametrize("group", ["store", "model"])
+def test_a_group_alone_shows_its_help_as_a_misuse(rlbench, group):
+    outcome = rlbench(group)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == rlbench(group, "--help").out == rlbench("help", group).out
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["store", "copy"]])
+def test_help_shows_what_the_help_option_shows(rlbench, words):
+    outcome = rlbench("help", *words)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == rlbench(*words, "--help").out
+    assert rlbench("help", *words, "--json").document["command"] == " ".join(["rlbench", *words])
+
+
+def test_help_names_the_commands_and_options_for_programs(rlbench):
+    assert rlbench("help", "--json").document["commands"] == list(COMMANDS)
+    assert "--json" in rlbench("help", "store", "copy", "--json").document["options"]
+
+
+def test_a_mistake_below_a_group_suggests_the_nearest(rlbench):
+    assert rlbench("store", "chek").err == "Error: unknown store command 'chek'; did you mean check?\n"
+    assert rlbench("help", "store", "chek").err == "Error: unknown store command 'chek'; did you mean check?\n"
+    assert rlbench("help", "train", "it").err == "Error: `rlbench train` is one command: there is no 'it' below it\n"
+
+
 def test_an_unknown_option_suggests_the_nearest(rlbench):
     outcome = rlbench("train", "safecab", "--episods", "3")
     assert outcome.code == 2

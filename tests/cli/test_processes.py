@@ -128,6 +128,31 @@ def test_a_signal_in_the_middle_of_a_command_leaves_nothing_half_done(tmp_path):
     assert json.loads(_run("model", "list", "--json", folder=tmp_path).stdout)["models"] == []
 
 
+@pytest.mark.parametrize("module", ["click.core", "gymnasium.core", "numba.core.types"])
+def test_ctrl_c_while_modules_are_imported_is_quiet(module, tmp_path):
+    command = (sys.executable, "-X", "importtime", "-m", "rlbench", "train", "safecab", "--store", "memory://")
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        imported = (line.split() for line in process.stderr)
+        assert any(words[-1] == module for words in imported)
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+        assert (process.wait(HANG), "".join(rest).split()) == (130, ["stopped"])
+
+
+def test_a_first_training_says_that_it_compiles_before_it_imports_what_compiles(tmp_path):
+    command = (sys.executable, "-X", "importtime", "-m", "rlbench", "train", "safecab", "--store", "memory://")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        before = []
+        for line in process.stderr:
+            if line.startswith("compiling ..."):
+                break
+            before.append(line.split()[-1])
+        process.kill()
+    assert line.startswith("compiling ...")
+    assert not {"numpy", "gymnasium", "numba"} & set(before)
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 def test_a_long_training_shows_its_progress_on_a_terminal(tmp_path):
     ours, theirs = os.openpty()
