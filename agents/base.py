@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 # the methods that a compiled counterpart replaces
 COMPILED = frozenset({"act", "_act", "update", "_learn", "end_episode", "drop_episode", "exploration_rate"})
-LATER = frozenset({"ties"})  # older runs do not name these: left out at their defaults, so that the cache finds them
 
 
 class Agent(ABC):
@@ -150,9 +148,7 @@ class Agent(ABC):
 
     def config(self) -> dict[str, Any]:
         """Returns the hyper-parameters as a JSON-able dict: what a run is known by."""
-        usual = {f.name: f.default for f in fields(self.parameters)}
-        said = asdict(self.parameters).items()
-        return {name: value for name, value in said if name not in LATER or value != usual[name]}
+        return self.parameters.named()
 
 
 class TableAgent(Agent):

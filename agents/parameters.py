@@ -18,9 +18,15 @@ DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
 
 
-def parameter(default: Any, text: str) -> Any:
-    """Declares a hyper-parameter: its default and the help line that `rlbench agents` prints."""
-    return field(default=default, metadata={"help": text})
+def parameter(default: Any, text: str, *, later: bool = False) -> Any:
+    """Declares a hyper-parameter.
+
+    Args:
+        default: its value unless one is given.
+        text: the help line that `rlbench agents` prints.
+        later: stored runs may be older than it; they are known by their parameters, so its default is not named.
+    """
+    return field(default=default, metadata={"help": text, "later": later})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,11 @@ class Parameters:
                 raise unknown_name(f"parameter of {agent}", name, known)
         return cls(**{f.name: _typed(f.name, f.type, given[f.name]) for f in fields(cls) if f.name in given})
 
+    def named(self) -> dict[str, Any]:
+        """Returns the parameters by which a run is known: all but those added later that have their default."""
+        values = [(f, getattr(self, f.name)) for f in fields(self)]
+        return {f.name: value for f, value in values if not f.metadata.get("later") or value != f.default}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationParameters(Parameters):
@@ -48,7 +59,9 @@ class ExplorationParameters(Parameters):
     """
 
     exploration: str = parameter("epsilon-greedy", "epsilon-greedy, softmax or ucb (upper confidence bounds)")
-    ties: str = parameter("first", "epsilon-greedy: which of equally good actions is taken, first or random")
+    ties: str = parameter(
+        "first", "epsilon-greedy: which of equally good actions it takes, first or random", later=True
+    )
     temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon")
     ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions; 0 or more")
     exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,27 +18,8 @@ from rlbench.training.code import unknown_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlbench.agents import Agent
-    from rlbench.agents.parameters import Parameters
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
     from rlbench.training.budgets import Budget
-
-FIRST = {  # the parameters that version 1 had, by the module that declares them: all of these are in every cache key
-    "rlbench.agents.parameters": (
-        *("exploration", "temperature", "ucb_confidence", "exploration_schedule", "exploration_initial_eps"),
-        *("exploration_final_eps", "exploration_decay", "exploration_unit", "exploration_steps"),
-        *("exploration_fraction", "learning_rate", "learning_rate_final", "learning_rate_steps", "gamma"),
-        "initial_value",
-    ),
-    "rlbench.agents.n_step_sarsa": ("n_steps",),
-    "rlbench.agents.sarsa_lambda": ("trace_decay", "traces", "trace_floor"),
-    "rlbench.agents.monte_carlo": ("average", "horizon"),
-    "rlbench.agents.dyna_q": ("planning_steps", "planning", "priority_threshold"),
-    "rlbench.agents.replay_q": (
-        *("buffer_size", "learning_starts", "batch_size", "train_freq", "n_step", "replay", "priority_alpha"),
-        *("priority_beta", "priority_beta_final", "priority_beta_steps", "priority_epsilon"),
-    ),
-}
 
 
 class Found(NamedTuple):
@@ -54,41 +35,23 @@ class Found(NamedTuple):
         return self.checkpoint.episodes == self.record.episodes
 
 
-def cache_key(config: RunConfig, agent: Agent, seed: int) -> str:
+def cache_key(config: RunConfig, seed: int) -> str:
     """Returns what a run is known by: env, agent, parameters, seed, versions; not its budget.
 
-    Schedules that depend on the budget are in the parameters, in absolute units. A parameter that has been added since
-    the first version counts only where it is not at its default. Empty if the env has no spec, or if
-    some of the code that decides the result cannot be known. Our own code is known by the versions alone.
+    Schedules that depend on the budget are in the parameters, in absolute units; `Parameters.named` says which count.
+    Empty if the env has no spec, or if some of the code that decides the result cannot be known. Our own code is known
+    by the versions alone.
     """
     if config.env.spec is None or unknown_of(config.code):
         return ""
     versions = {name: config.versions[name] for name in ("algorithm", "gymnasium")}
     spec = json.loads(config.env.spec)
-    unset = _unset(agent.parameters)
-    parameters = {name: value for name, value in config.agent.parameters.items() if name not in unset}
-    known_agent = {**asdict(config.agent), "parameters": parameters}
-    known_by = {"env": spec, "agent": known_agent, "seed": seed, "record": config.record, **versions}
+    known_by = {"env": spec, "agent": asdict(config.agent), "seed": seed, "record": config.record, **versions}
     if config.initial_table is not None:
         known_by["initial_table"] = config.initial_table
     if config.code is not None:
         known_by["code"] = config.code
     return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
-
-
-def _unset(parameters: Parameters) -> set[str]:
-    """Returns which parameters have been added since version 1 and are at their defaults.
-
-    Of classes that are not ours all parameters count: their code does too.
-    """
-    at_default = {f.name for f in fields(parameters) if getattr(parameters, f.name) == f.default}
-    return {name for name in at_default if not _is_first(name, type(parameters))}
-
-
-def _is_first(name: str, kind: type[Parameters]) -> bool:
-    """Returns whether a parameter was there in version 1, or is declared by a class that is not ours."""
-    home = next(cls.__module__ for cls in reversed(kind.__mro__) if name in vars(cls).get("__annotations__", ()))
-    return name in FIRST.get(home, ()) or not home.startswith("rlbench.")
 
 
 def find(store: Store, key: str, budget: Budget) -> Found | None:

@@ -119,7 +119,7 @@ def train(
             env_id, spec, made, learner, budget, preset, record, compiled=world is not None, initial_table=taken
         )
         # what an object brings with it is not known by its name
-        key = cache_key(config, learner, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
+        key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
             _say_if_unknown(config)
         wanted = Wanted(made, learner, budget.after(learner), config)
