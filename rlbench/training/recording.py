@@ -153,20 +153,27 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         """Writes what has been recorded so far, an unfinished episode included."""
         self._tape.flush()
 
+    def finish(self) -> None:
+        """Writes the rest and ends the run, but leaves the env open."""
+        self._finish("finished" if sys.exc_info()[0] is None else "interrupted")
+
     def close(self) -> None:
         """Writes the rest, ends the run and closes the env; closing twice does no harm."""
-        self._end("finished" if sys.exc_info()[0] is None else "interrupted")
-
-    def __exit__(self, *error: object) -> Literal[False]:
-        self._end("finished" if error[0] is None else "interrupted")
-        return False
-
-    def _end(self, status: str) -> None:
-        self._abandon.detach()
         try:
-            self._tape.finish(status)
+            self.finish()
         finally:
             super().close()
+
+    def __exit__(self, *error: object) -> Literal[False]:
+        try:
+            self._finish("finished" if error[0] is None else "interrupted")
+        finally:
+            super().close()
+        return False
+
+    def _finish(self, status: str) -> None:
+        self._abandon.detach()
+        self._tape.finish(status)
 
     def _note_seed(self, seed: int | None) -> None:
         """Notes the seed of the first reset for the run's record, unless one was given."""

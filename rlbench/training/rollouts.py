@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def record(
         learnt = rlbench.retrain(run, bins="6,6,12,12").run
 
     Args:
-        env: an id, a short name or an env, with any spaces that can be stored.
+        env: an id, a short name or an env, with any spaces that can be stored; an env that is given stays open.
         policy: "random"; a run or an agent, which acts greedily (a run that learnt in bins puts the observations into
             them); what has a `predict` like Stable-Baselines3's; or a function from an observation to an action.
         episodes: how many; one in an env without a step limit is cut off after 10,000 steps.
@@ -70,10 +71,14 @@ def record(
     check_seed(seed)
     check_kwargs(env_kwargs=env_kwargs)
     made = in_bins(wrap(make_env(env, env_kwargs), wrappers), bins, None)
-    act, name = policy_of(policy, made, seed)
-    with RecordEpisodes(made, store, agent_name=name, seed=seed, tags=tags) as recorded:
-        for episode in range(episodes):
-            _roll_out(recorded, act, None if episode else seed)
+    with closing(made) if isinstance(env, str) else nullcontext():
+        act, name = policy_of(policy, made, seed)
+        recorded = RecordEpisodes(made, store, agent_name=name, seed=seed, tags=tags)
+        try:
+            for episode in range(episodes):
+                _roll_out(recorded, act, None if episode else seed)
+        finally:
+            recorded.finish()
     return recorded.run
 
 

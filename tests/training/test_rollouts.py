@@ -36,6 +36,21 @@ def test_a_random_policy_is_recorded_in_any_env_and_repeats_with_its_seed(env):
     assert rlbench.verify(runs[0]).mismatched == 0
 
 
+def test_an_env_that_is_given_stays_open_and_one_that_was_made_here_is_closed(monkeypatch):
+    closed = []
+    monkeypatch.setattr(Endless, "close", lambda env: closed.append(env))
+    gym.register("Endless-v0", Endless, max_episode_steps=3)
+    given = gym.make("Endless-v0")
+    runs = [rlbench.record(given, episodes=1), rlbench.record(given, episodes=1)]
+    assert [(run.status, run.timesteps) for run in runs] == [("finished", 3)] * 2
+    before = len(closed)  # copies of it were made, compared with it and closed
+    with pytest.raises(UsageError, match="policy must be"):
+        rlbench.record("Endless-v0", 7)
+    gym.registry.pop("Endless-v0")
+    assert len(closed) == before + 1
+    assert given.unwrapped not in closed
+
+
 def test_observations_are_stored_as_they_come():
     episode = rlbench.record("CartPole-v1", episodes=1).store.episodes("latest")[0]
     assert (episode.observations.shape, episode.observations.dtype) == ((len(episode) + 1, 4), np.float32)
