@@ -16,4 +16,4 @@ def lean(observation: Any) -> int:
 with rlbench.open_store("rlbench.db") as store:
     run = rlbench.record("CartPole-v1", lean, episodes=200, store=store)
     print(run, f"mean return {run.returns.mean():.1f}")
-    print(store.episodes(run.id)[0].observations[:3])
+    print(store.episodes(run)[0].observations[:3])

@@ -18,7 +18,7 @@ except StoreError as error:
     sys.exit(str(error))
 print(run)
 
-episodes = run.store.episodes(run.id)  # a sequence that reads each episode on access
+episodes = run.store.episodes(run)  # a sequence that reads each episode on access
 for name, index in (("best", int(np.argmax(run.returns))), ("worst", int(np.argmin(run.returns)))):
     episode = episodes[index]
     print(f"{name}: episode {index}, return {episode.total_return:g} in {len(episode)} steps")

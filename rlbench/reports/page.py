@@ -269,7 +269,7 @@ def _filmed(run: Run, index: int, path: Path) -> int:
 
 
 def _stored_episode(run: Run, index: int) -> Episode:
-    return run.store.episodes(run.id)[index]
+    return run.store.episodes(run)[index]
 
 
 def _headed(name: str, episode: Episode) -> str:

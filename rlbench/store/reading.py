@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -38,6 +38,17 @@ ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 # ---------------------------------------------------------------------- runs
 
 
+class HasId(Protocol):
+    """A run, or the record of one."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+
+Ref: TypeAlias = str | HasId  # the id of a run, a unique prefix of one, "latest", or the run itself
+
+
 def document_of(backend: Backend, run_id: str) -> Document:
     """Returns the document of a run by its full id; StoreError if it is damaged or does not exist."""
     found = backend.select_runs({"id": text(run_id)}, 1)
@@ -46,14 +57,15 @@ def document_of(backend: Backend, run_id: str) -> Document:
     return sound(found[0])
 
 
-def find(backend: Backend, ref: str) -> Document:
+def find(backend: Backend, ref: Ref) -> Document:
     """Returns the document of a run by reference, as in `match`; StoreError if it is damaged or does not exist."""
     return sound(match(backend, ref))
 
 
-def match(backend: Backend, ref: str) -> Document:
-    """Returns the document, even if damaged, of the run with an id, a unique prefix of one, or "latest"."""
-    found, name = [], str(ref).strip().lower()
+def match(backend: Backend, ref: Ref) -> Document:
+    """Returns the document, even if damaged, of a run or of the run with an id, a unique prefix of one, or "latest"."""
+    ref = str(getattr(ref, "id", ref))
+    found, name = [], ref.strip().lower()
     if name == "latest":
         found = backend.select_runs({}, 1)
     elif ID_BEGINNING.fullmatch(name):

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
+    from rlbench.store.reading import Ref
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
 TRIES = 8
@@ -312,8 +313,11 @@ class Store:
         most = None if limit is None else min(operator.index(limit), reading.MOST)
         return reading.listed(self.backend, wanted, status, most, on_damaged)
 
-    def run(self, ref: str) -> RunRecord:
-        """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match."""
+    def run(self, ref: Ref) -> RunRecord:
+        """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match.
+
+        All methods that read a run take the run itself as well: `store.episodes(run)`.
+        """
         return record(reading.find(self.backend, ref), self.backend.now())
 
     def damaged_runs(self) -> list[tuple[str, str]]:
@@ -323,7 +327,7 @@ class Store:
         return found
 
     def chunks(
-        self, ref: str, *, figures: bool = True, episodes: Iterable[int] | None = None
+        self, ref: Ref, *, figures: bool = True, episodes: Iterable[int] | None = None
     ) -> Iterator[EpisodeChunk]:
         """Reads the chunks of a run lazily, in order.
 
@@ -337,7 +341,7 @@ class Store:
         chosen = spans if episodes is None else reading.touching(spans, episodes)
         return map(reading.chunk_loader(self.backend, document, figures=figures), chosen)
 
-    def figures(self, ref: str) -> Arrays:
+    def figures(self, ref: Ref) -> Arrays:
         """Returns all figures, one row per finished episode, without reading steps."""
         tables = reading.load_figures(self.backend, reading.find(self.backend, ref))
         if not tables:
@@ -345,7 +349,7 @@ class Store:
         shared = [name for name in tables[0] if all(name in table for table in tables)]
         return {name: np.concatenate([table[name] for table in tables]) for name in shared}
 
-    def episodes(self, ref: str, indices: Iterable[int] | slice | None = None) -> EpisodeSequence:
+    def episodes(self, ref: Ref, indices: Iterable[int] | slice | None = None) -> EpisodeSequence:
         """Returns the finished episodes, or some of them, as a lazy sequence."""
         document = reading.find(self.backend, ref)
         run_id = document["id"]
@@ -354,18 +358,18 @@ class Store:
         every = EpisodeSequence(run_id, reading.spans_of(self.backend, document), load, env_spec=spec)
         return every if indices is None else every.pick(indices)
 
-    def checkpoint(self, ref: str, episodes: int | None = None) -> Checkpoint | None:
+    def checkpoint(self, ref: Ref, episodes: int | None = None) -> Checkpoint | None:
         """Returns the latest checkpoint, or the latest at or before `episodes` episodes; None if there is none."""
         document = reading.find(self.backend, ref)
         listed = reading.checkpoints_of(self.backend, document)
         fitting = [info for info in listed if episodes is None or info.episodes <= episodes]
         return reading.load_checkpoint(self.backend, document["id"], fitting[-1]) if fitting else None
 
-    def checkpoints(self, ref: str) -> list[CheckpointInfo]:
+    def checkpoints(self, ref: Ref) -> list[CheckpointInfo]:
         """Lists the checkpoints of a run, oldest first."""
         return reading.checkpoints_of(self.backend, reading.find(self.backend, ref))
 
-    def counts_at(self, ref: str, checkpoint: CheckpointInfo) -> tuple[int, int]:
+    def counts_at(self, ref: Ref, checkpoint: CheckpointInfo) -> tuple[int, int]:
         """Returns how many episodes and steps of a run were stored at one of its checkpoints.
 
         The checkpoint itself counts those of the agent, which may have learnt before the run began.

@@ -44,7 +44,7 @@ class StoredClips:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.env = installed_env(run)
-        self._episodes = run.store.episodes(run.id)
+        self._episodes = run.store.episodes(run)
 
     def __len__(self) -> int:
         return len(self._episodes)

@@ -146,7 +146,7 @@ def live_texts(ride: Ride, first: int, most: int) -> TextClips:
 
 def stored_texts(run: Run, env: gym.Env[Any, Any] | None) -> TextClips:
     """Returns the episodes of a run as text; without its env, the raw stored steps."""
-    episodes = run.store.episodes(run.id)
+    episodes = run.store.episodes(run)
     make = None if env is None else run.make_env
 
     def clip(index: int) -> TextClip:

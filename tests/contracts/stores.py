@@ -612,6 +612,14 @@ class StoreContract:
                 store.runs(**wanted)
         assert store.runs() == []
 
+    def test_a_run_is_named_by_itself_as_by_its_id(self, store):
+        run = fill(store)
+        assert store.episodes(run)[0].rewards.tolist() == store.episodes(run.id)[0].rewards.tolist()
+        assert len(store.episodes(run)) == run.episodes
+        assert store.run(run) == store.run(run.id)
+        assert store.figures(run)["return"].tolist() == store.figures(run.id)["return"].tolist()
+        assert store.checkpoints(run) == store.checkpoints(run.id)
+
     def test_runs_are_found_by_their_cache_key(self, store):
         made = [store.create_run("Taxi-v4", "random", seed=i, cache_key=key) for i, key in enumerate(("k", "", "k"))]
         assert [run.id for run in store.runs(cache_key="k")] == [made[2].id, made[0].id]
