@@ -11,6 +11,20 @@ if TYPE_CHECKING:
 
 
 LISTED = 12  # known names in a message if none is similar
+EPSILONS = ("exploration_initial_eps", "exploration_final_eps")
+ALIASES: dict[str, tuple[str, ...]] = {  # what books and other libraries call a parameter: what it is called here
+    **dict.fromkeys(("alpha", "lr", "step_size"), ("learning_rate",)),
+    **dict.fromkeys(("discount", "discount_factor", "discount_rate"), ("gamma",)),
+    **dict.fromkeys(("epsilon", "eps", "exploration_rate"), EPSILONS),
+    **dict.fromkeys(("epsilon_start", "eps_start", "initial_epsilon"), EPSILONS[:1]),
+    **dict.fromkeys(("epsilon_end", "eps_end", "final_epsilon", "epsilon_min", "min_epsilon"), EPSILONS[1:]),
+    **dict.fromkeys(("decay", "decay_rate", "epsilon_decay", "eps_decay"), ("exploration_decay",)),
+    **dict.fromkeys(("lam", "lambda", "lambda_"), ("trace_decay",)),
+    **dict.fromkeys(("buffer_capacity", "capacity", "memory_size", "replay_size"), ("buffer_size",)),
+    **dict.fromkeys(("n_episodes", "num_episodes", "max_episodes"), ("episodes",)),
+    **dict.fromkeys(("timesteps", "n_timesteps", "total_steps", "max_steps", "num_steps"), ("total_timesteps",)),
+    "random_state": ("seed",),
+}
 # the passwords in URLs; our own advice, mongodb://user:password@host, shows none
 PASSWORDS = re.compile(r"(?<![\w+.-])(?!sqlite:|memory:)([\w+.-]+:/+[^\s/@:'\"]*):(?!password@)[^\s'\"]*@")
 
@@ -48,9 +62,10 @@ def without_passwords(text: str) -> str:
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """Returns the error for `name`, with the nearest `known` names: "did you mean ...?"."""
+    """Returns the error for `name`, with what it is called here, or the nearest `known` names: "did you mean ...?"."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    meant = [alias for alias in ALIASES.get(str(name), ()) if alias in names]
+    near = meant or difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names[:LISTED])}{more}"
     return UnknownNameError(f"unknown {kind} {name!r}; {hint}")

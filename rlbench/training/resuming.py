@@ -19,7 +19,7 @@ from rlbench.training.code import code_of
 from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
-from rlbench.training.setup import check_engine, check_fit, check_record, versions, world_for
+from rlbench.training.setup import check_engine, check_fit, check_record, naming_unknown, versions, world_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +42,7 @@ class Wanted(NamedTuple):
     config: RunConfig
 
 
+@naming_unknown
 def resume(
     run: Run,
     *,

@@ -19,7 +19,7 @@ from rlbench.training.checkpoints import state_of
 from rlbench.training.observing import sight_of
 from rlbench.training.parents import take_values
 from rlbench.training.run import Run
-from rlbench.training.setup import agent_config, versions
+from rlbench.training.setup import agent_config, naming_unknown, versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,7 @@ class Retraining:
     converged: bool
 
 
+@naming_unknown
 def retrain(
     runs: Run | Sequence[Run],
     agent: str = "q-learning",

@@ -17,7 +17,7 @@ from rlbench.training.binning import in_bins
 from rlbench.training.parents import bins_of_run
 from rlbench.training.recording import RecordEpisodes
 from rlbench.training.run import Run
-from rlbench.training.setup import check_kwargs, check_seed
+from rlbench.training.setup import check_kwargs, check_seed, naming_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +34,7 @@ MOST_STEPS = 10_000  # of an episode, where the env has no limit: a policy may c
 RANDOM = "random"
 
 
+@naming_unknown
 def record(
     env: str | gym.Env[Any, Any],
     policy: str | Run | Agent | Policy = RANDOM,

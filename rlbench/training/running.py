@@ -32,6 +32,7 @@ from rlbench.training.setup import (
     check_record,
     check_seed,
     config_of,
+    naming_unknown,
     world_for,
 )
 from rlbench.training.stored import parents_of
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from rlbench.training.binning import Asked
 
 
+@naming_unknown
 def train(
     env: str | gym.Env[Any, Any],
     agent: str | type[Agent] | Agent = "q-learning",
@@ -165,7 +167,7 @@ def _say_if_unknown(config: RunConfig) -> None:
     """Warns that a run is not cached because some of its code cannot be known."""
     reason = unknown_of(config.code)
     if reason and config.env.spec is not None:
-        warnings.warn(f"this training is not cached: {reason}", stacklevel=3)
+        warnings.warn(f"this training is not cached: {reason}", stacklevel=4)
 
 
 @contextmanager

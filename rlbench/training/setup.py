@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
+from dataclasses import fields
+from functools import wraps
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from rlbench.agents import Agent, make_agent
+from rlbench.agents import AGENTS, Agent, make_agent
 from rlbench.agents.base import sizes_of
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import id_of
-from rlbench.errors import UsageError, unknown_name
+from rlbench.errors import ALIASES, UnknownNameError, UsageError, unknown_name
 from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
 from rlbench.training.budgets import budget_config
 from rlbench.training.code import code_of
 from rlbench.training.parents import at_final_exploration, check_keeps_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import gymnasium as gym
     import numpy as np
 
     from rlbench.presets import Preset
     from rlbench.training.budgets import Budget
 
+P = ParamSpec("P")
+R = TypeVar("R")
 ENGINES = ("auto", "compiled", "python")
 RECORDS = ("all", "none")
 ALGORITHM_VERSION = 1  # raised whenever the same seed would give another result
+
+
+def naming_unknown(function: Callable[P, R]) -> Callable[P, R]:
+    """Lets a function refuse an argument that it does not have in one line, which says what is meant."""
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in known:
+                raise _unknown_argument(function.__name__, name, list(known))
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _unknown_argument(function: str, name: str, known: list[str]) -> UnknownNameError:
+    parameters = {f.name for cls in AGENTS.values() for f in fields(cls.Parameters)}
+    meant = [own for own in (name, *ALIASES.get(name, ())) if own in parameters]
+    if not meant or "agent_kwargs" not in known:
+        return unknown_name(f"argument of {function}", name, known)
+    given = " or ".join(f'agent_kwargs={{"{own}": ...}}' for own in meant)
+    return UnknownNameError(f"unknown argument of {function} {name!r}; did you mean {given}?")
 
 
 def check_record(record: str) -> None:

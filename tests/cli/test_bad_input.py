@@ -37,6 +37,7 @@ BAD = [
     ((*SAFECAB, "--set", "exploration_decay=nan"), 2, "exploration_decay must be 0 or more, got nan"),
     ((*SAFECAB, "--set", "exploration_schedule=lin"), 2, "unknown exploration_schedule 'lin'; did you mean linear?"),
     ((*SAFECAB, "--set", "gama=0.9"), 2, "'gama'; did you mean gamma?"),
+    ((*SAFECAB, "--set", "alpha=0.1"), 2, "unknown parameter of q-learning 'alpha'; did you mean learning_rate?"),
     ((*SAFECAB, "--set", "gamma"), 2, "--set takes K=V, such as gamma=0.9, got 'gamma'"),
     ((*SAFECAB, "--set", "gamma=0.9", "--set", "gamma=0.8"), 2, "--set gamma=... is given twice"),
     ((*SAFECAB, "--agent", "replay-q", "--set", "batch_size=0"), 2, "batch_size must be at least 1, got 0"),

@@ -38,7 +38,7 @@ def test_a_random_policy_is_recorded_in_any_env_and_repeats_with_its_seed(env):
 
 def test_an_env_that_is_given_stays_open_and_one_that_was_made_here_is_closed(monkeypatch):
     closed = []
-    monkeypatch.setattr(Endless, "close", lambda env: closed.append(env))
+    monkeypatch.setattr(Endless, "close", lambda env: closed.append(env.unwrapped))
     gym.register("Endless-v0", Endless, max_episode_steps=3)
     given = gym.make("Endless-v0")
     runs = [rlbench.record(given, episodes=1), rlbench.record(given, episodes=1)]
