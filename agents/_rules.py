@@ -69,6 +69,15 @@ def set_table(table: Table, q_table: NDArray[np.float64]) -> None:
     table.words[:, ACTION] = q_table.argmax(axis=1)
 
 
+def write(table: Table, n_actions: int, key: Any, values: Any) -> None:
+    """Assigns to action values, indexed as an array (n_states, n_actions), and updates the rows that it touched."""
+    q_table = table.values[:, FIRST : FIRST + n_actions]
+    q_table[key] = values
+    rows = np.unique(np.broadcast_to(np.arange(len(q_table))[:, None], q_table.shape)[key])
+    table.values[rows, VALUE] = q_table[rows].max(axis=1)
+    table.words[rows, ACTION] = q_table[rows].argmax(axis=1)
+
+
 # `inline="always"`: LLVM does not inline calls with many arguments (an array is seven): dearer than their bodies
 
 

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
+from rlbench.agents.q_table import QTable
 from rlbench.checks import finite, flag, place
 from rlbench.envs.flattening import TABLE, count, is_finite
 from rlbench.errors import UsageError
@@ -166,10 +167,11 @@ class TableAgent(Agent):
 
     @property
     def q_table(self) -> NDArray[np.float64]:
-        """The action values, float64 (n_states, n_actions): a read-only view; assign a whole array to change it."""
-        view: NDArray[np.float64] = self.table.values[:, rules.FIRST : rules.FIRST + self.n_actions]
-        view.flags.writeable = False
-        return view
+        """The action values, float64 (n_states, n_actions): a view to read and to assign to."""
+        view = self.table.values[:, rules.FIRST : rules.FIRST + self.n_actions].view(QTable)
+        view.setflags(write=False)
+        view.owner = self
+        return view  # type: ignore[no-any-return]  # NumPy: a view is of any class
 
     @q_table.setter
     def q_table(self, values: NDArray[np.float64]) -> None:
@@ -181,6 +183,29 @@ class TableAgent(Agent):
     def set_q_table(self, values: NDArray[np.float64]) -> None:
         """Overwrites all action values, shape (n_states, n_actions)."""
         rules.set_table(self.table, values)
+
+    def write_q(self, key: Any, values: Any) -> None:
+        """Assigns to action values as `q_table[key] = values` does."""
+        rules.write(self.table, self.n_actions, key, values)
+
+    def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
+        """Moves q[observation, action] towards a target: what an agent of your own learns by (equation 2.4).
+
+        Args:
+            observation: which row.
+            action: which column.
+            target: what the value would best be, such as reward + gamma * (value of the next state).
+            rate: how far to go, 1 being all the way; the `learning_rate` by default.
+
+        Returns:
+            How far off the value was: target - q[observation, action].
+
+        Raises:
+            UsageError: the observation or the action is out of range, or a number is not finite.
+        """
+        rate = self.learning_rate if rate is None else finite("the rate", rate)
+        observation, action = self._state(observation), place("the action", action, self.n_actions)
+        return rules.td_update(self.table, observation, action, finite("the target", target), rate)  # type: ignore[no-any-return]  # compiled
 
     @property
     def exploration_rate(self) -> float:
@@ -258,7 +283,7 @@ class TableAgent(Agent):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
-        state = {**super().state_dict(), "q_table": self.q_table.copy()}
+        state = {**super().state_dict(), "q_table": np.array(self.q_table)}
         if self.parameters.exploration == "ucb":
             state["times_chosen"] = self.policy.counts.copy()
         return state

@@ -62,6 +62,24 @@ class DoubleQ(TableAgent):
         super().set_q_table(values)
         rules.set_table(self.halves, np.concatenate([values, values]))
 
+    def write_q(self, key: Any, values: Any) -> None:
+        """Assigns to action values of both tables and of their mean."""
+        super().write_q(key, values)
+        for half in self._halves():
+            rules.write(half, self.n_actions, key, values)
+
+    def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
+        """Moves a value of both tables and of their mean towards a target; see `TableAgent.move`."""
+        rate = self.learning_rate if rate is None else rate
+        error = super().move(observation, action, target, rate)
+        for half in self._halves():
+            rules.td_update(half, int(observation), int(action), float(target), float(rate))
+        return error
+
+    def _halves(self) -> list[Any]:
+        n = self.n_states
+        return [rules.Table(self.halves.values[rows], self.halves.words[rows]) for rows in (slice(n), slice(n, None))]
+
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
         return {**super().state_dict(), "q_tables": self.q_tables}

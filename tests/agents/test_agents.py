@@ -1,10 +1,13 @@
 """Every registered agent keeps the contract; parameters are checked at the door."""
 
 import copy
+import inspect
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from contracts.agents import going_on
@@ -13,7 +16,7 @@ from gymnasium import spaces
 import rlbench
 from rlbench.agents import AGENTS, Agent, DynaQ, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
 from rlbench.agents.parameters import LearningParameters, parameter
-from rlbench.errors import UnknownNameError, UsageError
+from rlbench.errors import ALIASES, UnknownNameError, UsageError
 from rlbench.testing import AGENT_CHECKS, Trial, check_agent
 
 
@@ -76,6 +79,52 @@ def test_unknown_ties_are_refused():
         QLearning(2, 2, ties="rand")
 
 
+@pytest.mark.parametrize(
+    ("alias", "meant"),
+    [
+        ("alpha", "learning_rate"),
+        ("lr", "learning_rate"),
+        ("epsilon", "exploration_initial_eps or exploration_final_eps"),
+        ("eps", "exploration_initial_eps or exploration_final_eps"),
+        ("epsilon_min", "exploration_final_eps"),
+        ("decay_rate", "exploration_decay"),
+        ("discount", "gamma"),
+        ("buffer_capacity", "buffer_size"),
+    ],
+)
+def test_the_name_that_others_give_a_parameter_leads_to_ours(alias, meant):
+    with pytest.raises(UnknownNameError, match=f"unknown parameter of replay-q '{alias}'; did you mean {meant}\\?"):
+        ReplayQ(2, 2, **{alias: 0.5})
+    with pytest.raises(UnknownNameError, match=f"'{alias}'; did you mean {meant}\\?"):
+        rlbench.train("FrozenLake-v1", "replay-q", episodes=1, agent_kwargs={alias: 0.5})
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "hint"),
+    [
+        (rlbench.train, {"n_episodes": 5}, "train 'n_episodes'; did you mean episodes?"),
+        (rlbench.train, {"timesteps": 5}, "train 'timesteps'; did you mean total_timesteps?"),
+        (rlbench.train, {"random_state": 5}, "train 'random_state'; did you mean seed?"),
+        (rlbench.train, {"recrd": "all"}, "train 'recrd'; did you mean record?"),
+        (rlbench.train, {"alpha": 0.5}, """train 'alpha'; did you mean agent_kwargs={"learning_rate": ...}?"""),
+        (rlbench.train, {"gamma": 0.5}, """train 'gamma'; did you mean agent_kwargs={"gamma": ...}?"""),
+        (rlbench.retrain, {"discount": 0.5}, """retrain 'discount'; did you mean agent_kwargs={"gamma": ...}?"""),
+        (rlbench.record, {"num_episodes": 5}, "record 'num_episodes'; did you mean episodes?"),
+        (rlbench.resume, {"timesteps": 5}, "resume 'timesteps'; did you mean total_timesteps?"),
+    ],
+)
+def test_an_unknown_argument_is_refused_in_a_line_that_says_what_is_meant(function, arguments, hint):
+    with pytest.raises(UnknownNameError, match=re.escape(f"unknown argument of {hint}")):
+        function("FrozenLake-v1", **arguments)
+
+
+def test_every_alias_leads_to_a_name_that_there_is():
+    parameters = {f.name for cls in AGENTS.values() for f in fields(cls.Parameters)}
+    arguments = inspect.signature(rlbench.train).parameters.keys()
+    assert {meant for names in ALIASES.values() for meant in names} <= parameters | arguments
+    assert not ALIASES.keys() & (parameters | arguments)
+
+
 def test_replay_q_learns_only_from_minibatches_after_learning_starts():
     agent = ReplayQ(2, 2, seed=0, learning_starts=3, train_freq=2, batch_size=4, learning_rate=1.0)
     for _ in range(3):
@@ -94,12 +143,92 @@ def test_a_linear_learning_rate_falls_with_the_steps_taken():
     assert rates == pytest.approx([0.5, 0.3, 0.1, 0.1])
 
 
-def test_the_table_cannot_be_changed_behind_the_agents_back():
+CHANGES = {
+    "one value": lambda agent: agent.q_table.__setitem__((14, 2), -5.0),
+    "a value more": lambda agent: agent.q_table.__setitem__((14, 2), agent.q_table[14, 2] + 3.0),
+    "a row": lambda agent: agent.q_table.__setitem__(14, [0.1, 0.4, 0.3, 0.2]),
+    "a column": lambda agent: agent.q_table.__setitem__((slice(None), 1), 0.25),
+    "by a mask": lambda agent: agent.q_table.__setitem__(np.asarray(agent.q_table) > 0.0, -1.0),
+    "rows by a list": lambda agent: agent.q_table.__setitem__(([14, 0, 14], [2, 1, 3]), [1.0, 2.0, 3.0]),
+    "all": lambda agent: agent.q_table.__setitem__(..., np.arange(64.0).reshape(16, 4) % 7),
+    "one target": lambda agent: agent.move(14, 2, -7.0, 0.5),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("name", ["q-learning", "double-q"])
+def test_a_value_that_is_written_in_place_is_gone_on_from_in_both_loops(name, change):
+    env = gym.make("FrozenLake-v1")
+    agents = [rlbench.train(env, name, episodes=300, seed=0, agent_kwargs={"learning_rate": 0.5}).agent for _ in "ab"]
+    for agent in agents:
+        change(agent)
+        assert agent.greedy_policy().tolist() == agent.q_table.argmax(axis=1).tolist()
+        assert agent.table.values[:, 0].tolist() == agent.q_table.max(axis=1).tolist()
+        assert agent.act(14, explore=False) == agent.q_table[14].argmax()
+    states = [
+        rlbench.train(env, agent, episodes=50, seed=1, engine=engine).agent.state_dict()
+        for agent, engine in zip(agents, ("compiled", "python"), strict=True)
+    ]
+    assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_table_can_be_changed_by_an_operator():
+    agent = QLearning(3, 2)
+    agent.q_table += 4.0
+    agent.q_table[1] -= [1.0, 0.5]
+    agent.q_table[2, 1] *= 3.0
+    agent.q_table /= 2.0
+    assert agent.q_table.tolist() == [[2.0, 2.0], [1.5, 1.75], [2.0, 6.0]]
+    assert agent.greedy_policy().tolist() == [0, 1, 1]
+
+
+def test_what_is_calculated_from_a_table_is_plain():
+    q_table = QLearning(2, 2, initial_value=1.5).q_table
+    assert (type(q_table[0].max()), type(q_table.sum()), type(q_table[1, 1])) == (np.float64,) * 3
+    assert [type(one) for one in (q_table * 2, q_table.max(axis=1), q_table[0] + 1, np.array(q_table))] == [
+        np.ndarray
+    ] * 4
+
+
+def test_what_cannot_be_written_in_place_says_how_to_write_it():
     agent = QLearning(2, 2)
+    with pytest.raises(UsageError, match=r"give all indices at once, q_table\[s, a\] = value"):
+        agent.q_table[0][0] = 1.0
     with pytest.raises(ValueError, match="read-only"):
-        agent.q_table[0, 0] = 1.0
+        agent.q_table.fill(1.0)
     with pytest.raises(UsageError, match=r"shape \(2, 2\), got \(3, 2\)"):
         agent.q_table = np.zeros((3, 2))
+    for own in (agent.q_table.copy(), agent.q_table * 1.0, copy.deepcopy(agent.q_table)):
+        changed = own
+        changed[0, 0] += 1.0
+        changed += 1.0
+        assert own.tolist() == [[2.0, 1.0], [1.0, 1.0]]
+    assert (agent.q_table == 0.0).all()
+
+
+def test_a_value_moves_towards_a_target():
+    agent = QLearning(2, 2, learning_rate=0.25)
+    assert agent.move(0, 1, 8.0) == 8.0
+    assert agent.move(np.int64(1), 0, np.float32(6.0), rate=0.5) == 6.0
+    assert agent.q_table.tolist() == [[0.0, 2.0], [3.0, 0.0]]
+    assert agent.greedy_policy().tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((2, 0, 1.0), "the observation must be a whole number from 0 to 1, got 2"),
+        ((0, -1, 1.0), "the action must be a whole number from 0 to 1, got -1"),
+        ((0, 0, float("nan")), "the target must be a finite number, got nan"),
+        ((0, 0, 1.0, "fast"), "the rate must be a finite number, got 'fast'"),
+    ],
+)
+@pytest.mark.parametrize("name", ["q-learning", "double-q"])
+def test_a_wrong_move_is_refused_and_changes_nothing(name, arguments, message):
+    agent = AGENTS[name](2, 2)
+    with pytest.raises(UsageError, match=message):
+        agent.move(*arguments)
+    assert (agent.q_table == 0.0).all()
 
 
 def test_predict_answers_one_observation_or_an_array_of_them():
