@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 DEFAULT = "default"
+DECAY = ("learning_rate_final", "learning_rate_steps")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Preset:
     env: dict[str, Any] = field(default_factory=dict)
     bins: dict[str, Any] | None = None  # of Box observations: arguments of Discretize
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def parameters(self, agent: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Returns an agent's parameters: those given, and the preset's for the rest.
+
+        A learning rate that is given alone stays constant: the preset's decay belongs to the preset's rate.
+        """
+        is_constant = "learning_rate" in given and not any(name in given for name in DECAY)
+        tuned = self.agents.get(agent, {}).items()
+        return {name: value for name, value in tuned if not (is_constant and name in DECAY)} | given
 
 
 def load_preset(env_id: str, name: str = DEFAULT) -> Preset:

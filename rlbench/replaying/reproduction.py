@@ -67,7 +67,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
         **({} if config.preset == DEFAULT else {"preset": config.preset}),
         "env_kwargs": {name: value for name, value in kwargs.items() if known.env.get(name) != value},
         **{name: value for name, value in wrapped.items() if (name, value) != ("bins", known.bins)},
-        "agent_kwargs": _parameters(run, known.agents.get(run.agent_name, {})),
+        "agent_kwargs": _parameters(run, known),
         **({"parent": run.record.parents[0]} if config.initial_table else {}),
     }
 
@@ -77,7 +77,7 @@ def retraining_arguments(run: Run) -> dict[str, Any]:
     config = run.record.config
     if config.retraining is None:
         raise UsageError(f"run {run.id} was not learnt from stored steps: there is no `retrain` that makes it")
-    known = _preset(run.env_id, config.preset).agents.get(run.agent_name, {})
+    known = _preset(run.env_id, config.preset)
     return {
         "agent": run.agent_name,
         "passes": config.retraining.passes,
@@ -156,15 +156,19 @@ def _preset(env_id: str, name: str) -> Preset:
         return Preset()
 
 
-def _parameters(run: Run, preset: dict[str, Any]) -> dict[str, Any]:
+def _parameters(run: Run, preset: Preset) -> dict[str, Any]:
     """Returns the parameters of a run's agent that neither its preset nor its defaults say."""
     if run.agent_name not in AGENTS:
         raise UsageError(f"run {run.id} is of the agent {run.agent_name!r}, which is not registered here")
-    defaults, own = (
-        vars(AGENTS[run.agent_name].Parameters.of(given, run.agent_name))
-        for given in (preset, run.record.config.agent.parameters)
-    )
-    return {name: value for name, value in own.items() if value != defaults[name]}
+    own = _all_parameters(run.agent_name, run.record.config.agent.parameters)
+    usual = _all_parameters(run.agent_name, preset.parameters(run.agent_name, {}))
+    rate = {} if own.get("learning_rate") == usual.get("learning_rate") else {"learning_rate": own["learning_rate"]}
+    beside = _all_parameters(run.agent_name, preset.parameters(run.agent_name, rate))
+    return rate | {name: value for name, value in own.items() if value != beside[name]}
+
+
+def _all_parameters(agent: str, given: dict[str, Any]) -> dict[str, Any]:
+    return vars(AGENTS[agent].Parameters.of(given, agent))
 
 
 def _keywords(arguments: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ def retrain(
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
     chosen = load_preset(runs[0].env_id, preset)
-    parameters = {**chosen.agents.get(agent, {}), **(agent_kwargs or {})}
+    parameters = chosen.parameters(agent, agent_kwargs or {})
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
         parameters["buffer_size"] = min(LARGEST_BUFFER, max(1, sum(run.timesteps for run in runs)))
     sight = sight_of(runs, bins, chosen.bins)

@@ -114,7 +114,7 @@ def agent_for(
     if not isinstance(agent, str) and not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise UsageError(f"agent must be a name, an Agent or a subclass of it, got {agent!r}")
     name = agent if isinstance(agent, str) else agent.name
-    parameters = {**preset.agents.get(name, {}), **(agent_kwargs or {})}
+    parameters = preset.parameters(name, agent_kwargs or {})
     if goes_on:
         check_keeps_values(name if isinstance(agent, str) else agent)
         parameters = at_final_exploration(parameters, agent_kwargs or {})

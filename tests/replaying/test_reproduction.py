@@ -31,6 +31,8 @@ CASES = [
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "env_kwargs": {"max_episode_steps": 5}},
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "agent_kwargs": {"ties": "first"}},
     {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate_final": None, "learning_rate_steps": None}},
+    {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate": 0.3}},
+    {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate": 0.3, "learning_rate_final": 0.001}},
     {"env": "CliffWalking-v1", "total_timesteps": 300, "seed": 3, "env_kwargs": {"max_episode_steps": 20}},
     {"env": "FrozenLake-v1", "episodes": 40, "seed": 3, "env_kwargs": {"is_slippery": False, "map_name": "8x8"}},
     {

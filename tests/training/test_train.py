@@ -261,6 +261,21 @@ def test_the_preset_says_what_is_not_given():
     assert (book.agent.parameters.gamma, book.agent.parameters.learning_rate) == (0.5, 0.7)
 
 
+@pytest.mark.parametrize(
+    ("given", "decay"),
+    [
+        ({}, (0.001, 1_000_000)),
+        ({"learning_rate": 0.5}, (None, None)),
+        ({"learning_rate": 0.5, "learning_rate_final": 0.1}, (0.1, 1_000_000)),
+        ({"learning_rate_steps": 10}, (0.001, 10)),
+        ({"gamma": 0.9}, (0.001, 1_000_000)),
+    ],
+)
+def test_a_learning_rate_that_is_given_alone_stays_constant(given, decay):
+    found = rlbench.train("FrozenLake-v1", episodes=1, seed=0, agent_kwargs=given).agent.parameters
+    assert (found.learning_rate_final, found.learning_rate_steps) == decay
+
+
 def test_env_kwargs_add_to_the_preset():
     run = rlbench.train("cartpole", episodes=2, preset="book", env_kwargs={"max_episode_steps": 7})
     assert run.agent.n_states == 6 * 6 * 12 * 12
