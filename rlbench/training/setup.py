@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 from dataclasses import fields
-from functools import wraps
+from functools import cache, wraps
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -176,5 +176,10 @@ def agent_config(agent: Agent) -> AgentConfig:
 
 def versions() -> dict[str, Any]:
     """Returns what a result may depend on: versions of the packages, and of our algorithms."""
-    packages = {name: version(name) for name in ("rlbench", "gymnasium", "numpy", "numba")}
+    packages = {name: _installed(name) for name in ("rlbench", "gymnasium", "numpy", "numba")}
     return {**packages, "python": platform.python_version(), "algorithm": ALGORITHM_VERSION}
+
+
+@cache
+def _installed(package: str) -> str:
+    return version(package)  # reads and parses a file
