@@ -26,7 +26,7 @@ from rlbench.agents import AGENTS
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
-from rlbench.evaluation.intervals import mean_interval
+from rlbench.intervals import mean_interval
 from rlbench.planning import score_policy, solve
 from rlbench.store import open_store
 from rlbench.training import resume

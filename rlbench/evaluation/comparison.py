@@ -15,7 +15,7 @@ from rlbench.checks import whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.evaluation.evaluating import evaluate
-from rlbench.evaluation.intervals import (
+from rlbench.intervals import (
     bootstrap_interval,
     improvement_interval,
     interquartile_mean,
@@ -26,7 +26,7 @@ from rlbench.planning import solve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rlbench.evaluation.intervals import Array, Interval
+    from rlbench.intervals import Array, Interval
     from rlbench.planning import Optimum
     from rlbench.training import Run
 

@@ -15,11 +15,11 @@ from rlbench.envs.flattening import flattened
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
-from rlbench.evaluation.intervals import mean_interval
-from rlbench.evaluation.playing import play
+from rlbench.intervals import mean_interval
 from rlbench.planning import score_policy, solve
 from rlbench.training.binning import in_bins
 from rlbench.training.code import check_same_env
+from rlbench.training.playing import play
 from rlbench.training.run import Run
 from rlbench.training.setup import check_fit, check_seed
 

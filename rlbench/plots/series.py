@@ -9,7 +9,7 @@ import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.evaluation.comparison import group_runs
-from rlbench.evaluation.intervals import mean_band
+from rlbench.intervals import mean_band
 from rlbench.plots.data import is_run, title_of
 from rlbench.plots.style import COLORS, FIGURE_SIZE, plain, whole_numbers
 

@@ -15,6 +15,7 @@ from rlbench.envs.wrapping import wrap
 from rlbench.errors import UsageError
 from rlbench.training.binning import in_bins
 from rlbench.training.parents import bins_of_run
+from rlbench.training.playing import MOST_STEPS
 from rlbench.training.recording import RecordEpisodes
 from rlbench.training.run import Run
 from rlbench.training.setup import check_kwargs, check_seed, naming_unknown
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     Policy = Callable[[Any], Any]
 
-MOST_STEPS = 10_000  # of an episode, where the env has no limit: a policy may circle for ever
 RANDOM = "random"
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rlbench.evaluation.intervals import (
+from rlbench.intervals import (
     bootstrap_interval,
     improvement_interval,
     interquartile_mean,
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_interval_and_no_global_generator_is_used()
 def test_a_large_sample_is_resampled_a_part_at_a_time_with_the_same_result(monkeypatch):
     sample = np.random.default_rng(0).normal(size=100)
     whole = bootstrap_interval(sample, seed=5, resamples=300)
-    monkeypatch.setattr("rlbench.evaluation.intervals.AT_ONCE", 1000)
+    monkeypatch.setattr("rlbench.intervals.AT_ONCE", 1000)
     assert bootstrap_interval(sample, seed=5, resamples=300) == whole
 
 
@@ -107,7 +107,7 @@ def test_an_interval_lies_within_the_sample(sample):
 def test_the_band_of_many_runs_is_drawn_a_part_at_a_time_with_the_same_result(monkeypatch):
     series = np.random.default_rng(0).normal(size=(30, 4))
     whole = mean_band(series, resamples=100)
-    monkeypatch.setattr("rlbench.evaluation.intervals.AT_ONCE", 200)
+    monkeypatch.setattr("rlbench.intervals.AT_ONCE", 200)
     assert np.array_equal(mean_band(series, resamples=100), whole)
 
 

@@ -17,7 +17,6 @@ from rlbench.training.budgets import Budget
 from rlbench.training.gate import Gate
 from rlbench.training.loops import compiled_loop
 from rlbench.training.recorder import Recorder
-from rlbench.training.rollouts import MOST_STEPS
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.store import EpisodeChunk
+
+MOST_STEPS = 10_000  # of an episode, where the env has no limit: a policy may circle for ever
 
 
 class End(NamedTuple):
