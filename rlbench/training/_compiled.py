@@ -24,7 +24,7 @@ def run(
     world: Any,
     env: gym.Env[Any, Any],
     agent: Agent,
-    learner: Any,
+    learner_of: Callable[[], Any],
     budget: Budget,
     recorder: Recorder,
     look: Callable[[], None],
@@ -32,26 +32,30 @@ def run(
 ) -> None:
     """Runs any learner in a world: the env lends its generator, the agent its arrays, counters and generator.
 
-    The seed is noted, as that of the readable loop's first reset: the env's generator was seeded with it.
+    The agent is whole whenever someone looks, and what is changed in it there counts from the next episode on. The seed
+    is noted, as that of the readable loop's first reset: the env's generator was seeded with it.
     """
     agent.drop_episode()
-    rng, state, words = env.unwrapped.np_random, world.blank_state(), sfc64_words(agent.rng)
+    rng, state = env.unwrapped.np_random, world.blank_state()
     counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
     while counts.episode_length >= 0 or not budget.is_spent(agent):
         recorder.note_reset(env, seed)
         # asked to stop: the episode under way is the last
-        last = counts.episodes if budget.stop else budget.episodes
-        limits = recorder.limits._replace(episodes=last, timesteps=budget.timesteps)
+        last = counts.episodes if budget.stop else min(budget.episodes, budget.pause)
+        tape, limits = recorder.blank()
+        limits = limits._replace(episodes=last, timesteps=budget.timesteps)
+        learner, words = learner_of(), sfc64_words(agent.rng)
         state, after, steps, segments = run_chunk(
-            world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, recorder.segments
+            world, rng, state, learner, words, agent.n_actions, counts, limits, tape, recorder.segments
         )
         counts, seed = Counts(*after), None
-        # the agent is whole again before anyone looks
         agent.episodes, agent.timesteps = counts.episodes, counts.timesteps
         set_sfc64_words(agent.rng, words)
         agent.take_back(learner)
         recorder.take(counts, steps, segments)
         look()
+        if recorder.is_full:
+            recorder.flush()
 
 
 def compile_for(world: Any, agent: Agent) -> None:

@@ -22,6 +22,7 @@ class Budget:
 
     episodes: int = UNLIMITED
     timesteps: int = UNLIMITED  # the episode that reaches it is played to its end
+    pause: int = UNLIMITED  # after this many episodes the compiled loop comes back, to be looked at
     stop: bool = False
     abort: bool = False  # asks it to end at once, as soon as someone looks
 

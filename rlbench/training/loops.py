@@ -48,9 +48,9 @@ def readable_loop(
                 look()
         agent.end_episode()
         recorder.end_episode(terminated=terminated, truncated=truncated)
+        look()
         if recorder.is_full:
             recorder.flush()
-        look()
 
 
 def compiled_loop(
@@ -67,4 +67,4 @@ def compiled_loop(
     """Does the same in machine code, a chunk at a time; a `learner` takes the place of the agent's own."""
     from rlbench.training._compiled import run  # noqa: PLC0415  (numba only when something runs)
 
-    run(world, env, agent, agent.learner() if learner is None else learner, budget, recorder, look, seed)
+    run(world, env, agent, agent.learner if learner is None else lambda: learner, budget, recorder, look, seed)

@@ -71,9 +71,14 @@ class Recorder:
         return self.length < 0 and not self._resetting
 
     @property
+    def episodes(self) -> int:
+        """How many episodes of the run have ended."""
+        return self._episode + self.segments
+
+    @property
     def place(self) -> str:
         """Where the readable loop is, episodes counted from 0 and steps from 1; step 0 is the reset."""
-        return f"episode {self._episode + self.segments}, step {self.length + 1}"
+        return f"episode {self.episodes}, step {self.length + 1}"
 
     def note_reset(self, env: gym.Env[Any, Any], seed: int | None = None) -> None:
         """Notes where the env's generator stands before the first reset of a chunk, and the seed it is given."""
@@ -138,13 +143,20 @@ class Recorder:
 
     # -------------------------------------------------------------------------------------- both loops
 
+    def blank(self) -> tuple[Tape, Limits]:
+        """Returns the rest of the tape, and the limits within it: the compiled loop writes steps from row 0 on."""
+        tape, steps = self.tape, self.steps
+        if not (tape.recording and steps):
+            return tape, self.limits
+        columns = {name: getattr(tape, name)[steps:] for name in ("actions", "rewards", "explored")}
+        tape = tape._replace(observations=tape.observations[steps + self.segments :], **columns)
+        return tape, self.limits._replace(chunk_steps=self.limits.chunk_steps - steps)
+
     def take(self, counts: Counts, steps: int, segments: int) -> None:
-        """Takes over what the compiled loop wrote, and hands on a full chunk."""
+        """Takes over what the compiled loop wrote."""
         self._resetting = False
         self.steps, self.length = self.steps + steps, counts.episode_length
         self.segments = segments - (self.length >= 0)
-        if self.is_full:
-            self.flush()
 
     def flush(self) -> None:
         """Hands the chunk on, if there is anything in it, and begins the next."""
