@@ -25,16 +25,30 @@ if TYPE_CHECKING:
     from rlbench.replaying import Difference, Verification, diff, verify
     from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
-    from rlbench.training import RecordEpisodes, Run, load_run, record, resume, retrain, train
+    from rlbench.training import (
+        Callback,
+        RecordEpisodes,
+        Run,
+        StopOnEvaluation,
+        StopOnReturn,
+        load_run,
+        record,
+        resume,
+        retrain,
+        train,
+    )
 
 choose_cache()
 _HOMES = {
+    "Callback": "training",
     "Comparison": "evaluation",
     "Difference": "replaying",
     "Evaluation": "evaluation",
     "Plan": "planning",
     "RecordEpisodes": "training",
     "Run": "training",
+    "StopOnEvaluation": "training",
+    "StopOnReturn": "training",
     "Store": "store",
     "Verification": "replaying",
     "compare": "evaluation",
@@ -74,12 +88,15 @@ _ROOMS = (
 )
 
 __all__ = [
+    "Callback",
     "Comparison",
     "Difference",
     "Evaluation",
     "Plan",
     "RecordEpisodes",
     "Run",
+    "StopOnEvaluation",
+    "StopOnReturn",
     "Store",
     "Verification",
     "__version__",

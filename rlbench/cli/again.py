@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 @click.option(
     "--anyway", is_flag=True, help="Go on even if other versions or other code made the run; its record says so."
 )
+@click.option(
+    "--no-callbacks", is_flag=True, help="Go on without what ended or watched the training, such as --stop-at."
+)
 @trust_option
 @env_filter_option
 @store_option
@@ -60,6 +63,7 @@ def resume(
     env_filter: str | None,
     store: str,
     anyway: bool,  # noqa: FBT001  (click calls by name)
+    no_callbacks: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> int:
@@ -73,7 +77,13 @@ def resume(
         found = _run(opened, run, env_filter, needs="training", trust=trust)
         shown = sys.stderr.isatty() and not as_json
         resumed = rlbench.resume(
-            found, episodes=episodes, total_timesteps=timesteps, engine=engine, progress=shown, anyway=anyway
+            found,
+            episodes=episodes,
+            total_timesteps=timesteps,
+            engine=engine,
+            progress=shown,
+            anyway=anyway,
+            callbacks=[] if no_callbacks else None,
         )
         evaluation = _evaluated(resumed)
         if as_json:

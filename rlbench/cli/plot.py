@@ -86,7 +86,7 @@ def plot(
     curve: returns over training; runs that differ only in their seed become one line, their mean with a band.
     exploration: how much was explored. actions: which were taken. share: how often one of them was, of several runs.
     values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
-    seen. evaluation: returns of test episodes.
+    seen. evaluation: returns of test episodes, over training if it was evaluated then (--eval-every).
     """
     check(kind, smooth, path=out)
     with rlbench.open_store(store, create=False) as opened:

@@ -266,6 +266,7 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "parents": list(run.parents),
         "cache": asdict(run.cache),
         "evaluation": run.evaluation,
+        "stopped": run.config.stopped,
     }
 
 

@@ -29,6 +29,8 @@ from rlbench.cli.options import (
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines, rate
 from rlbench.settings import parse_settings
+from rlbench.training.callbacks import StopOnEvaluation, StopOnReturn
+from rlbench.training.running import EVAL_EPISODES
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
@@ -47,6 +49,7 @@ CACHED = {
         "rlbench train safecab",
         "rlbench train cartpole --preset book",
         "rlbench train FrozenLake-v1 --episodes 20000 --set learning_rate=0.1",
+        "rlbench train cartpole --eval-every 500 --stop-at 500",
         "rlbench train CartPole-v1 --bins 6,6,12,12 --from latest",
         "rlbench train safecab --env-set city=20x20 --env-set max_episode_steps=400",
     )
@@ -71,6 +74,16 @@ CACHED = {
     show_default=True,
     help="Store every step, or only the figures of each episode.",
 )
+@click.option("--eval-every", metavar="N", type=int, help="Play greedy episodes after each N episodes of training.")
+@click.option(
+    "--eval-episodes", metavar="N", type=int, default=EVAL_EPISODES, show_default=True, help="How many of them."
+)
+@click.option(
+    "--stop-at",
+    metavar="RETURN",
+    type=float,
+    help="Stop once the mean return of the last 100 episodes, or with --eval-every of an evaluation, reaches RETURN.",
+)
 @click.option("--no-cache", is_flag=True, help="Train again even if the store has the result.")
 @json_option
 @says_that_it_compiles
@@ -89,6 +102,9 @@ def train(
     parent: str | None,
     preset: str,
     record: str,
+    eval_every: int | None,
+    eval_episodes: int,
+    stop_at: float | None,
     no_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
 ) -> int:
@@ -118,6 +134,9 @@ def train(
         preset=preset,
         parent=None if isinstance(kept, str) else rlbench.Run(find_run(kept, str(parent), needs="agent"), kept),
         cache=not no_cache,
+        callbacks=[] if stop_at is None else [StopOnEvaluation(stop_at) if eval_every else StopOnReturn(stop_at)],
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
     )
     with run.store:
         evaluation = rlbench.evaluate(run, seed=seed)
@@ -147,6 +166,7 @@ def run_document(run: Run, evaluation: Evaluation | None) -> dict[str, Any]:
         "evaluation": {name: summary.get(name) for name in EVALUATION_FIGURES},
         "cache": run.cache,
         "cached_episodes": run.cached_episodes,
+        "stopped": run.record.config.stopped,
     }
 
 
@@ -156,6 +176,7 @@ def run_lines(run: Run, evaluation: Evaluation, how: str) -> list[str]:
         f"{run.agent_name} on {run.env_id}, seed {run.seed}: {run.status}, {run.engine} loop{how}",
         f"  trained   {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s "
         f"({rate(run.timesteps, run.seconds)})",
+        *([f"  stopped   by {run.record.config.stopped}"] if run.record.config.stopped else []),
         f"  stored    run {run.id} in {run.store.url}",
         *evaluation_lines(evaluation),
         *_next(run),

@@ -182,6 +182,12 @@ def evaluation_of(run: Run) -> Evaluation:
     return evaluate(run, episodes=known.get("episodes", 100), seed=known.get("seed", run.seed))
 
 
+def optimum_of(run: Run) -> float | None:
+    """Returns the best possible return in a run's env; None if the env cannot be solved exactly."""
+    known = run.record.evaluation or {}
+    return known["optimal_return"] if "optimal_return" in known else evaluation_of(run).optimal_return
+
+
 def _chunks(run: Run) -> Iterator[EpisodeChunk]:
     for chunk in run.store.chunks(run.id, figures=False):
         if chunk.steps is None:

@@ -44,7 +44,7 @@ KINDS = {
     "policy": Kind(policy, "what is done in each state", is_map=True),
     "td": Kind(td, "temporal-difference errors (q-learning)", is_smoothed=True),
     "states": Kind(states, "which states were seen", is_map=True),
-    "evaluation": Kind(evaluation, "returns of 100 greedy test episodes"),
+    "evaluation": Kind(evaluation, "returns of greedy episodes: over training (--eval-every), else of 100 now"),
 }
 
 

@@ -14,6 +14,7 @@ from rlbench.plots.data import (
     evaluation_of,
     figures_of,
     is_run,
+    optimum_of,
     returns_of,
     taken_of,
     td_errors,
@@ -35,6 +36,7 @@ from rlbench.plots.style import (
     styled,
     whole_numbers,
 )
+from rlbench.store.records import EVALUATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -230,7 +232,10 @@ def td(data: Run | ArrayLike, ax: Axes | None = None, *, smooth: str | Smoothing
 
 
 def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws a histogram of the returns of greedy test episodes, with their mean and the best possible return.
+    """Draws the returns of greedy test episodes, with the best possible return where it is known.
+
+    For a run that was evaluated while it was trained (`eval_every`): their mean over training, with its 95 % interval
+    as a band. Otherwise: a histogram, with the mean.
 
     Args:
         data: an Evaluation, a run (evaluated here on 100 episodes by default), or returns (episodes,).
@@ -240,6 +245,8 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
         UsageError: matplotlib is missing, or there are no returns.
         StoreError: the run's env cannot be made.
     """
+    if is_run(data) and EVALUATION[0] in cast("Run", data).figures:
+        return _evaluations(cast("Run", data), ax)
     found = evaluation_of(cast("Run", data)) if is_run(data) else data
     returns = np.asarray(getattr(found, "returns", found), dtype=np.float64)
     _check_any(len(returns), data)
@@ -258,6 +265,26 @@ def evaluation(data: Run | Evaluation | ArrayLike, ax: Axes | None = None) -> Ax
         ax.set(xlabel="return of a test episode", ylabel="episodes", title=_title(data))
         whole_numbers(ax.yaxis)
         ax.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
+    return ax
+
+
+def _evaluations(run: Run, ax: Axes | None) -> Axes:
+    """Draws the mean returns of the evaluations over training."""
+    mean, low, high = (np.asarray(run.figures[name], dtype=np.float64) for name in EVALUATION)
+    at = np.flatnonzero(~np.isnan(mean))
+    if not len(at):
+        raise UsageError(f"run {run.id} ended before its first evaluation: nothing to draw")
+    optimum = optimum_of(run)
+    with styled():
+        ax = axes_or_new(ax)
+        ax.fill_between(at + 1, low[at], high[at], color=BLUE, alpha=0.25, linewidth=0, label="95 % interval")
+        ax.plot(at + 1, mean[at], color=BLUE, marker=".", markersize=4, label="mean return of greedy episodes")
+        if optimum is not None:
+            color, line = RETURN_MARKS["optimum"]
+            ax.axhline(optimum, color=color, linestyle=line, label=f"optimum {optimum:.6g}")
+        ax.set(ylabel="return of a test episode", title=_title(run), xlim=_all_of(len(mean)))
+        number_episodes(ax)
+        ax.legend(loc="best")
     return ax
 
 

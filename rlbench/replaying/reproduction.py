@@ -14,6 +14,7 @@ from rlbench.envs.trust import WRAPPERS
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.settings import write_setting
+from rlbench.training.callbacks import SHIPPED, label
 
 if TYPE_CHECKING:
     from rlbench.training import Run
@@ -54,6 +55,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
         UsageError: it was not trained here, or with an env or agent that has no name.
     """
     config = run.record.config
+    _check_callbacks(run)
     budget = _budget(run)
     if not budget or config.was_recorded:
         raise UsageError(f"run {run.id} was recorded or imported, not trained here: there is no command that makes it")
@@ -69,6 +71,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
         **{name: value for name, value in wrapped.items() if (name, value) != ("bins", known.bins)},
         "agent_kwargs": _parameters(run, known),
         **({"parent": run.record.parents[0]} if config.initial_table else {}),
+        **_evaluations(run),
     }
 
 
@@ -97,9 +100,21 @@ def _new_bins(run: Run) -> dict[str, Any]:
     return {} if before.spec == run.record.config.env.spec else _wrapped(run)
 
 
+def _check_callbacks(run: Run) -> None:
+    """Raises UsageError for a run that was watched by callbacks which are not ours: they may have changed it."""
+    foreign = [one for one in run.record.config.callbacks or () if one.get("name") not in SHIPPED]
+    if foreign:
+        raise UsageError(f"run {run.id} was trained with the callback {label(foreign[0])}: no command knows that")
+
+
+def _evaluations(run: Run) -> dict[str, int]:
+    evaluating = run.record.config.evaluating
+    return {} if evaluating is None else {"eval_every": evaluating.every, "eval_episodes": evaluating.episodes}
+
+
 def _budget(run: Run) -> dict[str, int]:
     """Returns what was asked for; of a run that was stopped before, the episodes that it played."""
-    if run.status != "finished":
+    if run.status != "finished" or run.record.config.stopped:
         return {"episodes": run.episodes} if run.episodes else {}
     return {name: limit for name, limit in asdict(run.record.config.budget).items() if limit is not None}
 
@@ -175,7 +190,13 @@ def _keywords(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != {})
 
 
-OPTIONS = {"total_timesteps": "timesteps", "parent": "from", "wrappers": "wrapper"}  # what the library calls otherwise
+OPTIONS = {  # what the library calls otherwise
+    "total_timesteps": "timesteps",
+    "parent": "from",
+    "wrappers": "wrapper",
+    "eval_every": "eval-every",
+    "eval_episodes": "eval-episodes",
+}
 PAIRS = {"env_kwargs": "--env-set", "agent_kwargs": "--set"}
 
 

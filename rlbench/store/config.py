@@ -51,6 +51,14 @@ class BudgetConfig:
 
 
 @dataclass(frozen=True)
+class EvaluatingConfig:
+    """The evaluations made while training: after how many episodes of training each, and how long."""
+
+    every: int = 0  # episodes of training
+    episodes: int = 0  # greedy ones
+
+
+@dataclass(frozen=True)
 class RetrainingConfig:
     """The outcome of learning from stored steps."""
 
@@ -93,6 +101,9 @@ class RunConfig:
         initial_table: SHA-256 of the action values that it took over from its parent.
         began_with: the versions that it began with, if it was gone on with under others all the same.
         code: digests of the modules that decide the result, by name; None if they are all ours or Gymnasium's.
+        callbacks: the name and the settings of each callback that watched the training.
+        evaluating: set if the agent was evaluated while it was trained.
+        stopped: the callback that ended the training before its budget.
         retraining: set if the run learned from stored steps alone.
         stored: the JSON it was read from; None if it is new.
     """
@@ -107,6 +118,9 @@ class RunConfig:
     code: dict[str, str] | None = None
     began_with: dict[str, Any] | None = None
     initial_table: str | None = None
+    callbacks: list[dict[str, Any]] | None = None
+    evaluating: EvaluatingConfig | None = None
+    stopped: str | None = None
     retraining: RetrainingConfig | None = None
     stored: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
@@ -121,9 +135,10 @@ class RunConfig:
         """Returns the JSON to store: the JSON that was read, in its order, with the changes made since."""
         if self.stored is None:
             return _as_json(self)
-        before = _as_json(self.of(self.stored))
-        changed = {name: value for name, value in _as_json(self).items() if value != before.get(name)}
-        return {**self.stored, **changed}
+        before, now = _as_json(self.of(self.stored)), _as_json(self)
+        changed = {name: value for name, value in now.items() if value != before.get(name)}
+        kept = {name: value for name, value in self.stored.items() if name in now or name not in before}
+        return {**kept, **changed}
 
     @property
     def keeps_steps(self) -> bool:
@@ -145,10 +160,14 @@ PARTS: dict[str, Any] = {
     "env": EnvConfig,
     "agent": AgentConfig,
     "budget": BudgetConfig,
+    "evaluating": EvaluatingConfig,
     "retraining": RetrainingConfig,
 }
 OPTIONAL = dict.fromkeys(  # not stored if None
-    ("n_states", "n_actions", "bins", "code", "began_with", "initial_table", "retraining")
+    (
+        *("n_states", "n_actions", "bins", "code", "began_with", "initial_table"),
+        *("callbacks", "evaluating", "stopped", "retraining"),
+    )
 )
 
 
@@ -172,13 +191,18 @@ def _is_table_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_table, value))
+
+
 READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
-    **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record", "initial_table"), _is_text),
+    **dict.fromkeys(("id", "spec", "name", "preset", "engine", "record", "initial_table", "stopped"), _is_text),
     **dict.fromkeys(("n_states", "n_actions", "episodes", "total_timesteps", "hit", "prefix"), _is_count),
-    **dict.fromkeys(("passes", "transitions", "env_steps"), _is_count),
+    **dict.fromkeys(("passes", "transitions", "env_steps", "every"), _is_count),
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
     **dict.fromkeys(("parameters", "versions", "began_with", "bins"), _is_table),
     "code": _is_table_of_texts,
+    "callbacks": _is_list_of_tables,
 }
 
 

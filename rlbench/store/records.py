@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("running", "finished", "interrupted")
 OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
+EVALUATION = ("evaluation", "evaluation_low", "evaluation_high")  # figures: mean return and its interval, else NaN
 RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
 CHUNK_STEPS = 2**16  # maximum steps per chunk, unless another is asked for
 CHUNK_BYTES = 2**23  # and bytes of its columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rlbench.training.callbacks import Callback, Progress, StopOnEvaluation, StopOnReturn
 from rlbench.training.recording import RecordEpisodes
 from rlbench.training.resuming import resume
 from rlbench.training.retraining import retrain
@@ -15,8 +16,12 @@ __all__ = [
     "ALGORITHM_VERSION",
     "ENGINES",
     "RECORDS",
+    "Callback",
+    "Progress",
     "RecordEpisodes",
     "Run",
+    "StopOnEvaluation",
+    "StopOnReturn",
     "fill",
     "load_run",
     "record",

@@ -38,11 +38,12 @@ class Found(NamedTuple):
 def cache_key(config: RunConfig, seed: int) -> str:
     """Returns what a run is known by: env, agent, parameters, seed, versions; not its budget.
 
-    Schedules that depend on the budget are in the parameters, in absolute units; `Parameters.named` says which count.
-    Empty if the env has no spec, or if some of the code that decides the result cannot be known. Our own code is known
-    by the versions alone.
+    Evaluations while training count, for the run is to have them, and so do callbacks, which may end it. Schedules that
+    depend on the budget are in the parameters, in absolute units; `Parameters.named` says which count. Empty if the env
+    has no spec, or if some of the code that decides the result cannot be known. Our own code is known by the versions
+    alone.
     """
-    if config.env.spec is None or unknown_of(config.code):
+    if config.env.spec is None or reason_unknown(config):
         return ""
     versions = {name: config.versions[name] for name in ("algorithm", "gymnasium")}
     spec = json.loads(config.env.spec)
@@ -51,7 +52,19 @@ def cache_key(config: RunConfig, seed: int) -> str:
         known_by["initial_table"] = config.initial_table
     if config.code is not None:
         known_by["code"] = config.code
+    if config.callbacks is not None:
+        known_by["callbacks"] = config.callbacks
+    if config.evaluating is not None:
+        known_by["evaluating"] = asdict(config.evaluating)
     return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
+
+
+def reason_unknown(config: RunConfig) -> str:
+    """Returns why it cannot be known what decides a run; empty if it can."""
+    silent = next((one["name"] for one in config.callbacks or () if one["settings"] is None), "")
+    if silent:
+        return f"the callback {silent} does not say its settings (see rlbench.Callback.settings)"
+    return unknown_of(config.code)
 
 
 def find(store: Store, key: str, budget: Budget) -> Found | None:
@@ -67,6 +80,8 @@ def _places(store: Store, record: RunRecord, budget: Budget) -> Iterator[Found]:
     """Yields the places of a run from which the budget can be reached: of one that broke off, its end alone."""
     end = end_of(store, record, budget)
     if record.status == "finished":
+        if end is None and record.config.stopped is not None:
+            end = record.episodes  # a callback ends it there, whatever the budget
         kept = [info for info in store.checkpoints(record.id) if info.kept]
         yield from (Found(record, info, info.episodes == end) for info in kept if end is None or info.episodes <= end)
     elif record.status == "interrupted" and not is_past(store, record, budget):

@@ -38,12 +38,14 @@ UNKNOWN = "unknown"  # in place of a digest
 _seen: dict[str, str] = {}  # the digest of each file when it was first looked at
 
 
-def code_of(env: gym.Env[Any, Any], agent: Agent | None = None) -> dict[str, str] | None:
-    """Returns a digest of each module that decides what env and agent do; None if all are ours or Gymnasium's.
+def code_of(
+    env: gym.Env[Any, Any], agent: Agent | None = None, callbacks: Iterable[object] = ()
+) -> dict[str, str] | None:
+    """Returns a digest of each module that decides what these do; None if all are ours or Gymnasium's.
 
     A module whose code cannot be known has UNKNOWN, and the reason, in its place; a distribution has its version.
     """
-    makers = set(_makers(env, agent))
+    makers = set(_makers(*wrappers_of(env), env.unwrapped, *([] if agent is None else [agent]), *callbacks))
     names = {cls.__module__ for cls in makers} | _entry_points(env)
     tops = {name.partition(".")[0] for name in names} - VERSIONED
     if not tops:
@@ -100,9 +102,9 @@ def _deciding(spec: str) -> dict[str, Any]:
     return {**{name: whole.get(name) for name in DECIDING}, "kwargs": kwargs}
 
 
-def _makers(env: gym.Env[Any, Any], agent: Agent | None = None) -> Iterator[type | FunctionType]:
-    """Yields the classes of an env, its wrappers and an agent, of what they hold, and all that these inherit from."""
-    for part in (*wrappers_of(env), env.unwrapped, *([] if agent is None else [agent])):
+def _makers(*parts: object) -> Iterator[type | FunctionType]:
+    """Yields the classes of some objects, of what they hold, and all that these inherit from."""
+    for part in parts:
         yield from type(part).__mro__
         for value in vars(part).values():
             maker = value if isinstance(value, type | FunctionType) else type(value)

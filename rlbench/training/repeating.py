@@ -63,13 +63,17 @@ class Stored:
         return None if known == chunk.n_steps and not chunk.episodes else _without(chunk, known)
 
     def _compare(self, stored: Rows, again: Rows, episode: int) -> None:
-        different = [name for name, rows in stored.items() if not np.array_equal(rows, again.get(name, ()))]
+        different = [name for name, rows in stored.items() if not _same(rows, again.get(name))]
         if different:
             raise StoreError(
                 f"run {self._run_id} cannot be resumed: trained again from its last checkpoint, it gave another "
                 f"{different[0]} from episode {episode} on than it stored, so its env or its agent is not the same "
                 "any more; nothing was changed"
             )
+
+
+def _same(one: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    return other is not None and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 class _Rows:

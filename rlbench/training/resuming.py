@@ -14,6 +14,7 @@ from rlbench.presets import Preset
 from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
 from rlbench.training.budgets import UNLIMITED, Budget, budget_config, budget_of
 from rlbench.training.cache import end_of, is_past
+from rlbench.training.callbacks import check_callbacks, described, known_of, label, made_again
 from rlbench.training.checkpoints import last_whole_checkpoint, restore
 from rlbench.training.code import code_of
 from rlbench.training.repeating import Stored
@@ -22,13 +23,14 @@ from rlbench.training.session import Session
 from rlbench.training.setup import check_engine, check_fit, check_record, naming_unknown, versions, world_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import gymnasium as gym
 
     from rlbench.agents import Agent
     from rlbench.store import CheckpointInfo, RunConfig, RunRecord, Store
     from rlbench.training.cache import Found
+    from rlbench.training.callbacks import Callback
 
 DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
 
@@ -40,6 +42,7 @@ class Wanted(NamedTuple):
     agent: Agent
     budget: Budget
     config: RunConfig
+    callbacks: Sequence[Any] = ()
 
 
 @naming_unknown
@@ -51,6 +54,7 @@ def resume(
     engine: str = "auto",
     progress: bool = False,
     anyway: bool = False,
+    callbacks: Sequence[Callback] | None = None,
 ) -> Run:
     """Goes on with a stored run, as if it had never stopped: same tables, episodes and generators, byte for byte.
 
@@ -65,9 +69,12 @@ def resume(
         progress: as in `train`.
         anyway: go on even if other versions of the algorithms or of Gymnasium, or other code of the env or the agent,
             made the run; its record then says so.
+        callbacks: those of the run, by default; only rlbench's own can be made again from its record, so give yours
+            once more. [] goes on without, past where one of them ended the training, too.
 
     Raises:
-        UsageError: the run has already come so far, was not trained, or was made by other versions or other code.
+        UsageError: the run has already come so far, was not trained, was made by other versions or other code, or was
+            ended or watched by callbacks that are not given.
         StoreError: another process is writing it, or its env or agent cannot be made again or has changed.
     """
     config = run.record.config
@@ -78,6 +85,7 @@ def resume(
         episodes, total_timesteps = config.budget.episodes, config.budget.total_timesteps
     budget = budget_of(episodes, total_timesteps, Preset(), run.env_id)
     _check_further(run, budget)
+    callbacks = _callbacks_of(run, callbacks)
     if not anyway:
         _check_versions(run)
     last = last_whole_checkpoint(run.store, run.id)
@@ -91,10 +99,38 @@ def resume(
         if world is None and last is not None:
             bring_back(env, run.make_env(), run.store, run.record, last)
         seed_env(env, env_seed)
-        config = replace(_as_of_now(config, env, agent), budget=budget_config(budget))
+        described_callbacks = [described(one) for one in callbacks] or None
+        config = replace(_as_of_now(config, env, agent, callbacks), budget=budget_config(budget))
+        config = replace(config, callbacks=described_callbacks, stopped=None)
         begin = _continued if run.status == "finished" else _taken_over
-        session = begin(run.store, run.record, last, Wanted(env, agent, budget, config))
+        session = begin(run.store, run.record, last, Wanted(env, agent, budget, config, callbacks))
         return trained(session, world, progress=progress, cache="prefix", trust=run.trust)
+
+
+def _callbacks_of(run: Run, given: Sequence[Callback] | None) -> Sequence[Any]:
+    """Returns the callbacks to go on with.
+
+    Raises:
+        UsageError: they are not those of the run, or one of them has ended it.
+        StoreError: what is stored of them, or of evaluations, is damaged.
+    """
+    config = run.record.config
+    if config.evaluating is not None and not (config.evaluating.every and config.evaluating.episodes):
+        raise StoreError(f"run {run.id} is damaged: it does not say how often its agent was evaluated")
+    before = config.callbacks or []
+    if given is not None:
+        check_callbacks(given, None if config.evaluating is None else config.evaluating.every)
+        if not given:
+            return given
+        if [described(one) for one in given] != before:
+            had = ", ".join(map(label, before)) or "none"
+            raise UsageError(f"run {run.id} was trained with other callbacks ({had}): give these, or [] for none")
+    if config.stopped is not None:
+        raise UsageError(
+            f"run {run.id} was ended by {config.stopped} after {run.episodes:,} episodes: "
+            "go on without callbacks (callbacks=[], --no-callbacks)"
+        )
+    return made_again(before, run.id) if given is None else given
 
 
 def _check_trained(run: Run) -> None:
@@ -121,9 +157,9 @@ def _check_versions(run: Run) -> None:
         )
 
 
-def _as_of_now(config: RunConfig, env: gym.Env[Any, Any], agent: Agent) -> RunConfig:
+def _as_of_now(config: RunConfig, env: gym.Env[Any, Any], agent: Agent, callbacks: Sequence[Callback]) -> RunConfig:
     """Returns a run's configuration with the versions and the code that go on with it, if they are others."""
-    here, code = versions(), code_of(env, agent)
+    here, code = versions(), code_of(env, agent, known_of(callbacks))
     if code == config.code and all(config.versions.get(name) == here[name] for name in DECISIVE):
         return config
     return replace(config, versions=here, code=code, began_with=config.began_with or config.versions)
@@ -163,7 +199,7 @@ def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, 
         run.agent_name,
         seed=run.seed,
         config=wanted.config,
-        cache_key=run.cache_key,
+        cache_key=run.cache_key if wanted.config.callbacks == run.config.callbacks else "",
         parents=[run.id],
         base=run.id,
         checkpoint=checkpoint,
@@ -171,14 +207,14 @@ def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, 
     with _or_undone(lambda: store.delete_run(begun.id)):
         restore(wanted.env, wanted.agent, state)
     budget = _from_here(wanted, begun.episodes, begun.timesteps)
-    return Session(store, begun, wanted.env, wanted.agent, budget)
+    return Session(store, begun, wanted.env, wanted.agent, budget, callbacks=wanted.callbacks)
 
 
 def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, wanted: Wanted) -> Session:
     """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
     store.claim(run.id)
     with _or_undone(lambda: store.append(run.id, status="interrupted")):
-        begun = store.run(run.id)
+        begun = replace(store.run(run.id), config=wanted.config)
         stored = Stored(store, begun, checkpoint)
         state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
         if state is not None:
@@ -186,7 +222,7 @@ def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None,
         store.append(run.id, config=wanted.config)
     budget = _from_here(wanted, stored.first_episode, stored.first_timestep)
     seed = None if stored.first_episode else seeds_of(run.seed)[0]  # of the run's first reset
-    return Session(store, begun, wanted.env, wanted.agent, budget, stored, seed=seed)
+    return Session(store, begun, wanted.env, wanted.agent, budget, stored, seed, wanted.callbacks)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
 from rlbench.training.binning import in_bins
 from rlbench.training.budgets import budget_of
-from rlbench.training.cache import Found, cache_key, find
+from rlbench.training.cache import Found, cache_key, find, reason_unknown
+from rlbench.training.callbacks import check_callbacks
 from rlbench.training.checkpoints import checkpoint_of
-from rlbench.training.code import unknown_of
 from rlbench.training.parents import table_of, take_values
 from rlbench.training.resuming import Wanted, goes_on_alone, gone_on, seeds_of, trained
 from rlbench.training.run import Run
@@ -32,6 +32,7 @@ from rlbench.training.setup import (
     check_record,
     check_seed,
     config_of,
+    evaluating_of,
     naming_unknown,
     world_for,
 )
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
     from rlbench.store import RunConfig
     from rlbench.training.binning import Asked
+    from rlbench.training.callbacks import Callback
+
+EVAL_EPISODES = 20
 
 
 @naming_unknown
@@ -67,6 +71,9 @@ def train(
     preset: str = DEFAULT,
     parent: Run | None = None,
     cache: bool = True,
+    callbacks: Sequence[Callback] = (),
+    eval_every: int | None = None,
+    eval_episodes: int = EVAL_EPISODES,
 ) -> Run:
     """Trains an agent on an env and stores what happened.
 
@@ -93,6 +100,11 @@ def train(
         cache: answer from the store what has been trained there before, in whole or as far as it goes; the result is
             the same. Only envs and agents given by name or class are known again, and only as long as their code is
             the same; a warning says when it cannot be known.
+        callbacks: called between episodes, at the same places in both loops; they may end the training. See
+            `rlbench.Callback`.
+        eval_every: play greedy episodes after each so many episodes of training, in an env and with generators of
+            their own, so that training is the same bit for bit. Their mean returns are stored with the run's figures.
+        eval_episodes: how many of them.
 
     Returns:
         The run: its agent, its returns and lengths (one an episode), its id in the store.
@@ -105,6 +117,7 @@ def train(
     check_engine(engine)
     check_seed(seed)
     check_kwargs(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
+    check_callbacks(callbacks, eval_every)
     if parent is not None:
         table_of(parent)  # before an env is made for it
     env_id = full_id(env) if isinstance(env, str) else id_of(env)
@@ -118,13 +131,23 @@ def train(
         world = world_for(made, learner, engine)
         spec = _spec_of(made, by_name=isinstance(env, str))
         config = config_of(
-            env_id, spec, made, learner, budget, preset, record, compiled=world is not None, initial_table=taken
+            env_id,
+            spec,
+            made,
+            learner,
+            budget,
+            preset,
+            record,
+            compiled=world is not None,
+            initial_table=taken,
+            callbacks=callbacks,
+            evaluating=evaluating_of(eval_every, eval_episodes, spec),
         )
         # what an object brings with it is not known by its name
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
             _say_if_unknown(config)
-        wanted = Wanted(made, learner, budget.after(learner), config)
+        wanted = Wanted(made, learner, budget.after(learner), config, callbacks)
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
@@ -165,7 +188,7 @@ def _spec_of(env: gym.Env[Any, Any], *, by_name: bool) -> str | None:
 
 def _say_if_unknown(config: RunConfig) -> None:
     """Warns that a run is not cached because some of its code cannot be known."""
-    reason = unknown_of(config.code)
+    reason = reason_unknown(config)
     if reason and config.env.spec is not None:
         warnings.warn(f"this training is not cached: {reason}", stacklevel=4)
 
@@ -193,9 +216,9 @@ def _answered(found: Found, store: Store, *, trust: bool) -> Run:
 
 def _begun(store: Store, wanted: Wanted, seed: int, key: str) -> Session:
     """Begins a new run; one that begins with a parent's values keeps them, for the parent may be gone one day."""
-    env, agent, budget, config = wanted
+    env, agent, budget, config, callbacks = wanted
     parents = parents_of(agent)
     run = store.create_run(config.env.id, agent.name, seed=seed, config=config, cache_key=key, parents=parents)
     if config.initial_table is not None:
         store.append(run.id, checkpoint=checkpoint_of(env, agent, unfinished_episode=False))
-    return Session(store, run, env, agent, budget, seed=seeds_of(seed)[0])
+    return Session(store, run, env, agent, budget, seed=seeds_of(seed)[0], callbacks=callbacks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
+from rlbench.training.hooks import Evaluator, Hooks
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import gymnasium as gym
 
@@ -44,6 +45,7 @@ class Session:
     budget: Budget
     stored: Stored | None = None  # what the run has beyond the place where agent and env stand
     seed: int | None = None  # of the env's first reset; None where env and agent go on
+    callbacks: Sequence[Any] = ()
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
     _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
@@ -59,8 +61,9 @@ class Session:
             recording=recording,
             episode_steps=step_limit(self.env),
             sink=self._take,
-            first_episode=self.run.episodes if self.stored is None else self.stored.first_episode,
+            first_episode=self._first_episode,
         )
+        self._hooks = self._hooks_of()
         status = "interrupted"
         self._begin_clock()
         with stopping_on_signal(self.budget), Writer(self.store, self.run.id) as self._writer:
@@ -74,7 +77,7 @@ class Session:
                         self._settle()
                 self.seconds = self._elapsed()
                 self._settle()
-                status = "interrupted" if self.budget.stop else "finished"
+                status = "interrupted" if self.budget.stop and not self._stopped else "finished"
             except BaseException:
                 self.seconds = self._elapsed()
                 if not self._failed:
@@ -83,6 +86,27 @@ class Session:
             finally:
                 self._monitor.close()
                 self._close(status)
+
+    @property
+    def _first_episode(self) -> int:
+        return self.run.episodes if self.stored is None else self.stored.first_episode
+
+    @property
+    def _stopped(self) -> str:
+        """The callback that ended the training; empty if none did."""
+        return "" if self._hooks is None else self._hooks.stopped
+
+    def _hooks_of(self) -> Hooks | None:
+        """Returns what is due between episodes; None, so that nobody looks, if nothing is."""
+        config = self.run.config
+        if not self.callbacks and config.evaluating is None:
+            return None
+        evaluator = None
+        if config.evaluating is not None:
+            evaluator = Evaluator(str(config.env.spec), self.run.seed, **asdict(config.evaluating))
+        before = self.store.figures(self.run.id)
+        returns, lengths = (before[name][: self._first_episode] for name in ("return", "length"))
+        return Hooks(self.callbacks, evaluator, self.agent, returns, lengths)
 
     def _compile(self, world: Any) -> None:
         """Compiles the loop, or loads it, so that the seconds are of training alone."""
@@ -96,7 +120,8 @@ class Session:
         self._started = self._checkpointed = self._flushed = time.perf_counter()
 
     def _elapsed(self) -> float:
-        return self.run.seconds + time.perf_counter() - self._started
+        evaluating = 0.0 if self._hooks is None else self._hooks.seconds
+        return self.run.seconds + time.perf_counter() - self._started - evaluating
 
     def _settle(self) -> None:
         """Returns when all that was recorded is stored."""
@@ -123,9 +148,16 @@ class Session:
             self._loop(world, budget)
         self._settle()
         self.budget.stop = self.budget.stop or budget.stop
+        if self._stopped and not stored.is_repeated:
+            raise StoreError(
+                f"run {self.run.id} cannot be resumed: {self._stopped} ends it before the end of what it stored, so "
+                "the callback is not the same any more; nothing was changed"
+            )
         self._begin_clock()
 
     def _loop(self, world: Any, budget: Budget) -> None:
+        if self._hooks is not None:
+            budget.pause = self._hooks.pause()
         look = partial(self._look, budget)
         seed, self.seed = self.seed, None  # the first reset alone is seeded
         if world is None:
@@ -137,13 +169,18 @@ class Session:
         if budget.abort:
             raise KeyboardInterrupt
         self._monitor.look()
-        if self._recorder.is_between_episodes and time.perf_counter() - self._flushed > FLUSH_SECONDS:
+        if not self._recorder.is_between_episodes:
+            return
+        if self._hooks is not None:
+            self._hooks.look(self._recorder, budget)
+        if time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self._recorder.flush()
 
     def _take(self, chunk: EpisodeChunk) -> None:
         """Passes a chunk on to the store, now and then with a checkpoint."""
         with self._noting_failure():
             self._monitor.hear(_checked(chunk))
+            chunk = chunk if self._hooks is None else self._hooks.with_points(chunk)
             self._flushed = now = time.perf_counter()
             new = chunk if self.stored is None else self.stored.take(chunk)
             if new is not None:
@@ -165,8 +202,11 @@ class Session:
             return
         is_behind = self.stored is not None and not self.stored.is_repeated
         checkpoint = None if is_behind else self._checkpoint()
+        progress: dict[str, Any] = {"status": status, "seconds": self.seconds}
+        if self._stopped:
+            progress["config"] = replace(self.run.config, stopped=self._stopped)
         # kept when finished: a longer run goes on from it
-        self._writer.finish(checkpoint, keep=status == "finished", status=status, seconds=self.seconds)
+        self._writer.finish(checkpoint, keep=status == "finished", **progress)
 
 
 def _checked(chunk: EpisodeChunk) -> EpisodeChunk:

@@ -15,13 +15,14 @@ from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import id_of
 from rlbench.errors import ALIASES, UnknownNameError, UsageError, unknown_name
-from rlbench.store.config import AgentConfig, EnvConfig, RunConfig
+from rlbench.store.config import AgentConfig, EnvConfig, EvaluatingConfig, RunConfig
 from rlbench.training.budgets import budget_config
+from rlbench.training.callbacks import described, known_of
 from rlbench.training.code import code_of
 from rlbench.training.parents import at_final_exploration, check_keeps_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import gymnasium as gym
     import numpy as np
@@ -84,6 +85,15 @@ def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
         raise UsageError(
             f"the agent is for {agent.n_states} states and {agent.n_actions} actions, the env has {counts}"
         )
+
+
+def evaluating_of(every: int | None, episodes: int, spec: str | None) -> EvaluatingConfig | None:
+    """Returns how to evaluate while training, checked; None for not at all."""
+    if every is None:
+        return None
+    if spec is None:
+        raise UsageError("eval_every needs an env that can be made again: give its id, or register it and give that")
+    return EvaluatingConfig(whole_number("eval_every", every), whole_number("eval_episodes", episodes))
 
 
 def check_kwargs(**given: Any) -> None:
@@ -154,6 +164,8 @@ def config_of(
     *,
     compiled: bool,
     initial_table: str | None = None,
+    callbacks: Sequence[Any] = (),
+    evaluating: EvaluatingConfig | None = None,
 ) -> RunConfig:
     """Returns what a run's record says of how it came about."""
     return RunConfig(
@@ -164,8 +176,10 @@ def config_of(
         engine="compiled" if compiled else "python",
         record=record,
         versions=versions(),
-        code=code_of(env, agent),
+        code=code_of(env, agent, known_of(callbacks)),
         initial_table=initial_table,
+        callbacks=[described(one) for one in callbacks] or None,
+        evaluating=evaluating,
     )
 
 

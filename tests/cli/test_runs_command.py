@@ -124,7 +124,7 @@ def test_the_json_of_runs_has_every_figure(rlbench):
     (run,) = rlbench("runs", "--json").document["runs"]
     assert list(run) == [
         *("run", "env_id", "agent", "seed", "status", "episodes", "timesteps", "seconds", "created_at"),
-        *("tags", "parents", "cache", "evaluation"),
+        *("tags", "parents", "cache", "evaluation", "stopped"),
     ]
     shared = ("run", "env_id", "agent", "seed", "episodes", "timesteps", "seconds")
     assert [run[name] for name in shared] == [trained[name] for name in shared]

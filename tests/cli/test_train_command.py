@@ -19,6 +19,7 @@ KEYS = [
     "evaluation",
     "cache",
     "cached_episodes",
+    "stopped",
 ]
 FIGURES = ["mean_return", "exact_return", "optimal_return", "regret", "optimal_states", "reachable_states"]
 SAFECAB = ("train", "safecab", "--episodes", 300)
@@ -179,3 +180,22 @@ def test_replay_q_learns_through_the_same_command(rlbench):
     document = rlbench(*SAFECAB, "--agent", "replay-q", "--set", "batch_size=4", "--json").document
     assert (document["agent"], document["engine"]) == ("replay-q", "compiled")
     assert _record().config.agent.parameters["batch_size"] == 4
+
+
+def test_an_early_stop_is_said_and_resumed_only_without(rlbench):
+    command = ("train", "FrozenLake-v1", "--stop-at", 0.1)
+    stopped, reason = rlbench(*command, "--json").document, "StopOnReturn(threshold=0.1, window=100, every=100)"
+    assert stopped["stopped"] == reason
+    assert stopped["episodes"] % 100 == 0
+    assert f"  stopped   by {reason}\n" in rlbench(*command).out
+    refused = rlbench("resume", "latest")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--no-callbacks" in refused.err
+    more = stopped["episodes"] + 50
+    assert rlbench("resume", "latest", "--no-callbacks", "--episodes", more, "--json").document["stopped"] is None
+
+
+def test_evaluations_while_training_may_stop_it_too(rlbench):
+    run = rlbench("train", "FrozenLake-v1", "--eval-every", 500, "--eval-episodes", 10, "--stop-at", 0.3, "--json")
+    assert run.document["stopped"] == "StopOnEvaluation(threshold=0.3)"
+    assert _record().config.evaluating.episodes == 10

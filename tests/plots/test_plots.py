@@ -709,3 +709,15 @@ def test_importing_the_room_imports_neither_matplotlib_nor_numba():
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_evaluations_while_training_are_drawn_over_it_with_their_interval_and_the_optimum(ax):
+    run = trained("FrozenLake-v1", 40, eval_every=10)
+    plots.evaluation(run, ax)
+    mean, optimum = ax.lines
+    assert mean.get_xdata().tolist() == [10, 20, 30, 40]
+    assert mean.get_ydata().tolist() == run.figures["evaluation"][9::10].tolist()
+    assert optimum.get_ydata()[0] == pytest.approx(rlbench.evaluate(run, episodes=1).optimal_return)
+    assert len(ax.collections) == 1
+    with pytest.raises(UsageError, match="ended before its first evaluation: nothing to draw"):
+        plots.evaluation(trained("FrozenLake-v1", 5, eval_every=10))

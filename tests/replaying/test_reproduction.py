@@ -30,6 +30,7 @@ CASES = [
     },
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "env_kwargs": {"max_episode_steps": 5}},
     {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "agent_kwargs": {"ties": "first"}},
+    {"env": "FrozenLake-v1", "episodes": 20, "seed": 3, "eval_every": 7, "eval_episodes": 2},
     {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate_final": None, "learning_rate_steps": None}},
     {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate": 0.3}},
     {"env": "FrozenLake-v1", "episodes": 9, "agent_kwargs": {"learning_rate": 0.3, "learning_rate_final": 0.001}},
@@ -116,6 +117,22 @@ def test_a_run_that_was_stopped_is_made_again_as_far_as_it_came():
         rlbench.train("safecab", episodes=40, seed=0, store=store)
         prefix = rlbench.train("safecab", episodes=10, seed=0, store=store)
         assert training_arguments(prefix)["episodes"] == 10
+
+
+def test_a_run_that_a_callback_ended_is_made_again_as_far_as_it_came():
+    stop = rlbench.StopOnReturn(-1.0, window=5)
+    run = rlbench.train("FrozenLake-v1", episodes=40, seed=0, store="memory://", callbacks=[stop])
+    assert training_arguments(run)["episodes"] == run.episodes == 5
+
+
+def test_no_command_knows_a_callback_that_is_not_ours():
+    class Look(rlbench.Callback):
+        def on_checkpoint(self, progress):
+            return None
+
+    run = rlbench.train("FrozenLake-v1", episodes=5, seed=0, callbacks=[Look()])
+    with pytest.raises(UsageError, match=r"was trained with the callback Look\(\): no command knows that"):
+        command_of(run)
 
 
 def test_a_step_limit_of_its_own_is_said():
