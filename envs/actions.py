@@ -9,6 +9,7 @@ import gymnasium as gym
 from rlbench.envs.cartpole import DiscreteCartPoleEnv
 from rlbench.envs.making import wrappers_of
 from rlbench.envs.safecab import SafeCabEnv
+from rlbench.envs.transparent import found_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ ACTION_NAMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): DiscreteCartPoleEnv.action_names,
     ("gymnasium.envs.classic_control.mountain_car", "MountainCarEnv"): ("Left", "Coast", "Right"),
     ("gymnasium.envs.classic_control.acrobot", "AcrobotEnv"): ("Left", "None", "Right"),
+    ("gymnasium.envs.toy_text.blackjack", "BlackjackEnv"): ("Stick", "Hit"),
     ("gymnasium.envs.toy_text.taxi", "TaxiEnv"): SafeCabEnv.action_names,
     ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv"): ("Left", "Down", "Right", "Up"),
     ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv"): ("Up", "Right", "Down", "Left"),
@@ -34,8 +36,7 @@ def action_names(env: gym.Env[Any, Any] | None) -> tuple[str, ...]:
     own = getattr(env.unwrapped, "action_names", None)
     if isinstance(own, tuple | list):
         return tuple(own)
-    known = [ACTION_NAMES.get((cls.__module__, cls.__name__), ()) for cls in type(env.unwrapped).__mro__]
-    return next(filter(None, known), ())
+    return found_by_class(ACTION_NAMES, env) or ()
 
 
 def action_name(names: Sequence[str], action: Any, unnamed: str = "{}") -> str:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.actions import action_names
-from rlbench.envs.cartpole import DIMENSIONS, is_cart_pole
+from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.cities import MOVES
 from rlbench.envs.discretize import Centers, bin_counts, bins_of, inner_edges, n_bins, n_dimensions
+from rlbench.envs.flattening import FlattenDiscrete, parts_of
 from rlbench.envs.layouts import layout_of
+from rlbench.envs.making import wrappers_of
+from rlbench.envs.transparent import found_by_class
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.envs.discretize import Bins
+    from rlbench.envs.flattening import Part
     from rlbench.envs.layouts import Layout
 
 CAB_NOTE = (
@@ -61,7 +66,7 @@ def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
     """Returns the states of an env with Discrete observations as rows of meaningful features.
 
     For SafeCab and Taxi: where the taxi is, whether it carries, where its goal is and what is next to it; for a grid:
-    row and column; for bins: the binned quantities; for any other env: the number of the observation.
+    row and column; for bins: the binned quantities; for numbered parts: each part; else: the number of the observation.
 
     Raises:
         UsageError: the observations are not Discrete.
@@ -69,6 +74,9 @@ def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
     bins, layout, actions = bins_of(env), layout_of(env), action_names(env)
     if bins is not None:
         return _of_bins(bins, _quantities(env, n_dimensions(bins)), actions)
+    parts = _parts(env)
+    if len(parts) > 1:
+        return _of_parts(parts, _known(env, len(parts)) or tuple(map(_feature_of, parts)), actions)
     if layout is not None:
         return _of_trips(layout) if layout.is_trip else _of_grid(layout)
     n = int(getattr(env.observation_space, "n", 0))
@@ -150,18 +158,60 @@ def _about_the_way(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray
     yield Feature("a wall is west", "no wall is west"), behind
 
 
-def _quantities(env: gym.Env[Any, Any], size: int) -> Sequence[str]:
-    """Returns the names of the quantities behind an env's bins."""
-    is_known = is_cart_pole(env) and size == len(DIMENSIONS)
-    return tuple(DIMENSIONS) if is_known else [f"value {i}" for i in range(size)]
+# Gymnasium's envs, by what they observe
+OBSERVED: dict[tuple[str, str], tuple[Feature, ...]] = {
+    ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): tuple(Feature(name=name) for name in DIMENSIONS),
+    ("gymnasium.envs.classic_control.mountain_car", "MountainCarEnv"): (
+        Feature(name="the position"),
+        Feature(name="the velocity"),
+    ),
+    ("gymnasium.envs.classic_control.acrobot", "AcrobotEnv"): tuple(
+        Feature(name=name)
+        for name in ("cos theta1", "sin theta1", "cos theta2", "sin theta2", "theta1_dot", "theta2_dot")
+    ),
+    ("gymnasium.envs.toy_text.blackjack", "BlackjackEnv"): (
+        Feature(name="the player's sum", edge=_whole),
+        Feature(name="the dealer's card", edge=_whole),
+        Feature("a usable ace", "no usable ace"),
+    ),
+}
 
 
-def _of_bins(bins: Bins, names: Sequence[str], actions: tuple[str, ...]) -> FeatureTable:
+def _known(env: gym.Env[Any, Any], size: int) -> tuple[Feature, ...]:
+    """Returns the features of what an env observes, if it is known here and observes so many numbers."""
+    found = found_by_class(OBSERVED, env) or ()
+    return found if len(found) == size else ()
+
+
+def _quantities(env: gym.Env[Any, Any], size: int) -> Sequence[Feature]:
+    """Returns the quantities behind an env's bins."""
+    return _known(env, size) or [Feature(name=f"value {i}") for i in range(size)]
+
+
+def _of_bins(bins: Bins, quantities: Sequence[Feature], actions: tuple[str, ...]) -> FeatureTable:
     if isinstance(bins, Centers):
-        return FeatureTable(bins.centers, tuple(Feature(name=name) for name in names), actions)
+        return FeatureTable(bins.centers, tuple(quantities), actions)
     places = np.stack(np.unravel_index(np.arange(n_bins(bins)), tuple(bin_counts(bins))), axis=1)
-    features = tuple(Feature(name=name, edge=_edge_of(inner_edges(bins, i))) for i, name in enumerate(names))
+    features = tuple(one._replace(edge=_edge_of(inner_edges(bins, i))) for i, one in enumerate(quantities))
     return FeatureTable(places.astype(np.float64), features, actions)
+
+
+def _parts(env: gym.Env[Any, Any]) -> list[Part]:
+    """Returns the parts of an observation that is their number; none if it is not."""
+    observing = (layer for layer in wrappers_of(env) if isinstance(layer, gym.ObservationWrapper))
+    outermost = next(observing, None)
+    return list(parts_of(outermost.env.observation_space)) if isinstance(outermost, FlattenDiscrete) else []
+
+
+def _feature_of(part: Part) -> Feature:
+    return Feature(name=f"part {part.name}" if part.name[:1].isdigit() else part.name, edge=_whole)
+
+
+def _of_parts(parts: Sequence[Part], features: Sequence[Feature], actions: tuple[str, ...]) -> FeatureTable:
+    sizes = [part.size for part in parts]
+    places = np.stack(np.unravel_index(np.arange(math.prod(sizes)), sizes), axis=1)
+    values = places + [part.start for part in parts]
+    return FeatureTable(values.astype(np.float64), tuple(features), actions)
 
 
 def _edge_of(edges: Sequence[float]) -> Callable[[float], str]:

@@ -17,7 +17,9 @@ from gymnasium.utils import RecordConstructorArgs
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
 
 LARGEST = 2**63 - 1  # values of a Discrete space
 TABLE = 10_000_000  # values of a table that is made without being asked for
@@ -30,6 +32,14 @@ class Numbering(NamedTuple):
     size: int
     encode: Callable[[Any], int]  # from a value to its number; ValueError, TypeError or LookupError if it is no value
     decode: Callable[[int], Any]  # and back
+
+
+class Part(NamedTuple):
+    """A whole number within the values of a finite space; the values are numbered by its parts in order."""
+
+    name: str  # the keys that lead to it: "agent 0"; empty for a Discrete space itself
+    start: int
+    size: int
 
 
 class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
@@ -113,6 +123,19 @@ def numbering(space: Any) -> Numbering:
     return next(number(space) for kind, number in _NUMBERINGS.items() if isinstance(space, kind))
 
 
+def parts_of(space: Any) -> Iterator[Part]:
+    """Yields the parts of a finite space, the most significant first."""
+    if isinstance(space, spaces.Tuple | spaces.Dict):
+        for key, inner in space.items() if isinstance(space, spaces.Dict) else enumerate(space):
+            yield from (part._replace(name=f"{key} {part.name}".rstrip()) for part in parts_of(inner))
+    elif isinstance(space, spaces.Discrete):
+        yield Part("", int(space.start), int(space.n))
+    else:
+        lowest, sizes = _box_reach(space) if isinstance(space, spaces.Box) else _choices_reach(space)
+        for i, (start, size) in enumerate(zip(lowest.ravel().tolist(), sizes, strict=True)):
+            yield Part(str(i) if len(sizes) > 1 else "", int(start), size)
+
+
 def _number_discrete(space: spaces.Discrete) -> Numbering:
     start, size = int(space.start), int(space.n)
     return Numbering(size, lambda value: _place(value, start, size), lambda number: start + int(number))
@@ -126,18 +149,18 @@ def _place(value: Any, start: int, size: int) -> int:
     return place
 
 
-def _number_box(space: spaces.Box) -> Numbering:
+def _box_reach(space: spaces.Box) -> tuple[NDArray[Any], list[int]]:
+    """Returns the lowest value in each place of a Box, and how many values there are."""
     bounds = zip(space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
-    return _number_array(space, space.low, [int(high) - int(low) + 1 for low, high in bounds])
+    return space.low, [int(high) - int(low) + 1 for low, high in bounds]
 
 
-def _number_choices(space: spaces.MultiDiscrete | spaces.MultiBinary) -> Numbering:
+def _choices_reach(space: spaces.MultiDiscrete | spaces.MultiBinary) -> tuple[NDArray[Any], list[int]]:
     sizes = np.broadcast_to(np.asarray(getattr(space, "nvec", 2)), space.shape)
-    starts = np.broadcast_to(np.asarray(getattr(space, "start", 0)), space.shape)
-    return _number_array(space, starts, sizes.ravel().tolist())
+    return np.broadcast_to(np.asarray(getattr(space, "start", 0)), space.shape), sizes.ravel().tolist()
 
 
-def _number_array(space: spaces.Space[Any], lowest: Any, sizes: list[int]) -> Numbering:
+def _number_array(space: spaces.Space[Any], lowest: NDArray[Any], sizes: list[int]) -> Numbering:
     shape, starts = space.shape, lowest.ravel().tolist()
 
     def encode(value: Any) -> int:
@@ -196,9 +219,9 @@ def _number_parts(keys: Iterable[Any], space: Any, gathered: Callable[[Iterable[
 
 _NUMBERINGS: dict[type, Callable[[Any], Numbering]] = {
     spaces.Discrete: _number_discrete,
-    spaces.MultiDiscrete: _number_choices,
-    spaces.MultiBinary: _number_choices,
-    spaces.Box: _number_box,
+    spaces.MultiDiscrete: lambda space: _number_array(space, *_choices_reach(space)),
+    spaces.MultiBinary: lambda space: _number_array(space, *_choices_reach(space)),
+    spaces.Box: lambda space: _number_array(space, *_box_reach(space)),
     spaces.Tuple: lambda space: _number_parts(range(len(space)), space, lambda parts: tuple(part for _, part in parts)),
     spaces.Dict: lambda space: _number_parts(space.keys(), space, dict),
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rlbench.envs.making import step_limit
 from rlbench.envs.safecab import SafeCabEnv
+from rlbench.envs.transparent import found_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,7 @@ def judge_of(env: gym.Env[Any, Any]) -> Judge | None:
     Taxi, CliffWalking, MountainCar, Acrobot and SafeCab succeed by arriving, FrozenLake at its goal, CartPole by
     standing up to the step limit.
     """
-    judges = (_JUDGES.get((cls.__module__, cls.__name__)) for cls in type(env.unwrapped).__mro__)
-    found = next(filter(None, judges), None)
+    found = found_by_class(_JUDGES, env)
     return None if found is None else found(env)
 
 

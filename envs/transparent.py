@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.envs.making import wrappers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import gymnasium as gym
+
+T = TypeVar("T")
 
 # Exact types by name: importing them all would cost, and a subclass may do anything.
 _IDLE = frozenset(  # neither do they keep anything; TimeLimit is applied by whoever sees through it
@@ -55,6 +59,12 @@ def is_known(base: gym.Env[Any, Any]) -> bool:
 def is_patched(env: gym.Env[Any, Any]) -> bool:
     """Returns whether a method of its class has been replaced on an env or wrapper itself."""
     return any(callable(getattr(type(env), name, None)) for name in vars(env))
+
+
+def found_by_class(table: Mapping[tuple[str, str], T], env: gym.Env[Any, Any]) -> T | None:
+    """Returns what a table by (module, class) has for the class of an env or the nearest that it inherits from."""
+    names = [(cls.__module__, cls.__name__) for cls in type(env.unwrapped).__mro__]
+    return next((table[name] for name in names if name in table), None)
 
 
 def type_name(thing: object) -> str:

@@ -1,7 +1,9 @@
 """What can be asked about the states of an env is what the env shows."""
 
 import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from rlbench.envs import Discretize, FlattenDiscrete
 from rlbench.envs.features import features_of
@@ -43,7 +45,9 @@ def test_bins_of_any_box_and_bins_round_centres_have_features():
     centers = Discretize(gym.make("CartPole-v1"), centers=[[0, 0, -0.1, 0], [0, 0, 0.1, 0.0]])
     assert features_of(centers).rows[:, 2].tolist() == [-0.1, 0.1]
     plain = features_of(Discretize(gym.make("MountainCar-v0"), 3))
-    assert [feature.name for feature in plain.features] == ["value 0", "value 1"]
+    assert [feature.name for feature in plain.features] == ["the position", "the velocity"]
+    other = features_of(Discretize(gym.make("Pendulum-v1"), 2))
+    assert [feature.name for feature in other.features] == ["value 0", "value 1", "value 2"]
 
 
 def test_the_squares_of_a_grid_are_its_rows_and_columns():
@@ -53,10 +57,50 @@ def test_the_squares_of_a_grid_are_its_rows_and_columns():
     assert lake.actions == ("Left", "Down", "Right", "Up")
 
 
+def test_cards_are_the_players_sum_the_dealers_card_and_a_usable_ace():
+    env = FlattenDiscrete(gym.make("Blackjack-v1"))
+    table = features_of(env)
+    assert table.rows[env.observation((20, 10, 1))].tolist() == [20, 10, 1]
+    asked = [feature.ask(threshold) for feature, threshold in zip(table.features, (16.5, 6.5, 0.5), strict=True)]
+    assert asked == [("the player's sum < 17?", True), ("the dealer's card < 7?", True), ("a usable ace?", False)]
+    assert table.actions == ("Stick", "Hit")
+
+
+class Grid(gym.Env):
+    """Observes where it is and where it goes, as in Gymnasium's tutorial."""
+
+    observation_space = spaces.Dict(
+        agent=spaces.Box(0, 4, (2,), np.int64),
+        goal=spaces.Discrete(3, start=1),
+        rest=spaces.Tuple([spaces.Discrete(2)]),
+    )
+    action_space = spaces.Discrete(4)
+
+
+def test_parts_of_an_observation_are_asked_for_by_their_names():
+    env = FlattenDiscrete(Grid())
+    table = features_of(env)
+    assert [feature.name for feature in table.features] == ["agent 0", "agent 1", "goal", "rest 0"]
+    assert table.rows[env.observation({"agent": np.array([4, 2]), "goal": 3, "rest": (1,)})].tolist() == [4, 2, 3, 1]
+    assert table.features[2].ask(1.5) == ("goal < 2?", True)
+
+
+class Pair(Grid):
+    observation_space = spaces.MultiDiscrete([3, 4])
+
+
+def test_parts_without_names_are_asked_for_by_their_numbers():
+    assert [feature.name for feature in features_of(FlattenDiscrete(Pair())).features] == ["part 0", "part 1"]
+
+
+class Line(Grid):
+    observation_space = spaces.Discrete(30)
+
+
 def test_anything_else_is_asked_for_its_number():
-    cards = features_of(FlattenDiscrete(gym.make("Blackjack-v1")))
-    assert [feature.name for feature in cards.features] == ["the observation"]
-    assert cards.features[0].ask(20.5) == ("the observation < 21?", True)
+    line = features_of(Line())
+    assert [feature.name for feature in line.features] == ["the observation"]
+    assert line.features[0].ask(20.5) == ("the observation < 21?", True)
 
 
 def test_an_observation_that_is_no_number_has_no_features():
