@@ -37,7 +37,7 @@ class Backend(ABC):
 
     @abstractmethod
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
-        """Returns the runs that match every filter, the last added first.
+        """Returns the runs that match every filter, the most recently added first.
 
         The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" (one of its tags), "prefix" (the
         beginning of its id) and "owner" (a run that wrote some of its chunks, or may have). A `limit` is 1 or more.
@@ -55,7 +55,7 @@ class Backend(ABC):
         """Adds rows and changes a run atomically; False, changing nothing, if the run is not as expected.
 
         The run must exist, and each field of its document named in `expected` ({}: none) must have that value, which
-        shows that no other process has written it since. A new checkpoint replaces all of its run that are not kept.
+        shows that no other process has written it since. A new checkpoint replaces the run's others, except kept ones.
         """
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Backend(ABC):
 
     @abstractmethod
     def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
-        """Saves a snapshot; replaces one of the same kind and name, or, without `replace`, changes nothing: False."""
+        """Saves a snapshot, replacing one of the same kind and name; without `replace`, False if there is one."""
 
     @abstractmethod
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
@@ -113,7 +113,7 @@ class Backend(ABC):
         """Frees the disk space of deleted records; StoreError, losing nothing, if that is impossible."""
 
     def now(self) -> datetime:
-        """Returns the time by the clock that all who write to this storage share."""
+        """Returns the time on the clock that all writers to this storage share."""
         return datetime.now(UTC)
 
     def problems(self) -> Iterator[str]:

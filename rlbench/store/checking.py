@@ -39,7 +39,7 @@ class Damage(NamedTuple):
 def info(store: Store) -> dict[str, int]:
     """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk.
 
-    What runs share counts in each of them; runs whose record is damaged count as such alone.
+    What runs share counts in each of them; a run whose record is damaged counts only as damaged.
     """
     backend = store.backend
     found = backend.select_runs({}, None)

@@ -31,13 +31,13 @@ MAGIC = b"RLB1"
 PREFIX = struct.Struct("<4sII")  # magic, bytes of the header, crc32 of the header
 ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing here
     1,
-    min_match=7,  # shorter matches in such data are chance: without them it is smaller and faster
+    min_match=7,  # shorter matches in this data are coincidences: without them blobs are smaller and made faster
     write_content_size=True,
 )
 SAMPLE = 2**12  # bytes of a column to try with and without differences
 FEW_PLANES = 16  # up to this many, copying them one by one is faster than a transpose
 FREE = 2**23  # bytes that any blob may unpack to
-EXPANSION = 64  # a larger one unpacks to at most so many times its size, lest a few kilobytes fill the memory
+EXPANSION = 64  # times its size: the most that a larger one unpacks to, so that a few kilobytes cannot fill the memory
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
@@ -91,7 +91,7 @@ def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE
     """
     packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
     header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
-    header += b" " * _missing([column for column, _ in packed], len(header), free)
+    header += b" " * _padding([column for column, _ in packed], len(header), free)
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
     return b"".join((prefix, header, *(block for _, block in packed)))
 
@@ -140,8 +140,8 @@ def _unpacked(columns: list[Column]) -> int:
 # ---------------------------------------------------------------- writing
 
 
-def _missing(columns: list[Column], header: int, free: int) -> int:
-    """Returns how many bytes a blob needs besides, lest it unpack to more than EXPANSION times its size."""
+def _padding(columns: list[Column], header: int, free: int) -> int:
+    """Returns how many bytes of padding keep a blob from unpacking to more than EXPANSION times its size."""
     size = _unpacked(columns)
     held = PREFIX.size + header + sum(column.size for column in columns)
     return max(0, -(-size // EXPANSION) - held) if size > free else 0

@@ -20,7 +20,7 @@ class EnvConfig:
 
     id: str = ""
     spec: str | None = None  # JSON; None: an env object without a spec to make it from
-    bins: dict[str, Any] | None = None  # of an env without a spec: the arguments of Discretize, in which was learnt
+    bins: dict[str, Any] | None = None  # the Discretize arguments it was trained with, if the env has no spec
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class RunConfig:
         record: "all" (every step) or "none" (figures only).
         versions: of the packages used.
         initial_table: SHA-256 of the action values that it took over from its parent.
-        began_with: the versions that it began with, if it was gone on with under others all the same.
-        code: digests of the modules that decide the result, by name; None if they are all ours or Gymnasium's.
+        began_with: the versions that it began with, if it was continued under others.
+        code: digests of the modules that decide the result, by name; None if all are part of rlbench or Gymnasium.
         callbacks: the name and the settings of each callback that watched the training.
         evaluating: set if the agent was evaluated while it was trained.
         stopped: the callback that ended the training before its budget.
@@ -213,7 +213,7 @@ def _readable(part: Any, document: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _names(part: Any) -> list[str]:
-    """Returns the readable fields of a part; kept, for a listing reads thousands of records."""
+    """Returns the readable fields of a part; cached, since a listing reads thousands of records."""
     return [one.name for one in fields(part) if one.name in READABLE]
 
 

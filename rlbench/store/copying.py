@@ -97,7 +97,7 @@ def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
 
 
 def _copy_sound(source: Backend, target: Store, document: Document) -> CopyResult:
-    """Copies a run, unless its record is damaged: then the others are copied all the same."""
+    """Copies a run; reports one whose record is damaged, so that the others are still copied."""
     try:
         record(document)
     except StoreError as error:
@@ -126,14 +126,14 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
             size += _copy_chunk(source, target, begun, span)
         missing = _missing(checkpoints, target.backend.select_checkpoints(run_id))
         size += sum(_copy_checkpoint(source, target, begun, entry) for entry in missing)
-        count = len(target.backend.select_checkpoints(run_id))  # of a run being written, one may have gone meanwhile
+        count = len(target.backend.select_checkpoints(run_id))  # a writer may have replaced one
         _commit(target, {**begun, **_final(document), "checkpoints": count, "writer": ""})
     action = "copied" if not theirs else "continued" if size else "updated"
     return CopyResult(run_id, action, len(spans) - there, size)
 
 
 def _copy_notes(target: Store, document: Document, theirs: Document) -> None:
-    """Makes the tags, note, evaluations and counts of a finished run those of its original; the rest is the same."""
+    """Gives a finished copy the tags, note, evaluations and cache counts of its original; the rest never changes."""
     if document["record_sum"] != theirs["record_sum"]:
         raise StoreError(
             f"{target.url} has a different run {document['id']}: it was left unchanged, copy the others by id"
@@ -176,13 +176,13 @@ def _missing(wanted: list[CheckpointInfo], there: list[CheckpointInfo]) -> list[
 
 
 def _go_on(target: Store, run_id: str) -> Document:
-    """Makes the target the writer of a copy that broke off."""
+    """Makes the target the writer of an interrupted copy."""
     target.claim(run_id)
     return reading.document_of(target.backend, run_id)
 
 
 def _begin(source: Backend, target: Store, document: Document, spans: list[Span], counters: list[Document]) -> Document:
-    """Adds a run to the target: an empty one, or one that shares its first chunks with a run that is there."""
+    """Adds a run to the target: an empty one, or one that shares its first chunks with a run in the target."""
     base, shared = _base(source, target.backend, document, spans)
     counted = counters[shared - 1] if shared else {}
     begun = {**document, **NEW, **counted, "writer": target.writer, "beat": now()}
@@ -217,7 +217,7 @@ def _alike(source: Backend, run_id: str, spans: list[Span], target: Backend, the
 
 @contextmanager
 def _released_on_errors(target: Store, run_id: str) -> Iterator[None]:
-    """Lets others write a run that the target was copying."""
+    """Releases a run on errors, so that another process can copy it."""
     try:
         yield
     except BaseException:
@@ -229,7 +229,7 @@ def _released_on_errors(target: Store, run_id: str) -> Iterator[None]:
 def _commit(
     target: Store, after: Document, chunk: ChunkRow | None = None, checkpoint: CheckpointRow | None = None
 ) -> None:
-    """Commits to a copy what it is to be afterwards."""
+    """Commits the next state of a copy."""
     expected = {"chunks": after["chunks"] - (chunk is not None), "writer": target.writer}
     changes = {**after, **sums(after), "beat": now()}
     if not target.backend.commit(changes.pop("id"), expected, changes, chunk, checkpoint):
@@ -251,7 +251,7 @@ def _copy_chunk(source: Backend, target: Store, after: Document, span: Span) -> 
 def _copy_checkpoint(source: Backend, target: Store, copy: Document, entry: CheckpointInfo) -> int:
     state = source.select_state(copy["id"], entry)
     if state is None and entry not in source.select_checkpoints(copy["id"]):
-        return 0  # a newer one has replaced it meanwhile
+        return 0  # a newer one has just replaced it
     intact(state, f"run {copy['id']}, checkpoint at step {entry.timesteps}", about_checkpoint(entry))
     copy["checkpoints"] = 1 + sum(map(outlasts(entry), target.backend.select_checkpoints(copy["id"])))
     _commit(target, copy, checkpoint=CheckpointRow(entry, state or b""))

@@ -95,7 +95,7 @@ class CheckpointRow(NamedTuple):
 
 
 def now() -> str:
-    """Returns the current time as records have it."""
+    """Returns the current time as records store it."""
     return iso(datetime.now(UTC))
 
 
@@ -149,7 +149,7 @@ def _sum(values: Document) -> str:
 def pieces(document: Document) -> list[Piece]:
     """Returns the pieces that a run consists of, in order; StoreError if they are damaged.
 
-    Of a run that is still being copied, the last are empty.
+    While a run is being copied, its last pieces are empty.
     """
     try:
         begun = [(str(owner), int(first)) for first, owner in json.loads(document["owners"])]
@@ -190,7 +190,7 @@ def record(document: Document, moment: datetime | None = None) -> RunRecord:
 
 
 def _printable(value: Any) -> Any:
-    """Returns a field as anyone may print it: a foreign file may hold what `text` refuses."""
+    """Escapes a field for printing: a foreign file may hold characters that `text` refuses."""
     return escaped(value) if type(value) is str else value
 
 
@@ -270,7 +270,7 @@ PROGRESS: dict[str, Callable[[Any], Any]] = {  # what the writer of a run may ch
     "config": lambda config: codec.to_json(config.document()),
     "parents": _texts,
 }
-ANNOTATIONS: dict[str, Callable[[Any], Any]] = {  # what anybody may change, at any time
+ANNOTATIONS: dict[str, Callable[[Any], Any]] = {  # what anyone may change, at any time
     "tags": _texts,
     "note": text,
     "cache": lambda cache: codec.to_json(asdict(cache)),
@@ -317,10 +317,10 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
         )
     span = span_of(before["chunks"], chunk, before["id"])
     segments: Arrays = {"lengths": chunk.lengths, "ends": chunk.ends}
-    told = {"env_rng": chunk.env_rng, "keeps_steps": chunk.steps is not None}
+    extra = {"env_rng": chunk.env_rng, "keeps_steps": chunk.steps is not None}
     return ChunkRow(
         span,
-        codec.pack(segments, {**about_part(span, "segments"), **told}),
+        codec.pack(segments, {**about_part(span, "segments"), **extra}),
         codec.pack(chunk.figures, about_part(span, "figures"), free=0),  # the figures of all chunks are read at once
         None if chunk.steps is None else codec.pack(chunk.steps, about_part(span, "steps")),
     )
@@ -368,8 +368,8 @@ def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bo
     """Packs a checkpoint of a run that has `chunks` chunks."""
     episodes, timesteps = _count(checkpoint.episodes), _count(checkpoint.timesteps)
     info = CheckpointInfo(episodes, timesteps, chunks, now(), keep, 0, run_id)
-    told = {"created_at": info.created_at, "kept": keep, "numbers": checkpoint.numbers}
-    state = codec.pack(checkpoint.arrays, {**about_checkpoint(info), **told})
+    extra = {"created_at": info.created_at, "kept": keep, "numbers": checkpoint.numbers}
+    state = codec.pack(checkpoint.arrays, {**about_checkpoint(info), **extra})
     return CheckpointRow(info._replace(size=len(state)), state)
 
 
@@ -379,7 +379,7 @@ def outlasts(new: CheckpointInfo) -> Callable[[CheckpointInfo], bool]:
 
 
 def shares(document: Document) -> Callable[[CheckpointInfo], bool]:
-    """Returns the test for the checkpoints of another run that a run shares: kept ones of its pieces."""
+    """Returns the test for the checkpoints that a run shares: those that the owners of its pieces kept."""
     owners = {piece.owner for piece in pieces(document)}
     return lambda info: info.kept and info.chunks <= document["chunks"] and info.run in owners
 
@@ -390,7 +390,7 @@ def about_checkpoint(info: CheckpointInfo) -> Document:
 
 
 def also_of_checkpoint(info: CheckpointInfo) -> Document:
-    """Returns the metadata that a checkpoint's blob must match if it has it: the first version did not write it."""
+    """Returns metadata that must match only if a checkpoint's blob has it: the first version did not write it."""
     return {"created_at": info.created_at, "kept": info.kept}
 
 
@@ -401,21 +401,21 @@ def sound_info(info: CheckpointInfo) -> CheckpointInfo:
     return info
 
 
-def verified(blob: bytes, where: str, expected: Document, if_told: Document | None = None) -> tuple[Arrays, Document]:
-    """Unpacks a blob whose metadata must be as expected: this detects exchanged blobs.
+def verified(blob: bytes, where: str, expected: Document, optional: Document | None = None) -> tuple[Arrays, Document]:
+    """Unpacks a blob whose metadata must be as expected: this detects swapped blobs.
 
     Args:
         blob: packed arrays and metadata.
         where: names it in messages.
         expected: metadata that it must have.
-        if_told: metadata that must match where the blob has it.
+        optional: metadata that must match if the blob has it.
 
     Raises:
         StoreError: it is damaged or belongs to something else.
     """
     arrays, about = codec.unpack(_packed(blob, where), where)
     _belongs(about, where, expected)
-    _belongs({**(if_told or {}), **about}, where, if_told or {})
+    _belongs({**(optional or {}), **about}, where, optional or {})
     return arrays, about
 
 

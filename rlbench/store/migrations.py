@@ -99,7 +99,7 @@ def _first_tables(connection: sqlite3.Connection) -> None:
 
 
 def _owners_and_checksums(connection: sqlite3.Connection) -> None:
-    """Lets runs share chunks, puts their records under checksums, and makes room for what is to come."""
+    """Lets runs share chunks, adds checksums to their records, and creates tables for later use."""
     for index in ("created_at", "env_id", "agent_name", "status", "cache_key"):
         connection.execute(f"DROP INDEX runs_by_{index}")
     connection.execute("ALTER TABLE runs RENAME TO owners")  # chunks and checkpoints go on referring to it
@@ -217,7 +217,7 @@ def schema(connection: sqlite3.Connection) -> dict[str, str | None]:
 
 @cache
 def schema_after(migrations: int) -> dict[str, str | None]:
-    """Returns what a database must be after so many migrations."""
+    """Returns the schema of a database after its first `migrations` migrations."""
     if not migrations:
         return {}
     with closing(sqlite3.connect(":memory:")) as connection:

@@ -3,8 +3,8 @@
 A commit never overwrites: each chunk and checkpoint is a separate document under a name that is used once. A row counts
 as committed if a run's document lists it under `rows`: the token under which the chunks from a number on were
 written, and the names of the checkpoints. A run that shares rows of another lists them too, under the name of their
-owner. That document is updated by compare-and-set on the caller's expectations and
-on `rows.revision`, which changes with every such update. Hence, without transactions,
+owner. That document is updated by compare-and-set on the caller's expectations and on `rows.revision`, which changes
+with every such update. Hence, without transactions,
 
 - a writer killed between the two steps leaves rows that nobody sees; `compact` deletes them;
 - if two write the same chunk at once, one commits; the row of the other, under another name, never counts;
@@ -171,8 +171,8 @@ class MongoBackend(Backend):
         self._is_closed = False
         self._token = _new_name()
         self._known: dict[str, Rows] = {}  # a run's rows after our last commit: a guess that the next one verifies
-        self._ahead_by = timedelta()  # of this machine's clock
-        self._ahead: Document = {}  # the chunk read last: its segments are read first, then its other parts
+        self._clock_offset = timedelta()  # the server's clock minus this machine's
+        self._prefetched: Document = {}  # the chunk read last: its segments are read first, then its other parts
 
     def close(self) -> None:
         """Closes the connections; closing twice does no harm."""
@@ -206,14 +206,14 @@ class MongoBackend(Backend):
                 return False
             if base is None or store.runs.find_one({"_id": {"$eq": base}}, {"_id": 1}):
                 return True
-            store.runs.delete_one({"_id": {"$eq": document["id"]}})  # the base was deleted, and what it wrote
+            store.runs.delete_one({"_id": {"$eq": document["id"]}})  # the base was deleted, with the rows it wrote
         return False
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         wanted = dict(_condition(name, value) for name, value in filters.items())
         with self._reading() as store:
             if "owner" in filters and not store.chunks.find_one({"run": {"$eq": filters["owner"]}}, {"_id": 1}):
-                return []  # found faster than by its name in the runs
+                return []  # an index tells this faster than a search of the runs
             found = list(store.runs.find(wanted, {"rows": 0}, sort=NEWEST, limit=limit or 0))
         names = {name: "_id" if name == "id" else name for name in RUN_FIELDS}
         return [{name: _plain(run[key]) for name, key in names.items() if key in run} for run in found]
@@ -268,7 +268,7 @@ class MongoBackend(Backend):
         seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=_new_name())
         if not self._change(run_id, seen, {**changes, "rows": after.document()}):
             return False
-        self._known[run_id], self._ahead = after, {}
+        self._known[run_id], self._prefetched = after, {}
         return True
 
     # ------------------------------------------------------------------ rows
@@ -361,7 +361,7 @@ class MongoBackend(Backend):
         rows = self._rows(run_id, {})
         if rows is None:
             return []
-        self._ahead = {}  # it may be older than this listing
+        self._prefetched = {}  # it may be older than this listing
         shown = {"_id": 0, "token": 1, **dict.fromkeys(SPAN, 1)}
         found: list[Document] = []
         for owner, first, stop in rows.pieces:
@@ -372,11 +372,11 @@ class MongoBackend(Backend):
         return [Span(*(row.get(field) for field in SPAN)) for row in counting]  # type: ignore[arg-type]  # checked later
 
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
-        row = self._ahead
+        row = self._prefetched
         if part == "segments" or (row.get("run"), row.get("number")) != (span.run, span.number):
             row = self._find_chunk(run_id, span, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
         if part == "segments":
-            self._ahead = row
+            self._prefetched = row
         kept = row.get(BLOBS[part], ...)
         blob = self._whole(row["_id"], BLOBS[part], kept) if row else None
         return blob is not None or kept is None, blob  # stored as None: not kept; otherwise missing
@@ -426,7 +426,7 @@ class MongoBackend(Backend):
         raise self._too_busy(f"snapshot {info.name}")
 
     def _sweep_taken(self, store: Collections, key: Document, row: str) -> bool:
-        """Returns whether a snapshot is complete, having removed what was written to become it instead."""
+        """Deletes what was written for a snapshot; returns whether another process has completed it meanwhile."""
         taken = store.snapshots.update_one({**key, "row": COMPLETE}, {"$pull": {"pending": row}}).matched_count == 1
         self._discard([row])
         return taken
@@ -494,7 +494,7 @@ class MongoBackend(Backend):
             self._discard(self._uncounted(listed, sharing))
 
     def _uncounted(self, names: list[str], sharing: Document) -> list[str]:
-        """Returns the rows that none of the runs counts."""
+        """Returns the rows that count in none of the runs."""
         with self._reading() as store:
             found = list(store.runs.find(sharing, {"chunks": 1, "owners": 1, "rows": 1}))
         counting = list(map(Rows.of, found))
@@ -521,7 +521,7 @@ class MongoBackend(Backend):
     def take_over(self, *, create: bool) -> None:
         """Checks that a database is ours, or may become ours, before changing anything in it."""
         with self._reading() as store:
-            if _is_alone(self._client):
+            if _is_standalone(self._client):
                 self._rows_first = Collections(*map(_hasty, store))
             marker = store.meta.find_one({"_id": "schema"})
             if marker is None:
@@ -539,17 +539,17 @@ class MongoBackend(Backend):
         self._read_clock()
 
     def _read_clock(self) -> None:
-        """Notes how far the server's clock is from this machine's."""
+        """Measures how far the server's clock is from this machine's."""
         before = datetime.now(UTC)
         with suppress(NotImplementedError, KeyError), explained(self.url):  # an in-memory mock has no clock
             told = self._client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
-            self._ahead_by = told - before
+            self._clock_offset = told - before
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead_by
+        return datetime.now(UTC) + self._clock_offset
 
     def _migrate(self) -> None:
-        """Gives runs of the first version owners, checksums and an order; what is done already stays."""
+        """Gives runs of the first version owners, checksums and an order; skips those that have them already."""
         if self._read_only:
             raise StoreError(f"{self.url} is from an older rlbench: open it once for writing to upgrade it")
         with self._writing() as store:
@@ -629,7 +629,7 @@ def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
     return client.get_database(name, read_preference=ReadPreference.PRIMARY, write_concern=concern)
 
 
-def _is_alone(client: MongoClient[Document]) -> bool:
+def _is_standalone(client: MongoClient[Document]) -> bool:
     """Returns whether a server is standalone: no other can take over without its last writes."""
     with suppress(NotImplementedError):  # an in-memory mock
         hello = client.admin.command("hello")
@@ -669,7 +669,9 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except (errors.ConnectionFailure, errors.WTimeoutError) as error:
-        raise StoreAway(f"the store {place} is away: {_line(error)}; start its server, or check the address") from error
+        raise StoreAway(
+            f"cannot reach the store {place}: {_line(error)}; start its server, or check the address"
+        ) from error
     except errors.OperationFailure as error:
         reason = EXPLANATIONS.get(error.code or 0) or _line(error)
         raise StoreError(f"cannot use the store {place}: {reason}") from error

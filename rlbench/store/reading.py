@@ -85,7 +85,7 @@ def listed(
     most: int | None,
     on_damaged: Callable[[str, str], object] | None,
 ) -> list[RunRecord]:
-    """Reads at most `most` runs by the status they show, the last created first, and tells of the damaged on the way.
+    """Reads at most `most` runs by the status they show, the last created first, and reports damaged ones.
 
     A stored "running" shows as "interrupted" once the writer is gone.
     """
@@ -105,7 +105,7 @@ def listed(
 
 
 def _filtered(wanted: dict[str, str], status: str | None, most: int | None) -> tuple[dict[str, str], int | None]:
-    """Returns what to ask a backend for: nearly all that is stored as "running" may show as "interrupted"."""
+    """Returns what to ask a backend for: any run stored as "running" may show as "interrupted"."""
     if status is None:
         return wanted, most
     if status == "interrupted":

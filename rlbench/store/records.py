@@ -22,7 +22,7 @@ STATUSES = ("running", "finished", "interrupted")
 OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
 EVALUATION = ("evaluation", "evaluation_low", "evaluation_high")  # figures: mean return and its interval, else NaN
 RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
-CHUNK_STEPS = 2**16  # maximum steps per chunk, unless another is asked for
+CHUNK_STEPS = 2**16  # maximum steps per chunk, by default
 CHUNK_BYTES = 2**23  # and bytes of its columns
 RESERVE = 2**12  # steps: only longer episodes are split between chunks
 
@@ -45,7 +45,7 @@ class RunRecord:
     evaluations: tuple[dict[str, Any], ...]  # oldest first
     tags: tuple[str, ...]
     note: str
-    parents: tuple[str, ...]  # ids of the runs it learned from, or goes on from
+    parents: tuple[str, ...]  # ids of the runs it learnt from or continues
     cache_key: str  # the key by which the training cache finds it; "" for none
     cache: CacheConfig  # how often the cache reused it
 
@@ -69,8 +69,8 @@ class EpisodeChunk:
     ends: NDArray[np.uint8]  # (segments,) OPEN, TERMINATED, TRUNCATED, BOTH or CUT_OFF (the run stopped)
     figures: dict[str, Array]  # one row per episode that ends here: "return", "length" (of the whole episode) ...
     steps: dict[str, Array] | None = None  # "observations": T+1 rows per segment, others: T; None: figures only
-    # JSON: the state of the env's np_random before the first reset in this chunk, and the "seed" which that reset was
-    # given, if one; without a "state": it cannot be read; None: it is not known
+    # JSON: the state of the env's np_random before the first reset in this chunk, and the "seed" that was passed to
+    # this reset, if any; no "state": it could not be read; None: unknown
     env_rng: dict[str, Any] | None = None
 
     @property
@@ -92,8 +92,8 @@ class EpisodeChunk:
 
     def on_last_steps(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Returns segment flags as a step column: each flag at its segment's last step, False elsewhere."""
-        column, lived = np.zeros(self.n_steps, np.bool_), self.lengths > 0
-        column[np.cumsum(self.lengths)[lived] - 1] = flags[lived]
+        column, has_steps = np.zeros(self.n_steps, np.bool_), self.lengths > 0
+        column[np.cumsum(self.lengths)[has_steps] - 1] = flags[has_steps]
         return column
 
     @cached_property

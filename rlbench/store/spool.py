@@ -25,7 +25,7 @@ BEGINNING = "rlbench-spool-"  # of the names of the files
 class Spool:
     """A local SQLite file of the writes that failed, in order; deleted once all are uploaded.
 
-    It lies in the state folder of the user, under a name of its own. If this process is killed, `recover` finds it.
+    It is in the user's state folder, under a unique name. If this process is killed, `recover` finds it.
 
     Args:
         run_id: the run that is written.
@@ -77,7 +77,7 @@ class Spool:
 
 
 def folder() -> Path:
-    """Returns the folder for spools: in the state folder of the user, or, where none can be written, of the system."""
+    """Returns the folder for spools: in the user's state folder, or, if that is not writable, for temporary files."""
     with suppress(OSError):
         _state().mkdir(parents=True, exist_ok=True)
         if os.access(_state(), os.W_OK):
@@ -92,7 +92,7 @@ def _state() -> Path:
 
 
 def recover(target: Store) -> dict[str, int]:
-    """Uploads the spools of this store that processes left which were killed, or ended while it was away.
+    """Uploads the spools left for this store by processes that were killed, or ended while it was unreachable.
 
     Returns:
         How many entries of each run were uploaded. A spool that does not fit the store stays where it is.
@@ -113,7 +113,7 @@ def _recover(path: Path, target: Store) -> dict[str, int]:
             return {}
         written = upload(left, target, claim=True)
         for run_id in written:
-            if target.run(run_id).status == "running":  # the process that trained it has gone
+            if target.run(run_id).status == "running":  # the process that trained it is gone
                 target.append(run_id, status="interrupted")
     _delete(str(path))
     return written
@@ -147,7 +147,7 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
     written: dict[str, int] = {}
     for info in spool.snapshots(KIND):
         run_id = info.name.partition("/")[0]
-        if target.run(run_id).status == "finished":  # its last write seemed to fail, and was made
+        if target.run(run_id).status == "finished":  # its last write seemed to fail, but succeeded
             spool.delete_snapshot(KIND, info.name)
             continue
         if claim and run_id not in written:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-PRIVATE = 0o600  # the mode of a new store: what was learned from may be secret
-PART = 2**29  # bytes of a blob in one row: SQLite holds no more than a billion
+PRIVATE = 0o600  # the mode of a new store: the data of training may be confidential
+PART = 2**29  # bytes of a blob in one row: SQLite allows no more than a billion
 CHECKPOINT, SNAPSHOT = "checkpoint", "snapshot"  # the tables whose blobs may be larger
 BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: long, since SQLite has no queue
 LISTS = ("tags", "parents")  # kept as JSON text
@@ -127,7 +127,7 @@ class SqliteBackend(Backend):
         return [Span(*row) for piece in self._pieces(run_id) for row in self._rows(sql, piece)]
 
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
-        del run_id  # it shares the chunk
+        del run_id  # the span names the run that wrote the chunk
         rows = self._rows(BLOBS[part], (span.run, span.number))
         return (True, rows[0][0]) if rows else (False, None)
 
@@ -140,7 +140,7 @@ class SqliteBackend(Backend):
         return [CheckpointInfo(*row)._replace(kept=bool(row[4])) for row in rows]
 
     def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
-        del run_id  # it shares the checkpoint
+        del run_id  # `info` names the run that wrote the checkpoint
         sql = "SELECT state_blob FROM checkpoints WHERE run = ? AND timesteps = ?"
         return self._whole(self._rows(sql, (info.run, info.timesteps)), CHECKPOINT, info.run, info.timesteps)
 
@@ -239,7 +239,7 @@ def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document,
 
 
 def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
-    """Adds a chunk, unless a run that shares it has brought it already; StoreError if that is another."""
+    """Adds a chunk, unless it was copied already with a run that shares it; StoreError if the stored one differs."""
     insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
     connection.execute(OWN, (chunk.span.run,))
@@ -248,7 +248,7 @@ def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
     same = """SELECT 1 FROM chunks
               WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
     if not connection.execute(same, (chunk.span.run, chunk.span.number, *chunk[1:])).fetchone():
-        raise StoreError(f"there is another chunk {chunk.span.number} of run {chunk.span.run}: nothing was changed")
+        raise StoreError(f"run {chunk.span.run} has a different chunk {chunk.span.number}: nothing was changed")
 
 
 def _put_checkpoint(connection: sqlite3.Connection, checkpoint: CheckpointRow) -> None:
@@ -268,7 +268,7 @@ def _name(table: str, *key: object) -> str:
 
 
 def _put_parts(connection: sqlite3.Connection, blob: bytes, table: str, *key: object) -> None:
-    """Stores what is left of a blob after its first part."""
+    """Stores the parts of a blob after its first."""
     row = _name(table, *key)
     connection.execute("DELETE FROM parts WHERE row = ?", (row,))
     for number, start in enumerate(range(PART, len(blob), PART)):
@@ -276,7 +276,7 @@ def _put_parts(connection: sqlite3.Connection, blob: bytes, table: str, *key: ob
 
 
 def _sweep_parts(connection: sqlite3.Connection, run_id: str) -> None:
-    """Deletes the parts of a run's checkpoints that are gone."""
+    """Deletes the parts of a run's deleted checkpoints."""
     connection.execute(
         """DELETE FROM parts WHERE row >= :first AND row < :first || ':'
            AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE run = :run AND :first || timesteps = row)""",
@@ -289,7 +289,7 @@ def _pieces_of(row: tuple[Any, ...]) -> list[Piece]:
 
 
 def _owners_of(row: tuple[Any, ...]) -> set[str]:
-    """Returns who wrote the chunks of a run; of a damaged one, as far as it can be read."""
+    """Returns the runs that wrote a run's chunks; none if it is damaged."""
     try:
         return {piece.owner for piece in _pieces_of(row)}
     except StoreError:
@@ -297,13 +297,13 @@ def _owners_of(row: tuple[Any, ...]) -> set[str]:
 
 
 def _remove_unshared(connection: sqlite3.Connection, owner: str) -> None:
-    """Deletes the chunks and checkpoints that a run wrote and none that is left shares."""
+    """Deletes the chunks and checkpoints that a run wrote, except those that a remaining run shares."""
     sharing = connection.execute(PIECES + " WHERE instr(owners, ?)", (owner,)).fetchall()
     if not all(_owners_of(row) for row in sharing):
-        return  # one is damaged: what it shares is not known
+        return  # one is damaged: what it shares is unknown
     stop = max((piece.stop for row in sharing for piece in _pieces_of(row) if piece.owner == owner), default=0)
     if not sharing:
-        connection.execute("DELETE FROM owners WHERE id = ?", (owner,))  # and with it what it wrote
+        connection.execute("DELETE FROM owners WHERE id = ?", (owner,))  # cascades to all that it wrote
     connection.execute("DELETE FROM chunks WHERE run = ? AND number >= ?", (owner, stop))
     is_left = any(row[0] == owner for row in sharing)
     connection.execute(
@@ -368,7 +368,7 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBa
 
 
 def _create(path: str, mode: int) -> None:
-    """Creates an empty file of this mode; SQLite gives the mode of a database to the files beside it."""
+    """Creates an empty file with this mode, which SQLite also gives to the -wal and -shm files beside it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         if hasattr(os, "fchmod"):  # the umask may have taken away what a backup's original allows
@@ -378,7 +378,7 @@ def _create(path: str, mode: int) -> None:
 
 
 def _place_of(file: Path | None) -> tuple[int, int] | None:
-    """Returns what tells a file from another of its name; None if it is gone, or the database is in memory."""
+    """Returns a file's identity, which changes if it is replaced; None if it is gone, or the database is in memory."""
     try:
         found = None if file is None else file.stat()
     except OSError:
@@ -454,12 +454,12 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
 
 
 def _check_schema(found: dict[str, str | None], known: int, path: str) -> None:
-    """Refuses a database with other tables, indexes, views or triggers than ours: they could do anything."""
+    """Refuses a database whose tables, indexes, views or triggers are not ours: they could do anything."""
     expected = schema_after(known)
     odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     if odd:
         raise StoreError(
-            f"{path} is not as rlbench made it: {odd[0]} is not ours or has been changed; it was left unchanged"
+            f"{path} has a schema that rlbench did not make: {odd[0]} is foreign or altered; it was left unchanged"
         )
 
 

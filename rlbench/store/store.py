@@ -108,15 +108,15 @@ class Store:
     ) -> RunRecord:
         """Creates a run with the status "running" and this store as its writer.
 
-        It is empty, or begins as a finished run does: it shares what that stored up to a checkpoint.
+        It is empty, or begins with what a finished run stored up to a checkpoint, which the two then share.
 
         Args:
             env_id: the id of its env.
             agent_name: the name of its agent.
             seed: of all its generators.
-            config: how it is configured.
+            config: its configuration.
             tags: labels.
-            parents: ids of the runs that it learned from, or goes on from.
+            parents: ids of the runs that it learnt from or continues.
             note: text.
             cache_key: the key by which the training cache finds it.
             base: the full id of a finished run to begin with.
@@ -145,7 +145,7 @@ class Store:
         before = reading.document_of(self.backend, base)
         kept = [info for info in reading.checkpoints_of(self.backend, before) if info.kept]
         if before["status"] != "finished" or checkpoint not in kept:
-            raise StoreError(f"run {base} keeps no checkpoint at step {checkpoint.timesteps} to go on from")
+            raise StoreError(f"run {base} keeps no checkpoint at step {checkpoint.timesteps} to continue from")
         shared = [info for info in kept if info.chunks <= checkpoint.chunks]
         counts = self._counts_at(before, checkpoint)
         share = counts["timesteps"] / before["timesteps"] if before["timesteps"] else 1.0
@@ -246,9 +246,9 @@ class Store:
             raise reading.unknown_run(self.backend, run_id)
 
     def sweep(self, purpose: str) -> None:
-        """Deletes the unfinished runs that stores of a purpose left when their processes were killed."""
+        """Deletes the unfinished runs of killed processes that had opened their store for this purpose."""
         for document in self.backend.select_runs({"status": "running"}, None):
-            with suppress(StoreError):  # damaged: not known to be one
+            with suppress(StoreError):  # damaged: it may not be one of them
                 if is_abandoned(sound(document), self.backend.now()) and writers.purpose(document) == purpose:
                     self.backend.remove_run(document["id"])
 
@@ -298,11 +298,11 @@ class Store:
         Args:
             env_id: only runs of this env.
             agent_name: only runs of this agent.
-            status: only those that are "running", "finished" or "interrupted".
-            tag: only those with this tag.
-            cache_key: only those with this key.
-            limit: at most so many; no more are read, except in place of damaged ones.
-            on_damaged: called with the id of each damaged run that was read, and with what is wrong with it.
+            status: only runs that are "running", "finished" or "interrupted".
+            tag: only runs with this tag.
+            cache_key: only runs with this key.
+            limit: the most to return; no more are read, except in place of damaged ones.
+            on_damaged: called with the id of each damaged run that was read, and what is wrong with it.
         """
         filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
         wanted = {name: text(value) for name, value in filters.items() if value is not None}
@@ -334,7 +334,7 @@ class Store:
         Args:
             ref: the run, as in `run`.
             figures: read the figures too.
-            episodes: read only the chunks that hold these episodes, back to where the first of each begins.
+            episodes: read only the chunks that hold these, and earlier ones back to where their first episode begins.
         """
         document = reading.find(self.backend, ref)
         spans = reading.spans_of(self.backend, document)
@@ -423,7 +423,7 @@ class Store:
 
 
 def _with(document: Document, evaluation: Mapping[str, Any]) -> str:
-    """Returns the evaluations of a run and one more, as JSON; the same again only moves to the end."""
+    """Returns the evaluations of a run and one more, as JSON; an equal one moves to the end."""
     new = json.loads(codec.to_json(evaluation))
     return codec.to_json([*(one for one in evaluations_of(document) if one != new), new])
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rlbench.errors import UsageError, unknown_name
 
-PATH = re.compile(r"sqlite:|memory:|(?!.*://)([/.~]|[A-Za-z]:[\\/])", re.DOTALL)  # what begins so has no password
+PATH = re.compile(
+    r"sqlite:|memory:|(?!.*://)([/.~]|[A-Za-z]:[\\/])", re.DOTALL
+)  # an address that begins like this has no password
 CREDENTIALS = re.compile(r"^((?:[\w+.-]+:/+|(?![\w+.-]+:/))[^:]*):.*@", re.DOTALL)  # up to the last @
 MISSING_AT = re.compile(r"^([\w+.-]+://[^@:/?\[]*):(?!\d*(?:[,/?]|$))[^@/?]*(?=[/?]|$)")  # no port: a password
 SECRETS = re.compile(r"([?&][^=&]*(?:password|token|secret|properties)[^=&]*=)[^&]*", re.IGNORECASE)

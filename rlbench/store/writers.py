@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BEAT = 15.0  # seconds between two signs of life of a writer
-SILENCE = 300.0  # without one, after which a writer on another host counts as dead: more than clocks differ
+SILENCE = 300.0  # seconds without one after which a writer on another host counts as dead: more than clocks differ
 LIVING: set[str] = set()  # tokens of the stores open in this process
 
 
@@ -36,7 +36,7 @@ def is_alive(document: Mapping[str, Any], moment: datetime | None = None) -> boo
 
     Args:
         document: of the run.
-        moment: the time by the clock that wrote its beat; None takes this machine's.
+        moment: the time on the clock that wrote its beat; None: on this machine's.
     """
     moment = moment or datetime.now(UTC)
     who = _parsed(document["writer"])
@@ -101,7 +101,7 @@ def _started(pid: int) -> str | None:
 
 @cache
 def _began(pid: int) -> str:
-    """Returns when this process started; kept by its pid, which a fork changes, for every running record asks."""
+    """Returns when this process started; cached, since every running record asks, by pid, which a fork changes."""
     return _started(pid) or ""
 
 

@@ -350,7 +350,7 @@ class StoreContract:
         store.append(run.id, make_chunk(0, [1]), Checkpoint(1, 1, {}), keep=True)
         [info] = store.checkpoints(run.id)
         for base, checkpoint in ((run.id, info), (self.finished(store).id, info)):
-            with pytest.raises(StoreError, match=f"run {base} keeps no checkpoint at step 1 to go on from"):
+            with pytest.raises(StoreError, match=f"run {base} keeps no checkpoint at step 1 to continue from"):
                 store.create_run("Taxi-v4", "q-learning", seed=0, base=base, checkpoint=checkpoint)
         with pytest.raises(StoreError, match="there is no run 'ffffffffffff'"):
             store.create_run("Taxi-v4", "q-learning", seed=0, base="ffffffffffff", checkpoint=info)

@@ -125,6 +125,6 @@ def test_a_store_with_a_foreign_schema_is_refused_and_left_as_it_is(tmp_path, pa
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(sql)
     before = Path(path).read_bytes()
-    with pytest.raises(StoreError, match="is not as rlbench made it"):
+    with pytest.raises(StoreError, match="has a schema that rlbench did not make"):
         open_store(path, read_only=read_only)
     assert Path(path).read_bytes() == before

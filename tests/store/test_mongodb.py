@@ -237,7 +237,7 @@ def test_writes_are_kept_by_a_majority_and_its_journals_whatever_the_url_says(em
 def test_rows_are_not_waited_for_on_a_server_without_others_alone(emptied_url, monkeypatch):
     with open_store(emptied_url) as store:
         assert store.backend._rows_first.chunks.write_concern.document == {"w": 1}
-    monkeypatch.setattr(mongodb, "_is_alone", lambda _: False)
+    monkeypatch.setattr(mongodb, "_is_standalone", lambda _: False)
     with open_store(emptied_url) as store:
         assert store.backend._rows_first.chunks.write_concern.document["w"] == "majority"
 
@@ -302,7 +302,8 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(mongo_url):
 
 
 def test_a_server_that_is_away_is_named_without_the_password():
-    with pytest.raises(StoreAway, match=rf"somebody:\*\*\*@{NOBODY_LISTENS}/x\S* is away: .*start its server") as error:
+    address = rf"somebody:\*\*\*@{NOBODY_LISTENS}/x"
+    with pytest.raises(StoreAway, match=rf"cannot reach the store \S*{address}\S*: .*start its server") as error:
         open_store(f"mongodb://somebody:s3cr3t@{NOBODY_LISTENS}/x?{QUICK}")
     assert "\n" not in str(error.value)
     assert "s3cr3t" not in told(error)
@@ -327,9 +328,13 @@ def test_a_server_is_waited_for_less_than_five_seconds_unless_the_url_says_how_l
 @pytest.mark.parametrize(
     ("error", "kind", "complaint"),
     [
-        (errors.NotPrimaryError("not primary"), StoreAway, "the store h is away: not primary; start its server"),
-        (errors.NetworkTimeout("timed out"), StoreAway, "the store h is away: timed out"),
-        (errors.WTimeoutError("waiting for replication timed out"), StoreAway, "is away: waiting for replication"),
+        (errors.NotPrimaryError("not primary"), StoreAway, "cannot reach the store h: not primary; start its server"),
+        (errors.NetworkTimeout("timed out"), StoreAway, "cannot reach the store h: timed out"),
+        (
+            errors.WTimeoutError("waiting for replication timed out"),
+            StoreAway,
+            "cannot reach the store h: waiting for replication",
+        ),
         (errors.OperationFailure("not authorized", 13), StoreError, "lacks permission; ask for the role readWrite"),
         (errors.OperationFailure("no room", 14031), StoreError, "cannot use the store h: no room"),
         (errors.DocumentTooLarge("x"), StoreError, "a record is larger than MongoDB allows"),
@@ -852,7 +857,7 @@ def test_a_server_that_hangs_is_away_and_may_come_back(mongod, emptied_url):
         run = eventually(lambda: store.create_run("Taxi-v4", "random", seed=0))
         mongod.signal(signal.SIGSTOP)
         try:
-            with pytest.raises(StoreAway, match="is away"):
+            with pytest.raises(StoreAway, match="cannot reach"):
                 store.append(run.id, chunk)
         finally:
             mongod.signal(signal.SIGCONT)
