@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 
 METRICS = ("evaluation", "training")
 LAST = 100  # training episodes that the metric "training" looks at
-SHOWN = 3  # settings in a name, where runs differ in more
-LONGEST = 24  # characters of a setting in a name
+SHOWN = 3  # the most settings in a label
+LONGEST = 24  # characters of a setting in a label
 
 
 # ------------------------------------------------------------------------------------------------- candidates
 
 
 class Group(NamedTuple):
-    """Runs that differ in nothing but their seed, and what sets them apart from the others."""
+    """Runs that differ only in their seed, and what sets them apart from the others."""
 
     label: str
     runs: tuple[Run, ...]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Puts runs of the same settings and other seeds together, in the order in which they come.
+    """Groups the runs that differ only in their seed, in the order given.
 
     Raises:
-        UsageError: there are none, or they are of different envs.
+        UsageError: there are none, or their envs differ.
     """
     check_same_env(runs)
     known: dict[str, list[Run]] = {}
@@ -61,23 +61,19 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def check_same_env(runs: Sequence[Run]) -> None:
-    """Refuses no runs at all, and runs of different envs.
-
-    Raises:
-        UsageError: so it is.
-    """
+    """Raises UsageError if there are no runs, or their envs differ."""
     if not runs:
         raise UsageError("name at least one run")
     other = next((run for run in runs if run.env_id != runs[0].env_id), None)
     if other is not None:
         raise UsageError(
-            f"run {runs[0].id} is of {runs[0].env_id}, run {other.id} of {other.env_id}: "
-            "returns of different envs do not compare, take runs of one"
+            f"run {runs[0].id} is in {runs[0].env_id}, run {other.id} in {other.env_id}: "
+            "returns of different envs cannot be compared, choose runs in one"
         )
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """Returns all that a run was asked for, but its seed: agent, parameters, env arguments and budget, by name."""
+    """Returns the settings of a run, except its seed: agent, parameters, env arguments and budget, by name."""
     config = run.record.config
     learnt_from = {"learnt from": " ".join(run.record.parents)} if config.was_retrained else {}
     named = {
@@ -102,7 +98,7 @@ def _labels(settings: list[dict[str, Any]]) -> list[str]:
 
 
 def _differs(name: str, settings: list[dict[str, Any]]) -> bool:
-    """Returns whether a setting has two values, or one agent has it and has it not: another agent may know none."""
+    """Returns whether a setting has two values, or only some runs of an agent have it: other agents may lack it."""
     values = {json.dumps(one[name]) for one in settings if name in one}
     with_it = {one["agent"] for one in settings if name in one}
     without = {one["agent"] for one in settings if name not in one}
@@ -124,16 +120,16 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One of those compared.
+    """One of the agents compared.
 
     Attributes:
         label: its agent, and the settings in which it differs from the others.
         runs: the ids of its runs.
-        sample: (n,), the scores that all figures below are made of.
+        sample: (n,), the scores from which the figures below are computed.
         mean: of the sample.
         iqm: its interquartile mean.
         interval: the bootstrap interval of the interquartile mean.
-        regret: the mean exact regret of its runs; None where no model is known.
+        regret: the mean exact regret of its runs; None if no model is known.
     """
 
     label: str
@@ -147,7 +143,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Improvement:
-    """How probable it is that a score of the first is above one of the second, with its bootstrap interval."""
+    """The probability that a score of one candidate exceeds one of another, with its bootstrap interval."""
 
     of: int  # index of a candidate
     over: int
@@ -157,14 +153,14 @@ class Improvement:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What came of comparing runs of one env.
+    """The result of comparing runs of one env.
 
     Attributes:
         env_id: of all of them.
         metric: "evaluation" (greedy episodes played for this) or "training" (the last episodes of training).
-        unit: what a score is: "run" (the mean return of its episodes), or "episode" where a candidate has but one run:
-            then intervals say how sure its return is, not what another seed would bring.
-        episodes: at most so many of each run.
+        unit: what a score is: "run" (the mean return of its episodes), or "episode" if a candidate has only one run:
+            then intervals say how certain its return is, not what another seed would bring.
+        episodes: the most that were scored per run.
         candidates: in the order in which they were given.
         improvements: of each candidate over each other.
     """
@@ -177,31 +173,31 @@ class Comparison:
     improvements: tuple[Improvement, ...]
 
     def improvement(self, of: int, over: int) -> Improvement:
-        """Returns the one of two candidates, by their indices."""
+        """Returns the improvement of one candidate over another, by their indices."""
         return next(found for found in self.improvements if (found.of, found.over) == (of, over))
 
 
 class Scores(NamedTuple):
-    """What was measured of one run."""
+    """The measurements of one run."""
 
     returns: Array  # (episodes,)
     regret: float | None = None
 
 
 def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
-    """Compares runs of one env; those that differ in nothing but their seed count as one candidate.
+    """Compares runs of one env; those that differ only in their seed form one candidate.
 
-    If all do, each run is a candidate.
+    If all differ only in their seed, each run is a candidate.
 
     Args:
         runs: two or more.
-        metric: "evaluation" plays greedy episodes; "training" takes the last episodes of training, exploration and all.
+        metric: "evaluation" plays greedy episodes; "training" takes the last episodes of training, which explored.
         episodes: how many of each run.
         seed: of the resampling, and of the episodes played: a candidate's first run plays with it, its second with the
             next number, and so on.
 
     Raises:
-        UsageError: fewer than two runs, different envs, an unknown metric, or a run that cannot be measured so.
+        UsageError: fewer than two runs, different envs, an unknown metric, or a run without it.
     """
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
@@ -253,7 +249,7 @@ def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, 
     if metric == "evaluation":
         return _evaluated(run, episodes, seed, optima)
     if not len(run.returns):
-        raise UsageError(f"run {run.id} has no training episode that ended: compare it with metric='evaluation'")
+        raise UsageError(f"run {run.id} finished no training episode: compare it with metric='evaluation'")
     return Scores(run.returns[-episodes:])
 
 
@@ -273,7 +269,7 @@ def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | N
 
 
 def _optimum(run: Run) -> Optimum | None:
-    """Solves a run's env, once for all runs in it; None where no model is known."""
+    """Solves a run's env, once for all runs in it; None if no model is known."""
     env = run.make_env()
     try:
         return solve(TabularModel.from_env(env))

@@ -1,4 +1,4 @@
-"""How good an agent is: sampled returns with an interval, and the exact value where a model is known."""
+"""How good an agent is: sampled returns with an interval, and the exact value if a model is known."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Evaluation:
         seed: of the sampling.
         mean_return: the mean of the returns.
         interval: a 95 % bootstrap interval of that mean.
-        success_rate: the share of episodes that succeeded: by the last `info["is_success"]` where the env has one, else
-            as is known of Gymnasium's envs (see `rlbench.envs.success`); None for any other.
-        unfinished: how many sampled episodes were broken off after 10,000 steps, in an env without a step limit.
-        exact_return: the exact expected return over all starts, within the step limit; None where no model is known.
+        success_rate: the share of episodes that succeeded: by the last `info["is_success"]` if the env has one, else by
+            the rules for Gymnasium's envs (see `rlbench.envs.success`); None for any other env.
+        unfinished: how many sampled episodes were cut off after 10,000 steps, in an env without a step limit.
+        exact_return: the exact expected return over all starts, within the step limit; None if no model is known.
         optimal_return: the best that any policy can reach there.
         regret: optimal_return - exact_return.
-        optimal_states: in how many of the reachable states the greedy action is an optimal one (see `PolicyScore`).
+        optimal_states: the number of reachable states in which the greedy action is optimal (see `PolicyScore`).
         reachable_states: how many states can be reached from the starts, by any actions.
-        inexact: why there is no exact value; None where there is one.
+        inexact: why there is no exact value; None if there is one.
     """
 
     returns: NDArray[np.float64]
@@ -65,7 +65,7 @@ class Evaluation:
     inexact: str | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Returns the figures as a JSON-able dict; what is not finite becomes None."""
+        """Returns the figures as a JSON-able dict; numbers that are not finite become None."""
         left_out = {"returns", "lengths", *(() if self.inexact else ("inexact",))}
         figures = {name: value for name, value in asdict(self).items() if name not in left_out}
         plain = {name: _finite(value) for name, value in figures.items()}
@@ -81,14 +81,14 @@ def evaluate(
     optimum: Optimum | None = None,
     another_env: bool = False,
 ) -> Evaluation:
-    """Plays greedily, learning nothing, and where the env has a transition table computes the exact value as well.
+    """Plays greedily, learning nothing; also computes the exact value if the env has a transition table.
 
     Args:
-        run_or_agent: whose greedy policy it is; its generators and tables stay as they are.
+        run_or_agent: whose greedy policy to play; its generators and tables stay as they are.
         env: an id, a short name or an env; a run's own by default.
         episodes: how many to sample.
         seed: of the env's draws; None draws one and records it.
-        optimum: of the same env, if `planning.solve` has already been called on it.
+        optimum: of the same env, if `planning.solve` has already computed it.
         another_env: judge a run on another env than it was trained on, which is refused otherwise.
 
     Raises:
@@ -134,7 +134,7 @@ def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, 
         raise UsageError(f"env must be an id, a short name or a Gymnasium env, got {env!r}")
     if isinstance(run_or_agent, Run):
         return run_or_agent.make_same_env(run_or_agent.agent)
-    raise UsageError("say in which env the agent is to be evaluated: evaluate(agent, env)")
+    raise UsageError("an agent needs an env to be evaluated in: evaluate(agent, env)")
 
 
 def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:

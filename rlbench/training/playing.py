@@ -37,18 +37,18 @@ class End(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What n greedy episodes came to."""
+    """The results of n greedy episodes."""
 
     returns: NDArray[np.float64]  # (n,)
     lengths: NDArray[np.int64]  # (n,)
-    successes: NDArray[np.bool_] | None  # (n,); None where nobody says what a success is
-    unfinished: int  # how many were broken off after MOST_STEPS
+    successes: NDArray[np.bool_] | None  # (n,); None if the env defines no success
+    unfinished: int  # how many were cut off after MOST_STEPS
 
 
 def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Played:
     """Plays greedy episodes from one seed; leaves the agent as it is.
 
-    Tables are played by the compiled loop where the env has a world, anything else step by step.
+    The compiled loop plays tables in envs with a compiled counterpart; anything else is played step by step.
     """
     world = compiled_world(env)
     seed_env(env, seed)
@@ -58,7 +58,7 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
 
 
 def _stand_in(agent: Agent) -> Agent:
-    """Returns a copy whose counters and generator may move; tables are shared, for playing does not change them."""
+    """Returns a copy whose counters and generator may move; tables are shared, since playing does not change them."""
     player = copy(agent)
     player.rng = deepcopy(agent.rng)
     return player
@@ -95,7 +95,7 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
         episode_steps=step_limit(env) or MOST_STEPS,
         sink=lambda chunk: chunks.append(_ends_of(chunk)),
     )
-    player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # lends counters, and draws that nobody looks at
+    player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # only for its counters: its draws go unused
     learner = learners.FixedPolicy(learners.Rates(never, never), agent.greedy_policy())
     compiled_loop(world, env, player, Budget(episodes=episodes), recorder, lambda: None, learner=learner)
     recorder.flush()
@@ -106,7 +106,7 @@ def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episod
 
 
 def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
-    """Returns the figures of the episodes that end in a chunk; copies, for the tape is written over."""
+    """Returns the figures of the episodes that end in a chunk; copies, since the tape is reused."""
     ended = chunk.ends != OPEN
     last = np.cumsum(chunk.lengths + 1)[ended] - 1  # T + 1 observations an episode
     states = chunk.steps["observations"][last] if chunk.steps is not None else np.empty(0, np.int64)
@@ -115,7 +115,7 @@ def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
 
 
 def _successes(env: gym.Env[Any, Any], ends: list[End]) -> NDArray[np.bool_] | None:
-    """Returns which episodes succeeded: by the env's own word, else as is known of it here, else nothing."""
+    """Returns which episodes succeeded: as the env reports it, else by the rule known for it; None without either."""
     if any(end.is_success is not None for end in ends):
         return np.array([bool(end.is_success) for end in ends])
     judge = judge_of(env)

@@ -97,7 +97,7 @@ def test_runs_of_different_envs_and_runs_without_steps_are_one_line(rlbench, run
     other = rlbench("train", "FrozenLake-v1", "--episodes", 5, "--record", "none", "--json").document["run"]
     outcome = rlbench("plot", runs[0], other)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "returns of different envs do not compare" in outcome.err
+    assert "returns of different envs cannot be compared" in outcome.err
     for kind in ("states", "td"):
         outcome = rlbench("plot", other, "--kind", kind)
         assert (outcome.code, outcome.err.count("\n")) == (1, 1)

@@ -1,4 +1,4 @@
-"""What runs are compared with what, and what comes of it."""
+"""Which runs are compared with which, and the results."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_arguments_of_the_env_are_settings():
 
 def test_runs_of_different_envs_are_refused_by_name(runs):
     lake = rlbench.train("FrozenLake-v1", episodes=5, store="memory://")
-    with pytest.raises(UsageError, match=f"run {runs[0].id} is of rlbench/SafeCab-v0, run {lake.id} of FrozenLake-v1"):
+    with pytest.raises(UsageError, match=f"run {runs[0].id} is in rlbench/SafeCab-v0, run {lake.id} in FrozenLake-v1"):
         group_runs([runs[0], lake])
 
 

@@ -320,7 +320,7 @@ def test_episodes_are_counted(episodes, run):
 
 
 def test_an_agent_needs_an_env(run):
-    with pytest.raises(UsageError, match=r"say in which env the agent is to be evaluated: evaluate\(agent, env\)"):
+    with pytest.raises(UsageError, match=r"an agent needs an env to be evaluated in: evaluate\(agent, env\)"):
         rlbench.evaluate(run.agent)
     with pytest.raises(UsageError, match="unknown env 'safcab'; did you mean safecab"):
         rlbench.evaluate(run, "safcab")
@@ -340,7 +340,7 @@ def test_a_seed_is_a_whole_number(seed, run):
 
 @pytest.mark.parametrize("env", ["cartpole", "FrozenLake-v1", "Taxi-v4"])
 def test_an_env_of_another_size_is_refused(env):
-    # in a process of its own, for nothing less than a crash is at stake
+    # in a separate process, since a failure would crash it
     code = (
         "import rlbench\n"
         "agent = rlbench.agents.QLearning(7, 3, seed=0)\n"
@@ -397,7 +397,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_ends_a_long_evaluation():
-    # in a process of its own, for nothing less than a crash is at stake
+    # in a separate process, since a failure would crash it
     answer = subprocess.run([sys.executable, "-c", LONG], check=False, timeout=HANG, capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (0, "stopped\n")
 
