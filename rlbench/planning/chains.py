@@ -86,7 +86,7 @@ class RewardChain:
 
 
 def leading_to(chain: RewardChain, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks the states from which a policy may come to `goal` (n_states,), including `goal` itself."""
+    """Marks the states from which a policy may reach `goal` (n_states,), including `goal` itself."""
     return _leading_to(_edges(chain), goal)
 
 
@@ -216,7 +216,7 @@ def _finishing_order(graph: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _gain(edges: _Edges, reward: Array, members: NDArray[np.int64]) -> float:
-    """Returns a number with the sign of a recurrent class's mean reward per step; NaN if that balances."""
+    """Returns a number with the sign of a recurrent class's mean reward per step; NaN if the rewards balance."""
     earned = reward[members]
     if (earned >= 0).all() or (earned <= 0).all():
         return float(earned.sum())

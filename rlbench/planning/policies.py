@@ -29,7 +29,7 @@ class Optimum:
         q_values: (n_states, n_actions), undiscounted, with the full step limit to go.
         optimal_return: the mean optimal value over the starts.
         reachable: bool (n_states,), the states an agent may have to act in.
-        attainable: (n_states,), what the plan's policy is worth, which does not know how many steps are left.
+        attainable: (n_states,), the value of the plan's policy, which does not know how many steps are left.
     """
 
     q_values: Array
@@ -48,8 +48,8 @@ class PolicyScore:
         regret: optimal_return - exact_return, 0.0 or more. Without a step limit both are limits, each within 1e-10 of
             the truth.
         optimal_states: the number of reachable states in which its action is optimal: as good as the best with all the
-            steps to go, and followed by a worse one if the policy is worth less than the plan's. (A policy that goes
-            round in a circle, or takes too long, is not optimal, though each of its actions may be as good as any.)
+            steps to go, and followed by a worse one if the policy is worth less than the plan's. (A policy that cycles
+            or takes too long is not optimal, though each of its actions may be as good as any.)
         reachable_states: the number of reachable states.
     """
 
@@ -68,7 +68,7 @@ def solve(model: TabularModel) -> Optimum:
 
 
 def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None = None) -> PolicyScore:
-    """Compares a stationary policy (n_states,) with the optimum, or with one computed by `solve`."""
+    """Compares a stationary policy (n_states,) with the optimum, which `solve` may have computed already."""
     actions = checked_policy(model, policy)
     optimum = solve(model) if optimum is None else optimum
     worth = policy_value(model, actions)

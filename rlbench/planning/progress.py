@@ -1,4 +1,4 @@
-"""Which of equally good actions to take: a circle may cost nothing, but whoever goes round in it never arrives."""
+"""Which of equally good actions to take: a cycle may cost nothing, but a policy that follows it never arrives."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     Marks = NDArray[np.bool_]
 
 TIE = 1e-9  # relative: what is this close to the best counts as optimal
-UNDER_WAY = 0.5  # the probability of not having arrived, below which the times of arrival tell the way
+UNDER_WAY = 0.5  # the probability of not having arrived, below which times of arrival can be compared
 
 
 def almost(values: Array) -> Array:
-    """Returns the least numbers that count as equal to some values."""
+    """Returns the smallest numbers that count as equal to these values."""
     return values - TIE * (1 + np.abs(values))
 
 
 def best_actions(q_values: Array) -> Marks:
-    """Marks the actions (n_states, n_actions) that are as good as the best, but for rounding."""
+    """Marks the actions (n_states, n_actions) that are as good as the best, up to rounding."""
     marks: Marks = q_values >= almost(q_values.max(axis=1))[:, None]
     return marks
 
 
 def greedy_policy(model: TabularModel, q_values: Array, gamma: float) -> NDArray[np.int64]:
-    """Returns a best action of every state: the lowest, unless these together fall short of what each promises.
+    """Returns a best action in every state: the lowest, unless the policy of these is worth less than each promises.
 
-    Then it is the one of them by which the episode ends soonest, or comes to where nothing is left to be earned.
+    Then it is the best action that ends the episode soonest, or leads soonest to where nothing is left to earn.
     """
     lowest: NDArray[np.int64] = q_values.argmax(axis=1)
     worth = policy_evaluation(model, lowest, gamma)
@@ -47,7 +47,7 @@ def greedy_policy(model: TabularModel, q_values: Array, gamma: float) -> NDArray
 
 
 def _soonest(model: TabularModel, q_values: Array) -> NDArray[np.int64]:
-    """Minimizes the expected number of steps among the best actions, by value iteration with a price of 1 a step."""
+    """Minimizes the expected number of steps among the best actions, by value iteration with a cost of 1 a step."""
     best = best_actions(q_values)
     resting = resting_actions(model, best & (np.abs(q_values) <= TIE))
     done = np.asarray(resting.any(axis=1))
@@ -71,7 +71,7 @@ def _clock(model: TabularModel, action: int, done: Marks) -> RewardChain:
 
 
 def resting_actions(model: TabularModel, allowed: Marks) -> Marks:
-    """Marks the allowed actions (n_states, n_actions) that together earn nothing, for ever."""
+    """Marks the allowed actions (n_states, n_actions) by which a policy can earn nothing forever."""
     possible = model.probability > 0
     resting = allowed & _all_outcomes(model, ~possible | (model.reward == 0))
     while True:

@@ -1,7 +1,7 @@
 """Solving: the exact optimum of a model.
 
 Undiscounted values count the rewards within the env's step limit, by backward induction; if there is no
-limit, value iteration runs until convergence, and where that takes too long policy iteration goes on from there.
+limit, value iteration runs until convergence, and if that takes too long policy iteration takes over.
 Sources: Bellman (1957); Howard (1960); Puterman, Markov Decision Processes (1994), chapters 4 to 7; Bertsekas, Dynamic
 Programming and Optimal Control II.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10_000  # sweeps of value iteration before policy iteration takes over
 NEAR_1 = 1 - 1e-7  # a discount under which the best policy is the best undiscounted one, or nearly
-ROUNDS = 1_000  # of policy iteration: only rounding can make it go on for longer
+ROUNDS = 1_000  # of policy iteration: only rounding can make it take longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +49,10 @@ class Solution:
 
     Attributes:
         values: (n_states,), the best expected return from each state.
-        q_values: (n_states, n_actions), the same after a first action.
+        q_values: (n_states, n_actions), the same after each first action.
         error_bound: the largest distance of `values` from the truth, up to rounding (see `value_iteration`).
         sweeps: the number of backups of all states, and of improvements of a policy.
-        policy: (n_states,), the one that policy iteration came to; None where sweeps sufficed.
+        policy: (n_states,), the one that policy iteration found; None if sweeps sufficed.
     """
 
     values: Array
@@ -71,9 +71,9 @@ class Plan:
         gamma: the discount.
         horizon: the number of steps planned for; None if unlimited.
         values: (n_states,), optimal values with `horizon` steps to go.
-        q_values: (n_states, n_actions), likewise after a first action.
-        policy: (n_states,), the greedy action; of equals the lowest, unless that led round in circles: then those that
-            arrive soonest.
+        q_values: (n_states, n_actions), likewise after each first action.
+        policy: (n_states,), the greedy action: of equals the lowest, unless these form a cycle: then those that arrive
+            soonest.
         error_bound: the largest distance of `values` from the truth, up to rounding.
         sweeps: the number of backups of all states, and of improvements of a policy.
         optimal_return: the mean optimal value over the starts.
@@ -144,7 +144,7 @@ def value_iteration(
       converge to the optimum (Bertsekas volume II, positive and negative models), so at an exact fixed
       point error_bound is 0.0. Otherwise it is delta times the longest expected number of steps left to
       the greedy policy, whose own value is that close to `values`.
-    - Where 10,000 sweeps do not suffice, as with a gamma close to 1, or the greedy policy may never end, policy
+    - If 10,000 sweeps do not suffice, as with a gamma close to 1, or the greedy policy may never end: policy
       iteration (Puterman, sections 6.4 and 7.2): the values are those of a policy, computed without sweeps, that no
       change of one action improves. The same bounds hold, with delta the change by one more sweep.
 
@@ -238,8 +238,8 @@ def _improved(
 ) -> tuple[NDArray[np.int64], Sweeps]:
     """Policy iteration (Howard, 1960): evaluates a policy and takes better actions, until there are none.
 
-    An action is kept unless another is better, so that no state is led into a circle by equal ones; resting for ever
-    is worth 0, which the values of a policy that leaves do not tell (with gamma 1, it ties with leaving later).
+    An action is kept unless another is better, so that equal ones never form a cycle; resting forever is worth 0,
+    which the values of a policy that leaves do not show (with gamma 1, it ties with leaving later).
     """
     states, rest = np.arange(model.n_states), resting_actions(model, np.ones((model.n_states, model.n_actions), bool))
     for _ in range(ROUNDS):
@@ -261,17 +261,17 @@ def _check_finite(values: Array) -> None:
     if not np.isfinite(values).all():
         state = int(np.argmin(np.isfinite(values)))
         raise UsageError(
-            f"with gamma 1 the rewards never end from state {state}, whatever is done: give gamma < 1 or a horizon"
+            f"with gamma 1 the rewards never end from state {state}, whatever the actions: give gamma < 1 or a horizon"
         )
 
 
 def _steps_of(model: TabularModel, policy: NDArray[np.int64], run: Sweeps) -> float:
     """Bounds the expected steps until a policy ends, or rests in a loop of value 0."""
     chain = RewardChain.of(model, policy)
-    where = fate(chain)
-    if where.endless.any() or run.values[where.resting].any():
+    future = fate(chain)
+    if future.endless.any() or run.values[future.resting].any():
         return np.inf
-    return longest_wait(chain, where.resting)
+    return longest_wait(chain, future.resting)
 
 
 def _read(env: gym.Env[Any, Any] | TabularModel | str) -> tuple[str | None, TabularModel]:

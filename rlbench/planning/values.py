@@ -1,4 +1,4 @@
-"""What a policy is worth: a linear solve, doubling where nothing is random, sweeps where there are many states."""
+"""The value of a policy: by a linear solve, by doubling if nothing is random, by sweeps if there are many states."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def policy_evaluation(
 ) -> Array:
     """Computes the value (n_states,) of a stationary policy.
 
-    It is exact up to rounding, but for a policy without a horizon that chance leads through more than 3,000 states:
-    its value is within `tolerance` of the truth. Where an undiscounted policy may collect rewards forever, the value is
-    inf or -inf, or NaN if those rewards balance or both signs are possible.
+    It is exact up to rounding, except without a horizon in a stochastic model of more than 3,000 states: then it is
+    within `tolerance` of the truth. Where an undiscounted policy may collect rewards forever, the value is inf or -inf,
+    or NaN if those rewards balance or both signs are possible.
 
     Args:
         model: the MDP.
@@ -73,10 +73,10 @@ def long_run_values(chain: RewardChain, gamma: float, tolerance: float) -> Array
     """Returns the values (n_states,) of a policy without a step limit."""
     if gamma < 1:
         return _values(chain, gamma, tolerance)
-    where = fate(chain)
-    idle = where.endless | where.resting
+    future = fate(chain)
+    idle = future.endless | future.resting
     wait = 1.0 if is_solvable(chain) else longest_wait(chain, idle)
-    return np.where(where.endless, where.value, _values(chain.ending_at(idle), 1.0, tolerance / max(wait, 1.0)))
+    return np.where(future.endless, future.value, _values(chain.ending_at(idle), 1.0, tolerance / max(wait, 1.0)))
 
 
 def longest_wait(chain: RewardChain, idle: NDArray[np.bool_]) -> float:

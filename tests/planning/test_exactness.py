@@ -1,4 +1,4 @@
-"""What is called exact is of the env that is stepped: its wrappers and overridden methods included."""
+"""What is called exact holds for the env that is stepped, its wrappers and overridden methods included."""
 
 import gymnasium as gym
 import numpy as np
@@ -37,7 +37,7 @@ class Renamed(gym.Wrapper):
 
 
 class Idle(gym.Wrapper):
-    """It changes nothing, but who knows?"""
+    """Changes nothing, but nobody can know that."""
 
 
 class MyTimeLimit(wrappers.TimeLimit):

@@ -153,7 +153,7 @@ def test_without_a_limit_the_bound_comes_from_the_steps_of_the_greedy_policy():
 
 
 def test_waiting_for_what_one_step_seemed_to_promise_is_not_worth_it():
-    """State 0 is worth 6 - 1 = 5; sweeps come to 6, for they see the 6 and never the -1 after it."""
+    """State 0 is worth 6 - 1 = 5; sweeps converge to 6, since they see the 6 and never the -1 after it."""
     model = chain_of([one(0, 0.0), one(1, 6.0)], [one(0, -1.0, terminated=True)] * 2)
     solution = value_iteration(model, 1.0)
     assert (solution.values.tolist(), solution.error_bound) == ([5, -1], 0.0)
@@ -169,7 +169,7 @@ def test_rewards_without_end_ask_for_a_discount(monkeypatch, reward):
 
 @pytest.mark.parametrize("gamma", [0.9999, 0.999999, 1 - 1e-9])
 def test_a_discount_as_close_to_one_as_you_like_is_planned_for(gamma):
-    """Resting pays 1 a step; before that, a way costs 100, and a shorter one 150."""
+    """Resting pays 1 a step; the way there costs 100, a shorter one 150."""
     rest = [one(2, 1.0)] * 2
     model = chain_of([one(1, -100.0), one(2, -150.0)], [one(2, 0.0), one(1, 0.0)], rest)
     found = plan(model, gamma)
