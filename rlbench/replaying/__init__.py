@@ -1,4 +1,4 @@
-"""Replaying: is it the same again? Episodes re-executed, runs compared, and the command that makes a run again."""
+"""Replaying: episodes played again and verified, runs compared, and the command that reproduces a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences: the first episode and step at which two runs part, and why."""
+"""Differences: the first episode and step at which two runs diverge, and why."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where and why two runs part.
+    """Where and why two runs diverge.
 
     Attributes:
-        settings: what differs in their configuration, as {path: (of a, of b)}; budgets, engines and versions aside.
-        episode: the first that differs, None if none does as far as both go.
-        step: the first step of it that differs: 0 is the reset, t the t-th action and what came of it.
-        cause: "draw" (a random number fell otherwise: a reset, an exploratory action, an outcome), "action" (the greedy
-            actions differ, so do the tables behind them), "reward", "end", or None.
-        table_entry: the first (state, action) in which the final tables differ; None if they are equal, or no match.
+        settings: what differs in their configuration, as {path: (in a, in b)}; budgets, engines and versions aside.
+        episode: the first that differs; None if all episodes that both runs have are equal.
+        step: its first step that differs: 0 is the reset, t the t-th action and its outcome.
+        cause: "draw" (a random draw differs: a reset, an exploratory action, an outcome), "action" (the greedy
+            actions differ, and so do the tables behind them), "reward", "end", or None.
+        table_entry: the first (state, action) in which the final tables differ; None if they are equal, or differ in
+            shape.
         detail: one line that says it all.
     """
 
@@ -96,10 +97,10 @@ def _step_difference(a: Episode, b: Episode, t: int) -> tuple[str, str] | None:
         if a.explored is None or b.explored is None:
             return "action", chosen
         if a.explored[t] or b.explored[t]:
-            return "draw", f"{chosen}: exploration drew otherwise"
+            return "draw", f"{chosen}: exploration drew differently"
         return "action", f"{chosen}: both greedy, so their tables differ at state {row_of(a.observations, t)}"
     if not _same(a.observations, b.observations, t + 1):
-        return "draw", "the same action led to different observations: the env drew otherwise"
+        return "draw", "the same action led to different observations: the env drew differently"
     if not _same(a.rewards, b.rewards, t):
         return "reward", f"reward {a.rewards[t]:g} in one, {b.rewards[t]:g} in the other"
     return None

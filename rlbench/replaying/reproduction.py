@@ -1,4 +1,4 @@
-"""Reproduction: the command and the program that make a stored run again, bit for bit."""
+"""Reproduction: the command and the program that reproduce a stored run, bit for bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_LIMIT = -1  # to gym.make
 
 
 def command_of(run: Run) -> str:
-    """Returns the command line that makes a run again.
+    """Returns the command line that reproduces a run.
 
     Raises:
         UsageError: it was not made by training or retraining, or with an env or agent that has no name.
@@ -36,7 +36,7 @@ def command_of(run: Run) -> str:
 
 
 def program_of(run: Run) -> str:
-    """Returns the Python program that makes a run again; UsageError as in `command_of`."""
+    """Returns the Python program that reproduces a run; UsageError as in `command_of`."""
     if run.record.config.was_retrained:
         arguments = retraining_arguments(run)
         loaded = f"store = rlbench.open_store({run.store.url!r})\n"
@@ -49,7 +49,7 @@ def program_of(run: Run) -> str:
 
 
 def training_arguments(run: Run) -> dict[str, Any]:
-    """Returns the keyword arguments of `train` that make a run again; what its preset says already is left out.
+    """Returns the keyword arguments of `train` that reproduce a run, without those that its preset already sets.
 
     Raises:
         UsageError: it was not trained here, or with an env or agent that has no name.
@@ -58,7 +58,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
     _check_callbacks(run)
     budget = _budget(run)
     if not budget or config.was_recorded:
-        raise UsageError(f"run {run.id} was recorded or imported, not trained here: there is no command that makes it")
+        raise UsageError(f"run {run.id} was recorded or imported, not trained here: no command reproduces it")
     kwargs, wrapped = _env_arguments(run), _wrapped(run)
     known = _preset(run.env_id, config.preset)
     return {
@@ -76,10 +76,10 @@ def training_arguments(run: Run) -> dict[str, Any]:
 
 
 def retraining_arguments(run: Run) -> dict[str, Any]:
-    """Returns the keyword arguments of `retrain` that make a run again from its parents; UsageError if none do."""
+    """Returns the keyword arguments of `retrain` that reproduce a run from its parents; UsageError if none do."""
     config = run.record.config
     if config.retraining is None:
-        raise UsageError(f"run {run.id} was not learnt from stored steps: there is no `retrain` that makes it")
+        raise UsageError(f"run {run.id} was not learnt from stored steps: `retrain` does not reproduce it")
     known = _preset(run.env_id, config.preset)
     return {
         "agent": run.agent_name,
@@ -101,10 +101,10 @@ def _new_bins(run: Run) -> dict[str, Any]:
 
 
 def _check_callbacks(run: Run) -> None:
-    """Raises UsageError for a run that was watched by callbacks which are not ours: they may have changed it."""
+    """Raises UsageError for a run trained with callbacks other than rlbench's: they may have changed it."""
     foreign = [one for one in run.record.config.callbacks or () if one.get("name") not in SHIPPED]
     if foreign:
-        raise UsageError(f"run {run.id} was trained with the callback {label(foreign[0])}: no command knows that")
+        raise UsageError(f"run {run.id} was trained with the callback {label(foreign[0])}: no command can name it")
 
 
 def _evaluations(run: Run) -> dict[str, int]:
@@ -113,7 +113,7 @@ def _evaluations(run: Run) -> dict[str, int]:
 
 
 def _budget(run: Run) -> dict[str, int]:
-    """Returns what was asked for; of a run that was stopped before, the episodes that it played."""
+    """Returns the requested budget; for a run that was stopped before, the episodes that it played."""
     if run.status != "finished" or run.record.config.stopped:
         return {"episodes": run.episodes} if run.episodes else {}
     return {name: limit for name, limit in asdict(run.record.config.budget).items() if limit is not None}
@@ -123,22 +123,22 @@ def _env_arguments(run: Run) -> dict[str, Any]:
     """Returns the arguments that `gym.make` was given.
 
     Raises:
-        UsageError: an id and arguments do not make this env.
+        UsageError: an id and arguments are not enough to make this env.
     """
     spec = run.record.config.env.made_with
     if not spec:
-        raise UsageError(f"run {run.id} was made with an env object: no command knows how to make that")
+        raise UsageError(f"run {run.id} was made with an env object: no command can make that again")
     return {**spec["kwargs"], **_step_limit(run.env_id, spec.get("max_episode_steps"))}
 
 
 def _wrapped(run: Run) -> dict[str, Any]:
-    """Returns the wrappers and the bins that a run's env was put in, as `train` takes them.
+    """Returns the wrappers and the bins of a run's env, as `train` takes them.
 
     Raises:
-        UsageError: they are not among those that have a name.
+        UsageError: a wrapper is not registered under a name.
     """
     found = run.record.config.env.made_with.get("additional_wrappers") or []
-    if found and found[-1]["name"] == "FlattenDiscrete":  # it goes round such an env by itself
+    if found and found[-1]["name"] == "FlattenDiscrete":  # training adds it by itself
         found = found[:-1]
     bins = {}
     if found and found[-1]["name"] == "Discretize":
@@ -158,7 +158,7 @@ def _wrapper(name: str, kwargs: dict[str, Any], **_: Any) -> str:
 
 
 def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:
-    """Returns the argument that gives an env its step limit, where that is not the one it is registered with."""
+    """Returns the argument that gives an env its step limit, if that differs from the registered one."""
     if env_id not in gym.registry or gym.registry[env_id].max_episode_steps == stored:
         return {}
     return {"max_episode_steps": NO_LIMIT if stored is None else stored}
@@ -167,14 +167,14 @@ def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:
 def _preset(env_id: str, name: str) -> Preset:
     try:
         return load_preset(env_id, name)
-    except UsageError:  # of another version
+    except UsageError:  # a preset of another version
         return Preset()
 
 
 def _parameters(run: Run, preset: Preset) -> dict[str, Any]:
-    """Returns the parameters of a run's agent that neither its preset nor its defaults say."""
+    """Returns the parameters of a run's agent that neither its preset nor its defaults set."""
     if run.agent_name not in AGENTS:
-        raise UsageError(f"run {run.id} is of the agent {run.agent_name!r}, which is not registered here")
+        raise UsageError(f"run {run.id} was trained with the agent {run.agent_name!r}, which is not registered here")
     own = _all_parameters(run.agent_name, run.record.config.agent.parameters)
     usual = _all_parameters(run.agent_name, preset.parameters(run.agent_name, {}))
     rate = {} if own.get("learning_rate") == usual.get("learning_rate") else {"learning_rate": own["learning_rate"]}
@@ -190,7 +190,7 @@ def _keywords(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != {})
 
 
-OPTIONS = {  # what the library calls otherwise
+OPTIONS = {  # named differently in the library
     "total_timesteps": "timesteps",
     "parent": "from",
     "wrappers": "wrapper",
@@ -201,7 +201,7 @@ PAIRS = {"env_kwargs": "--env-set", "agent_kwargs": "--set"}
 
 
 def _listed(value: Any) -> list[str]:
-    """Returns the words of an option: a list is an option a part, and a dict JSON."""
+    """Returns the values of an option: a list repeats the option for each of its items, and a dict becomes JSON."""
     if isinstance(value, list):
         return [word for part in value for word in _listed(part)]
     return [json.dumps(value) if isinstance(value, dict) else str(value)]

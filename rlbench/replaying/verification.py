@@ -1,4 +1,4 @@
-"""Verification: stored episodes are played again, and every observation, reward and end must be what was stored."""
+"""Verification: stored episodes are played again, and every observation, reward and end must equal the stored one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Mismatch(NamedTuple):
     """Where an episode, played again, first differs from what is stored."""
 
     episode: int
-    step: int  # 0 is the reset; t is what came of the t-th action
+    step: int  # 0 is the reset, t the outcome of the t-th action
     field: str  # "observation", "reward", "terminated" or "truncated"
     stored: Any
     found: Any
@@ -46,7 +46,7 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """What playing a run again came to.
+    """The result of playing a run again.
 
     Attributes:
         run_id: the run.
@@ -74,11 +74,11 @@ def verify(
         run: whose episodes.
         episodes: which of them; all if None. Those before them in the same chunk are played too, not compared; where
             they then differ, all before them are: the env may draw from a generator that only its first reset seeded.
-        env: in which; the run's own, made from its stored spec, if None.
+        env: the env to play in; the run's own, made from its stored spec, if None.
         engine: "compiled", "python" or "auto", as in `train`.
 
     Raises:
-        UsageError: there is no such episode, or the env's code was edited since.
+        UsageError: an episode does not exist, or the env's code was edited since.
         StoreError: the run kept no steps, or its env cannot be made again.
     """
     check_engine(engine)
@@ -176,7 +176,7 @@ class _Tally:
         self._different: dict[int, Mismatch | None] = {}  # by episode; None beyond those that are listed
 
     def take(self, chunk: EpisodeChunk, found: Columns | None) -> None:
-        """Takes a chunk and what came of playing it again: None if that was not possible."""
+        """Adds a chunk and the result of playing it again; None if that was impossible."""
         episodes = chunk.first_episode + np.arange(len(chunk.lengths))
         is_wanted = np.ones(len(episodes), np.bool_) if self._wanted is None else np.isin(episodes, self._wanted)
         ended = int(np.count_nonzero(is_wanted & (chunk.ends != OPEN)))
@@ -199,7 +199,7 @@ class _Tally:
         return Mismatch(episode, step, FIELDS.get(field, field), stored.tolist(), found[field][at].tolist())
 
     def result(self, run_id: str) -> Verification:
-        """Returns what it all came to."""
+        """Returns the totals."""
         listed = tuple(mismatch for mismatch in self._different.values() if mismatch is not None)
         return Verification(run_id, self._episodes, self._steps, len(self._different), listed, self._unverifiable)
 

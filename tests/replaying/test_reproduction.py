@@ -1,4 +1,4 @@
-"""The command and the program that make a run again: executed, they give the same table."""
+"""The command and the program that reproduce a run: executed, they give the same table."""
 
 import shlex
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stored episodes, played again, are what was stored; and where two runs part is found."""
+"""Stored episodes, played again, equal what was stored; the first difference between two runs is found."""
 
 import dataclasses
 
@@ -96,7 +96,7 @@ def test_the_first_step_and_field_that_differ_are_named(spoil, fields, engine):
     run = trained()
     real = list(run.store.episodes(run.id))
     found = rlbench.verify(spoilt(run, spoil), engine=engine)
-    # an action that is not the one that was taken may shift the draws of all that follows it: SafeCab's it does not
+    # an action other than the one taken may shift all later draws; in SafeCab it does not
     assert found.mismatched == 1
     [first] = found.mismatches
     assert first.field in fields
@@ -196,7 +196,7 @@ def test_exploration_that_draws_otherwise_is_a_draw():
     one, two = (trained(agent_kwargs={"exploration_decay": decay}) for decay in (5e-5, 5e-2))
     found = rlbench.diff(one, two)
     assert found.cause == "draw"
-    assert "exploration drew otherwise" in found.detail
+    assert "exploration drew differently" in found.detail
 
 
 def test_tables_that_differ_behind_equal_episodes_are_found():
