@@ -130,4 +130,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES, *_ROOMS})
 
 
-_registration.when_gymnasium_is_there()
+_registration.register_with_gymnasium()

@@ -1,4 +1,4 @@
-"""Where numba keeps what it has compiled, and whether it may compile at all: settled before it is imported."""
+"""Where numba caches compiled code, and whether it may compile at all: both are settled before it is imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_compiler() -> None:
 
 
 def choose_cache() -> None:
-    """Lets numba keep its cache in the temporary folder where it can write neither beside the package nor at home."""
+    """Puts numba's cache in the temporary folder if it can write neither beside the package nor at home."""
     if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parent, os.W_OK) or _has_home():
         return
     folder = Path(tempfile.gettempdir()) / f"rlbench-numba-{os.getuid()}"
@@ -44,7 +44,7 @@ def choose_cache() -> None:
 
 
 def is_cold() -> bool:
-    """Whether numba has yet to compile a training loop here, as its folders tell: to ask numba takes half a second."""
+    """Whether numba has yet to compile a training loop here, as its folders show: asking numba takes half a second."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folders = [Path(chosen)] if chosen else [Path(__file__).parent / "training", _user_cache() / "numba"]
     index = "*/_kernel.run_chunk-*.py{}{}*.nbi".format(*sys.version_info)
@@ -60,5 +60,5 @@ def _has_home() -> bool:
 
 
 def _user_cache() -> Path:
-    """Returns the user's cache folder; a relative path, where nobody knows the home of this user."""
+    """Returns the user's cache folder; a relative path if this user has no known home."""
     return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))  # noqa: PTH111  (it never fails)

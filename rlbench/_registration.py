@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-IMPORTED = time.time()  # a source that is younger may be another than the one that was imported
+IMPORTED = time.time()  # a source changed since may differ from the code that was imported
 OURS = "rlbench.envs"  # registers our envs when it is imported
 
 
-def when_gymnasium_is_there() -> None:
+def register_with_gymnasium() -> None:
     """Registers our envs now if Gymnasium has been imported, else as soon as it is."""
     if "gymnasium" in sys.modules:
         import_module(OURS)

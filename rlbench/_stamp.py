@@ -22,7 +22,7 @@ def stamp(module: str) -> None:
     digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
     for value in vars(sys.modules[module]).values():
         if getattr(value, "__module__", None) == module:
-            with contextlib.suppress(AttributeError):  # no public way: if this one goes, numba's own stamp stays
+            with contextlib.suppress(AttributeError):  # no public way: if numba drops this one, its own stamp stays
                 value._cache._cache_file._source_stamp = digest  # noqa: SLF001
 
 

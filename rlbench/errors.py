@@ -25,7 +25,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # what books and other libraries call a
     **dict.fromkeys(("timesteps", "n_timesteps", "total_steps", "max_steps", "num_steps"), ("total_timesteps",)),
     "random_state": ("seed",),
 }
-# the passwords in URLs; our own advice, mongodb://user:password@host, shows none
+# the passwords in URLs, except in our own advice, mongodb://user:password@host
 PASSWORDS = re.compile(r"(?<![\w+.-])(?!sqlite:|memory:)([\w+.-]+:/+[^\s/@:'\"]*):(?!password@)[^\s'\"]*@")
 
 
@@ -48,7 +48,7 @@ class StoreError(RlbenchError):
     """A store cannot be opened, read or written."""
 
 
-class StoreAway(StoreError):  # noqa: N818  (an error, but of the server: the store is away)
+class StoreAway(StoreError):  # noqa: N818  (the server's error, not ours)
     """The server of a store does not answer; whether it made the failed write is unknown."""
 
 

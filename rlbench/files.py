@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST = 100  # characters of a file's name that its draft's name keeps
-ASIDE = ".old"  # ends the name of a dataset that makes room for a new one
+ASIDE = ".old"  # ends the name of a dataset that was moved aside for a new one
 MARK = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-[0-9a-f]{8}")
 MARKS: set[str] = set()  # of the files that this process still needs
 READ_ERRORS = (  # what parsers raise for a damaged file, or one of another format
@@ -130,17 +130,17 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
 
 
 def _beginning(path: Path) -> str:
-    """Returns how the names of the drafts of a path begin: hidden, and not longer than a name may be."""
+    """Returns how the names of a path's drafts begin: hidden, and short enough for a file name."""
     return f".{path.stem[:LONGEST]}."
 
 
 def _named(path: Path, beginning: str) -> list[Path]:
-    """Returns the files and folders beside a path whose names begin so."""
+    """Returns the files and folders beside a path whose names begin like this."""
     return list(path.parent.glob(glob.escape(beginning) + "*"))
 
 
 def _sweep(path: Path) -> None:
-    """Removes the drafts that killed processes left of a path; a dataset that one had moved aside comes back."""
+    """Removes a path's drafts left by killed processes; puts back a dataset that one had moved aside."""
     for draft in _named(path, _beginning(path)):
         if not is_left_behind(draft.name.removeprefix(_beginning(path))):
             continue
@@ -157,7 +157,7 @@ def new_mark() -> str:
 
 
 def is_left_behind(name: str) -> bool:
-    """Returns whether a name begins with a mark whose process has surely ended; one of another host may go on."""
+    """Returns whether a name begins with a mark whose process has surely ended; one on another host may still run."""
     mark = MARK.match(name)
     if mark is None or mark["host"] != _host() or os.name != "posix":  # elsewhere signal 0 would kill the process
         return False
@@ -202,7 +202,7 @@ def _put(draft: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every system and file system can
+    with suppress(OSError):  # not every file system supports it
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -113,12 +113,12 @@ class GeneratorState(NamedTuple):
         try:
             set_generator_state(new_generator_like(self.rng), value)
         except UsageError as error:
-            raise ValueError(f"a stored state of it: {error}") from error
+            raise ValueError(f"a generator's stored state: {error}") from error
         return value
 
 
 class Entry(Protocol):
-    """What a form says of an entry."""
+    """The description of one entry in a form."""
 
     def read(self, value: Any, lengths: dict[str, int], /) -> Any:
         """Returns the value in its type; ValueError says what is wrong."""
@@ -137,7 +137,7 @@ def checked(state: Any, form: Form) -> dict[str, Any]:
         raise UsageError(f"a state must be a dict of arrays and numbers, got {_shown(state)}")
     missing = [name for name in form if name not in state]
     if missing:
-        raise UsageError(f"the state lacks {', '.join(sorted(missing))}: it is damaged, or of something else")
+        raise UsageError(f"the state lacks {', '.join(sorted(missing))}: it is damaged, or belongs to something else")
     lengths: dict[str, int] = {}
     return {name: _read(name, entry, state[name], lengths) for name, entry in form.items()}
 
@@ -146,11 +146,11 @@ def _read(name: str, entry: Entry, value: Any, lengths: dict[str, int]) -> Any:
     try:
         return entry.read(value, lengths)
     except ValueError as error:
-        raise UsageError(f"the state is damaged, or of something else: {name} must be {error}") from error
+        raise UsageError(f"the state is damaged, or belongs to something else: {name} must be {error}") from error
 
 
 def _becomes(found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
-    """Whether numbers of a dtype are those of another; integers are compared with its range besides."""
+    """Whether a dtype converts to another without loss; integers do, since their range is checked as well."""
     return np.can_cast(found, wanted, "safe") or (found.kind in "iu" and wanted.kind in "iu")
 
 

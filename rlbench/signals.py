@@ -18,8 +18,8 @@ ENDING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 def take(handler: Callable[[int, FrameType | None], object]) -> dict[int, Any]:
     """Lets a handler take these signals, and returns the handlers that it replaced.
 
-    Outside the main thread, where Python delivers none, nothing changes. One that the process ignores stays ignored, as
-    `nohup` asks for.
+    Outside the main thread, where Python delivers none, nothing changes. A signal that the process ignores stays
+    ignored, as `nohup` requires.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -1,12 +1,12 @@
-"""Texts from elsewhere: what a terminal or a spreadsheet would obey is refused, or written out."""
+"""Texts from elsewhere: characters that a terminal or a spreadsheet would obey are refused or escaped."""
 
 from __future__ import annotations
 
 import re
 
-# C0, DEL and C1; marks, line separators and overrides that turn the direction of what follows; lone surrogates
+# C0, DEL and C1; bidirectional marks and overrides, line separators; lone surrogates
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins like this
 QUOTE = "'"  # before a cell: a spreadsheet takes what follows as text
 
 
@@ -16,8 +16,8 @@ def has_controls(text: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    r"""Returns a text with its control characters written out: ESC becomes `\x1b`, a line break `\n`."""
-    if text.isprintable():  # none of CONTROLS is, and this is ten times faster
+    r"""Returns a text with its control characters escaped: ESC becomes `\x1b`, a line break `\n`."""
+    if text.isprintable():  # no control character is, and this test is ten times faster
         return text
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -28,5 +28,5 @@ def to_cell(text: str) -> str:
 
 
 def from_cell(cell: str) -> str:
-    """Returns the text that `to_cell` made a cell of."""
+    """Returns the text from which `to_cell` made a cell."""
     return cell.removeprefix(QUOTE)

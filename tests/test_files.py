@@ -40,7 +40,7 @@ def test_a_draft_takes_the_place_of_the_file_only_once_it_is_whole(tmp_path):
     with written(path, overwrite=True) as draft:
         draft.write_text("new")
         assert path.read_text() == "old"
-        assert draft.suffix == ".csv"  # whoever writes by the ending of a name writes the same
+        assert draft.suffix == ".csv"  # for writers that choose the format by the suffix
     assert (path.read_text(), names(tmp_path)) == ("new", ["run.csv"])
     assert not MARKS
 

@@ -1,4 +1,4 @@
-"""What a compiled function is made of is known, so that numba's cache never serves an old one."""
+"""The sources of a compiled function are known, so that numba's cache never serves an old one."""
 
 import subprocess
 import sys
@@ -48,7 +48,7 @@ def test_sources_are_followed_from_import_to_import_but_not_for_types(chain):
 
 def test_a_change_in_what_is_used_through_others_changes_the_stamp(chain):
     class Cached:
-        """As numba lays its functions out."""
+        """Has the layout of a numba function."""
 
         class _cache:  # noqa: N801
             class _cache_file:  # noqa: N801

@@ -1,4 +1,4 @@
-"""Texts from elsewhere: control characters are found and written out, and cells come back as they were."""
+"""Texts from elsewhere: control characters are found and escaped, and cells come back unchanged."""
 
 import pytest
 from hypothesis import given
