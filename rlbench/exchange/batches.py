@@ -22,7 +22,7 @@ MOST_STEPS = 2**20  # maximum steps per chunk, whatever the file says
 MOST_BYTES = 2**27
 BATCH_STEPS = 2**14  # steps after which a reader passes on its episodes
 BATCH_BYTES = 2**22
-ROUNDING = 1e-9  # of the sum of all rewards: how far two ways to add them up may differ
+ROUNDING = 1e-9  # relative to the sum of all magnitudes: how far two ways to add up rewards may differ
 
 
 class Mark(NamedTuple):
@@ -309,11 +309,11 @@ def _returns(batch: Batch) -> NDArray[np.float64]:
 
 def _sums(batch: Batch, column: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the sum of a step column over each episode."""
-    lived, sums = batch.lengths > 0, np.zeros(len(batch))
+    has_steps, sums = batch.lengths > 0, np.zeros(len(batch))
     starts = np.cumsum(batch.lengths) - batch.lengths
-    if lived.any():
-        with np.errstate(over="ignore"):  # an infinite sum is no return that is finite
-            sums[lived] = np.add.reduceat(column.astype(np.float64), starts[lived])
+    if has_steps.any():
+        with np.errstate(over="ignore"):  # `figured` refuses an infinite sum
+            sums[has_steps] = np.add.reduceat(column.astype(np.float64), starts[has_steps])
     return sums
 
 

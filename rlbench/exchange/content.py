@@ -1,4 +1,4 @@
-"""What passes between a run and a file of any format."""
+"""What is exchanged between a run and a file of any format."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class Content:
     manifest: Manifest
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))  # the episodes
     checkpoint: Checkpoint | None = None  # with the episodes: the final agent, if the format stores it
-    keeps_checkpoint: bool = False  # whether the format does
+    keeps_checkpoint: bool = False  # whether the format stores checkpoints
     figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row per episode
     table: NDArray[Any] | None = None  # (states, actions)

@@ -67,7 +67,7 @@ def write(path: Path, content: Content) -> None:
 
 
 def _inert(string: re.Match[str]) -> str:
-    """Returns a JSON string that says the same, without what a spreadsheet may compute."""
+    """Returns an equal JSON string, without anything that a spreadsheet may compute."""
     return BEGINNING.sub(lambda found: f"\\u{ord(found[0]):04x}", string[0])
 
 
@@ -99,7 +99,7 @@ def _lines(columns: list[NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
+    """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(MOST_CHARACTERS)
         if first.startswith(f'"{SIGN}'):  # a program that quotes every cell has saved it again

@@ -20,7 +20,7 @@ DIGEST_BYTES = 16
 
 
 class Digests:
-    """A digest of each column, over its values in order, however they are divided into batches; and of what is beside.
+    """Digests of the run, its checkpoint, where chunks begin, and each column's values, however they are batched.
 
     Args:
         run: the run's fields in the manifest.
@@ -40,7 +40,7 @@ class Digests:
                 self._add("checkpoint", _canonical([name, array.dtype.str, array.shape]) + _values(array))
 
     def add(self, batch: Batch) -> None:
-        """Takes in the next episodes."""
+        """Adds the next episodes."""
         for mark in batch.marks:
             self._add("chunks", _canonical([self._episodes + mark.row, mark.step, mark.env_rng]))
         self._episodes += len(batch)

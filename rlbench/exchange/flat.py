@@ -59,13 +59,13 @@ class Layout:
 
     Args:
         manifest: describes the run's columns.
-        found: how many columns a table that is read has; its manifest may describe no more.
+        found: the number of columns of a table being read; its manifest may not describe more.
 
     Attributes:
         fields: the columns of the table, from left to right.
 
     Raises:
-        UsageError: it describes more, or two of one name.
+        UsageError: it describes more, or two with the same name.
     """
 
     def __init__(self, manifest: Manifest, found: int | None = None) -> None:
@@ -92,18 +92,18 @@ class Layout:
             Field("truncated", bools, EVERY_ROW),
             *self._spread([name for name in steps if singular(name) == name], STEP_ROWS),
             *(
-                Field(spreaded, np.dtype(column.dtype), CLOSING_ROWS)
+                Field(part, np.dtype(column.dtype), CLOSING_ROWS)
                 for name, column in self._figures.items()
-                for spreaded in spread(f"episode_{name}", column)
+                for part in spread(f"episode_{name}", column)
             ),
             Field(MARKS, np.dtype("U"), SOME_ROWS),
         ]
 
     def _spread(self, names: list[str], rows: int) -> list[Field]:
         return [
-            Field(spreaded, np.dtype(self._columns[name].dtype), rows)
+            Field(part, np.dtype(self._columns[name].dtype), rows)
             for name in names
-            for spreaded in spread(singular(name), self._columns[name])
+            for part in spread(singular(name), self._columns[name])
         ]
 
     # ------------------------------------------------------------------ to the table
@@ -151,11 +151,11 @@ class Layout:
 
 
 def _flags(batch: Batch, ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns a flag for each row: that of its episode in the last step and the closing row, elsewhere False."""
+    """Returns a flag for each row: its episode's flag in the last step and the closing row, False elsewhere."""
     flags = np.zeros(int(np.sum(batch.lengths + 1)), np.bool_)
     flags[batch.row_stops - 1] = ended
-    lived = batch.lengths > 0
-    flags[batch.row_stops[lived] - 2] = ended[lived]
+    has_steps = batch.lengths > 0
+    flags[batch.row_stops[has_steps] - 2] = ended[has_steps]
     return flags
 
 
@@ -177,7 +177,7 @@ def _check(batch: Batch, values: Mapping[str, Array]) -> None:
 
 
 def _gathered(values: Mapping[str, Array], name: str, column: Column) -> Array:
-    parts = [values[spreaded] for spreaded in spread(name, column)]
+    parts = [values[part] for part in spread(name, column)]
     return np.stack(parts, axis=1, dtype=parts[0].dtype).reshape(-1, *column.shape) if column.shape else parts[0]
 
 

@@ -38,14 +38,14 @@ BLOCK_BYTES = 2**20
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 CHECKED = {"fletcher32": True}  # not compressed: the file is as large as what it claims
 LARGE = 2**22  # bytes of a checkpoint's array that is not compressed
-FREE = 2**26  # bytes that what is read at once may take; more only from a file as large
+FREE = 2**26  # bytes that one read may take; more only from a file that is as large
 MOST_EXPANSION = 2**11  # gzip compresses at most 1032 to 1
 
 
 class Disk:
-    """A new or empty file for h5py to write, which crashes the process itself where a write fails.
+    """A new or empty file for h5py to write to: on files of its own, h5py crashes the process if a write fails.
 
-    The first error is kept for `check`; what is written after it is dropped, so that HDF5 closes the file in peace.
+    The first error is kept for `check`; what is written after it is dropped, so that HDF5 can close the file.
     """
 
     def __init__(self, path: Path, mode: str = "x+b") -> None:
@@ -65,7 +65,7 @@ class Disk:
             rest = rest[self._file.write(rest) :]
 
     def truncate(self, size: int) -> int:
-        """Makes the file as long as this."""
+        """Sets the length of the file."""
         self._noting(self._file.truncate, size)
         return size
 
@@ -77,7 +77,7 @@ class Disk:
                 self._error = error
 
     def flush(self) -> None:
-        """Does nothing: nothing is held back."""
+        """Does nothing: writes are not buffered."""
 
     def check(self) -> None:
         """Raises the first error."""
@@ -161,7 +161,7 @@ def _write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
+    """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
     h5py = require("h5py", "minari", "hdf5")
     with h5py.File(path, "r") as file:
         manifest = Manifest.from_json(_text(h5py, file, "about"))
@@ -195,7 +195,7 @@ def _size(found: Any) -> int:
 
 
 def _check_claim(file: Any, what: str, claimed: int) -> None:
-    """Raises UsageError if what is to be read at once takes more memory than a file of this size may ask for."""
+    """Raises UsageError if one read would take more memory than a file of this size may claim."""
     if claimed > max(FREE, file.id.get_filesize()):
         raise UsageError(f"{what} claims {claimed:,} bytes but does not hold them")
 

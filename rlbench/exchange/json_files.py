@@ -98,7 +98,7 @@ def _checkpoint_json(checkpoint: Checkpoint) -> str:
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads a file of `write`, an episode at a time; white space may differ, the order of the parts may not."""
+    """Reads a file that `write` wrote, an episode at a time; white space may differ, the order of the parts may not."""
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file)
         text.take("{")

@@ -51,7 +51,7 @@ class Manifest:
         episodes: the number of episodes in the file.
         columns: the step columns, named as in a store: "observations", "observations/part", ...
         figures: the figures of an episode: "return", "length", ...
-        digests: of the values of every column, see `Digests`; empty in files of before there were any.
+        digests: of the values of every column, see `Digests`; empty in files written before they were introduced.
     """
 
     what: str
@@ -95,9 +95,9 @@ class Manifest:
             if name not in run or not fits(run[name]):
                 raise UsageError(f"its manifest describes an invalid run: {name} is {str(run.get(name))[:80]!r}")
         known = {name: run[name] for name in RUN_FIELDS}
-        foul = next((text for text in _texts_in(known) if has_controls(text.replace("\n", " "))), None)
-        if foul is not None:
-            raise UsageError(f"its manifest holds control characters, which a terminal would obey: {foul[:80]!r}")
+        unsafe = next((text for text in _texts_in(known) if has_controls(text.replace("\n", " "))), None)
+        if unsafe is not None:
+            raise UsageError(f"its manifest holds control characters, which a terminal would obey: {unsafe[:80]!r}")
         columns, figures = _columns(found.get("columns")), _columns(found.get("figures"))
         return cls(found["what"], known, episodes, columns, figures, _digests(found.get("digests", {})))
 

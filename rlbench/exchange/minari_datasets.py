@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
     Space = gym.spaces.Space[Any]
 
-TAKEN = ("episodes",)  # of what can be exported; other formats take all of it
+TAKEN = ("episodes",)  # all that this format can hold of a run; other formats hold everything
 KEY = "rlbench"  # in the dataset's metadata: the manifest
 DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
 KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
 MAIN = "main_data.hdf5"  # in the dataset's folder
-FREE = 2**20  # numbers that the bounds of any spaces may take; more only if they are written out
+FREE = 2**20  # numbers that the bounds of spaces may take; more only if the metadata writes them out
 PLAIN_DTYPE = re.compile(r"bool|(u?int|float|complex)\d{1,3}")  # as Minari writes it
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 

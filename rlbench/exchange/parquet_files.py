@@ -84,7 +84,7 @@ def _array(pa: Any, kind: Any, field: Field, values: NDArray[Any], where: NDArra
 
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
-    """Reads a file of `write`, a batch of episodes at a time; reads nothing but episodes."""
+    """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
     pa, pq = _arrow()
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         metadata = file.schema_arrow.metadata or {}

@@ -75,7 +75,7 @@ def export(
         overwrite: replace an existing file or Minari dataset.
 
     Raises:
-        UsageError: an argument is wrong, the run lacks what to export, the format cannot hold it exactly, or the
+        UsageError: an argument is wrong, the run lacks what is asked for, the format cannot hold it exactly, or the
             format's package is not installed.
         StoreError: the file cannot be written, or the store is damaged; no partial file is left.
     """
@@ -156,7 +156,7 @@ def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
         manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
     checkpoint = run.store.checkpoint(run.id)
     digests = Digests(manifest.run, checkpoint)
-    for batch in _alike(_batches(run, indices), manifest):  # before the first is written: the manifest begins the file
+    for batch in _alike(_batches(run, indices), manifest):  # a pass of its own: the file begins with the digests
         digests.add(batch)
     manifest, batches = dataclasses.replace(manifest, digests=digests.hexadecimal()), _batches(run, indices)
     return Content(manifest, batches, checkpoint)
@@ -215,7 +215,7 @@ def import_run(
     Observations, actions, rewards, ends and figures are bit-identical to the exported ones, and the run's env, agent,
     seed, configuration and chunk boundaries are the same. Its id is new and its cache key empty: the training cache
     never uses it. A Minari dataset may come from any program; its env need not be installed. A file is not trusted:
-    nothing that its env spec names is run here, and none of it later unless it is known to do no harm.
+    nothing that its env spec names is run here, nor later unless it is known to be harmless.
 
     Args:
         path: a file of `export`, or the folder of a Minari dataset.
@@ -281,7 +281,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
 
 
 def _checked(content: Content) -> Iterator[Batch]:
-    """Passes on the batches read, checking them."""
+    """Checks the batches that are read, and passes them on."""
     episodes, digests = 0, Digests(content.manifest.run, content.checkpoint)
     for batch in content.batches:
         if "rewards" not in batch.steps:

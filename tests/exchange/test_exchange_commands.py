@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def called(command, *arguments):
-    """Returns what a command prints; lets it raise."""
+    """Returns what a command prints; lets its errors through."""
     result = CliRunner().invoke(command, list(arguments))
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

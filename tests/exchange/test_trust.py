@@ -24,7 +24,7 @@ def test_a_hostile_spec_is_kept_but_never_made(tmp_path, store, samples):
     (tmp_path / "run.json").write_text(json.dumps(document))
     with pytest.raises(UsageError, match="the values of 'run' are not those that were exported"):
         import_run(tmp_path / "run.json", store)
-    del document["about"]["digests"]["run"]  # as who edits it on purpose would
+    del document["about"]["digests"]["run"]  # as somebody who edits it on purpose would
     (tmp_path / "run.json").write_text(json.dumps(document))
     record = import_run(tmp_path / "run.json", store)
     assert record.config.env.spec == hostile
