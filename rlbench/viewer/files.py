@@ -202,7 +202,7 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
         whole = imageio_ffmpeg.count_frames_and_secs(str(path))[0] == n + round(PAUSE * fps)
     except (OSError, RuntimeError) as error:  # the message is ffmpeg's command
         raise OSError(UNFINISHED) from error
-    if not whole:  # ffmpeg fails in silence where it writes last what a full disk does not take
+    if not whole:  # on a full disk, ffmpeg does not report that its last write failed
         raise OSError(UNFINISHED)
 
 

@@ -100,7 +100,7 @@ def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
 
 
 def _table(episode: Episode, reason: str) -> str:
-    """Returns the steps of an episode as a table, cut after ROWS."""
+    """Returns the steps of an episode as a table, cut after TABLE_ROWS."""
     totals = [0.0, *np.cumsum(episode.rewards).tolist()]
     rows = [_row(episode, step, totals[step]) for step in range(min(len(episode), TABLE_ROWS) + 1)]
     left_out = len(episode) - TABLE_ROWS

@@ -65,7 +65,7 @@ def ride_of(run: Run) -> Ride:
     """Returns the ride of a run's agent, acting greedily.
 
     Raises:
-        UsageError: its env is another each time it is made, or the code of env or agent was edited since.
+        UsageError: its env differs each time it is made, or the code of env or agent was edited since.
     """
     run.make_same_env(run.agent).close()
     title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
@@ -85,7 +85,7 @@ def random_ride(
     Args:
         env: an id or a short name.
         settings: arguments of the env.
-        wrappers: to put round it; see `rlbench.envs.wrapping.wrap`.
+        wrappers: to put around it; see `rlbench.envs.wrapping.wrap`.
         bins: of its observations; see `rlbench.train`.
 
     Raises:

@@ -70,5 +70,5 @@ def stored_steps(episode: Episode) -> Iterator[Step]:
 
 
 def _end(*, terminated: bool, truncated: bool) -> str:
-    """Returns how an episode has ended, in a word; nothing if it goes on."""
+    """Returns how an episode has ended, in a word; empty if it has not."""
     return "terminated" if terminated else "truncated" if truncated else ""

@@ -42,7 +42,7 @@ def trip():
 
 @pytest.fixture
 def dummy(monkeypatch):
-    """A display that nobody sees."""
+    """A display in memory."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
 
@@ -50,7 +50,7 @@ def dummy(monkeypatch):
 
 
 class Screen:
-    """A display of its own in memory, with the keys and the mouse of `xdotool`."""
+    """A private display in memory, with the keys and the mouse of `xdotool`."""
 
     def __init__(self, number):
         self.name = f":{number}"

@@ -19,7 +19,7 @@ CAB = gym.spec("rlbench/SafeCab-v0").to_json()
 
 @pytest.fixture
 def known(trip):
-    """The trip, with the env it was lived in."""
+    """The trip, with the env it was recorded in."""
     return replace(trip, env_spec=CAB)
 
 

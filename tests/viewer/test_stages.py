@@ -1,4 +1,4 @@
-"""Stages and clips: every step of an episode as a picture, and what is said of it."""
+"""Stages and clips: every step of an episode as a picture with its caption."""
 
 import gymnasium as gym
 import numpy as np
@@ -85,7 +85,7 @@ def test_an_env_whose_observations_are_not_its_states_is_no_city():
     assert city_of(gym.make("FrozenLake-v1")) is None
 
 
-# ------------------------------------------------------------------ what is said
+# ------------------------------------------------------------------ captions
 
 
 def test_captions_count_steps_and_returns_and_name_actions_exploration_and_the_end(trip):

@@ -44,12 +44,12 @@ def viewer(screen, clips, monkeypatch):
 
 
 def until(viewer, holds):
-    """Lets the viewer take events, no time passing, until something holds."""
+    """Lets the viewer handle events, without time passing, until a condition holds."""
     waiting.until(lambda: viewer.turn(0.0) or holds(), "the keys did not arrive")
 
 
 def pressed(screen, viewer, *keys):
-    """Presses keys, and lets the viewer take them all."""
+    """Presses keys, and lets the viewer handle them all."""
     seen = []
     handle = viewer.handle
     viewer.handle = lambda event: seen.append(event.type) or handle(event)
@@ -64,7 +64,7 @@ def picture(viewer):
 
 
 def colors(viewer):
-    """How many colours are to be seen."""
+    """How many colours the picture has."""
     return len(np.unique(picture(viewer).astype(int) @ [65536, 256, 1]))
 
 
