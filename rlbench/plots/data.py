@@ -52,7 +52,7 @@ def figures_of(data: Run | Figures, *names: str) -> Figures:
     if missing and len(figures.get("return", [1])):
         raise UsageError(f"{owner} no {missing[0]!r}: only runs trained by rlbench record it")
     if missing or not len(figures[names[0]]):
-        raise UsageError(f"{owner} no episode that ended: nothing to draw")
+        raise UsageError(f"{owner} no finished episode: nothing to draw")
     return figures
 
 
@@ -156,7 +156,7 @@ def td_errors(run: Run) -> Array:
     stored steps; the resulting table is checked against the stored one, bit for bit.
 
     Raises:
-        UsageError: the agent is not Q-learning, or it had learnt before this run.
+        UsageError: the agent is not Q-learning, or was trained before this run.
         StoreError: the run kept no steps.
     """
     if run.agent_name != "q-learning":
@@ -203,12 +203,12 @@ def _discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
 
 
 def _observed_once(chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leaves out an open episode's last observation: the next chunk has it again."""
+    """Leaves out an open episode's last observation: the next chunk repeats it."""
     return observations[:-1] if chunk.ends[-1] == OPEN else observations
 
 
 def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:
-    """Makes the updates of a chunk again, at most `left` of them, and returns their errors."""
+    """Repeats the updates of a chunk, at most `left` of them, and returns their errors."""
     from rlbench.plots._updates import q_updates  # noqa: PLC0415  (numba only when errors are asked for)
     from rlbench.training.stored import check_range, transitions  # noqa: PLC0415
 

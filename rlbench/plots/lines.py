@@ -380,4 +380,4 @@ def _title(data: Any) -> str:
 def _check_any(count: int, data: Any) -> None:
     if not count:
         which = f"run {data.id} has" if is_run(data) else "there is"
-        raise UsageError(f"{which} no episode that ended: nothing to draw")
+        raise UsageError(f"{which} no finished episode: nothing to draw")

@@ -53,7 +53,7 @@ def lines_of(data: Curves, read: Callable[[Run], Array], smooth: Callable[[Array
     else:
         lines = [("", _rows(data, smooth))]
     if not lines or not all(many and all(map(len, many)) for _, many in lines):
-        raise UsageError("a line needs at least one run, with at least one episode that ended")
+        raise UsageError("a line needs at least one run with at least one finished episode")
     return [(label, _cut(many)) for label, many in lines]
 
 

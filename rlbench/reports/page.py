@@ -87,7 +87,7 @@ def page(run: Run) -> str:
         _section("Evaluation", _evaluated(evaluation, run, why_not)),
         _section("Best and worst episode", _episodes(run)),
         _section("Configuration", _configuration(run)),
-        _section("Make it again", _reproduction(run)),
+        _section("How to reproduce it", _reproduction(run)),
     ]
     return Template(packaged(__package__, "page.html")).substitute(
         title=_text(f"{title}, run {run.id}"), style=packaged(__package__, "page.css"), body="\n".join(body)

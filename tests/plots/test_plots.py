@@ -202,7 +202,7 @@ def test_no_episodes_are_no_curve(data, ax):
 
 
 def test_runs_of_different_envs_are_no_curve(cab, lake, ax):
-    with pytest.raises(UsageError, match="returns of different envs do not compare"):
+    with pytest.raises(UsageError, match="returns of different envs cannot be compared"):
         plots.curve([cab, lake], ax)
 
 

@@ -1,4 +1,4 @@
-"""Explanations: rules that say what an agent does, and how far they are right."""
+"""Explanations: rules that say what an agent does, and how faithful they are."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The report: it holds what is known of a run, needs nothing from outside, and takes no name for markup."""
+"""The report: it holds what is known of a run, loads nothing from outside, and escapes names that look like markup."""
 
 import base64
 import io
