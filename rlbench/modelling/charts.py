@@ -60,7 +60,7 @@ def confusion(counts: ArrayLike, classes: Sequence[Any], ax: Axes | None = None)
         tilted = max(map(len, names)) > 3 and len(names) > 3  # noqa: PLR2004  (short names fit)
         ax.set_xticks(range(len(names)), names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
         ax.set_yticks(range(len(names)), names)
-        ax.set(xlabel="answered", ylabel="right")
+        ax.set(xlabel="predicted class", ylabel="true class")
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
         if len(names) <= NAMED:
@@ -90,14 +90,13 @@ def clusters(
         plane = PCA(PLANE).fit(points)
         points, middles = plane.transform(points), plane.transform(middles)
         names = ("first component", "second component")
-    seen, centred = points, middles
     with styled():
         ax = axes_or_new(ax)
-        for k in range(len(centred)):
-            chosen = seen[named == k]
+        for k in range(len(middles)):
+            chosen = points[named == k]
             ax.scatter(chosen[:, 0], chosen[:, 1], s=10, color=SHADES[k % len(SHADES)], alpha=0.6, linewidths=0)
         ax.scatter(
-            centred[:, 0], centred[:, 1], s=90, marker="X", color=BLACK, edgecolors="white", label="centres", zorder=3
+            middles[:, 0], middles[:, 1], s=90, marker="X", color=BLACK, edgecolors="white", label="centres", zorder=3
         )
         ax.set(xlabel=plain(names[0]), ylabel=plain(names[1]))
         ax.legend(loc="best")
@@ -185,7 +184,7 @@ def elbow(n_clusters: ArrayLike, inertias: ArrayLike, chosen: int | None = None,
         ax.plot(places, heights, color=BLUE, marker="o", markersize=4)
         if chosen is not None and chosen in places:
             at = int(np.flatnonzero(places == chosen)[0])
-            ax.scatter([chosen], [heights[at]], s=45, color=VERMILION, zorder=3, label=f"{chosen}, as here")
+            ax.scatter([chosen], [heights[at]], s=45, color=VERMILION, zorder=3, label=f"{chosen}, as trained")
             ax.legend(loc="best")
         ax.set(xlabel="clusters", ylabel="inertia", ylim=(0, None))
         whole_numbers(ax.xaxis)
@@ -212,7 +211,7 @@ def importances(names: Sequence[str], shares: ArrayLike, ax: Axes | None = None)
         ax = axes_or_new(ax)
         ax.barh(np.arange(len(order))[::-1], heights[order], color=BLUE)
         ax.set_yticks(np.arange(len(order))[::-1], [plain(names[i]) for i in order])
-        ax.set(xlabel="share of what all splits purify")
+        ax.set(xlabel="share of the impurity decrease")
         ax.grid(visible=False, axis="y")
     return ax
 

@@ -159,8 +159,8 @@ class Cells(NamedTuple):
                 if not _is_finite(cell):
                     shown = repr(cell[:SHOWN_LETTERS])
                     return UsageError(
-                        f"{self.path}, line {line}: column {column!r} must hold finite numbers, got {shown}; code it "
-                        "as numbers, or name the columns to learn from (features)"
+                        f"{self.path}, line {line}: column {column!r} must hold finite numbers, got {shown}; encode "
+                        "it as numbers, or name the columns to learn from (features)"
                     )
         return UsageError(f"{self.path} must hold numbers in {', '.join(columns)}")
 
@@ -208,12 +208,12 @@ class CsvFile:
         with self._explained(), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def chunks(self, rows: int = CHUNK_ROWS, *, heard: Callable[[int], Any] | None = None) -> Iterator[Cells]:
+    def chunks(self, rows: int = CHUNK_ROWS, *, on_read: Callable[[int], Any] | None = None) -> Iterator[Cells]:
         """Reads the file from its beginning, `rows` rows at a time, skipping empty lines.
 
         Args:
             rows: the rows of a chunk.
-            heard: called after each chunk with the number of bytes read.
+            on_read: called after each chunk with the number of bytes read so far.
 
         Raises:
             UsageError: a row and the header differ in length, or the encoding is wrong.
@@ -236,12 +236,12 @@ class CsvFile:
                 if len(cells) == rows:
                     yield Cells(self.header, cells, lines, self.path)
                     cells, lines = [], []
-                    if heard:
-                        heard(raw.tell())
+                    if on_read:
+                        on_read(raw.tell())
             if cells:
                 yield Cells(self.header, cells, lines, self.path)
-            if heard:
-                heard(self.size)
+            if on_read:
+                on_read(self.size)
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Returns the names if all are columns, else raises UnknownNameError with the nearest ones."""
@@ -260,7 +260,7 @@ class CsvFile:
     def _ragged(self, line: int, row: list[str]) -> UsageError:
         return UsageError(
             f"{self.path}, line {line}: expected {len(self.header)} cells as in the header, got {len(row)}; put quotes "
-            f"round a cell that holds {self._delimiter!r}"
+            f"around a cell that holds {self._delimiter!r}"
         )
 
     def _checked_header(self, first: str) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def _has(name: str) -> Callable[[Model], bool]:
     return lambda model: hasattr(model.estimator, name)
 
 
-def _learns_anew(model: Model) -> bool:
+def _has_held_out_score(model: Model) -> bool:
     return model.task in (CLASSES, NUMBERS, TEXTS)
 
 
@@ -194,7 +194,7 @@ MODEL_PICTURES = {
     "variance": Picture(_draw_variance, "variance explained by the components", _of_task(COMPONENTS)),
     "components": Picture(_draw_components, "rows along the first two components", _of_task(COMPONENTS)),
     "loss": Picture(_draw_loss, "the loss, pass by pass", _has_losses),
-    "learning": Picture(_draw_learning, "the score over the number of training rows", _learns_anew),
+    "learning": Picture(_draw_learning, "the score over the number of training rows", _has_held_out_score),
     "tree": Picture(
         _draw_tree,
         "the questions of a tree",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCALER = "StandardScaler"
 NUMERIC = "biufc"
 TEXTS = "UO"  # dtype kinds of arrays of labels
-WIDEST = 64  # times what its texts need: an array of texts gives each the room of the longest
+WIDEST = 64  # times what its texts need: a NumPy array of texts gives each the room of the longest
 DAMAGES = (LookupError, AttributeError, OverflowError, RecursionError, StopIteration, TypeError, ValueError)
 
 
@@ -153,7 +153,7 @@ def _unpacked_estimator(document: Any, arrays: Arrays) -> Any:
     }
     estimator = _class_of(document["class"])(**parts["parameters"])
     vars(estimator).update(parts["state"])
-    if parts["state"]:  # else it has not learnt yet
+    if parts["state"]:  # otherwise it is not fitted yet
         check_estimator(estimator)
     return estimator
 
@@ -183,14 +183,14 @@ def _unpacked_labels(value: Any, arrays: Arrays) -> NDArray[Any]:
     labels = [_unpacked(label, arrays) for label in value["$labels"]]
     made: NDArray[Any] = np.empty(0, np.dtype(value["dtype"]))
     if made.dtype.kind not in TEXTS or len(labels) * made.itemsize > room_for(labels):
-        raise ValueError(f"labels of {made.dtype} are not of these {len(labels)}")
+        raise ValueError(f"labels of {made.dtype} do not fit these {len(labels)}")
     made = np.empty(len(labels), made.dtype)
     made[:] = labels
     return made
 
 
 def room_for(texts: list[Any]) -> int:
-    """Returns the bytes that an array of these texts may take: one long text among many short ones is a trap."""
+    """Returns the bytes that an array of these texts may take: one long text would widen all the short ones."""
     return WIDEST * sum(8 + 4 * len(text) for text in texts if isinstance(text, str)) + WIDEST * len(texts)
 
 

@@ -99,12 +99,12 @@ def new_scaler() -> Any:
     return StandardScaler()
 
 
-def asked(plan: Plan) -> dict[str, Any]:
+def training_record(plan: Plan) -> dict[str, Any]:
     """Returns a model's record of its training settings."""
     return {"settings": plan.settings, "seed": plan.seed}
 
 
-def described(plan: Plan, features: Sequence[str], target: str, fingerprint: str, rows: int) -> dict[str, Any]:
+def data_record(plan: Plan, features: Sequence[str], target: str, fingerprint: str, rows: int) -> dict[str, Any]:
     """Returns a model's record of its data."""
     return {
         "source": plan.source if plan.source in BUILT_IN else str(Path(plan.source).absolute()),

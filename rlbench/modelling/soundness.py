@@ -1,4 +1,4 @@
-"""What a stored estimator must look like before it answers: compiled code takes its indices and sizes as they are."""
+"""What a stored estimator must look like before it predicts: compiled code trusts its indices and sizes."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def check_estimator(estimator: Any) -> None:
     """Refuses an estimator whose learnt attributes do not fit together.
 
     Raises:
-        UsageError: the message names the first that does not.
+        UsageError: one does not fit; the message names the first.
     """
     kind, learnt = type(estimator), vars(estimator)
     hidden = [name for name in learnt if hasattr(kind, name)]
     if hidden:
-        raise UsageError(f"{kind.__name__} has no attribute {hidden[0]} to store: it would hide what the class does")
+        raise UsageError(f"{kind.__name__} has no attribute {hidden[0]} to store: it would hide that of the class")
     form, check = FORMS[kind.__name__]
     n_features = 0
     if kind.__name__ not in WITHOUT_FEATURES:
@@ -89,7 +89,7 @@ def _forest(forest: Any, n: int) -> Form:
 
 
 def _nodes(tree: Any) -> Form:
-    """Checks the fields of the nodes; their links are checked when all else is known."""
+    """Checks the fields of the nodes; `_check_links` checks their links once everything else is known."""
     nodes = getattr(tree, "nodes_", None)
     types = {**dict.fromkeys(LINKS, np.dtype(np.int32)), **dict.fromkeys(MEASURES, np.dtype(np.float64))}
     fields = {}
@@ -160,11 +160,11 @@ def _scaled(_: Any, n: int) -> Form:
     return dict.fromkeys(("mean_", "var_", "scale_"), Numbers(np.float64, (n,)))
 
 
-# ------------------------------------------------------------------ what the attributes must have in common
+# ------------------------------------------------------------------ whether the attributes fit together
 
 
 def _nothing_more(_: Any) -> None:
-    """The form says all."""
+    """Checks nothing: the form says all."""
 
 
 def _check_scores(model: Any) -> None:

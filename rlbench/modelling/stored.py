@@ -156,13 +156,14 @@ def _check_fit(kind: str, estimator: Any, about: Any, named: dict[str, NDArray[A
     if task == RATINGS:
         wanted = {"users": estimator.n_users_, "items": estimator.n_features_in_}
         if {name: len(names) for name, names in named.items()} != wanted:
-            raise UsageError(f"its names must be of {wanted['users']} users and {wanted['items']} items")
+            raise UsageError(f"it must name {wanted['users']} users and {wanted['items']} items")
     elif task != TEXTS and len(features) != estimator.n_features_in_:
-        raise UsageError(f"it names {len(features)} features, its {type(estimator).__name__} takes others")
+        takes = f"its {type(estimator).__name__} takes {estimator.n_features_in_}"
+        raise UsageError(f"it names {len(features)} features, but {takes}")
 
 
 def models(store: Store) -> list[Entry]:
-    """Returns all stored models, newest first, without their arrays; the damaged ones say what their problem is."""
+    """Returns all stored models, newest first, without their arrays; damaged ones say what their problem is."""
     found = [_listed(store, info) for info in store.snapshots(SNAPSHOT)]
     return sorted(found, key=lambda entry: (entry.created_at, entry.id), reverse=True)
 

@@ -15,14 +15,14 @@ from rlbench.modelling.data import CHUNK_ROWS, CsvFile
 from rlbench.modelling.kinds import CLASSES, RATINGS, TEXTS
 from rlbench.modelling.metrics import Errors, meters_of, summaries
 from rlbench.modelling.model import Model
-from rlbench.modelling.plan import Plan, asked, described, new_scaler, taken
+from rlbench.modelling.plan import Plan, data_record, new_scaler, taken, training_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-MOST_CLASSES = 1000  # of a target: with more, it is rather a column of numbers
+MOST_CLASSES = 1000  # of a target: with more, it is probably a column of numbers
 
 
 class Chunk(NamedTuple):
@@ -54,8 +54,8 @@ class _Stream:
     def cells(self, what: str) -> Iterator[tuple[readers.Cells, NDArray[np.bool_]]]:
         """Reads the file once, showing a progress bar labelled `what`."""
         draws = np.random.default_rng(self.plan.seed)
-        with _bar(what, self.file.size, shown=self.plan.progress) as heard:
-            for cells in self.file.chunks(self.size, heard=heard):
+        with _bar(what, self.file.size, shown=self.plan.progress) as on_read:
+            for cells in self.file.chunks(self.size, on_read=on_read):
                 yield cells, draws.random(len(cells)) < self.plan.test_size
 
     def chunks(self, what: str) -> Iterator[Chunk]:
@@ -73,7 +73,7 @@ class _Stream:
             return readers.read_labels(cells.labels(self.plan.target or ""), whole=self.whole)
         return np.zeros(len(cells))
 
-    def look(self) -> tuple[Any, int]:
+    def scan(self) -> tuple[Any, int]:
         """Reads the file once to find the classes and fit the scaler; returns the scaler and the number of rows."""
         scaler, found, n = (new_scaler() if self.plan.scale else None), set[str](), 0
         has_labels = self.plan.about.task in (CLASSES, TEXTS)
@@ -112,7 +112,7 @@ def streamed(plan: Plan, estimator: Any) -> Model:
     stream = _Stream(plan)
     if plan.about.task == RATINGS:
         return _streamed_ratings(plan, stream, estimator)
-    scaler, n = stream.look()
+    scaler, n = stream.scan()
     if not n:
         raise UsageError(f"{stream.file.path} has no rows, only the names of its columns")
     started = time.perf_counter()
@@ -120,9 +120,9 @@ def streamed(plan: Plan, estimator: Any) -> Model:
         for chunk in stream.chunks(f"learning, pass {number + 1} of {plan.passes}"):
             _learn_chunk(estimator, scaler, chunk, stream.classes)
     seconds = time.perf_counter() - started
-    about_data = described(plan, stream.columns, plan.target or "", stream.file.fingerprint(), n)
+    about_data = data_record(plan, stream.columns, plan.target or "", stream.file.fingerprint(), n)
     about_data |= {"chunk_rows": stream.size, "passes": plan.passes}
-    model = Model(plan.kind, estimator, scaler, {**asked(plan), "data": about_data, "seconds": seconds})
+    model = Model(plan.kind, estimator, scaler, {**training_record(plan), "data": about_data, "seconds": seconds})
     meters, rows = meters_of(model), {"train": 0, "test": 0}
     for chunk in stream.chunks("measuring"):
         for part, chosen in (("train", ~chunk.held), ("test", chunk.held)):
@@ -175,14 +175,14 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
             if chosen.any():
                 expected = estimator.predict_pairs(found.users[chosen], found.items[chosen])
                 errors[part].add(found.values[chosen], expected)
-    about_data = described(plan, stream.columns, plan.target or "", stream.file.fingerprint(), rows_of["train"])
+    about_data = data_record(plan, stream.columns, plan.target or "", stream.file.fingerprint(), rows_of["train"])
     about_data |= {"test_rows": rows_of["test"], "chunk_rows": stream.size, "passes": plan.passes}
     metrics = summaries(errors, has_test=rows_of["test"] > 0)
     return Model(
         plan.kind,
         estimator,
         None,
-        {**asked(plan), "data": about_data, "metrics": metrics, "seconds": seconds},
+        {**training_record(plan), "data": about_data, "metrics": metrics, "seconds": seconds},
         users,
         items,
     )

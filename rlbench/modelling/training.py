@@ -25,7 +25,7 @@ from rlbench.modelling.kinds import (
 )
 from rlbench.modelling.metrics import Errors, meters_of, summaries
 from rlbench.modelling.model import Model
-from rlbench.modelling.plan import Plan, asked, described, load_dataset, new_scaler, split
+from rlbench.modelling.plan import Plan, data_record, load_dataset, new_scaler, split, training_record
 from rlbench.modelling.streaming import streamed
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def train_model(
         progress: show a progress bar on a terminal.
 
     Raises:
-        UsageError: an argument is wrong, the file is not such a table, or the estimator rejects the data.
+        UsageError: an argument is wrong, the file is not a table of what the kind learns from, or the estimator rejects
+            the data.
     """
     chosen = kind_named(kind)
     plan = Plan(
@@ -154,8 +155,8 @@ def _fitted(plan: Plan, estimator: Any) -> Model:
     started = time.perf_counter()
     estimator.fit(rows, parts.targets)
     seconds = time.perf_counter() - started
-    about_data = described(plan, dataset.features, dataset.target, dataset.fingerprint, len(parts.targets))
-    model = Model(plan.kind, estimator, scaler, {**asked(plan), "data": about_data, "seconds": seconds})
+    about_data = data_record(plan, dataset.features, dataset.target, dataset.fingerprint, len(parts.targets))
+    model = Model(plan.kind, estimator, scaler, {**training_record(plan), "data": about_data, "seconds": seconds})
     meters = meters_of(model)
     meters["train"].add(parts.rows, parts.targets)
     if len(parts.test_targets):
@@ -178,14 +179,14 @@ def _fitted_ratings(plan: Plan, estimator: Any) -> Model:
     started = time.perf_counter()
     estimator.fit(known, validation=test if held.any() else None)
     seconds = time.perf_counter() - started
-    about_data = described(plan, columns, plan.target or "", file.fingerprint(), int((~held).sum()))
+    about_data = data_record(plan, columns, plan.target or "", file.fingerprint(), int((~held).sum()))
     about_data["test_rows"] = int(held.sum())
     errors = {"train": Errors(), "test": Errors()}
     for part, chosen in (("train", ~held), ("test", held)):
         users, items = entries.coords[0][chosen], entries.coords[1][chosen]
         errors[part].add(entries.data[chosen], estimator.predict_pairs(users, items) if chosen.any() else [])
     about = {
-        **asked(plan),
+        **training_record(plan),
         "data": about_data,
         "seconds": seconds,
         "metrics": summaries(errors, has_test=bool(held.any())),

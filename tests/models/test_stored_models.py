@@ -462,7 +462,7 @@ def test_a_row_of_another_width_is_refused_with_the_names_of_the_columns():
     ("text", "message"),
     [
         ("a,b,y\n1,2,x\n3,4\n", "line 3: expected 3 cells as in the header, got 2"),
-        ("a,b,y\n1,2,x\n3,4,x,5\n", "line 3: expected 3 cells as in the header, got 4; put quotes round a cell"),
+        ("a,b,y\n1,2,x\n3,4,x,5\n", "line 3: expected 3 cells as in the header, got 4; put quotes around a cell"),
         ("a,b,y\n1,,x\n", "line 2: column 'b' is empty"),
         ("a,b,y\n1,2,x\n1,2,\n", "line 3: column 'y' is empty"),
         ("a,b,y\n1,2,x\n1,red,x\n", "line 3: column 'b' must hold finite numbers, got 'red'"),
