@@ -310,13 +310,13 @@ def _train(agent: Agent, env: gym.Env[Any, Any], episodes: int, seed: int | None
         seed_env(env, seed)
     budget = Budget(episodes=agent.episodes + episodes)
     if world is None:
-        readable_loop(env, agent, budget, recorder, _StandingStill(agent))
+        readable_loop(env, agent, budget, recorder, _EpisodeCountCheck(agent))
     else:
         compiled_loop(world, env, agent, budget, recorder, lambda: None)
 
 
-class _StandingStill:
-    """Checks between episodes that the agent counts them; otherwise the loop would never end."""
+class _EpisodeCountCheck:
+    """Checks after each episode that the agent counted it; otherwise the loop would never end."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent, self.seen = agent, agent.episodes

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STEPS = 200  # of each trajectory that must be repeatable
 PLAYED_STEPS = 2**14  # of a chunk, when compared with compiled ones
 MASKED_STEPS = 20_000  # transitions after which an action mask is compared with the table
-LOOKED_AT = 2000  # steps whose observations, rewards and ends are looked at
+CHECKED_STEPS = 2000  # steps whose observations, rewards and ends are checked
 PROMISES = {"the reward": finite, "terminated": flag, "truncated": flag}
 
 # Gymnasium's checker warns about good envs too: it is given wrapped ones, and CartPole's bounds are infinite.
@@ -108,7 +108,7 @@ def its_spec_survives_json(env: gym.Env[Any, Any], seed: int) -> str:
 
 
 def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001
-    """Checks that nobody can play before the first reset."""
+    """Checks that an env refuses steps before its first reset."""
     if env.spec is None:
         return ""
     fresh = gym.make(env.spec, disable_env_checker=True)
@@ -123,7 +123,7 @@ def a_step_before_the_first_reset_is_refused(env: gym.Env[Any, Any], seed: int) 
 
 def what_it_returns_is_what_it_promises(env: gym.Env[Any, Any], seed: int) -> str:
     """Checks that each observation is in its space, each reward a finite number, and each end a bool."""
-    for moment, (observation, *outcome) in enumerate(_trajectory(env, seed, LOOKED_AT)):
+    for moment, (observation, *outcome) in enumerate(_trajectory(env, seed, CHECKED_STEPS)):
         if not env.observation_space.contains(observation):
             return f"after {moment} calls the observation {observation!r} is not in {env.observation_space}"
         try:
