@@ -1,4 +1,4 @@
-"""Learns CartPole from recorded episodes alone, in bins, and goes on in the env with what was learnt.
+"""Learns CartPole from recorded episodes alone, in bins, and then continues in the env with what was learnt.
 
 python scripts/retrain.py
 """

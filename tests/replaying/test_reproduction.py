@@ -131,7 +131,7 @@ def test_no_command_knows_a_callback_that_is_not_ours():
             return None
 
     run = rlbench.train("FrozenLake-v1", episodes=5, seed=0, callbacks=[Look()])
-    with pytest.raises(UsageError, match=r"was trained with the callback Look\(\): no command knows that"):
+    with pytest.raises(UsageError, match=r"was trained with the callback Look\(\): no command can name it"):
         command_of(run)
 
 
