@@ -19,13 +19,13 @@ def _state_of_its_own(tmp_path_factory):
 
 
 def pytest_collection_finish():
-    """Spares the collector the thousands of tests, which live to the end, and much of its work while numba compiles."""
+    """Keeps the garbage collector from scanning thousands of tests, which live to the end, and while numba compiles."""
     gc.freeze()
     gc.set_threshold(20_000)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Says in one line which tests were skipped for want of something, and how to get it."""
+    """Says in one line which tests were skipped because something is missing, and how to get it."""
     line = summary([report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])])
     if line:
         terminalreporter.write_line(line, yellow=True)

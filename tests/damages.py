@@ -1,6 +1,6 @@
-"""Damaged inputs of every kind, each judged by what becomes of it at the public doors.
+"""Damaged inputs of every kind, each judged by what the public functions make of it.
 
-A kind prepares what is whole once, and returns the judge of one damage, drawn from dice: "refused" in a line, "noticed"
+A kind prepares a whole input once, and returns the judge of one damage, drawn from dice: "refused" in a line, "noticed"
 by `check`, "harmless" (the values are the original's), "sound" (forged behind right checksums, and used as any other
 without harm), or "wrong": believed although it differs. Whatever else is raised, or a crash, is a fault too.
 """
@@ -45,7 +45,7 @@ PLAIN = (None, True, -1, 0, 1, 7, 2**31, 2**62, 2**70, 0.5, float("nan"), 1e308,
 
 
 def other(value, dice):
-    """Another value in the place of one: odd, or of its kind and a little different."""
+    """A value to replace another: an odd one, or one of its type that differs a little."""
     if dice.random() < 0.4:
         return dice.choice(ODD)
     if isinstance(value, bytes):
@@ -57,7 +57,7 @@ def other(value, dice):
 
 
 def of_bytes(blob, dice):
-    """Bytes of which a few are changed, doubled or gone, or which are cut off."""
+    """Bytes with a few changed, duplicated or removed, or cut off."""
     changed = bytearray(blob)
     at, act = dice.randrange(len(changed)), dice.random()
     if act < 0.1:
@@ -73,7 +73,7 @@ def of_bytes(blob, dice):
 
 
 def of_json(value, dice):
-    """A JSON value with something in it that is another, missing, or in two places."""
+    """A JSON value of which one part is replaced, missing or duplicated."""
     value = json.loads(json.dumps(value))
     holder, key = dice.choice(list(_places(value)))
     act = dice.random()
@@ -88,7 +88,7 @@ def of_json(value, dice):
 
 
 def _places(value):
-    """Yields what holds something in a JSON value, and where."""
+    """Yields each container inside a JSON value, with each key or index in it."""
     for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
         yield value, key
         if isinstance(inner, dict | list):
@@ -96,7 +96,7 @@ def _places(value):
 
 
 def mutated(value, dice):
-    """Another entry of a state."""
+    """A mutated entry of a state."""
     return dice.choice(list(mutations(value, np.random.default_rng(dice.randrange(2**32)))))
 
 
@@ -273,7 +273,7 @@ def mongodb(folder):
 
 
 def _damaged_document(whole, dice, *, may_go):
-    """A document with another field, or None: it is gone; what may not go would be deleted, as by its user."""
+    """A document with a changed field, or, if it `may_go`, None: deleted, as its user might have done with others."""
     damaged, name = dict(whole), dice.choice([name for name in whole if name != "_id"])
     act = dice.random()
     if act < 0.05 and may_go:
@@ -456,7 +456,7 @@ def exchange(kind):
 
 
 def _imported(store, path):
-    """All that an import brought, without what is new in each; it is deleted again."""
+    """What an import added, without its id and time, which are new each time; the run is deleted again."""
     record = import_run(path, store)
     fields = replace(record, id="", created_at="")
     chunks = [
@@ -472,7 +472,7 @@ def _imported(store, path):
 
 
 def spools(folder):
-    """The spool of a training whose store went away."""
+    """The spool of a training whose store became unreachable."""
     target = open_store("memory://")
     run = target.create_run("Taxi-v4", "q-learning", seed=0)
     with pytest.MonkeyPatch.context() as patched:

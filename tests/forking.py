@@ -1,6 +1,6 @@
 """Runs each program in a process of its own, forked from one that has imported numba and other slow packages.
 
-Nothing of rlbench is imported before the fork: a program starts from the same state as in a new process.
+No module of rlbench is imported before the fork: a program starts from the same state as in a new process.
 """
 
 import atexit
@@ -60,7 +60,7 @@ def serve(output):
     for module in HEAVY:
         importlib.import_module(module)
     sys.modules["numba"].njit("int64()")(lambda: 0)  # the first compilation imports the rest of numba
-    gc.freeze()  # else a collection in a fork copies every page
+    gc.freeze()  # otherwise a collection in a fork copies every page
     # the threads are NumPy's, and idle
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     forked = multiprocessing.get_context("fork")

@@ -1,6 +1,6 @@
 """Hostile states: what is loaded from a store or a file may have been edited, so every entry is mutated in many ways.
 
-What mutated state does is seen in a process of its own, for the worst of it is a crash.
+Mutated states are loaded in a process of their own, since they may crash it.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ MEMORY = 200 * 2**20  # bytes that a hostile state may take
 
 
 def mutations(value, rng):
-    """Yields what an entry of a state may have become, arrays of a size that nothing has read yet among them."""
+    """Yields what an entry of a state may have become, including arrays of 10**9 entries that take no memory yet."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield {name: kept for name, kept in value.items() if name != key}
@@ -58,7 +58,7 @@ class Outcomes:
         self._before, self._share, self._rng = _peak(), share, random.Random(0)  # noqa: S311
 
     def of(self, name, load_and_use):
-        """Tries one, or leaves it out: of all only a share is tried."""
+        """Tries one, or leaves it out: only a share of them is tried."""
         if self._rng.random() >= self._share:
             return
         try:
@@ -74,7 +74,7 @@ class Outcomes:
             self.complaints.append(f"{name}: {type(error).__name__}: {error}")
 
     def told(self):
-        """Returns the numbers and the complaints; one of them may be of memory."""
+        """Returns the numbers and the complaints; one may be about memory."""
         grown = _peak() - self._before
         return self.refused, self.taken, [*self.complaints, *([f"took {grown >> 20} MB"] if grown > MEMORY else [])]
 

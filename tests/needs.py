@@ -1,4 +1,4 @@
-"""What some tests need of the machine, beside Python: without it they are skipped, but under CI they fail."""
+"""What some tests need besides Python: without it they are skipped, but under CI they fail."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ MARK = "missing here: "  # begins the reason of such a skip
 
 
 def without(what, how):
-    """Skips a test, or fails it under CI, for want of something; `how` says how to get it."""
+    """Skips a test, or fails it under CI, because something is missing; `how` says how to get it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and under CI nothing may be: {how}")
     pytest.skip(f"{MARK}{what} ({how})")
@@ -24,7 +24,7 @@ def needed(*programs):
 
 
 def summary(reasons):
-    """Returns one line on all that was skipped for want of something; "" if nothing was."""
+    """Returns one line on the tests that were skipped because something is missing; "" if none was."""
     wants = [reason.split(MARK, 1)[1] for reason in reasons if MARK in reason]
     if not wants:
         return ""

@@ -17,7 +17,7 @@ judges = {}  # by kind, prepared before the fork
 
 
 def outcomes(kind, numbers):
-    """Returns how often each verdict was given, and what happened at the faults; one of them may be of memory."""
+    """Returns how often each verdict was given, and what happened at the faults; one may be about memory."""
     before, found = _peak(), [verdict(judges[kind], kind, number) for number in numbers]
     grown = (_peak() - before) * (len(numbers) > SAMPLE)
     faults = [what for _, what in found if what] + [f"took {grown >> 20} MB"] * (grown > MEMORY)
@@ -29,7 +29,7 @@ def _peak():
 
 
 def outcomes_in_forks(kind, count):
-    """Yields the outcomes of a kind, a batch a process, so that a crash is noticed and ends only its batch."""
+    """Yields the outcomes of a kind, one process per batch, so that a crash is noticed and ends only its batch."""
     for first in range(0, count, BATCH):
         numbers = range(first, min(count, first + BATCH))
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:

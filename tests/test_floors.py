@@ -1,7 +1,7 @@
-"""Imports point one way: no circle of files, and no room that imports one above it; CONTRIBUTING prints the order.
+"""Imports point one way: no import cycle, and no room that imports one above it; CONTRIBUTING prints the order.
 
 Counted are imports at the top of a file, inside functions and for types alone, `import_module("...")`, and texts such
-as "rlbench.store.sqlite:open_file". Only the registries below may name what lies above them, for that is their use.
+as "rlbench.store.sqlite:open_file". Only the registries below may name what lies above them: that is their purpose.
 """
 
 import ast
@@ -41,7 +41,7 @@ def _registered(tree, module):
 
 
 def imports(module, source, known):
-    """Yields (module, line) for all that a source imports of `known`, by whatever way."""
+    """Yields (module, line) for every import of a module in `known`, by any of these ways."""
     tree = ast.parse(source)
     registered = set(_registered(tree, module))
     for node in ast.walk(tree):
@@ -62,7 +62,7 @@ ARROWS = {module: set(imports(module, path.read_text(encoding="utf-8"), FILES)) 
 
 
 def circles(arrows):
-    """Returns the files that import each other in a loop, a set a loop (Tarjan, 1972)."""
+    """Returns the import cycles, each as a set of files (Tarjan, 1972)."""
     index, low, stack, found = {}, {}, [], []
 
     def visit(module):

@@ -1,4 +1,4 @@
-"""What this machine lacks is said in one line at the end, and under CI it fails."""
+"""What this machine lacks is named in one line at the end; under CI, tests that need it fail."""
 
 import needs
 import pytest

@@ -284,7 +284,7 @@ def test_no_file_in_git_names_a_package_index():
 
 
 def _unsafe(tree):
-    """Yields what a module has of pickle and eval."""
+    """Yields each use of pickle and eval in a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in UNSAFE_MODULES)

@@ -82,7 +82,7 @@ HOSTILE = [  # names of envs, agents, tags, snapshots
 
 
 def everything(store):
-    """All that a store keeps, to be compared: records, chunks, checkpoints and snapshots, blobs as they are."""
+    """Everything that a store holds, for comparison: records, chunks, checkpoints and snapshots, blobs unchanged."""
     kept = {run.id: (run, _chunks_of(store, run.id), _checkpoints_of(store, run.id)) for run in store.runs()}
     snapshots = [(info, store.backend.select_snapshot(info.kind, info.name)) for info in store.snapshots()]
     return kept, snapshots
@@ -98,7 +98,7 @@ def _checkpoints_of(store, run_id):
 
 
 def fill(store, *, seed=0, chunks=4, status="finished", **about):
-    """A run of chunks with an episode over two of them, a kept checkpoint and a last one, finished unless told."""
+    """A run with an episode that spans two chunks, a kept checkpoint and a last one; finished by default."""
     run = store.create_run("Taxi-v4", "q-learning", seed=seed, config=RunConfig.of({"gamma": 0.9}), **about)
     store.append(run.id, make_chunk(0, [3, 2], last_end=OPEN))
     store.append(run.id, make_chunk(1, [4, 1], first_step=2), Checkpoint(3, 10, {"q": np.arange(4.0)}), keep=True)
@@ -109,12 +109,12 @@ def fill(store, *, seed=0, chunks=4, status="finished", **about):
 
 
 def sealed(document, **changes):
-    """A run's document with changes, and the checksums of what it then is."""
+    """A run's document with changes, and the checksums that match them."""
     return {**document, **changes, **sums({**document, **changes})}
 
 
 def rewrite(store, run_id, **changes):
-    """Changes even a finished run, as if it had been written so."""
+    """Changes even a finished run, as if it had been written like this."""
     assert store.backend.commit(run_id, {}, sealed(document_of(store.backend, run_id), **changes))
 
 
@@ -128,7 +128,7 @@ def state_at(store, run_id, timesteps):
 
 
 def a_writer(**about):
-    """What a run's document says of another process that writes it: by default one that has ended."""
+    """How a run's document identifies another process as its writer: by default one that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return json.dumps({"host": socket.gethostname(), "pid": process.pid, "started": "1", "token": "t", **about})
@@ -148,7 +148,7 @@ class StoreContract:
     """What every store must do; inherit it, give a fixture `store` that yields an empty one, and write `alter`."""
 
     def alter(self, store, table, where, changes):
-        """Changes what is stored, behind the store's back; removes it where `changes` is None.
+        """Changes what is stored, behind the store's back; removes it if `changes` is None.
 
         `table` is "runs" (fields: those of a run's document), "chunks" (those of Span, "run", "segments_blob",
         "figures_blob", "steps_blob"), "checkpoints" (those of CheckpointInfo, "run", "state_blob") or "snapshots"
@@ -161,7 +161,7 @@ class StoreContract:
         raise NotImplementedError
 
     def alter_run(self, store, run_id, changes):
-        """Changes a run's document and its checksums, as if it had been written so."""
+        """Changes a run's document and its checksums, as if it had been written like this."""
         document = sealed(document_of(store.backend, run_id), **changes)
         self.alter(
             store, "runs", {"id": run_id}, {name: document[name] for name in (*changes, "record_sum", "notes_sum")}
@@ -993,7 +993,7 @@ class StoreContract:
         self.alter_run(store, filled.id, change)
         found = [damage[:2] for damage in checking.check(store)]
         assert (filled.id, where) in found
-        assert {run_id for run_id, _ in found} <= {filled.id, ""}  # "": who wrote its chunks is not known either
+        assert {run_id for run_id, _ in found} <= {filled.id, ""}  # "": nor is it known who wrote its chunks
         assert {damage[:2] for damage in checking.check(store, filled.id)} == set(found) - {("", "store")}
 
     @pytest.mark.parametrize("field", ["first_episode", "first_step", "episodes", "segments", "steps"])

@@ -60,7 +60,7 @@ def test_every_bit_of_every_array_comes_back(array):
 @example(np.array(3.5, np.float32))
 @example(np.empty((0, 3, 2)))
 @example(np.empty((3, 0), bool))
-@example(np.array([0.0] * 64 + [-0.0]))  # what fails only after the first look
+@example(np.array([0.0] * 64 + [-0.0]))  # a difference that the first 64 values do not show
 @example(np.array([1.0] * 64 + [0.1]))
 def test_every_value_comes_back(array):
     assert_same(round_trip(array), array)

@@ -70,7 +70,7 @@ trees = st.recursive(
 def test_values_of_any_space_come_back_from_their_columns_as_they_were(space, seed, count):
     space.seed(seed)
     values = [space.sample() for _ in range(count)]
-    assume(len(list(names_of(space))) == len(set(names_of(space))))  # else two parts have one name
+    assume(len(list(names_of(space))) == len(set(names_of(space))))  # otherwise two parts have the same name
     assert all(map(same, there_and_back(space, values), values))
 
 

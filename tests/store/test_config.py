@@ -1,4 +1,4 @@
-"""What a run was configured by: read from anything that was ever stored, and written back as it was."""
+"""The configuration of a run: read from anything that was ever stored, and written back unchanged."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stores damaged in every column of every table, and in the bytes of the file: told in a line, never believed."""
+"""Stores damaged in every column of every table, and in the bytes of the file: reported in a line, never believed."""
 
 import collections
 import contextlib
@@ -100,7 +100,7 @@ def put(path, table, column, rowid, value):
 
 
 def judged(path, kept):
-    """Returns what is wrong with how a damaged store is read: tracebacks, and damage that nothing tells."""
+    """Returns what is wrong with how a damaged store is read: tracebacks, and damage that is not reported."""
     faults, codes = [], {}
     for command in COMMANDS:
         code, text = _run(*command, *(() if "copy" in command else ("--store", "x.db")))
@@ -115,7 +115,7 @@ def judged(path, kept):
 
 
 def _faults_of_episodes(path):
-    """Reads every episode from Python; yields the errors that are none of ours."""
+    """Reads every episode from Python; yields the errors that are not rlbench's."""
     with contextlib.suppress(RlbenchError), open_store(path, read_only=True) as store:
         for run_id in [document["id"] for document in store.backend.select_runs({}, None)]:
             try:

@@ -35,7 +35,7 @@ OURS_TO_KILL = pytest.mark.skipif("RLBENCH_TEST_MONGODB_URI" in os.environ, reas
 
 @pytest.fixture
 def imitated(monkeypatch):
-    """Puts an imitation of a server, in memory, in the place of the driver, and returns its URL."""
+    """Replaces the driver by an imitation of a server in memory, and returns its URL."""
     server = mongomock.store.ServerStore()
     monkeypatch.setattr("pymongo.MongoClient", lambda url, **_: mongomock.MongoClient(url, _store=server))
     return IMITATED
@@ -63,7 +63,7 @@ def noise(size, seed=0):
 
 
 def rows_of(store):
-    """How many documents there are beneath, in the collections that hold no heads."""
+    """How many documents the collections of rows hold."""
     there = store.backend._collections
     return {name: getattr(there, name).count_documents({}) for name in ("chunks", "checkpoints", "parts")}
 
@@ -503,7 +503,7 @@ def test_threads_may_share_a_store_and_what_is_acknowledged_is_there(store):
 
 
 def dies_and_sweeps(other, run_id):
-    with contextlib.suppress(KeyboardInterrupt, UsageError):  # the latter if it comes too late
+    with contextlib.suppress(KeyboardInterrupt, UsageError):  # UsageError if it comes too late
         commits(other, run_id, 2, dies)
     other.backend.compact()
 
@@ -513,7 +513,7 @@ def appends(other, run_id):
         other.append(run_id, stores.make_chunk(2, [9]), Checkpoint(3, 30, {}))
 
 
-ACTIONS = {  # what another does, and the episodes that are then in the run, whether the first added its own or not
+ACTIONS = {  # what another process does, and the lengths of the run's episodes then, by whether our commit succeeded
     "sweeps": (lambda other, run_id: other.backend.compact(), {True: [1, 2, 3]}),
     "tags": (lambda other, run_id: other.update_run(run_id, tags=["x"]), {True: [1, 2, 3]}),
     "dies and sweeps": (dies_and_sweeps, {True: [1, 2, 3]}),
@@ -524,7 +524,7 @@ ACTIONS = {  # what another does, and the episodes that are then in the run, whe
 
 @pytest.fixture
 def interleaved(monkeypatch):
-    """Lets something happen before the n-th request to the imitated server; returns whether that is still due."""
+    """Runs an action before the n-th request to the imitated server; returns whether it is still due."""
     due = {}
 
     def wrapped(request):
@@ -791,7 +791,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer_at_any_moment(em
 
 
 def eventually(act):
-    """Returns what comes of a call once the server, busy or just back, answers within the short time it is given."""
+    """Returns the result of a call once the server, busy or just back, answers within its short time limit."""
 
     def answered():
         with contextlib.suppress(StoreAway):
@@ -803,7 +803,7 @@ def eventually(act):
 
 
 def finish(store, run_id, chunk):
-    """Ends a run with a chunk, unless an attempt of before has come through unheard."""
+    """Ends a run with a chunk, unless an earlier attempt succeeded without an answer."""
     if store.run(run_id).status != "finished":
         store.append(run_id, chunk, status="finished")
 

@@ -1,4 +1,4 @@
-"""What a store should have been given while it was away is kept in a local file, and uploaded when it is back."""
+"""Writes that fail while a store is unreachable are kept in a local file, and uploaded when it is back."""
 
 import signal
 import stat

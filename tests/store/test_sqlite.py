@@ -299,7 +299,7 @@ def test_a_backup_killed_anywhere_leaves_nothing_that_the_next_does_not_sweep(tm
 
 
 def alike(chunks, rows):
-    """A finished run in memory of very many episodes that are all alike, figures alone."""
+    """A finished run in memory of very many equal episodes, with figures only."""
     store = open_store("memory://")
     run = store.create_run("Taxi-v4", "random", seed=0)
     ones = np.ones(rows, np.int64)
@@ -512,7 +512,7 @@ def test_a_record_that_was_tampered_with_is_found(tmp_path, sql):
 
 
 def use_all(path, *, read_only):
-    """Reads, checks, copies and changes what can be read; anything but a StoreError goes through."""
+    """Reads, checks, copies and changes what can be read; lets any error but a StoreError through."""
     with contextlib.suppress(StoreError), open_store(path, read_only=read_only) as store:
         for run in store.runs():
             with contextlib.suppress(StoreError):

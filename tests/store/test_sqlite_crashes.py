@@ -1,4 +1,4 @@
-"""The SQLite store when processes are killed, come in crowds, or run out of disk."""
+"""The SQLite store when processes are killed, compete, or run out of disk."""
 
 import collections
 import contextlib
@@ -22,7 +22,7 @@ from rlbench.store import checking, copying, open_store, sqlite
 NOBODY = 65534  # a user id without rights
 TWENTY_OR_200 = [20, pytest.param(200, marks=pytest.mark.long)]
 
-# A process that has imported everything already makes others in a millisecond. Each tells what it does on one pipe.
+# A process that has already imported everything forks others in a millisecond. Each reports what it does on one pipe.
 NURSERY = f"""
 import os, resource, sys, time
 sys.path.insert(0, {str(Path(stores.__file__).parents[1])!r})
@@ -98,7 +98,7 @@ for line in sys.stdin:
 
 
 class Nursery:
-    """Starts processes that write, and hears what they tell."""
+    """Starts processes that write, and reads what they report."""
 
     def __init__(self):
         command = [sys.executable, "-W", "ignore", "-c", NURSERY]  # newer Pythons warn of forks
@@ -122,7 +122,7 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
 
     def _line(self):
-        """Returns the next line that a child told, in words."""
+        """Returns the next line that a child reported, split into words."""
         return self._told.popleft() if self._told else self._process.stdout.readline().split()
 
     def wait_for(self, *words):
@@ -134,7 +134,7 @@ class Nursery:
         return line
 
     def hear(self, word):
-        """Waits until a child has told this; what was told by then is told again."""
+        """Waits until a child has reported this; earlier lines are kept for later calls."""
         early = [self._line()]
         while early[-1][0] != word:
             assert early[-1][0] not in ("broken", "failed", "ended"), early[-1]
@@ -142,7 +142,7 @@ class Nursery:
         self._told.extendleft(reversed(early))
 
     def rest(self):
-        """Returns what was told until all have ended, by the first word."""
+        """Returns what was reported until all have ended, by the first word."""
         told = collections.defaultdict(list)
         for word, *others in iter(self._line, ["ended"]):
             told[word].append(others)
@@ -241,7 +241,7 @@ def without_rights():
 
 @pytest.fixture
 def left_behind(public_folder, nursery):
-    """A store, and the log of a writer that was killed, in a folder in which nothing may be written any more."""
+    """A store, and the log of a writer that was killed, in a folder that is no longer writable."""
     nursery.start("write", public_folder / "x.db")
     while int(nursery.wait_for("acknowledged")[2]) < 20:
         pass
@@ -265,7 +265,7 @@ def test_the_log_of_a_killed_writer_is_read_where_nothing_may_be_written(left_be
 
 def test_a_log_without_its_index_is_a_clear_error_where_nothing_may_be_written(public_folder, nursery, left_behind):
     public_folder.chmod(0o755)
-    index = public_folder / "x.db-shm"  # it is gone once the computer was started again
+    index = public_folder / "x.db-shm"  # as after a restart of the computer
     kept = index.read_bytes()
     index.unlink()
     public_folder.chmod(0o555)

@@ -1,4 +1,4 @@
-"""The books' walk: record a raw env, look, choose bins, learn from it, go on in the env, and keep all of it."""
+"""The books' walk: record a raw env, look, choose bins, learn from it, continue in the env, and keep all of it."""
 
 import numpy as np
 import pytest
