@@ -24,9 +24,15 @@ MOST_PLANNING = 2**20  # updates after one step
 class DynaQParameters(LearningParameters):
     """Parameters of learning from steps and from a model."""
 
-    planning_steps: int = parameter(5, "updates from the model after each real step; 0 is Q-learning")
-    planning: str = parameter("random", "random or prioritized (prioritized sweeping: the largest errors first)")
-    priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are ignored; 0 or more")
+    planning_steps: int = parameter(
+        5, "updates from the model after each real step; 0 is Q-learning", f"0 to {MOST_PLANNING:,}"
+    )
+    planning: str = parameter(
+        "random",
+        "which pairs are learnt again; prioritized sweeping: the largest errors first",
+        "random or prioritized",
+    )
+    priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are ignored", "0 or more")
 
     def __post_init__(self) -> None:
         """Checks ranges."""

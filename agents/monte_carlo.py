@@ -23,8 +23,12 @@ MOST_STEPS = 2**22  # of a horizon: 100 MB
 class MonteCarloParameters(LearningParameters):
     """Parameters of learning from whole episodes."""
 
-    average: str = parameter("sample", "sample: the mean of all returns; exponential: weighted by learning_rate")
-    horizon: int = parameter(10_000, "longer episodes are learnt in segments of this many steps")
+    average: str = parameter(
+        "sample", "sample: the mean of all returns; exponential: weighted by learning_rate", "sample or exponential"
+    )
+    horizon: int = parameter(
+        10_000, "longer episodes are learnt in segments of this many steps", f"1 to {MOST_STEPS:,}"
+    )
 
     def __post_init__(self) -> None:
         """Checks ranges."""

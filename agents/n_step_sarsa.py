@@ -22,7 +22,7 @@ MOST_STEPS = 2**20  # in a return: they are kept, and added up for every step
 class NStepParameters(LearningParameters):
     """Parameters of learning from n steps at a time."""
 
-    n_steps: int = parameter(4, "rewards in a return before bootstrapping; 1 is Sarsa")
+    n_steps: int = parameter(4, "rewards in a return before bootstrapping; 1 is Sarsa", f"1 to {MOST_STEPS:,}")
 
     def __post_init__(self) -> None:
         """Checks ranges."""

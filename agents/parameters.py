@@ -18,15 +18,16 @@ DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
 
 
-def parameter(default: Any, text: str, *, later: bool = False) -> Any:
+def parameter(default: Any, text: str, values: str = "", *, later: bool = False) -> Any:
     """Declares a hyper-parameter.
 
     Args:
         default: its value unless one is given.
         text: the help line that `rlbench agents` prints.
+        values: those it takes, in words.
         later: stored runs may be older than it; they are known by their parameters, so its default is not named.
     """
-    return field(default=default, metadata={"help": text, "later": later})
+    return field(default=default, metadata={"help": text, "values": values, "later": later})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +59,29 @@ class ExplorationParameters(Parameters):
     q + c sqrt(ln N(s) / N(s, a)), with separate counts per state and no epsilon (2.7).
     """
 
-    exploration: str = parameter("epsilon-greedy", "epsilon-greedy, softmax or ucb (upper confidence bounds)")
+    exploration: str = parameter(
+        "epsilon-greedy", "how to explore; ucb: upper confidence bounds", "epsilon-greedy, softmax or ucb"
+    )
     ties: str = parameter(
-        "first", "epsilon-greedy: which of equally good actions it takes, first or random", later=True
+        "first", "epsilon-greedy: which of equally good actions it takes", "first or random", later=True
     )
-    temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon")
-    ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions; 0 or more")
-    exploration_schedule: str = parameter("exponential", "exponential, multiplicative, linear or constant")
-    exploration_initial_eps: float = parameter(1.0, "epsilon at the start")
-    exploration_final_eps: float = parameter(0.01, "final epsilon")
+    temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon", "above 0")
+    ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions", "0 or more")
+    exploration_schedule: str = parameter(
+        "exponential", "how epsilon falls", "exponential, multiplicative, linear or constant"
+    )
+    exploration_initial_eps: float = parameter(1.0, "epsilon at the start", "[0, 1]")
+    exploration_final_eps: float = parameter(0.01, "final epsilon", "[0, 1]")
     exploration_decay: float | None = parameter(
-        None, "exponential: rate (1e-3); multiplicative: factor (0.995); per exploration_unit"
+        None, "exponential: rate (1e-3); multiplicative: factor (0.995), up to 1; per exploration_unit", "0 or more"
     )
-    exploration_unit: str | None = parameter(None, "episode or step; the default is step for linear, else episode")
-    exploration_steps: float | None = parameter(None, "linear: the number of units after which epsilon is final")
-    exploration_fraction: float | None = parameter(None, "linear: the same as a fraction of total_timesteps (0 to 1)")
+    exploration_unit: str | None = parameter(
+        None, "what epsilon falls by; the default is step for linear, else episode", "episode or step"
+    )
+    exploration_steps: float | None = parameter(
+        None, "linear: the number of units after which epsilon is final", "above 0"
+    )
+    exploration_fraction: float | None = parameter(None, "linear: the same as a fraction of total_timesteps", "[0, 1]")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
@@ -128,11 +137,11 @@ class ExplorationParameters(Parameters):
 class LearningParameters(ExplorationParameters):
     """The parameters that all agents with a table share."""
 
-    learning_rate: float = parameter(0.1, "step size alpha, in (0, 1]")
-    learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly")
-    learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached")
-    gamma: float = parameter(0.99, "discount, in [0, 1]")
-    initial_value: float = parameter(0.0, "action value before learning (high: optimistic)")
+    learning_rate: float = parameter(0.1, "step size alpha", "(0, 1]")
+    learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly", "[0, 1]")
+    learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached", "above 0")
+    gamma: float = parameter(0.99, "discount", "[0, 1]")
+    initial_value: float = parameter(0.0, "action value before learning (high: optimistic)", "any number")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""

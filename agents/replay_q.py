@@ -28,17 +28,19 @@ BUFFER = "buffer/"  # begins the names of the buffer's entries in a state
 class ReplayQParameters(LearningParameters):
     """Parameters of learning from a replay buffer."""
 
-    buffer_size: int = parameter(10_000, "capacity of the buffer, in transitions")
-    learning_starts: int = parameter(1_000, "steps before the first minibatch")
-    batch_size: int = parameter(32, "transitions in a minibatch")
-    train_freq: int = parameter(1, "steps from one minibatch to the next")
-    n_step: int = parameter(1, "rewards in a return before bootstrapping")
-    replay: str = parameter("uniform", "uniform or prioritized (larger errors are drawn more often)")
-    priority_alpha: float = parameter(0.6, "prioritized: 0 is uniform, 1 in proportion to the error")
-    priority_beta: float = parameter(0.4, "prioritized: initial exponent of the importance weights, 0 to 1")
-    priority_beta_final: float = parameter(1.0, "prioritized: the exponent after priority_beta_steps")
-    priority_beta_steps: int | None = parameter(None, "prioritized: steps until then; beta is constant without it")
-    priority_epsilon: float = parameter(1e-6, "prioritized: added to every error, above 0")
+    buffer_size: int = parameter(10_000, "capacity of the buffer, in transitions", "1 or more")
+    learning_starts: int = parameter(1_000, "steps before the first minibatch", "0 or more")
+    batch_size: int = parameter(32, "transitions in a minibatch", f"1 to {MOST_AT_ONCE:,}")
+    train_freq: int = parameter(1, "steps from one minibatch to the next", "1 or more")
+    n_step: int = parameter(1, "rewards in a return before bootstrapping", "1 or more")
+    replay: str = parameter("uniform", "what is drawn; prioritized: larger errors more often", "uniform or prioritized")
+    priority_alpha: float = parameter(0.6, "prioritized: 0 is uniform, 1 in proportion to the error", "[0, 1]")
+    priority_beta: float = parameter(0.4, "prioritized: initial exponent of the importance weights", "[0, 1]")
+    priority_beta_final: float = parameter(1.0, "prioritized: the exponent after priority_beta_steps", "[0, 1]")
+    priority_beta_steps: int | None = parameter(
+        None, "prioritized: steps until then; beta is constant without it", "1 or more"
+    )
+    priority_epsilon: float = parameter(1e-6, "prioritized: added to every error", "(0, 1]")
 
     def __post_init__(self) -> None:
         """Checks ranges."""

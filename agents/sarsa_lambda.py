@@ -23,9 +23,9 @@ TRACES = ("replacing", "accumulating")
 class SarsaLambdaParameters(LearningParameters):
     """Parameters of learning with eligibility traces."""
 
-    trace_decay: float = parameter(0.8, "lambda, in [0, 1]; 0 is Sarsa")
-    traces: str = parameter("replacing", "replacing or accumulating")
-    trace_floor: float = parameter(0.01, "traces that decay to this are dropped, in [0, 1]; 0 keeps all")
+    trace_decay: float = parameter(0.8, "lambda; 0 is Sarsa", "[0, 1]")
+    traces: str = parameter("replacing", "what a second visit does to a trace", "replacing or accumulating")
+    trace_floor: float = parameter(0.01, "traces that decay to this are dropped; 0 keeps all", "[0, 1]")
 
     def __post_init__(self) -> None:
         """Checks ranges."""

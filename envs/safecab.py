@@ -91,7 +91,7 @@ class SafeCabEnv(gym.Env[int, int]):
     ## Arguments
     - `city`: "book", another preset, a map as printed above (`|` between squares is a wall), or "NxM": generated.
     - `city_seed`: the seed of a generated city.
-    - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`.
+    - `step_reward`, `delivery_reward`, `illegal_reward`, `anomaly_reward`: the reward for that outcome.
 
     ## Example
         >>> import gymnasium as gym, rlbench

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     Judge: TypeAlias = Callable[[int, bool], bool]  # from the last state, and whether the episode terminated in it
 
 
+TOLD = 'The last step says so in info["is_success"]; of an env without that none is known.'
+
+
 def judge_of(env: gym.Env[Any, Any]) -> Judge | None:
     """Returns what tells the successes in an env known here; None for any other, whose `info["is_success"]` may tell.
 
@@ -26,20 +29,30 @@ def judge_of(env: gym.Env[Any, Any]) -> Judge | None:
     return None if found is None else found(env)
 
 
+def success_of(env: gym.Env[Any, Any]) -> str:
+    """Returns in words what counts as a success in an env."""
+    found = found_by_class(_JUDGES, env)
+    return TOLD if found is None else str(found.__doc__)
+
+
 def _arriving(_env: gym.Env[Any, Any]) -> Judge:
+    """The agent arrives."""
     return lambda _state, terminated: terminated
 
 
 def _standing(env: gym.Env[Any, Any]) -> Judge | None:
+    """The pole stands to the step limit."""
     return (lambda _state, terminated: not terminated) if step_limit(env) else None
 
 
 def _at_the_goal(env: gym.Env[Any, Any]) -> Judge:
+    """The agent reaches the goal."""
     squares = env.unwrapped.desc.ravel()  # type: ignore[attr-defined]  # FrozenLake has it
     return lambda state, _terminated: bool(squares[state] == b"G")
 
 
 def _delivering(env: gym.Env[Any, Any]) -> Judge:
+    """The passenger is delivered."""
     return env.unwrapped.is_success  # type: ignore[attr-defined,no-any-return]  # SafeCab has it
 
 

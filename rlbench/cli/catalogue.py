@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import closing
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,9 @@ import rlbench
 from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table, say
+from rlbench.envs.describing import describe
 from rlbench.envs.making import id_of, make_env
+from rlbench.errors import unknown_name
 from rlbench.names import SHORT_NAMES
 from rlbench.presets import preset_names
 from rlbench.settings import parse_settings
@@ -22,10 +26,18 @@ if TYPE_CHECKING:
     from rlbench.planning import Plan
 
 
-@click.command(epilog=examples("rlbench envs"))
+@click.command(epilog=examples("rlbench envs", "rlbench envs safecab", "rlbench envs FrozenLake-v1 --json"))
+@click.argument("env", required=False)
 @json_option
-def envs(as_json: bool) -> None:  # noqa: FBT001
-    """List the envs with their short names, step limits and presets; any other Gymnasium id works too."""
+def envs(env: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the envs with their short names, step limits and presets, or describe ENV: any Gymnasium id, too.
+
+    Its spaces, the names of its actions, its step limit and presets, what counts as a success, and the arguments that
+    --env-set takes.
+    """
+    if env is not None:
+        _describe(env, as_json=as_json)
+        return
     found = [(name, env_id, gym.spec(env_id).max_episode_steps) for name, env_id in SHORT_NAMES.items()]
     if as_json:
         names = ("name", "env_id", "limit")
@@ -37,27 +49,65 @@ def envs(as_json: bool) -> None:  # noqa: FBT001
     say("\nAny Gymnasium env with Discrete observations and actions works too: FrozenLake-v1, Taxi-v4, ...")
 
 
-@click.command(epilog=examples("rlbench agents", "rlbench train safecab --agent replay-q --set batch_size=64"))
-@json_option
-def agents(as_json: bool) -> None:  # noqa: FBT001
-    """List the agents with their parameters, defaults and sources."""
+def _describe(name: str, *, as_json: bool) -> None:
+    with closing(make_env(name)) as made:
+        found = describe(made)
+    presets = preset_names(found.env_id)
     if as_json:
-        print_json({"agents": {name: _about(cls) for name, cls in AGENTS.items()}})
+        arguments = [argument._asdict() for argument in found.arguments]
+        print_json({**found._asdict(), "arguments": arguments, "presets": presets})
         return
-    for number, cls in enumerate(AGENTS.values()):
+    click.secho(found.env_id, bold=True)
+    say(f"  {found.description}")
+    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(found.actions))
+    say(f"  observations  {found.observation_space}")
+    say(f"  actions       {found.action_space}{': ' if numbered else ''}{numbered}")
+    say(f"  step limit    {found.limit or 'none'}")
+    say(f"  success       {found.success}")
+    say(f"  presets       {', '.join(presets)}")
+    rows = [(f"  {name}", _shown(default), told) for name, default, told in found.arguments]
+    print_table(("  argument", "default", ""), rows) if rows else say("  no arguments")
+
+
+@click.command(
+    epilog=examples(
+        "rlbench agents",
+        "rlbench agents replay-q",
+        "rlbench train safecab --agent replay-q --set batch_size=64",
+    )
+)
+@click.argument("agent", required=False)
+@json_option
+def agents(agent: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the agents with their sources and parameters, or describe AGENT."""
+    if agent is not None and agent not in AGENTS:
+        raise unknown_name("agent", agent, AGENTS)
+    wanted = AGENTS if agent is None else {agent: AGENTS[agent]}
+    if as_json:
+        abouts = {name: _about(cls) for name, cls in wanted.items()}
+        print_json({"agents": abouts} if agent is None else abouts[agent])
+        return
+    for number, cls in enumerate(wanted.values()):
         click.secho(("\n" if number else "") + f"{cls.name}  ({cls.source})", bold=True)
-        rows = [(f"  {name}", _shown(default), text) for name, default, text in _parameters(cls)]
-        print_table(("  parameter", "default", ""), rows) if rows else say("  no parameters")
+        for line in _description(cls).splitlines():
+            say(f"  {line}".rstrip())
+        rows = [(f"  {name}", _shown(default), values, told) for name, default, values, told in _parameters(cls)]
+        print_table(("  parameter", "default", "values", ""), rows) if rows else say("  no parameters")
 
 
 def _about(cls: type[Agent]) -> dict[str, Any]:
-    names = ("name", "default", "help")
+    names = ("name", "default", "values", "help")
     parameters = [dict(zip(names, parameter, strict=True)) for parameter in _parameters(cls)]
-    return {"source": cls.source, "parameters": parameters}
+    return {"name": cls.name, "source": cls.source, "description": _description(cls), "parameters": parameters}
 
 
-def _parameters(cls: type[Agent]) -> list[tuple[str, Any, str]]:
-    return [(f.name, f.default, str(f.metadata.get("help", ""))) for f in fields(cls.Parameters)]
+def _description(cls: type[Agent]) -> str:
+    return inspect.getdoc(cls) or ""
+
+
+def _parameters(cls: type[Agent]) -> list[tuple[str, Any, str, str]]:
+    told = [(f, f.metadata) for f in fields(cls.Parameters)]
+    return [(f.name, f.default, str(about.get("values", "")), str(about.get("help", ""))) for f, about in told]
 
 
 def _shown(default: Any) -> str:

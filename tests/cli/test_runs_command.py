@@ -1,6 +1,7 @@
 """`rlbench runs` and `rlbench evaluate`: what is listed, and which run is meant."""
 
 import itertools
+import re
 
 import pytest
 
@@ -216,7 +217,40 @@ def test_agents_lists_every_parameter_with_its_default_and_meaning(rlbench):
         assert f"{name}  ({about['source']})" in text
         assert all(parameter["help"] and parameter["help"] in text for parameter in about["parameters"])
     gamma = next(p for p in document["q-learning"]["parameters"] if p["name"] == "gamma")
-    assert gamma == {"name": "gamma", "default": 0.99, "help": "discount, in [0, 1]"}
+    assert gamma == {"name": "gamma", "default": 0.99, "values": "[0, 1]", "help": "discount"}
+
+
+def test_agents_describes_one_by_name(rlbench):
+    text, document = rlbench("agents", "dyna-q").out, rlbench("agents", "dyna-q", "--json").document
+    assert document == rlbench("agents", "--json").document["agents"]["dyna-q"]
+    assert text.startswith("dyna-q  (Sutton 1990;")
+    assert "  Learns each step by Q-learning, records its outcome in a model" in text
+    assert re.search(r"^  planning_steps +5 +0 to 1,048,576 +updates from the model", text, re.MULTILINE)
+    assert "sarsa" not in text
+    assert rlbench("agents", "dynaq").err == "Error: unknown agent 'dynaq'; did you mean dyna-q?\n"
+
+
+def test_envs_describes_one_by_name(rlbench):
+    text, document = rlbench("envs", "safecab").out, rlbench("envs", "safecab", "--json").document
+    assert text.splitlines()[0] == document["env_id"] == "rlbench/SafeCab-v0"
+    assert "  actions       Discrete(6): 0 South, 1 North, 2 East, 3 West, 4 Pickup, 5 Dropoff\n" in text
+    assert document["actions"] == ["South", "North", "East", "West", "Pickup", "Dropoff"]
+    assert (document["observation_space"], document["limit"]) == ("Discrete(500)", 100)
+    assert document["presets"] == ["default", "book"]
+    seed = {"name": "city_seed", "default": 0, "help": "the seed of a generated city."}
+    assert seed in document["arguments"]
+    assert rlbench("envs", "safecap").err == "Error: unknown env 'safecap'; did you mean safecab?\n"
+
+
+def test_envs_describes_gymnasiums_envs_from_their_docstrings(rlbench):
+    lake = rlbench("envs", "FrozenLake-v1", "--json").document
+    assert lake["description"].startswith("Frozen lake involves crossing a frozen lake from start to goal")
+    assert lake["success"] == "The agent reaches the goal."
+    assert {argument["name"]: argument["default"] for argument in lake["arguments"]}["map_name"] == "4x4"
+    assert all(argument["help"] for argument in lake["arguments"])
+    jack = rlbench("envs", "Blackjack-v1").out
+    assert "  step limit    none\n" in jack
+    assert re.search(r"^  sab +True", jack, re.MULTILINE)  # as it is registered, not as its class has it
 
 
 def test_plan_solves_the_books_city(rlbench):
