@@ -13,7 +13,7 @@ import gymnasium as gym
 import rlbench
 from rlbench.agents import AGENTS
 from rlbench.cli.options import env_set_option, examples, json_option
-from rlbench.cli.output import print_json, print_table, say
+from rlbench.cli.output import print_json, print_table, say, say_title
 from rlbench.envs.describing import describe
 from rlbench.envs.making import id_of, make_env
 from rlbench.errors import unknown_name
@@ -57,7 +57,7 @@ def _describe(name: str, *, as_json: bool) -> None:
         arguments = [argument._asdict() for argument in found.arguments]
         print_json({**found._asdict(), "arguments": arguments, "presets": presets})
         return
-    click.secho(found.env_id, bold=True)
+    say_title(found.env_id)
     say(f"  {found.description}")
     numbered = ", ".join(f"{number} {name}" for number, name in enumerate(found.actions))
     say(f"  observations  {found.observation_space}")
@@ -88,7 +88,9 @@ def agents(agent: str | None, as_json: bool) -> None:  # noqa: FBT001
         print_json({"agents": abouts} if agent is None else abouts[agent])
         return
     for number, cls in enumerate(wanted.values()):
-        click.secho(("\n" if number else "") + f"{cls.name}  ({cls.source})", bold=True)
+        if number:
+            say()
+        say_title(f"{cls.name}  ({cls.source})")
         for line in _description(cls).splitlines():
             say(f"  {line}".rstrip())
         rows = [(f"  {name}", _shown(default), values, told) for name, default, values, told in _parameters(cls)]

@@ -59,7 +59,7 @@ IN_OUR_WORDS = {
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (
     "Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C, SIGTERM or SIGHUP. "
-    "RLBENCH_DEBUG=1 shows tracebacks, NO_COLOR=1 draws without colours."
+    "RLBENCH_DEBUG=1 shows tracebacks; NO_COLOR=1 prints without colours, FORCE_COLOR=1 with them, into a pipe too."
 )
 
 

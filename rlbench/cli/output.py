@@ -124,10 +124,21 @@ def show(frames: Iterable[str], delay: float) -> None:
 
 
 def print_frame(frame: str) -> None:
-    """Prints a picture in colour, into a pipe too; under NO_COLOR the agent is marked @ instead."""
+    """Prints a picture, in colours where they are wanted; elsewhere the agent is marked @ instead."""
+    colours = has_colours()
+    click.echo(frame if colours else click.unstyle(marked(frame)), color=colours)
+
+
+def say_title(text: str) -> None:
+    """Prints a line in bold, where there are colours."""
+    say(text) if not has_colours() else click.secho(escaped(text), bold=True, color=True)
+
+
+def has_colours() -> bool:
+    """Returns whether colours are wanted: on a terminal, or anywhere under FORCE_COLOR; nowhere under NO_COLOR."""
     if os.environ.get("NO_COLOR"):
-        frame = click.unstyle(marked(frame))
-    click.echo(frame, color=True)
+        return False
+    return is_terminal() or bool(os.environ.get("FORCE_COLOR"))
 
 
 def _height_to_go_back(frame: str) -> int:

@@ -1,13 +1,14 @@
 """Runs `rlbench ...` in this process, in a folder of its own, and tells what came of it."""
 
 import json
+import os
 from dataclasses import dataclass
 
 import pytest
 
-from rlbench.cli import main
+from rlbench.cli import main, output
 
-OURS = ("RLBENCH_STORE", "RLBENCH_DEBUG", "NO_COLOR")
+OURS = ("RLBENCH_STORE", "RLBENCH_DEBUG", "NO_COLOR", "FORCE_COLOR")
 
 
 @dataclass
@@ -39,6 +40,9 @@ def rlbench(tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         with pytest.raises(SystemExit) as exited:
             main([str(argument) for argument in arguments])
-        return Outcome(int(exited.value.code or 0), *capsys.readouterr())
+        out, err = capsys.readouterr()
+        assert "\x1b" not in err
+        assert "\x1b" not in out or "FORCE_COLOR" in os.environ or output.is_terminal()
+        return Outcome(int(exited.value.code or 0), out, err)
 
     return run

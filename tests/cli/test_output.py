@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbench.cli import output
-from rlbench.cli.output import print_frame, print_json, print_table, say, show
+from rlbench.cli.output import print_frame, print_json, print_table, say, say_title, show
 
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
@@ -102,10 +102,35 @@ def test_colours_do_not_count_as_width(terminal, capsys):
     assert "\x1b[1A\x1b[Jc" in capsys.readouterr().out
 
 
-def test_a_frame_keeps_its_colours_in_a_pipe(capsys, monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    print_frame("|\x1b[43m \x1b[0m|")
-    assert capsys.readouterr().out == "|\x1b[43m \x1b[0m|\n"
+@pytest.mark.parametrize(
+    ("environment", "on_terminal", "on_dumb", "in_pipe"),
+    [
+        ({}, True, False, False),
+        ({"NO_COLOR": "1"}, False, False, False),
+        ({"FORCE_COLOR": "1"}, True, True, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False, False),
+    ],
+)
+def test_colours_are_for_terminals_and_for_those_who_ask(
+    environment, on_terminal, on_dumb, in_pipe, monkeypatch, capsys
+):
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def has_colours(*, is_tty, term):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: is_tty)
+        monkeypatch.setenv("TERM", term)
+        print_frame("|\x1b[43m \x1b[0m|")
+        say_title("safecab")
+        shown = capsys.readouterr().out
+        assert shown in ("|\x1b[43m \x1b[0m|\n\x1b[1msafecab\x1b[0m\n", "|@|\nsafecab\n")
+        return "\x1b" in shown
+
+    assert has_colours(is_tty=True, term="xterm") is on_terminal
+    assert has_colours(is_tty=True, term="dumb") is on_dumb
+    assert has_colours(is_tty=False, term="xterm") is in_pipe
 
 
 @pytest.mark.parametrize(

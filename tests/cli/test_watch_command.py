@@ -63,7 +63,8 @@ def test_every_step_of_a_replay_is_drawn_with_its_action_reward_and_return(rlben
         assert f"({('South', 'North', 'East', 'West', 'Pickup', 'Dropoff')[action]})" in picture
 
 
-def test_the_taxi_is_drawn_where_the_stored_observation_says(rlbench, cab):
+def test_the_taxi_is_drawn_where_the_stored_observation_says(rlbench, cab, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
     observations = rlbench("replay", cab, "--json").document["observations"]
     pictures = _pictures(rlbench("replay", cab).out)
     assert len(pictures) == len(observations)
