@@ -44,6 +44,13 @@ NO_DISPLAY = (
 BUMP = 0.14  # squares: how far a blocked cab moves before it turns back
 
 
+DISPLAYS = {  # what says, for each driver of SDL's on Linux, where its display is; None: SDL chooses
+    None: ("DISPLAY", "WAYLAND_DISPLAY"),
+    "x11": ("DISPLAY",),
+    "wayland": ("WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"),
+}
+
+
 class NoDisplayError(UsageError):
     """There is no display to open a window on."""
 
@@ -390,16 +397,18 @@ def open_window(size: tuple[int, int], title: str, flags: int = 0) -> pygame.Sur
 
 def check_display() -> None:
     """Raises NoDisplayError if there can be no display, before SDL complains about it on stderr."""
-    known = _driver_asked_for() or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform == "linux" and not known:
+    needed = DISPLAYS.get(_driver_asked_for())
+    if sys.platform == "linux" and needed and not any(os.environ.get(name) for name in needed):
         raise NoDisplayError(NO_DISPLAY)
 
 
 def need_no_display() -> None:
-    """Selects SDL's dummy driver for this process if there is no display: envs that draw start SDL."""
+    """Selects SDL's dummy driver for this process if there is no display to open: envs that draw start SDL."""
     try:
         check_display()
-    except NoDisplayError:
+        pygame.display.init()
+    except (NoDisplayError, pygame.error):
+        os.environ.pop("SDL_VIDEO_DRIVER", None)
         os.environ["SDL_VIDEODRIVER"] = "dummy"
 
 

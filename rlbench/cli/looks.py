@@ -102,10 +102,8 @@ def show_in_pixels(clips: Clips, index: int, looks: Looks) -> None:
 
 def _write_file(clips: Clips, index: int, looks: Looks, out: str) -> None:
     """Writes a clip to a file, and says so."""
-    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame)
     from rlbench.viewer.clips import save_clip  # noqa: PLC0415  (pygame)
 
-    need_no_display()
     clip = clips[index]
     steps = len(clip.episode)
     if looks.frame is not None and looks.frame > steps:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
+import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +67,24 @@ def styled() -> Iterator[None]:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    matplotlib = require("matplotlib", "plots", "a picture")
+    matplotlib = _matplotlib()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font", UserWarning)  # names in other scripts
         yield
+
+
+def _matplotlib() -> Any:
+    """Imports matplotlib, also where MPLBACKEND names a backend that it refuses: for a file none is needed."""
+    backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        matplotlib = require("matplotlib", "plots", "a picture")
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # as matplotlib itself does
+    return matplotlib
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
@@ -77,7 +93,10 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axe
         return ax
     import matplotlib.pyplot as plt  # noqa: PLC0415  (only if no axes are given)
 
-    _, made = plt.subplots(figsize=size, layout="constrained")
+    try:
+        _, made = plt.subplots(figsize=size, layout="constrained")
+    except ImportError:  # MPLBACKEND names a backend that is not installed, or opens windows where there is no display
+        made = new_figure(size).subplots()
     return made
 
 

@@ -255,12 +255,10 @@ def _gif(run: Run, index: int) -> tuple[int, bytes]:
 
 def _filmed(run: Run, index: int, path: Path) -> int:
     """Writes an episode to a file; returns the number of steps written."""
-    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only when filming)
-    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (likewise)
+    from rlbench.viewer.clips import StoredClips  # noqa: PLC0415  (pygame only when filming)
     from rlbench.viewer.files import save  # noqa: PLC0415  (likewise)
     from rlbench.viewer.stages import CityStage, frames  # noqa: PLC0415  (likewise)
 
-    need_no_display()
     clips = StoredClips(run)
     clip = clips[index]
     steps = min(FILM_FRAMES if isinstance(clip.stage, CityStage) else SLOW_FRAMES, len(clip.episode))

@@ -191,6 +191,9 @@ def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Call
         return CityStage(world, episode)
     if "rgb_array" not in env.metadata.get("render_modes", ()):
         raise UsageError(f"{id_of(env)} cannot draw itself: use --render ansi, or a table with --render none --json")
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only when drawing)
+
+    need_no_display()
     drawing = make(render_mode="rgb_array")
     quantities = quantities_of(make, episode, begin)
     if quantities is not None:

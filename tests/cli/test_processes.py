@@ -213,3 +213,36 @@ def test_two_processes_give_the_same_table_for_the_same_command(tmp_path):
 
 def test_an_env_without_a_step_limit_can_be_evaluated(tmp_path):
     assert _run("train", "CliffWalking-v1", "--episodes", "3", folder=tmp_path, timeout=HANG).returncode == 0
+
+
+PICTURES = """
+import os
+import rlbench
+from rlbench import plots
+from rlbench.cli import main
+
+def run(*arguments):
+    try:
+        main(list(arguments))
+    except SystemExit as exit:
+        assert not exit.code, arguments
+
+run("record", "CartPole-v1", "--episodes", "2")
+run("replay", "latest", "--out", "film.gif", "--episode", "0")
+run("watch", "CartPole-v1", "--agent", "random", "--out", "still.png", "--frame", "0")
+run("plot", "latest", "--out", "curve.png")
+run("report", "latest", "--out", "page.html")
+print(plots.curve(rlbench.load_run("rlbench.db", "latest")).figure, os.environ["MPLBACKEND"])
+"""
+
+
+def test_pictures_need_neither_the_backend_nor_the_display_that_the_environment_names(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("pygame")
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment = {**kept, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "SDL_VIDEODRIVER": "x11"}
+    command = [sys.executable, "-c", PICTURES]
+    drawn = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (drawn.returncode, drawn.stderr.count("Traceback")) == (0, 0), drawn.stderr
+    assert drawn.stdout.splitlines()[-1].endswith(environment["MPLBACKEND"])
+    assert {"film.gif", "still.png", "curve.png", "page.html"} <= {file.name for file in tmp_path.iterdir()}

@@ -15,7 +15,7 @@ from rlbench import plots
 from rlbench.envs.layouts import LAYOUTS, Layout, layout_of
 from rlbench.errors import StoreError, UnknownNameError, UsageError
 from rlbench.plots.smoothing import means_at
-from rlbench.plots.style import COLORS, plain, power_of_ten, render
+from rlbench.plots.style import COLORS, axes_or_new, plain, power_of_ten, render
 from rlbench.store import OPEN, TERMINATED, EpisodeChunk, open_store
 from rlbench.store.config import RunConfig
 from rlbench.training import Run
@@ -721,3 +721,11 @@ def test_evaluations_while_training_are_drawn_over_it_with_their_interval_and_th
     assert len(ax.collections) == 1
     with pytest.raises(UsageError, match="ended before its first evaluation: nothing to draw"):
         plots.evaluation(trained("FrozenLake-v1", 5, eval_every=10))
+
+
+def test_a_figure_is_drawn_where_the_backend_that_pyplot_is_to_use_cannot_be_loaded(monkeypatch):
+    def fail(*_, **__):
+        raise ImportError("Cannot load backend 'TkAgg'")
+
+    monkeypatch.setattr("matplotlib.pyplot.subplots", fail)
+    assert axes_or_new(None).figure.axes
