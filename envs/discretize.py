@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import gymnasium as gym
@@ -383,53 +384,52 @@ def _checked_size(bins: Bins) -> Bins:
 
 
 def _uniform_encoder(bins: UniformBins) -> Callable[[Iterable[float]], int]:
-    dimensions = list(zip(*(column.tolist() for column in (bins.low, bins.scale, bins.counts)), strict=True))
+    return partial(_uniform_bin, list(zip(bins.low.tolist(), bins.scale.tolist(), bins.counts.tolist(), strict=True)))
 
-    def encode(values: Iterable[float]) -> int:
-        index = 0
-        for x, (low, scale, count) in zip(values, dimensions, strict=True):
-            index *= count
-            place = (x - low) * scale
-            if place >= count:
-                index += count - 1
-            elif place > 0.0:
-                index += int(place)
-        return index
 
-    return encode
+def _uniform_bin(dimensions: list[tuple[float, float, int]], values: Iterable[float]) -> int:
+    index = 0
+    for x, (low, scale, count) in zip(values, dimensions, strict=True):
+        index *= count
+        place = (x - low) * scale
+        if place >= count:
+            index += count - 1
+        elif place > 0.0:
+            index += int(place)
+    return index
 
 
 def _cut_encoder(bins: CutPoints) -> Callable[[Iterable[float]], int]:
-    dimensions = [inner_edges(bins, i) for i in range(len(bins.offsets) - 1)]
+    return partial(_cut_bin, [inner_edges(bins, i) for i in range(len(bins.offsets) - 1)])
 
-    def encode(values: Iterable[float]) -> int:
-        index = 0
-        for x, cuts in zip(values, dimensions, strict=True):
-            index *= len(cuts) + 1
-            if x == x:  # noqa: PLR0124 - NaN belongs in the first bin; bisect would put it in the last
-                index += bisect_right(cuts, x)
-        return index
 
-    return encode
+def _cut_bin(dimensions: list[Any], values: Iterable[float]) -> int:
+    index = 0
+    for x, cuts in zip(values, dimensions, strict=True):
+        index *= len(cuts) + 1
+        if x == x:  # noqa: PLR0124 - NaN belongs in the first bin; bisect would put it in the last
+            index += bisect_right(cuts, x)
+    return index
 
 
 def _center_encoder(bins: Centers) -> Callable[[Iterable[float]], int]:
     columns = np.ascontiguousarray(bins.centers.T)
     dimensions = list(zip(columns, bins.scale.tolist(), strict=True))
-    nearest = bins.centers.shape[0]
-    total, part = np.empty(nearest), np.empty(nearest)
+    return partial(_nearest_center, dimensions, np.empty((2, bins.centers.shape[0])))
 
-    def encode(values: Iterable[float]) -> int:
-        total[:] = 0.0
-        with np.errstate(over="ignore", invalid="ignore"):  # overflow counts as infinitely far
-            for x, (column, unit) in zip(values, dimensions, strict=True):
-                np.subtract(x, column, out=part)
-                np.divide(part, unit, out=part)
-                np.multiply(part, part, out=part)
-                np.add(total, part, out=total)
-        return int(total.argmin())
 
-    return encode
+def _nearest_center(
+    dimensions: list[tuple[NDArray[np.float64], float]], room: NDArray[np.float64], values: Iterable[float]
+) -> int:
+    total, part = room
+    total[:] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow counts as infinitely far
+        for x, (column, unit) in zip(values, dimensions, strict=True):
+            np.subtract(x, column, out=part)
+            np.divide(part, unit, out=part)
+            np.multiply(part, part, out=part)
+            np.add(total, part, out=total)
+    return int(total.argmin())
 
 
 def _uniform_places(bins: UniformBins, rows: NDArray[np.float64]) -> NDArray[np.int64]:

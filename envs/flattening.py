@@ -60,12 +60,23 @@ class FlattenDiscrete(gym.ObservationWrapper[Any, Any, Any], RecordConstructorAr
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         gym.ObservationWrapper.__init__(self, env)
-        size, self._encode, _ = _numbered(env.observation_space)
+        self._number()
+
+    def _number(self) -> None:
+        size, self._encode, _ = _numbered(self.env.observation_space)
         self.observation_space = spaces.Discrete(size)
         self._decode: Callable[[int], Any] = lambda action: action
-        if is_finite(env.action_space):
-            n_actions, _, self._decode = _numbered(env.action_space)
+        if is_finite(self.env.action_space):
+            n_actions, _, self._decode = _numbered(self.env.action_space)
             self.action_space = spaces.Discrete(n_actions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the functions, which are made again: they cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name not in {"_encode", "_decode"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._number()
 
     def observation(self, observation: Any) -> int:
         """Returns the number of an observation."""

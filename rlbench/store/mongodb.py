@@ -22,6 +22,7 @@ import re
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import StoreAway, StoreError
@@ -29,7 +30,7 @@ from rlbench.store.backend import Backend
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, outlasts, pieces, shares
 from rlbench.store.migrations import upgraded
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
-from rlbench.store.urls import redact
+from rlbench.store.urls import HIDDEN, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -173,6 +174,12 @@ class MongoBackend(Backend):
         self._known: dict[str, Rows] = {}  # a run's rows after our last commit: a guess that the next one verifies
         self._clock_offset = timedelta()  # the server's clock minus this machine's
         self._prefetched: Document = {}  # the chunk read last: its segments are read first, then its other parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies the address, where the store is opened again, but never with a password."""
+        if HIDDEN in self.url:
+            raise StoreError(f"the store {self.url} is not copied, for its password would be: open it there by its URL")
+        return partial(open_mongodb, create=False, read_only=self._read_only), (self.url, "")
 
     def close(self) -> None:
         """Closes the connections; closing twice does no harm."""

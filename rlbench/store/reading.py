@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -173,12 +174,18 @@ def chunk_loader(backend: Backend, document: Document, *, figures: bool) -> Call
     """Returns the function that reads a chunk of a run, with or without its figures."""
     names, run_id = PARTS if figures else ("segments", "steps"), document["id"]
     keeps_steps = says_it_keeps_steps(document)  # read once: there may be thousands of chunks
+    return partial(_load_chunk, backend, run_id, names, keeps_steps)
 
-    def load(span: Span) -> EpisodeChunk:
-        parts = {part: load_part(backend, run_id, span, part) for part in names}
-        return assembled(run_id, span, parts, keeps_steps=keeps_steps)
 
-    return load
+def _load_chunk(
+    backend: Backend,
+    run_id: str,
+    names: tuple[str, ...],
+    keeps_steps: bool,  # noqa: FBT001
+    span: Span,
+) -> EpisodeChunk:
+    parts = {part: load_part(backend, run_id, span, part) for part in names}
+    return assembled(run_id, span, parts, keeps_steps=keeps_steps)
 
 
 def says_it_keeps_steps(document: Document) -> bool:

@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,14 @@ class SqliteBackend(Backend):
         self._connection, self._file = connection, file
         self._place = _place_of(file)
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies a file as its place, to be opened there again; a database in memory with all it holds."""
+        with self._lock, explained(self.url):
+            if self._file is None:
+                return _memory_again, (self.url, self._connection.serialize())
+            read_only = bool(self._connection.execute("PRAGMA query_only").fetchone()[0])
+        return partial(open_file, create=False, read_only=read_only), (self.url, str(self._file))
 
     def close(self) -> None:
         """Closes the connection; closing twice does no harm."""
@@ -339,6 +347,15 @@ def _new_database() -> sqlite3.Connection:
     connection = _connect(":memory:")
     migrate(connection)
     return connection
+
+
+def _memory_again(url: str, content: bytes) -> SqliteBackend:
+    """Opens a store in memory that holds what another one held."""
+    connection = _connect(":memory:")
+    with explained(url), closing(sqlite3.connect(":memory:")) as source:
+        source.deserialize(content)
+        source.backup(connection)
+    return SqliteBackend(url, connection)
 
 
 def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBackend:

@@ -72,6 +72,10 @@ class Store:
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
         self._open: set[str] = set()  # ids of the runs that it may still be writing
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies what the runs are kept in; the new store is no writer of those that this one writes."""
+        return type(self), (self.backend,)
+
     def __enter__(self) -> Self:
         return self
 

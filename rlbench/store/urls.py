@@ -13,13 +13,14 @@ PATH = re.compile(
 CREDENTIALS = re.compile(r"^((?:[\w+.-]+:/+|(?![\w+.-]+:/))[^:]*):.*@", re.DOTALL)  # up to the last @
 MISSING_AT = re.compile(r"^([\w+.-]+://[^@:/?\[]*):(?!\d*(?:[,/?]|$))[^@/?]*(?=[/?]|$)")  # no port: a password
 SECRETS = re.compile(r"([?&][^=&]*(?:password|token|secret|properties)[^=&]*=)[^&]*", re.IGNORECASE)
+HIDDEN = "***"  # stands in place of a secret
 
 
 def redact(url: str) -> str:
     """Returns the URL, even a malformed one, with `***` in place of secrets, fit for logs, errors and records."""
     if PATH.match(url):
         return url
-    return SECRETS.sub(r"\1***", MISSING_AT.sub(r"\1:***", CREDENTIALS.sub(r"\1:***@", url)))
+    return SECRETS.sub(rf"\1{HIDDEN}", MISSING_AT.sub(rf"\1:{HIDDEN}", CREDENTIALS.sub(rf"\1:{HIDDEN}@", url)))
 
 
 def split_url(url: str, schemes: list[str]) -> tuple[str, str]:

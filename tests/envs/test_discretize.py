@@ -1,6 +1,8 @@
 """Bins hold what they say, the same way everywhere, and say which dimension needs cuts."""
 
+import copy
 import math
+import pickle
 from itertools import pairwise
 
 import gymnasium as gym
@@ -26,6 +28,7 @@ from rlbench.envs.discretize import (
     make_bins,
     n_bins,
 )
+from rlbench.envs.flattening import FlattenDiscrete
 from rlbench.errors import UsageError
 from rlbench.store import open_store
 
@@ -381,6 +384,24 @@ def test_centres_learnt_from_stored_episodes_let_q_learning_stand_for_500_steps_
     run = q_learning(env, 100_000, seed)
     evaluation = rlbench.evaluate(run.agent, env, episodes=100, seed=1)
     assert evaluation.returns.tolist() == [500.0] * 100
+
+
+BINNED = {
+    "uniform": lambda: gym.make("rlbench/DiscreteCartPole-v1"),
+    "cuts": lambda: Discretize(gym.make("CartPole-v1"), cuts=[[0.0], [0.0], [-0.1, 0.1], [-1.0, 0.0, 1.0]]),
+    "centers": lambda: Discretize(gym.make("CartPole-v1"), centers=[[0.0] * 4, [0.1] * 4, [0.0, 0.0, 0.1, 1.0]]),
+    "numbered": lambda: FlattenDiscrete(gym.make("Blackjack-v1")),
+}
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])  # noqa: S301 - our own
+@pytest.mark.parametrize("kind", BINNED)
+def test_a_copy_in_bins_goes_on_by_itself_as_the_original_would(kind, copied):
+    env = BINNED[kind]()
+    env.reset(seed=3)
+    twin = copied(env)
+    told = [twin.step(1)[:3], twin.reset()[0], twin.step(0)[:3]]
+    assert [env.step(1)[:3], env.reset()[0], env.step(0)[:3]] == told
 
 
 # ------------------------------------------------------------------ read off an env

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -18,11 +19,11 @@ import numpy as np
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp
 from contracts import stores
-from pymongo import errors
+from pymongo import MongoClient, errors
 from waiting import until
 
 from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store import Checkpoint, EpisodeChunk, checking, copying, mongodb, open_store
+from rlbench.store import Checkpoint, EpisodeChunk, Store, checking, copying, mongodb, open_store
 from rlbench.store.config import RunConfig
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
@@ -299,6 +300,18 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(mongo_url):
         open_store(url)
     assert "somebody:***@" in str(error.value)
     assert "s3cr3t" not in told(error)
+
+
+def test_a_copy_opens_the_address_again_but_is_not_made_of_one_with_a_password():
+    for url in ("mongodb://somebody:s3cr3t@h/x", "mongodb://h/x?tlsCertificateKeyFilePassword=s3cr3t", "mongodb://h/x"):
+        with MongoClient("mongodb://h/x", connect=False) as client:
+            store = Store(mongodb.MongoBackend(url, client, "x"))
+            if "s3cr3t" not in url:
+                assert store.backend.__reduce__()[1] == (url, "")
+                continue
+            with pytest.raises(StoreError, match=r"is not copied, for its password would be") as error:
+                pickle.dumps(store)
+            assert "s3cr3t" not in told(error)
 
 
 def test_a_server_that_is_away_is_named_without_the_password():
