@@ -7,7 +7,7 @@ if __name__ != "rlbench.agents":
 
 from typing import TYPE_CHECKING, Any
 
-from rlbench.agents.base import Agent, TableAgent
+from rlbench.agents.base import AGENTS, Agent, TableAgent
 from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
 from rlbench.agents.expected_sarsa import ExpectedSarsa
@@ -23,8 +23,8 @@ from rlbench.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     import gymnasium as gym
 
-AGENTS: dict[str, type[Agent]] = {
-    cls.name: cls
+AGENTS.update(
+    (cls.name, cls)
     for cls in (
         RandomAgent,
         QLearning,
@@ -37,7 +37,7 @@ AGENTS: dict[str, type[Agent]] = {
         DynaQ,
         ReplayQ,
     )
-}
+)
 
 
 def register_agent(cls: type[Agent]) -> type[Agent]:

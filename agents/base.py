@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.agents import saving
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.agents.q_table import QTable
@@ -18,6 +19,7 @@ from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, chec
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     import gymnasium as gym
@@ -72,6 +74,10 @@ class Agent(ABC):
 
     def build(self) -> None:  # noqa: B027  (the random agent has no state)
         """Creates the subclass's own state; called at the end of `__init__`."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes arrays that joblib maps from a file, which cannot be written to, into memory."""
+        vars(self).update({name: _in_memory(value) for name, value in state.items()})
 
     @abstractmethod
     def act(self, observation: int, *, explore: bool = True) -> int:
@@ -147,9 +153,44 @@ class Agent(ABC):
         self.episodes, self.timesteps = state["episodes"], state["timesteps"]
         set_generator_state(self.rng, state["rng"])
 
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Writes the agent to a file, complete with its generator: once loaded, it learns on as this one would.
+
+        The file holds compressed arrays and JSON, with checksums and no pickle; only its owner may read it.
+
+        Args:
+            path: the file; it appears once it is complete.
+            overwrite: replace a file that exists.
+
+        Raises:
+            UsageError: the file exists, its folder is missing, or the agent's state is not arrays and plain numbers.
+            StoreError: it cannot be written.
+        """
+        saving.save(self, path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Returns the agent that `save` wrote; `Agent.load` finds its class by the name it is registered under.
+
+        Raises:
+            UsageError: it is not a file, or holds something else, an agent of another class, or of a class
+                that is not registered.
+            StoreError: it is damaged.
+        """
+        return saving.load(cls, path, AGENTS)  # type: ignore[no-any-return]
+
     def config(self) -> dict[str, Any]:
         """Returns the hyper-parameters as a JSON-able dict: what a run is known by."""
         return self.parameters.named()
+
+
+def _in_memory(value: Any) -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(map(_in_memory, value))
+    return np.array(value) if isinstance(value, np.memmap) else value
+
+
+AGENTS: dict[str, type[Agent]] = {}  # the registered classes, by name
 
 
 class TableAgent(Agent):

@@ -87,8 +87,8 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns the errors of parsers into one line that names the file.
+def reading(path: Path, verb: str = "imported") -> Iterator[None]:
+    """Turns the errors of parsers into one line that names the file, and says what it cannot be.
 
     Raises:
         UsageError: the file has another format, or is damaged.
@@ -98,9 +98,9 @@ def reading(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except RlbenchError as error:
-        raise UsageError(f"{path} cannot be imported: {error}") from error
+        raise UsageError(f"{path} cannot be {verb}: {error}") from error
     except READ_ERRORS as error:
-        raise UsageError(f"{path} cannot be imported: {_one_line(error)}") from error
+        raise UsageError(f"{path} cannot be {verb}: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

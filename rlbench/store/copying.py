@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rlbench.store import Store
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Document
+    from rlbench.store.reading import Ref
     from rlbench.store.records import CheckpointInfo, Span
 
 IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # identify a run besides its id; they never change
@@ -57,7 +58,7 @@ class CopyResult(NamedTuple):
 def copy(
     source: Store,
     target: Store,
-    refs: Iterable[str] | None = None,
+    refs: Iterable[Ref] | None = None,
     *,
     on_run: Callable[[CopyResult], object] | None = None,
 ) -> list[CopyResult]:
@@ -87,7 +88,7 @@ def copy(
     return results
 
 
-def _chosen(source: Backend, refs: Iterable[str] | None) -> list[Document]:
+def _chosen(source: Backend, refs: Iterable[Ref] | None) -> list[Document]:
     """Returns the runs to copy, oldest first, so that parents precede their children."""
     if refs is None:
         return list(reversed(source.select_runs({}, None)))
@@ -271,22 +272,23 @@ def _copy_snapshots(source: Backend, target: Backend) -> None:
 # ---------------------------------------------------------------------- backups
 
 
-def backup(store: Store, path: str | os.PathLike[str]) -> Path:
-    """Writes a consistent copy of a store to a new SQLite file; others may write to the store meanwhile.
+def backup(store: Store, path: str | os.PathLike[str], refs: Iterable[Ref] | None = None) -> Path:
+    """Writes a consistent copy of a store, or of some of its runs alone, to a new SQLite file.
 
-    The file appears once it is complete, with the mode of the original. Runs in progress show there as interrupted. A
-    store other than a SQLite file is copied record by record, so each run is as of the moment it was copied.
+    Others may write to the store meanwhile. The file appears once it is complete, with the mode of the original, or
+    private if it holds some runs only. Runs in progress show there as interrupted. Some runs, and a store other than a
+    SQLite file, are copied record by record, so each run is as of the moment it was copied.
 
     Raises:
         StoreError: the file exists already, or cannot be written.
     """
     whole = Path(path).expanduser().absolute()
     if whole.exists():
-        raise StoreError(f"{path} exists already: give the path of a new file for the backup")
+        raise StoreError(f"{path} exists already: give the path of a new file")
     if not whole.parent.is_dir():
-        raise StoreError(f"cannot write the backup {whole}: its folder does not exist")
+        raise StoreError(f"cannot write {whole}: its folder does not exist")
     with written(whole, overwrite=False) as draft:
-        if not store.backend.copy_to_file(str(draft)):
+        if refs is not None or not store.backend.copy_to_file(str(draft)):
             with open_store(draft) as target:
-                copy(store, target)
+                copy(store, target, refs)
     return whole

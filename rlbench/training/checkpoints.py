@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from rlbench.agents.saving import state_of
 from rlbench.envs.making import check_env_rng, env_rng, set_env_rng
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import Checkpoint
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import gymnasium as gym
-    from numpy.typing import NDArray
 
     from rlbench.agents import Agent
     from rlbench.store import CheckpointInfo, Store
@@ -26,13 +24,6 @@ def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: b
     arrays, numbers = state_of(agent)
     where = {"env_rng": env_rng(env), "unfinished_episode": unfinished_episode}
     return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
-
-
-def state_of(agent: Agent) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Returns an agent's state as a checkpoint takes it: arrays, and what JSON can say."""
-    state = agent.state_dict()
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    return arrays, {name: value for name, value in state.items() if name not in arrays}
 
 
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:

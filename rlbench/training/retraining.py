@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents import AGENTS, TableAgent
+from rlbench.agents.saving import state_of
 from rlbench.checks import whole_number
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.presets import DEFAULT, load_preset
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
-from rlbench.training.checkpoints import state_of
 from rlbench.training.observing import sight_of
 from rlbench.training.parents import take_values
 from rlbench.training.run import Run

@@ -12,18 +12,21 @@ import gymnasium as gym
 from rlbench._shown import Shown
 from rlbench.agents import AGENTS
 from rlbench.agents.base import sizes_of
+from rlbench.agents.saving import BELIEVED
 from rlbench.envs.actions import action_names
 from rlbench.envs.again import check_same_again
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError, unknown_name
 from rlbench.store import Store, open_store
+from rlbench.store.copying import backup
 from rlbench.store.frames import figures_dataframe
 from rlbench.training.checkpoints import load
 from rlbench.training.code import check_same_code
 from rlbench.training.finding import find_run, has_agent
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from pathlib import Path
 
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from rlbench.store import Checkpoint, RunRecord
 
 _Answer = TypeVar("_Answer")
-BELIEVED = 2**17  # pairs of a state and an action: up to these, what a record says of its agent needs no proof
 
 
 @dataclass(eq=False)
@@ -213,6 +215,14 @@ class Run(Shown):
         finally:
             env.close()
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the run alone to a new store, one SQLite file, from which `load_run(path)` reads it back.
+
+        Raises:
+            StoreError: the file exists or cannot be written, or the run is damaged.
+        """
+        backup(self.store, path, [self])
+
     def to_dataframe(self) -> DataFrame:
         """Returns the figures as a pandas DataFrame, a row an episode (extra `plots`)."""
         return figures_dataframe(self.figures)
@@ -224,7 +234,7 @@ class Run(Shown):
         )
 
 
-def load_run(store: Store | str | Path, ref: str, *, needs: str = "", trust: bool = False) -> Run:
+def load_run(store: Store | str | Path, ref: str = "latest", *, needs: str = "", trust: bool = False) -> Run:
     """Reads a run back.
 
     Args:

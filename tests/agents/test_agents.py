@@ -8,13 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 
 import gymnasium as gym
+import joblib
 import numpy as np
 import pytest
-from contracts.agents import going_on
+from contracts.agents import VARIANTS, an_agent, going_on, same_state, trained
 from gymnasium import spaces
 
 import rlbench
-from rlbench.agents import AGENTS, Agent, DynaQ, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
+from rlbench.agents import AGENTS, Agent, QLearning, RandomAgent, ReplayQ, Sarsa, make_agent, register_agent
 from rlbench.agents.parameters import LearningParameters, parameter
 from rlbench.errors import ALIASES, UnknownNameError, UsageError
 from rlbench.testing import AGENT_CHECKS, Trial, check_agent
@@ -26,18 +27,35 @@ def test_every_registered_agent_keeps_each_promise(name, check):
     assert check(Trial(AGENTS[name], episodes=3000, seed=0)) == ""
 
 
-def test_agents_go_to_another_process_and_come_back_as_if_they_had_stayed():
-    small = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
-    agents = [cls(3, 2, seed=1) for cls in AGENTS.values()]
-    agents += [QLearning(3, 2, seed=1, exploration="ucb"), DynaQ(3, 2, seed=1, planning="prioritized")]
-    agents += [ReplayQ(3, 2, seed=1, replay="prioritized", n_step=2, **small)]
+def test_agents_and_runs_come_back_from_another_process_as_if_they_had_stayed():
+    agents = [an_agent(variant) for variant in VARIANTS]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         returned = list(pool.map(going_on, map(going_on, agents)))
+        runs = list(pool.map(trained, (3, 4)))
     for agent, twin in zip(agents, returned, strict=True):
-        states = going_on(going_on(agent)).state_dict(), going_on(twin).state_dict()
-        assert states[0].keys() == states[1].keys()
-        assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
-        assert twin.config() == agent.config()
+        same_state(going_on(going_on(agent)), going_on(twin))
+    for run in runs:
+        here = trained(run.seed)
+        same_state(run.agent, here.agent)
+        assert run.store.episodes(run)[-1].rewards.tolist() == here.store.episodes(here)[-1].rewards.tolist()
+        longer = rlbench.resume(run, episodes=25)
+        assert longer.returns.tolist() == rlbench.resume(here, episodes=25).returns.tolist()
+
+
+def by_joblib(agent, folder):
+    joblib.dump(agent, folder / "agent.joblib")
+    return joblib.load(folder / "agent.joblib", mmap_mode="r")  # as the workers of joblib.Parallel get large arrays
+
+
+@pytest.mark.parametrize("way", [lambda agent, _: copy.deepcopy(agent), by_joblib], ids=["deepcopy", "joblib"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_copy_goes_on_as_the_agent_does_and_alone(variant, way, tmp_path):
+    agent = going_on(an_agent(variant))
+    agent.update(0, agent.act(0), 1.0, 1, False)  # in the middle of an episode
+    twin, third = way(agent, tmp_path), way(agent, tmp_path)
+    going_on(twin)
+    same_state(agent, third)
+    same_state(going_on(agent), twin)
 
 
 def test_a_copied_table_is_one_block_of_memory_on_cache_lines():

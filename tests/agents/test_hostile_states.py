@@ -4,26 +4,11 @@ import functools
 
 import numpy as np
 import pytest
-from contracts.agents import going_on
+from contracts.agents import VARIANTS, an_agent, going_on
 from gymnasium import spaces
 from hostile import Outcomes, in_another_process, mutations
 
-from rlbench.agents import AGENTS
 from rlbench.buffers import BUFFERS
-
-SMALL = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
-VARIANTS = {
-    **{name: (name, SMALL if name == "replay-q" else {}) for name in AGENTS},
-    "ucb": ("q-learning", {"exploration": "ucb"}),
-    "softmax": ("expected-sarsa", {"exploration": "softmax"}),
-    "sweeping": ("dyna-q", {"planning": "prioritized"}),
-    "prioritized": ("replay-q", {"replay": "prioritized", "n_step": 2, **SMALL}),
-}
-
-
-def an_agent(variant):
-    name, parameters = VARIANTS[variant]
-    return AGENTS[name](3, 2, seed=1, **parameters)
 
 
 def a_buffer(kind):

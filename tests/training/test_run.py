@@ -1,5 +1,7 @@
 """A run: what it tells, and what can be made from it again."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -51,6 +53,56 @@ def test_a_run_read_back_is_the_run(agent, store):
     assert again.agent is again.agent
     assert again.agent is not run.agent
     assert again.agent.config() == run.agent.config()
+
+
+def test_a_saved_run_is_read_back_alone_and_gone_on_with(run, store, tmp_path):
+    rlbench.train("FrozenLake-v1", episodes=1, store=store)
+    longer = rlbench.resume(run, episodes=15)
+    longer.save(tmp_path / "run.db")
+    again = rlbench.load_run(tmp_path / "run.db")
+    assert again.record == longer.record
+    assert outcome(again) == outcome(longer)
+    assert [one.id for one in again.store.runs()] == [longer.id]
+    assert outcome(rlbench.resume(again, episodes=18)) == outcome(rlbench.resume(longer, episodes=18))
+    with pytest.raises(StoreError, match=r"run\.db exists already: give the path of a new file"):
+        run.save(tmp_path / "run.db")
+    assert (tmp_path / "run.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_latest_and_the_best_run_are_loaded_by_these_words(tmp_path):
+    with rlbench.open_store(tmp_path / "x.db") as store:
+        runs = [rlbench.train("FrozenLake-v1", episodes=n, seed=0, store=store) for n in (2000, 1)]
+        for one in runs:
+            store.update_run(one.id, evaluation=rlbench.evaluate(one, episodes=5, seed=0).summary())
+    assert rlbench.load_run(str(tmp_path / "x.db"), "latest").id == runs[1].id
+    assert rlbench.load_run(tmp_path / "x.db", "best").id == runs[0].id
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])  # noqa: S301  (our own)
+@pytest.mark.parametrize("url", ["memory://", "runs.db"])
+def test_a_copied_run_is_the_run_and_a_copy_of_a_store_in_memory_a_store_of_its_own(copied, url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = rlbench.train("FrozenLake-v1", episodes=12, seed=5, store=url)
+    episodes = run.store.episodes(run)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again, read = copied((run, episodes))
+    assert again.record == run.record
+    assert outcome(again) == outcome(run)
+    assert read[-1].rewards.tolist() == episodes[-1].rewards.tolist()
+    again.store.update_run(again.id, tags=["mine"])
+    assert run.store.run(run).tags == (() if url == "memory://" else ("mine",))
+    assert again.store.url == run.store.url
+
+
+def test_a_store_that_is_only_read_is_so_as_a_copy(tmp_path):
+    rlbench.train("FrozenLake-v1", episodes=1, store=tmp_path / "runs.db").store.close()
+    with rlbench.open_store(tmp_path / "runs.db", read_only=True) as store:
+        copied = copy.deepcopy(store)
+    with copied, pytest.raises(StoreError, match="it can only be read"):
+        copied.update_run(copied.run("latest").id, tags=["x"])
+    with pytest.raises(StoreError, match="cannot use the store"):
+        copy.deepcopy(store)
 
 
 def test_an_agent_rebuilt_goes_on_as_the_original_would(store):
