@@ -21,8 +21,8 @@ BUFFERS: dict[str, type[ReplayBuffer]] = {buffer.kind: buffer for buffer in (Rep
 def make_buffer(
     kind: str,
     capacity: int,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
+    observation_space: spaces.Space[Any] | None = None,
+    action_space: spaces.Space[Any] | None = None,
     *,
     seed: int | np.random.SeedSequence | None = None,
     **parameters: Any,

@@ -24,6 +24,7 @@ CACHE_LINE = 64  # bytes
 WORD = 8  # bytes
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # Linux's limit for a container, in bytes
 INT64 = np.dtype(np.int64)
+UNKNOWN = (0,)  # the shape of a field until the first transition tells it
 
 
 class DiscreteColumn:
@@ -113,8 +114,14 @@ class BoxColumn:
 Column = DiscreteColumn | BoxColumn
 
 
-def column_of(what: str, space: spaces.Space[Any] | Column) -> Column:
-    """Returns the field for a space, or the field itself; UsageError if the space is neither Discrete nor Box."""
+def column_of(what: str, space: spaces.Space[Any] | Column | None) -> Column:
+    """Returns the field for a space, the field itself, or an unknown one for None.
+
+    Raises:
+        UsageError: the space is neither Discrete nor Box.
+    """
+    if space is None:
+        return BoxColumn(what, np.dtype(np.float64), UNKNOWN)
     if isinstance(space, Column):
         return space
     if isinstance(space, spaces.Discrete):
@@ -122,6 +129,23 @@ def column_of(what: str, space: spaces.Space[Any] | Column) -> Column:
     if isinstance(space, spaces.Box):
         return BoxColumn(what, np.dtype(space.dtype), space.shape)
     raise UsageError(f"a replay buffer takes Discrete and Box spaces, got {space}")
+
+
+def column_like(what: str, value: Any) -> Column:
+    """Returns the field for values like this one: whole numbers, or arrays of its shape and dtype.
+
+    Raises:
+        UsageError: it is neither a number nor an array of numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged
+        raise UsageError(f"{what} must be a number or an array of numbers: {error}") from None
+    if array.dtype.kind not in "biuf" or not array.size:
+        raise UsageError(f"{what} must be a number or an array of numbers, got {value!r:.80}")
+    if not array.ndim and array.dtype.kind in "iu":
+        return DiscreteColumn(what, -MOST, MOST)
+    return BoxColumn(what, array.dtype, array.shape)
 
 
 def range_of(column: Column) -> list[int] | None:

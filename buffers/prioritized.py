@@ -37,7 +37,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     Args:
         capacity: maximum number of transitions; when full, new ones overwrite the oldest.
-        observation_space: Discrete or Box, of any shape and dtype.
+        observation_space: as for ReplayBuffer.
         action_space: likewise.
         alpha: 0 is uniform, 1 fully proportional.
         beta: how much of the bias the weights correct initially; 1 is all of it.
@@ -66,8 +66,8 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def __init__(
         self,
         capacity: int,
-        observation_space: spaces.Space[Any] | Column,
-        action_space: spaces.Space[Any] | Column,
+        observation_space: spaces.Space[Any] | Column | None = None,
+        action_space: spaces.Space[Any] | Column | None = None,
         *,
         alpha: float = 0.6,
         beta: float = 0.4,
@@ -85,12 +85,15 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self.beta_steps = None if beta_steps is None else whole("beta_steps", beta_steps, 1)
         super().__init__(capacity, observation_space, action_space, n_step=n_step, gamma=gamma, seed=seed)
 
-    def _allocate(self, capacity: int) -> None:
-        super()._allocate(capacity)
-        # leaf i (p_i^alpha) at the middle + i, the sum at 1: see _sum_tree.py
-        self.tree: NDArray[np.float64] = aligned_zeros(2 * _leaves(capacity), np.dtype(np.float64))
+    def _begin(self) -> None:
+        super()._begin()
         self.added = np.zeros(2, np.int64)  # transitions ever added; of these, given a priority: see _settle
         self.greatest = np.ones(1)  # the largest p so far
+
+    def _lay_out(self, observation: Column, action: Column) -> None:
+        super()._lay_out(observation, action)
+        # leaf i (p_i^alpha) at the middle + i, the sum at 1: see _sum_tree.py
+        self.tree: NDArray[np.float64] = aligned_zeros(2 * _leaves(self.capacity), np.dtype(np.float64))
 
     @staticmethod
     def _size(capacity: int, row_size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol, Self, cast
@@ -12,12 +13,14 @@ import numpy as np
 from rlbench.buffers.columns import (
     FIELDS,
     INT64,
+    UNKNOWN,
     WORD,
     BoxColumn,
     Column,
     aligned_zeros,
     check_memory,
     column_again,
+    column_like,
     column_of,
     proportion,
     range_of,
@@ -26,12 +29,12 @@ from rlbench.buffers.columns import (
     whole,
 )
 from rlbench.errors import UsageError
-from rlbench.forms import FINITE, Form, GeneratorState, Numbers, UpTo, Whole, checked
+from rlbench.forms import FINITE, MOST, Form, GeneratorState, Numbers, UpTo, Whole, checked
 from rlbench.lazy import LazyModule
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gymnasium import spaces
     from numpy.typing import ArrayLike, NDArray
@@ -71,7 +74,7 @@ class BufferStats:
         nbytes: memory, in bytes.
         fill: size / capacity.
         pairs: distinct state-action pairs held; None if observations or actions are not Discrete.
-        coverage: pairs / all possible pairs.
+        coverage: pairs / all possible pairs; None if these are unknown.
         rarest: transitions of the rarest pair held.
         commonest: transitions of the most frequent pair.
         oldest_age: additions since the oldest transition was added.
@@ -118,7 +121,8 @@ class ReplayBuffer:
 
     Args:
         capacity: maximum number of transitions; when full, new ones overwrite the oldest.
-        observation_space: Discrete or Box, of any shape and dtype.
+        observation_space: Discrete or Box, of any shape and dtype. Without both, the first transition decides: an array
+            by its shape and dtype, a whole number by being one.
         action_space: likewise.
         n_step: rewards summed in a sampled return; fewer if the episode ends or the newest transition is reached.
         gamma: discount of these returns; required for n_step above 1.
@@ -135,8 +139,8 @@ class ReplayBuffer:
     def __init__(
         self,
         capacity: int,
-        observation_space: spaces.Space[Any] | Column,
-        action_space: spaces.Space[Any] | Column,
+        observation_space: spaces.Space[Any] | Column | None = None,
+        action_space: spaces.Space[Any] | Column | None = None,
         *,
         n_step: int = 1,
         gamma: float | None = None,
@@ -145,23 +149,30 @@ class ReplayBuffer:
         self.n_step, self.gamma = whole("n_step", n_step, 1), None if gamma is None else proportion("gamma", gamma)
         if gamma is None and self.n_step > 1:
             raise UsageError(f"n_step={n_step} needs a discount: pass gamma, such as gamma=0.99")
-        needed = self.bytes_needed(capacity, observation_space, action_space)
-        check_memory(f"a buffer of {capacity:,} transitions", needed)
-        self.observation = column_of("an observation", observation_space)
-        self.action = column_of("an action", action_space)
+        if (observation_space is None) is not (action_space is None):
+            raise UsageError("give both spaces, or neither: then the first transition tells them")
+        self.capacity = whole("capacity", capacity, 1)  # in transitions
         self._rng = new_generator(seed)
-        self._allocate(int(capacity))
+        self._begin()
+        self._lay_out(column_of("an observation", observation_space), column_of("an action", action_space))
 
-    def _allocate(self, capacity: int) -> None:
-        """Allocates all memory, once."""
-        dtype = row_type(self.observation, self.action)
-        self.rows: NDArray[np.void] = aligned_zeros(capacity, dtype)
+    def _begin(self) -> None:
+        """Allocates what no space decides."""
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled; an array for compiled code
-        self.capacity = capacity  # in transitions
-        self._pairs: tuple[list[int], _Pairs] | None = None  # at this cursor; None after a row has changed
-        self._row_size = dtype.itemsize
         self._position = self.cursor.data  # same memory, faster scalar access from Python
-        self._adding = (  # everything `add` reads, in one tuple; the rows as plain bytes
+        self._pairs: tuple[list[int], _Pairs] | None = None  # at this cursor; None after a row has changed
+
+    def _lay_out(self, observation: Column, action: Column) -> None:
+        """Allocates the rows, once; none while the spaces are unknown."""
+        needed = self.bytes_needed(self.capacity, observation, action)
+        check_memory(f"a buffer of {self.capacity:,} transitions", needed)
+        self.observation, self.action = observation, action
+        for name in ("_extending", "_lines", "_width"):  # of other rows
+            vars(self).pop(name, None)
+        dtype, is_known = row_type(observation, action), observation.shape != UNKNOWN
+        self.rows: NDArray[np.void] = aligned_zeros(self.capacity if is_known else 0, dtype)
+        self._row_size = dtype.itemsize
+        self._adding: Any = is_known and (  # everything `add` reads, in one tuple; the rows as plain bytes
             self.rows.view(np.uint8).data,
             dtype.itemsize,
             row_struct(dtype, self.observation, self.action).pack_into,
@@ -170,8 +181,19 @@ class ReplayBuffer:
             self.observation.encode,
             self.action.encode,
             self._position,
-            capacity,
+            self.capacity,
         )
+
+    @contextmanager
+    def _learning(self, observation: Column, action: Column) -> Iterator[None]:
+        """Lays out the rows of a buffer whose spaces were unknown; forgets it if nothing can be stored in them."""
+        unknown = self.observation, self.action
+        self._lay_out(observation, action)
+        try:
+            yield
+        except UsageError:
+            self._lay_out(*unknown)
+            raise
 
     @classmethod
     def bytes_needed(
@@ -202,11 +224,8 @@ class ReplayBuffer:
     @classmethod
     def _again(cls, state: dict[str, Any]) -> Self:
         """Rebuilds a buffer from its state; UsageError if it is damaged."""
-        observation = column_again("an observation", state.get("rows/observation"), state.get("observation_range"))
-        action = column_again("an action", state.get("rows/action"), state.get("action_range"))
         settings = {name: state[name] for name in cls.SETTINGS if name in state}
-        capacity = checked(state, {"capacity": Whole(1)})["capacity"]
-        buffer = cls(capacity, observation, action, **settings)
+        buffer = cls(checked(state, {"capacity": Whole(1)})["capacity"], **settings)
         buffer.load_state_dict(state)
         return buffer
 
@@ -254,7 +273,11 @@ class ReplayBuffer:
             reward = _number(reward)
         if reward - reward != 0.0:  # inf or nan; faster than two comparisons
             raise UsageError(f"a reward must be a finite number, got {reward}")
-        memory, size, pack_into, dtype, shape, encode, encode_action, cursor, capacity = self._adding
+        adding = self._adding
+        if not adding:
+            self._add_first(observation, action, reward, next_observation, terminated, truncated)
+            return
+        memory, size, pack_into, dtype, shape, encode, encode_action, cursor, capacity = adding
         position = cursor[0]
         o: Any = observation
         following: Any = next_observation
@@ -287,9 +310,25 @@ class ReplayBuffer:
         """
         if len(transitions) < len(FIELDS):
             raise UsageError(f"expected {len(FIELDS)} arrays, the first of a Batch, got {len(transitions)}")
+        if not self._adding:
+            self._extend_first(transitions)
+            return
         if not self._store_at_once(transitions):
             self._store_columns(self._checked(transitions))
         self._pairs = None
+
+    def _add_first(self, observation: Any, action: Any, *others: Any) -> None:
+        """Stores the first transition of a buffer, which tells its spaces."""
+        with self._learning(column_like("an observation", observation), column_like("an action", action)):
+            ReplayBuffer.add(self, observation, action, *others)
+
+    def _extend_first(self, transitions: Any) -> None:
+        """Stores the first transitions of a buffer, the first of which tells its spaces."""
+        observations, actions = transitions[:2]
+        if np.size(transitions[2]) and len(observations) and len(actions):
+            columns = column_like("an observation", observations[0]), column_like("an action", actions[0])
+            with self._learning(*columns):
+                ReplayBuffer.extend(self, transitions)
 
     def _store_at_once(self, transitions: Batch | Sequence[ArrayLike]) -> bool:
         """Stores arrays already in the buffer's dtypes by compiled code; returns False for others and invalid ones."""
@@ -427,7 +466,7 @@ class ReplayBuffer:
             nbytes=self.nbytes,
             fill=n / self.capacity,
             pairs=None if counts is None else len(counts),
-            coverage=None if counts is None else len(counts) / possible,
+            coverage=None if counts is None or possible > MOST else len(counts) / possible,
             rarest=None if counts is None or not n else int(counts.min()),
             commonest=None if counts is None or not n else int(counts.max()),
             oldest_age=n - 1 if n else None,
@@ -437,7 +476,7 @@ class ReplayBuffer:
 
     def probabilities(self) -> NDArray[np.float64]:
         """Returns the probability that `sample` draws each row held, (size,)."""
-        return np.full(len(self), 1.0 / len(self))
+        return np.full(len(self), 1.0 / max(1, len(self)))
 
     def _priority_quartiles(self) -> NDArray[np.float64] | None:
         return None
@@ -450,7 +489,8 @@ class ReplayBuffer:
         if self._pairs is None or self._pairs[0] != at:
             held = self.rows[: len(self)]
             _, state = np.unique(held["observation"], return_inverse=True)
-            numbers = state * (self.action.stop - self.action.low) + (held["action"] - self.action.low)
+            actions, action = np.unique(held["action"], return_inverse=True)
+            numbers = state * len(actions) + action
             order = np.argsort(numbers, kind="stable")
             _, starts, counts = np.unique(numbers[order], return_index=True, return_counts=True)
             self._pairs = at, _Pairs(order, starts, counts)
@@ -477,7 +517,15 @@ class ReplayBuffer:
             UsageError: it is damaged, or comes from a buffer with another capacity, other settings or other spaces;
                 nothing has changed.
         """
-        self.restore(self.checked_state(state))
+        if self._adding:
+            self.restore(self.checked_state(state))
+            return
+        columns = [
+            column_again(f"an {name}", state.get(f"rows/{name}"), state.get(f"{name}_range"))
+            for name in ("observation", "action")
+        ]
+        with self._learning(*columns):
+            self.restore(self.checked_state(state))
 
     def state_form(self) -> Form:
         """Describes what compiled code trusts in a state."""

@@ -141,6 +141,68 @@ def a_pickled_buffer_goes_on_as_the_one_it_was_made_of(buffer_class):
         assert _same_state(buffer.state_dict(), again.state_dict())
 
 
+def without_spaces_the_first_transition_decides(buffer_class):
+    first = np.arange(6, dtype=np.float32).reshape(2, 3), 1, 0.5, np.ones((2, 3), np.float32), False
+    twice = [np.stack([first[0]] * 2), np.array([1, 0]), [0.5, 0.5], [first[3]] * 2, [0, 0], [0, 1]]
+    for store in (lambda buffer: buffer.add(*first), lambda buffer: buffer.extend(twice)):
+        buffer = buffer_class(5, seed=0)
+        assert (len(buffer), buffer.stats().size, buffer.stats().pairs) == (0, 0, None)
+        with pytest.raises(UsageError, match="cannot sample from an empty buffer: add transitions first"):
+            buffer.sample(1)
+        store(buffer)
+        batch = buffer.sample(4)
+        assert (batch.observations.shape, batch.observations.dtype, batch.actions.dtype) == ((4, 2, 3), "f4", "i8")
+        assert (batch.observations == first[0]).all()
+        with pytest.raises(UsageError, match=r"an observation must have shape \(2, 3\), got \(2,\)"):
+            buffer.add([1.0, 2.0], *first[1:])
+
+
+def whole_numbers_need_no_spaces(buffer_class):
+    buffer, known = buffer_class(7, seed=0), _filled(buffer_class, 0)
+    for i in range(10):
+        buffer.add(i, i % 4, i / 2, i + 1, i % 3 == 0, i % 5 == 0)
+    assert _same_batch(buffer.sample(20), known.sample(20))
+    assert _same_batch(buffer.sample(20, balanced=True), known.sample(20, balanced=True))
+    stats = buffer.stats()
+    assert (stats.pairs, stats.coverage) == (known.stats().pairs, None)
+
+
+def what_cannot_be_stored_decides_nothing(buffer_class):
+    buffer = buffer_class(5, seed=0)
+    for wrong in (
+        lambda: buffer.add(0, 1, 0.5, [1.0, 2.0], False),
+        lambda: buffer.add(0, 1, math.nan, 1, False),
+        lambda: buffer.add({"a": 1}, 1, 0.5, 1, False),
+        lambda: buffer.add([], 1, 0.5, [], False),
+        lambda: buffer.add("left", 1, 0.5, 1, False),
+        lambda: buffer.extend([[0, 1], [1, 1], [0.5, math.inf], [1, 2], [0, 0], [0, 0]]),
+        lambda: buffer.extend([[0, 1], [1], [0.5, 0.5], [1, 2], [0, 0], [0, 0]]),
+        lambda: buffer_class(5, spaces.Discrete(3)),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+    buffer.extend([[], [], [], [], [], []])
+    buffer.add([0.5], [1.0, 2.0], 1.0, [0.25], False)
+    assert buffer.sample(3).actions.tolist() == [[1.0, 2.0]] * 3
+
+
+def one_without_spaces_survives_a_store_and_copies(buffer_class):
+    for n in (0, 3, 20):
+        buffer, known = buffer_class(7, n_step=2, gamma=0.9, seed=3), _filled(buffer_class, 3, n, n_step=2, gamma=0.9)
+        for i in range(n):
+            buffer.add(i, i % 4, i / 2, i + 1, i % 3 == 0, i % 5 == 0)
+        with open_store("memory://") as store:
+            buffer.save(store, "mine")
+            again = [buffer_class.load(store, "mine"), copy.deepcopy(buffer), pickle.loads(pickle.dumps(buffer))]  # noqa: S301
+        again.append(buffer_class(7, n_step=2, gamma=0.9))
+        again[-1].load_state_dict(buffer.state_dict())
+        for each in (known, *again):
+            assert len(each) == min(n, 7)
+            each.add(1, 1, 1.0, 2, False)
+        wanted = known.sample(20)
+        assert all(_same_batch(each.sample(20), wanted) for each in again)
+
+
 def it_takes_back_only_a_state_of_its_like(buffer_class):
     state = _filled(buffer_class, 0).state_dict()
     others = [
@@ -407,6 +469,10 @@ BUFFER_CHECKS = [
     it_survives_a_store,
     a_copy_goes_its_own_way,
     a_pickled_buffer_goes_on_as_the_one_it_was_made_of,
+    without_spaces_the_first_transition_decides,
+    whole_numbers_need_no_spaces,
+    what_cannot_be_stored_decides_nothing,
+    one_without_spaces_survives_a_store_and_copies,
     it_takes_back_only_a_state_of_its_like,
     arrays_of_any_shape_and_dtype_come_back_as_they_were,
     discrete_spaces_may_begin_anywhere,
