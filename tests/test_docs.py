@@ -11,6 +11,7 @@ from forking import Forks
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
+FIRST_READ = {"README.md", "walk.md"}  # run by `make test`; each of the others takes a minute of training and compiling
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
@@ -18,6 +19,10 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 def named(paths):
     return pytest.mark.parametrize("page", paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def long_unless_read_first(page):
+    return page if page.name in FIRST_READ else pytest.param(page, marks=pytest.mark.long)
 
 
 def blocks(page, language):
@@ -46,7 +51,7 @@ def test_each_program_starts_in_a_new_process_without_rlbench(forks, tmp_path):
     assert first[1] == second[1] == "False"
 
 
-@named(PAGES)
+@named(map(long_unless_read_first, PAGES))
 def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
     for arguments in commands(page):
         assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
