@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from rlbench.agents import saving
 from rlbench.agents.compiled import learners, rules
+from rlbench.agents.functions import ByFunction
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.agents.q_table import QTable
 from rlbench.checks import finite, flag, place
@@ -259,6 +260,8 @@ class TableAgent(Agent):
         return self._value_now(self.learning_rates)
 
     def _value_now(self, schedule: Any) -> float:
+        if schedule.__class__ is ByFunction:
+            return float(schedule.rate(self.episodes, self.timesteps))
         return float(rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def behind_a_gate(self) -> tuple[Callable[..., int], Callable[..., None]]:
@@ -314,7 +317,9 @@ class TableAgent(Agent):
         return int(action), bool(explored)
 
     def core(self) -> Any:
-        """Returns the first field of every compiled learner with a table."""
+        """Returns the first field of every compiled learner with a table; UsageError if a rate is a function."""
+        for name in self.parameters.by_function():
+            raise UsageError(f"{name} is a function, which has no compiled counterpart")
         return learners.Core(self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma)
 
     def greedy_policy(self) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from rlbench.agents.compiled import rules
+from rlbench.agents.functions import ByFunction
 from rlbench.errors import UsageError, unknown_name
 
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
@@ -46,7 +47,12 @@ class Parameters:
     def named(self) -> dict[str, Any]:
         """Returns the parameters by which a run is known: all but those added later that have their default."""
         values = [(f, getattr(self, f.name)) for f in fields(self)]
-        return {f.name: value for f, value in values if not f.metadata.get("later") or value != f.default}
+        named = {f.name: value for f, value in values if not f.metadata.get("later") or value != f.default}
+        return {name: value.document() if isinstance(value, ByFunction) else value for name, value in named.items()}
+
+    def by_function(self) -> dict[str, ByFunction]:
+        """Returns the rates that are given by a function."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, ByFunction)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +73,8 @@ class ExplorationParameters(Parameters):
     )
     temperature: float = parameter(1.0, "softmax: the temperature at epsilon 1; it decays with epsilon", "above 0")
     ucb_confidence: float = parameter(2.0, "ucb: c, the bonus for rarely tried actions", "0 or more")
-    exploration_schedule: str = parameter(
-        "exponential", "how epsilon falls", "exponential, multiplicative, linear or constant"
+    exploration_schedule: str | ByFunction = parameter(  # noqa: RUF009  (it declares a field)
+        "exponential", "how epsilon falls; in Python also a function", "exponential, multiplicative, linear or constant"
     )
     exploration_initial_eps: float = parameter(1.0, "epsilon at the start", "[0, 1]")
     exploration_final_eps: float = parameter(0.01, "final epsilon", "[0, 1]")
@@ -85,7 +91,9 @@ class ExplorationParameters(Parameters):
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
-        among(self, exploration=EXPLORATIONS, ties=TIES, exploration_schedule=SCHEDULES)
+        among(self, exploration=EXPLORATIONS, ties=TIES)
+        if not isinstance(self.exploration_schedule, ByFunction):
+            among(self, exploration_schedule=SCHEDULES)
         if not 0 < self.temperature < math.inf:
             raise UsageError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.ucb_confidence < math.inf:
@@ -113,7 +121,7 @@ class ExplorationParameters(Parameters):
         return rules.EpsilonGreedy(n_actions) if self.ties == "first" else rules.EpsilonGreedyRandomTies(n_actions)
 
     def exploration_rates(self) -> Any:
-        """Returns the compiled Schedule of epsilon.
+        """Returns the compiled Schedule of epsilon, or the function that gives it.
 
         Raises:
             UsageError: exploration_fraction without a known budget of timesteps.
@@ -122,6 +130,8 @@ class ExplorationParameters(Parameters):
             return rules.Schedule(rules.CONSTANT, False, 0.0, 0.0, 0.0)
 
         kind = self.exploration_schedule
+        if isinstance(kind, ByFunction):
+            return kind
         if kind == "linear" and self.exploration_steps is None:
             raise UsageError(
                 "exploration_fraction is a share of total_timesteps: give that budget, or exploration_steps"
@@ -137,7 +147,9 @@ class ExplorationParameters(Parameters):
 class LearningParameters(ExplorationParameters):
     """The parameters that all agents with a table share."""
 
-    learning_rate: float = parameter(0.1, "step size alpha", "(0, 1]")
+    learning_rate: float | ByFunction = parameter(  # noqa: RUF009  (likewise)
+        0.1, "step size alpha; in Python also a function", "(0, 1]"
+    )
     learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly", "[0, 1]")
     learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached", "above 0")
     gamma: float = parameter(0.99, "discount", "[0, 1]")
@@ -147,6 +159,8 @@ class LearningParameters(ExplorationParameters):
         """Checks ranges and combinations."""
         super().__post_init__()
         in_unit(self, "learning_rate", "learning_rate_final", "gamma")
+        if isinstance(self.learning_rate, ByFunction) and self.learning_rate_final is not None:
+            raise UsageError("learning_rate is a function: leave out learning_rate_final and learning_rate_steps")
         if self.learning_rate == 0:
             raise UsageError("learning_rate must be above 0, got 0: nothing would be learnt")
         if not math.isfinite(self.initial_value):
@@ -157,7 +171,9 @@ class LearningParameters(ExplorationParameters):
             raise UsageError(f"learning_rate_steps must be above 0, got {self.learning_rate_steps}")
 
     def learning_rates(self) -> Any:
-        """Returns the compiled Schedule of the step size."""
+        """Returns the compiled Schedule of the step size, or the function that gives it."""
+        if isinstance(self.learning_rate, ByFunction):
+            return self.learning_rate
         initial, final, steps = float(self.learning_rate), self.learning_rate_final, self.learning_rate_steps
         if final is None or steps is None:
             return rules.Schedule(rules.CONSTANT, False, initial, initial, 0.0)
@@ -175,7 +191,7 @@ def in_unit(parameters: Parameters, *names: str) -> None:
     """Raises UsageError for values outside [0, 1] and for NaN."""
     for name in names:
         value = getattr(parameters, name)
-        if value is not None and not 0 <= value <= 1:
+        if value is not None and not isinstance(value, ByFunction) and not 0 <= value <= 1:
             raise UsageError(f"{name} must be in [0, 1], got {value}")
 
 
@@ -208,13 +224,18 @@ def _typed(name: str, annotation: Any, value: Any) -> Any:
     The annotation is a string where annotations are postponed, else a class or a union.
     """
     said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    wanted, _, optional = said.partition(" | ")
+    wanted, *others = said.split(" | ")
     if wanted not in _TYPES:
         raise UsageError(
             f"{name} is declared as {said}: a parameter is a float, an int or a str, or one of them | None"
         )
-    if value is None and optional:
+    if value is None and "None" in others:
         return None
+    if "ByFunction" in others:
+        if isinstance(value, ByFunction | dict):
+            return ByFunction.of(value) if isinstance(value, dict) else value
+        if callable(value):
+            raise UsageError(f"{name} by a function depends on the length of training: give it to train (agent_kwargs)")
     plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, _TYPES[wanted]):
         kinds = {"float": "a number", "int": "a whole number", "str": "a word"}

@@ -29,8 +29,7 @@ from rlbench.cli.options import (
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines, rate
 from rlbench.settings import parse_settings
-from rlbench.training.callbacks import StopOnEvaluation, StopOnReturn
-from rlbench.training.running import EVAL_EPISODES
+from rlbench.store.config import EVAL_EPISODES
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
@@ -134,7 +133,7 @@ def train(
         preset=preset,
         parent=None if isinstance(kept, str) else rlbench.Run(find_run(kept, str(parent), needs="agent"), kept),
         cache=not no_cache,
-        callbacks=[] if stop_at is None else [StopOnEvaluation(stop_at) if eval_every else StopOnReturn(stop_at)],
+        callbacks=[] if stop_at is None else [_stop_at(stop_at, eval_every)],
         eval_every=eval_every,
         eval_episodes=eval_episodes,
     )
@@ -147,6 +146,10 @@ def train(
             how = CACHED[run.cache].format(run.cached_episodes)
             say("\n".join(run_lines(run, evaluation, how)))
     return INTERRUPTED if run.status == "interrupted" else DONE
+
+
+def _stop_at(threshold: float, eval_every: int | None) -> rlbench.Callback:
+    return rlbench.StopOnReturn(threshold) if eval_every is None else rlbench.StopOnEvaluation(threshold)
 
 
 def run_document(run: Run, evaluation: Evaluation | None) -> dict[str, Any]:

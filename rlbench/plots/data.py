@@ -218,7 +218,7 @@ def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:
     errors = np.empty(min(len(steps.rewards), left))
     q_updates(
         learner.table,
-        learner.learning_rates,
+        learner.core().learning_rate,
         learner.timesteps,
         learner.parameters.gamma,
         steps.observations,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from rlbench.agents import AGENTS
+from rlbench.agents.functions import ByFunction
 from rlbench.envs.trust import WRAPPERS
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
@@ -176,6 +177,8 @@ def _parameters(run: Run, preset: Preset) -> dict[str, Any]:
     if run.agent_name not in AGENTS:
         raise UsageError(f"run {run.id} was trained with the agent {run.agent_name!r}, which is not registered here")
     own = _all_parameters(run.agent_name, run.record.config.agent.parameters)
+    if any(isinstance(value, ByFunction) for value in own.values()):
+        raise UsageError(f"run {run.id} was trained with a rate by a function: no command knows that")
     usual = _all_parameters(run.agent_name, preset.parameters(run.agent_name, {}))
     rate = {} if own.get("learning_rate") == usual.get("learning_rate") else {"learning_rate": own["learning_rate"]}
     beside = _all_parameters(run.agent_name, preset.parameters(run.agent_name, rate))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
+EVAL_EPISODES = 20  # greedy ones, at each evaluation while training
 EXTERNAL = "external"  # the engine of a run whose env another program or a person stepped
 
 

@@ -64,6 +64,10 @@ def reason_unknown(config: RunConfig) -> str:
     silent = next((one["name"] for one in config.callbacks or () if one["settings"] is None), "")
     if silent:
         return f"the callback {silent} does not say its settings (see rlbench.Callback.settings)"
+    rates = [value for value in config.agent.parameters.values() if isinstance(value, dict)]
+    nameless = next((rate["function"] for rate in rates if "<" in rate["function"]), "")
+    if nameless:
+        return f"the function {nameless} cannot be found by its name: define it with def, outside of functions"
     return unknown_of(config.code)
 
 
@@ -71,7 +75,7 @@ def find(store: Store, key: str, budget: Budget) -> Found | None:
     """Returns the run that answers the budget, else the one that comes closest to it from below."""
     found: list[Found] = []
     for record in store.runs(cache_key=key):
-        with suppress(StoreError):  # what is damaged is trained anew
+        with suppress(StoreError):  # a damaged run is trained anew
             found += _places(store, record, budget)
     return max(found, key=lambda one: (one.is_whole, one.checkpoint.episodes, one.ends_there), default=None)
 

@@ -36,7 +36,7 @@ DECISIVE = ("algorithm", "gymnasium")  # versions that decide a result
 
 
 class Wanted(NamedTuple):
-    """What is to be trained: an agent in an env, how far, and what the run's record says of it."""
+    """What to train: an agent in an env, how far, and the run's configuration."""
 
     env: gym.Env[Any, Any]
     agent: Agent
@@ -95,6 +95,8 @@ def resume(
     agent = run.make_agent(agent_seed)
     with closing(run.make_same_env(agent, anyway=anyway)) as env:
         check_fit(agent, env)
+        for name, rate in agent.parameters.by_function().items():
+            raise UsageError(f"{name} of run {run.id} is {rate}, which its record does not hold: train with it again")
         world = world_for(env, agent, engine)
         if world is None and last is not None:
             bring_back(env, run.make_env(), run.store, run.record, last)
@@ -227,7 +229,7 @@ def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None,
 
 @contextmanager
 def _or_undone(undo: Callable[[], None]) -> Iterator[None]:
-    """Takes back what was written to the store if the run cannot be gone on with after all."""
+    """Undoes what was written to the store if the run cannot go on after all."""
     try:
         yield
     except BaseException:
@@ -245,7 +247,7 @@ def _from_here(wanted: Wanted, episodes: int, timesteps: int) -> Budget:
 
 def goes_on_alone(spec: str | None, store: Store, found: Found) -> bool:
     """Returns whether an env goes on from a stored prefix by its `np_random` alone; False if that is damaged."""
-    twin = make_from_spec(spec or "", trust=True)  # as the env that was made by name
+    twin = make_from_spec(spec or "", trust=True)  # made by name, so its code is trusted
     try:
         return goes_on_by_np_random(twin, store, found.record, found.checkpoint)
     except (StoreError, UsageError):

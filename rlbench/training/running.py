@@ -1,4 +1,4 @@
-"""`train`: from what a caller asks for to a stored run."""
+"""`train`: from a request to a stored run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
+from rlbench.store.config import EVAL_EPISODES
 from rlbench.training.binning import in_bins
 from rlbench.training.budgets import budget_of
 from rlbench.training.cache import Found, cache_key, find, reason_unknown
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from rlbench.store import RunConfig
     from rlbench.training.binning import Asked
     from rlbench.training.callbacks import Callback
-
-EVAL_EPISODES = 20
 
 
 @naming_unknown
@@ -93,7 +92,8 @@ def train(
         wrappers: to put round the env, each "NAME" or "NAME:argument=value,..."; see `rlbench.envs.wrapping.wrap`.
         bins: of Box observations, so that they can index a table: a number for each dimension ("6,6,12,12"), "kmeans:K"
             or "quantile:K", fitted on 10,000 random steps, a JSON file or a dict with arguments of `Discretize`.
-        agent_kwargs: hyper-parameters of the agent, added to the preset's.
+        agent_kwargs: hyper-parameters of the agent, added to the preset's. `learning_rate` and `exploration_schedule`
+            may be functions of the share of the training that remains, from 1 to 0; the readable loop then runs.
         preset: the name of a set of tuned parameters.
         parent: begin with the values of this run's agent, in its bins; counters, generators and schedules begin anew,
             exploration at its final value unless `agent_kwargs` say how.
@@ -102,7 +102,7 @@ def train(
             the same; a warning says when it cannot be known.
         callbacks: called between episodes, at the same places in both loops; they may end the training. See
             `rlbench.Callback`.
-        eval_every: play greedy episodes after each so many episodes of training, in an env and with generators of
+        eval_every: play greedy episodes each time this many episodes of training end, in an env and with generators of
             their own, so that training is the same bit for bit. Their mean returns are stored with the run's figures.
         eval_episodes: how many of them.
 
@@ -126,7 +126,7 @@ def train(
     with _made(env, env_id, chosen, env_kwargs, wrappers, bins, parent) as made:
         env_seed, agent_seed = seeds_of(seed)
         budget = budget_of(episodes, total_timesteps, chosen, env_id)
-        learner = agent_for(agent, made, agent_kwargs, chosen, total_timesteps, agent_seed, goes_on=parent is not None)
+        learner = agent_for(agent, made, agent_kwargs, chosen, budget, agent_seed, goes_on=parent is not None)
         taken = take_values(learner, parent) if parent is not None and isinstance(learner, TableAgent) else None
         world = world_for(made, learner, engine)
         spec = _spec_of(made, by_name=isinstance(env, str))
@@ -143,7 +143,7 @@ def train(
             callbacks=callbacks,
             evaluating=evaluating_of(eval_every, eval_episodes, spec),
         )
-        # what an object brings with it is not known by its name
+        # its name does not tell all about an object
         key = cache_key(config, seed) if isinstance(env, str) and not isinstance(agent, Agent) else ""
         if cache and store is not None and isinstance(env, str) and not isinstance(agent, Agent):
             _say_if_unknown(config)
@@ -153,7 +153,7 @@ def train(
             if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept, trust=found.record.config.env.spec == spec)
             if found is not None and world is None and not goes_on_alone(spec, kept, found):
-                found = None  # to play all of it again would take as long as to train anew
+                found = None  # playing all of it again would take as long as training anew
             seed_env(made, env_seed)
             session = None if found is None else gone_on(found, kept, wanted)
             if session is not None:
@@ -171,7 +171,7 @@ def _made(
     bins: Asked | None,
     parent: Run | None,
 ) -> AbstractContextManager[gym.Env[Any, Any]]:
-    """Makes an env, in wrappers and in bins, that is closed in the end; one that was given stays open."""
+    """Makes an env, in wrappers and bins, and closes it in the end; an env that was given stays open."""
     by_name = isinstance(env, str)
     made = make_env(env_id, {**preset.env, **(env_kwargs or {})}) if by_name else make_env(env, env_kwargs)
     made = flattened(in_bins(wrap(made, wrappers), bins, preset.bins, parent))
@@ -207,7 +207,7 @@ def _opened(store: str | Path | Store | None) -> Iterator[Store]:
 
 
 def _answered(found: Found, store: Store, *, trust: bool) -> Run:
-    """Returns a stored run that is what was asked for, and counts what that saved."""
+    """Returns a stored run that answers the request, and counts the time that saved."""
     run = Run(found.record, store, cache="hit", cached_episodes=found.record.episodes, trust=trust)
     with suppress(StoreError):  # it may be open for reading only
         run.record = store.update_run(run.id, cache=run.record.cache.counted("hit", run.seconds))
@@ -215,7 +215,7 @@ def _answered(found: Found, store: Store, *, trust: bool) -> Run:
 
 
 def _begun(store: Store, wanted: Wanted, seed: int, key: str) -> Session:
-    """Begins a new run; one that begins with a parent's values keeps them, for the parent may be gone one day."""
+    """Begins a new run; if it begins with a parent's values it keeps them, for the parent may be deleted."""
     env, agent, budget, config, callbacks = wanted
     parents = parents_of(agent)
     run = store.create_run(config.env.id, agent.name, seed=seed, config=config, cache_key=key, parents=parents)

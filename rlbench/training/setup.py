@@ -1,4 +1,4 @@
-"""From what a caller of `train` says to what training needs: checked words, a budget, an agent, a world, a record."""
+"""Turns the arguments of `train` into what training needs: an agent, a world, a record; and checks them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rlbench.agents import AGENTS, Agent, make_agent
 from rlbench.agents.base import sizes_of
+from rlbench.agents.functions import ByFunction
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import id_of
@@ -34,7 +35,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 ENGINES = ("auto", "compiled", "python")
 RECORDS = ("all", "none")
-ALGORITHM_VERSION = 1  # raised whenever the same seed would give another result
+ALGORITHM_VERSION = 1  # raised whenever the same seed gives another result
 
 
 def naming_unknown(function: Callable[P, R]) -> Callable[P, R]:
@@ -61,25 +62,25 @@ def _unknown_argument(function: str, name: str, known: list[str]) -> UnknownName
 
 
 def check_record(record: str) -> None:
-    """Refuses what is not among RECORDS."""
+    """Refuses a word that is not among RECORDS."""
     if record not in RECORDS:
         raise unknown_name("record", record, RECORDS)
 
 
 def check_engine(engine: str) -> None:
-    """Refuses what is not among ENGINES."""
+    """Refuses a word that is not among ENGINES."""
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
 
 
 def check_seed(seed: int | None) -> None:
-    """Refuses everything but whole numbers from 0, and None: then a seed is drawn."""
+    """Refuses anything but None, for which a seed is drawn, and whole numbers from 0."""
     if seed is not None:
         whole_number("seed", seed, least=0)
 
 
 def check_fit(agent: Agent, env: gym.Env[Any, Any]) -> None:
-    """Refuses an env of another size than the agent's: compiled code does not look where it reads."""
+    """Refuses an env of another size than the agent's: compiled code does not check its indices."""
     counts = sizes_of(env, agent.name)
     if counts != (agent.n_states, agent.n_actions):
         raise UsageError(
@@ -108,7 +109,7 @@ def agent_for(
     env: gym.Env[Any, Any],
     agent_kwargs: dict[str, Any] | None,
     preset: Preset,
-    total_timesteps: int | None,
+    budget: Budget,
     seed: np.random.SeedSequence,
     *,
     goes_on: bool = False,
@@ -128,23 +129,30 @@ def agent_for(
     if goes_on:
         check_keeps_values(name if isinstance(agent, str) else agent)
         parameters = at_final_exploration(parameters, agent_kwargs or {})
-    return make_agent(agent, env, seed=seed, **_share_of_budget(parameters, total_timesteps))
+    return make_agent(agent, env, seed=seed, **_in_budget(parameters, budget))
 
 
-def _share_of_budget(parameters: dict[str, Any], total_timesteps: int | None) -> dict[str, Any]:
-    """Turns exploration_fraction into steps, once the budget it is a share of is known."""
-    fraction = parameters.get("exploration_fraction")
-    if fraction is None or total_timesteps is None:
-        return parameters
+def _in_budget(parameters: dict[str, Any], budget: Budget) -> dict[str, Any]:
+    """Completes what depends on the length of training: exploration_fraction, and rates by a function."""
+    limits = budget_config(budget)
+    found = {
+        name: ByFunction.within(value, limits.episodes, limits.total_timesteps) if callable(value) else value
+        for name, value in parameters.items()
+    }
+    fraction = found.get("exploration_fraction")
+    if fraction is None or limits.total_timesteps is None:
+        return found
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
         raise UsageError(f"exploration_fraction must be a number in [0, 1], got {fraction!r}")
-    others = {name: value for name, value in parameters.items() if name != "exploration_fraction"}
-    return {**others, "exploration_steps": fraction * total_timesteps}
+    return {**found, "exploration_fraction": None, "exploration_steps": fraction * limits.total_timesteps}
 
 
 def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
     """Returns the compiled world to train in, or None for the readable loop."""
-    if engine == "python":
+    functions = list(agent.parameters.by_function())
+    if functions and engine == "compiled":
+        raise UsageError(f"engine='compiled' is not possible: {functions[0]} is a function; use engine='auto'")
+    if functions or engine == "python":
         return None
     world = compiled_world(env) if agent.learner() is not None else None
     if world is None and engine == "compiled":
@@ -167,7 +175,7 @@ def config_of(
     callbacks: Sequence[Any] = (),
     evaluating: EvaluatingConfig | None = None,
 ) -> RunConfig:
-    """Returns what a run's record says of how it came about."""
+    """Returns the configuration that a run's record stores."""
     return RunConfig(
         env=EnvConfig(env_id, spec),
         agent=agent_config(agent),
@@ -176,7 +184,7 @@ def config_of(
         engine="compiled" if compiled else "python",
         record=record,
         versions=versions(),
-        code=code_of(env, agent, known_of(callbacks)),
+        code=code_of(env, agent, [*known_of(callbacks), *agent.parameters.by_function().values()]),
         initial_table=initial_table,
         callbacks=[described(one) for one in callbacks] or None,
         evaluating=evaluating,
@@ -184,7 +192,7 @@ def config_of(
 
 
 def agent_config(agent: Agent) -> AgentConfig:
-    """Returns an agent as a run's record has it."""
+    """Returns an agent as a run's record stores it."""
     return AgentConfig(agent.name, agent.config(), agent.n_states, agent.n_actions)
 
 

@@ -112,6 +112,15 @@ def test_what_a_callback_changes_in_the_agent_counts_in_both_loops():
     assert one.agent.q_table.max() > 0.5
 
 
+def test_places_are_counted_from_the_beginning_of_the_run_whatever_the_agent_has_learnt_before():
+    agent = rlbench.train(ICE, episodes=3, seed=0).agent
+    watch = Checkpoints(5)
+    run = rlbench.train(ICE, agent, episodes=12, seed=1, callbacks=[watch], eval_every=4)
+    lengths = run.lengths.cumsum()
+    assert [one[1][:3] for one in watch.seen] == [(5, lengths[4], 8), (10, lengths[9], 13)]
+    assert np.flatnonzero(~np.isnan(run.figures["evaluation"])).tolist() == [3, 7, 11]
+
+
 def test_evaluations_are_a_figure_of_the_episodes_after_which_they_were_made():
     run = rlbench.train(ICE, episodes=25, seed=0, eval_every=10, eval_episodes=7)
     mean, low, high = (run.figures[name] for name in EVALUATION)
