@@ -1,4 +1,4 @@
-"""Stored actions played again in an env: to compare what comes of them, or to bring the env to where it once stood."""
+"""Plays stored actions again in an env: to compare the outcomes, or to bring the env back to where it stood."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Player:
 
     def __init__(self, env: gym.Env[Any, Any], *, seeded: bool = True) -> None:
         self.env, self._seeded = env, seeded
-        self._is_lost = True  # nothing is known of where the env stands
+        self._is_lost = True  # it is not known where the env stands
         self._next = -1  # the episode before which the env stands
 
     def stands_at(self, chunk: EpisodeChunk) -> bool:
-        """Brings the env to where it stood at the beginning of a chunk; False if that is not known."""
+        """Brings the env to where it stood at the beginning of a chunk; returns False if that is unknown."""
         if chunk.first_step == 0:
             self._is_lost = not self._put_back(chunk)
         return not self._is_lost
@@ -73,13 +73,13 @@ class Player:
         return found
 
     def reset(self, chunk: EpisodeChunk, segment: int) -> Any:
-        """Resets the env as before a segment of a chunk, all before which is played; returns the observation."""
+        """Resets the env as before a segment of a chunk, up to which all is played; returns the observation."""
         seed = (chunk.env_rng or {}).get("seed") if self._seeded and segment == 0 else None
         return self.env.reset(seed=seed)[0]
 
 
 def difference(player: Player, chunks: Iterable[EpisodeChunk]) -> str:
-    """Plays chunks again and returns how what comes of them differs from what is stored; empty if it does not."""
+    """Plays chunks again; returns how the outcome differs from what is stored, or "" if it does not."""
     for chunk in chunks:
         episodes = f"episodes {chunk.first_episode} to {chunk.first_episode + len(chunk.lengths) - 1}"
         if not player.stands_at(chunk):
@@ -106,7 +106,7 @@ def needs_only_np_random(twin: gym.Env[Any, Any], store: Store, run_id: str, epi
 
 
 def expected(chunk: EpisodeChunk) -> Columns:
-    """Returns copies of what is stored; "terminated" and "truncated" a step, from how the segments end."""
+    """Returns copies of the stored columns, and "terminated" and "truncated" of each step."""
     steps = {
         name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
     }

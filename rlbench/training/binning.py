@@ -1,4 +1,4 @@
-"""Bins as they are asked for, fitted to what was observed: what makes an env of Box observations one for a table."""
+"""Bins as a user asks for them, fitted to observations: they make Box observations fit for a table."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ ARGUMENTS = ("bins", "low", "high", "cuts", "centers", "scale")  # of Discretize
 FORMS = "6,6,12,12 (bins of each dimension), kmeans:50, quantile:8, or a JSON file with the arguments of Discretize"
 CART_POLE = {"low": list(PRESETS["book"].low), "high": list(PRESETS["book"].high)}  # its space is far larger
 SHOWN = 80  # characters of what was given, in an error
-SAMPLE = 10_000  # steps of a random policy, where nothing else was observed
+SAMPLE = 10_000  # steps of a random policy, where there are no other observations
 
 
 class Binning(NamedTuple):
-    """Bins as they are asked for.
+    """A request for bins.
 
     Attributes:
         kind: "counts", "kmeans", "quantile", or "given": nothing is left to fit.
@@ -63,7 +63,7 @@ class Binning(NamedTuple):
 
 
 def read_bins(asked: Asked) -> Binning:
-    """Reads what a user asks for.
+    """Reads a request for bins.
 
     Args:
         asked: a number of bins for each dimension, or one for all ("6,6,12,12", [6, 6, 12, 12], 8); "kmeans:K" or
@@ -83,7 +83,7 @@ def read_bins(asked: Asked) -> Binning:
 
 
 def _of_text(text: str) -> Any:
-    """Returns what a text says: a Binning, counts, or whatever the JSON in it or in the file that it names holds."""
+    """Returns what a text asks for: a Binning, counts, or its JSON, or that of the file which it names."""
     kind, _, count = text.partition(":")
     if kind in {"kmeans", "quantile"} and count.isascii() and count.isdigit() and int(count) > 0:
         return Binning(kind, int(count))
@@ -151,7 +151,7 @@ def _centers(rows: Rows, k: int) -> dict[str, Any]:
 
 
 def _reach(space: Space, observed: Callable[[], Rows]) -> dict[str, Any]:
-    """Returns the lowest and highest cut of each dimension: the space's bounds, or else what was observed."""
+    """Returns the lowest and highest cut of each dimension: the bounds of the space, else of the observations."""
     low, high = (np.asarray(bound, np.float64).ravel() for bound in (space.low, space.high))  # type: ignore[attr-defined]
     unbounded = (low <= -UNBOUNDED) | (high >= UNBOUNDED)
     if unbounded.any():
@@ -194,7 +194,7 @@ def in_bins(
     parent: Run | None = None,
     observed: Callable[[], Rows] | None = None,
 ) -> gym.Env[Any, Any]:
-    """Returns an env in the bins that were asked for, in those that a parent learnt in, or in those usual for it.
+    """Puts an env in the bins that were asked for, else in those that a parent learnt in, else in its usual ones.
 
     Args:
         env: what the bins go round; one whose observations are no Box stays as it is if none were asked for.
@@ -235,7 +235,7 @@ def arguments_of(bins: Bins) -> dict[str, Any]:
 
 
 def _check_agreement(asked: Asked, learnt: Bins | None, parent: Run) -> None:
-    """Refuses bins that are not those in which something was learnt: its values would lie under other numbers."""
+    """Refuses bins other than those in which a parent learnt: its values would belong to other states."""
     if learnt is None or not _agrees(read_bins(asked), learnt):
         had = "no bins" if learnt is None else f"{n_bins(learnt):,} other bins"
         raise UsageError(f"run {parent.id} learnt in {had}, not in {asked}: leave the bins out to take over its own")

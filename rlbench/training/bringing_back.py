@@ -1,4 +1,4 @@
-"""Brings an env to where a checkpoint was taken, if the state of its `np_random` is not all that it goes on from."""
+"""Brings an env back to where a checkpoint was taken, if the state of its `np_random` is not enough."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from rlbench.store import CheckpointInfo, EpisodeChunk, RunRecord, Store
 
-PROBED_STEPS = 1000  # that are compared where no steps are stored
+PROBED_STEPS = 1000  # to compare where no steps are stored
 
 
 def goes_on_by_np_random(twin: gym.Env[Any, Any], store: Store, run: RunRecord, checkpoint: CheckpointInfo) -> bool:
-    """Returns whether a run's env goes on from the state of its `np_random` alone; closes the twin that shows it.
+    """Returns whether a run's env can go on from the state of its `np_random` alone; closes the twin that it tries.
 
     The twin repeats the last stored episodes after another seed, or, if no steps are stored, plays the same after two.
     Before the first episode nothing is needed: its reset is seeded.
@@ -59,7 +59,7 @@ def bring_back(
 
 
 def _until(chunks: Iterable[EpisodeChunk], episodes: int) -> Iterator[EpisodeChunk]:
-    """Yields chunks without what lies beyond so many episodes."""
+    """Yields chunks up to this number of episodes."""
     for chunk in chunks:
         segments = episodes - chunk.first_episode
         yield chunk if segments >= len(chunk.lengths) else chunk.head(segments)
@@ -71,7 +71,7 @@ def _state_at(store: Store, run: RunRecord, checkpoint: CheckpointInfo) -> dict[
 
 
 def _walk(env: gym.Env[Any, Any], seed: int, state: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Returns what random actions lead to, from a state of `np_random` that follows a seeded reset."""
+    """Returns the outcome of random actions, from a state of `np_random` set after a seeded reset."""
     env.reset(seed=seed)
     set_env_rng(env, state)
     actions = np.random.default_rng(0).integers(env.action_space.n, size=PROBED_STEPS)  # type: ignore[attr-defined]

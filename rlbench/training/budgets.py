@@ -1,4 +1,4 @@
-"""Budgets: how long training goes on."""
+"""Budgets: how long training lasts."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Budget:
     timesteps: int = UNLIMITED  # the episode that reaches it is played to its end
     pause: int = UNLIMITED  # after this many episodes the compiled loop comes back, to be looked at
     stop: bool = False
-    abort: bool = False  # asks it to end at once, as soon as someone looks
+    abort: bool = False  # asks it to end at once, at the next look
 
     def after(self, agent: Agent) -> Budget:
-        """Returns the same budget for an agent that has already played: counted from where it stands."""
+        """Returns the same budget for an agent that has played before, counted from where it stands."""
         episodes, timesteps = self.episodes + agent.episodes, self.timesteps + agent.timesteps
         return Budget(min(UNLIMITED, episodes), min(UNLIMITED, timesteps))
 
@@ -49,7 +49,7 @@ def budget_of(episodes: int | None, total_timesteps: int | None, preset: Preset,
 
 
 def budget_config(budget: Budget) -> BudgetConfig:
-    """Returns a budget as a run's record has it."""
+    """Returns a budget as a run's record stores it."""
     return BudgetConfig(_limit_of(budget.episodes), _limit_of(budget.timesteps))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on from where it stands, taken and put back."""
+"""Checkpoints: everything that a run needs to go on from where it stands."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def checkpoint_of(env: gym.Env[Any, Any], agent: Agent, *, unfinished_episode: bool) -> Checkpoint:
-    """Returns all that is needed to go on from here, if it is between two episodes."""
+    """Returns everything needed to go on from here, if here is between two episodes."""
     arrays, numbers = state_of(agent)
     where = {"env_rng": env_rng(env), "unfinished_episode": unfinished_episode}
     return Checkpoint(agent.episodes, agent.timesteps, arrays, {"agent": numbers, **where})
 
 
 def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> None:
-    """Puts agent and env where a checkpoint was taken; on an error both stay as they are.
+    """Restores agent and env from a checkpoint; on an error both stay as they are.
 
     Raises:
         StoreError: the state is damaged, or of another agent.
@@ -42,7 +42,7 @@ def restore(env: gym.Env[Any, Any], agent: Agent, checkpoint: Checkpoint) -> Non
 
 
 def load(agent: Agent, checkpoint: Checkpoint, owner: str) -> None:
-    """Gives an agent the state of a checkpoint.
+    """Restores an agent from a checkpoint.
 
     Raises:
         StoreError: the state is damaged, or of another agent.
@@ -65,7 +65,7 @@ def _explained(checkpoint: Checkpoint, owner: str) -> Iterator[None]:
 
 
 def last_whole_checkpoint(store: Store, run_id: str) -> CheckpointInfo | None:
-    """Returns the last checkpoint that a run can go on from: not one from within an episode that broke off."""
+    """Returns the last checkpoint that a run can go on from: one that was not taken within an episode."""
     checkpoints = store.checkpoints(run_id)
     last = store.checkpoint(run_id) if checkpoints else None
     if last is not None and last.numbers.get("unfinished_episode", True):

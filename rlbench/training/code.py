@@ -1,4 +1,4 @@
-"""What decides a result beside its parameters: the code of envs and agents that are not our own.
+"""The code that decides a result besides its parameters: that of envs and agents which are not our own.
 
 Every loaded module of their package counts, and of the folder that it lies in, unless that is where packages are
 installed. Of Gymnasium's and our own code the versions tell. Data files and environment variables cannot be known.
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from rlbench.store import RunRecord
 
 VERSIONED = {"rlbench", "gymnasium", "numpy", "numba", *sys.stdlib_module_names} - {"__main__"}
-INSTALLED = ("site-packages", "dist-packages")  # folders whose modules have nothing to do with each other
+INSTALLED = ("site-packages", "dist-packages")  # folders of unrelated modules
 DECIDING = ("id", "max_episode_steps", "additional_wrappers")  # of a spec
 UNKNOWN = "unknown"  # in place of a digest
 
-_seen: dict[str, str] = {}  # the digest of each file when it was first looked at
+_seen: dict[str, str] = {}  # the first digest of each file
 
 
 def code_of(
@@ -58,13 +58,13 @@ def code_of(
 
 
 def unknown_of(code: dict[str, str] | None) -> str:
-    """Returns why some of the code cannot be known; empty if all of it is."""
+    """Returns why some of the code cannot be known; empty if all of it is known."""
     reasons = (digest.partition(": ")[2] for digest in (code or {}).values() if digest.startswith(UNKNOWN))
     return next(reasons, "")
 
 
 def check_same_code(run: RunRecord, env: gym.Env[Any, Any], agent: Agent | None = None) -> None:
-    """Refuses an env or agent whose code is other than that with which a run was trained, as far as it is known.
+    """Refuses an env or agent whose code differs from what a run was trained with, as far as it is known.
 
     Raises:
         UsageError: the first module that differs.
@@ -79,7 +79,7 @@ def check_same_code(run: RunRecord, env: gym.Env[Any, Any], agent: Agent | None 
 
 
 def check_same_env(run: RunRecord, env: gym.Env[Any, Any]) -> None:
-    """Refuses an env made with other arguments or wrappers than the one that a run was trained on.
+    """Refuses an env with other arguments or wrappers than those of a run's env.
 
     Raises:
         UsageError: both have specs, and these differ in more than how the env is drawn.
@@ -103,7 +103,7 @@ def _deciding(spec: str) -> dict[str, Any]:
 
 
 def _makers(*parts: object) -> Iterator[type | FunctionType]:
-    """Yields the classes of some objects, of what they hold, and all that these inherit from."""
+    """Yields the classes of some objects and of their attributes, with all base classes."""
     for part in parts:
         yield from type(part).__mro__
         for value in vars(part).values():
@@ -127,7 +127,7 @@ def _entry_points(env: gym.Env[Any, Any]) -> set[str]:
 
 
 def _modules(tops: set[str]) -> dict[str, ModuleType]:
-    """Returns the loaded modules of some packages, and those that lie in the folders of these."""
+    """Returns the loaded modules of some packages, and the other modules in their folders."""
     inside = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in tops}
     folders = {folder for name in inside.keys() & tops for folder in _folders(inside[name])}
     beside = {name: module for name, module in list(sys.modules.items()) if _lies_in(module, folders)}
@@ -135,7 +135,7 @@ def _modules(tops: set[str]) -> dict[str, ModuleType]:
 
 
 def _folders(module: ModuleType) -> Iterator[Path]:
-    """Yields the folders in which a package or a module lies, unless many lie there that it knows nothing of."""
+    """Yields the folders in which a package or module lies, unless they are full of unrelated ones."""
     places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
     for place in places:
         if place is not None and not _in_installed(Path(place)):
@@ -151,7 +151,7 @@ def _lies_in(module: ModuleType, folders: set[Path]) -> bool:
 
 
 def _is_code(name: str, module: ModuleType) -> bool:
-    """Returns whether a module counts: one whose version does not tell, and more than a namespace."""
+    """Returns whether a module counts: its version does not identify it, and it is no mere namespace."""
     is_namespace = getattr(module, "__file__", None) is None and getattr(module, "__path__", None) is not None
     return name.partition(".")[0] not in VERSIONED and not is_namespace
 
@@ -175,7 +175,7 @@ def _digest(module: ModuleType) -> str:
 
 
 def _is_as_imported(module: ModuleType, file: Path) -> bool:
-    """Returns whether a source is older than this process, or is the one that the kept byte code was made of."""
+    """Returns whether a source is older than this process, or was compiled to the cached byte code."""
     stat = file.stat()
     if stat.st_mtime < IMPORTED:
         return True
@@ -185,7 +185,7 @@ def _is_as_imported(module: ModuleType, file: Path) -> bool:
 
 
 def _distributions(tops: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields the version of each distribution that is called like one of some packages."""
+    """Yields the version of each distribution that has the name of one of these packages."""
     for top in sorted(tops):
         with suppress(PackageNotFoundError, ValueError):
             yield f"distribution {top}", version(top)

@@ -1,4 +1,4 @@
-"""Finding a stored run: by id, unique prefix, "latest" or "best", of those that have what is wanted of them."""
+"""Finds a stored run by id, unique prefix, "latest" or "best", among those that have what is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rlbench.store import RunRecord, Store
 
-FEW = 20  # records that are read before all of them are
+FEW = 20  # records to read before reading all
 
 
 def has_agent(run: RunRecord) -> bool:
@@ -25,7 +25,7 @@ def was_trained(run: RunRecord) -> bool:
     return not (run.config.was_recorded or run.config.was_retrained)
 
 
-NEEDS: dict[str, tuple[Callable[[RunRecord], bool], str]] = {  # whether a run has it, and what that is called
+NEEDS: dict[str, tuple[Callable[[RunRecord], bool], str]] = {  # whether a run has it, and how it is worded
     "": (lambda _: True, ""),
     "agent": (has_agent, " that keeps an agent"),
     "episodes": (lambda run: run.episodes > 0, " with an episode that ended"),

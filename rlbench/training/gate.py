@@ -1,4 +1,4 @@
-"""What env and agent hand to each other, checked on the way: an observation outside its space touches no table."""
+"""Checks what env and agent hand to each other: no observation outside its space reaches a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXACT = 2**53  # a float holds each whole number up to it
 
 
 class Gate:
-    """Lets through what the spaces promise; what they do not is refused, with the episode, the step and the value.
+    """Lets through what the spaces promise and refuses anything else, with its episode, step and value.
 
     Args:
         agent: whose states and actions are counted.
@@ -32,7 +32,7 @@ class Gate:
         return self._checked(place, "the observation that reset returns", observation, self._n_states)  # type: ignore[no-any-return]
 
     def action(self, action: Any) -> int:
-        """Returns what the agent chose as an int."""
+        """Returns the agent's action as an int."""
         if action.__class__ is int and 0 <= action < self._n_actions:
             return action  # an int: see above
         return self._checked(place, "the action that the agent chooses", action, self._n_actions)  # type: ignore[no-any-return]
@@ -40,7 +40,7 @@ class Gate:
     def outcome(
         self, observation: Any, reward: Any, terminated: Any, truncated: Any, _info: Any = None
     ) -> tuple[int, float, bool, bool]:
-        """Returns what a step came to, as Python's own numbers."""
+        """Returns the outcome of a step as Python numbers."""
         if observation.__class__ is not int or not 0 <= observation < self._n_states:
             observation = self._checked(place, "the observation that step returns", observation, self._n_states)
         if reward.__class__ is int and -EXACT < reward < EXACT:

@@ -1,4 +1,4 @@
-"""What watches a training run: the progress bar, and the signals that ask it to end."""
+"""Watches training: the progress bar, and the signals that ask it to end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlbench.store import EpisodeChunk
     from rlbench.training.budgets import Budget
 
-PATIENCE = 1.0  # seconds before a bar appears: what is over by then needs none
+PATIENCE = 1.0  # seconds before a bar appears: shorter trainings need none
 INTERVAL = 0.1  # seconds between two looks
 
 
@@ -39,7 +39,7 @@ class Monitor:
             self.mean_return = float(returns[-1000:].mean())
 
     def look(self) -> None:
-        """Draws, if it is time to."""
+        """Draws the bar, if it is due."""
         now = time.perf_counter()
         if not self.shown or now - self._last < INTERVAL or now - self.started < PATIENCE:
             return
@@ -50,7 +50,7 @@ class Monitor:
         self._bar.update(self._task, completed=completed, total=total, status=self._status(now))
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None and not self._bar.disable:  # a disabled one still ends its line
             self._bar.stop()
 
@@ -71,7 +71,7 @@ class Monitor:
         self._bar.start()
 
     def _nearer(self) -> tuple[int, int]:
-        """Returns how far training is and where it ends, by the budget that is spent first as things stand."""
+        """Returns how far training has come and where it ends, by the budget that is nearer to its end."""
         agent, budget = self.agent, self.budget
         counts = ((agent.episodes, budget.episodes), (agent.timesteps, budget.timesteps))
         return max(counts, key=lambda count: count[0] / count[1])

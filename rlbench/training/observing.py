@@ -1,4 +1,4 @@
-"""What a table sees of stored steps: observations that are numbers already, or in bins; with or without their env."""
+"""Stored steps as a table sees them: observations are numbers already or put in bins, with or without the env."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def sight_of(runs: Sequence[Run], asked: Asked | None, usual: Asked | None) -> S
     try:
         env = runs[0].make_same_env()
     except (StoreError, gym.error.Error, ImportError):
-        if config.spec is not None and config.id in gym.registry:  # it is there, but not what the spec asks for
+        if config.spec is not None and config.id in gym.registry:  # registered, but not what the spec asks for
             raise
         return _by_steps(runs, config, asked if asked is not None else usual)
     with closing(env):
@@ -146,7 +146,7 @@ def _by_steps(runs: Sequence[Run], config: EnvConfig, asked: Asked | None) -> Si
 
 
 def _sizes(runs: Sequence[Run]) -> tuple[int, int]:
-    """Returns how many states and actions runs know of, from their records or else from their steps."""
+    """Returns the number of states and actions of runs, from their records, else from their steps."""
     agent = runs[0].record.config.agent
     largest = {"observations": (agent.n_states or 0) - 1, "actions": (agent.n_actions or 0) - 1}
     for name in [name for name, found in largest.items() if found < 0]:

@@ -1,4 +1,4 @@
-"""What a run takes over from another: the values of its agent, and the bins in which they were learnt."""
+"""What a run takes over from its parent: the values of the agent, and the bins in which it learnt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_keeps_values(agent: str | type[Agent]) -> None:
 
 
 def take_values(agent: TableAgent, parent: Run) -> str:
-    """Gives an agent that has learnt nothing the values of a run's; returns their SHA-256.
+    """Gives a new agent the values of a run's agent; returns their SHA-256.
 
     Raises:
         UsageError: the run keeps no table, or one of another size.
@@ -57,7 +57,7 @@ def take_values(agent: TableAgent, parent: Run) -> str:
 
 
 def at_final_exploration(parameters: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Returns the parameters of an agent that begins with learnt values: it explores as at the end, unless told how."""
+    """Returns the parameters of an agent that begins with learnt values: final exploration, unless it is told how."""
     if any(name.startswith("exploration_") for name in given):
         return parameters
     final = parameters.get("exploration_final_eps", ExplorationParameters.exploration_final_eps)

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from rlbench.training.tapes import Counts
 
-COUNTED = 256  # actions: of more, how often each was taken in each episode is not kept
+COUNTED = 256  # actions: with more, an episode does not keep how often it took each
 COUNT_BYTES = 2**24  # on a tape, for these counts
 MOST_STEPS = 100_000  # of an episode, where the env has no limit: a task may never end
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
-UNRECORDED_EPISODES = 2**17  # figures are kept in memory, about 50 bytes an episode, and written so many at a time
+UNRECORDED_EPISODES = 2**17  # figures held in memory, about 50 bytes each, before they are written
 
 
 class Recorder:
-    """A tape that either loop writes on, and its way into a sink.
+    """A tape on which both loops write; full chunks go to a sink.
 
     Args:
         n_actions: how many there are to count.
@@ -54,7 +54,7 @@ class Recorder:
         self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
         self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
         self.tape = self._new_tape()
-        self._spare: Tape | None = None  # the tape before, whose chunk the sink may still be reading
+        self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
         self.sink = sink
         self.steps = 0  # on the tape
         self.segments = 0  # episodes ended on the tape

@@ -36,15 +36,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDTH = 3  # places of a row: action, observation, reward
-FLUSH_SECONDS = 5.0  # after which a chunk is written between two episodes; after twice as many in the middle of one
+FLUSH_SECONDS = 5.0  # before a chunk is written between two episodes; twice as long within one
 SHOWN = 100  # characters of a value in an error
-MISFITS = (UsageError, TypeError, ValueError, LookupError, OverflowError)  # what a value raises that fits no space
+MISFITS = (
+    UsageError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+)  # of a value that does not fit its space
 OPTIONS = object()  # in place of the env's generator: what options do at a reset is not recorded
 BROKEN = object()  # likewise: something was drawn that no stored episode shows
 
 
 class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
-    """Stores every episode that is played through it as one run, and changes nothing of what passes through.
+    """Stores every episode that is played through it as one run, and passes everything on unchanged.
 
         with rlbench.RecordEpisodes(gym.make("CartPole-v1"), "rlbench.db", agent_name="sb3-dqn") as env:
             DQN("MlpPolicy", env, seed=0).learn(50_000)
@@ -183,7 +189,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class _Tape:
-    """The chunk in hand of a run, and its way into the store.
+    """The current chunk of a run, and its way into the store.
 
     Its rows lie in one flat list: action, observation, reward, action, ... A segment begins with a row that has only an
     observation. So each row is added at once, whatever interrupts, and each column is a slice.

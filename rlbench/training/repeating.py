@@ -1,4 +1,4 @@
-"""Training again what a run stored after its last checkpoint: it must come out the same, then the run goes on."""
+"""Trains again what a run stored after its last checkpoint: the outcome must be the same, then the run goes on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Stored:
-    """What a run stored after a checkpoint: chunks that repeat it are compared with it, not written.
+    """What a run stored after a checkpoint; chunks that repeat it are compared, not written.
 
     Attributes:
         first_episode: the episode at which the checkpoint stands, counted in the run.

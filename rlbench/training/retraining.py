@@ -36,7 +36,7 @@ TOLERANCE = 1e-9  # of the largest temporal-difference error of a pass
 
 @dataclass(frozen=True)
 class Retraining:
-    """What learning from stored runs came to.
+    """The outcome of learning from stored runs.
 
     Attributes:
         run: the new run, with the learnt agent; it names its parents.
@@ -76,7 +76,7 @@ def retrain(
         agent: one that is off-policy: "q-learning", "double-q" and "dyna-q" go through all of them in each pass;
             "replay-q" fills its buffer with them, the latest 4 million if there are more, and draws as many from it in
             each pass.
-        passes: at most so many.
+        passes: at most this many.
         tolerance: stop after a pass whose largest temporal-difference error is below this.
         warm_start: begin with the table of the first run's agent, not from zero.
         store: where the new run goes; the first run's by default.

@@ -1,4 +1,4 @@
-"""Rolling out a policy: whoever acts, in any env, and every step is stored as it was observed."""
+"""Rolls out a policy, any policy in any env, and stores every step as it was observed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _roll_out(env: gym.Env[Any, Any], act: Policy, seed: int | None) -> None:
 
 
 def policy_of(policy: Any, env: gym.Env[Any, Any], seed: int) -> tuple[Policy, str]:
-    """Returns what acts in an env, and its name.
+    """Returns the function that acts in an env, and its name.
 
     Raises:
         UsageError: it cannot act there.

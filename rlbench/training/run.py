@@ -43,7 +43,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(eq=False)
 class Run(Shown):
-    """What `train` returns and `load_run` reads back.
+    """A run, as `train` returns it and `load_run` reads it back.
 
     Attributes:
         record: what the store keeps of it: id, env, configuration, counts, evaluation.
@@ -178,7 +178,7 @@ class Run(Shown):
         return make_from_spec(spec, trust=self.trust, **extra)
 
     def make_same_env(self, agent: Agent | None = None, *, anyway: bool = False) -> gym.Env[Any, Any]:
-        """Makes the env to play on in: the door for all that judge a run, show it live or go on with it.
+        """Makes the env again for whoever judges the run, shows it live or goes on with it.
 
         Args:
             agent: an agent of the run, whose code counts too.

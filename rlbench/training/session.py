@@ -1,4 +1,4 @@
-"""One stretch of training: what the loops, the clock and the store share, and what is left to go on from."""
+"""One stretch of training: what the loops, the clock and the store share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
 CHECKPOINT_RATE = 10e6  # bytes a second that checkpoints may cost
-FLUSH_SECONDS = 2.0  # after which episodes are stored, however few: slow envs lose no more to a kill
+FLUSH_SECONDS = 2.0  # before episodes are stored, however few: so a killed run in a slow env loses little
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Session:
     env: gym.Env[Any, Any]
     agent: Agent
     budget: Budget
-    stored: Stored | None = None  # what the run has beyond the place where agent and env stand
+    stored: Stored | None = None  # what the run stored beyond where agent and env stand
     seed: int | None = None  # of the env's first reset; None where env and agent go on
     callbacks: Sequence[Any] = ()
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
@@ -124,14 +124,14 @@ class Session:
         return self.run.seconds + time.perf_counter() - self._started - evaluating
 
     def _settle(self) -> None:
-        """Returns when all that was recorded is stored."""
+        """Waits until everything that was recorded is stored."""
         with self._noting_failure():
             self._recorder.flush()
             self._writer.wait()
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
-        """Notes that something was not stored: nothing that follows it may be."""
+        """Notes that something was not stored: nothing after it may be stored either."""
         try:
             yield
         except BaseException:
@@ -195,7 +195,7 @@ class Session:
         return checkpoint
 
     def _close(self, status: str) -> None:
-        if self._failed:  # what the agent learnt since is not stored, so neither is it
+        if self._failed:  # what the agent learnt from is not stored, so its state is not either
             with suppress(StoreError):  # the failure itself is on its way
                 self._writer.close()
                 self.store.append(self.run.id, status=status, seconds=self.seconds)

@@ -38,7 +38,7 @@ def transitions(chunk: EpisodeChunk) -> Batch:
 
 
 def fill(buffer: ReplayBuffer, runs: Run | Sequence[Run]) -> int:
-    """Puts the stored transitions of runs into a replay buffer, oldest first; returns how many.
+    """Adds the stored transitions of runs to a replay buffer, oldest first; returns their number.
 
     Raises:
         StoreError: a run kept figures only.
@@ -46,7 +46,7 @@ def fill(buffer: ReplayBuffer, runs: Run | Sequence[Run]) -> int:
     runs = runs if isinstance(runs, Sequence) else [runs]
     count = put(buffer, (chunk for run in runs for chunk in chunks_with_steps(run)))
     buffer.sources = tuple(dict.fromkeys([*buffer.sources, *(run.id for run in runs)]))
-    buffer.end_episode()  # what is added next is of another episode
+    buffer.end_episode()  # the next transition belongs to another episode
     return count
 
 
@@ -61,7 +61,7 @@ def put(buffer: ReplayBuffer, chunks: Iterable[EpisodeChunk]) -> int:
     count = 0
     for chunk in chunks:
         if chunk.first_step == 0:
-            buffer.end_episode()  # the run before may have broken off: no return goes from it into this one
+            buffer.end_episode()  # the run before may have broken off: no return crosses into this one
         buffer.extend(transitions(chunk))
         count += chunk.n_steps
     return count
@@ -80,7 +80,7 @@ def chunks_with_steps(run: Run) -> Iterator[EpisodeChunk]:
 
 
 def check_range(what: str, column: NDArray[Any], size: int) -> None:
-    """Refuses numbers that no Discrete(size) holds: compiled code does not look where it reads.
+    """Refuses numbers outside Discrete(size): compiled code does not check its indices.
 
     Raises:
         StoreError: the smallest or the largest is out of range.

@@ -1,4 +1,4 @@
-"""Writes chunks to a store beside the loop: compression and disk need not hold training up."""
+"""Writes chunks to a store beside the loop, so that compression and disk do not hold training up."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rlbench.store.writers import BEAT
 if TYPE_CHECKING:
     from rlbench.store import Checkpoint, EpisodeChunk, Store
 
-RETRY = 10.0  # seconds between two looks whether a store that is away is back
+RETRY = 10.0  # seconds between two tries to reach a store that is away
 
 
 class Writer:
-    """Appends to a run from a thread of its own, one chunk at a time and in order; what fails there is raised here.
+    """Appends to a run in a thread of its own, chunk by chunk; what fails there is raised here.
 
     Where the store goes away, what it should have been given is spooled to a local file, and uploaded when it is back.
     """
@@ -42,7 +42,7 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Returns when nothing is being written any more, whatever came of it."""
+        """Waits until nothing is being written any more, whether it succeeded or not."""
         self._closing.set()
         self._pool.shutdown(wait=True)
         self._pulse.join()
@@ -50,22 +50,22 @@ class Writer:
     def _show_alive(self) -> None:
         """Shows others that the run is being written, however long an episode takes."""
         while not self._closing.wait(BEAT):
-            with suppress(StoreError):  # where it matters, the next write says it
+            with suppress(StoreError):  # if it matters, the next write fails too
                 self._store.show_alive(self._run_id)
 
     def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:
-        """Takes a chunk, once the one before is written: at most one waits, so memory stays bounded."""
+        """Takes a chunk once the one before is written: at most one waits, so memory stays bounded."""
         self.wait()
         self._pending = self._pool.submit(self._append, chunk, checkpoint, **progress)
 
     def wait(self) -> None:
-        """Returns when all is written; raises what went wrong."""
+        """Waits until everything is written; raises what went wrong."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def finish(self, checkpoint: Checkpoint | None = None, *, keep: bool = False, **progress: Any) -> None:
-        """Writes what a run ends with.
+        """Writes the end of a run.
 
         Raises:
             StoreAway: the store is still away; the message says where what it lacks is kept.
