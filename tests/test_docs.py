@@ -51,7 +51,7 @@ def test_each_program_starts_in_a_new_process_without_rlbench(forks, tmp_path):
     assert first[1] == second[1] == "False"
 
 
-@named(map(long_unless_read_first, PAGES))
+@named([long_unless_read_first(page) for page in PAGES])
 def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
     for arguments in commands(page):
         assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
