@@ -20,6 +20,11 @@ OURS: dict[str, Any] = {"Discretize": Discretize, "FlattenDiscrete": FlattenDisc
 SEPARATOR = re.compile(r",(?=\s*\w+\s*=)")  # between two arguments, not within the value of one
 
 
+def names() -> list[str]:
+    """Returns the names of the wrappers."""
+    return sorted(WRAPPERS)
+
+
 def wrap(env: gym.Env[Any, Any], wrappers: Iterable[str]) -> gym.Env[Any, Any]:
     """Returns an env in wrappers, the first of them the innermost.
 

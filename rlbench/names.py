@@ -1,6 +1,7 @@
 """The names that the command line knows before it imports what they name, which takes up to a second."""
 
 SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}  # of envs
+PLOT_KINDS = ("curve", "exploration", "actions", "share", "values", "policy", "td", "states", "evaluation")
 AGENT_NAMES = (
     "random",
     "q-learning",

@@ -14,6 +14,16 @@ OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
 FIRST_READ = {"README.md", "walk.md"}  # run by `make test`; each of the others takes a minute of training and compiling
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINE = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+VARYING = {
+    r"\b[0-9a-f]{12}\b": "ID",
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d": "WHEN",
+    r"[\d.]+( [kM])? steps/s": "N steps/s",
+    r"[\d.]+ s\b": "N s",
+    r" +$": "",
+    r" +": " ",
+    r"(finished [\d,]+ [\d,]+) [\d.]+": r"\1 N",  # seconds, in a list of runs
+}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -30,10 +40,23 @@ def blocks(page, language):
 
 
 def commands(page):
-    lines = [
-        line.removeprefix("$ ") for text in blocks(page, "console") for line in text.splitlines() if line[:2] == "$ "
-    ]
-    return [shlex.split(part, comments=True) for line in lines for part in line.split(" ; ")]
+    """Yields (what a line starts, what is printed below it) for the lines of a page that begin with $."""
+    for text in blocks(page, "console"):
+        for line, printed in LINE.findall(text):
+            yield [shlex.split(part, comments=True) for part in line.split(" ; ")], printed
+
+
+def comparable(text):
+    """Returns a text without what changes from run to run, and without the widths of columns."""
+    for varying, name in VARYING.items():
+        text = re.sub(varying, name, text, flags=re.MULTILINE)
+    return text
+
+
+def shown(printed):
+    """Returns what matches the text that a page shows; a line of three dots stands for any lines."""
+    lines = comparable(printed).splitlines(keepends=True)
+    return re.compile("".join("(?:.*\n)*" if line.strip() == "..." else re.escape(line) for line in lines))
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +74,32 @@ def test_each_program_starts_in_a_new_process_without_rlbench(forks, tmp_path):
     assert first[1] == second[1] == "False"
 
 
+@pytest.mark.parametrize(
+    ("printed", "out", "is_shown"),
+    [
+        ("run d402707ad65d in 0.06 s\n", "run 000000000000 in 1.44 s\n", True),
+        ("a  b\n...\nz\n", "a      b\nc\nd\nz\n", True),
+        ("a\n...\n", "a\n", True),
+        ("a\n", "a\nb\n", False),
+        ("return 989.05\n", "return 989.06\n", False),
+        ("a.b\n", "axb\n", False),
+    ],
+)
+def test_what_is_printed_is_compared_but_for_what_changes(printed, out, is_shown):
+    assert bool(shown(printed).fullmatch(comparable(out))) is is_shown
+
+
 @named([long_unless_read_first(page) for page in PAGES])
 def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
-    for arguments in commands(page):
-        assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
-        result = forks.run(arguments, tmp_path)
-        assert result.returncode == 0, (arguments, result.stderr)
+    for line, printed in commands(page):
+        out = ""
+        for arguments in line:
+            assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
+            result = forks.run(arguments, tmp_path)
+            assert result.returncode == 0, (arguments, result.stderr)
+            assert "\x1b" not in result.stdout + result.stderr
+            out += result.stdout
+        assert not printed or shown(printed).fullmatch(comparable(out)), f"{line} prints:\n{out}"
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks(page, "python")))
     result = forks.run([program], tmp_path)

@@ -9,6 +9,7 @@ import click
 from gymnasium.error import DependencyNotInstalled
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.codes import DONE, FAILED, INTERRUPTED
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=examples("rlbench resume latest", "rlbench resume 3f2a --episodes 100000"))
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
 @click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
@@ -101,9 +102,14 @@ def resume(
         "rlbench retrain 3f2a 77b0 --agent replay-q --warm-start",
     )
 )
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=completing.runs)
 @click.option(
-    "--agent", metavar="NAME", default="q-learning", show_default=True, help="q-learning, double-q, dyna-q or replay-q."
+    "--agent",
+    metavar="NAME",
+    default="q-learning",
+    show_default=True,
+    help="q-learning, double-q, dyna-q or replay-q.",
+    shell_complete=completing.agents,
 )
 @click.option(
     "--passes", metavar="N", type=int, default=100, show_default=True, help="At most this many passes over all steps."
@@ -169,7 +175,7 @@ def retrain(
 
 
 @click.command(epilog=examples("rlbench verify latest", "rlbench verify --all --json"))
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--all", "every", is_flag=True, help="All runs that kept their steps.")
 @click.option("--episode", "episodes", metavar="N", type=int, multiple=True, help="Only this episode; may be repeated.")
 @engine_option
@@ -210,8 +216,8 @@ def verify(
 
 
 @click.command(epilog=examples("rlbench diff 3f2a 77b0"))
-@click.argument("run_a")
-@click.argument("run_b")
+@click.argument("run_a", shell_complete=completing.runs)
+@click.argument("run_b", shell_complete=completing.runs)
 @store_option
 @json_option
 def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001

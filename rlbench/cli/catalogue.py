@@ -12,6 +12,7 @@ import gymnasium as gym
 
 import rlbench
 from rlbench.agents import AGENTS
+from rlbench.cli import completing
 from rlbench.cli.options import env_set_option, examples, json_option
 from rlbench.cli.output import print_json, print_table, say, say_title
 from rlbench.envs.describing import describe
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=examples("rlbench envs", "rlbench envs safecab", "rlbench envs FrozenLake-v1 --json"))
-@click.argument("env", required=False)
+@click.argument("env", required=False, shell_complete=completing.envs)
 @json_option
 def envs(env: str | None, as_json: bool) -> None:  # noqa: FBT001
     """List the envs with their short names, step limits and presets, or describe ENV: any Gymnasium id, too.
@@ -76,7 +77,7 @@ def _describe(name: str, *, as_json: bool) -> None:
         "rlbench train safecab --agent replay-q --set batch_size=64",
     )
 )
-@click.argument("agent", required=False)
+@click.argument("agent", required=False, shell_complete=completing.agents)
 @json_option
 def agents(agent: str | None, as_json: bool) -> None:  # noqa: FBT001
     """List the agents with their sources and parameters, or describe AGENT."""
@@ -119,7 +120,7 @@ def _shown(default: Any) -> str:
 @click.command(
     epilog=examples("rlbench plan safecab", "rlbench plan FrozenLake-v1 --env-set map_name=8x8 --gamma 0.99")
 )
-@click.argument("env")
+@click.argument("env", shell_complete=completing.envs)
 @click.option("--gamma", metavar="X", type=float, default=1.0, show_default=True, help="Discount, in [0, 1].")
 @env_set_option
 @json_option

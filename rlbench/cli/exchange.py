@@ -7,6 +7,7 @@ import re
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option, trust_option
 from rlbench.cli.output import print_json, say
 from rlbench.errors import UsageError
@@ -31,8 +32,8 @@ format_option = click.option(
         "rlbench export latest --format minari --out datasets/safecab-v0 --episodes 0:100",
     )
 )
-@click.argument("run")
-@click.option("--out", "path", required=True, metavar="PATH", help="Where to write.")
+@click.argument("run", shell_complete=completing.runs)
+@click.option("--out", "path", required=True, metavar="PATH", shell_complete=completing.file, help="Where to write.")
 @format_option
 @click.option(
     "--what",
@@ -77,7 +78,7 @@ def export(
 
 
 @click.command("import", epilog=examples("rlbench import run.hdf5", "rlbench import datasets/safecab-v0 --json"))
-@click.argument("path")
+@click.argument("path", shell_complete=completing.file)
 @format_option
 @store_option
 @json_option

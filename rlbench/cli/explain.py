@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     env_filter_option,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples("rlbench explain latest", "rlbench explain best --env cartpole --depth 3 --out rules.svg")
 )
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option(
     "--depth",
     type=int,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     help="Maximum depth of the tree; by default as deep as 99.9 % of the steps need, up to 8.",
 )
 @click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy episodes to sample.")
-@click.option("--out", metavar="FILE", help="Also draw the tree: a .png, .svg or .pdf.")
+@click.option("--out", metavar="FILE", shell_complete=completing.file, help="Also draw the tree: a .png, .svg or .pdf.")
 @seed_option
 @trust_option
 @env_filter_option

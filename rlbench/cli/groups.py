@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import click
 
+from rlbench.cli import completing
 from rlbench.cli.codes import MISUSED
 from rlbench.cli.options import examples, json_option
 from rlbench.cli.output import print_json
@@ -34,7 +35,7 @@ class Group(click.Group):
 
 
 @click.command("help", epilog=examples("rlbench help train", "rlbench help store copy"))
-@click.argument("words", metavar="[COMMAND]...", nargs=-1)
+@click.argument("words", metavar="[COMMAND]...", nargs=-1, shell_complete=completing.commands)
 @json_option
 @click.pass_context
 def help_(context: click.Context, words: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001  (click calls by name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.groups import Group
 from rlbench.cli.options import examples, json_option, seed_option, store_option
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
@@ -52,10 +53,11 @@ def model() -> None:
         "rlbench model train text --data reviews.csv --target sentiment --chunk-rows 5000",
     )
 )
-@click.argument("kind")
+@click.argument("kind", shell_complete=completing.model_kinds)
 @click.option(
     "--data",
     metavar="NAME|PATH",
+    shell_complete=completing.file,
     help="iris, digits, wine, diabetes, breast-cancer, or a CSV file; by default iris, or diabetes for numbers.",
 )
 @click.option("--target", metavar="COLUMN", help="The column to predict; for a recommender, the ratings.")
@@ -131,7 +133,7 @@ def train(
 
 
 @model.command("list", epilog=examples("rlbench model list", "rlbench model list --kind tree --json"))
-@click.option("--kind", metavar="KIND", help="Only models of this kind.")
+@click.option("--kind", metavar="KIND", shell_complete=completing.model_kinds, help="Only models of this kind.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
 )
@@ -156,7 +158,7 @@ def list_models(kind: str | None, limit: int, store: str, as_json: bool) -> None
 
 
 @model.command(epilog=examples("rlbench model show latest", "rlbench model show tree-iris@1 --json"))
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=completing.models)
 @store_option
 @json_option
 def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
@@ -175,10 +177,20 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
         "rlbench model predict recommender-plays --row 17",
     )
 )
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=completing.models)
 @click.option("--row", "rows", multiple=True, metavar="A,B,C", help="Values, a text, or a user; may be repeated.")
-@click.option("--data", metavar="PATH", help="A CSV file with the columns the model was trained on.")
-@click.option("--out", metavar="PATH", help="Write the predictions for --data to a new CSV file, whatever its size.")
+@click.option(
+    "--data",
+    metavar="PATH",
+    shell_complete=completing.file,
+    help="A CSV file with the columns the model was trained on.",
+)
+@click.option(
+    "--out",
+    metavar="PATH",
+    shell_complete=completing.file,
+    help="Write the predictions for --data to a new CSV file, whatever its size.",
+)
 @click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 by default.")
 @store_option
 @json_option
@@ -212,7 +224,7 @@ def predict(
 
 
 @model.command(epilog=examples("rlbench model compare tree-iris logistic-iris", "rlbench model compare 3f2a 77b0"))
-@click.argument("refs", metavar="MODEL...", nargs=-1, required=True)
+@click.argument("refs", metavar="MODEL...", nargs=-1, required=True, shell_complete=completing.models)
 @store_option
 @json_option
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
@@ -235,14 +247,19 @@ def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: 
 
 
 @model.command(epilog=examples("rlbench model plot latest", "rlbench model plot tree-iris --kind tree --out tree.svg"))
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=completing.models)
 @click.option(
     "--kind",
     metavar="KIND",
     help="confusion, predictions, clusters, elbow, variance, components, loss, learning, tree, importance or words; "
     "by default the first that fits.",
 )
-@click.option("--out", metavar="FILE", help="A .png, .svg or .pdf; by default a PNG named after model and kind.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="A .png, .svg or .pdf; by default a PNG named after model and kind.",
+)
 @store_option
 @json_option
 def plot(model: str, kind: str | None, out: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
@@ -261,7 +278,7 @@ def plot(model: str, kind: str | None, out: str | None, store: str, as_json: boo
 
 
 @model.command(epilog=examples("rlbench model delete tree-iris@1", "rlbench model delete 3f2a 77b0 --yes"))
-@click.argument("refs", metavar="MODEL...", nargs=-1, required=True)
+@click.argument("refs", metavar="MODEL...", nargs=-1, required=True, shell_complete=completing.models)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_option
 @json_option

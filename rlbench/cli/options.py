@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlbench.cli import completing
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
 from rlbench.names import SHORT_NAMES
@@ -28,6 +29,7 @@ store_option: Decorator = click.option(
     show_default=True,
     show_envvar=True,
     metavar="URL",
+    shell_complete=completing.file,
     help="Where runs are kept: a path, sqlite:///path, mongodb://host/name, or memory:// for nowhere.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -44,25 +46,43 @@ wrapper_option: Decorator = click.option(
     "wrappers",
     multiple=True,
     metavar="NAME[:K=V,...]",
+    shell_complete=completing.wrappers,
     help="A wrapper of Gymnasium's or ours, such as ClipReward:min_reward=-1,max_reward=1; may be repeated.",
 )
 bins_option: Decorator = click.option(
     "--bins",
     metavar="BINS",
+    shell_complete=completing.bins,
     help="Bins for Box observations: N,N,... (a number for each dimension), kmeans:K, quantile:K, or a JSON FILE.",
 )
 env_set_option: Decorator = click.option(
-    "--env-set", "env_settings", multiple=True, metavar="K=V", help="An argument of the env; may be repeated."
+    "--env-set",
+    "env_settings",
+    multiple=True,
+    metavar="K=V",
+    shell_complete=completing.arguments,
+    help="An argument of the env; may be repeated.",
 )
 set_option: Decorator = click.option(
-    "--set", "settings", multiple=True, metavar="K=V", help="A parameter of the agent; may be repeated."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="K=V",
+    shell_complete=completing.parameters,
+    help="A parameter of the agent; may be repeated.",
 )
 preset_option: Decorator = click.option(
-    "--preset", metavar="NAME", default="default", show_default=True, help="Tuned parameters; see `rlbench envs`."
+    "--preset",
+    metavar="NAME",
+    shell_complete=completing.presets,
+    default="default",
+    show_default=True,
+    help="Tuned parameters; see `rlbench envs`.",
 )
 engine_option: Decorator = click.option(
     "--engine",
     metavar="auto|compiled|python",
+    shell_complete=completing.choices,
     default="auto",
     show_default=True,
     help="Which loop runs; the result is the same.",
@@ -71,7 +91,11 @@ trust_option: Decorator = click.option(
     "--trust", is_flag=True, help="Make the env even if the store names code for it: only if you know who wrote it."
 )
 env_filter_option: Decorator = click.option(
-    "--env", "env_filter", metavar="ENV", help="Only runs of this env: an id, or module:id."
+    "--env",
+    "env_filter",
+    metavar="ENV",
+    shell_complete=completing.envs,
+    help="Only runs of this env: an id, or module:id.",
 )
 
 

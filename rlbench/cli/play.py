@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlbench.cli import completing
 from rlbench.cli.options import env_set_option, examples, store_option
 from rlbench.cli.output import print_frame, say
 from rlbench.envs.making import make_env
@@ -23,7 +24,7 @@ QUIT = ("q", "escape")
 
 
 @click.command(epilog=examples("rlbench play safecab", "rlbench play safecab --env-set city=downtown --render ansi"))
-@click.argument("env")
+@click.argument("env", shell_complete=completing.envs)
 @click.option(
     "--render",
     type=click.Choice(["human", "ansi"]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
     env_filter_option,
@@ -41,18 +42,25 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
         "rlbench plot all --env safecab --kind share --action Dropoff",
     )
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.several_runs)
 @click.option(
     "--kind",
     metavar="KIND",
+    shell_complete=completing.plots,
     default="curve",
     show_default=True,
     help="curve, exploration, actions, share, values, policy, td, states or evaluation.",
 )
-@click.option("--out", metavar="FILE", help="A .png, .svg or .pdf; by default a PNG named after run and kind.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="A .png, .svg or .pdf; by default a PNG named after run and kind.",
+)
 @click.option(
     "--smooth",
     metavar="savgol|mean:N|none",
+    shell_complete=completing.choices,
     default="savgol",
     show_default=True,
     help="How curve, exploration, share and td are smoothed.",
@@ -100,16 +108,17 @@ def plot(
 
 
 @click.command(epilog=examples("rlbench compare 3f2a 77b0", "rlbench compare all --env safecab --out compare.pdf"))
-@click.argument("runs", metavar="RUN_A RUN_B...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN_A RUN_B...", nargs=-1, required=True, shell_complete=completing.several_runs)
 @click.option(
     "--metric",
     metavar="evaluation|training",
+    shell_complete=completing.choices,
     default="evaluation",
     show_default=True,
     help="Greedy episodes played now, or the last ones of training.",
 )
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
-@click.option("--out", metavar="FILE", help="Also draw it: a .png, .svg or .pdf.")
+@click.option("--out", metavar="FILE", shell_complete=completing.file, help="Also draw it: a .png, .svg or .pdf.")
 @seed_option
 @trust_option
 @env_filter_option
@@ -149,8 +158,8 @@ def compare(
 
 
 @click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
-@click.argument("run")
-@click.option("--out", metavar="FILE", help="An .html; by default named after the run.")
+@click.argument("run", shell_complete=completing.runs)
+@click.option("--out", metavar="FILE", shell_complete=completing.file, help="An .html; by default named after the run.")
 @trust_option
 @env_filter_option
 @store_option

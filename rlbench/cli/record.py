@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.options import (
     bins_option,
     env_set_option,
@@ -34,10 +35,11 @@ RANDOM = "random"
         "rlbench record Acrobot-v1 --policy my_module:choose_action",
     )
 )
-@click.argument("env")
+@click.argument("env", shell_complete=completing.envs)
 @click.option(
     "--policy",
     metavar="POLICY",
+    shell_complete=completing.policies,
     default="random",
     show_default=True,
     help="random, a RUN whose agent acts greedily, or module:function, a function from an observation to an action.",

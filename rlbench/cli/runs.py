@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
 from rlbench.cli.options import (
@@ -48,9 +49,9 @@ LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")
 )
 @store_option
 @env_filter_option
-@click.option("--agent", metavar="NAME", help="Only runs of this agent.")
+@click.option("--agent", metavar="NAME", help="Only runs of this agent.", shell_complete=completing.agents)
 @click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted.")
-@click.option("--tag", metavar="TAG", help="Only runs with this tag.")
+@click.option("--tag", metavar="TAG", help="Only runs with this tag.", shell_complete=completing.tags)
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
 )
@@ -101,8 +102,8 @@ def runs(
 
 
 @runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))
-@click.argument("run")
-@click.argument("tags", nargs=-1, required=True)
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("tags", nargs=-1, required=True, shell_complete=completing.tags)
 @click.option("--remove", is_flag=True, help="Remove these tags.")
 @store_option
 @json_option
@@ -120,7 +121,7 @@ def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: st
 
 
 @runs.command(epilog=examples("rlbench runs delete 3f2a", "rlbench runs delete 3f2a 77b0 --yes"))
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_option
 @json_option
@@ -151,7 +152,7 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
 
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @store_option
 @json_option
 @click.pass_obj
@@ -193,7 +194,7 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 
 
 @click.command(epilog=examples("rlbench evaluate latest", "rlbench evaluate best --env safecab --episodes 1000"))
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many to sample.")
 @seed_option
 @wrapper_option

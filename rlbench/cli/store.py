@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.groups import Group
 from rlbench.cli.options import examples, json_option, store_option
 from rlbench.cli.output import print_json, say
@@ -37,7 +38,7 @@ def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by na
 
 
 @store.command(epilog=examples("rlbench store check", "rlbench store check 3f2a"))
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @store_option
 @json_option
 def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
@@ -61,8 +62,8 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 @store.command(
     epilog=examples("rlbench store copy rlbench.db mongodb://127.0.0.1/rl", "rlbench store copy a.db b.db 3f2a")
 )
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=completing.file)
+@click.argument("target", shell_complete=completing.file)
 @click.argument("runs", nargs=-1)
 @json_option
 def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
@@ -91,7 +92,7 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:
 
 
 @store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))
-@click.argument("path")
+@click.argument("path", shell_complete=completing.file)
 @store_option
 @json_option
 def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001

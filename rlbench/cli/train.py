@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.codes import DONE, INTERRUPTED
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
@@ -53,8 +54,15 @@ CACHED = {
         "rlbench train safecab --env-set city=20x20 --env-set max_episode_steps=400",
     )
 )
-@click.argument("env")
-@click.option("--agent", metavar="NAME", default="q-learning", show_default=True, help="See `rlbench agents`.")
+@click.argument("env", shell_complete=completing.envs)
+@click.option(
+    "--agent",
+    metavar="NAME",
+    default="q-learning",
+    show_default=True,
+    help="See `rlbench agents`.",
+    shell_complete=completing.agents,
+)
 @click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")
 @click.option("--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps.")
 @seed_option
@@ -63,12 +71,19 @@ CACHED = {
 @env_set_option
 @wrapper_option
 @bins_option
-@click.option("--from", "parent", metavar="RUN", help="Begin with the values of this run's agent, in its bins.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="RUN",
+    help="Begin with the values of this run's agent, in its bins.",
+    shell_complete=completing.runs,
+)
 @preset_option
 @engine_option
 @click.option(
     "--record",
     metavar="all|none",
+    shell_complete=completing.choices,
     default="all",
     show_default=True,
     help="Store every step, or only the figures of each episode.",

@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 import rlbench
+from rlbench.cli import completing
 from rlbench.cli.looks import Looks, looks_options, show_in_pixels
 from rlbench.cli.options import (
     bins_option,
@@ -62,7 +63,7 @@ delay_option = click.option(
         "rlbench replay best --env safecab --episode 17 --json",
     )
 )
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option(
     "--episode", metavar="N", default="latest", show_default=True, help="A number, or best, worst, latest or random."
 )
@@ -123,8 +124,13 @@ def replay(
         "rlbench watch safecab --agent random --env-set city=downtown",
     )
 )
-@click.argument("run", metavar="RUN|ENV")
-@click.option("--agent", metavar="random", help="Who acts in an ENV: only random, for no agent has been trained on it.")
+@click.argument("run", metavar="RUN|ENV", shell_complete=completing.runs_and_envs)
+@click.option(
+    "--agent",
+    metavar="random",
+    shell_complete=completing.choices,
+    help="Who acts in an ENV: only random, for no agent has been trained on it.",
+)
 @env_set_option
 @wrapper_option
 @bins_option

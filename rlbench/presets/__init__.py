@@ -57,6 +57,11 @@ def preset_names(env_id: str) -> list[str]:
     return [DEFAULT, *sorted(set(_all_presets().get(env_id, {})) - {DEFAULT})]
 
 
+def preset_envs() -> list[str]:
+    """Returns the ids of the envs with a preset."""
+    return list(_all_presets())
+
+
 @cache
 def _all_presets() -> dict[str, dict[str, Preset]]:
     read = [_presets_in(file) for file in files(__name__).iterdir() if file.name.endswith(".toml")]
