@@ -56,6 +56,17 @@ IN_OUR_WORDS = {
     "(import its module)": "(--env MODULE:ID imports its module)",
     "bins=": "--bins",
 }
+IN_OUR_OPTIONS = {  # what other programs call an option
+    "--total-timesteps": "--timesteps",
+    "--steps": "--timesteps",
+    "--n-episodes": "--episodes",
+    "--output": "--out",
+    "--overwrite": "--force",
+    "--param": "--set",
+    "--env-kwargs": "--env-set",
+    "--random-state": "--seed",
+    "--database": "--store",
+}
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
 EXIT_CODES = (
     "Exit codes: 0 fine, 1 the job failed, 2 bad usage, 130 stopped by Ctrl-C, SIGTERM or SIGHUP. "
@@ -99,6 +110,8 @@ def run(arguments: list[str] | None) -> int:
     """
     try:
         return _run(arguments)
+    except click.NoSuchOption as error:
+        return _failed(_hinted(error), error.exit_code)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except BrokenPipeError:  # `rlbench runs | head`: nobody listens any more
@@ -124,6 +137,13 @@ def _warn(message: Warning | str, *_where: Any) -> None:
     """Shows a warning as one line, without the file and line that raised it."""
     text = without_passwords(_one_line(click.unstyle(str(message))))
     say(f"Warning: {text.removeprefix('WARN: ')}", err=True)
+
+
+def _hinted(error: click.NoSuchOption) -> str:
+    """Returns the message for an unknown option; for another library's word for one of ours, with ours."""
+    ours = IN_OUR_OPTIONS.get(error.option_name.replace("_", "-"))
+    known = error.ctx is not None and ours in [name for each in error.ctx.command.params for name in each.opts]
+    return f"No such option {error.option_name!r}. Did you mean {ours!r}?" if known else error.format_message()
 
 
 def _said(error: Exception) -> str:

@@ -8,7 +8,15 @@ import click
 
 import rlbench
 from rlbench.cli import completing
-from rlbench.cli.options import env_filter_option, examples, find_run, json_option, store_option, trust_option
+from rlbench.cli.options import (
+    env_filter_option,
+    examples,
+    find_run,
+    force_option,
+    json_option,
+    store_option,
+    trust_option,
+)
 from rlbench.cli.output import print_json, say
 from rlbench.errors import UsageError
 from rlbench.exchange import check_source
@@ -33,7 +41,14 @@ format_option = click.option(
     )
 )
 @click.argument("run", shell_complete=completing.runs)
-@click.option("--out", "path", required=True, metavar="PATH", shell_complete=completing.file, help="Where to write.")
+@click.option(
+    "--out",
+    "path",
+    required=True,
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="Where to write: a file, or for minari a folder.",
+)
 @format_option
 @click.option(
     "--what",
@@ -42,8 +57,14 @@ format_option = click.option(
     show_default=True,
     help="Every step, the learning curve (a row per episode), or the agent's table.",
 )
-@click.option("--episodes", metavar="A:B", help="Only these: 0:100, -10: (the last ten), 7 or 0:10,50.")
-@click.option("--force", is_flag=True, help="Replace an existing file or dataset.")
+@click.option(
+    "--episode",
+    "--episodes",
+    "episodes",
+    metavar="A:B",
+    help="Only these episodes: 7, 0:100, -10: (the last ten) or 0:10,50.",
+)
+@force_option
 @trust_option
 @env_filter_option
 @store_option

@@ -11,7 +11,7 @@ import click
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, json_option, seed_option, store_option
+from rlbench.cli.options import examples, force_option, json_option, seed_option, store_option
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.files import written
@@ -56,7 +56,7 @@ def model() -> None:
 @click.argument("kind", shell_complete=completing.model_kinds)
 @click.option(
     "--data",
-    metavar="NAME|PATH",
+    metavar="NAME|FILE",
     shell_complete=completing.file,
     help="iris, digits, wine, diabetes, breast-cancer, or a CSV file; by default iris, or diabetes for numbers.",
 )
@@ -181,17 +181,18 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
 @click.option("--row", "rows", multiple=True, metavar="A,B,C", help="Values, a text, or a user; may be repeated.")
 @click.option(
     "--data",
-    metavar="PATH",
+    metavar="FILE",
     shell_complete=completing.file,
     help="A CSV file with the columns the model was trained on.",
 )
 @click.option(
     "--out",
-    metavar="PATH",
+    metavar="FILE",
     shell_complete=completing.file,
     help="Write the predictions for --data to a new CSV file, whatever its size.",
 )
-@click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 by default.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the file, such as latin-1; UTF-8 by default.")
+@force_option
 @store_option
 @json_option
 def predict(
@@ -200,6 +201,7 @@ def predict(
     data: str | None,
     out: str | None,
     encoding: str | None,
+    force: bool,  # noqa: FBT001
     store: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
@@ -214,7 +216,7 @@ def predict(
     found = _loaded(store, model)
     answers = _answers_of_rows(found, rows) if rows else _answers_of_file(found, data or "", encoding)
     if out:
-        n = _write(out, _heading(found), answers)
+        n = _write(out, _heading(found), answers, overwrite=force)
         print_json({"model": found.id, "out": out, "rows": n}) if as_json else say(f"wrote {out} ({n:,} rows)")
     elif as_json:
         print_json({"model": found.id, "predictions": list(answers)})
@@ -345,9 +347,9 @@ def _heading(found: Model) -> list[str]:
     return [found.about["data"]["target"] or "cluster"]
 
 
-def _write(path: str, heading: list[str], answers: Iterable[Any]) -> int:
+def _write(path: str, heading: list[str], answers: Iterable[Any], *, overwrite: bool) -> int:
     n = 0
-    with written(Path(path), overwrite=False) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with written(Path(path), overwrite=overwrite) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(map(to_cell, heading))
         for answer in answers:

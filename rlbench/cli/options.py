@@ -90,6 +90,7 @@ engine_option: Decorator = click.option(
 trust_option: Decorator = click.option(
     "--trust", is_flag=True, help="Make the env even if the store names code for it: only if you know who wrote it."
 )
+force_option: Decorator = click.option("--force", is_flag=True, help="Replace what is there already.")
 env_filter_option: Decorator = click.option(
     "--env",
     "env_filter",

@@ -50,15 +50,24 @@ def play(env: str, render: str, seed: int | None, env_settings: tuple[str, ...],
     elif not can_be_read():
         raise UsageError("--render ansi reads keys from a terminal, and there is none: drive in one")
     made = _made(env, parse_settings(env_settings, "--env-set"), render)
-    with RecordEpisodes(made, store, agent_name="human", seed=seed, tags=("human",)) as recorded:
-        driver = Driver(recorded, seed)
-        if render == "human":
-            from rlbench.viewer.playing import play as play_in_window  # noqa: PLC0415  (pygame)
-
-            play_in_window(driver)
-        else:
-            _play_in_terminal(driver)
+    recorded = RecordEpisodes(made, store, agent_name="human", seed=seed, tags=("human",))
+    driver = Driver(recorded, seed)
+    try:
+        with recorded:
+            _drive(driver, render)
+    finally:
+        if not driver.all_steps:
+            recorded.run.store.delete_run(recorded.run.id)
     _say(recorded, driver)
+
+
+def _drive(driver: Driver, render: str) -> None:
+    if render == "human":
+        from rlbench.viewer.playing import play as play_in_window  # noqa: PLC0415  (pygame)
+
+        play_in_window(driver)
+    else:
+        _play_in_terminal(driver)
 
 
 def _made(env: str, settings: dict[str, Any], render: str) -> gym.Env[Any, Any]:
@@ -101,10 +110,9 @@ def _line(driver: Driver) -> str:
 
 
 def _say(recorded: RecordEpisodes, driver: Driver) -> None:
-    run = recorded.run
     if not driver.all_steps:
-        run.store.delete_run(run.id)
         say("nothing was driven, nothing is stored")
         return
+    run = recorded.run
     say(f"run {run.id}: {run.episodes} episodes, {run.timesteps} steps, tagged human")
     say(f"see them: rlbench replay {run.id}   learn from them: rlbench retrain {run.id}")

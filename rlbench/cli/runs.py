@@ -30,6 +30,8 @@ from rlbench.errors import StoreError, unknown_name
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import gymnasium as gym
 
     from rlbench.evaluation import Evaluation
@@ -37,32 +39,62 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
+SHOWN = ("mean_return", "exact_return", "optimal_return", "regret")  # of an evaluation
 LISTING_RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
 CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
 LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")  # the first to go on a narrow terminal
 
 
+def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what `runs` and `runs list` share."""
+    options = (
+        store_option,
+        env_filter_option,
+        click.option("--agent", metavar="NAME", help="Only runs of this agent.", shell_complete=completing.agents),
+        click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted."),
+        click.option("--tag", metavar="TAG", help="Only runs with this tag.", shell_complete=completing.tags),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
+        ),
+        click.option(
+            "--cache", "shows_cache", is_flag=True, help="Show how often each run was reused, and the time that saved."
+        ),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(
     cls=Group,
     invoke_without_command=True,
-    epilog=examples("rlbench runs", "rlbench runs --env safecab --tag good --json", "rlbench runs delete 3f2a"),
+    epilog=examples("rlbench runs", "rlbench runs --env safecab --tag good --json", "rlbench runs show latest"),
 )
-@store_option
-@env_filter_option
-@click.option("--agent", metavar="NAME", help="Only runs of this agent.", shell_complete=completing.agents)
-@click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted.")
-@click.option("--tag", metavar="TAG", help="Only runs with this tag.", shell_complete=completing.tags)
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
-)
-@click.option(
-    "--cache", "shows_cache", is_flag=True, help="Show how often each run was reused, and the time that saved."
-)
-@json_option
+@_listing_options
 @click.pass_context
-def runs(
-    context: click.Context,
-    store: str,
+def runs(context: click.Context, /, store: str, **options: Any) -> None:
+    """List the stored runs, newest first; or show, tag or delete them, or show their lineage.
+
+    The return is the mean of the greedy episodes that were sampled; the regret is what the exact value of the
+    greedy policy lacks to the optimum.
+    """
+    if context.invoked_subcommand is None:
+        _list(rlbench.open_store(store, create=False), **options)
+    else:
+        context.obj = store
+
+
+@runs.command("list", epilog=examples("rlbench runs list", "rlbench runs list --env safecab --json"))
+@_listing_options
+@click.pass_obj
+def list_runs(outer: str, /, store: str, **options: Any) -> None:
+    """List the stored runs, newest first, as `rlbench runs` does."""
+    _list(_opened(outer, store), **options)
+
+
+def _list(
+    store: Store,
     env_filter: str | None,
     agent: str | None,
     status: str | None,
@@ -71,18 +103,10 @@ def runs(
     shows_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """List the stored runs, newest first; or tag or delete them, or show their lineage.
-
-    The return is the mean of the greedy episodes that were sampled; the regret is what the exact value of the
-    greedy policy lacks to the optimum.
-    """
-    if context.invoked_subcommand is not None:
-        context.obj = store
-        return
-    if status is not None and status not in STATUSES:
-        raise unknown_name("status", status, STATUSES)
     damaged: list[tuple[str, str]] = []
-    with rlbench.open_store(store, create=False) as opened:
+    with store as opened:
+        if status is not None and status not in STATUSES:
+            raise unknown_name("status", status, STATUSES)
         wanted = {"env_id": env_id_of(env_filter), "agent_name": agent, "status": status, "tag": tag}
         found = opened.runs(**wanted, limit=limit, on_damaged=lambda *one: damaged.append(one))
     if as_json:
@@ -99,6 +123,44 @@ def runs(
         say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
         print_table(HEADER, map(_row, found), right=LISTING_RIGHT, optional=LISTING_OPTIONAL)
+
+
+@runs.command(epilog=examples("rlbench runs show latest", "rlbench runs show 3f2a --json"))
+@click.argument("run", shell_complete=completing.runs)
+@env_filter_option
+@store_option
+@json_option
+@click.pass_obj
+def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show how RUN came about and what came of it: its parameters, budget, versions and figures."""
+    with _opened(outer, store) as opened:
+        record = find_run(opened, run, env_filter)
+    if as_json:
+        print_json({**_document(record), "config": record.config.document()})
+        return
+    say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
+    for name, told in _told(record):
+        say(f"  {name:<11} {told}")
+
+
+def _told(run: RunRecord) -> Iterator[tuple[str, str]]:
+    config, figures = run.config, run.evaluation or {}
+    limits = (("episodes", config.budget.episodes), ("steps", config.budget.total_timesteps))
+    yield "status", f"{run.status}, {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s"
+    yield "budget", ", ".join(f"{limit:,} {unit}" for unit, limit in limits if limit) or "none"
+    yield "started", run.created_at[:19].replace("T", " ")
+    yield "made by", f"{config.engine or 'unknown'} loop, preset {config.preset}, record {config.record or 'unknown'}"
+    yield "parameters", _pairs(config.agent.parameters) or "none"
+    yield "env", _pairs(config.env.made_with.get("kwargs", {})) or "as it is"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())
+    found = [f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in SHOWN if figures.get(name) is not None]
+    yield "evaluation", ", ".join(found) or "none"
+    yield "tags", ", ".join(run.tags) or "none"
+    yield "parents", ", ".join(run.parents) or "none"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 @runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))

@@ -277,3 +277,19 @@ def test_every_preset_that_envs_lists_can_be_trained(rlbench):
     pairs = itertools.chain.from_iterable([(env["name"], preset) for preset in env["presets"]] for env in listed)
     for env, preset in pairs:
         assert rlbench("train", env, "--preset", preset, "--episodes", 3, "--no-cache").code == 0
+
+
+def test_runs_list_is_runs_and_runs_show_tells_how_a_run_came_about(rlbench):
+    made = rlbench("record", "CliffWalking-v1", "--episodes", 2, "--wrapper", "TimeLimit:max_episode_steps=9", "--json")
+    assert made.code == 0
+    assert rlbench("runs", "list").out == rlbench("runs").out
+    assert rlbench("runs", "list", "--agent", "sarsa").out == "no runs fit\n"
+    assert rlbench("runs", "list", "--json").document == rlbench("runs", "--json").document
+    shown, document = rlbench("runs", "show", "latest").out, rlbench("runs", "show", "latest", "--json").document
+    (listed,) = rlbench("runs", "--json").document["runs"]
+    assert {name: document[name] for name in listed} == listed
+    assert document["config"]["agent"]["name"] == "random"
+    assert shown.startswith(f"run {listed['run']}: random on CliffWalking-v1, seed 0\n")
+    assert re.search(r"^  status +finished, 2 episodes, 18 steps in", shown, re.MULTILINE)
+    assert re.search(r"^  versions +rlbench 0", shown, re.MULTILINE)
+    assert rlbench("runs", "--store", "rlbench.db", "show", "latest").out == shown
