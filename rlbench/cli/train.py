@@ -30,7 +30,6 @@ from rlbench.cli.options import (
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines, rate
 from rlbench.settings import parse_settings
-from rlbench.store.config import EVAL_EPISODES
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
@@ -89,9 +88,7 @@ CACHED = {
     help="Store every step, or only the figures of each episode.",
 )
 @click.option("--eval-every", metavar="N", type=int, help="Play greedy episodes after each N episodes of training.")
-@click.option(
-    "--eval-episodes", metavar="N", type=int, default=EVAL_EPISODES, show_default=True, help="How many of them."
-)
+@click.option("--eval-episodes", metavar="N", type=int, default=20, show_default=True, help="How many of them.")
 @click.option(
     "--stop-at",
     metavar="RETURN",
