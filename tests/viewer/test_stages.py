@@ -112,8 +112,11 @@ def test_every_end_is_named(trip, change, note):
 def test_actions_of_envs_that_are_known_have_names_and_others_numbers(cart_run):
     clip = StoredClips(cart_run)[0]
     assert {caption.action for caption in clip.captions[1:]} <= {"Left", "Right"}
-    episode = drive(gym.make("Blackjack-v1"), type("Sticks", (), {"act": lambda *_, **__: 0})(), 0, 5)
-    assert captions(gym.make("Blackjack-v1"), episode)[1].action == "0"
+    env = gym.make("Blackjack-v1")
+    episode = drive(env, type("Sticks", (), {"act": lambda *_, **__: 0})(), 0, 5)
+    assert captions(env, episode)[1].action == "Stick"
+    changed = gym.wrappers.TransformAction(env, lambda action: 1 - action, env.action_space)
+    assert captions(changed, episode)[1].action == "0"
 
 
 # ------------------------------------------------------------------ envs that draw themselves
