@@ -1,12 +1,16 @@
 """The documentation: programs run, commands work, links resolve, and every command is mentioned."""
 
+import itertools
 import re
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from forking import Forks
+
+from rlbench.cli import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -115,7 +119,19 @@ def trained(forks, tmp_path_factory):
     return folder / "rlbench.db"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+@named([page for page in PAGES if page.name not in FIRST_READ])
+def test_a_page_names_commands_and_options_that_are_there_and_its_program_is_python(page):
+    for _, *arguments in itertools.chain.from_iterable(line for line, _ in commands(page)):
+        result = CliRunner().invoke(cli, [*arguments, "--help"])
+        assert result.exit_code == 0, (arguments, result.output)
+    compile("\n".join(blocks(page, "python")), str(page), "exec")
+
+
+def scripts(long):
+    return [pytest.param(path, marks=[pytest.mark.long] if path.name in long else [], id=path.name) for path in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", scripts(long=["model_figures.py"]))  # it draws all figures of docs/models.md
 def test_the_scripts_run(script, forks, trained, tmp_path):
     shutil.copy(trained, tmp_path)
     result = forks.run([script], tmp_path)

@@ -369,7 +369,7 @@ def centres_of_episodes(store, run, seed):
     return KMeans(50, random_state=seed, max_iter=50).fit(some / SCALE)
 
 
-@pytest.mark.long  # the program of docs/models.md, which make test runs, with its result
+@pytest.mark.long  # the program of docs/models.md, with its result
 def test_centres_learnt_from_stored_episodes_let_q_learning_stand_for_500_steps_from_100_starts():
     pytest.importorskip("sklearn", reason="the extra models is not installed")
     seed = 0
