@@ -18,7 +18,7 @@ CASES = [
     {"env": "safecab", "episodes": 30, "seed": 0, "preset": "book", "agent_kwargs": {"gamma": 0.5}},
     {"env": "safecab", "episodes": 20, "seed": 1, "env_kwargs": {"city": "4x6", "city_seed": 3, "step_reward": -2.5}},
     {"env": "safecab", "episodes": 20, "seed": 1, "env_kwargs": {"city": "|R: :A: :G|\n| : : : :B|"}},
-    {"env": "cartpole", "total_timesteps": 700, "seed": 2, "agent": "replay-q"},
+    {"env": "FrozenLake-v1", "total_timesteps": 700, "seed": 2, "agent": "replay-q"},
     {"env": "cartpole", "episodes": 9, "seed": 2, "preset": "book"},
     {"env": "CartPole-v1", "episodes": 9, "seed": 2},
     {

@@ -91,7 +91,10 @@ def driven(tmp_path_factory):
         yield rlbench.train("safecab", "random", episodes=50_000, seed=0, store=opened)
 
 
-@pytest.mark.parametrize("agent", ["q-learning", "double-q", "dyna-q", "replay-q"])
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("double-q", "dyna-q")]  # a pass to compile each
+
+
+@pytest.mark.parametrize("agent", ["q-learning", "replay-q", *LONG])
 def test_a_random_drivers_episodes_are_enough_for_the_optimum(agent, driven, monkeypatch):
     monkeypatch.setattr("rlbench.envs.SafeCabEnv.step", None)  # not one step of the env
     faster = {"learning_rate": 0.5} if agent == "double-q" else {}

@@ -305,10 +305,10 @@ def test_a_share_of_the_budget_is_not_nan():
 
 
 def test_the_run_says_how_it_came_about(store):
-    run = rlbench.train("safecab", "replay-q", episodes=2, seed=3, store=store, preset="book", record="none")
+    run = rlbench.train("safecab", "q-learning", episodes=2, seed=3, store=store, preset="book", record="none")
     config = run.record.config
     assert (config.preset, config.engine, config.record) == ("book", "compiled", "none")
-    assert config.agent.name == "replay-q"
+    assert config.agent.name == "q-learning"
     assert config.agent.parameters["gamma"] == 0.618
     assert config.budget == BudgetConfig(episodes=2)
     assert config.versions.keys() >= {"rlbench", "gymnasium", "numpy", "numba", "python", "algorithm"}
