@@ -87,10 +87,12 @@ def cartpole_means():
     return means
 
 
+@pytest.mark.long  # 40 million steps
 def test_cartpole_stands_for_500_steps_from_every_start_on_19_of_20_seeds(cartpole_means):
     assert sum(mean == 500.0 for mean in cartpole_means.values()) >= 19, cartpole_means
 
 
+@pytest.mark.long
 def test_cartpole_stands_for_499_steps_on_the_mean_on_the_others(cartpole_means):
     assert min(cartpole_means.values()) >= 499, cartpole_means
 

@@ -179,7 +179,9 @@ def test_logistic_descent_takes_the_step_worked_by_hand():
     assert model.loss_history_ == pytest.approx([np.log(2)])
 
 
-@pytest.mark.parametrize("data", CLASSIFICATIONS)
+@pytest.mark.parametrize(
+    "data", [pytest.param(name, marks=[pytest.mark.long] * (name == "digits")) for name in CLASSIFICATIONS]
+)  # digits: 4 seconds each
 @pytest.mark.parametrize("C", [0.1, 1.0])
 def test_newton_reaches_the_minimum_of_scikit_learn(data, C):
     X, y = CLASSIFICATIONS[data](return_X_y=True)
