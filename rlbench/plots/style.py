@@ -74,7 +74,7 @@ def styled() -> Iterator[None]:
 
 
 def _matplotlib() -> Any:
-    """Imports matplotlib, also where MPLBACKEND names a backend that it refuses: for a file none is needed."""
+    """Imports matplotlib even if MPLBACKEND names a backend that it refuses: writing a file needs none."""
     backend = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
     try:
         matplotlib = require("matplotlib", "plots", "a picture")
@@ -95,7 +95,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axe
 
     try:
         _, made = plt.subplots(figsize=size, layout="constrained")
-    except ImportError:  # MPLBACKEND names a backend that is not installed, or opens windows where there is no display
+    except ImportError:  # MPLBACKEND names a backend that is not installed, or that needs a display
         made = new_figure(size).subplots()
     return made
 

@@ -178,7 +178,7 @@ def _parameters(run: Run, preset: Preset) -> dict[str, Any]:
         raise UsageError(f"run {run.id} was trained with the agent {run.agent_name!r}, which is not registered here")
     own = _all_parameters(run.agent_name, run.record.config.agent.parameters)
     if any(isinstance(value, ByFunction) for value in own.values()):
-        raise UsageError(f"run {run.id} was trained with a rate by a function: no command knows that")
+        raise UsageError(f"run {run.id} was trained with a rate by a function: no command can name it")
     usual = _all_parameters(run.agent_name, preset.parameters(run.agent_name, {}))
     rate = {} if own.get("learning_rate") == usual.get("learning_rate") else {"learning_rate": own["learning_rate"]}
     beside = _all_parameters(run.agent_name, preset.parameters(run.agent_name, rate))

@@ -176,9 +176,9 @@ class MongoBackend(Backend):
         self._prefetched: Document = {}  # the chunk read last: its segments are read first, then its other parts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and copies the address, where the store is opened again, but never with a password."""
+        """Pickles and copies the address, to open the store again; refuses one with a password."""
         if HIDDEN in self.url:
-            raise StoreError(f"the store {self.url} is not copied, for its password would be: open it there by its URL")
+            raise StoreError(f"the store {self.url} is not copied, since its password would be: open it by its URL")
         return partial(open_mongodb, create=False, read_only=self._read_only), (self.url, "")
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ class SqliteBackend(Backend):
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and copies a file as its place, to be opened there again; a database in memory with all it holds."""
+        """Pickles and copies a file by its path, to open it again, and a database in memory with its contents."""
         with self._lock, explained(self.url):
             if self._file is None:
                 return _memory_again, (self.url, self._connection.serialize())
@@ -343,14 +343,14 @@ def open_memory(url: str, _rest: str, **_options: bool) -> SqliteBackend:
 
 @cache
 def _new_database() -> sqlite3.Connection:
-    """Returns an empty store to copy: that takes a hundredth of the time in which the migrations make one."""
+    """Returns an empty store to copy, which takes a hundredth of the time that the migrations take to make one."""
     connection = _connect(":memory:")
     migrate(connection)
     return connection
 
 
 def _memory_again(url: str, content: bytes) -> SqliteBackend:
-    """Opens a store in memory that holds what another one held."""
+    """Opens a store in memory with the contents of another."""
     connection = _connect(":memory:")
     with explained(url), closing(sqlite3.connect(":memory:")) as source:
         source.deserialize(content)

@@ -73,7 +73,7 @@ class Store:
         self._open: set[str] = set()  # ids of the runs that it may still be writing
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and copies what the runs are kept in; the new store is no writer of those that this one writes."""
+        """Pickles and copies the backend; the new store does not become the writer of this one's runs."""
         return type(self), (self.backend,)
 
     def __enter__(self) -> Self:

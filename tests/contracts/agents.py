@@ -21,7 +21,7 @@ def an_agent(variant):
 
 
 def same_state(one, other):
-    """Asserts that two agents go on alike."""
+    """Asserts that two agents have equal states and parameters."""
     states = one.state_dict(), other.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])

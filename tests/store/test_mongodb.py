@@ -309,7 +309,7 @@ def test_a_copy_opens_the_address_again_but_is_not_made_of_one_with_a_password()
             if "s3cr3t" not in url:
                 assert store.backend.__reduce__()[1] == (url, "")
                 continue
-            with pytest.raises(StoreError, match=r"is not copied, for its password would be") as error:
+            with pytest.raises(StoreError, match=r"is not copied, since its password would be") as error:
                 pickle.dumps(store)
             assert "s3cr3t" not in told(error)
 

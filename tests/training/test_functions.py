@@ -61,7 +61,7 @@ def test_the_run_names_its_functions_and_its_agent_comes_back():
         rlbench.evaluate(again, episodes=3, seed=0)
         with pytest.raises(UsageError, match=r"learning_rate of run \w+ is the function .* train with it again"):
             rlbench.resume(again, total_timesteps=500)
-        with pytest.raises(UsageError, match="with a rate by a function: no command knows that"):
+        with pytest.raises(UsageError, match="with a rate by a function: no command can name it"):
             command_of(run)
 
 
