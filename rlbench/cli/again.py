@@ -25,6 +25,7 @@ from rlbench.cli.options import (
     set_option,
     store_option,
     trust_option,
+    wrapper_option,
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
@@ -123,6 +124,7 @@ def resume(
     help="Stop when the largest temporal-difference error of a pass is below this.",
 )
 @click.option("--warm-start", is_flag=True, help="Start from the first run's table, not from zero.")
+@wrapper_option
 @bins_option
 @set_option
 @preset_option
@@ -138,6 +140,7 @@ def retrain(
     passes: int,
     tolerance: float,
     warm_start: bool,  # noqa: FBT001
+    wrappers: tuple[str, ...],
     bins: str | None,
     settings: tuple[str, ...],
     preset: str,
@@ -160,6 +163,7 @@ def retrain(
             tolerance=tolerance,
             warm_start=warm_start,
             seed=seed,
+            wrappers=wrappers,
             bins=bins,
             preset=preset,
             agent_kwargs=parse_settings(settings, "--set"),

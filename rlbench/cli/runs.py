@@ -32,11 +32,8 @@ from rlbench.store.records import STATUSES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import gymnasium as gym
-
     from rlbench.evaluation import Evaluation
     from rlbench.store import RunRecord, Store
-    from rlbench.training import Run
 
 HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
 SHOWN = ("mean_return", "exact_return", "optimal_return", "regret")  # of an evaluation
@@ -283,10 +280,12 @@ def evaluate(
     the latest run's env. What comes out is stored with the run. --wrapper judges it in its env with more wrappers round
     it; --bins are those it learnt in, or refused.
     """
+    from rlbench.training.binning import in_more  # noqa: PLC0415  (Gymnasium, which a list of runs goes without)
+
     with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter, needs="agent")
         found = rlbench.Run(record, opened, trust=trust)
-        env = _in_other_wrappers(found, wrappers, bins)
+        env = in_more(found, wrappers, bins) if wrappers or bins is not None else None
         evaluation = rlbench.evaluate(found, env, episodes=episodes, seed=seed, another_env=bool(wrappers))
         _keep(opened, record, evaluation)
     if as_json:
@@ -294,16 +293,6 @@ def evaluate(
     else:
         say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
         say("\n".join(evaluation_lines(evaluation)))
-
-
-def _in_other_wrappers(run: Run, wrappers: tuple[str, ...], bins: str | None) -> gym.Env[Any, Any] | None:
-    """Returns a run's env as the options change it; None if they do not."""
-    if not wrappers and bins is None:
-        return None
-    from rlbench.envs.wrapping import wrap  # noqa: PLC0415  (Gymnasium, which a list of runs goes without)
-    from rlbench.training.binning import in_bins  # noqa: PLC0415
-
-    return in_bins(wrap(run.make_env(), wrappers), bins, None, run)
 
 
 def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:

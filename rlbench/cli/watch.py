@@ -168,16 +168,17 @@ def watch(
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
     the latest run's env; ENV an id or short name. The keys are those of `rlbench replay`; n and p change the seed.
+    --wrapper puts more wrappers around the env of a RUN; --bins are those it learnt in, or refused.
     """
     looks = Looks(**options)
     looks.check(as_json=as_json)
-    if _is_env(run, agent, bool(env_settings or wrappers or bins)):
+    if _is_env(run, agent, bool(env_settings)):
         ride = random_ride(run, parse_settings(env_settings, "--env-set"), wrappers, bins)
         _watch(ride, {}, seed, max_steps, delay, looks, as_json)
         return
     with rlbench.open_store(store, create=False) as opened:
         loaded = rlbench.Run(find_run(opened, run, env_filter, needs="agent"), opened, trust=trust)
-        _watch(ride_of(loaded), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
+        _watch(ride_of(loaded, wrappers, bins), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
 
 
 def _is_env(name: str, agent: str | None, is_set: bool) -> bool:  # noqa: FBT001

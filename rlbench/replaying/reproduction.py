@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
@@ -16,10 +16,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.settings import write_setting
 from rlbench.training.callbacks import SHIPPED, label
-
-if TYPE_CHECKING:
-    from rlbench.training import Run
-
+from rlbench.training.run import Run
 
 NO_LIMIT = -1  # to gym.make
 
@@ -87,18 +84,22 @@ def retraining_arguments(run: Run) -> dict[str, Any]:
         "passes": config.retraining.passes,
         "seed": run.seed,
         **({} if config.preset == DEFAULT else {"preset": config.preset}),
-        **_new_bins(run),
+        **_new_wrapping(run),
         "agent_kwargs": _parameters(run, known),
     }
 
 
-def _new_bins(run: Run) -> dict[str, Any]:
-    """Returns the bins into which retraining put the observations of a run's parents."""
+def _new_wrapping(run: Run) -> dict[str, Any]:
+    """Returns the wrappers and the bins through which retraining saw the steps of a run's parents."""
     try:
-        before = run.store.run(run.record.parents[0]).config.env
+        parent = Run(run.store.run(run.record.parents[0]), run.store)
     except StoreError:
         return {}
-    return {} if before.spec == run.record.config.env.spec else _wrapped(run)
+    if parent.record.config.env.spec == run.record.config.env.spec:
+        return {}
+    had, has = _wrapped(parent), _wrapped(run)
+    wrappers = has.pop("wrappers", [])[len(had.get("wrappers", [])) :]
+    return {**({"wrappers": wrappers} if wrappers else {}), **({} if has == {"bins": had.get("bins")} else has)}
 
 
 def _check_callbacks(run: Run) -> None:
@@ -148,8 +149,6 @@ def _wrapped(run: Run) -> dict[str, Any]:
     unknown = [one["name"] for one in found if one["name"] not in WRAPPERS or one["kwargs"] is None]
     if unknown:
         raise UsageError(f"run {run.id} was made in the wrapper {unknown[0]}: wrap the env as before, and train on it")
-    if bins and found and found[-1]["name"] == "FlattenObservation":
-        found = found[:-1]
     return {**({"wrappers": [_wrapper(**one) for one in found]} if found else {}), **bins}
 
 

@@ -27,7 +27,7 @@ from rlbench.envs.discretize import (
     n_dimensions,
 )
 from rlbench.envs.making import make_from_spec, spec_json
-from rlbench.envs.wrapping import as_box
+from rlbench.envs.wrapping import as_box, wrap
 from rlbench.errors import UsageError
 from rlbench.training.parents import bins_of_run, same_bins
 
@@ -215,6 +215,18 @@ def in_bins(
             return _in_learnt_bins(env, learnt, parent)
     wanted = usual if asked is None and is_box else asked
     return env if wanted is None else binned(env, wanted, observed)
+
+
+def in_more(run: Run, wrappers: Sequence[str], bins: Asked | None, **extra: Any) -> gym.Env[Any, Any]:
+    """Makes the env of a run with more wrappers around it.
+
+    Args:
+        run: whose env, in the bins that it learnt in.
+        wrappers: see `rlbench.envs.wrapping.wrap`.
+        bins: refused unless they are those that it learnt in.
+        extra: further arguments of the env.
+    """
+    return in_bins(wrap(run.make_env(**extra), wrappers), bins, None, run)
 
 
 def _in_learnt_bins(env: gym.Env[Any, Any], learnt: Bins, parent: Run) -> gym.Env[Any, Any]:

@@ -5,24 +5,26 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
 from rlbench.agents.base import sizes_of
-from rlbench.envs.discretize import bin_indices, bins_of, make_bins, n_bins
-from rlbench.envs.flattening import flattened, is_finite, numbering
-from rlbench.envs.making import spec_json
+from rlbench.envs.discretize import Discretize, bin_indices, bins_of, make_bins, n_bins
+from rlbench.envs.flattening import FlattenDiscrete, flattened, numbering
+from rlbench.envs.making import spec_json, wrappers_of
+from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
-from rlbench.store.columns import parts, unflatten
+from rlbench.store.columns import Layout, parts, unflatten
 from rlbench.store.records import has_last_row
 from rlbench.training.binning import arguments_of, fitted, in_bins
 from rlbench.training.code import check_same_code
 from rlbench.training.stored import chunks_with_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     Space = gym.spaces.Space[Any]
     Steps = dict[str, NDArray[Any]]
 
+# wrappers that see one observation or one reward at a time
+ONE_BY_ONE = (gym.wrappers.TransformObservation, gym.wrappers.TransformReward, Discretize, FlattenDiscrete)
 MOST_ROWS = 100_000  # stored observations that bins are fitted on; of more, evenly spaced ones
 NEEDED = "needs Discrete observations: give bins=, a number for each dimension ('6,6,12,12'), kmeans:K or quantile:K"
 
@@ -64,39 +68,85 @@ class Sight(NamedTuple):
             yield replace(chunk, steps=self.numbered(chunk.steps or {}))
 
 
-def sight_of(runs: Sequence[Run], asked: Asked | None, usual: Asked | None) -> Sight:
+def sight_of(runs: Sequence[Run], asked: Asked | None, usual: Asked | None, wrappers: Sequence[str] = ()) -> Sight:
     """Returns how the steps of runs of one env become rows of a table.
 
     Args:
         runs: which; bins are fitted on all of their observations.
         asked: the bins that were asked for.
         usual: those of the env's preset.
+        wrappers: through which the steps are seen; see `rlbench.envs.wrapping.wrap`.
 
     Raises:
-        UsageError: bins are needed and there are none, or they do not fit the observations.
+        UsageError: bins are needed and there are none, or the bins or wrappers do not fit the steps.
     """
     config = runs[0].record.config.env
     try:
         env = runs[0].make_same_env()
     except (StoreError, gym.error.Error, ImportError):
-        if config.spec is not None and config.id in gym.registry:  # registered, but not what the spec asks for
+        if wrappers or (config.spec is not None and config.id in gym.registry):  # registered, but not as the spec asks
             raise
         return _by_steps(runs, config, asked if asked is not None else usual)
     with closing(env):
         for run in runs[1:]:
             check_same_code(run.record, env)
-        return _by_env(runs, config, env, asked, usual)
+        if not wrappers:
+            return _by_env(runs, config, env, asked, usual)
+        outer = wrap(env, wrappers)
+        through = _seen_through(env, outer)
+        sight = _by_env(runs, replace(config, spec=spec_json(outer)), outer, asked, usual, through)
+        return sight._replace(numbered=lambda steps: sight.numbered(through(steps)))
+
+
+def _seen_through(env: gym.Env[Any, Any], outer: gym.Env[Any, Any]) -> Callable[[Steps], Steps]:
+    """Returns how stored steps of an env look through the wrappers around it.
+
+    Raises:
+        UsageError: one of them needs more than a single observation or reward, or changes the actions.
+    """
+    layers = list(takewhile(lambda layer: layer is not env, wrappers_of(outer)))[::-1]
+    for layer in layers:
+        if not isinstance(layer, ONE_BY_ONE) or layer.action_space != env.action_space:
+            raise UsageError(
+                f"{type(layer).__name__} cannot be put around stored steps, only what changes each observation or each "
+                "reward by itself: record or train in it"
+            )
+    observe = [layer.observation for layer in layers if isinstance(layer, gym.ObservationWrapper)]
+    reward = [layer.reward for layer in layers if isinstance(layer, gym.RewardWrapper)]
+    layout = Layout(outer.observation_space, "observations")
+    first = parts(env.observation_space, "observations")[0].name
+
+    def seen(steps: Steps) -> Steps:
+        stored = (unflatten(env.observation_space, steps, "observations", i) for i in range(len(steps[first])))
+        rows = [layout.copy(_through(observe, row)) for row in stored]
+        others = {name: column for name, column in steps.items() if not has_last_row(name)}
+        rewards = np.array([_through(reward, value) for value in steps["rewards"].tolist()], np.float64)
+        return {**others, "rewards": rewards, **layout.columns(rows)}
+
+    return seen
+
+
+def _through(functions: Iterable[Callable[[Any], Any]], value: Any) -> Any:
+    for function in functions:
+        value = function(value)
+    return value
 
 
 def _by_env(
-    runs: Sequence[Run], config: EnvConfig, env: gym.Env[Any, Any], asked: Asked | None, usual: Asked | None
+    runs: Sequence[Run],
+    config: EnvConfig,
+    env: gym.Env[Any, Any],
+    asked: Asked | None,
+    usual: Asked | None,
+    through: Callable[[Steps], Steps] = lambda steps: steps,
 ) -> Sight:
-    columns = [] if is_finite(env.observation_space) else parts(env.observation_space, "observations")
+    """Returns how steps become rows of a table, as `env` gives them; `through` makes them so from stored ones."""
 
     def rows(steps: Steps) -> NDArray[np.float64]:
+        columns = parts(env.observation_space, "observations")
         return np.concatenate([_flat(part.space, steps[part.name]) for part in columns], axis=1)
 
-    seen = in_bins(env, asked, usual, observed=lambda: _sample(runs, rows))
+    seen = in_bins(env, asked, usual, observed=lambda: _sample(runs, lambda steps: rows(through(steps))))
     table = flattened(seen)
     if table is env:
         return Sight(config, *sizes_of(env, "retrain"))

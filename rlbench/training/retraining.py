@@ -63,6 +63,7 @@ def retrain(
     warm_start: bool = False,
     store: Store | None = None,
     seed: int = 0,
+    wrappers: Sequence[str] = (),
     bins: Asked | None = None,
     preset: str = DEFAULT,
     agent_kwargs: dict[str, Any] | None = None,
@@ -81,6 +82,8 @@ def retrain(
         warm_start: begin with the table of the first run's agent, not from zero.
         store: where the new run goes; the first run's by default.
         seed: of the new run's agent.
+        wrappers: to see the stored steps through: those that change each observation or each reward by itself, such as
+            "FlattenObservation" or "ClipReward:max_reward=1".
         bins: of Box observations: a number for each dimension ("6,6,12,12"), "kmeans:K" or "quantile:K", fitted on the
             stored observations, a JSON file or a dict with arguments of `Discretize`.
         preset: the env's preset of hyper-parameters.
@@ -98,7 +101,7 @@ def retrain(
     parameters = chosen.parameters(agent, agent_kwargs or {})
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
         parameters["buffer_size"] = min(LARGEST_BUFFER, max(1, sum(run.timesteps for run in runs)))
-    sight = sight_of(runs, bins, chosen.bins)
+    sight = sight_of(runs, bins, chosen.bins, wrappers)
     learner = _learner(sight, agent, parameters, seed)
     if warm_start:
         take_values(learner, runs[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from rlbench.errors import StoreError
 from rlbench.store import Episode
 from rlbench.store.columns import Layout
 from rlbench.store.records import tree
-from rlbench.training.binning import in_bins
+from rlbench.training.binning import in_bins, in_more
 from rlbench.training.setup import check_fit
 
 if TYPE_CHECKING:
@@ -61,11 +62,17 @@ class Random:
         return self._space.sample()
 
 
-def ride_of(run: Run) -> Ride:
+def ride_of(run: Run, wrappers: Sequence[str] = (), bins: Asked | None = None) -> Ride:
     """Returns the ride of a run's agent, acting greedily.
 
+    Args:
+        run: whose agent and env.
+        wrappers: to put around the env; see `rlbench.envs.wrapping.wrap`.
+        bins: refused unless they are those that it learnt in.
+
     Raises:
-        UsageError: its env differs each time it is made, or the code of env or agent was edited since.
+        UsageError: its env differs each time it is made, the code of env or agent was edited since, or the wrappers or
+            bins do not fit.
     """
     run.make_same_env(run.agent).close()
     title = f"run {run.id}: {run.agent_name} on {run.env_id}, driving greedily"
@@ -74,7 +81,9 @@ def ride_of(run: Run) -> Ride:
         check_fit(run.agent, env)
         return run.agent
 
-    return Ride(title, run.make_env, agent_for, lambda: table_of(run))
+    make = partial(in_more, run, wrappers, bins) if wrappers or bins is not None else run.make_env
+    make().close()
+    return Ride(title, make, agent_for, lambda: table_of(run))
 
 
 def random_ride(

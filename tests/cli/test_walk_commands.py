@@ -103,6 +103,25 @@ def test_a_run_is_judged_in_more_wrappers_when_asked(rlbench, walked):
     assert (refused.code, "learnt in 5,184 other bins" in refused.err) == (2, True)
 
 
+def test_a_run_is_watched_in_more_wrappers_when_asked(rlbench, walked):
+    halved = rlbench("watch", "latest", "--wrapper", "ClipReward:min_reward=0,max_reward=0.5", "--json").document
+    plain = rlbench("watch", "latest", "--json").document
+    assert halved["actions"] == plain["actions"]
+    assert halved["total_return"] == plain["total_return"] / 2
+    refused = rlbench("watch", "latest", "--bins", "3,3,3,3")
+    assert (refused.code, "learnt in 5,184 other bins" in refused.err) == (2, True)
+
+
+def test_stored_steps_are_seen_through_wrappers_when_asked(rlbench, walked):
+    recorded = walked[0]["run"]
+    halved = "ClipReward:min_reward=0,max_reward=0.5"
+    learnt = rlbench("retrain", recorded, "--bins", "3,3,3,3", "--wrapper", halved, "--json").document
+    assert learnt["run"] != recorded
+    refused = rlbench("retrain", recorded, "--bins", "3,3,3,3", "--wrapper", "NormalizeObservation")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "NormalizeObservation cannot be put around stored steps" in refused.err
+
+
 def test_plain_cart_pole_learns_with_no_option_at_all(rlbench):
     found = rlbench("train", "CartPole-v1", "--record", "none", "--json").document
     assert (found["engine"], found["evaluation"]["mean_return"]) == ("compiled", 500.0)

@@ -14,6 +14,7 @@ from rlbench.envs.discretize import Centers, CutPoints, Discretize, UniformBins,
 from rlbench.envs.making import make_from_spec, spec_json
 from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
+from rlbench.replaying.reproduction import retraining_arguments
 from rlbench.store import open_store
 from rlbench.training import session
 from rlbench.training.binning import arguments_of, binned, fitted, read_bins
@@ -182,6 +183,45 @@ def test_wrappers_and_bins_are_part_of_the_run(tmp_path):
         assert rlbench.train("CartPole-v1", store=store, **asked).cache == "hit"
         assert rlbench.train("CartPole-v1", store=store, **{**asked, "wrappers": ()}).cache == "miss"
         assert rlbench.verify(run).mismatched == 0
+
+
+HALVED = "ClipReward:min_reward=0,max_reward=0.5"
+SCALED = "RescaleObservation:min_obs=-1,max_obs=1"
+
+
+@pytest.mark.parametrize(
+    ("env", "wrappers", "bins"),
+    [
+        ("CartPole-v1", [HALVED], "3,3,6,6"),
+        ("Acrobot-v1", [SCALED, "FlattenObservation"], "kmeans:7"),
+        ("Blackjack-v1", ["FlattenDiscrete", HALVED], None),
+        ("Taxi-v4", ["FlattenObservation"], "kmeans:5"),
+    ],
+)
+def test_stored_steps_are_seen_through_wrappers_as_if_they_had_been_recorded_in_them(env, wrappers, bins):
+    raw, recorded = (rlbench.record(env, episodes=4, seed=0, wrappers=own) for own in ((), wrappers))
+    seen, plain = (
+        rlbench.retrain(run, passes=2, wrappers=own, bins=bins) for run, own in ((raw, wrappers), (recorded, ()))
+    )
+    assert np.array_equal(seen.run.agent.q_table, plain.run.agent.q_table)
+    assert seen.run.record.config.env.spec == plain.run.record.config.env.spec
+    again = retraining_arguments(seen.run)
+    assert np.array_equal(rlbench.retrain(raw, **again).run.agent.q_table, seen.run.agent.q_table)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "TimeAwareObservation",
+        "NormalizeObservation",
+        "RescaleAction:min_action=0,max_action=1",
+        "TimeLimit:max_episode_steps=3",
+    ],
+)
+def test_stored_steps_are_not_seen_through_what_needs_more_than_one_of_them(wrapper):
+    run = rlbench.record("Pendulum-v1", episodes=1)
+    with pytest.raises(UsageError, match=f"{wrapper.partition(':')[0]} cannot be put around stored steps"):
+        rlbench.retrain(run, wrappers=[wrapper], bins=3)
 
 
 # ------------------------------------------------------------------------------------------------- going on
