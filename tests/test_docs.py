@@ -65,7 +65,7 @@ def shown(printed):
 
 @pytest.fixture(scope="module")
 def forks():
-    forks = Forks(PYTHONWARNINGS="error", COLUMNS="150")
+    forks = Forks(PYTHONWARNINGS="error", COLUMNS="150", SDL_VIDEODRIVER="dummy")
     yield forks
     forks.close()
 
@@ -159,7 +159,7 @@ def test_every_page_of_docs_is_linked_from_the_readme():
     assert not missing
 
 
-@pytest.mark.parametrize("script", ["replay.py", "watch.py"])
+@pytest.mark.parametrize("script", ["replay.py", "watch.py", "window.py"])
 def test_a_script_that_reads_a_store_is_quiet_where_there_is_none(script, forks, tmp_path):
     result = forks.run([ROOT / "scripts" / script], tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
