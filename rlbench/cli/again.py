@@ -47,10 +47,12 @@ if TYPE_CHECKING:
 @click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
 @click.option(
-    "--anyway", is_flag=True, help="Go on even if other versions or other code made the run; its record says so."
+    "--anyway", is_flag=True, help="Continue even if other versions or other code made the run; its record says so."
 )
 @click.option(
-    "--no-callbacks", is_flag=True, help="Go on without what ended or watched the training, such as --stop-at."
+    "--no-callbacks",
+    is_flag=True,
+    help="Continue without the callbacks that watched or ended the training, such as --stop-at.",
 )
 @trust_option
 @env_filter_option
@@ -71,9 +73,9 @@ def resume(
 ) -> int:
     """Resume RUN, as if it had never stopped.
 
-    A finished run stays as it is: with a larger budget, a new run begins where it ends. Without a budget an interrupted
-    run is brought to the end that it was begun for; what it stored after its last checkpoint is trained again and
-    compared.
+    A finished run stays as it is: with a larger budget, a new run begins where it ends. Without a budget, an
+    interrupted run continues to the end of the one it was begun with; what it stored after its last checkpoint is
+    trained again and compared.
     """
     with rlbench.open_store(store, create=False) as opened:
         found = _run(opened, run, env_filter, needs="training", trust=trust)
@@ -150,9 +152,9 @@ def retrain(
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Learn from the stored steps of RUNS alone, without a step of the env, and compare with the first of them.
+    """Learn from the stored steps of RUNS alone, without a step in the env, and compare with the first of them.
 
-    The new run names them as its parents.
+    They are recorded as the parents of the new run.
     """
     with rlbench.open_store(store, create=False) as opened:
         parents = [_run(opened, ref, env_filter, needs="steps", trust=trust) for ref in runs]

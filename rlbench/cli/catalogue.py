@@ -125,7 +125,7 @@ def _shown(default: Any) -> str:
 @env_set_option
 @json_option
 def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
-    """Solve ENV by value iteration: the best that any agent can reach in it."""
+    """Solve ENV exactly: the best that any agent can reach in it."""
     made = make_env(env, parse_settings(env_settings, "--env-set"))
     env_id = id_of(made)
     solved = rlbench.plan(made, gamma)

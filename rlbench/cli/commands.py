@@ -31,7 +31,7 @@ COMMANDS = {
     "plot": ("rlbench.cli.plot:plot", "Draw runs: learning curves, values, policies and more."),
     "compare": ("rlbench.cli.plot:compare", "Compare agents over their seeds, with intervals."),
     "report": ("rlbench.cli.plot:report", "Write a report of a run: one self-contained HTML page."),
-    "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first."),
+    "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
     "diff": ("rlbench.cli.again:diff", "Show where two runs diverge, and why."),
     "store": ("rlbench.cli.store:store", "Maintain a store: info, check, copy, backup, compact."),
@@ -40,8 +40,8 @@ COMMANDS = {
     "plan": ("rlbench.cli.catalogue:plan", "Solve an env whose transition table is known."),
     "model": ("rlbench.cli.model:model", "Train, store and inspect supervised and unsupervised models."),
     "explain": ("rlbench.cli.explain:explain", "Explain in a few rules what a run's agent has learnt to do."),
-    "envs": ("rlbench.cli.catalogue:envs", "List the envs, their short names and presets."),
-    "agents": ("rlbench.cli.catalogue:agents", "List the agents, their parameters and sources."),
+    "envs": ("rlbench.cli.catalogue:envs", "List the envs with their presets, or describe one."),
+    "agents": ("rlbench.cli.catalogue:agents", "List the agents with their parameters, or describe one."),
     "help": ("rlbench.cli.groups:help_", "Show the help of a command."),
 }
 

@@ -107,7 +107,7 @@ def train(
     """Train a KIND of model, measure it on held-out rows, and store it.
 
     KIND: linear, logistic, tree, tree-regressor, forest, k-means, pca, naive-bayes, text, recommender or network. A
-    file has the names of its columns in the first line. What is larger than memory is learnt chunk by chunk.
+    file has the names of its columns in the first line. A file larger than memory is learnt chunk by chunk.
     """
     kinds.kind_named(kind)
     with rlbench.open_store(store) as opened:
@@ -205,9 +205,9 @@ def predict(
     store: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Ask MODEL: a class, a number or a cluster for each row; of a recommender ten items for each user.
+    """Ask MODEL for the class, the number or the cluster of each row.
 
-    A file is read and answered in chunks.
+    A recommender names ten items for each user. A file is read and answered in chunks.
     """
     if bool(rows) == bool(data):
         raise UsageError("say what is asked: either --row, once or more, or --data FILE")

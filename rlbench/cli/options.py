@@ -39,7 +39,7 @@ seed_option: Decorator = click.option(
     metavar="N",
     default=0,
     show_default=True,
-    help="0 or more; the same seed gives the same result.",
+    help="The same seed gives the same result.",
 )
 wrapper_option: Decorator = click.option(
     "--wrapper",
@@ -47,7 +47,7 @@ wrapper_option: Decorator = click.option(
     multiple=True,
     metavar="NAME[:K=V,...]",
     shell_complete=completing.wrappers,
-    help="A wrapper of Gymnasium's or ours, such as ClipReward:min_reward=-1,max_reward=1; may be repeated.",
+    help="A wrapper from Gymnasium or ours, such as ClipReward:min_reward=-1,max_reward=1; may be repeated.",
 )
 bins_option: Decorator = click.option(
     "--bins",
@@ -88,7 +88,9 @@ engine_option: Decorator = click.option(
     help="Which loop runs; the result is the same.",
 )
 trust_option: Decorator = click.option(
-    "--trust", is_flag=True, help="Make the env even if the store names code for it: only if you know who wrote it."
+    "--trust",
+    is_flag=True,
+    help="Make the env even if that runs code that the store names: only if you know who wrote it.",
 )
 force_option: Decorator = click.option("--force", is_flag=True, help="Replace what is there already.")
 env_filter_option: Decorator = click.option(

@@ -44,7 +44,7 @@ RANDOM = "random"
     show_default=True,
     help="random, a RUN whose agent acts greedily, or module:function, a function from an observation to an action.",
 )
-@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many.")
+@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many episodes to play.")
 @seed_option
 @env_set_option
 @wrapper_option

@@ -73,8 +73,8 @@ def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def runs(context: click.Context, /, store: str, **options: Any) -> None:
     """List the stored runs, newest first; or show, tag or delete them, or show their lineage.
 
-    The return is the mean of the greedy episodes that were sampled; the regret is what the exact value of the
-    greedy policy lacks to the optimum.
+    The return is the mean of the greedy episodes that were sampled; the regret is how far the exact value of
+    the greedy policy lies below the optimum.
     """
     if context.invoked_subcommand is None:
         _list(rlbench.open_store(store, create=False), **options)
@@ -129,7 +129,7 @@ def _list(
 @json_option
 @click.pass_obj
 def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show how RUN came about and what came of it: its parameters, budget, versions and figures."""
+    """Show how RUN was made and how good it is: parameters, budget, versions and figures."""
     with _opened(outer, store) as opened:
         record = find_run(opened, run, env_filter)
     if as_json:
@@ -254,7 +254,7 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 
 @click.command(epilog=examples("rlbench evaluate latest", "rlbench evaluate best --env safecab --episodes 1000"))
 @click.argument("run", shell_complete=completing.runs)
-@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many to sample.")
+@click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many episodes to sample.")
 @seed_option
 @wrapper_option
 @bins_option
@@ -277,8 +277,8 @@ def evaluate(
     """Play the greedy policy of RUN and compare it with the optimum.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
-    the latest run's env. What comes out is stored with the run. --wrapper judges it in its env with more wrappers round
-    it; --bins are those it learnt in, or refused.
+    the latest run's env. The result is stored with the run. --wrapper adds wrappers to its env; --bins can only name
+    the bins it learnt in.
     """
     from rlbench.training.binning import in_more  # noqa: PLC0415  (Gymnasium, which a list of runs goes without)
 

@@ -69,9 +69,9 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
     """Copy RUNS, or everything, from the store SOURCE to the store TARGET.
 
-    Runs keep their ids, and the copies equal them record by record. What is there already is not copied again; what
-    broke off goes on where it broke off; what is damaged is named and left out, and the exit code is 1. If SOURCE is
-    the spool of a training whose store went away, what it holds is uploaded to where it belongs.
+    Runs keep their ids, and the copies equal them record by record. Runs that are there already are not copied again;
+    an interrupted copy continues where it stopped; damaged runs are named and left out, and the exit code is 1. If
+    SOURCE is the spool of a training whose store went away, its steps are uploaded to the run that they belong to.
     """
 
     def tell(result: CopyResult) -> None:
@@ -96,7 +96,10 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:
 @store_option
 @json_option
 def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Write a consistent snapshot of the store to the new SQLite file PATH, even while others write to it."""
+    """Write a snapshot of the store to the new SQLite file PATH.
+
+    It is consistent even while others write to the store.
+    """
     with rlbench.open_store(store, create=False) as opened:
         written = copying.backup(opened, path)
     size = written.stat().st_size

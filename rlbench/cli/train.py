@@ -88,7 +88,9 @@ CACHED = {
     help="Store every step, or only the figures of each episode.",
 )
 @click.option("--eval-every", metavar="N", type=int, help="Play greedy episodes after each N episodes of training.")
-@click.option("--eval-episodes", metavar="N", type=int, default=20, show_default=True, help="How many of them.")
+@click.option(
+    "--eval-episodes", metavar="N", type=int, default=20, show_default=True, help="Greedy episodes in each evaluation."
+)
 @click.option(
     "--stop-at",
     metavar="RETURN",
@@ -124,8 +126,8 @@ def train(
     ENV is a short name (safecab, cartpole) or any Gymnasium id with discrete actions; observations that are not
     discrete need --bins, unless the env's preset has some.
 
-    Without --episodes and --timesteps the budget is the preset's. Ctrl-C, SIGTERM and SIGHUP end the training with
-    the episode under way; what was learnt is stored.
+    Without --episodes and --timesteps the budget is the preset's. Ctrl-C, SIGTERM and SIGHUP end training after
+    the current episode; what was learnt is stored.
     """
     kept = store if parent is None else rlbench.open_store(store, create=False)
     run = rlbench.train(

@@ -67,7 +67,9 @@ delay_option = click.option(
 @click.option(
     "--episode", metavar="N", default="latest", show_default=True, help="A number, or best, worst, latest or random."
 )
-@click.option("--verify", "is_verified", is_flag=True, help="Play it again too; exit code 1 if anything differs.")
+@click.option(
+    "--verify", "is_verified", is_flag=True, help="Also play it again; the exit code is 1 if anything differs."
+)
 @looks_options
 @delay_option
 @trust_option
@@ -164,7 +166,7 @@ def watch(
     trust: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Let the agent of RUN act greedily, or a random agent in ENV, and watch.
+    """Watch the agent of RUN act greedily, or a random agent act in ENV.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
     the latest run's env; ENV an id or short name. The keys are those of `rlbench replay`; n and p change the seed.
