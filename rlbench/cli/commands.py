@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import warnings
+from itertools import chain
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from rlbench.cli.codes import DONE, FAILED, MISUSED
 from rlbench.cli.groups import Group
 from rlbench.cli.options import examples
 from rlbench.cli.output import say
-from rlbench.errors import RlbenchError, UnknownNameError, UsageError, without_passwords
+from rlbench.errors import ALIASES, RlbenchError, UnknownNameError, UsageError, without_passwords
 
 # name: (module:function, one line for --help); a module is imported only when its command runs
 COMMANDS = {
@@ -59,12 +60,10 @@ IN_OUR_WORDS = {
 IN_OUR_OPTIONS = {  # what other programs call an option
     "--total-timesteps": "--timesteps",
     "--steps": "--timesteps",
-    "--n-episodes": "--episodes",
     "--output": "--out",
     "--overwrite": "--force",
     "--param": "--set",
     "--env-kwargs": "--env-set",
-    "--random-state": "--seed",
     "--database": "--store",
 }
 EXAMPLES = examples("rlbench train safecab", "rlbench watch latest", "rlbench train --help")
@@ -141,9 +140,22 @@ def _warn(message: Warning | str, *_where: Any) -> None:
 
 def _hinted(error: click.NoSuchOption) -> str:
     """Returns the message for an unknown option; for another library's word for one of ours, with ours."""
-    ours = IN_OUR_OPTIONS.get(error.option_name.replace("_", "-"))
-    known = error.ctx is not None and ours in [name for each in error.ctx.command.params for name in each.opts]
-    return f"No such option {error.option_name!r}. Did you mean {ours!r}?" if known else error.format_message()
+    known = [] if error.ctx is None else [name for each in error.ctx.command.params for name in each.opts]
+    meant = [option for option in _in_our_options(error.option_name, known) if option.split()[0] in known]
+    if not meant:
+        return error.format_message()
+    return f"No such option {error.option_name!r}. Did you mean {' or '.join(map(repr, meant))}?"
+
+
+def _in_our_options(name: str, known: list[str]) -> list[str]:
+    """Returns what an option may be called here: another one, or a parameter of the agent, which goes into --set."""
+    option, word = name.replace("_", "-"), name.lstrip("-").replace("-", "_")
+    ours = [IN_OUR_OPTIONS.get(option, option)]
+    for parameter in ALIASES.get(word, (word,) if word in set(chain(*ALIASES.values())) else ()):
+        option = f"--{parameter}".replace("_", "-")
+        option = IN_OUR_OPTIONS.get(option, option)
+        ours.append(option if option in known else f"--set {parameter}=...")
+    return list(dict.fromkeys(ours))
 
 
 def _said(error: Exception) -> str:
