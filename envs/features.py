@@ -9,12 +9,12 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.actions import action_names
-from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.cities import MOVES
 from rlbench.envs.discretize import Centers, bin_counts, bins_of, inner_edges, n_bins, n_dimensions
 from rlbench.envs.flattening import FlattenDiscrete, parts_of
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import wrappers_of
+from rlbench.envs.quantities import quantities_of
 from rlbench.envs.transparent import found_by_class
 from rlbench.errors import UsageError
 
@@ -73,10 +73,10 @@ def features_of(env: gym.Env[Any, Any]) -> FeatureTable:
     """
     bins, layout, actions = bins_of(env), layout_of(env), action_names(env)
     if bins is not None:
-        return _of_bins(bins, _quantities(env, n_dimensions(bins)), actions)
+        return _of_bins(bins, tuple(quantities_of(env, n_dimensions(bins))), actions)
     parts = _parts(env)
     if len(parts) > 1:
-        return _of_parts(parts, _known(env, len(parts)) or tuple(map(_feature_of, parts)), actions)
+        return _of_parts(parts, _features_of(parts, env), actions)
     if layout is not None:
         return _of_trips(layout) if layout.is_trip else _of_grid(layout)
     n = int(getattr(env.observation_space, "n", 0))
@@ -158,41 +158,25 @@ def _about_the_way(layout: Layout, cab: _Cab) -> Iterator[tuple[Feature, NDArray
     yield Feature("a wall is west", "no wall is west"), behind
 
 
-# Gymnasium's envs, by what they observe
-OBSERVED: dict[tuple[str, str], tuple[Feature, ...]] = {
-    ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): tuple(Feature(name=name) for name in DIMENSIONS),
-    ("gymnasium.envs.classic_control.mountain_car", "MountainCarEnv"): (
-        Feature(name="the position"),
-        Feature(name="the velocity"),
-    ),
-    ("gymnasium.envs.classic_control.acrobot", "AcrobotEnv"): tuple(
-        Feature(name=name)
-        for name in ("cos theta1", "sin theta1", "cos theta2", "sin theta2", "theta1_dot", "theta2_dot")
-    ),
-    ("gymnasium.envs.toy_text.blackjack", "BlackjackEnv"): (
-        Feature(name="the player's sum", edge=_whole),
-        Feature(name="the dealer's card", edge=_whole),
-        Feature("a usable ace", "no usable ace"),
-    ),
-}
+CARDS = (  # of Blackjack
+    Feature(name="the player's sum", edge=_whole),
+    Feature(name="the dealer's card", edge=_whole),
+    Feature("a usable ace", "no usable ace"),
+)
+PARTS = {("gymnasium.envs.toy_text.blackjack", "BlackjackEnv"): CARDS}
 
 
-def _known(env: gym.Env[Any, Any], size: int) -> tuple[Feature, ...]:
-    """Returns the features of what an env observes, if it is known here and observes so many numbers."""
-    found = found_by_class(OBSERVED, env) or ()
-    return found if len(found) == size else ()
+def _features_of(parts: Sequence[Part], env: gym.Env[Any, Any]) -> tuple[Feature, ...]:
+    """Returns the features of the parts of an observation, of an env known here or by their keys."""
+    known = found_by_class(PARTS, env) or ()
+    return known if len(known) == len(parts) else tuple(map(_feature_of, parts))
 
 
-def _quantities(env: gym.Env[Any, Any], size: int) -> Sequence[Feature]:
-    """Returns the quantities behind an env's bins."""
-    return _known(env, size) or [Feature(name=f"value {i}") for i in range(size)]
-
-
-def _of_bins(bins: Bins, quantities: Sequence[Feature], actions: tuple[str, ...]) -> FeatureTable:
+def _of_bins(bins: Bins, names: Sequence[str], actions: tuple[str, ...]) -> FeatureTable:
     if isinstance(bins, Centers):
-        return FeatureTable(bins.centers, tuple(quantities), actions)
+        return FeatureTable(bins.centers, tuple(Feature(name=name) for name in names), actions)
     places = np.stack(np.unravel_index(np.arange(n_bins(bins)), tuple(bin_counts(bins))), axis=1)
-    features = tuple(one._replace(edge=_edge_of(inner_edges(bins, i))) for i, one in enumerate(quantities))
+    features = tuple(Feature(name=name, edge=_edge_of(inner_edges(bins, i))) for i, name in enumerate(names))
     return FeatureTable(places.astype(np.float64), features, actions)
 
 

@@ -9,16 +9,18 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.actions import action_names
-from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.cities import MOVES
-from rlbench.envs.discretize import bin_counts, inner_edges
+from rlbench.envs.discretize import Centers, bin_counts, bins_of, inner_edges, n_dimensions
 from rlbench.envs.making import wrappers_of
+from rlbench.envs.quantities import quantities_of
 from rlbench.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from rlbench.envs.discretize import Bins
 
 DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on the page: columns, rows from the top
 
@@ -84,7 +86,10 @@ class Layout(NamedTuple):
 
 
 def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
-    """Returns the layout of SafeCab, discretized CartPole, Taxi, FrozenLake or CliffWalking; None for any other env."""
+    """Returns the layout of SafeCab, Taxi, FrozenLake, CliffWalking or of two or four quantities in bins; else None."""
+    bins = bins_of(env)
+    if bins is not None and not isinstance(bins, Centers) and n_dimensions(bins) in BINNED:
+        return BINNED[n_dimensions(bins)](bins, quantities_of(env, n_dimensions(bins)), action_names(env))
     base = env.unwrapped
     if any(isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper) for wrapper in wrappers_of(env)):
         return None  # outside them, a number means something else
@@ -156,18 +161,46 @@ def _cliff_walking(base: Any) -> Layout:
     )
 
 
-def _cart_pole(base: Any) -> Layout:
-    counts = bin_counts(base.bins).tolist()
-    titles = [f"{name} ({unit})" for name, unit in DIMENSIONS.items()]
+def _plane(bins: Bins, quantities: dict[str, str], actions: tuple[str, ...]) -> Layout:
+    """Returns the layout of two quantities: the first to the right, the second upwards."""
+    counts = bin_counts(bins).tolist()
+    across, up = (_reach(name, inner_edges(bins, i)) for i, name in enumerate(quantities))
+    return Layout(
+        states=np.arange(np.prod(counts)).reshape(1, 1, *counts).swapaxes(2, 3)[:, :, ::-1],
+        actions=actions,
+        arrows=_sideways(actions),
+        inside=f"{across} to the right, {up} upwards",
+    )
+
+
+def _reach(name: str, edges: list[float]) -> str:
+    return f"{name} from {edges[0]:.3g} to {edges[-1]:.3g}" if edges else name
+
+
+def _panels(bins: Bins, quantities: dict[str, str], actions: tuple[str, ...]) -> Layout:
+    """Returns the layout of four quantities: a panel for each bin of the first two."""
+    counts = bin_counts(bins).tolist()
+    names = [f"{name} ({unit})" if unit else name for name, unit in quantities.items()]
+    _, _, down, across = quantities
     return Layout(
         states=np.arange(np.prod(counts)).reshape(counts),
-        row_names=_bin_names(inner_edges(base.bins, 0)),
-        col_names=_bin_names(inner_edges(base.bins, 1)),
-        row_title=titles[0],
-        col_title=titles[1],
-        arrows=dict(enumerate((LEFT, RIGHT))),
-        inside="in each panel: theta from top to bottom, theta_dot from left to right",
+        row_names=_bin_names(inner_edges(bins, 0)),
+        col_names=_bin_names(inner_edges(bins, 1)),
+        row_title=names[0],
+        col_title=names[1],
+        actions=actions,
+        arrows=_sideways(actions),
+        inside=f"in each panel: {down} from top to bottom, {across} from left to right",
     )
+
+
+def _sideways(actions: tuple[str, ...]) -> dict[int, tuple[int, int]]:
+    """Returns the steps on the page of the actions called left and right."""
+    steps = {"Left": LEFT, "Right": RIGHT}
+    return {action: steps[name] for action, name in enumerate(actions) if name in steps}
+
+
+BINNED = {2: _plane, 4: _panels}  # by the number of quantities
 
 
 def _bin_names(edges: list[float]) -> tuple[str, ...]:
@@ -180,7 +213,6 @@ def _bin_names(edges: list[float]) -> tuple[str, ...]:
 
 LAYOUTS: tuple[tuple[str, str, Callable[[Any], Layout]], ...] = (
     ("rlbench.envs.safecab", "SafeCabEnv", _safecab),
-    ("rlbench.envs.cartpole", "DiscreteCartPoleEnv", _cart_pole),
     ("gymnasium.envs.toy_text.taxi", "TaxiEnv", _taxi),
     ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv", _frozen_lake),
     ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv", _cliff_walking),

@@ -6,7 +6,9 @@ import pytest
 from gymnasium import spaces
 
 from rlbench.envs import Discretize, FlattenDiscrete
+from rlbench.envs.cartpole import PRESETS
 from rlbench.envs.features import features_of
+from rlbench.envs.layouts import layout_of
 from rlbench.errors import UsageError
 
 
@@ -45,7 +47,7 @@ def test_bins_of_any_box_and_bins_round_centres_have_features():
     centers = Discretize(gym.make("CartPole-v1"), centers=[[0, 0, -0.1, 0], [0, 0, 0.1, 0.0]])
     assert features_of(centers).rows[:, 2].tolist() == [-0.1, 0.1]
     plain = features_of(Discretize(gym.make("MountainCar-v0"), 3))
-    assert [feature.name for feature in plain.features] == ["the position", "the velocity"]
+    assert [feature.name for feature in plain.features] == ["position", "velocity"]
     other = features_of(Discretize(gym.make("Pendulum-v1"), 2))
     assert [feature.name for feature in other.features] == ["value 0", "value 1", "value 2"]
 
@@ -106,3 +108,18 @@ def test_anything_else_is_asked_for_its_number():
 def test_an_observation_that_is_no_number_has_no_features():
     with pytest.raises(UsageError, match="needs Discrete observations"):
         features_of(gym.make("CartPole-v1"))
+
+
+def test_two_quantities_in_bins_lie_on_a_plane_and_three_nowhere():
+    layout = layout_of(Discretize(gym.make("MountainCar-v0"), [4, 3]))
+    assert layout.states[0, 0].tolist() == [[2, 5, 8, 11], [1, 4, 7, 10], [0, 3, 6, 9]]
+    assert layout.inside == "position from -0.75 to 0.15 to the right, velocity from -0.0233 to 0.0233 upwards"
+    assert (layout.actions, layout.arrows) == (("Left", "Coast", "Right"), {0: (-1, 0), 2: (1, 0)})
+    assert layout_of(Discretize(gym.make("Pendulum-v1"), 2)) is None
+
+
+def test_a_cart_pole_in_bins_lies_as_the_discrete_one():
+    ours = gym.make("rlbench/DiscreteCartPole-v1", bins=[3, 3, 2, 2])
+    arguments = {"low": list(PRESETS["default"].low), "high": list(PRESETS["default"].high)}
+    theirs = layout_of(Discretize(gym.make("CartPole-v1"), [3, 3, 2, 2], **arguments))
+    assert repr(theirs) == repr(layout_of(ours))
