@@ -51,9 +51,11 @@ def code_of(
     if not tops:
         return None
     found = {name: _digest(module) for name, module in _modules(tops).items()}
-    for cls in makers:
-        if "<locals>" in cls.__qualname__ and cls.__module__.partition(".")[0] not in VERSIONED:
-            found[cls.__module__] = f"{UNKNOWN}: {cls.__name__} is made within a function"
+    for maker in sorted(makers, key=lambda one: one.__qualname__):
+        if maker.__module__ == "__main__":
+            found["__main__"] = f"{UNKNOWN}: {maker.__name__} is defined in the program or notebook itself"
+        elif "<locals>" in maker.__qualname__ and maker.__module__.partition(".")[0] not in VERSIONED:
+            found[maker.__module__] = f"{UNKNOWN}: {maker.__name__} is made within a function"
     return {**found, **dict(_distributions(tops))}
 
 
@@ -103,9 +105,9 @@ def _deciding(spec: str) -> dict[str, Any]:
 
 
 def _makers(*parts: object) -> Iterator[type | FunctionType]:
-    """Yields the classes of some objects and of their attributes, with all base classes."""
+    """Yields the classes of some objects and of their attributes, with all base classes; a function is itself one."""
     for part in parts:
-        yield from type(part).__mro__
+        yield from (part,) if isinstance(part, FunctionType) else type(part).__mro__
         for value in vars(part).values():
             maker = value if isinstance(value, type | FunctionType) else type(value)
             if not _is_installed(maker):
@@ -160,7 +162,7 @@ def _digest(module: ModuleType) -> str:
     """Returns the digest of a module's source, or why it is not known."""
     name, file = module.__name__, getattr(module, "__file__", None)
     if name == "__main__":
-        return f"{UNKNOWN}: it is defined in the program or notebook itself, not in a module"
+        return f"{UNKNOWN}: the env is defined in the program or notebook itself"
     if not isinstance(file, str) or not file.endswith(".py"):
         return f"{UNKNOWN}: the module {name} is not Python source"
     try:

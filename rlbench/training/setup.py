@@ -7,6 +7,7 @@ import platform
 from dataclasses import fields
 from functools import cache, wraps
 from importlib.metadata import version
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rlbench.agents import AGENTS, Agent, make_agent
@@ -184,11 +185,17 @@ def config_of(
         engine="compiled" if compiled else "python",
         record=record,
         versions=versions(),
-        code=code_of(env, agent, [*known_of(callbacks), *agent.parameters.by_function().values()]),
+        code=code_of(env, agent, [*known_of(callbacks), *_functions_of(agent)]),
         initial_table=initial_table,
         callbacks=[described(one) for one in callbacks] or None,
         evaluating=evaluating,
     )
+
+
+def _functions_of(agent: Agent) -> list[FunctionType]:
+    """Returns the functions by which an agent's rates are given, if they have a name: their code decides a result."""
+    functions = [rate.function for rate in agent.parameters.by_function().values()]
+    return [one for one in functions if isinstance(one, FunctionType)]
 
 
 def agent_config(agent: Agent) -> AgentConfig:
