@@ -116,7 +116,8 @@ def _about(run: Run) -> str:
     tags = f", tagged {', '.join(record.tags)}" if record.tags else ""
     parents = f", learnt from {', '.join(record.parents)}" if record.parents else ""
     begun = record.created_at[:19].replace("T", " ")
-    return f"run {run.id}, seed {run.seed}, {run.status}, begun {begun} UTC{tags}{parents}"
+    ended = f", ended by {record.config.stopped}" if record.config.stopped else ""
+    return f"run {run.id}, seed {run.seed}, {run.status}{ended}, begun {begun} UTC{tags}{parents}"
 
 
 def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -149,7 +150,8 @@ def _tiles(figures: Iterable[tuple[str, str]]) -> str:
 def _pictures(run: Run) -> str:
     """Draws all pictures of a run; lists those that cannot be drawn below, with the reason."""
     shown, left_out = [], []
-    for kind, title in PICTURES.items():
+    evaluated = {} if run.record.config.evaluating is None else {"evaluation": "Greedy episodes over training"}
+    for kind, title in {**PICTURES, **evaluated}.items():
         picture, why_not = _attempt(partial(_picture, run, kind, title))
         shown += [picture] if picture else []
         left_out += [f"{title}: {why_not}"] if why_not else []

@@ -47,6 +47,7 @@ class Session:
     seed: int | None = None  # of the env's first reset; None where env and agent go on
     callbacks: Sequence[Any] = ()
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
+    _hooks: Hooks | None = field(default=None, init=False)  # None, so that nobody looks, if nothing is due
     _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
     _flushed: float = field(default=0.0, init=False)
@@ -63,11 +64,11 @@ class Session:
             sink=self._take,
             first_episode=self._first_episode,
         )
-        self._hooks = self._hooks_of()
         status = "interrupted"
         self._begin_clock()
         with stopping_on_signal(self.budget), Writer(self.store, self.run.id) as self._writer:
             try:
+                self._hooks = self._hooks_of()
                 self._compile(world)
                 if self.stored is not None and not self.budget.stop:
                     self._repeat(world, self.stored)
@@ -97,7 +98,7 @@ class Session:
         return "" if self._hooks is None else self._hooks.stopped
 
     def _hooks_of(self) -> Hooks | None:
-        """Returns what is due between episodes; None, so that nobody looks, if nothing is."""
+        """Returns what is due between episodes; None if nothing is."""
         config = self.run.config
         if not self.callbacks and config.evaluating is None:
             return None
@@ -118,6 +119,8 @@ class Session:
 
     def _begin_clock(self) -> None:
         self._started = self._checkpointed = self._flushed = time.perf_counter()
+        if self._hooks is not None:
+            self._hooks.seconds = 0.0
 
     def _elapsed(self) -> float:
         evaluating = 0.0 if self._hooks is None else self._hooks.seconds

@@ -293,3 +293,10 @@ def test_a_browser_takes_no_name_for_a_program(browser, tmp_path, run, text):
     path.write_text(text, encoding="utf-8")
     title = re.search(r"<title>(.*?)</title>", browser(path, "--dump-dom"))[1]
     assert title == f"q-learning on rlbench/SafeCab-v0, run {run.id}"
+
+
+def test_the_report_shows_evaluations_over_training_and_says_what_ended_it():
+    stop = rlbench.StopOnReturn(-1.0, window=20)
+    found = page(rlbench.train("FrozenLake-v1", episodes=60, seed=0, callbacks=[stop], eval_every=10))
+    assert "finished, ended by StopOnReturn(threshold=-1.0, window=20, every=20), begun" in found
+    assert "<figcaption>Greedy episodes over training</figcaption>" in found
