@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from gymnasium.error import DependencyNotInstalled
 
 import rlbench
 from rlbench.cli import completing
@@ -258,6 +257,8 @@ def _evaluated(run: Run) -> Evaluation:
 
 def _evaluated_if_possible(run: Run) -> Evaluation | None:
     """Evaluates a run and stores the result; None if its env cannot be made here."""
+    from gymnasium.error import DependencyNotInstalled  # noqa: PLC0415  (Gymnasium, which --help goes without)
+
     try:
         return _evaluated(run)
     except (StoreError, DependencyNotInstalled) as error:

@@ -19,16 +19,21 @@ from rlbench.cli.options import (
     trust_option,
 )
 from rlbench.cli.output import print_json, say
-from rlbench.modelling.charts import tree_size
-from rlbench.plots import check, save
-from rlbench.plots.style import new_figure, styled
+from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlbench import plots
     from rlbench.evaluation import Evaluation
+    from rlbench.modelling import charts
+    from rlbench.plots import style
     from rlbench.reports import Explanation
     from rlbench.store import RunRecord
+else:  # matplotlib, Gymnasium and NumPy only when the command runs, not for its --help and what the shell completes
+    charts, plots, style = (
+        LazyModule(name) for name in ("rlbench.modelling.charts", "rlbench.plots", "rlbench.plots.style")
+    )
 
 
 @click.command(
@@ -66,7 +71,7 @@ def explain(
     greedy episodes, and the states, in which both choose the same; the returns are those of agent and tree.
     """
     if out is not None:
-        check(path=out)
+        plots.check(path=out)
     with rlbench.open_store(store, create=False) as opened:
         record = find_run(opened, run, env_filter, needs="agent")
         found = rlbench.explain(rlbench.Run(record, opened, trust=trust), depth=depth, episodes=episodes, seed=seed)
@@ -98,7 +103,7 @@ def _worth(evaluation: Evaluation) -> str:
 
 
 def _draw(found: Explanation, out: str) -> str:
-    with styled():
-        figure = new_figure(tree_size(found.tree, found.depth, wide=True))
+    with style.styled():
+        figure = style.new_figure(charts.tree_size(found.tree, found.depth, wide=True))
         found.draw(figure.subplots())
-    return str(save(figure, out))
+    return str(plots.save(figure, out))

@@ -9,7 +9,6 @@ import click
 from rlbench.cli import completing
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
-from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +108,7 @@ def show_in_pixels(clips: Clips, index: int, looks: Looks) -> None:
 def _write_file(clips: Clips, index: int, looks: Looks, out: str) -> None:
     """Writes a clip to a file, and says so."""
     from rlbench.viewer.clips import save_clip  # noqa: PLC0415  (pygame)
+    from rlbench.viewer.rides import pace_of  # noqa: PLC0415  (Gymnasium)
 
     clip = clips[index]
     steps = len(clip.episode)

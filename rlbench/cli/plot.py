@@ -20,14 +20,19 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, print_table, say
 from rlbench.errors import StoreError
-from rlbench.plots import check, comparison_figure, draw, save
-from rlbench.plots.comparing import letter
-from rlbench.reports import page
+from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from rlbench import plots
     from rlbench.evaluation import Comparison
+    from rlbench.plots import comparing
+    from rlbench.reports import page
     from rlbench.store import RunRecord, Store
     from rlbench.training import Run
+else:  # matplotlib, Gymnasium and NumPy only when a command runs, not for its --help and what the shell completes
+    plots, comparing, page = (
+        LazyModule(name) for name in ("rlbench.plots", "rlbench.plots.comparing", "rlbench.reports.page")
+    )
 
 COMPARISON = ("", "candidate", "runs", "mean", "IQM", "95% interval", "regret", "beats A", "95% interval ")
 RIGHT_COLUMNS = ("runs", "mean", "IQM", "regret", "beats A")
@@ -96,11 +101,11 @@ def plot(
     values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
     seen. evaluation: returns of test episodes, over training if it was evaluated then (--eval-every).
     """
-    check(kind, smooth, path=out)
+    plots.check(kind, smooth, path=out)
     with rlbench.open_store(store, create=False) as opened:
         found = _runs(opened, runs, env_filter, lived=True, trust=trust)
-        figure = draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
-    path = save(figure, out or _name(found, kind))
+        figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
+    path = plots.save(figure, out or _name(found, kind))
     if as_json:
         print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
     else:
@@ -143,11 +148,11 @@ def compare(
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
-    check(path=out)
+    plots.check(path=out)
     with rlbench.open_store(store, create=False) as opened:
         compared = _runs(opened, runs, env_filter, trust=trust)
         found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
-    path = None if out is None else save(comparison_figure(found), out)
+    path = None if out is None else plots.save(plots.comparison_figure(found), out)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
         return
@@ -208,7 +213,9 @@ def _rows(found: Comparison) -> list[list[str]]:
         low, high = candidate.interval
         regret = "-" if candidate.regret is None else f"{candidate.regret:.4g}"
         figures = [f"{candidate.mean:.2f}", f"{candidate.iqm:.2f}", f"{low:.2f} to {high:.2f}", regret]
-        rows.append([letter(number), candidate.label, str(len(candidate.runs)), *figures, *_better(found, number)])
+        rows.append(
+            [comparing.letter(number), candidate.label, str(len(candidate.runs)), *figures, *_better(found, number)]
+        )
     return rows
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 import rlbench
 from rlbench.cli import completing
@@ -25,13 +25,10 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import is_terminal, print_json, print_table, say, show
 from rlbench.errors import StoreError, UsageError
+from rlbench.lazy import LazyModule
 from rlbench.names import SHORT_NAMES
 from rlbench.settings import parse_settings
-from rlbench.viewer.installed import installed_env
 from rlbench.viewer.keyboard import Keyboard, can_be_read
-from rlbench.viewer.rides import MOST_STEPS, pace_of, random_ride, ride_of
-from rlbench.viewer.steps import Step, live_steps, stored_steps
-from rlbench.viewer.texts import live_texts, sketch_of, stored_frames, stored_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +37,14 @@ if TYPE_CHECKING:
 
     from rlbench.store import Episode
     from rlbench.training import Run
+    from rlbench.viewer import installed, rides, steps, texts
     from rlbench.viewer.rides import Ride
+    from rlbench.viewer.steps import Step
     from rlbench.viewer.texts import TextClips
+else:  # Gymnasium and NumPy only when a command runs, not for its --help and what the shell completes
+    installed, rides, steps, texts = (
+        LazyModule(f"rlbench.viewer.{name}") for name in ("installed", "rides", "steps", "texts")
+    )
 
 FASTEST = 1000.0  # steps a second, where no delay is wanted
 LEFT = "left there: --max-steps shows more"
@@ -106,7 +109,9 @@ def replay(
         verdict = _verdict(loaded, found) if is_verified else None
         if as_json:
             about = {"run": record.id, "episode": found.index}
-            print_json(_document(about, stored_steps(found)) | ({} if verdict is None else {"verified": verdict[0]}))
+            print_json(
+                _document(about, steps.stored_steps(found)) | ({} if verdict is None else {"verified": verdict[0]})
+            )
         else:
             say(_title(record.id, found) + ("" if verdict is None else f"\n{verdict[1]}"))
         if looks.mode == "ansi" and not as_json:
@@ -141,7 +146,7 @@ def replay(
     "--max-steps",
     type=click.IntRange(min=1),
     metavar="N",
-    default=MOST_STEPS,
+    default=1000,
     show_default=True,
     help="Stop after N steps if the env has no step limit.",
 )
@@ -175,12 +180,12 @@ def watch(
     looks = Looks(**options)
     looks.check(as_json=as_json)
     if _is_env(run, agent, bool(env_settings)):
-        ride = random_ride(run, parse_settings(env_settings, "--env-set"), wrappers, bins)
+        ride = rides.random_ride(run, parse_settings(env_settings, "--env-set"), wrappers, bins)
         _watch(ride, {}, seed, max_steps, delay, looks, as_json)
         return
     with rlbench.open_store(store, create=False) as opened:
         loaded = rlbench.Run(find_run(opened, run, env_filter, needs="agent"), opened, trust=trust)
-        _watch(ride_of(loaded, wrappers, bins), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
+        _watch(rides.ride_of(loaded, wrappers, bins), {"run": loaded.id}, seed, max_steps, delay, looks, as_json)
 
 
 def _is_env(name: str, agent: str | None, is_set: bool) -> bool:  # noqa: FBT001
@@ -210,7 +215,7 @@ def _watch(
     env = ride.make_env()
     agent = ride.agent_for(env, seed)
     if as_json:
-        print_json(_document({**about, "seed": seed}, live_steps(env, agent, seed, most)))
+        print_json(_document({**about, "seed": seed}, steps.live_steps(env, agent, seed, most)))
     else:
         say(f"{ride.title} from seed {seed}")
     if looks.mode == "ansi" and not as_json:
@@ -235,29 +240,29 @@ def _verdict(run: Run, episode: Episode) -> tuple[bool, str]:
 
 
 def _show_live(ride: Ride, seed: int, most: int, looks: Looks, delay: float | None) -> None:
-    sketch = sketch_of(ride.make_env)
+    sketch = texts.sketch_of(ride.make_env)
     env = ride.make_env() if sketch is None else sketch.env
     pace = _pace(env, looks, delay)
     if _is_steered():
-        _steer(live_texts(ride, seed, most), 0, pace)
+        _steer(texts.live_texts(ride, seed, most), 0, pace)
         return
-    steps = live_steps(env, ride.agent_for(env, seed), seed, most, LEFT)
+    taken = steps.live_steps(env, ride.agent_for(env, seed), seed, most, LEFT)
     if sketch is None:
-        _print_steps(steps)
+        _print_steps(taken)
     else:
-        show(sketch.frames(steps), _seconds(pace, delay))
+        show(sketch.frames(taken), _seconds(pace, delay))
 
 
 def _show_stored(run: Run, episode: Episode, looks: Looks, delay: float | None) -> None:
     """Draws each step where an observation is the env's whole state, else prints them as a table."""
-    env = installed_env(run)
+    env = installed.installed_env(run)
     pace = _pace(env, looks, delay)
     if _is_steered():
-        _steer(stored_texts(run, env), episode.index, pace)
+        _steer(texts.stored_texts(run, env), episode.index, pace)
         return
-    frames = None if env is None else stored_frames(run.make_env, episode)
+    frames = None if env is None else texts.stored_frames(run.make_env, episode)
     if frames is None:
-        _print_steps(stored_steps(episode))
+        _print_steps(steps.stored_steps(episode))
     else:
         show(frames, _seconds(pace, delay))
 
@@ -279,7 +284,7 @@ def _pace(env: gym.Env[Any, Any] | None, looks: Looks, delay: float | None) -> f
     """Returns how many steps a second are shown on a terminal."""
     if delay is not None:
         return 1 / delay if delay else FASTEST
-    return float(looks.fps or pace_of(env))
+    return float(looks.fps or rides.pace_of(env))
 
 
 def _seconds(pace: float, delay: float | None) -> float:
@@ -307,7 +312,7 @@ def _index(run: Run, count: int, word: str) -> int:
         "best": lambda: int(run.returns.argmax()),
         "worst": lambda: int(run.returns.argmin()),
         "latest": lambda: count - 1,
-        "random": lambda: int(np.random.default_rng().integers(count)),
+        "random": lambda: secrets.randbelow(count),
     }
     if word in named:
         return named[word]()

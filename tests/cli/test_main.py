@@ -11,12 +11,13 @@ from rlbench import __version__
 from rlbench.cli import COMMANDS, cli, main
 from rlbench.errors import UsageError
 
+QUICK = ("train", "resume", "replay", "plot", "explain")  # one of each file whose commands take a RUN
 IMPORTED = (
     "import sys; from rlbench.cli import main\ntry: main({arguments})\nexcept SystemExit: print(sorted(sys.modules))"
 )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], [], ["trian"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["trian"], *([name, "--help"] for name in QUICK)])
 def test_help_imports_neither_numba_nor_gymnasium(arguments):
     program = IMPORTED.format(arguments=arguments)
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -11,6 +11,7 @@ import pytest
 import rlbench as library
 from rlbench.cli import codes
 from rlbench.cli.commands import cli
+from rlbench.viewer.rides import MOST_STEPS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -130,6 +131,11 @@ def test_an_option_has_the_default_of_the_function_that_it_is_passed_to(command,
 def test_another_librarys_word_for_an_option_is_answered_with_ours(rlbench, words, theirs, ours):
     outcome = rlbench(*words, theirs, "1")
     assert (outcome.code, outcome.err) == (2, f"Error: No such option {theirs!r}. Did you mean {ours!r}?\n")
+
+
+def test_watch_stops_by_default_where_the_viewer_does():
+    (most,) = [option.default for command, option in OPTIONS["--max-steps"]]
+    assert most == MOST_STEPS
 
 
 def test_the_exit_codes_of_the_documentation_are_those_of_the_code():
