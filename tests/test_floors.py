@@ -6,6 +6,7 @@ as "rlbench.store.sqlite:open_file". Only the registries below may name what lie
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,9 @@ def imports(module, source, known):
         yield from ((name, node.lineno) for name in names if name in known and name != module)
 
 
-ARROWS = {module: set(imports(module, path.read_text(encoding="utf-8"), FILES)) for module, path in FILES.items()}
+@cache  # not at import: every process of a test run collects this file
+def arrows_found():
+    return {module: set(imports(module, path.read_text(encoding="utf-8"), FILES)) for module, path in FILES.items()}
 
 
 def circles(arrows):
@@ -103,7 +106,7 @@ FLOORS = _floors()
 
 
 def test_no_files_import_each_other_in_a_circle():
-    assert circles({module: {target for target, _ in found} for module, found in ARROWS.items()}) == []
+    assert circles({module: {target for target, _ in found} for module, found in arrows_found().items()}) == []
 
 
 def test_every_room_stands_on_one_floor_of_the_house_that_contributing_prints():
@@ -113,7 +116,7 @@ def test_every_room_stands_on_one_floor_of_the_house_that_contributing_prints():
 def test_no_room_imports_one_on_its_own_floor_or_above():
     upward = [
         f"{module}, line {line}: {target}"
-        for module, found in ARROWS.items()
+        for module, found in arrows_found().items()
         for target, line in sorted(found)
         if room_of(module) != room_of(target) and FLOORS[room_of(module)] <= FLOORS[room_of(target)]
     ]

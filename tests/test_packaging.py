@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,12 @@ def _python(*arguments, folder):
 
 
 FILES = list(_python_files())
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LISTED = [path for path in FILES if path.parent in map(_folder_of, PACKAGES)]
+
+
+@cache  # not at import: every process of a test run collects this file
+def _trees():
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
 def _git(*arguments):
@@ -229,7 +234,7 @@ def test_every_module_can_be_imported_where_its_extra_is_installed():
 
 
 def test_every_module_begins_by_saying_what_it_is_for():
-    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+    assert [name for name, tree in _trees().items() if not ast.get_docstring(tree)] == []
 
 
 LIGHT = [name for name in map(_module_of, LISTED) if not name.split(".")[-1].startswith("_")]
@@ -315,11 +320,11 @@ def test_the_search_for_unsafe_code_finds_it(source, found):
 
 
 def test_no_module_unpickles_or_evaluates():
-    assert {name: found for name, tree in TREES.items() if (found := list(_unsafe(tree)))} == {}
+    assert {name: found for name, tree in _trees().items() if (found := list(_unsafe(tree)))} == {}
 
 
 def test_every_array_is_loaded_without_pickle():
-    calls = [(name, node) for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [(name, node) for name, tree in _trees().items() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     loads = [(name, call) for name, call in calls if ast.unparse(call.func) in {"np.load", "numpy.load"}]
     assert loads
     assert [name for name, call in loads if "allow_pickle" not in {word.arg for word in call.keywords}] == []

@@ -62,7 +62,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 def test_importing_the_room_loads_no_estimator_and_the_estimators_load_no_environment_and_no_numba():
     code = (
         "import sys, rlbench.models as m; assert 'sklearn' not in sys.modules;"
-        "m.LinearRegression, m.TextClassifier, m.NeuralNetworkClassifier;"
+        "m.LinearRegression, m.TextClassifier, m.NeuralNetworkClassifier, m.KMeans(), m.RandomForestRegressor();"
         "assert not {'gymnasium', 'numba', 'rlbench.training', 'rlbench.envs'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
