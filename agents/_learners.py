@@ -37,6 +37,7 @@ from rlbench.agents._returns import (
     value_after,
 )
 from rlbench.agents._rules import (
+    PICK,
     Schedule,
     Table,
     double_q_update,
@@ -431,25 +432,24 @@ _WAYS: dict[Any, Ways] = {
 }
 
 
+def functions_of(learner: Any) -> dict[str, Any]:
+    """Returns what `choose`, `learn`, `finish` and what these call are for a learner of this type."""
+    ways = _WAYS[type(learner)]
+    own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish}
+    if isinstance(learner.core, Rates):
+        return own
+    return {**own, "_look_ahead": _look_ahead.py_func, "pick": PICK[type(learner.core.policy)]}
+
+
 def _way(numba_type: Any, name: str) -> Any:
     """Returns a learner's function by its numba type; None for other types, which numba reports as an error."""
     ways = _WAYS.get(getattr(numba_type, "instance_class", None))
     return getattr(ways, name, None)
 
 
-@overload(choose, inline="always")
-def _overload_choose(learner, s, epsilon, n_actions, bits):
-    return _way(learner, "choose")
-
-
 @overload(learn, inline="always")
 def _overload_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     return _way(learner, "learn")
-
-
-@overload(finish, inline="always")
-def _overload_finish(learner, epsilon, timesteps, episodes):
-    return _way(learner, "finish")
 
 
 @overload(replay)

@@ -223,7 +223,7 @@ def ucb_action(policy, table, s):
 
 def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[int, bool]:
     """Returns (action, explored) from one uniform draw u."""
-    return _PICK[type(policy)](policy, table, s, epsilon, u)  # type: ignore[no-any-return]
+    return PICK[type(policy)](policy, table, s, epsilon, u)  # type: ignore[no-any-return]
 
 
 def expected_value(policy: Any, table: Table, s: int, epsilon: float) -> float:
@@ -271,7 +271,7 @@ def _expect_ucb(policy, table, s, epsilon):  # noqa: ARG001
     return q_value(table, s, ucb_action(policy, table, s))
 
 
-_PICK: dict[Any, Any] = {
+PICK: dict[Any, Any] = {
     EpsilonGreedy: _pick_epsilon_greedy,
     EpsilonGreedyRandomTies: _pick_epsilon_greedy_random_ties,
     Softmax: _pick_softmax,
@@ -287,7 +287,7 @@ _EXPECTED: dict[Any, Any] = {
 
 @overload(pick, inline="always")
 def _overload_pick(policy, table, s, epsilon, u):  # noqa: ARG001
-    return _PICK.get(getattr(policy, "instance_class", None))
+    return PICK.get(getattr(policy, "instance_class", None))
 
 
 @overload(expected_value, inline="always")

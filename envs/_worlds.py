@@ -278,6 +278,13 @@ _STEP: dict[Any, Any] = {
 _BIN_INDEX: dict[Any, Any] = {UniformBins: _uniform_bin, CutPoints: _cut_point_bin}
 
 
+def functions_of(world: Any) -> dict[str, Any]:
+    """Returns what `reset`, `observe`, `step` and `bin_index` are for a world of this type."""
+    kind = type(world)
+    own = {"reset": _RESET[kind], "observe": _OBSERVE[kind], "step": _STEP[kind]}
+    return {**own, "bin_index": _BIN_INDEX[type(world.bins)]} if hasattr(world, "bins") else own
+
+
 @overload(reset, inline="always")
 def _overload_reset(world, rng):
     return _RESET.get(getattr(world, "instance_class", None))

@@ -7,7 +7,7 @@ import hashlib
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 IMPORT = re.compile(r"^from (rlbench[\w.]*) import (?:\(([^)]*)\)|([^#\n]*))", re.MULTILINE)
 
 
-def stamp(module: str) -> None:
-    """Recompiles a module's cached functions after a change in any of its `sources`; called at the module's end."""
+def stamp(module: str) -> str:
+    """Recompiles a module's cached functions after a change in any of its `sources`; called at the module's end.
+
+    Returns the stamp, for functions compiled later.
+    """
     texts = [text.encode() for _, text in sorted(sources(module).items())]
     digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
     for value in vars(sys.modules[module]).values():
         if getattr(value, "__module__", None) == module:
-            with contextlib.suppress(AttributeError):  # no public way: if numba drops this one, its own stamp stays
-                value._cache._cache_file._source_stamp = digest  # noqa: SLF001
+            put_stamp(value, digest)
+    return digest
+
+
+def put_stamp(function: Any, digest: str) -> None:
+    """Stamps one function, if it is a compiled one."""
+    with contextlib.suppress(AttributeError):  # no public way: if numba drops this one, its own stamp stays
+        function._cache._cache_file._source_stamp = digest  # noqa: SLF001
 
 
 def sources(module: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from types import ModuleType
 import pytest
 
 from rlbench import _stamp
+from rlbench.agents import QLearning
+from rlbench.envs._worlds import SampledWorld
 
 
 @pytest.mark.parametrize("module", ["rlbench.training._kernel", "rlbench.training._stored", "rlbench.plots._updates"])
@@ -69,6 +71,8 @@ def test_a_change_in_what_is_used_through_others_changes_the_stamp(chain):
 
 
 def test_numba_still_keeps_its_stamp_where_it_is_set():
-    from rlbench.training._kernel import run_chunk
+    from rlbench.training._kernel import STAMP, loop_for
 
-    assert len(run_chunk._cache._cache_file._source_stamp) == 64  # hexadecimal digits of SHA-256
+    learner, world = QLearning(2, 2).learner(), SampledWorld(*[None] * 6)
+    assert loop_for(world, learner)._cache._cache_file._source_stamp == STAMP
+    assert len(STAMP) == 64  # hexadecimal digits of SHA-256

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.agents._learners import set_sfc64_words, sfc64_words
-from rlbench.training._kernel import run_chunk
+from rlbench.training._kernel import loop_for
 from rlbench.training.recorder import Recorder
 from rlbench.training.tapes import Counts
 
@@ -45,7 +45,7 @@ def run(
         tape, limits = recorder.blank()
         limits = limits._replace(episodes=last, timesteps=budget.timesteps)
         learner, words = learner_of(), sfc64_words(agent.rng)
-        state, after, steps, segments = run_chunk(
+        state, after, steps, segments = loop_for(world, learner)(
             world, rng, state, learner, words, agent.n_actions, counts, limits, tape, recorder.segments
         )
         counts, seed = Counts(*after), None
@@ -66,4 +66,4 @@ def compile_for(world: Any, agent: Agent) -> None:
     limits = recorder.limits._replace(episodes=0, timesteps=0)
     rng = np.random.Generator(np.random.PCG64(0))
     state, learner = world.blank_state(), agent.learner()
-    run_chunk(world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, 0)
+    loop_for(world, learner)(world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, 0)

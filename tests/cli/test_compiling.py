@@ -7,10 +7,11 @@ import pytest
 from numba import njit
 
 from rlbench import _compiling
-from rlbench.agents import AGENTS
+from rlbench.agents import AGENTS, QLearning
 from rlbench.cli import compiling
+from rlbench.envs._worlds import SampledWorld
 from rlbench.names import AGENT_NAMES
-from rlbench.training._kernel import run_chunk
+from rlbench.training._kernel import loop_for
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def test_the_agents_that_are_known_before_they_are_imported_are_those_there_are(
 def test_the_index_that_is_looked_for_is_the_one_that_numba_writes(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     assert _compiling.is_cold()
-    index = tmp_path / Path(run_chunk.stats.cache_path).name / run_chunk._cache._cache_file._index_name
+    loop = loop_for(SampledWorld(*[None] * 6), QLearning(2, 2).learner())
+    index = tmp_path / Path(loop.stats.cache_path).name / loop._cache._cache_file._index_name
     index.parent.mkdir()
     index.touch()
     assert not _compiling.is_cold()
