@@ -77,7 +77,7 @@ class Agent(ABC):
         """Creates the subclass's own state; called at the end of `__init__`."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes arrays that joblib maps from a file, which cannot be written to, into memory."""
+        """Copies arrays that joblib maps read-only from a file into memory."""
         vars(self).update({name: _in_memory(value) for name, value in state.items()})
 
     @abstractmethod
@@ -146,18 +146,19 @@ class Agent(ABC):
         return {"episodes": Whole(), "timesteps": Whole(), "rng": GeneratorState(self.rng)}
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Returns the entries of a state that has the form of this agent's; UsageError for any other."""
+        """Returns the entries of a state that has the form of `state_form`; raises UsageError for any other."""
         return checked(state, self.state_form())
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         self.episodes, self.timesteps = state["episodes"], state["timesteps"]
         set_generator_state(self.rng, state["rng"])
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Writes the agent to a file, complete with its generator: once loaded, it learns on as this one would.
+        """Writes the complete agent to a file, generator included: once loaded, it continues exactly as this one would.
 
-        The file holds compressed arrays and JSON, with checksums and no pickle; only its owner may read it.
+        The file holds compressed arrays and JSON with checksums, no pickle; only its owner may read it. Of a rate by
+        function it holds the name alone.
 
         Args:
             path: the file; it appears once it is complete.
@@ -174,7 +175,7 @@ class Agent(ABC):
         """Returns the agent that `save` wrote; `Agent.load` finds its class by the name it is registered under.
 
         Raises:
-            UsageError: it is not a file, or holds something else, an agent of another class, or of a class
+            UsageError: it is not a file, or it holds something else, an agent of another class, or one of a class
                 that is not registered.
             StoreError: it is damaged.
         """
@@ -231,16 +232,16 @@ class TableAgent(Agent):
         rules.write(self.table, self.n_actions, key, values)
 
     def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
-        """Moves q[observation, action] towards a target: what an agent of your own learns by (equation 2.4).
+        """Moves q[observation, action] towards a target (equation 2.4): the building block for an agent of your own.
 
         Args:
             observation: which row.
             action: which column.
-            target: what the value would best be, such as reward + gamma * (value of the next state).
-            rate: how far to go, 1 being all the way; the `learning_rate` by default.
+            target: the value to aim at, such as reward + gamma * (value of the next state).
+            rate: the share of the distance to cover, 1 for all of it; the current `learning_rate` by default.
 
         Returns:
-            How far off the value was: target - q[observation, action].
+            The error: target - q[observation, action] before the move.
 
         Raises:
             UsageError: the observation or the action is out of range, or a number is not finite.
@@ -304,7 +305,7 @@ class TableAgent(Agent):
         raise NotImplementedError(f"{type(self).__name__} must implement update")
 
     def _act(self, observation: int, *, explore: bool) -> int:
-        """Chooses in a state that has been checked."""
+        """Chooses an action for a checked observation."""
         if not explore:
             return int(rules.greedy_action(self.table, observation))
         action, self.explored = self._choose(observation)
@@ -346,7 +347,7 @@ class TableAgent(Agent):
         return Numbers(dtype, (self.n_states, self.n_actions), *limits)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         self.q_table = state["q_table"]
         if self.parameters.exploration == "ucb":
@@ -396,7 +397,7 @@ class LookingAhead(TableAgent):
         return {**super().state_form(), "ahead": List(ahead)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         self.ahead[:] = state["ahead"]
 

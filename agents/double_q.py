@@ -89,6 +89,6 @@ class DoubleQ(TableAgent):
         return {**super().state_form(), "q_tables": Numbers(np.float64, (2, self.n_states, self.n_actions))}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         rules.set_table(self.halves, state["q_tables"].reshape(-1, self.n_actions))

@@ -128,7 +128,7 @@ class DynaQ(TableAgent):
         return found
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         for name, values in self.model._asdict().items():
             values[:] = state[f"model/{name}"]

@@ -103,7 +103,7 @@ class MonteCarlo(TableAgent):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         self.drop_episode()
         self.counts[:] = state["counts"]

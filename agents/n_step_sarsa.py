@@ -95,7 +95,7 @@ class NStepSarsa(LookingAhead):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         count = len(state["steps/rewards"])
         for name in ("states", "actions", "rewards"):

@@ -26,7 +26,7 @@ def parameter(default: Any, text: str, values: str = "", *, later: bool = False)
         default: its value unless one is given.
         text: the help line that `rlbench agents` prints.
         values: those it takes, in words.
-        later: stored runs may be older than it; they are known by their parameters, so its default is not named.
+        later: added after the first version: runs do not name it at its default, so that older runs are still found.
     """
     return field(default=default, metadata={"help": text, "values": values, "later": later})
 
@@ -45,7 +45,7 @@ class Parameters:
         return cls(**{f.name: _typed(f.name, f.type, given[f.name]) for f in fields(cls) if f.name in given})
 
     def named(self) -> dict[str, Any]:
-        """Returns the parameters by which a run is known: all but those added later that have their default."""
+        """Returns the parameters that identify a run: all except later ones at their default."""
         values = [(f, getattr(self, f.name)) for f in fields(self)]
         named = {f.name: value for f, value in values if not f.metadata.get("later") or value != f.default}
         return {name: value.document() if isinstance(value, ByFunction) else value for name, value in named.items()}

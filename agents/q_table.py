@@ -1,4 +1,4 @@
-"""The action values of an agent as an array: what is written to it, the agent goes on from."""
+"""The action values of an agent as an array that can be read and written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rlbench.errors import UsageError
 
 
 class QTable(np.ndarray[Any, np.dtype[np.float64]]):
-    """A view of action values, (n_states, n_actions), that keeps the greedy values and actions beside them up to date.
+    """A view of action values, (n_states, n_actions); writing to it updates the agent's greedy values and actions too.
 
-    `q_table[s, a] = x`, with any index, writes through; so do `q_table[s] += x` and `agent.q_table *= 0.5`. All other
-    ways to write are refused.
+    `q_table[s, a] = x`, with any index, writes through, as do `q_table[s] += x` and `agent.q_table *= 0.5`. Any other
+    way of writing is refused.
     """
 
     owner: Any = None  # the agent whose table it is; None for a part of it or a copy
@@ -27,11 +27,11 @@ class QTable(np.ndarray[Any, np.dtype[np.float64]]):
             raise UsageError("a part of q_table is read-only: give all indices at once, q_table[s, a] = value")
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:  # noqa: FBT001, FBT002
-        """Returns what is calculated from it as NumPy does from a plain array."""
+        """Returns results of calculations as plain arrays and scalars."""
         return array[()] if return_scalar else array
 
-    # Where the array is read-only these return a new one, which Python assigns to what stands left of the operator.
-    # Types: narrower than ndarray's own overloads.
+    # If the array is read-only, these return a new one, which Python assigns to the left-hand side.
+    # The ignored types: ndarray has many overloads.
     def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
         return np.add(self, other, out=self._own())
 

@@ -174,6 +174,6 @@ class ReplayQ(TableAgent):
         return {**found, BUFFER: self.buffer.checked_state(buffer)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         self.buffer.restore(state[BUFFER])

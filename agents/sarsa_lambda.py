@@ -104,7 +104,7 @@ class SarsaLambda(LookingAhead):
         return found
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         super().restore(state)
         returns.drop_traces(self.traces)
         count = len(state["traces/states"])

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the file; a later one is refused with a message
 PRIVATE = 0o600  # the mode of a new file, as of a store: what was learned from may be secret
-BELIEVED = 2**17  # pairs of a state and an action: up to these, what a record says of an agent needs no proof
+BELIEVED = 2**17  # pairs of a state and an action: a record that claims at most this many needs no proof
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 SIZES: Form = {"n_states": Whole(1), "n_actions": Whole(1)}
 
 
 def state_of(agent: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Returns an agent's state as records take it: arrays, and what JSON can say."""
+    """Returns an agent's state as records store it: the arrays, and what JSON can represent."""
     state = agent.state_dict()
     arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
     return arrays, {name: value for name, value in state.items() if name not in arrays}
@@ -46,7 +46,7 @@ def save(agent: Any, path: str | os.PathLike[str], *, overwrite: bool) -> None:
 
 
 def load(kind: type[Any], path: str | os.PathLike[str], known: Mapping[str, type[Any]]) -> Any:
-    """Makes an agent of a class, or of a known one that is derived from it, from a file; see `Agent.load`."""
+    """Loads an agent of a class, or of a known subclass of it, from a file; see `Agent.load`."""
     path = Path(path)
     if not path.is_file():  # a pipe would block
         raise UsageError(f"{path} is not a file: name one that agent.save wrote")
@@ -79,7 +79,7 @@ def _made(cls: type[Any], about: Any, arrays: Mapping[str, NDArray[Any]]) -> Any
     if hasattr(cls, "q_table") and sizes[0] * sizes[1] > BELIEVED and (table is None or table.shape != sizes):
         raise UsageError(f"it is damaged: it is for {sizes} states and actions, and holds no table of that size")
     parameters = _typed(about, "parameters", dict)
-    cls.Parameters.of(parameters, cls.name)  # nothing else may pass: not a seed
+    cls.Parameters.of(parameters, cls.name)  # refuses anything else, such as a seed
     return cls(*sizes, **parameters)
 
 

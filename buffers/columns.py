@@ -24,7 +24,7 @@ CACHE_LINE = 64  # bytes
 WORD = 8  # bytes
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # Linux's limit for a container, in bytes
 INT64 = np.dtype(np.int64)
-UNKNOWN = (0,)  # the shape of a field until the first transition tells it
+UNKNOWN = (0,)  # the shape of a field until the first transition determines it
 
 
 class DiscreteColumn:
@@ -115,7 +115,7 @@ Column = DiscreteColumn | BoxColumn
 
 
 def column_of(what: str, space: spaces.Space[Any] | Column | None) -> Column:
-    """Returns the field for a space, the field itself, or an unknown one for None.
+    """Returns the field for a space, a field as it is, or a still unknown one for None.
 
     Raises:
         UsageError: the space is neither Discrete nor Box.
@@ -149,7 +149,7 @@ def column_like(what: str, value: Any) -> Column:
 
 
 def range_of(column: Column) -> list[int] | None:
-    """Returns what JSON must record of a column besides dtype and shape: the start and stop of a Discrete space."""
+    """Returns what JSON must record about a column besides dtype and shape: the start and stop of a Discrete space."""
     return [column.low, column.stop] if isinstance(column, DiscreteColumn) else None
 
 

@@ -231,7 +231,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         return {**super().state_dict(), **own}
 
     def state_form(self) -> Form:
-        """Describes what compiled code trusts in a state: each row has a priority, and their sum is finite."""
+        """Describes the entries that compiled code relies on: a priority for each row, with a finite sum."""
         least, largest = math.ulp(0.0), sum_tree.LARGEST
         return {
             **super().state_form(),
@@ -241,14 +241,14 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         }
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Returns the entries of a state of a buffer like this one; UsageError for any other."""
+        """Returns the entries of a state from a buffer like this one; raises UsageError for any other."""
         found = super().checked_state(state)
         if found["added"] < len(found["shares"]):
             raise UsageError(f"the state has {len(found['shares'])} rows of {found['added']} added: it is damaged")
         return found
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         held = len(self)
         super().restore(state)
         sum_tree.set_all(self.tree, state["shares"], held)

@@ -150,14 +150,14 @@ class ReplayBuffer:
         if gamma is None and self.n_step > 1:
             raise UsageError(f"n_step={n_step} needs a discount: pass gamma, such as gamma=0.99")
         if (observation_space is None) is not (action_space is None):
-            raise UsageError("give both spaces, or neither: then the first transition tells them")
+            raise UsageError("give both spaces, or neither: then the first transition determines them")
         self.capacity = whole("capacity", capacity, 1)  # in transitions
         self._rng = new_generator(seed)
         self._begin()
         self._lay_out(column_of("an observation", observation_space), column_of("an action", action_space))
 
     def _begin(self) -> None:
-        """Allocates what no space decides."""
+        """Allocates what does not depend on the spaces."""
         self.cursor = np.zeros(2, dtype=np.int64)  # next row to write, rows filled; an array for compiled code
         self._position = self.cursor.data  # same memory, faster scalar access from Python
         self._pairs: tuple[list[int], _Pairs] | None = None  # at this cursor; None after a row has changed
@@ -167,7 +167,7 @@ class ReplayBuffer:
         needed = self.bytes_needed(self.capacity, observation, action)
         check_memory(f"a buffer of {self.capacity:,} transitions", needed)
         self.observation, self.action = observation, action
-        for name in ("_extending", "_lines", "_width"):  # of other rows
+        for name in ("_extending", "_lines", "_width"):  # they belong to the rows before
             vars(self).pop(name, None)
         dtype, is_known = row_type(observation, action), observation.shape != UNKNOWN
         self.rows: NDArray[np.void] = aligned_zeros(self.capacity if is_known else 0, dtype)
@@ -186,7 +186,7 @@ class ReplayBuffer:
 
     @contextmanager
     def _learning(self, observation: Column, action: Column) -> Iterator[None]:
-        """Lays out the rows of a buffer whose spaces were unknown; forgets it if nothing can be stored in them."""
+        """Lays out the rows once the spaces are known; undoes it if storing fails."""
         unknown = self.observation, self.action
         self._lay_out(observation, action)
         try:
@@ -213,7 +213,7 @@ class ReplayBuffer:
 
         Raises:
             StoreError: the store has no buffer of this name, or it is damaged.
-            UsageError: it is of another kind.
+            UsageError: it is a buffer of another kind.
         """
         arrays, numbers = store.load_snapshot("buffer", name)
         kind = numbers.get("kind", "uniform")
@@ -318,12 +318,12 @@ class ReplayBuffer:
         self._pairs = None
 
     def _add_first(self, observation: Any, action: Any, *others: Any) -> None:
-        """Stores the first transition of a buffer, which tells its spaces."""
+        """Stores the first transition of a buffer, which determines its spaces."""
         with self._learning(column_like("an observation", observation), column_like("an action", action)):
             ReplayBuffer.add(self, observation, action, *others)
 
     def _extend_first(self, transitions: Any) -> None:
-        """Stores the first transitions of a buffer, the first of which tells its spaces."""
+        """Stores the first transitions of a buffer; the very first determines its spaces."""
         observations, actions = transitions[:2]
         if np.size(transitions[2]) and len(observations) and len(actions):
             columns = column_like("an observation", observations[0]), column_like("an action", actions[0])
@@ -528,7 +528,7 @@ class ReplayBuffer:
             self.restore(self.checked_state(state))
 
     def state_form(self) -> Form:
-        """Describes what compiled code trusts in a state."""
+        """Describes the entries of a state that compiled code relies on."""
         rows = UpTo("rows", self.capacity)
         flags = Numbers(np.bool_, (rows,))
         return {
@@ -543,7 +543,7 @@ class ReplayBuffer:
         }
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Returns the entries of a state of a buffer like this one; UsageError for any other."""
+        """Returns the entries of a state from a buffer like this one; raises UsageError for any other."""
         for name, own in self._about().items():
             found = state.get(name, own)  # earlier versions stored fewer settings
             if isinstance(found, np.ndarray) or found != own:
@@ -555,7 +555,7 @@ class ReplayBuffer:
         return entries
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a state that was checked."""
+        """Takes over a checked state."""
         n = len(state["rows/reward"])
         for field in FIELDS:
             self.rows[field][:n] = state[f"rows/{field}"]
