@@ -288,10 +288,11 @@ def send():
 Monitor.look = noting
 agent = rlbench.agents.QLearning(48, 4, seed=0, gamma=1.0, exploration_schedule="constant", exploration_initial_eps=0.0)
 agent.q_table = [[1e9, 0.0, 0.0, 0.0]] * 48  # up, and against the wall for ever
+env = gymnasium.make("CliffWalking-v1", max_episode_steps=10**9)
 with rlbench.open_store("memory://") as store:
     threading.Thread(target=send).start()
     try:
-        rlbench.train(gymnasium.make("CliffWalking-v1"), agent, episodes=9, seed=0, store=store, record=sys.argv[1])
+        rlbench.train(env, agent, episodes=9, seed=0, store=store, record=sys.argv[1])
     except KeyboardInterrupt:
         print("insisted", store.run("latest").status)
 """
