@@ -6,6 +6,7 @@
   mean of at least 499 on the others.
 - FrozenLake-v1, Taxi-v4 and CliffWalking-v1, default presets: within 1 % of the optimum on 20 of 20 seeds on which they
   were not tuned.
+- MountainCar-v0 and Acrobot-v1, default presets: the mean return of 1,000 starts on each of the same 20 seeds.
 - DiscreteCartPole is CartPole-v1: same seed and actions, same rewards and ends, states within 1e-12.
 
 Nothing is left to chance: a seed gives the same bits each time.
@@ -74,6 +75,14 @@ def test_blackjack_is_learnt_without_an_option():
     run = _learnt("Blackjack-v1", UNTUNED[0])
     played = rlbench.evaluate(run, episodes=20_000, seed=FRESH)
     assert played.mean_return > -0.08  # four standard errors below the -0.053 that its policy is worth
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("env", "mean", "worst"), [("MountainCar-v0", -100.5, -106.6), ("Acrobot-v1", -99.0, -104.5)])
+def test_gymnasiums_physics_are_learnt_without_an_option(env, mean, worst):
+    found = [rlbench.evaluate(_learnt(env, seed), episodes=1000, seed=FRESH + seed).mean_return for seed in UNTUNED]
+    assert np.mean(found) > mean, found
+    assert min(found) > worst, found
 
 
 @pytest.fixture(scope="module")

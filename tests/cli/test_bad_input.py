@@ -58,7 +58,6 @@ BAD = [
     # envs
     (("train", "Pendulum-v1", "--episodes", "5"), 2, "give --bins, a number for each dimension"),
     (("train", "MountainCarContinuous-v0", "--episodes", "5"), 2, "q-learning needs Discrete"),
-    (("train", "Acrobot-v1", "--episodes", "5"), 2, "q-learning needs Discrete observations, got Box"),
     ((*SAFECAB, "--env-set", "step_reward=nan"), 2, "step_reward must be a finite number, got nan"),
     ((*SAFECAB, "--env-set", "city=|R:x|"), 2, "line 1 of the map, square 1"),
     ((*SAFECAB, "--env-set", "city=0x5"), 2, "got 0x5"),

@@ -13,6 +13,8 @@ from rlbench.store import Store
 from rlbench.training import recorder
 
 ENVS = {"safecab": 400, "cartpole": 120, "FrozenLake-v1": 200, "Taxi-v4": 60, "CliffWalking-v1": 20}
+PHYSICS = {"MountainCar-v0": 9, "Acrobot-v1": 5}
+LONG = {"marks": pytest.mark.long}
 
 
 def trained(env="safecab", episodes=60, **arguments):
@@ -21,16 +23,16 @@ def trained(env="safecab", episodes=60, **arguments):
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
-@pytest.mark.parametrize("env", ENVS)
+@pytest.mark.parametrize("env", [*ENVS, "MountainCar-v0", pytest.param("Acrobot-v1", **LONG)])
 def test_what_was_trained_verifies_in_either_loop(env, engine):
-    run = trained(env, ENVS[env])
+    run = trained(env, (ENVS | PHYSICS)[env])
     found = rlbench.verify(run, engine=engine)
     assert (found.episodes, found.steps) == (run.episodes, run.timesteps)
     assert (found.mismatched, found.mismatches, found.unverifiable) == (0, (), 0)
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
-@pytest.mark.parametrize("env", ["safecab", "cartpole", "Taxi-v4"])
+@pytest.mark.parametrize("env", ["safecab", "cartpole", "Taxi-v4", *(pytest.param(env, **LONG) for env in PHYSICS)])
 def test_episodes_that_are_split_between_chunks_verify(env, engine, monkeypatch):
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 32)
     monkeypatch.setattr(recorder, "RESERVE", 8)
