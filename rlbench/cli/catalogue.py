@@ -14,7 +14,7 @@ import rlbench
 from rlbench.agents import AGENTS
 from rlbench.cli import completing
 from rlbench.cli.options import env_set_option, examples, json_option
-from rlbench.cli.output import print_json, print_table, say, say_title
+from rlbench.cli.output import print_json, print_table, say, say_indented, say_title
 from rlbench.envs.describing import describe
 from rlbench.envs.making import id_of, make_env
 from rlbench.errors import unknown_name
@@ -59,7 +59,7 @@ def _describe(name: str, *, as_json: bool) -> None:
         print_json({**found._asdict(), "arguments": arguments, "presets": presets})
         return
     say_title(found.env_id)
-    say(f"  {found.description}")
+    say_indented(found.description)
     numbered = ", ".join(f"{number} {name}" for number, name in enumerate(found.actions))
     say(f"  observations  {found.observation_space}")
     say(f"  actions       {found.action_space}{': ' if numbered else ''}{numbered}")
@@ -92,10 +92,9 @@ def agents(agent: str | None, as_json: bool) -> None:  # noqa: FBT001
         if number:
             say()
         say_title(f"{cls.name}  ({cls.source})")
-        for line in _description(cls).splitlines():
-            say(f"  {line}".rstrip())
-        rows = [(f"  {name}", _shown(default), values, told) for name, default, values, told in _parameters(cls)]
-        print_table(("  parameter", "default", "values", ""), rows) if rows else say("  no parameters")
+        say_indented(_description(cls))
+        rows = [(f"  {name}", _shown(default), _help(*told)) for name, default, *told in _parameters(cls)]
+        print_table(("  parameter", "default", ""), rows) if rows else say("  no parameters")
 
 
 def _about(cls: type[Agent]) -> dict[str, Any]:
@@ -111,6 +110,11 @@ def _description(cls: type[Agent]) -> str:
 def _parameters(cls: type[Agent]) -> list[tuple[str, Any, str, str]]:
     told = [(f, f.metadata) for f in fields(cls.Parameters)]
     return [(f.name, f.default, str(about.get("values", "")), str(about.get("help", ""))) for f, about in told]
+
+
+def _help(values: str, told: str) -> str:
+    """Returns what a parameter does, and the values that it takes: one or another, or an interval."""
+    return f"{told}; in {values}" if values[:1] in ("[", "(") else f"{told}; {values}" if values else told
 
 
 def _shown(default: Any) -> str:

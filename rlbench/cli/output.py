@@ -134,6 +134,12 @@ def say_title(text: str) -> None:
     say(text) if not has_colours() else click.secho(escaped(text), bold=True, color=True)
 
 
+def say_indented(text: str) -> None:
+    """Prints paragraphs, indented, and no wider than a terminal."""
+    width = shutil.get_terminal_size().columns if is_terminal() else sys.maxsize
+    say(click.wrap_text(text, width, "  ", "  ", preserve_paragraphs=True))
+
+
 def has_colours() -> bool:
     """Returns whether colours are wanted: on a terminal, or anywhere under FORCE_COLOR; nowhere under NO_COLOR."""
     if os.environ.get("NO_COLOR"):

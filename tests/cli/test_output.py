@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbench.cli import output
-from rlbench.cli.output import print_frame, print_json, print_table, say, say_title, show
+from rlbench.cli.output import print_frame, print_json, print_table, say, say_indented, say_title, show
 
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
@@ -160,3 +160,13 @@ def test_control_characters_are_written_out_wherever_they_come_from(capsys):
     say("run \x1b]0;owned\x07:\nsecond\u202e line")
     print_table(("tag",), [["\x9b2J"]])
     assert capsys.readouterr().out == "run \\x1b]0;owned\\x07:\nsecond\\u202e line\ntag\n\\x9b2J\n"
+
+
+def test_paragraphs_are_wrapped_on_a_terminal_only(capsys, monkeypatch):
+    text = "word " * 20 + "\n\nend"
+    say_indented(text)
+    assert capsys.readouterr().out == f"  {text.replace(' ' + chr(10), chr(10), 1)[:-4].rstrip()}\n\n  end\n"
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((40, 10)))
+    say_indented(text)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
