@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench._version import __version__
 from rlbench.errors import UsageError
-from rlbench.files import reading, written
+from rlbench.files import path_of, reading, written
 from rlbench.forms import Form, Whole, checked
 from rlbench.store import codec
 
@@ -40,14 +39,14 @@ def save(agent: Any, path: str | os.PathLike[str], *, overwrite: bool) -> None:
     about = {"n_states": agent.n_states, "n_actions": agent.n_actions, "parameters": agent.config(), "state": numbers}
     made_by = {"format": FORMAT, "rlbench": __version__, "agent": agent.name, "origins": agent.origins}
     blob = codec.pack(arrays, {**made_by, **about})
-    with written(Path(path), overwrite=overwrite) as draft:
+    with written(path_of(path), overwrite=overwrite) as draft:
         draft.touch(PRIVATE)
         draft.write_bytes(blob)
 
 
 def load(kind: type[Any], path: str | os.PathLike[str], known: Mapping[str, type[Any]]) -> Any:
     """Loads an agent of a class, or of a known subclass of it, from a file; see `Agent.load`."""
-    path = Path(path)
+    path = path_of(path)
     if not path.is_file():  # a pipe would block
         raise UsageError(f"{path} is not a file: name one that agent.save wrote")
     with reading(path, "loaded"):

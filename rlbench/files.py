@@ -13,13 +13,13 @@ import zlib
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import RlbenchError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LONGEST = 100  # characters of a file's name that its draft's name keeps
 ASIDE = ".old"  # ends the name of a dataset that was moved aside for a new one
@@ -109,6 +109,13 @@ def _one_line(error: Exception) -> str:
         return key if " " in key else f"{key!r} is missing"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Returns a path as a Path; UsageError if no file can have it."""
+    if not str(path) or "\0" in str(path):
+        raise UsageError(f"expected a path, got {str(path)!r}")
+    return Path(path)
 
 
 def is_dataset(path: Path) -> bool:

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,12 +15,13 @@ from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_e
 from rlbench.exchange.content import Content
 from rlbench.exchange.digests import Digests
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
-from rlbench.files import reading, written
+from rlbench.files import path_of, reading, written
 from rlbench.store import Checkpoint, RunConfig, Store
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import gymnasium as gym
     from numpy.typing import NDArray
@@ -79,7 +79,7 @@ def export(
             format's package is not installed.
         StoreError: the file cannot be written, or the store is damaged; no partial file is left.
     """
-    path = _path(path)
+    path = path_of(path)
     kind = _format(path, format)
     if what not in WHATS:
         raise unknown_name("thing to export", what, WHATS)
@@ -110,12 +110,6 @@ def _env_of(run: Run) -> gym.Env[Any, Any] | None:
     with suppress(Exception):  # an env may raise anything if a dependency is missing
         return run.make_env()
     return None
-
-
-def _path(path: str | os.PathLike[str]) -> Path:
-    if not str(path) or "\0" in str(path):
-        raise UsageError(f"expected a path, got {str(path)!r}")
-    return Path(path)
 
 
 def _format(path: Path, kind: str | None) -> str:
@@ -240,7 +234,7 @@ def import_run(
 
 def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Path, str]:  # noqa: A002
     """Returns a path to import and its format; UsageError if it does not exist or its format is unknown."""
-    path = _path(path)
+    path = path_of(path)
     if not path.exists():
         raise UsageError(f"cannot import {path}: it does not exist")
     if not (path.is_file() or path.is_dir()):  # reading a pipe would block forever

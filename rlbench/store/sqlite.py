@@ -58,19 +58,20 @@ EXPLANATIONS = {
 class SqliteBackend(Backend):
     """Records in a SQLite database, through one connection that threads take turns to use."""
 
-    def __init__(self, url: str, connection: sqlite3.Connection, file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, connection: sqlite3.Connection, file: Path | None = None, *, read_only: bool = False
+    ) -> None:
         super().__init__(url)
-        self._connection, self._file = connection, file
+        self._connection, self._file, self._read_only = connection, file, read_only
         self._place = _place_of(file)
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies a file by its path, to open it again, and a database in memory with its contents."""
+        if self._file is not None:
+            return partial(open_file, create=False, read_only=self._read_only), (self.url, str(self._file))
         with self._lock, explained(self.url):
-            if self._file is None:
-                return _memory_again, (self.url, self._connection.serialize())
-            read_only = bool(self._connection.execute("PRAGMA query_only").fetchone()[0])
-        return partial(open_file, create=False, read_only=read_only), (self.url, str(self._file))
+            return _memory_again, (self.url, self._connection.serialize())
 
     def close(self) -> None:
         """Closes the connection; closing twice does no harm."""
@@ -381,7 +382,7 @@ def open_file(url: str, path: str, *, create: bool, read_only: bool) -> SqliteBa
         except BaseException:
             connection.close()
             raise
-    return SqliteBackend(url, connection, file)
+    return SqliteBackend(url, connection, file, read_only=read_only)
 
 
 def _create(path: str, mode: int) -> None:

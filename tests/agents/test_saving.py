@@ -160,9 +160,13 @@ def test_a_file_of_another_kind_is_refused_in_a_line(content, tmp_path):
 
 def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "none", tmp_path / "pipe", tmp_path, ""):
+    for path in (tmp_path / "none", tmp_path / "pipe", tmp_path):
         with pytest.raises(UsageError, match=r"is not a file: name one that agent\.save wrote"):
             Agent.load(path)
+    for path in ("", "a\0b"):
+        for use in (Agent.load, QLearning(3, 2).save):
+            with pytest.raises(UsageError, match="expected a path, got"):
+                use(path)
 
 
 @settings(max_examples=200, deadline=None)

@@ -101,6 +101,10 @@ def test_a_store_that_is_only_read_is_so_as_a_copy(tmp_path):
         copied = copy.deepcopy(store)
     with copied, pytest.raises(StoreError, match="it can only be read"):
         copied.update_run(copied.run("latest").id, tags=["x"])
+    with copy.deepcopy(store) as again:  # it was closed, but its file is there
+        assert len(again.runs()) == 1
+    with rlbench.open_store("memory://") as store:
+        pass
     with pytest.raises(StoreError, match="cannot use the store"):
         copy.deepcopy(store)
 
