@@ -141,7 +141,7 @@ def wrapped(angle):
 
 @njit(cache=True)
 def hang(rng):
-    """Draws a state; Gymnasium's is float32, whose sines and cosines NumPy computes in float32."""
+    """Draws a state: float32 as in Gymnasium, so NumPy computes its sines and cosines in float32."""
     theta1 = np.float32(LINK_LOW + LINK_SPAN * rng.random())
     theta2 = np.float32(LINK_LOW + LINK_SPAN * rng.random())
     vel1 = np.float32(LINK_LOW + LINK_SPAN * rng.random())

@@ -424,13 +424,13 @@ def moves_alike(cls: Any) -> bool:
 
 
 def _is_in(env: Any, observation: NDArray[np.float32], state: NDArray[np.float64], kind: _Kind) -> bool:
-    """Returns whether an env is in a state, and observes what this begins with."""
+    """Returns whether an env is in this state and observes the first of its numbers."""
     seen = state[: len(observation)].astype(np.float32)
     return np.array_equal(env.state, state[kind.places]) and np.array_equal(observation, seen)
 
 
 def _speaks_for(base: gym.Env[Any, Any]) -> bool:
-    """Returns whether `compiled_world` describes this env: nothing that it knew has been overridden since."""
+    """Returns whether `compiled_world` describes this env: no subclass overrides what it relies on."""
     lineage = type(base).__mro__
     owner = next(i for i, cls in enumerate(lineage) if "compiled_world" in vars(cls))
     added = {name for cls in lineage[:owner] for name in vars(cls) if not name.startswith("__")}
@@ -438,7 +438,7 @@ def _speaks_for(base: gym.Env[Any, Any]) -> bool:
 
 
 def _checked(world: Any, env: gym.Env[Any, Any]) -> Any:
-    """Refuses a world that would read beside its tables: compiled code does not look where it reads."""
+    """Refuses a world that would read outside its tables: compiled code checks no bounds."""
     sizes = [getattr(space, "n", 0) for space in (env.observation_space, env.action_space)]
     complaint = _COMPLAINTS[type(world)](world, *map(int, sizes)) if type(world) in _COMPLAINTS else None
     if complaint is not None:

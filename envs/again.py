@@ -1,4 +1,4 @@
-"""Whether an env is the same when it is made again: what it draws while it is made, a seed does not tell."""
+"""Checks that an env comes out the same each time it is made: no seed covers what it draws in its making."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIXED = {"FrozenLake": "pass the map that it draws: desc=generate_random_map(), 
 
 
 def check_same_again(env: gym.Env[Any, Any]) -> None:
-    """Refuses an env whose spec makes another each time.
+    """Refuses an env whose spec makes a different one each time.
 
     Raises:
         UsageError: what differs, and the argument that fixes it.
@@ -36,7 +36,7 @@ def check_same_again(env: gym.Env[Any, Any]) -> None:
 
 
 def lasting_spec(env: gym.Env[Any, Any]) -> str | None:
-    """Returns the JSON of an env's spec; None if it has none, or if that would make another env."""
+    """Returns the JSON of an env's spec; None if it has none, or if it would make a different env."""
     return None if difference_when_made_again(env) else spec_json(env)
 
 

@@ -107,7 +107,7 @@ def _counts_from_0(space: spaces.Space[Any]) -> bool:
 
 
 def count(space: spaces.Space[Any]) -> int:
-    """Returns how many values a finite space has; beyond LARGEST, some number that is larger."""
+    """Returns how many values a finite space has, or some number beyond LARGEST if there are more."""
     return numbering(space).size
 
 
@@ -191,7 +191,7 @@ def _number_array(space: spaces.Space[Any], lowest: NDArray[Any], sizes: list[in
 
 
 def _product(sizes: list[int]) -> int:
-    """Returns the product of sizes; of a product beyond LARGEST only a part, for that of a picture is very long."""
+    """Returns the product of sizes, or some number beyond LARGEST: the product for a picture would be very long."""
     product = 1
     for size in sizes:
         product *= size

@@ -86,7 +86,7 @@ class Layout(NamedTuple):
 
 
 def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
-    """Returns the layout of SafeCab, Taxi, FrozenLake, CliffWalking or of two or four quantities in bins; else None."""
+    """Returns the layout of SafeCab, Taxi, FrozenLake, CliffWalking, or of two or four binned quantities; else None."""
     bins = bins_of(env)
     if bins is not None and not isinstance(bins, Centers) and n_dimensions(bins) in BINNED:
         return BINNED[n_dimensions(bins)](bins, quantities_of(env, n_dimensions(bins)), action_names(env))

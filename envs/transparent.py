@@ -62,7 +62,7 @@ def is_patched(env: gym.Env[Any, Any]) -> bool:
 
 
 def found_by_class(table: Mapping[tuple[str, str], T], env: gym.Env[Any, Any]) -> T | None:
-    """Returns what a table by (module, class) has for the class of an env or the nearest that it inherits from."""
+    """Looks up an env's class, or else the nearest that it inherits from, in a table by (module, class)."""
     names = [(cls.__module__, cls.__name__) for cls in type(env.unwrapped).__mro__]
     return next((table[name] for name in names if name in table), None)
 
