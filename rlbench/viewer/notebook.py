@@ -52,8 +52,10 @@ def _frames(episode: Episode) -> tuple[list[NDArray[np.uint8]], float]:
     spec = episode.env_spec
     if spec is None:
         raise StoreError("the env of this episode is unknown: its steps are shown as a table")
-    from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415  (pygame only when drawing)
+    from rlbench.envs.drawing import need_no_display  # noqa: PLC0415  (pygame only when drawing)
+    from rlbench.viewer.stages import captions, frames, lone_stage  # noqa: PLC0415  (likewise)
 
+    need_no_display()
     env = make_from_spec(spec)
     kept = np.unique(np.linspace(0, len(episode), min(len(episode) + 1, MOST_FRAMES)).round().astype(int)).tolist()
     with warnings.catch_warnings():
