@@ -1,6 +1,7 @@
 """Training: what its arguments mean, what it refuses, what it stores, and how it stops."""
 
 import gc
+import re
 import subprocess
 import sys
 import time
@@ -77,7 +78,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "message"), BAD, ids=[str(wrong) for wrong, _ in BAD])
+@pytest.mark.parametrize(
+    ("wrong", "message"), BAD, ids=[re.sub(" object at 0x[0-9a-f]+", "", str(wrong)) for wrong, _ in BAD]
+)
 def test_a_mistake_is_answered_in_one_line_and_nothing_is_written(wrong, message, tmp_path):
     arguments = {"env": "safecab", "episodes": 5, "store": tmp_path / "runs.db", **wrong}
     with pytest.raises(UsageError, match=message) as caught:
