@@ -261,12 +261,17 @@ def test_a_compiled_counterpart_must_do_what_the_env_does():
 @pytest.mark.parametrize(
     ("agent", "parameters"),
     [
-        (ReplayQ, {"replay": "prioritized", "n_step": 3, "priority_beta_steps": 500}),
-        (DynaQ, {"planning": "prioritized"}),
-        (MonteCarlo, {"average": "exponential", "horizon": 4}),
-        (SarsaLambda, {"traces": "accumulating"}),
-        (QLearning, {"exploration": "ucb", "initial_value": 20.0}),
         (QLearning, {"exploration": "softmax", "gamma": 0.0}),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)  # each compiles a loop
+            for case in (
+                (ReplayQ, {"replay": "prioritized", "n_step": 3, "priority_beta_steps": 500}),
+                (DynaQ, {"planning": "prioritized"}),
+                (MonteCarlo, {"average": "exponential", "horizon": 4}),
+                (SarsaLambda, {"traces": "accumulating"}),
+                (QLearning, {"exploration": "ucb", "initial_value": 20.0}),
+            )
+        ),
     ],
 )
 def test_so_they_do_with_other_parameters(agent, parameters):

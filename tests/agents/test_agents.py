@@ -21,14 +21,25 @@ from rlbench.errors import ALIASES, UnknownNameError, UsageError
 from rlbench.testing import AGENT_CHECKS, Trial, check_agent
 
 
-@pytest.mark.parametrize("check", AGENT_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", AGENTS)
+def promises():
+    """Yields a name and a check; `test_loops` compiles every agent once, so that most need not be compiled here too."""
+    for check in AGENT_CHECKS:
+        for name in AGENTS:
+            is_long = check.__name__ == "its_compiled_counterpart_does_the_same" and name != "q-learning"
+            marks = [pytest.mark.long] if is_long else []
+            yield pytest.param(name, check, marks=marks, id=f"{name}-{check.__name__}")
+
+
+@pytest.mark.parametrize(("name", "check"), list(promises()))
 def test_every_registered_agent_keeps_each_promise(name, check):
     assert check(Trial(AGENTS[name], episodes=3000, seed=0)) == ""
 
 
-def test_agents_and_runs_come_back_from_another_process_as_if_they_had_stayed():
-    agents = [an_agent(variant) for variant in VARIANTS]
+@pytest.mark.parametrize(
+    "variants", [["q-learning", "ucb"], pytest.param(VARIANTS, marks=pytest.mark.long)], ids=["some", "all"]
+)
+def test_agents_and_runs_come_back_from_another_process_as_if_they_had_stayed(variants):
+    agents = [an_agent(variant) for variant in variants]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         returned = list(pool.map(going_on, map(going_on, agents)))
         runs = list(pool.map(trained, (3, 4)))

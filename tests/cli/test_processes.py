@@ -204,6 +204,7 @@ def test_debugging_shows_the_traceback_of_a_process(tmp_path):
     assert failed.stderr.splitlines()[-1].endswith("UsageError: gamma must be in [0, 1], got 2.0")
 
 
+@pytest.mark.long
 def test_two_processes_give_the_same_table_for_the_same_command(tmp_path):
     command = ("train", "safecab", "--episodes", "200", "--no-cache", "--json")
     documents = [json.loads(_run(*command, folder=tmp_path).stdout) for _ in range(2)]
