@@ -149,6 +149,8 @@ def _lies_in(module: ModuleType, folders: set[Path]) -> bool:
     is_program = module.__name__ in ("__main__", "__mp_main__")
     if not folders or is_program or not isinstance(file, str) or _in_installed(Path(file)):
         return False
+    if not (Path(file).is_absolute() or Path(file).exists()):
+        return False  # a made-up name, such as the "_classes.py" of torch.classes
     return not folders.isdisjoint(Path(file).absolute().parents)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import make_dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import gymnasium as gym
 import numpy as np
@@ -114,6 +115,15 @@ def test_the_same_code_is_answered_from_the_store(project):
     project.train()
     project.begin()
     assert project.train().cache == "hit"
+
+
+def test_a_module_that_makes_up_the_name_of_its_file_does_not_keep_a_run_from_the_cache(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    made_up = ModuleType("made_up")
+    made_up.__file__ = "_made_up.py"  # as torch.classes does: it seems to lie in the working folder
+    monkeypatch.setitem(sys.modules, "made_up", made_up)
+    project.begin()
+    assert [project.train().cache for _ in range(2)] == ["miss", "hit"]
 
 
 @pytest.mark.parametrize(
