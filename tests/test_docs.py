@@ -131,7 +131,7 @@ def scripts(long):
     return [pytest.param(path, marks=[pytest.mark.long] if path.name in long else [], id=path.name) for path in SCRIPTS]
 
 
-@pytest.mark.parametrize("script", scripts(long=["model_figures.py"]))  # it draws all figures of docs/models.md
+@pytest.mark.parametrize("script", scripts(long=["model_figures.py", "train_cartpole.py", "train_replay_q.py"]))
 def test_the_scripts_run(script, forks, trained, tmp_path):
     shutil.copy(trained, tmp_path)
     result = forks.run([script], tmp_path)

@@ -131,7 +131,7 @@ def assert_both_loops_agree(rewards, replay, **parameters):
     assert python == compiled
 
 
-@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+@pytest.mark.parametrize("replay", [pytest.param("uniform", marks=pytest.mark.long), "prioritized"])
 @pytest.mark.parametrize("rewards", [(1e301, -1e301, 1e301), (1.7e308, -1.7e308, 1.7e308), (1.7e308, 1.7e308, 1.7e308)])
 def test_both_loops_do_the_same_with_errors_past_the_largest_priority(replay, rewards):
     assert_both_loops_agree(rewards, replay, gamma=1.0)

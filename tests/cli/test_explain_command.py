@@ -18,6 +18,7 @@ def run(rlbench):
     return rlbench("train", "safecab", "--episodes", 20_000, "--json").document["run"]
 
 
+@pytest.mark.long  # rules fitted to a run of 20,000 episodes
 def test_explain_says_the_rules_how_far_they_are_right_and_what_they_are_worth(rlbench, run):
     outcome = rlbench("explain", "latest")
     assert (outcome.code, outcome.err) == (0, "")

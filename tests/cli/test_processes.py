@@ -182,6 +182,7 @@ def test_a_reader_that_went_away_gets_no_traceback(tmp_path):
     assert (process.returncode, err) == (1, "")
 
 
+@pytest.mark.long
 def test_a_reader_of_the_first_line_only_gets_it(tmp_path):
     _run("train", "safecab", "--episodes", "5", folder=tmp_path)
     command = f"'{sys.executable}' -m rlbench runs | head -n 1"
@@ -212,6 +213,7 @@ def test_two_processes_give_the_same_table_for_the_same_command(tmp_path):
     assert documents[0]["run"] != documents[1]["run"]
 
 
+@pytest.mark.long
 def test_an_env_without_a_step_limit_can_be_evaluated(tmp_path):
     assert _run("train", "CliffWalking-v1", "--episodes", "3", folder=tmp_path, timeout=HANG).returncode == 0
 
@@ -237,6 +239,7 @@ print(plots.curve(rlbench.load_run("rlbench.db", "latest")).figure, os.environ["
 """
 
 
+@pytest.mark.long
 def test_pictures_need_neither_the_backend_nor_the_display_that_the_environment_names(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("pygame")

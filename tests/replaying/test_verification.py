@@ -23,7 +23,7 @@ def trained(env="safecab", episodes=60, **arguments):
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
-@pytest.mark.parametrize("env", [*ENVS, "MountainCar-v0", pytest.param("Acrobot-v1", **LONG)])
+@pytest.mark.parametrize("env", [*ENVS, *(pytest.param(name, **LONG) for name in PHYSICS)])
 def test_what_was_trained_verifies_in_either_loop(env, engine):
     run = trained(env, (ENVS | PHYSICS)[env])
     found = rlbench.verify(run, engine=engine)
