@@ -268,6 +268,7 @@ PROGRESS: dict[str, Callable[[Any], Any]] = {  # what the writer of a run may ch
     "seconds": float,
     "seed": lambda seed: str(operator.index(seed)),
     "config": lambda config: codec.to_json(config.document()),
+    "cache_key": text,
     "parents": _texts,
 }
 ANNOTATIONS: dict[str, Callable[[Any], Any]] = {  # what anyone may change, at any time

@@ -129,8 +129,8 @@ class Store:
         Raises:
             StoreError: the base does not exist, or has not finished.
         """
-        given = {"seed": seed, "config": config or RunConfig.of({}), "parents": parents}
-        names = {"env_id": text(env_id), "agent_name": text(agent_name), "cache_key": text(cache_key)}
+        given = {"seed": seed, "config": config or RunConfig.of({}), "cache_key": cache_key, "parents": parents}
+        names = {"env_id": text(env_id), "agent_name": text(agent_name)}
         document = {**NEW, **names, **clean(given, PROGRESS), "writer": self.writer}
         document |= {**UNNOTED, **clean({"tags": tags, "note": note}, ANNOTATIONS)}
         for _ in range(TRIES):
@@ -181,8 +181,8 @@ class Store:
             chunk: must begin where the last chunk of the run ended.
             checkpoint: replaces the previous one, unless that was kept.
             keep: do not let later checkpoints replace this one.
-            progress: `episodes`, `timesteps` (default: counted from the chunk), `seconds`, `status`, `seed`, `config`
-                or `parents`.
+            progress: `episodes`, `timesteps` (default: counted from the chunk), `seconds`, `status`, `seed`, `config`,
+                `cache_key` or `parents`.
 
         Raises:
             UsageError: the chunk is malformed or out of order.

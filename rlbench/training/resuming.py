@@ -201,7 +201,7 @@ def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, 
         run.agent_name,
         seed=run.seed,
         config=wanted.config,
-        cache_key=run.cache_key if wanted.config.callbacks == run.config.callbacks else "",
+        cache_key=_key_of(run, wanted.config),
         parents=[run.id],
         base=run.id,
         checkpoint=checkpoint,
@@ -221,10 +221,19 @@ def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None,
         state = None if checkpoint is None else store.checkpoint(run.id, checkpoint.episodes)
         if state is not None:
             restore(wanted.env, wanted.agent, state)
-        store.append(run.id, config=wanted.config)
+        store.append(run.id, config=wanted.config, cache_key=_key_of(run, wanted.config))
     budget = _from_here(wanted, stored.first_episode, stored.first_timestep)
     seed = None if stored.first_episode else seeds_of(run.seed)[0]  # of the run's first reset
     return Session(store, begun, wanted.env, wanted.agent, budget, stored, seed, wanted.callbacks)
+
+
+def _key_of(run: RunRecord, config: RunConfig) -> str:
+    """Returns the cache key of a run that goes on.
+
+    It is empty if callbacks, versions or code change on the way: no training in one go gives the same.
+    """
+    is_same = config.callbacks == run.config.callbacks and config.began_with is None
+    return run.cache_key if is_same else ""
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Callbacks and evaluations while training: at the same places in both loops, and training notices nothing."""
 
+import contextlib
 import dataclasses
 
 import gymnasium as gym
@@ -166,6 +167,20 @@ def early(store, episodes=20_000, **kwargs):
     return rlbench.train(ICE, episodes=episodes, seed=0, store=store, **kwargs)
 
 
+class Breaks(rlbench.StopOnReturn):
+    def on_checkpoint(self, progress):
+        if progress.episodes == 250:
+            raise ZeroDivisionError("mine")
+        return super().on_checkpoint(progress)
+
+
+def breaking():
+    """What a record takes for the callback of `early`; it raises an error after 250 episodes."""
+    stop = rlbench.StopOnReturn(0.2, window=50)
+    stop.on_checkpoint = Breaks(0.2, window=50).on_checkpoint
+    return stop
+
+
 def test_a_run_with_settings_is_cached_and_an_early_stop_answers_every_larger_budget(store):
     first = early(store)
     assert early(store).cache == early(store, 10**6).cache == "hit"
@@ -213,26 +228,31 @@ def test_a_run_that_was_ended_goes_on_only_without_what_ended_it(store):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_interrupted_run_goes_on_with_the_same_callbacks_and_evaluations(engine, store, monkeypatch):
-    class Breaks(rlbench.StopOnReturn):
-        def on_checkpoint(self, progress):
-            if progress.episodes == 250:
-                raise ZeroDivisionError("mine")
-            return super().on_checkpoint(progress)
-
     monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 512)
     monkeypatch.setattr(recorder, "RESERVE", 128)
-    broken = rlbench.StopOnReturn(0.2, window=50)
-    broken.on_checkpoint = Breaks(0.2, window=50).on_checkpoint
     kwargs = {"eval_every": 40, "engine": engine}
     with pytest.raises(ZeroDivisionError, match="mine"):
-        early(store, callbacks=[broken], **kwargs)
+        early(store, callbacks=[breaking()], **kwargs)
     run = rlbench.load_run(store, "latest")
     assert (run.status, run.episodes) == ("interrupted", 250)
     resumed = rlbench.resume(run, engine=engine)
     cold = early(None, **kwargs)
     assert resumed.record.config.stopped == cold.record.config.stopped != ""
     assert outcome(resumed)["figures"] == outcome(cold)["figures"]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "finished"])
+def test_a_run_that_went_on_without_its_callbacks_does_not_answer_for_them(status, store):
+    with contextlib.suppress(ZeroDivisionError):
+        early(store, **({"callbacks": [breaking()]} if status == "interrupted" else {}))
+    begun = rlbench.load_run(store, "latest")
+    assert begun.status == status
+    on = rlbench.resume(begun, episodes=5000, callbacks=[])
+    assert (on.episodes, on.record.config.stopped) == (5000, None)
+    again, cold = early(store), early(None)
+    assert again.episodes == cold.episodes < 5000
+    assert again.record.config.stopped == cold.record.config.stopped != ""
 
 
 def test_a_callback_of_the_users_must_be_given_again(store):

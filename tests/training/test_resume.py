@@ -407,6 +407,7 @@ def test_a_run_of_other_versions_is_not_gone_on_with_unless_asked(store, name, s
     longer = rlbench.resume(found, episodes=50, anyway=True)
     assert (longer.record.config.versions, longer.record.config.began_with) == (config.versions, old.versions)
     assert store.run(longer.id).config.began_with[name] == "0.1"
+    assert store.run(longer.id).cache_key == ""  # no training gives this in one go
     assert rlbench.resume(longer, episodes=60).record.config.began_with == old.versions
 
 
