@@ -104,7 +104,7 @@ def _new_wrapping(run: Run) -> dict[str, Any]:
 
 def _check_callbacks(run: Run) -> None:
     """Raises UsageError for a run trained with callbacks other than rlbench's: they may have changed it."""
-    foreign = [one for one in run.record.config.callbacks or () if one.get("name") not in SHIPPED]
+    foreign = [one for one in run.record.config.callbacks or () if one["name"] not in SHIPPED]
     if foreign:
         raise UsageError(f"run {run.id} was trained with the callback {label(foreign[0])}: no command can name it")
 

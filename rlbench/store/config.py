@@ -192,8 +192,14 @@ def _is_table_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
-def _is_list_of_tables(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_table, value))
+def _are_callbacks(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_callback, value))
+
+
+def _is_callback(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"name", "settings"}:
+        return False
+    return _is_text(value["name"]) and isinstance(value["settings"], dict | None)
 
 
 READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's value, in all parts
@@ -203,7 +209,7 @@ READABLE: dict[str, Callable[[object], bool]] = {  # the test for each field's v
     **dict.fromkeys(("largest_error", "seconds_saved"), _is_number),
     **dict.fromkeys(("parameters", "versions", "began_with", "bins"), _is_table),
     "code": _is_table_of_texts,
-    "callbacks": _is_list_of_tables,
+    "callbacks": _are_callbacks,
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rlbench.agents import Agent
     from rlbench.training.playing import Played
 
-    Description = Mapping[str, Any]  # "name" and, if the callback gives them, "settings"
+    Description = Mapping[str, Any]  # "name", and "settings", a dict or None
 
 HOOKS = ("on_episode_end", "on_checkpoint", "on_evaluation")
 
@@ -86,9 +86,8 @@ class StopOnReturn(Callback):
     """
 
     def __init__(self, threshold: float, *, window: int = 100, every: int | None = None) -> None:
-        whole_number("window", window)
-        self.threshold, self.window = finite("threshold", threshold), int(window)
-        self.every = self.window if every is None else every
+        self.threshold, self.window = finite("threshold", threshold), whole_number("window", window)
+        self.every = self.window if every is None else whole_number("every", every)
 
     def on_checkpoint(self, progress: Progress) -> bool:
         """Returns False when the threshold is reached."""
@@ -151,7 +150,7 @@ def described(callback: Any) -> dict[str, Any]:
     name = cls.__name__ if SHIPPED.get(cls.__name__) is cls else f"{cls.__module__}.{cls.__qualname__}"
     settings = callback.settings() if hasattr(callback, "settings") else None
     try:
-        plain = json.loads(json.dumps(settings))
+        plain = json.loads(json.dumps(settings, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         plain = ()
     if not isinstance(plain, dict | None):
@@ -166,8 +165,8 @@ def known_of(callbacks: Iterable[Any]) -> list[Any]:
 
 def label(description: Description) -> str:
     """Returns a callback as text: StopOnReturn(threshold=475.0, window=100, every=100)."""
-    settings = description.get("settings") or {}
-    name = str(description.get("name")).rpartition(".")[2]
+    settings = description["settings"] or {}
+    name = description["name"].rpartition(".")[2]
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
 
 
@@ -180,14 +179,14 @@ def made_again(descriptions: Iterable[Description], run_id: str) -> list[Callbac
     """
     made: list[Callback] = []
     for one in descriptions:
-        cls = SHIPPED.get(str(one.get("name")))
+        cls = SHIPPED.get(one["name"])
         if cls is None:
             raise UsageError(
                 f"run {run_id} was trained with the callback {label(one)}: give it again in callbacks=[...], "
                 "or callbacks=[] to go on without"
             )
         try:
-            made.append(cls(**(one.get("settings") or {})))
+            made.append(cls(**(one["settings"] or {})))
         except (TypeError, UsageError) as error:
             raise StoreError(f"run {run_id} is damaged: its callback {label(one)} cannot be made: {error}") from error
     return made

@@ -12,6 +12,7 @@ from training.toys import Circle, outcome
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
+from rlbench.store.config import RunConfig
 from rlbench.store.records import EVALUATION
 from rlbench.training import recorder, session
 
@@ -291,12 +292,16 @@ def test_an_answer_that_is_none_is_refused_and_settings_must_be_plain():
 
     class Strange(Odd):
         def settings(self):
-            return {"a": object()}
+            return {"a": self.value}
+
+        def __init__(self, value):
+            self.value = value
 
     with pytest.raises(UsageError, match=r"callback Odd\(\) must return None, True or False \(to stop\), got 'stop'"):
         rlbench.train(ICE, episodes=1, callbacks=[Odd()])
-    with pytest.raises(UsageError, match=r"the settings of .*Strange must be a dict of names and JSON values"):
-        rlbench.train(ICE, episodes=1, callbacks=[Strange()])
+    for value in (object(), float("nan")):
+        with pytest.raises(UsageError, match=r"the settings of .*Strange must be a dict of names and JSON values"):
+            rlbench.train(ICE, episodes=1, callbacks=[Strange(value)])
 
 
 def test_an_object_with_one_of_the_methods_is_a_callback():
@@ -307,9 +312,22 @@ def test_an_object_with_one_of_the_methods_is_a_callback():
     assert rlbench.train(ICE, episodes=9, seed=0, callbacks=[Bare()]).episodes == 2
 
 
+def stopping(**settings):
+    return {"callbacks": [{"name": "StopOnReturn", "settings": settings}]}
+
+
+@pytest.mark.parametrize(
+    "callbacks", [{}, ["x"], [{"name": 1, "settings": {}}], [{"name": "a"}], [{"name": "a", "settings": [1]}]]
+)
+def test_a_record_with_another_form_of_callbacks_is_read_without_them(callbacks):
+    assert RunConfig.of({"callbacks": callbacks}).callbacks is None
+
+
 def test_a_record_that_says_nonsense_of_its_callbacks_is_damaged(store):
     for damage, message in (
-        ({"callbacks": [{"name": "StopOnReturn", "settings": {"a": 1}}]}, "its callback StopOnReturn.* cannot be made"),
+        (stopping(a=1), "its callback StopOnReturn.* cannot be made"),
+        (stopping(threshold=1, every=0), "every must be a whole number, 1 or more, got 0"),
+        (stopping(threshold=1, window="x"), "window must be a whole number, 1 or more, got 'x'"),
         ({"evaluating": rlbench.store.config.EvaluatingConfig(0, 3)}, "how often its agent was evaluated"),
     ):
         made = rlbench.train(ICE, episodes=2, seed=0, store=store, cache=False)
