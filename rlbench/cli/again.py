@@ -12,6 +12,7 @@ from rlbench.cli import completing
 from rlbench.cli.codes import DONE, FAILED, INTERRUPTED
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
+    agent_option,
     bins_option,
     engine_option,
     env_filter_option,
@@ -105,14 +106,7 @@ def resume(
     )
 )
 @click.argument("runs", nargs=-1, required=True, shell_complete=completing.runs)
-@click.option(
-    "--agent",
-    metavar="NAME",
-    default="q-learning",
-    show_default=True,
-    help="q-learning, double-q, dyna-q or replay-q.",
-    shell_complete=completing.agents,
-)
+@agent_option("q-learning, double-q, dyna-q or replay-q.")
 @click.option(
     "--passes", metavar="N", type=int, default=100, show_default=True, help="At most this many passes over all steps."
 )

@@ -14,6 +14,7 @@ from rlbench.cli.options import (
     find_run,
     force_option,
     json_option,
+    out_option,
     store_option,
     trust_option,
 )
@@ -41,14 +42,7 @@ format_option = click.option(
     )
 )
 @click.argument("run", shell_complete=completing.runs)
-@click.option(
-    "--out",
-    "path",
-    required=True,
-    metavar="FILE",
-    shell_complete=completing.file,
-    help="Where to write: a file, or for minari a folder.",
-)
+@out_option("Where to write: a file, or for minari a folder.", "path", required=True)
 @format_option
 @click.option(
     "--what",

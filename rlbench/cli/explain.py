@@ -14,6 +14,7 @@ from rlbench.cli.options import (
     examples,
     find_run,
     json_option,
+    out_option,
     seed_option,
     store_option,
     trust_option,
@@ -47,7 +48,7 @@ else:  # matplotlib, Gymnasium and NumPy only when the command runs, not for its
     help="Maximum depth of the tree; by default as deep as 99.9 % of the steps need, up to 8.",
 )
 @click.option("--episodes", type=int, metavar="N", default=300, show_default=True, help="Greedy episodes to sample.")
-@click.option("--out", metavar="FILE", shell_complete=completing.file, help="Also draw the tree: a .png, .svg or .pdf.")
+@out_option("Also draw the tree: a .png, .svg or .pdf.")
 @seed_option
 @trust_option
 @env_filter_option

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rlbench.cli import completing
+from rlbench.cli.options import out_option
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
 
@@ -68,12 +68,7 @@ def looks_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["human", "ansi", "none"]),
             help="In a window, in the terminal (the default), or not at all.",
         ),
-        click.option(
-            "--out",
-            metavar="FILE",
-            shell_complete=completing.file,
-            help="Write a .gif, an .mp4 or a .png; no display is needed.",
-        ),
+        out_option("Write a .gif, an .mp4 or a .png; no display is needed."),
         click.option(
             "--fps",
             type=click.FloatRange(min=0, min_open=True, max=1000),

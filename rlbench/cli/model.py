@@ -11,7 +11,7 @@ import click
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, force_option, json_option, seed_option, store_option
+from rlbench.cli.options import examples, force_option, json_option, out_option, seed_option, store_option
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.files import written
@@ -185,12 +185,7 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     shell_complete=completing.file,
     help="A CSV file with the columns the model was trained on.",
 )
-@click.option(
-    "--out",
-    metavar="FILE",
-    shell_complete=completing.file,
-    help="Write the predictions for --data to a new CSV file, whatever its size.",
-)
+@out_option("Write the predictions for --data to a new CSV file, whatever its size.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the file, such as latin-1; UTF-8 by default.")
 @force_option
 @store_option
@@ -256,12 +251,7 @@ def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: 
     help="confusion, predictions, clusters, elbow, variance, components, loss, learning, tree, importance or words; "
     "by default the first that fits.",
 )
-@click.option(
-    "--out",
-    metavar="FILE",
-    shell_complete=completing.file,
-    help="A .png, .svg or .pdf; by default a PNG named after model and kind.",
-)
+@out_option("A .png, .svg or .pdf; by default a PNG named after model and kind.")
 @store_option
 @json_option
 def plot(model: str, kind: str | None, out: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001

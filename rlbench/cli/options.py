@@ -102,6 +102,19 @@ env_filter_option: Decorator = click.option(
 )
 
 
+def out_option(text: str, *names: str, **more: Any) -> Decorator:
+    """Makes the option for the file that a command writes; `text` is its help."""
+    return click.option("--out", *names, metavar="FILE", shell_complete=completing.file, help=text, **more)
+
+
+def agent_option(text: str) -> Decorator:
+    """Makes the option for the agent that learns; `text` is its help."""
+    name = "q-learning"
+    return click.option(
+        "--agent", metavar="NAME", default=name, show_default=True, shell_complete=completing.agents, help=text
+    )
+
+
 def examples(*lines: str) -> str:
     """Returns the end of a command's help: lines to copy."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b: click, leave the lines alone

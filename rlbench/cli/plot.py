@@ -14,6 +14,7 @@ from rlbench.cli.options import (
     examples,
     find_run,
     json_option,
+    out_option,
     seed_option,
     store_option,
     trust_option,
@@ -56,12 +57,7 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
     show_default=True,
     help="curve, exploration, actions, share, values, policy, td, states or evaluation.",
 )
-@click.option(
-    "--out",
-    metavar="FILE",
-    shell_complete=completing.file,
-    help="A .png, .svg or .pdf; by default a PNG named after run and kind.",
-)
+@out_option("A .png, .svg or .pdf; by default a PNG named after run and kind.")
 @click.option(
     "--smooth",
     metavar="savgol|mean:N|none",
@@ -123,7 +119,7 @@ def plot(
     help="Greedy episodes played now, or the last ones of training.",
 )
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
-@click.option("--out", metavar="FILE", shell_complete=completing.file, help="Also draw it: a .png, .svg or .pdf.")
+@out_option("Also draw it: a .png, .svg or .pdf.")
 @seed_option
 @trust_option
 @env_filter_option
@@ -164,7 +160,7 @@ def compare(
 
 @click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
 @click.argument("run", shell_complete=completing.runs)
-@click.option("--out", metavar="FILE", shell_complete=completing.file, help="An .html; by default named after the run.")
+@out_option("An .html; by default named after the run.")
 @trust_option
 @env_filter_option
 @store_option

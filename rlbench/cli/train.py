@@ -15,6 +15,7 @@ from rlbench.cli import completing
 from rlbench.cli.codes import DONE, INTERRUPTED
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
+    agent_option,
     bins_option,
     engine_option,
     env_set_option,
@@ -54,14 +55,7 @@ CACHED = {
     )
 )
 @click.argument("env", shell_complete=completing.envs)
-@click.option(
-    "--agent",
-    metavar="NAME",
-    default="q-learning",
-    show_default=True,
-    help="See `rlbench agents`.",
-    shell_complete=completing.agents,
-)
+@agent_option("See `rlbench agents`.")
 @click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")
 @click.option("--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps.")
 @seed_option
