@@ -194,6 +194,8 @@ def test_a_value_that_is_written_in_place_is_gone_on_from_in_both_loops(name, ch
         assert agent.greedy_policy().tolist() == agent.q_table.argmax(axis=1).tolist()
         assert agent.table.values[:, 0].tolist() == agent.q_table.max(axis=1).tolist()
         assert agent.act(14, explore=False) == agent.q_table[14].argmax()
+        if name == "double-q":
+            assert np.allclose(agent.q_tables.mean(axis=0), agent.q_table)
     states = [
         rlbench.train(env, agent, episodes=50, seed=1, engine=engine).agent.state_dict()
         for agent, engine in zip(agents, ("compiled", "python"), strict=True)

@@ -224,6 +224,26 @@ def test_stored_steps_are_not_seen_through_what_needs_more_than_one_of_them(wrap
         rlbench.retrain(run, wrappers=[wrapper], bins=3)
 
 
+class Levers(Compass):
+    """Two levers to pull at once; observes the way alone."""
+
+    observation_space = spaces.Discrete(3)
+    action_space = spaces.MultiDiscrete([2, 2])
+
+    def step(self, action):
+        return super().step(sum(map(int, action)))
+
+    def _seen(self, way):
+        return way
+
+
+def test_stored_steps_are_not_seen_through_what_changes_the_actions(monkeypatch):
+    monkeypatch.setitem(gym.registry, "Levers-v0", gym.envs.registration.EnvSpec("Levers-v0", Levers))
+    run = rlbench.record("Levers-v0", episodes=2)
+    with pytest.raises(UsageError, match="FlattenDiscrete cannot be put around stored steps"):
+        rlbench.retrain(run, wrappers=["FlattenDiscrete"])
+
+
 # ------------------------------------------------------------------------------------------------- going on
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from training.toys import Circle, outcome
 
 import rlbench
+from rlbench.agents import QLearning
 from rlbench.errors import StoreError, UsageError
 from rlbench.store.config import RunConfig
 from rlbench.store.records import EVALUATION
@@ -199,6 +200,18 @@ def test_going_on_from_a_stored_prefix_stops_where_a_cold_run_does(store):
     assert whole.record.config.stopped == cold.record.config.stopped
 
 
+def test_a_mean_return_takes_a_whole_window():
+    assert early(None, callbacks=[rlbench.StopOnReturn(-1.0, window=100, every=10)]).episodes == 100
+
+
+def test_each_evaluation_draws_anew():
+    agent = QLearning(16, 4, seed=0, learning_rate=1e-9)  # has the same policy to the end
+    agent.q_table[range(16), [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0]] = 1.0
+    run = rlbench.train(ICE, agent, episodes=40, seed=0, eval_every=10)
+    means = run.figures["evaluation"]
+    assert len(set(means[~np.isnan(means)])) > 1
+
+
 def test_evaluations_are_part_of_what_is_asked_for(store):
     rlbench.train(ICE, episodes=30, seed=0, store=store)
     run = rlbench.train(ICE, episodes=30, seed=0, store=store, eval_every=10)
@@ -254,6 +267,18 @@ def test_a_run_that_went_on_without_its_callbacks_does_not_answer_for_them(statu
     again, cold = early(store), early(None)
     assert again.episodes == cold.episodes < 5000
     assert again.record.config.stopped == cold.record.config.stopped != ""
+
+
+def test_a_callback_that_ends_a_run_before_the_end_of_what_it_stored_is_not_the_same(store, monkeypatch):
+    with monkeypatch.context() as patch:  # as if killed: without a checkpoint
+        patch.setattr(session.Session, "_close", lambda self, status: self.store.append(self.run.id, status=status))
+        with pytest.raises(ZeroDivisionError):
+            early(store, callbacks=[breaking()])
+    changed = rlbench.StopOnReturn(0.2, window=50)
+    changed.on_checkpoint = Breaks(-1.0, window=50).on_checkpoint  # as soon as it can
+    with pytest.raises(StoreError, match="ends it before the end of what it stored"):
+        rlbench.resume(rlbench.load_run(store, "latest"), callbacks=[changed])
+    assert rlbench.load_run(store, "latest").episodes == 250
 
 
 def test_a_callback_of_the_users_must_be_given_again(store):
