@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,6 +103,25 @@ env_filter_option: Decorator = click.option(
 )
 
 
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --env, --agent and --tag; the command takes those that are given as `selection`, filters of `Store.runs`."""
+
+    @env_filter_option
+    @click.option(
+        "--agent", "agent_filter", metavar="NAME", shell_complete=completing.agents, help="Only runs of this agent."
+    )
+    @click.option("--tag", "tag_filter", metavar="TAG", shell_complete=completing.tags, help="Only runs with this tag.")
+    @wraps(command)
+    def selecting(
+        *arguments: Any, env_filter: str | None, agent_filter: str | None, tag_filter: str | None, **options: Any
+    ) -> Any:
+        given = {"env_id": env_id_of(env_filter), "agent_name": agent_filter, "tag": tag_filter}
+        selection = {name: value for name, value in given.items() if value is not None}
+        return command(*arguments, selection=selection, **options)
+
+    return selecting
+
+
 def out_option(text: str, *names: str, **more: Any) -> Decorator:
     """Makes the option for the file that a command writes; `text` is its help."""
     return click.option("--out", *names, metavar="FILE", shell_complete=completing.file, help=text, **more)
@@ -134,12 +154,14 @@ def env_id_of(name: str | None) -> str | None:
     return full_id(name) if ":" in name else SHORT_NAMES.get(name, name)
 
 
-def find_run(store: Store, ref: str, env: str | None = None, *, needs: str = "") -> RunRecord:
+def find_run(store: Store, ref: str, env: str | None = None, *, needs: str = "", **selection: Any) -> RunRecord:
     """Returns a run as `rlbench.training.finding.find_run` does; says so if newer ones lack what is needed."""
     from rlbench.training.finding import NEEDS, find_run  # noqa: PLC0415  (Gymnasium, which `rlbench --help` goes without)
 
-    found = find_run(store, ref, env_id=env_id_of(env), needs=needs)
-    if ref.strip().lower() == "latest" and needs and store.run("latest").id != found.id and env is None:
+    env_id = env_id_of(env)
+    wanted = selection if env_id is None else {**selection, "env_id": env_id}
+    found = find_run(store, ref, needs=needs, **wanted)
+    if ref.strip().lower() == "latest" and needs and store.run("latest").id != found.id and not wanted:
         say(f"latest{NEEDS[needs][1]}: run {found.id}", err=True)
     return found
 

@@ -10,17 +10,17 @@ import rlbench
 from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.options import (
-    env_filter_option,
     examples,
     find_run,
     json_option,
     out_option,
     seed_option,
+    selection_options,
     store_option,
     trust_option,
 )
 from rlbench.cli.output import print_json, print_table, say
-from rlbench.errors import StoreError
+from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from rlbench.plots import comparing
     from rlbench.reports import page
     from rlbench.store import RunRecord, Store
-    from rlbench.training import Run
+    from rlbench.training import Run, finding
 else:  # matplotlib, Gymnasium and NumPy only when a command runs, not for its --help and what the shell completes
-    plots, comparing, page = (
-        LazyModule(name) for name in ("rlbench.plots", "rlbench.plots.comparing", "rlbench.reports.page")
+    plots, comparing, page, finding = (
+        LazyModule(f"rlbench.{name}") for name in ("plots", "plots.comparing", "reports.page", "training.finding")
     )
 
 COMPARISON = ("", "candidate", "runs", "mean", "IQM", "95% interval", "regret", "beats A", "95% interval ")
@@ -45,10 +45,10 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
         "rlbench plot latest",
         "rlbench plot 3f2a 77b0 --smooth mean:500 --out curve.svg",
         "rlbench plot latest --kind policy --destination R",
-        "rlbench plot all --env safecab --kind share --action Dropoff",
+        "rlbench plot --env safecab --tag good --kind share --action Dropoff",
     )
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.several_runs)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=completing.several_runs)
 @click.option(
     "--kind",
     metavar="KIND",
@@ -72,7 +72,7 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
 @click.option("--state", type=int, metavar="N", help="For share: count only actions taken in this state.")
 @click.option("--optimal", type=float, metavar="SHARE", help="For share: draw a dashed line here, such as 0.05.")
 @trust_option
-@env_filter_option
+@selection_options
 @store_option
 @json_option
 def plot(
@@ -85,12 +85,14 @@ def plot(
     action: str | None,
     state: int | None,
     optimal: float | None,
-    env_filter: str | None,
+    selection: dict[str, Any],
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Draw a picture of one or more RUNs and write it to a file; "all" names those of --env, or of the latest's env.
+    """Draw a picture of one or more RUNs, or of all that fit --env, --agent and --tag, and write it to a file.
+
+    "all" names the runs that fit, without such a filter those of the latest run's env.
 
     curve: returns over training; runs that differ only in their seed become one line, their mean with a band.
     exploration: how much was explored. actions: which were taken. share: how often one of them was, of several runs.
@@ -99,7 +101,7 @@ def plot(
     """
     plots.check(kind, smooth, path=out)
     with rlbench.open_store(store, create=False) as opened:
-        found = _runs(opened, runs, env_filter, lived=True, trust=trust)
+        found = _runs(opened, runs, selection, needs="episodes", trust=trust)
         figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
     path = plots.save(figure, out or _name(found, kind))
     if as_json:
@@ -108,8 +110,8 @@ def plot(
         say(f"wrote {path}")
 
 
-@click.command(epilog=examples("rlbench compare 3f2a 77b0", "rlbench compare all --env safecab --out compare.pdf"))
-@click.argument("runs", metavar="RUN_A RUN_B...", nargs=-1, required=True, shell_complete=completing.several_runs)
+@click.command(epilog=examples("rlbench compare 3f2a 77b0", "rlbench compare --env safecab --out compare.pdf"))
+@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=completing.several_runs)
 @click.option(
     "--metric",
     metavar="evaluation|training",
@@ -122,7 +124,7 @@ def plot(
 @out_option("Also draw it: a .png, .svg or .pdf.")
 @seed_option
 @trust_option
-@env_filter_option
+@selection_options
 @store_option
 @json_option
 @says_that_it_compiles
@@ -132,21 +134,22 @@ def compare(
     episodes: int,
     out: str | None,
     seed: int,
-    env_filter: str | None,
+    selection: dict[str, Any],
     store: str,
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> None:
     """Say which RUN does better and how sure that is; runs that differ only in their seed count as one candidate.
 
-    "all" names the runs of --env, or of the latest run's env.
+    Without a RUN, all that fit --env, --agent and --tag are compared; "all" names them too, and without such a filter
+    those of the latest run's env.
 
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
     plots.check(path=out)
     with rlbench.open_store(store, create=False) as opened:
-        compared = _runs(opened, runs, env_filter, trust=trust)
+        compared = _runs(opened, runs, selection, needs="agent", trust=trust)
         found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
     path = None if out is None else plots.save(plots.comparison_figure(found), out)
     if as_json:
@@ -159,14 +162,21 @@ def compare(
 
 
 @click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
-@click.argument("run", shell_complete=completing.runs)
+@click.argument("runs", metavar="[RUN]", nargs=-1, shell_complete=completing.runs)
 @out_option("An .html; by default named after the run.")
 @trust_option
-@env_filter_option
+@selection_options
 @store_option
 @json_option
-def report(run: str, out: str | None, env_filter: str | None, store: str, as_json: bool, trust: bool) -> None:  # noqa: FBT001
-    """Write a report of RUN: one self-contained HTML page that works offline.
+def report(
+    runs: tuple[str, ...],
+    out: str | None,
+    selection: dict[str, Any],
+    store: str,
+    as_json: bool,  # noqa: FBT001
+    trust: bool,  # noqa: FBT001
+) -> None:
+    """Write a report of RUN, or of the one that fits --env, --agent and --tag: one HTML page that works offline.
 
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
     command that makes the run again.
@@ -174,7 +184,9 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
     if out is not None:
         page.check_path(out)
     with rlbench.open_store(store, create=False) as opened:
-        found = rlbench.Run(find_run(opened, run, env_filter), opened, trust=trust)
+        found, *more = _runs(opened, runs, selection, trust=trust)
+        if more:
+            raise UsageError(f"a report is of one run, got {len(more) + 1}: name it, or narrow --env, --agent, --tag")
         path = page.report(found, out or f"{found.id}.html")
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
@@ -182,20 +194,24 @@ def report(run: str, out: str | None, env_filter: str | None, store: str, as_jso
         say(f"wrote {path}")
 
 
-def _runs(store: Store, refs: tuple[str, ...], env: str | None, *, lived: bool = False, trust: bool) -> list[Run]:
-    """Returns the runs that are named, each once; "all" names those of an env, if `lived` those with episodes."""
-    found = [record for ref in refs for record in _named(store, ref, env, lived=lived)]
+def _runs(store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, needs: str = "", trust: bool) -> list[Run]:
+    """Returns the runs that are named, each once, or all that a selection fits."""
+    if not refs and not selection:
+        raise UsageError("name a RUN, or say which are meant with --env, --agent or --tag")
+    found = [record for ref in refs or ("all",) for record in _named(store, ref, selection, needs)]
     return [rlbench.Run(record, store, trust=trust) for record in {record.id: record for record in found}.values()]
 
 
-def _named(store: Store, ref: str, env: str | None, *, lived: bool) -> list[RunRecord]:
+def _named(store: Store, ref: str, selection: dict[str, Any], needs: str) -> list[RunRecord]:
     if ref != "all":
-        return [find_run(store, ref, env, needs="episodes" if lived else "agent")]
-    env_id = find_run(store, "latest", env).env_id
-    records = [record for record in reversed(store.runs(env_id=env_id)) if record.episodes or not lived]
+        return [find_run(store, ref, needs=needs, **selection)]
+    wanted = selection or {"env_id": find_run(store, "latest").env_id}
+    records = store.runs(**wanted)
+    if needs == "episodes":
+        records = [record for record in records if record.episodes]
     if not records:
-        raise StoreError(f"no run of {env_id} has an episode that ended: nothing to draw")
-    return records
+        raise StoreError(finding.none_of(store, wanted, needs))
+    return records[::-1]
 
 
 def _name(runs: list[Run], kind: str) -> str:

@@ -15,11 +15,11 @@ from rlbench.cli.groups import Group
 from rlbench.cli.options import (
     bins_option,
     env_filter_option,
-    env_id_of,
     examples,
     find_run,
     json_option,
     seed_option,
+    selection_options,
     store_option,
     trust_option,
     wrapper_option,
@@ -46,10 +46,8 @@ def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds what `runs` and `runs list` share."""
     options = (
         store_option,
-        env_filter_option,
-        click.option("--agent", metavar="NAME", help="Only runs of this agent.", shell_complete=completing.agents),
+        selection_options,
         click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted."),
-        click.option("--tag", metavar="TAG", help="Only runs with this tag.", shell_complete=completing.tags),
         click.option(
             "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
         ),
@@ -92,10 +90,8 @@ def list_runs(outer: str, /, store: str, **options: Any) -> None:
 
 def _list(
     store: Store,
-    env_filter: str | None,
-    agent: str | None,
+    selection: dict[str, Any],
     status: str | None,
-    tag: str | None,
     limit: int,
     shows_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
@@ -104,8 +100,7 @@ def _list(
     with store as opened:
         if status is not None and status not in STATUSES:
             raise unknown_name("status", status, STATUSES)
-        wanted = {"env_id": env_id_of(env_filter), "agent_name": agent, "status": status, "tag": tag}
-        found = opened.runs(**wanted, limit=limit, on_damaged=lambda *one: damaged.append(one))
+        found = opened.runs(**selection, status=status, limit=limit, on_damaged=lambda *one: damaged.append(one))
     if as_json:
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
         print_json({"runs": [_document(run) for run in found], **ids})
@@ -113,7 +108,7 @@ def _list(
     for run_id, problem in damaged:
         say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
     if not found:
-        fits_none = env_filter or agent or status or tag
+        fits_none = selection or status
         say("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlbench.agents import AGENTS
 from rlbench.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rlbench.store import RunRecord, Store
 
@@ -34,57 +34,76 @@ NEEDS: dict[str, tuple[Callable[[RunRecord], bool], str]] = {  # whether a run h
 }
 
 
-def find_run(store: Store, ref: str, *, env_id: str | None = None, needs: str = "") -> RunRecord:
+FILTERS: dict[str, tuple[Callable[[RunRecord, Any], bool], str]] = {  # of Store.runs: what fits, and how it is worded
+    "env_id": (lambda run, env_id: run.env_id == env_id, " of {}"),
+    "agent_name": (lambda run, name: run.agent_name == name, " by {}"),
+    "tag": (lambda run, tag: tag in run.tags, " tagged {}"),
+}
+
+
+def worded(selection: Mapping[str, Any]) -> str:
+    """Returns the filters of a selection in words: " of FrozenLake-v1 by sarsa tagged good"."""
+    return "".join(words.format(selection[name]) for name, (_, words) in FILTERS.items() if name in selection)
+
+
+def find_run(store: Store, ref: str, *, needs: str = "", **selection: Any) -> RunRecord:
     """Returns a run by id, unique prefix, "latest", or "best": the highest evaluation in one env.
 
     Args:
         store: where to look.
         ref: which run; "best" without an env means the env of the latest run.
-        env_id: only runs of this env.
         needs: what "latest" and "best" must have, one of NEEDS; a run that is named is returned as it is.
+        selection: only runs that fit these filters of `Store.runs`: `env_id`, `agent_name`, `tag`.
 
     Raises:
         StoreError: there is none; the message says what to do.
     """
     word = ref.strip().lower()
     if word == "latest":
-        return _latest(store, env_id, needs)
+        return _latest(store, selection, needs)
     if word == "best":
-        return _best(store, env_id or _latest(store, None, needs).env_id, needs)
+        env_id = selection.get("env_id") or _latest(store, selection, needs).env_id
+        return _best(store, {**selection, "env_id": env_id}, needs)
     found = store.run(ref)
-    if env_id not in (None, found.env_id):
-        raise StoreError(f"run {found.id} is of {found.env_id}, not of {env_id}: leave it out, or name another run")
+    if not all(FILTERS[name][0](found, value) for name, value in selection.items()):
+        is_one = worded({"env_id": found.env_id, "agent_name": found.agent_name})
+        raise StoreError(f"run {found.id} is{is_one}, not{worded(selection)}: leave it out, or name another run")
     return found
 
 
-def _latest(store: Store, env_id: str | None, needs: str) -> RunRecord:
-    found = next(_having(store, env_id, needs), None)
+def _latest(store: Store, selection: Mapping[str, Any], needs: str) -> RunRecord:
+    found = next(_having(store, selection, needs), None)
     if found is None:
-        raise StoreError(_none(store, env_id, needs))
+        raise StoreError(none_of(store, selection, needs))
     return found
 
 
-def _best(store: Store, env_id: str, needs: str) -> RunRecord:
-    judged = [run for run in _having(store, env_id, needs) if run.evaluation]
+def _best(store: Store, selection: Mapping[str, Any], needs: str) -> RunRecord:
+    judged = [run for run in _having(store, selection, needs) if run.evaluation]
     if not judged:
-        if not store.runs(env_id=env_id, limit=1):
-            raise StoreError(_none(store, env_id, ""))
-        raise StoreError(f"no run of {env_id} in {store.url} has been evaluated: `rlbench evaluate RUN` does it")
+        if not store.runs(**selection, limit=1):
+            raise StoreError(none_of(store, selection))
+        of_them = worded(selection)
+        raise StoreError(f"no run{of_them} in {store.url} has been evaluated: `rlbench evaluate RUN` does it")
     return max(judged, key=_merit)  # of equals the newest
 
 
-def _having(store: Store, env_id: str | None, needs: str) -> Iterator[RunRecord]:
+def _having(store: Store, selection: Mapping[str, Any], needs: str) -> Iterator[RunRecord]:
     """Yields the runs that have what is needed, the newest first."""
     has = NEEDS[needs][0]
-    newest = store.runs(env_id=env_id, limit=FEW)
+    newest = store.runs(**selection, limit=FEW)
     yield from filter(has, newest)
     if len(newest) == FEW:
-        yield from filter(has, store.runs(env_id=env_id)[FEW:])
+        yield from filter(has, store.runs(**selection)[FEW:])
 
 
-def _none(store: Store, env_id: str | None, needs: str) -> str:
-    of_env = "" if env_id is None else f" of {env_id}"
-    return f"there is no run{of_env}{NEEDS[needs][1]} in {store.url}: `rlbench train {env_id or 'safecab'}` makes one"
+def none_of(store: Store, selection: Mapping[str, Any], needs: str = "") -> str:
+    """Returns the message that no run of a selection has what is needed."""
+    env = selection.get("env_id", "safecab")
+    makes = (
+        "`rlbench runs` lists what is there" if selection.keys() - {"env_id"} else f"`rlbench train {env}` makes one"
+    )
+    return f"there is no run{worded(selection)}{NEEDS[needs][1]} in {store.url}: {makes}"
 
 
 def _merit(run: RunRecord) -> float:

@@ -52,6 +52,31 @@ def test_all_names_the_runs_of_an_env_oldest_first(rlbench, runs):
     assert [one["runs"] for one in found["candidates"]] == [runs[:2], runs[2:]]
 
 
+def test_filters_without_a_run_mean_all_that_fit(rlbench, runs):
+    rlbench("runs", "tag", runs[0], "good")
+    rlbench("runs", "tag", runs[2], "good")
+    good = ["--agent", "q-learning", "--tag", "good"]
+    assert rlbench("plot", "--tag", "good", "--json").document["runs"] == [runs[0], runs[2]]
+    found = rlbench("compare", *good, "--metric", "training", "--episodes", 3, "--json").document
+    assert [one["runs"] for one in found["candidates"]] == [runs[:1], runs[2:]]
+    assert "a report is of one run, got 2" in rlbench("report", *good).err
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ([], "name a RUN, or say which are meant with --env, --agent or --tag"),
+        (["--agent", "sarsa"], "there is no run by sarsa"),
+        (["--env", "safecab", "--tag", "none"], "there is no run of rlbench/SafeCab-v0 tagged none"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plot", "compare", "report"])
+def test_what_fits_no_run_is_one_line(rlbench, runs, command, filters, message):
+    outcome = rlbench(command, *filters)
+    assert message in outcome.err
+    assert (outcome.code > 0, outcome.err.count("\n")) == (True, 1)
+
+
 def test_all_leaves_out_runs_without_an_episode(rlbench, runs):
     assert rlbench("retrain", runs[0]).code == 0
     assert rlbench("plot", "all", "--json").document["runs"] == runs

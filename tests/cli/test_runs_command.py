@@ -9,6 +9,8 @@ from rlbench.cli.options import find_run
 from rlbench.errors import StoreError
 from rlbench.store import open_store, records
 
+RUNS = ((9.0, ()), (5.0, ("good",)), (1.0, ()))  # mean returns and tags
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -81,8 +83,18 @@ def test_an_env_without_runs_is_named_with_the_way_to_one(store, ref):
 
 def test_a_run_of_another_env_than_asked_for_is_refused(store):
     run = _add(store, "Taxi-v4")
-    with pytest.raises(StoreError, match=f"run {run} is of Taxi-v4, not of rlbench/SafeCab-v0"):
+    with pytest.raises(StoreError, match=f"run {run} is of Taxi-v4 by q-learning, not of rlbench/SafeCab-v0"):
         find_run(store, run, "safecab")
+
+
+def test_words_and_ids_mean_runs_of_the_selection_alone(store):
+    best, good, last = (_add(store, "Taxi-v4", {"mean_return": mean}, tags=tags) for mean, tags in RUNS)
+    assert [find_run(store, ref, tag="good").id for ref in ("latest", "best", good)] == [good, good, good]
+    assert find_run(store, "best", agent_name="q-learning").id == best
+    with pytest.raises(StoreError, match=f"run {last} is of Taxi-v4 by q-learning, not by q-learning tagged good"):
+        find_run(store, last, agent_name="q-learning", tag="good")
+    with pytest.raises(StoreError, match=r"no run by sarsa in .*: `rlbench runs` lists what is there"):
+        find_run(store, "latest", agent_name="sarsa")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "replay", "watch"])
