@@ -236,7 +236,7 @@ def _draw_ground(ax: Axes, layout: Layout, *, unknown: NDArray[np.bool_], letter
             for r, c in squares:
                 picture[row + r, col + c] = to_rgb(color)
     picture[_mosaic(layout, unknown, empty=False)] *= to_rgb(PALE)
-    ax.imshow(picture, interpolation="none", zorder=1)
+    ax.imshow(picture, interpolation="none", zorder=1, gid="ground")
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     _name_panels(ax, layout)

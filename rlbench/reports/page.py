@@ -40,6 +40,8 @@ HEAD, TAIL = 60, 20  # steps listed from the two ends of a long episode
 FILM_FRAMES = 200  # of an animation
 SLOW_FRAMES = 80  # likewise, for an env that renders itself: some take 10 ms per frame
 FILM = 360  # pixels: the longer side
+# on a dark page pictures are inverted (page.css), but the colours of a heat map keep their meaning
+HEAT = b"@media (prefers-color-scheme: dark) {image:not(#ground) {filter: invert(1) hue-rotate(180deg)}}"
 PICTURES = {
     "curve": "Returns over training",
     "exploration": "Exploration",
@@ -167,9 +169,10 @@ def _picture(run: Run, kind: str, title: str) -> str:
 
 def _image(figure: Any, title: str) -> str:
     """Returns a figure as an inline image: scripts in an image do not run."""
-    data = base64.b64encode(render(figure, ".svg")).decode()
+    picture = render(figure, ".svg").replace(b"</style>", HEAT + b"</style>", 1)
+    data = base64.b64encode(picture).decode()
     caption = f"<figcaption>{_text(title)}</figcaption>" if title else ""
-    return f'<figure>{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    return f'<figure class="plot">{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
 
 
 def _evaluation(run: Run) -> Evaluation:
@@ -288,13 +291,13 @@ def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str
     return (
         '<table><thead><tr><th class="number">step</th><th>state</th><th>action</th><th class="number">reward</th>'
         f'<th class="number">return</th></tr></thead><tbody>{"".join(rows)}{last}</tbody></table>'
-        + ("<p>Shaded: drawn at random.</p>" if episode.explored is not None and episode.explored.any() else "")
+        + ("<p>With a star: drawn at random.</p>" if episode.explored is not None and episode.explored.any() else "")
     )
 
 
 def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int, totals: Any) -> str:
     explored = episode.explored is not None and bool(episode.explored[t])
-    name = action_name(names, row_of(episode.actions, t))
+    name = action_name(names, row_of(episode.actions, t)) + " *" * explored
     return (
         f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
         f"<td>{_text(_place(layout, row_of(episode.observations, t)))}</td><td>{_text(name)}</td>"

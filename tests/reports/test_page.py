@@ -271,6 +271,24 @@ def test_a_browser_shows_the_report(browser, tmp_path, text):
     assert blue.sum() > 500
 
 
+def test_a_browser_shows_the_report_dark_where_that_is_preferred(browser, tmp_path, text):
+    import matplotlib.image
+
+    path, picture = tmp_path / "a.html", tmp_path / "a.png"
+    path.write_text(text, encoding="utf-8")
+    browser(path, "--window-size=1000,1400", f"--screenshot={picture}", "--blink-settings=preferredColorScheme=0")
+    brightness = matplotlib.image.imread(picture)[..., :3].mean(axis=-1)
+    assert (brightness < 0.2).mean() > 0.6
+    assert (brightness > 0.8).mean() < 0.05  # letters and lines; no picture is a white box
+
+
+def test_a_browser_prints_the_report_on_few_pages(browser, tmp_path, text):
+    path, printed = tmp_path / "a.html", tmp_path / "a.pdf"
+    path.write_text(text, encoding="utf-8")
+    browser(path, f"--print-to-pdf={printed}")
+    assert len(re.findall(rb"/Type /Page\b", printed.read_bytes())) <= 5
+
+
 def test_a_browser_fits_the_report_to_a_phone_and_decodes_its_pictures(browser, tmp_path, text):
     script = """<script>addEventListener("load", () => {
         const page = document.documentElement, images = [...document.images];
