@@ -22,6 +22,7 @@ from rlbench.cli.output import print_json, say
 from rlbench.errors import UsageError
 from rlbench.exchange import check_source
 from rlbench.exchange.manifest import WHATS
+from rlbench.exchange.minari_datasets import DATA_FORMATS
 from rlbench.exchange.transfer import FORMATS
 
 EPISODE_RANGE = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
@@ -58,6 +59,7 @@ format_option = click.option(
     metavar="A:B",
     help="Only these episodes: 7, 0:100, -10: (the last ten) or 0:10,50.",
 )
+@click.option("--data-format", type=click.Choice(DATA_FORMATS), help="How Minari stores the episodes; by default hdf5.")
 @force_option
 @trust_option
 @env_filter_option
@@ -69,6 +71,7 @@ def export(
     kind: str | None,
     what: str,
     episodes: str | None,
+    data_format: str | None,
     force: bool,  # noqa: FBT001
     env_filter: str | None,
     store: str,
@@ -83,7 +86,9 @@ def export(
         needs = "agent" if what == "table" else "episodes"
         found = rlbench.Run(find_run(opened, run, env_filter, needs=needs), opened, trust=trust)
         indices = None if episodes is None else _indices(episodes, found.episodes)
-        written = rlbench.export(found, path, kind, what=what, indices=indices, overwrite=force)
+        written = rlbench.export(
+            found, path, kind, what=what, indices=indices, data_format=data_format, overwrite=force
+        )
     if as_json:
         counts = {"what": written.what, "format": written.format, "episodes": written.episodes}
         print_json({"run": found.id, **counts, "path": str(written.path)})
@@ -108,12 +113,14 @@ def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # 
     counts = {"episodes": record.episodes, "timesteps": record.timesteps}
     if as_json:
         known = {"run": record.id, "env_id": record.env_id, "agent": record.agent_name, "seed": record.seed}
-        print_json({**known, **counts, "tags": record.tags})
+        print_json({**known, **counts, "tags": record.tags, "note": record.note})
     else:
         say(
             f"run {record.id}: {record.agent_name} on {record.env_id}, "
             f"{record.episodes:,} episodes, {record.timesteps:,} steps, imported from {path}"
         )
+        if record.note:
+            say(record.note, err=True)
 
 
 def _indices(text: str, count: int) -> list[int]:

@@ -25,3 +25,4 @@ class Content:
     keeps_checkpoint: bool = False  # whether the format stores checkpoints
     figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row per episode
     table: NDArray[Any] | None = None  # (states, actions)
+    notes: tuple[str, ...] = ()  # on what is imported differently from what the file holds, such as what is left out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import os
 import re
 from contextlib import closing, contextmanager, suppress
@@ -18,20 +17,21 @@ from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
-from rlbench.exchange.hdf5_files import FREE as MOST_PACKED
-from rlbench.exchange.hdf5_files import Disk, held, inside
+from rlbench.exchange.hdf5_files import Disk
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
+from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, columns, left_out, opened, space_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
 from rlbench.store.records import end_code, has_last_row, is_terminated, is_truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import gymnasium as gym
     from numpy.typing import NDArray
 
+    from rlbench.exchange.minari_episodes import Episodes
     from rlbench.store.frames import Column
 
     Space = gym.spaces.Space[Any]
@@ -39,10 +39,24 @@ if TYPE_CHECKING:
 TAKEN = ("episodes",)  # all that this format can hold of a run; other formats hold everything
 KEY = "rlbench"  # in the dataset's metadata: the manifest
 DATASET_ID = re.compile(r"(?:[-\w/]*[-\w]/)?[-\w]+?-v\d+")  # Minari's format
-KNOWN = ("dataset_id", "algorithm_name", "author", "author_email", "code_permalink", "description", "minari_version")
-MAIN = "main_data.hdf5"  # in the dataset's folder
-FREE = 2**20  # numbers that the bounds of spaces may take; more only if the metadata writes them out
-PLAIN_DTYPE = re.compile(r"bool|(u?int|float|complex)\d{1,3}")  # as Minari writes it
+
+
+def _are_texts(value: Any) -> bool:
+    return type(value) is list and all(type(text) is str for text in value)
+
+
+DATA_FORMATS = ("hdf5", "arrow", "parquet")
+RETURNED: dict[str, Callable[[Any], bool]] = {  # what an imported run keeps for the next export, each with its check
+    "author": _are_texts,
+    "author_email": _are_texts,
+    "code_permalink": lambda value: type(value) is str,
+    "combined_datasets": _are_texts,
+    "num_episodes_average_score": lambda value: type(value) is int,
+    "ref_max_score": lambda value: type(value) in (int, float),
+    "ref_min_score": lambda value: type(value) in (int, float),
+    "requirements": _are_texts,
+}
+KNOWN = ("dataset_id", "algorithm_name", "description", "eval_env_spec", "minari_version", *RETURNED)
 COLUMNS = ("rewards", "observations", "actions")  # which Minari knows
 
 
@@ -61,7 +75,7 @@ def dataset_id(path: Path) -> str:
     return plain if DATASET_ID.fullmatch(plain) else f"{plain}-v0"
 
 
-def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: str) -> None:
+def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: str, data_format: str = "hdf5") -> None:
     """Writes a run's episodes.
 
     Args:
@@ -69,41 +83,62 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
         content: the episodes, with the run's manifest.
         env: the run's env, for its spec and spaces; None if it cannot be made.
         name: the dataset's id.
+        data_format: how Minari stores them, one of DATA_FORMATS.
 
     Raises:
         UsageError: Minari cannot hold an episode, or is not installed.
     """
     minari, storages = _minari()
-    manifest = content.manifest
-    observations, actions = _spaces(env, manifest)
+    both = _spaces(env, content.manifest)
     path.mkdir()
     storage = storages.MinariStorage.new(
         path.absolute() / "data",  # Minari cannot compute the size of a relative path
-        observations,
-        actions,
+        *both,
         env_spec=None if env is None else env.spec,
-        data_format="hdf5",
+        data_format=data_format,
         **_lossless(storages),
     )
-    run = manifest.run
-    storage.update_metadata(
-        {
-            "dataset_id": name,
-            "minari_version": minari.__version__,
-            "algorithm_name": run["agent_name"],
-            "description": f"Run {run['id']} of {run['agent_name']} on {run['env_id']}, seed {run['seed']}.",
-            KEY: manifest.to_json(),
-        }
-    )
+    storage.update_metadata(_about(content.manifest, name, minari.__version__))
+    get_size, storage.get_size = storage.get_size, lambda: 0.0  # it looks at every file, for every episode
     first = 0
-    with closing(Disk(storage.data_path / MAIN, "r+b")) as disk:
-        storage._file_path = disk  # noqa: SLF001  (a full disk would crash h5py)
+    with _checking(storage) as check:
         for batch in content.batches:
-            storage.update_episodes([_buffer(minari, batch, row, (observations, actions)) for row in range(len(batch))])
-            disk.check()
+            storage.update_episodes([_buffer(minari, batch, row, both, data_format) for row in range(len(batch))])
+            check()
             storage.update_episode_metadata(_metadatas(batch), range(first, first + len(batch)))
-            disk.check()
+            check()
             first += len(batch)
+    storage.update_metadata({"dataset_size": float(get_size())})
+
+
+@contextmanager
+def _checking(storage: Any) -> Iterator[Callable[[], None]]:
+    """Yields a function that raises if something could not be written: on an HDF5 file of its own, h5py crashes."""
+    if storage.FORMAT != "hdf5":
+        yield lambda: None
+        return
+    with closing(Disk(storage.data_path / MAIN, "r+b")) as disk:
+        storage._file_path = disk  # noqa: SLF001
+        yield disk.check
+
+
+def _about(manifest: Manifest, name: str, version: str) -> dict[str, Any]:
+    """Returns the metadata of a dataset: the manifest, and what Minari knew of the run if it came from there."""
+    run = manifest.run
+    return {
+        **_returned(run["config"].get("minari")),
+        "dataset_id": name,
+        "minari_version": version,
+        "algorithm_name": run["agent_name"],
+        "description": f"Run {run['id']} of {run['agent_name']} on {run['env_id']}, seed {run['seed']}.",
+        KEY: manifest.to_json(),
+    }
+
+
+def _returned(known: Any) -> dict[str, Any]:
+    found = {name: known[name] for name in known if name in RETURNED} if type(known) is dict else {}
+    fitting = {name: value for name, value in found.items() if RETURNED[name](value)}
+    return {name: set(value) if name.startswith("author") else value for name, value in fitting.items()}
 
 
 def _minari() -> tuple[Any, Any]:
@@ -118,7 +153,7 @@ def _lossless(storages: Any) -> dict[str, Any]:
     return {"jpeg_encoding": False} if is_known else {}
 
 
-def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> Any:
+def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space], data_format: str) -> Any:
     stop = int(batch.lengths[: row + 1].sum())
     start, end = stop - int(batch.lengths[row]), int(batch.ends[row])
     if start == stop:
@@ -134,6 +169,8 @@ def _buffer(minari: Any, batch: Batch, row: int, both: tuple[Space, Space]) -> A
     others = {name: column for name, column in columns.items() if name.partition("/")[0] not in COLUMNS}
     # Minari's infos start with the reset's: a row of zeros
     infos = {name: np.concatenate([np.zeros_like(column[:1]), column]) for name, column in others.items()}
+    if data_format != "hdf5":  # Minari cannot read arrays of one dimension again from Arrow, only lists
+        infos = {name: column.tolist() if column.ndim == 1 else column for name, column in infos.items()}
     return minari.data_collector.EpisodeBuffer(
         observations=_nested(both[0], columns, "observations"),
         actions=_nested(both[1], columns, "actions"),
@@ -150,13 +187,13 @@ def _nested(space: Space, columns: dict[str, NDArray[Any]], name: str) -> Any:
         return {key: _nested(inner, columns, f"{name}/{key}") for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(_nested(inner, columns, f"{name}/{i}") for i, inner in enumerate(space.spaces))
-    return columns[name]
+    return columns[name].astype(space.dtype, copy=False)
 
 
 def _metadatas(batch: Batch) -> Iterator[dict[str, Any]]:
     marked = {mark.row for mark in batch.marks}
     for row, episode in enumerate(batch.episodes.tolist()):
-        figures = {f"figures/{name}": column[row] for name, column in batch.figures.items()}
+        figures = {f"figures/{name}": column[row].tolist() for name, column in batch.figures.items()}
         chunks = {"chunks": to_json(marks_json(batch, row))} if row in marked else {}
         yield {"episode": episode, **figures, **chunks}
 
@@ -181,10 +218,13 @@ def _fitting(space: Space | None, manifest: Manifest, name: str) -> Space:
 
 def _fits(space: Space, found: dict[str, Column], name: str) -> bool:
     try:
-        expected = {part.name: part.space.shape or () for part in parts(space, name)}
+        expected = {part.name: part.space for part in parts(space, name)}
     except UsageError:
         return False
-    return expected == {key: column.shape for key, column in found.items()}
+    return expected.keys() == found.keys() and all(
+        (part.shape or ()) == found[key].shape and np.can_cast(found[key].dtype, np.dtype(part.dtype))
+        for key, part in expected.items()
+    )
 
 
 def _widest(found: dict[str, Column], name: str) -> Space:
@@ -215,24 +255,29 @@ def _box(column: Column) -> Space:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
-    """Reads the episodes of any Minari dataset, without making its env."""
+def read(path: Path, ids: Sequence[int] | None = None) -> Iterator[Content]:
+    """Reads the episodes of any Minari dataset, without making its env.
+
+    One of ours that Minari has changed since keeps what is known of the run, but neither its figures nor its chunks.
+
+    Args:
+        path: the dataset's folder, or the `data` in it.
+        ids: Minari's numbers of the episodes to read; by default of all that are there.
+    """
     folder = path / "data" if is_dataset(path) else path
     metadata = _metadata(folder)
-    storage = _storage(folder, metadata)
-    count = metadata.get("total_episodes")
-    if type(count) is not int or count < 0:
-        raise UsageError(f"its metadata must give total_episodes, a whole number >= 0, got {str(count)[:80]}")
     ours = Manifest.from_json(metadata[KEY]) if type(metadata.get(KEY)) is str else None
-    with _guard(folder, metadata) as check:
-        episodes = _episodes(storage, count, check, ours)
-        if ours is not None:
-            yield Content(ours, gathered(episodes))
+    with opened(folder, metadata["data_format"]) as episodes:
+        reader = _Reader(episodes, metadata, ids)
+        if ours is not None and reader.ids == list(range(ours.episodes)):
+            yield Content(ours, gathered(reader.episodes(ours)))
             return
-        first = next(episodes, None)
+        found = reader.episodes(None)
+        first = next(found, None)
         columns = {} if first is None else columns_of(first.steps)
-        manifest = Manifest("episodes", _foreign_run(metadata), count, columns, {})
-        yield Content(manifest, gathered(_same_columns(first, episodes)))
+        run = _foreign_run(metadata) if ours is None else ours.run
+        manifest = Manifest("episodes", run, len(reader.ids), columns, {})
+        yield Content(manifest, gathered(_same_columns(first, found)), notes=tuple(reader.notes(ours)))
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
@@ -241,149 +286,115 @@ def _metadata(folder: Path) -> dict[str, Any]:
     with (folder / "metadata.json").open(encoding="utf-8") as file:
         text = file.read(2 * MOST_CHARACTERS)
     found = json.loads(text)
-    if type(found) is not dict or found.get("data_format") not in ("hdf5", "arrow", "parquet"):
-        raise UsageError("its metadata must give a data_format: hdf5, arrow or parquet")
+    if type(found) is not dict or found.get("data_format") not in DATA_FORMATS:
+        raise UsageError(f"its metadata must give a data_format: {', '.join(DATA_FORMATS)}")
     return found
 
 
-def _storage(folder: Path, metadata: dict[str, Any]) -> Any:
-    _minari()
-    storages = require("minari.dataset._storages", "minari", "minari")
-    deserialize = require("minari.serialization", "minari", "minari").deserialize_space
-    described = []
-    for name in ("observation_space", "action_space"):
-        if type(metadata.get(name)) is not str:
-            raise UsageError(f"its metadata must describe its {name}: recreate the dataset with a newer Minari")
-        _check_space(metadata[name])
-        described.append(deserialize(metadata[name]))
-    cls = storages.get_minari_storage(metadata["data_format"])
-    is_known = "jpeg_encoding" in inspect.signature(cls.__init__).parameters
-    encoded = {"jpeg_encoding": bool(metadata.get("jpeg_encoding", True))} if is_known else {}
-    return cls(folder.absolute(), *described, **encoded)
+class _Reader:
+    """Reads the episodes of a dataset one after another."""
 
+    def __init__(self, episodes: Episodes, metadata: dict[str, Any], ids: Sequence[int] | None) -> None:
+        self._episodes = episodes
+        self.ids = episodes.ids if ids is None else [int(number) for number in ids]
+        self._count = metadata.get("total_episodes")
+        if type(self._count) is not int or self._count < 0:
+            raise UsageError(f"its metadata must give total_episodes, a whole number >= 0, got {str(self._count)[:80]}")
+        self._is_encoded = bool(metadata.get("jpeg_encoding", True))
+        self._spaces = {
+            name: space_of(metadata.get(f"{name.removesuffix('s')}_space"), f"{name.removesuffix('s')}_space")
+            for name in ("observations", "actions")
+        }
 
-def _check_space(text: str) -> None:
-    """Refuses a space that would take more memory than its description: its bounds are written out there.
+    def notes(self, ours: Manifest | None) -> Iterator[str]:
+        """Yields what is imported differently from what the dataset holds or promises."""
+        if ours is not None:
+            yield f"{ours.episodes} episodes were exported, the dataset now has {len(self.ids)}: figures are made anew"
+        if self._count != len(self._episodes.ids):
+            yield f"its metadata promises {self._count} episodes, it holds {len(self._episodes.ids)}"
+        missing = [part for name, space in self._spaces.items() for part in left_out(name, space)]
+        missing += self._unused(self.ids[0]) if self.ids else []
+        if missing:
+            yield f"left out: {', '.join(missing)}"
 
-    Raises:
-        UsageError: its arrays would be larger, or not of numbers.
-    """
-    described = list(_spaces_in(json.loads(text)))
-    taken = sum(abs(math.prod(space["shape"])) for space in described if "shape" in space)
-    if taken > max(FREE, len(text)):
-        raise UsageError(f"its metadata describes a space of {taken:,} numbers, but does not hold them")
-    for dtype in (space["dtype"] for space in described if "dtype" in space):
-        if type(dtype) is not str or not PLAIN_DTYPE.fullmatch(dtype):
-            raise UsageError(f"its metadata describes a space of {str(dtype)[:80]!r}, not of numbers")
+    def _unused(self, index: int) -> list[str]:
+        """Returns what an episode holds beside its steps."""
+        episode, metadata = self._episodes.episode(index), self._episodes.metadata(index)
+        has_infos = "infos" in self._episodes.names(episode)
+        infos = self._episodes.names(self._episodes.part(episode, "infos")) if has_infos else []
+        options = [name for name in ("seed", "options") if any(key.split("/")[0] == name for key in metadata)]
+        return [*(f"infos/{name}" for name in infos), *(f"the {name} of each reset" for name in options)]
 
-
-def _spaces_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Yields the spaces in a JSON value, and those that they are made of."""
-    if isinstance(value, dict) and isinstance(value.get("type"), str):
-        yield value
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _spaces_in(part)
-
-
-@contextmanager
-def _guard(folder: Path, metadata: dict[str, Any]) -> Iterator[Any]:
-    """Yields a function that checks, before Minari reads an episode, that it is stored in the file itself."""
-    if metadata["data_format"] != "hdf5" or not metadata["total_episodes"]:  # an empty dataset has an empty file
-        yield lambda _: None
-        return
-    h5py = require("h5py", "minari", "minari")
-    with h5py.File(folder / MAIN, "r") as file:
-        yield lambda index: _check_episode(h5py, file, index)
-
-
-def _check_episode(h5py: Any, file: Any, index: int) -> None:
-    claimed = sum(_claims(h5py, file, f"episode_{index}"))
-    if claimed > max(MOST_PACKED, file.id.get_filesize()):
-        raise UsageError(f"episode {index} claims {claimed:,} bytes but does not hold them")
-
-
-def _claims(h5py: Any, group: Any, name: str) -> Iterator[int]:
-    """Yields how many bytes each array of a group would take."""
-    found = inside(h5py, group, name)
-    if isinstance(found, h5py.Group):
-        for key in found:
-            yield from _claims(h5py, found, key)
-    elif found.dtype.kind != "O":  # Minari's strings and images have variable length
-        yield math.prod(held(h5py, found, name).shape) * found.dtype.itemsize
-
-
-def _episodes(storage: Any, count: int, check: Any, ours: Manifest | None) -> Iterator[Batch]:
-    stored, metadatas = storage.get_episodes(range(count)), storage.get_episode_metadata(range(count))
-    for index in range(count):
-        check(index)
-        metadata = next(iter(metadatas))
-        yield _episode(index, _one(storage, stored, index), metadata, ours)
-
-
-def _one(storage: Any, stored: Any, index: int) -> dict[str, Any]:
-    # arrow files return batches of rows, several for a long episode: read each episode separately
-    found = next(iter(stored if storage.FORMAT == "hdf5" else storage.get_episodes([index])), None)
-    if found is None:
-        raise UsageError(f"episode {index} is missing")
-    return dict(found)
-
-
-def _episode(index: int, found: dict[str, Any], metadata: dict[str, Any], ours: Manifest | None) -> Batch:
-    rewards, terminations, truncations = (
-        np.asarray(found[name]) for name in ("rewards", "terminations", "truncations")
-    )
-    length = len(rewards)
-    if (
-        metadata.get("total_steps", length) != length
-        or terminations.shape != (length,)
-        or truncations.shape != (length,)
-    ):
-        raise UsageError(f"episode {index} must have {metadata.get('total_steps')} rewards and ends, got {length}")
-    if terminations[:-1].any() or truncations[:-1].any():
-        raise UsageError(f"episode {index} ends before its last step")
-    steps = {
-        **_flat(found["observations"], "observations"),
-        **_flat(found["actions"], "actions"),
-        "rewards": rewards,
-        **_others(found, ours),
-    }
-    for name, column in steps.items():
-        if column.shape[:1] != (length + has_last_row(name),):
-            raise UsageError(
-                f"episode {index} must have {length + has_last_row(name)} rows of {name}, got {column.shape}"
+    def episodes(self, ours: Manifest | None) -> Iterator[Batch]:
+        """Yields an episode at a time."""
+        for number, index in enumerate(self.ids):
+            episode, metadata = self._episodes.episode(index), self._episodes.metadata(index)
+            steps = self._steps(episode, index, ours)
+            length = len(steps["rewards"])
+            if metadata.get("total_steps", length) != length:
+                raise UsageError(f"episode {index} must have {metadata['total_steps']} rewards and ends, got {length}")
+            yield Batch(
+                np.array([int(metadata.get("episode", index)) if ours else number], np.int64),
+                np.array([length], np.int64),
+                np.array([self._end(episode, index, length)], np.uint8),
+                steps,
+                _figures(metadata, ours),
+                _marks(metadata) if ours else (),
             )
-    number = int(metadata.get("episode", index)) if ours else index
-    return Batch(
-        np.array([number], np.int64),
-        np.array([length], np.int64),
-        np.array([end_code(terminations[-1:].any(), truncations[-1:].any())], np.uint8),
-        steps,
-        _figures(metadata, ours),
-        _marks(metadata) if ours else (),
-    )
+
+    def _steps(self, episode: Any, index: int, ours: Manifest | None) -> dict[str, NDArray[Any]]:
+        steps = {
+            name: column if has_last_row(name) else self._cut(column)
+            for part, space in self._spaces.items()
+            for name, column in columns(self._episodes, episode, part, space, is_encoded=self._is_encoded).items()
+        }
+        steps |= {"rewards": self._column(episode, "rewards"), **self._others(episode, ours)}
+        length = len(steps["rewards"])
+        for name, column in steps.items():
+            if column.shape[:1] != (length + has_last_row(name),):
+                raise UsageError(
+                    f"episode {index} must have {length + has_last_row(name)} rows of {name}, got {column.shape}"
+                )
+        return steps if ours is None else {name: _as(steps, name, column) for name, column in ours.columns.items()}
+
+    def _column(self, episode: Any, name: str) -> NDArray[Any]:
+        return self._cut(self._episodes.numbers(self._episodes.part(episode, name), ()))
+
+    def _cut(self, column: NDArray[Any]) -> NDArray[Any]:
+        return column[: max(0, len(column) - self._episodes.extra_rows)]
+
+    def _others(self, episode: Any, ours: Manifest | None) -> dict[str, NDArray[Any]]:
+        """Returns the columns that we put among Minari's infos."""
+        columns = {} if ours is None else ours.columns
+        names = [name for name in columns if name.partition("/")[0] not in COLUMNS]
+        infos = self._episodes.part(episode, "infos") if names else None
+        return {name: self._info(infos, name, columns[name].shape) for name in names}
+
+    def _info(self, infos: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        for key in name.split("/") if isinstance(self._episodes, Hdf5Episodes) else [name]:
+            infos = self._episodes.part(infos, key)
+        return self._episodes.numbers(infos, shape)[1:]
+
+    def _end(self, episode: Any, index: int, length: int) -> int:
+        flags = [self._column(episode, name) for name in ("terminations", "truncations")]
+        if any(flag.shape != (length,) for flag in flags):
+            raise UsageError(f"episode {index} must have {length} rewards and ends, got {len(flags[0])}")
+        if any(flag[:-1].any() for flag in flags):
+            raise UsageError(f"episode {index} ends before its last step")
+        return int(end_code(*(bool(flag[-1:].any()) for flag in flags)))
 
 
-def _flat(value: Any, name: str) -> dict[str, NDArray[Any]]:
-    """Flattens nested dicts and tuples of arrays to columns."""
-    if isinstance(value, dict | tuple):
-        inner = value.items() if isinstance(value, dict) else enumerate(value)
-        return {key: column for part, below in inner for key, column in _flat(below, f"{name}/{part}").items()}
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
-        raise UsageError(f"{name} must be numbers, got {array.dtype}")
-    return {name: array}
-
-
-def _others(found: dict[str, Any], ours: Manifest | None) -> dict[str, NDArray[Any]]:
-    names = [] if ours is None else [name for name in ours.columns if name.partition("/")[0] not in COLUMNS]
-    infos = found.get("infos") or {}
-    return {name: np.asarray(infos[name])[1:] for name in names}
+def _as(steps: dict[str, NDArray[Any]], name: str, column: Column) -> NDArray[Any]:
+    """Returns a column in the dtype that it had when it was exported: Arrow holds it in that of its space."""
+    if name not in steps:
+        raise UsageError(f"{name!r} is missing")
+    found, dtype = steps[name], np.dtype(column.dtype)
+    return found if found.dtype == dtype else found.astype(dtype)
 
 
 def _figures(metadata: dict[str, Any], ours: Manifest | None) -> dict[str, NDArray[Any]]:
-    kept = metadata.get("figures", {})
     return {
-        name: np.asarray(kept[name], column.dtype).reshape(1, *column.shape)
+        name: np.asarray(metadata[f"figures/{name}"], column.dtype).reshape(1, *column.shape)
         for name, column in (ours.figures if ours else {}).items()
     }
 

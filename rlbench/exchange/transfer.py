@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import gymnasium as gym
+    from minari import MinariDataset
     from numpy.typing import NDArray
 
     from rlbench.exchange.batches import Batch
@@ -60,6 +61,7 @@ def export(
     *,
     what: str = "episodes",
     indices: Iterable[int] | slice | None = None,
+    data_format: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
@@ -72,6 +74,7 @@ def export(
             the table), "results" (only the figures: the learning curve) or "table" (the action values). Minari takes
             only episodes.
         indices: which episodes, all by default; each is written once, in order. Unfinished ones are left out.
+        data_format: how Minari stores the episodes: "hdf5" (the default), "arrow" or "parquet".
         overwrite: replace an existing file or Minari dataset.
 
     Raises:
@@ -87,19 +90,28 @@ def export(
     taken = getattr(module, "TAKEN", WHATS)
     if what not in taken:
         raise UsageError(f"{kind} takes only {' and '.join(taken)}, not {what}: choose another format")
+    if data_format is not None:
+        _check_data_format(module, kind, data_format)
     content = CONTENTS[what](run, _indices(run, indices, what))
     with written(path, overwrite=overwrite) as draft:
         if kind == "minari":
-            _write_minari(module, run, content, draft, path)
+            _write_minari(module, run, content, draft, path, data_format or "hdf5")
         else:
             module.write(draft, content)
     return Exported(path, kind, what, content.manifest.episodes)
 
 
-def _write_minari(module: Any, run: Run, content: Content, draft: Path, path: Path) -> None:
+def _check_data_format(module: Any, kind: str, data_format: str) -> None:
+    if kind != "minari":
+        raise UsageError(f"a data format is a choice that Minari offers: leave it out for {kind}")
+    if data_format not in module.DATA_FORMATS:
+        raise unknown_name("data format", data_format, module.DATA_FORMATS)
+
+
+def _write_minari(module: Any, run: Run, content: Content, draft: Path, path: Path, data_format: str) -> None:
     env = _env_of(run)
     try:
-        module.write(draft, content, env=env, name=module.dataset_id(path))
+        module.write(draft, content, env=env, name=module.dataset_id(path), data_format=data_format)
     finally:
         if env is not None:
             env.close()
@@ -200,7 +212,7 @@ CONTENTS = {"episodes": _episodes, "results": _results, "table": _table}
 
 
 def import_run(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | MinariDataset,
     store: Store,
     format: str | None = None,  # noqa: A002
 ) -> RunRecord:
@@ -209,10 +221,12 @@ def import_run(
     Observations, actions, rewards, ends and figures are bit-identical to the exported ones, and the run's env, agent,
     seed, configuration and chunk boundaries are the same. Its id is new and its cache key empty: the training cache
     never uses it. A Minari dataset may come from any program; its env need not be installed. A file is not trusted:
-    nothing that its env spec names is run here, nor later unless it is known to be harmless.
+    nothing that its env spec names is run here, nor later unless it is known to be harmless. What a run cannot hold,
+    such as Minari's infos, is left out, and named in the note of the new run.
 
     Args:
-        path: a file of `export`, or the folder of a Minari dataset.
+        path: a file of `export`, or the folder of a Minari dataset; or a `minari.MinariDataset`, split or filtered or
+            whole.
         store: the destination.
         format: one of FORMATS; by default taken from the path's extension, and Minari for a folder.
 
@@ -224,9 +238,11 @@ def import_run(
             message names the file and the place. Nothing is left in the store.
         StoreError: the store cannot be written.
     """
-    path, kind = check_source(path, format)
-    module = import_module(FORMATS[kind])
-    with reading(path), module.read(path) as content:
+    ids = getattr(path, "episode_indices", None)
+    source = path if ids is None else path.storage.data_path  # type: ignore[union-attr]
+    path, kind = check_source(source, format)
+    read = import_module(FORMATS[kind]).read
+    with reading(path), read(path) if ids is None else read(path, ids) as content:
         if content.manifest.what != "episodes":
             raise UsageError(f"it holds a run's {content.manifest.what}: only episodes can be imported")
         return _imported(store, content)
@@ -257,6 +273,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         config=RunConfig.of(known["config"]),
         tags=tags,
         parents=known["parents"],
+        note="; ".join(content.notes),
     )
     try:
         for chunk in itertools.chain([] if first is None else [first], chunks):

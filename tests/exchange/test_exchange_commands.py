@@ -1,6 +1,7 @@
 """`rlbench export` and `rlbench import`."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -48,6 +49,16 @@ def test_an_export_tells_in_json_what_it_wrote(folder):
     assert told == {"what": "episodes", "format": "minari", "episodes": 5, "path": "cab-v0"}
     assert (folder / "cab-v0" / "data" / "metadata.json").exists()
     assert "12 episodes" not in called(import_, "cab-v0").output
+
+
+def test_what_is_left_out_of_an_import_is_said_in_a_line(folder):
+    called(export, "latest", "--format", "minari", "--data-format", "arrow", "--out", "cab-v0")
+    assert json.loads((folder / "cab-v0" / "data" / "metadata.json").read_text())["data_format"] == "arrow"
+    shutil.rmtree(folder / "cab-v0" / "data" / "11")
+    result = called(import_, "cab-v0", "--store", "other.db")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("12 episodes were exported, the dataset now has 11: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_results_and_tables_go_out_too(folder):
