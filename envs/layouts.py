@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 DOWN, UP, RIGHT, LEFT = (0, 1), (0, -1), (1, 0), (-1, 0)  # steps on the page: columns, rows from the top
 
 
+class Axis(NamedTuple):
+    """How the rows, or the columns, of a map lie in the env's own picture, in shares of its height or width."""
+
+    first: float  # where the first square begins
+    stride: float  # from one square to the next
+    extent: float  # of a square
+
+    def span(self, square: int, length: int) -> tuple[int, int]:
+        """Returns where a square begins and ends, in pixels of a picture of this length."""
+        start = self.first + self.stride * square
+        return round(start * length), round((start + self.extent) * length)
+
+
 class Layout(NamedTuple):
     """A grid of panels (SafeCab: one per passenger and destination), each a grid of squares; a square is a state.
 
@@ -40,6 +53,7 @@ class Layout(NamedTuple):
         inside: what the rows and columns of a panel are, unless it is a map.
         is_trip: whether this is a cab with a passenger; then a row of panels is where the passenger waits (the last
             row: in the cab), and a column is their destination.
+        axes: the rows and the columns of a map in the env's own picture; None: its squares fill it.
     """
 
     states: NDArray[np.int64]
@@ -54,6 +68,7 @@ class Layout(NamedTuple):
     arrows: dict[int, tuple[int, int]] = {}  # noqa: RUF012
     inside: str = ""
     is_trip: bool = False
+    axes: tuple[Axis, Axis] | None = None
 
     @property
     def panel_shape(self) -> tuple[int, int]:
@@ -74,12 +89,23 @@ class Layout(NamedTuple):
             col_names=tuple(self.col_names[i] for i in cols) if self.col_names else (),
         )
 
+    def find(self, state: int) -> tuple[int, int, int, int] | None:
+        """Returns the panel row, panel column, row and column of a state; None if it has no place."""
+        found = np.argwhere(self.states == state)
+        return tuple(found[0].tolist()) if len(found) else None
+
+    def box(self, row: int, col: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Returns left, top, width and height of a square in the env's own picture of a size, in pixels."""
+        down, across = self.axes or (Axis(0.0, 1 / squares, 1 / squares) for squares in self.panel_shape)
+        (left, right), (top, bottom) = across.span(col, size[0]), down.span(row, size[1])
+        return left, top, right - left, bottom - top
+
     def describe(self, state: int) -> str:
         """Describes the place of a state: "row 0, column 3, passenger at R, going to G"; "" if it has none."""
-        found = np.argwhere(self.states == state)
-        if not len(found):
+        found = self.find(state)
+        if found is None:
             return ""
-        i, j, row, col = found[0].tolist()
+        i, j, row, col = found
         place = [] if self.inside else [f"row {row}, column {col}"]
         names = ((self.row_title, self.row_names, i), (self.col_title, self.col_names, j))
         return ", ".join([*place, *(f"{title} {known[at]}" for title, known, at in names if known)])
@@ -98,6 +124,12 @@ def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
             found = layout(base)._replace(actions=action_names(env))
             return found if found.states.size == getattr(env.observation_space, "n", None) else None
     return None
+
+
+def map_of(env: gym.Env[Any, Any]) -> Layout | None:
+    """Returns the layout of an env whose picture is a map: SafeCab, Taxi, FrozenLake, CliffWalking; else None."""
+    layout = layout_of(env)
+    return None if layout is None or layout.inside else layout
 
 
 def _picked(title: str, names: tuple[str, ...], name: str | None) -> list[int]:
@@ -138,7 +170,20 @@ def _taxi(base: Any) -> Layout:
     lines = [b"".join(line).decode() for line in base.desc[1:-1]]
     squares = {tuple(at): lines[at[0]][2 * at[1] + 1] for at in base.locs}
     walls = tuple((r, c) for r, line in enumerate(lines) for c, between in enumerate(line[2:-1:2]) if between == "|")
-    return _cab_layout(len(lines), len(lines[0]) // 2, tuple(squares.values()), letters=squares, walls=walls)
+    rows, cols = len(lines), len(lines[0]) // 2
+    return _cab_layout(rows, cols, tuple(squares.values()), letters=squares, walls=walls, axes=_taxi_axes(base))
+
+
+def _taxi_axes(base: Any) -> tuple[Axis, Axis]:
+    """Returns where the squares of a Taxi are drawn: not as in Gymnasium 1.0 since 1.4."""
+    from gymnasium.envs.toy_text.taxi import WINDOW_SIZE  # noqa: PLC0415  (only for a Taxi, which has imported it)
+
+    first, second = base.get_surf_loc((0, 0)), base.get_surf_loc((1, 1))
+    across, down = (
+        Axis(start / length, (then - start) / length, cell / length)
+        for start, then, cell, length in zip(first, second, base.cell_size, WINDOW_SIZE, strict=True)
+    )
+    return down, across
 
 
 def _frozen_lake(base: Any) -> Layout:

@@ -24,6 +24,7 @@ class Looks(NamedTuple):
     fps: float | None = None
     size: int | None = None  # pixels
     frame: int | None = None
+    values: bool = False
 
     @property
     def is_in_pixels(self) -> bool:
@@ -48,6 +49,8 @@ class Looks(NamedTuple):
             from rlbench.envs.drawing import check_display  # noqa: PLC0415  (pygame)
 
             check_display()
+        if self.values and not self.is_in_pixels:
+            raise UsageError("--values needs a picture: give --out FILE or --render human with it")
         if self.out is None:
             given = [name for name in ("size", "frame") if getattr(self, name) is not None]
             if given:
@@ -84,6 +87,7 @@ def looks_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="N",
             help="Only step N, for a .png; without it, a contact sheet.",
         ),
+        click.option("--values", is_flag=True, help="Lay the state values and the policy over the map."),
     )
     for option in reversed(options):
         command = option(command)
@@ -92,12 +96,14 @@ def looks_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_in_pixels(clips: Clips, index: int, looks: Looks) -> None:
     """Writes the file and opens the window that were asked for."""
+    if looks.values and clips.no_values:
+        raise UsageError(f"--values: {clips.no_values}")
     if looks.out is not None:
         _write_file(clips, index, looks, looks.out)
     if looks.mode == "human":
         from rlbench.viewer.window import view  # noqa: PLC0415  (pygame)
 
-        view(clips, index, fps=looks.fps)
+        view(clips, index, fps=looks.fps, values=looks.values)
 
 
 def _write_file(clips: Clips, index: int, looks: Looks, out: str) -> None:
@@ -109,5 +115,7 @@ def _write_file(clips: Clips, index: int, looks: Looks, out: str) -> None:
     steps = len(clip.episode)
     if looks.frame is not None and looks.frame > steps:
         raise UsageError(f"--frame takes 0 to {steps}, the steps of this episode, got {looks.frame}")
-    path = save_clip(clip, out, fps=looks.fps or pace_of(clips.env), size=looks.size, frame=looks.frame)
+    veils = clips.veils if looks.values else None
+    fps = looks.fps or pace_of(clips.env)
+    path = save_clip(clip, out, fps=fps, size=looks.size, frame=looks.frame, veils=veils)
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)", err=True)

@@ -10,11 +10,13 @@ from rlbench.viewer.files import TILE, save
 from rlbench.viewer.installed import installed_env
 from rlbench.viewer.rides import MOST_STEPS, SEEDS, drive, table_of
 from rlbench.viewer.stages import captions, frames, live_stage, stored_stage
+from rlbench.viewer.values import veils_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.envs.drawing import Caption
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from rlbench.training import Run
     from rlbench.viewer.rides import Ride
     from rlbench.viewer.stages import Stage
+    from rlbench.viewer.values import Veils
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,30 @@ class Clip:
     captions: Sequence[Caption]  # T + 1
 
 
-class StoredClips:
+class _Valued:
+    """Clips of an agent that has learnt values, or has not."""
+
+    env: gym.Env[Any, Any] | None
+
+    @cached_property
+    def action_values(self) -> NDArray[Any] | None:
+        """The table of the agent, (n_states, n_actions); None if it has none."""
+        raise NotImplementedError
+
+    @cached_property
+    def veils(self) -> Veils | None:
+        """The state values to lay over the pictures; None where `no_values` says why."""
+        return veils_of(self.env, self.action_values)
+
+    @property
+    def no_values(self) -> str:
+        """Why no state values can be shown; empty if they can."""
+        if self.action_values is None:
+            return "this run has learnt no values"
+        return "" if self.veils is not None else "the picture is no map: `rlbench plot --kind values` draws one"
+
+
+class StoredClips(_Valued):
     """The episodes of a run.
 
     Args:
@@ -51,7 +77,7 @@ class StoredClips:
 
     def __getitem__(self, index: int) -> Clip:
         episode = self._episodes[index]
-        title = f"run {self.run.id}, episode {index} of {len(self) - 1}"
+        title = f"run {self.run.id}, episode {index} of {len(self) - 1}: {self.run.agent_name} on {self.run.env_id}"
         return Clip(title, episode, stored_stage(self.run, episode, self.env), captions(self.env, episode))
 
     @cached_property
@@ -60,7 +86,7 @@ class StoredClips:
         return table_of(self.run)
 
 
-class LiveClips:
+class LiveClips(_Valued):
     """Episodes driven by an agent, one per seed from `first` on.
 
     Args:
@@ -92,7 +118,15 @@ class LiveClips:
 Clips = StoredClips | LiveClips
 
 
-def save_clip(clip: Clip, path: str | Path, *, fps: float, size: int | None = None, frame: int | None = None) -> Path:
+def save_clip(
+    clip: Clip,
+    path: str | Path,
+    *,
+    fps: float,
+    size: int | None = None,
+    frame: int | None = None,
+    veils: Veils | None = None,
+) -> Path:
     """Writes a clip as a film (.gif, .mp4), or as one frame or a contact sheet (.png).
 
     Args:
@@ -101,11 +135,13 @@ def save_clip(clip: Clip, path: str | Path, *, fps: float, size: int | None = No
         fps: steps per second of a film.
         size: the longer side of a frame in pixels; None chooses one.
         frame: only this step (.png); None: all.
+        veils: the state values to lay over the pictures; None for none.
 
     Raises:
         UsageError: an invalid path, a step out of range, or a single step for a film.
         StoreError: the file cannot be written.
     """
+    clip.stage.veils = veils
     is_sheet = str(path).lower().endswith(".png") and frame is None
     pictures = frames(clip.stage, list(clip.captions), size or (TILE if is_sheet else None))
     return save(path, pictures, fps=fps, frame=frame)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rlbench.viewer.playback import Bar, Playback
     from rlbench.viewer.quantities import Quantities
+    from rlbench.viewer.values import ValueMap
 
     Color = tuple[int, ...]
 
@@ -105,15 +106,17 @@ def _draw_key(surface: pygame.Surface, top: int) -> None:
         write(surface, words, PAD + 24, top + 23 + 24 * k, STRIP_NAME, SMALL)
 
 
-def draw_ramp(surface: pygame.Surface, low: float, high: float) -> None:
-    """Draws the colour bar of the state values at the bottom of a panel."""
+def draw_ramp(surface: pygame.Surface, found: ValueMap) -> None:
+    """Draws the colour bar of the state values at the bottom of a panel, if any are known."""
+    if found.low > found.high:
+        return
     left, right, top = PAD, surface.get_width() - PAD, surface.get_height() - PAD - 64
     surface.fill(GROUND, (0, top - PAD, surface.get_width(), surface.get_height()))
     write(surface, "value of a square", left, top, STRIP_NAME)
     for x in range(left, right):
         pygame.draw.line(surface, ramp((x - left) / (right - left)), (x, top + 24), (x, top + 36))
-    write(surface, f"{low:.5g}", left, top + 44, STRIP_TEXT, SMALL)
-    written = text(f"{high:.5g}", SMALL, STRIP_TEXT)
+    write(surface, f"{found.low:.5g}", left, top + 44, STRIP_TEXT, SMALL)
+    written = text(f"{found.high:.5g}", SMALL, STRIP_TEXT)
     surface.blit(written, (right - written.get_width(), top + 44))
 
 

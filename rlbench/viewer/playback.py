@@ -40,6 +40,10 @@ class ClipsLike(Protocol):
     def action_values(self) -> NDArray[Any] | None:
         """(n_states, n_actions), or None."""
 
+    @property
+    def no_values(self) -> str:
+        """Why no state values can be shown; empty if they can."""
+
 
 class Bar(NamedTuple):
     """One action in the current state."""
@@ -280,8 +284,8 @@ class Playback:
     def switch_values(self) -> None:
         """Shows or hides the state values."""
         self.shows_values = not self.shows_values
-        if self.shows_values and self._clips.action_values is None:
-            self.say("this run has learnt no values")
+        if self.shows_values and self._clips.no_values:
+            self.say(self._clips.no_values)
 
     def switch_graphs(self) -> None:
         """Shows or hides the graphs of a CartPole."""

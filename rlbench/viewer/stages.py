@@ -26,6 +26,7 @@ from rlbench.envs.drawing import (
     on_the_way,
     square_for,
 )
+from rlbench.envs.layouts import map_of
 from rlbench.envs.making import id_of
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.errors import StoreError, UsageError
@@ -34,9 +35,10 @@ from rlbench.viewer.again import begin_stored
 from rlbench.viewer.films import Film, cards, placed_frames, played_frames, posed_frames
 from rlbench.viewer.installed import fits
 from rlbench.viewer.quantities import quantities_of
+from rlbench.viewer.values import VEIL_ON_FILM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import gymnasium as gym
     from numpy.typing import NDArray
@@ -44,10 +46,19 @@ if TYPE_CHECKING:
     from rlbench.store import Episode
     from rlbench.training import Run
     from rlbench.viewer.quantities import Quantities
+    from rlbench.viewer.values import Veils
 
 
 class Stage(Protocol):
-    """Draws the steps of an episode."""
+    """Draws the steps of an episode.
+
+    Attributes:
+        states: the state of each step, T + 1; empty if the pictures show no map.
+        veils: the state values to lay over the map; None for none.
+    """
+
+    states: Sequence[int]
+    veils: Veils | None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,12 +83,13 @@ class CityStage:
 
     def __init__(self, world: SafeCabEnv, episode: Episode, square: int | None = None) -> None:
         self.world = world
-        self.places = [world.decode(state) for state in np.asarray(episode.observations).tolist()]
+        self.states: Sequence[int] = np.asarray(episode.observations).tolist()
+        self.places = [world.decode(state) for state in self.states]
         self.actions = np.asarray(episode.actions).tolist()
         self.headings = list(
             accumulate(self.actions, lambda old, action: action if action in MOVES else old, initial=EAST)
         )
-        self.veil: Callable[[CityPicture, Scene], pygame.Surface | None] = lambda _picture, _scene: None
+        self.veils: Veils | None = None
         self._picture = picture_of(world, square)
 
     @property
@@ -99,7 +111,12 @@ class CityStage:
             scene = on_the_way(scene, self.places[step - 1], self.actions[step - 1], way)
             if self.actions[step - 1] not in MOVES:
                 scene = scene._replace(passenger=self.places[step - 1][2])
-        self._picture.paint(canvas, scene, self.veil(self._picture, scene))
+        self._picture.paint(canvas, scene, self._veil(step, way))
+
+    def _veil(self, step: int, way: float) -> pygame.Surface | None:
+        city, square = self.world.city, self._picture.square
+        size = city.cols * square, city.rows * square
+        return None if self.veils is None else self.veils(deciding_state(self, step, way), size)
 
 
 class FilmStage:
@@ -108,10 +125,13 @@ class FilmStage:
     Args:
         film: its pictures.
         quantities: those of a CartPole.
+        states: the state of each step, T + 1, if the pictures are a map of them.
     """
 
-    def __init__(self, film: Film, quantities: Quantities | None = None) -> None:
+    def __init__(self, film: Film, quantities: Quantities | None = None, states: Sequence[int] = ()) -> None:
         self._film, self.quantities = film, quantities
+        self.states: Sequence[int] = states
+        self.veils: Veils | None = None
         height, width, _ = film[0].shape
         self.size = self._natural = (width, height)
 
@@ -123,13 +143,25 @@ class FilmStage:
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
         """Draws a step; there are no pictures between steps."""
         del seconds
-        pixels = self._film[step if way >= 1 or not step else step - 1]
+        shown = step if way >= 1 or not step else step - 1
+        pixels = self._film[shown]
         picture = pygame.image.frombuffer(pixels.tobytes(), (pixels.shape[1], pixels.shape[0]), "RGB")
         scale = min(self.size[0] / picture.get_width(), self.size[1] / picture.get_height())
         if scale != 1:
             picture = pygame.transform.smoothscale_by(picture, scale)
         canvas.fill(STRIP_TEXT)
-        canvas.blit(picture, picture.get_rect(center=canvas.get_rect().center))
+        place = picture.get_rect(center=canvas.get_rect().center)
+        canvas.blit(picture, place)
+        if self.veils is not None and self.states:
+            canvas.blit(self.veils(deciding_state(self, step, way), picture.get_size(), VEIL_ON_FILM), place)
+            agent = pygame.Rect(self.veils.square(self.states[shown], picture.get_size()))
+            canvas.blit(picture, agent.move(place.topleft), agent)
+
+
+def deciding_state(stage: Stage, step: int, way: float = 1.0) -> int:
+    """Returns the state of the decision that is shown: at the end of an episode, that of the last one."""
+    decision = step if way >= 1 else step - 1
+    return stage.states[max(0, min(decision, len(stage.states) - 2))]
 
 
 def picture_of(world: SafeCabEnv, square: int | None) -> CityPicture:
@@ -198,9 +230,9 @@ def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Call
     quantities = quantities_of(make, episode, begin)
     if quantities is not None:
         return FilmStage(Film(posed_frames(drawing, quantities.values)), quantities)
-    is_placed = hasattr(env.unwrapped, "s") and env.observation_space == env.unwrapped.observation_space
+    is_placed = map_of(env) is not None
     frames = placed_frames(drawing, episode) if is_placed else played_frames(drawing, episode, lambda: begin(drawing))
-    return FilmStage(Film(frames))
+    return FilmStage(Film(frames), states=np.asarray(episode.observations).tolist() if is_placed else ())
 
 
 def city_of(env: gym.Env[Any, Any]) -> SafeCabEnv | None:

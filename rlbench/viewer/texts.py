@@ -108,7 +108,7 @@ class TextClip(NamedTuple):
 
 
 class TextClips:
-    """Clips in text, made on access.
+    """Clips in text, made on access; they show no state values.
 
     Args:
         count: the number of clips.
@@ -116,6 +116,8 @@ class TextClips:
         table: the action values, (n_states, n_actions), or None.
         name: returns the name of an action.
     """
+
+    no_values = "text shows no state values"
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ def stored_texts(run: Run, env: gym.Env[Any, Any] | None) -> TextClips:
     make = None if env is None else run.make_env
 
     def clip(index: int) -> TextClip:
-        title = f"run {run.id}, episode {index} of {len(episodes) - 1}"
+        title = f"run {run.id}, episode {index} of {len(episodes) - 1}: {run.agent_name} on {run.env_id}"
         return _clip(title, episodes[index], make, lambda again: begin_stored(run, again, index))
 
     return TextClips(len(episodes), clip, table_of(run), _name_of_action(env))

@@ -1,4 +1,4 @@
-"""State values and the greedy policy of a city, and a translucent veil that shows them on its picture."""
+"""State values and the greedy policy of a map, and a translucent veil that shows them on its picture."""
 
 from __future__ import annotations
 
@@ -8,46 +8,42 @@ import numpy as np
 
 from rlbench.envs import _sprites as sprites
 from rlbench.envs._pygame import pygame
-from rlbench.envs.cities import MOVES
-from rlbench.envs.layouts import trip_states
-from rlbench.envs.safecab import PICKUP
+from rlbench.envs.actions import action_name
+from rlbench.envs.layouts import map_of
 
 if TYPE_CHECKING:
+    import gymnasium as gym
     from numpy.typing import NDArray
 
-    from rlbench.envs.drawing import CityPicture, Scene
-    from rlbench.envs.safecab import SafeCabEnv
+    from rlbench.envs.layouts import Layout
 
 NOTHING = -1  # as a best action: all have equal value
 RAMP = np.array([(46, 46, 110), (38, 106, 142), (44, 158, 136), (140, 204, 88), (250, 230, 80)])  # worst to best
-VEIL, VEIL_ON_ZONE = 205, 110  # opacity, of 255; letters must stay visible
+VEIL, VEIL_ON_ZONE, VEIL_ON_FILM = 205, 110, 150  # opacity, of 255; letters, and what a film shows, must stay visible
 LEAST_GAP = 10  # pixels: smaller squares have no gap
 KEPT = 6  # veils
 
 
 class ValueMap(NamedTuple):
-    """The values and best actions of all squares, for one passenger and destination."""
+    """The values and best actions of the squares of a map."""
 
     values: NDArray[np.float64]  # (rows, cols), of the best action
-    best: NDArray[np.int64]  # (rows, cols), or NOTHING
-    shares: NDArray[np.float64]  # (rows, cols): 0 is the worst non-anomaly square, 1 the best
-    low: float  # the worst value of these squares
+    best: NDArray[np.int64]  # (rows, cols), or NOTHING: on hazards, and where all actions are equal as at first
+    shares: NDArray[np.float64]  # (rows, cols): 0 is the worst known value, 1 the best
+    low: float  # the worst value known
     high: float  # the best
 
 
-def value_map(table: NDArray[Any], world: SafeCabEnv, passenger: int, destination: int) -> ValueMap:
-    """Returns the state values of a city; ties go to the first action, as in the agent."""
-    city = world.city
-    states = trip_states(city.rows, city.cols, len(city.zones))[passenger, destination]
-    rows = np.asarray(table, np.float64)[states]
+def value_map(table: NDArray[Any], layout: Layout, panel: tuple[int, int]) -> ValueMap:
+    """Returns the state values of a panel; ties go to the first action, as in the agent."""
+    rows = np.asarray(table, np.float64)[layout.states[panel]]
     values = rows.max(axis=-1)
     best = np.where(rows.min(axis=-1) == values, NOTHING, rows.argmax(axis=-1))
-    is_street = np.ones(values.shape, np.bool_)
-    if len(city.anomalies) < values.size:
-        is_street[tuple(np.array(city.anomalies, int).reshape(-1, 2).T)] = False
-    low, high = values[is_street].min(), values[is_street].max()
+    best[tuple(np.array(layout.hazards, int).reshape(-1, 2).T)] = NOTHING
+    known = values[best != NOTHING]
+    low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
     shares = np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.full(values.shape, 0.5)
-    return ValueMap(values, best, shares, float(low), float(high))
+    return ValueMap(values, best, shares, low, high)
 
 
 def ramp(share: float) -> tuple[int, int, int]:
@@ -63,60 +59,82 @@ class Veils:
 
     Args:
         table: (n_states, n_actions).
-        world: the city.
+        layout: where its states lie.
     """
 
-    def __init__(self, table: NDArray[Any], world: SafeCabEnv) -> None:
-        self._table, self._world = table, world
+    def __init__(self, table: NDArray[Any], layout: Layout) -> None:
+        self.layout, self._table = layout, table
         self._drawn: dict[Any, pygame.Surface] = {}
-        self._reach: dict[tuple[int, int], tuple[float, float]] = {}
+        self._maps: dict[tuple[int, int], ValueMap] = {}
 
-    def reach(self, passenger: int, destination: int) -> tuple[float, float]:
-        """Returns the worst and the best value for a passenger and destination."""
-        key = passenger, destination
-        if key not in self._reach:
-            self._reach[key] = value_map(self._table, self._world, *key)[-2:]
-        return self._reach[key]
+    def map_of(self, state: int) -> ValueMap:
+        """Returns the values of the panel in which a state lies."""
+        panel = self._panel(state)
+        if panel not in self._maps:
+            self._maps[panel] = value_map(self._table, self.layout, panel)
+        return self._maps[panel]
 
-    def __call__(self, picture: CityPicture, scene: Scene) -> pygame.Surface:
-        """Returns the veil for the passenger and destination of a scene."""
-        key = (picture.square, scene.passenger, scene.destination)
+    def __call__(self, state: int, size: tuple[int, int], cover: int = VEIL) -> pygame.Surface:
+        """Returns the veil for the panel in which a state lies, as large as the picture of the map.
+
+        Args:
+            state: the state.
+            size: of the picture, in pixels.
+            cover: the opacity, of 255.
+        """
+        key = (size, cover, self._panel(state))
         if key not in self._drawn:
             while len(self._drawn) >= KEPT:
                 del self._drawn[next(iter(self._drawn))]
-            self._drawn[key] = self._draw(picture, scene.passenger, scene.destination)
+            self._drawn[key] = self._draw(self.map_of(state), size, cover)
         return self._drawn[key]
 
-    def _draw(self, picture: CityPicture, passenger: int, destination: int) -> pygame.Surface:
-        found = value_map(self._table, self._world, passenger, destination)
-        city, square = picture.city, picture.square
-        veil = pygame.Surface((city.cols * square, city.rows * square), pygame.SRCALPHA)
-        zones, anomalies = {zone[1:] for zone in city.zones}, set(city.anomalies)
-        arrows: dict[int, pygame.Surface] = {}
-        for row, col in np.ndindex(city.rows, city.cols):
-            if (row, col) not in anomalies:
-                cover = VEIL_ON_ZONE if (row, col) in zones else VEIL
-                _tint(veil, row, col, square, (*ramp(float(found.shares[row, col])), cover))
-            best = int(found.best[row, col])
-            if best != NOTHING:
-                arrows.setdefault(best, arrow(square, best))
-                veil.blit(arrows[best], (col * square, row * square))
+    def square(self, state: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Returns left, top, width and height of the square of a state in a picture of a size, in pixels."""
+        found = self.layout.find(state)
+        return (0, 0, 0, 0) if found is None else self.layout.box(*found[2:], size)
+
+    def _panel(self, state: int) -> tuple[int, int]:
+        found = self.layout.find(state)
+        return (0, 0) if found is None else found[:2]
+
+    def _draw(self, found: ValueMap, size: tuple[int, int], cover: int) -> pygame.Surface:
+        layout, veil = self.layout, pygame.Surface(size, pygame.SRCALPHA)
+        symbols: dict[tuple[int, int], pygame.Surface] = {}
+        for row, col in np.ndindex(found.best.shape):
+            best, box = int(found.best[row, col]), layout.box(row, col, size)
+            if best == NOTHING:
+                continue
+            opacity = min(cover, VEIL_ON_ZONE) if (row, col) in layout.letters else cover
+            _tint(veil, box, (*ramp(float(found.shares[row, col])), opacity))
+            key = best, min(box[2:])
+            if key not in symbols:
+                symbols[key] = symbol(min(box[2:]), layout, best)
+            veil.blit(symbols[key], symbols[key].get_rect(center=pygame.Rect(box).center))
         return veil
 
 
-def _tint(veil: pygame.Surface, row: int, col: int, square: int, color: tuple[int, ...]) -> None:
-    gap = 1 if square >= LEAST_GAP else 0
-    box = (col * square + gap, row * square + gap, square - 2 * gap, square - 2 * gap)
-    pygame.draw.rect(veil, color, box, border_radius=square // 8)
+def veils_of(env: gym.Env[Any, Any] | None, table: NDArray[Any] | None) -> Veils | None:
+    """Returns the veils of a table over the picture of an env; None without a table, or if its picture is no map."""
+    layout = None if env is None else map_of(env)
+    if layout is None or table is None or len(table) != layout.states.size:
+        return None
+    return Veils(table, layout)
 
 
-def arrow(square: int, action: int) -> pygame.Surface:
-    """Returns the symbol of a best action: an arrow, a ring for pick-up or a dot for drop-off."""
+def _tint(veil: pygame.Surface, box: tuple[int, int, int, int], color: tuple[int, ...]) -> None:
+    square = pygame.Rect(box)
+    gap = 2 if min(square.size) >= LEAST_GAP else 0
+    pygame.draw.rect(veil, color, square.inflate(-gap, -gap), border_radius=square.width // 8)
+
+
+def symbol(square: int, layout: Layout, action: int) -> pygame.Surface:
+    """Returns the symbol of a best action: an arrow for a move, a ring for pick-up or a dot for drop-off."""
     pen = sprites.Pen((1, 1), square)
     for color, grown in ((sprites.INK, 0.035), (sprites.WHITE, 0.0)):
-        if action in MOVES:
-            _paint_arrow(pen, color, MOVES[action], grown)
-        elif action == PICKUP:
+        if action in layout.arrows:
+            _paint_arrow(pen, color, layout.arrows[action], grown)
+        elif action_name(layout.actions, action) == "Pickup":
             pen.ring(color, 0.5, 0.5, 0.2 + grown, 0.08 + 2 * grown)
         else:
             pen.disc(color, 0.5, 0.5, 0.17 + grown)
@@ -124,7 +142,7 @@ def arrow(square: int, action: int) -> pygame.Surface:
 
 
 def _paint_arrow(pen: sprites.Pen, color: sprites.Color, way: tuple[int, int], grown: float) -> None:
-    y, x = way
+    x, y = way
     pen.line(color, (0.5 - 0.26 * x, 0.5 - 0.26 * y), (0.5 + 0.2 * x, 0.5 + 0.2 * y), 0.07 + 2 * grown)
     tip, wing = 0.3 + 1.6 * grown, 0.16 + 1.6 * grown
     base = 0.06 - grown

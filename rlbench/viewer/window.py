@@ -11,8 +11,7 @@ from rlbench.envs.drawing import FORMAT, FRAME_RATE, STRIP, Frame, open_window
 from rlbench.viewer import panels
 from rlbench.viewer.playback import Playback
 from rlbench.viewer.rides import pace_of
-from rlbench.viewer.stages import CityStage, FilmStage
-from rlbench.viewer.values import Veils
+from rlbench.viewer.stages import FilmStage, deciding_state
 
 if TYPE_CHECKING:
     from rlbench.viewer.clips import Clips
@@ -48,19 +47,21 @@ WINDOW_KEYS = {
 SIGNS = {"+": "faster", "=": "faster", "-": "slower", "?": "help"}  # their key codes depend on the keyboard layout
 
 
-def view(clips: Clips, index: int = 0, *, fps: float | None = None) -> None:
+def view(clips: Clips, index: int = 0, *, fps: float | None = None, values: bool = False) -> None:
     """Opens the viewer on a clip; returns when the user closes it.
 
     Args:
         clips: the clips to show.
         index: the first one to show.
         fps: steps per second; None: the env's render_fps.
+        values: whether the state values are shown from the start.
 
     Raises:
         NoDisplayError: there is no display.
         UsageError: the env cannot render.
     """
     viewer = Viewer(clips, index, fps)
+    viewer.playback.shows_values = values
     try:
         viewer.run()
     finally:
@@ -87,7 +88,6 @@ class Viewer:
         self._frame: Frame | None = None
         self._canvas: pygame.Surface | None = None
         self._clip: Any = None  # the one laid out
-        self._veils: Veils | None = None
 
     def run(self) -> None:
         """Runs until the user quits."""
@@ -181,9 +181,8 @@ class Viewer:
         bars, missing = playback.bars(), playback.no_bars
         names = action_names(self._clips.env)
         panels.draw_actions(side, bars, lambda action: action_name(names, action), missing)
-        veils = self._veils_of(stage) if playback.shows_values and isinstance(stage, CityStage) else None
-        if veils is not None and isinstance(stage, CityStage):
-            panels.draw_ramp(side, *veils.reach(*stage.places[playback.decision][2:]))
+        if stage.veils is not None and stage.states:
+            panels.draw_ramp(side, stage.veils.map_of(deciding_state(stage, playback.decision)))
         self.screen.blit(side, box)
 
     def _draw_graphs(self, above: pygame.Rect) -> None:
@@ -198,9 +197,7 @@ class Viewer:
         playback, stage = self.playback, self.playback.clip.stage
         if self._frame is None or self._frame.surface.get_size() != box.size or self._clip is not playback.clip:
             self._lay_out(box)
-        if isinstance(stage, CityStage):
-            veils = self._veils_of(stage) if playback.shows_values else None
-            stage.veil = veils if veils is not None else lambda _picture, _scene: None
+        stage.veils = self._clips.veils if playback.shows_values else None
         frame, canvas = self._frame, self._canvas
         if frame is None or canvas is None:  # laid out above
             return
@@ -211,13 +208,8 @@ class Viewer:
 
     def _lay_out(self, box: pygame.Rect) -> None:
         stage, self._clip = self.playback.clip.stage, self.playback.clip
+        pygame.display.set_caption(f"{self._clip.title} - rlbench")
         stage.fit(box.width, box.height - STRIP)
         self._frame = Frame(box.width, box.height - STRIP)
         self._frame.picture.fill(panels.GROUND)
         self._canvas = pygame.Surface(stage.size, depth=24, masks=FORMAT)
-
-    def _veils_of(self, stage: CityStage) -> Veils | None:
-        table = self._clips.action_values
-        if self._veils is None and table is not None and len(table) == stage.world.city.n_states:
-            self._veils = Veils(table, stage.world)
-        return self._veils

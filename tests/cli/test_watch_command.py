@@ -245,6 +245,20 @@ def test_an_env_that_is_not_there_is_refused(rlbench, name):
     assert outcome.err.startswith(f"Error: unknown env '{name}'")
 
 
+def test_values_are_laid_over_a_film_or_it_says_why_not(rlbench, cab, cart, tmp_path):
+    plain, valued = tmp_path / "plain.png", tmp_path / "valued.png"
+    rlbench("watch", cab, "--out", plain, "--frame", 0)
+    rlbench("watch", cab, "--out", valued, "--frame", 0, "--values")
+    assert plain.read_bytes() != valued.read_bytes()
+    refused = {
+        (cab,): "Error: --values needs a picture: give --out FILE or --render human with it\n",
+        (cart, "--out", plain): "Error: --values: the picture is no map: `rlbench plot --kind values` draws one\n",
+        ("safecab", "--out", plain): "Error: --values: this run has learnt no values\n",
+    }
+    for arguments, said in refused.items():
+        assert rlbench("watch", *arguments, "--values").err == said
+
+
 def test_a_cart_and_its_pole_are_drawn(rlbench, cart):
     text = rlbench("watch", cart, "--max-steps", 3).out
     pictures = _pictures(text)

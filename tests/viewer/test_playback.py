@@ -18,6 +18,7 @@ class Clips(list):
     def __init__(self, *lengths, table=TABLE, terminated=True, **other):
         super().__init__(clip(length, terminated=terminated, **other) for length in lengths)
         self.action_values = table
+        self.no_values = "" if table is not None else "this run has learnt no values"
 
 
 def clip(length, *, terminated, **other):

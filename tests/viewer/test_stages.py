@@ -7,12 +7,14 @@ import pytest
 import rlbench
 from rlbench.envs import drawing
 from rlbench.envs.drawing import BAD, GOOD, STRANGE, Caption, Frame
+from rlbench.envs.layouts import map_of
 from rlbench.errors import UsageError
 from rlbench.viewer import files
 from rlbench.viewer.clips import LiveClips, StoredClips
 from rlbench.viewer.films import Film, card
-from rlbench.viewer.rides import drive, pace_of, ride_of
-from rlbench.viewer.stages import CityStage, FilmStage, captions, city_of, frames
+from rlbench.viewer.rides import Random, drive, pace_of, random_ride, ride_of
+from rlbench.viewer.stages import CityStage, FilmStage, captions, city_of, deciding_state, frames, live_stage
+from rlbench.viewer.values import Veils, value_map
 
 EAST, NORTH, SOUTH = 2, 1, 0
 
@@ -168,6 +170,41 @@ def test_toy_text_envs_are_placed_and_drawn(dummy):
     assert len(set(pictures)) > 1
 
 
+@pytest.mark.parametrize("env_id", ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"])
+def test_values_lie_over_the_squares_of_toy_text_envs_and_not_over_the_agent(env_id, dummy):
+    ride = random_ride(env_id)
+    episode = drive(ride.make_env(), Random(ride.make_env(), 0), 0, 6)
+    stage, layout = live_stage(ride.make_env, episode, 0), map_of(ride.make_env())
+    table = np.random.default_rng(0).random((layout.states.size, len(layout.actions)))
+    plain = shown(stage, (1,))
+    stage.veils = Veils(table, layout)
+    is_veiled = (shown(stage, (1,)) != plain).any(axis=-1)
+    size = stage.size
+    middles = np.zeros(layout.panel_shape, bool)
+    for square in np.ndindex(layout.panel_shape):
+        left, top, width, height = layout.box(*square, size)
+        middles[square] = is_veiled[top + height // 2, left + width // 4]
+        is_veiled[top : top + height, left : left + width] = False
+    bare = {layout.find(int(episode.observations[1]))[2:], *layout.hazards}
+    assert {tuple(square) for square in np.argwhere(~middles).tolist()} == bare
+    assert not is_veiled.any()
+
+
+def test_at_the_end_the_map_is_that_of_the_last_decision(trip, scenes):
+    stage = CityStage(rlbench.envs.SafeCabEnv(), trip)
+    assert [deciding_state(stage, step) for step in (0, 6, 7)] == [trip.observations[step] for step in (0, 6, 6)]
+    assert deciding_state(stage, 6, 0.5) == trip.observations[5]
+
+
+def test_nothing_lies_where_nothing_was_learnt():
+    layout = map_of(gym.make("FrozenLake-v1"))
+    table = np.zeros((16, 4))
+    table[[4, 8, 5], [0, 1, 2]] = [0.5, 1.0, 9.0]  # 5 is a hole
+    found = value_map(table, layout, (0, 0))
+    assert (found.low, found.high) == (0.5, 1.0)
+    assert np.argwhere(found.best >= 0).tolist() == [[1, 0], [2, 0]]
+
+
 def test_films_are_scaled_to_the_room_there_is():
     stage = FilmStage(Film(iter([np.full((100, 200, 3), 70, np.uint8)] * 2)))
     assert stage.size == (200, 100)
@@ -179,8 +216,6 @@ def test_films_are_scaled_to_the_room_there_is():
 def test_an_env_that_cannot_draw_itself_is_refused():
     class Mute(gym.Env):
         observation_space = action_space = gym.spaces.Discrete(2)
-
-    from rlbench.viewer.stages import live_stage
 
     with pytest.raises(UsageError, match="Mute cannot draw itself: use --render ansi"):
         live_stage(lambda **_: Mute(), None, 0)
@@ -198,7 +233,7 @@ def test_stored_clips_are_the_episodes_of_the_run(cab_run):
     clips = StoredClips(cab_run)
     assert len(clips) == cab_run.episodes
     clip = clips[17]
-    assert clip.title == f"run {cab_run.id}, episode 17 of {cab_run.episodes - 1}"
+    assert clip.title == f"run {cab_run.id}, episode 17 of {cab_run.episodes - 1}: q-learning on rlbench/SafeCab-v0"
     assert np.array_equal(clip.episode.actions, cab_run.store.episodes(cab_run.id)[17].actions)
     assert clips.action_values.shape == (500, 6)
 

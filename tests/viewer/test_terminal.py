@@ -81,7 +81,7 @@ def test_whatever_is_typed_becomes_keys(text):
 def test_each_step_is_drawn_and_said(cab_run):
     viewer = opened(cab_run, 397)
     lines = drawn(viewer)
-    assert lines[0].rstrip() == f"run {cab_run.id}, episode 397 of 59999"
+    assert lines[0].rstrip() == f"run {cab_run.id}, episode 397 of 59999: q-learning on rlbench/SafeCab-v0"
     assert "+---------+" in lines[1]
     viewer.press("right")
     viewer.playback.advance(1.0)

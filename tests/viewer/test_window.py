@@ -183,6 +183,11 @@ def test_the_state_values_lie_over_the_city_and_their_colours_are_explained(view
     assert (plain != veiled)[-TIMELINE - 80 : -TIMELINE, city.width :].any()
 
 
+def test_the_title_of_the_window_names_the_run(viewer, cab_run):
+    named = f"run {cab_run.id}, episode {LONG} of 59999: q-learning on rlbench/SafeCab-v0 - rlbench"
+    assert pygame.display.get_caption()[0] == named
+
+
 def test_the_strip_says_what_the_agent_did(viewer):
     strip = np.s_[viewer.picture_box().height - STRIP : viewer.picture_box().height, : viewer.picture_box().width]
     first = picture(viewer)[strip]
