@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 WHOLE = re.compile(r"[+-]?\d[\d_]*")
@@ -31,11 +31,12 @@ def parse_settings(settings: Iterable[str], option: str) -> dict[str, Any]:
             raise UsageError(f"{option} takes K=V, such as gamma=0.9, got {setting!r}")
         if name in parsed:
             raise UsageError(f"{option} {name}=... is given twice: give it once")
-        parsed[name] = _value(text)
+        parsed[name] = parse_value(text)
     return parsed
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Reads the value of a setting; see `parse_settings`."""
     if text in WORDS:
         return WORDS[text]
     if NUMBER.fullmatch(text):
@@ -54,5 +55,11 @@ def _toml(text: str) -> Any:
 def write_setting(value: Any) -> str:
     """Returns a value as text that `parse_settings` reads back."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if _value(value.strip()) != value else value
+        return json.dumps(value, ensure_ascii=False) if parse_value(value.strip()) != value else value
     return "None" if value is None else json.dumps(value)
+
+
+def write_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """Returns a name and its arguments as they are typed: ClipReward:min_reward=-1,max_reward=1."""
+    told = ",".join(f"{argument}={write_setting(value)}" for argument, value in arguments.items())
+    return f"{name}:{told}" if told else name

@@ -31,7 +31,7 @@ from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.cli.train import run_document, run_lines
 from rlbench.errors import StoreError, UsageError
-from rlbench.settings import parse_settings
+from rlbench.settings import parse_settings, write_setting
 
 if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
@@ -220,7 +220,7 @@ def verify(
 @store_option
 @json_option
 def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show where RUN_A and RUN_B diverge: the first differing episode and step, and the settings that differ."""
+    """Show the settings in which RUN_A and RUN_B differ, and the first episode and step at which they diverge."""
     with rlbench.open_store(store, create=False) as opened:
         a, b = _run(opened, run_a), _run(opened, run_b)
         found = rlbench.diff(a, b)
@@ -231,7 +231,13 @@ def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FB
         return
     say(f"runs {a.id} and {b.id}: {found.detail}")
     for name, (one, other) in found.settings.items():
-        say(f"  {name}: {one} and {other}")
+        say(f"  {name}: {_or_none(one)} and {_or_none(other)}")
+    if not found.settings:
+        say("  the same settings")
+
+
+def _or_none(value: Any) -> str:
+    return "none" if value is None else write_setting(value)
 
 
 def _run(store: Store, ref: str, env: str | None = None, *, needs: str = "", trust: bool = False) -> Run:

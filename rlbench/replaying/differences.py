@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.errors import StoreError
+from rlbench.errors import StoreError, UnknownNameError
+from rlbench.store.conditions import settings_of
 from rlbench.store.records import row_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Difference:
     """Where and why two runs diverge.
 
     Attributes:
-        settings: what differs in their configuration, as {path: (in a, in b)}; budgets, engines and versions aside.
+        settings: what was asked for differently, as {name: (in a, in b)}, None where one has no such setting; budgets,
+            engines and versions aside.
         episode: the first that differs; None if all episodes that both runs have are equal.
         step: its first step that differs: 0 is the reset, t the t-th action and its outcome.
         cause: "draw" (a random draw differs: a reset, an exploratory action, an outcome), "action" (the greedy
@@ -41,28 +43,30 @@ class Difference:
 def diff(a: Run, b: Run) -> Difference:
     """Compares two runs: their settings, their episodes one by one, and their final tables.
 
+    Episodes are compared only of one env, and if both runs stored their steps; `detail` says so.
+
     Raises:
-        StoreError: one of them kept no steps.
+        StoreError: what one of them stored is damaged.
     """
-    settings = _settings(_comparable(a), _comparable(b))
-    episode, step, cause, detail = _parting(a, b)
+    settings = _different(settings_of(a.record), settings_of(b.record))
+    why_not = _why_not(a, b)
+    episode, step, cause, detail = _parting(a, b) if not why_not else (None, None, None, why_not)
     entry = _table_entry(a, b)
     if episode is None and entry is not None:
         detail += f"; the tables differ first at state {entry[0]}, action {entry[1]}"
     return Difference(settings, episode, step, cause, entry, detail)
 
 
-def _comparable(run: Run) -> dict[str, Any]:
-    config = run.record.config.document()
-    return {"seed": run.seed, **{name: config.get(name) for name in ("env", "agent", "preset", "record")}}
+def _different(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)}
 
 
-def _settings(a: Any, b: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        names = [*a, *(name for name in b if name not in a)]
-        pairs = [_settings(a.get(name), b.get(name), f"{path}.{name}".lstrip(".")) for name in names]
-        return {name: pair for found in pairs for name, pair in found.items()}
-    return {} if a == b else {path: (a, b)}
+def _why_not(a: Run, b: Run) -> str:
+    """Returns why the episodes of two runs cannot be compared; empty if they can."""
+    if a.env_id != b.env_id:
+        return f"episodes are not compared: one is of {a.env_id}, the other of {b.env_id}"
+    without = [run.id for run in (a, b) if not (run.record.config.keeps_steps and run.timesteps)]
+    return f"episodes are not compared: {' and '.join(without)} stored no steps" if without else ""
 
 
 def _parting(a: Run, b: Run) -> tuple[int | None, int | None, str | None, str]:
@@ -109,7 +113,7 @@ def _step_difference(a: Episode, b: Episode, t: int) -> tuple[str, str] | None:
 def _table_entry(a: Run, b: Run) -> tuple[int, int] | None:
     try:
         tables = [getattr(run.agent, "q_table", None) for run in (a, b)]
-    except StoreError:  # no checkpoint
+    except (StoreError, UnknownNameError):  # no checkpoint, or an agent that is not registered here
         return None
     one, other = tables
     if one is None or other is None or one.shape != other.shape:

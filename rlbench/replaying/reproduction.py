@@ -14,7 +14,7 @@ from rlbench.agents.functions import ByFunction
 from rlbench.envs.trust import WRAPPERS
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
-from rlbench.settings import write_setting
+from rlbench.settings import write_call, write_setting
 from rlbench.training.callbacks import SHIPPED, label
 from rlbench.training.run import Run
 
@@ -149,12 +149,7 @@ def _wrapped(run: Run) -> dict[str, Any]:
     unknown = [one["name"] for one in found if one["name"] not in WRAPPERS or one["kwargs"] is None]
     if unknown:
         raise UsageError(f"run {run.id} was made in the wrapper {unknown[0]}: wrap the env as before, and train on it")
-    return {**({"wrappers": [_wrapper(**one) for one in found]} if found else {}), **bins}
-
-
-def _wrapper(name: str, kwargs: dict[str, Any], **_: Any) -> str:
-    arguments = ",".join(f"{argument}={write_setting(value)}" for argument, value in kwargs.items())
-    return f"{name}:{arguments}" if arguments else name
+    return {**({"wrappers": [write_call(one["name"], one["kwargs"]) for one in found]} if found else {}), **bins}
 
 
 def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from rlbench.settings import write_call
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
@@ -31,6 +33,23 @@ class EnvConfig:
         except (ValueError, RecursionError):
             return {}
         return found if type(found) is dict and type(found.get("kwargs")) is dict else {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The env's arguments and step limit, its wrappers as they are typed, and the arguments of its bins."""
+        made = self.made_with
+        found = made.get("additional_wrappers")
+        kwargs = {one["name"]: one["kwargs"] for one in found if _is_wrapper(one)} if isinstance(found, list) else {}
+        bins = kwargs.pop("Discretize", self.bins) or {}
+        told = {
+            "max_episode_steps": made.get("max_episode_steps"),
+            "wrappers": [write_call(name, given) for name, given in kwargs.items()],
+            "bins": {name: value for name, value in bins.items() if value is not None},
+        }
+        return {
+            **made.get("kwargs", {}),
+            **{name: value for name, value in told.items() if value not in (None, [], {})},
+        }
 
 
 @dataclass(frozen=True)
@@ -142,6 +161,22 @@ class RunConfig:
         return {**kept, **changed}
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked for beside env, agent, seed and budget, by name; "env.x" where the agent has an x too."""
+        parameters, evaluating = self.agent.parameters, self.evaluating
+        env = {f"env.{name}" if name in parameters else name: value for name, value in self.env.settings.items()}
+        watched = [write_call(one["name"], one["settings"] or {}) for one in self.callbacks or ()]
+        told = {
+            "callbacks": watched or None,
+            "eval_every": evaluating and evaluating.every,
+            "eval_episodes": evaluating and evaluating.episodes,
+            "initial_table": self.initial_table,
+        }
+        known = {name: value for name, value in told.items() if value is not None}
+        began = {"preset": self.preset, "record": self.record}
+        return {**{name: value for name, value in began.items() if value}, **env, **parameters, **known}
+
+    @property
     def keeps_steps(self) -> bool:
         """Whether every step is stored, not only the figures of each episode."""
         return self.record != "none"
@@ -170,6 +205,11 @@ OPTIONAL = dict.fromkeys(  # not stored if None
         *("callbacks", "evaluating", "stopped", "retraining"),
     )
 )
+
+
+def _is_wrapper(value: Any) -> bool:
+    """Returns whether an entry of a spec is a wrapper with arguments; a foreign spec may hold anything."""
+    return isinstance(value, dict) and _is_text(value.get("name")) and isinstance(value.get("kwargs"), dict)
 
 
 def _is_text(value: object) -> bool:

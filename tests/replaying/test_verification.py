@@ -177,7 +177,7 @@ def test_another_reward_is_found_with_its_setting():
     found = rlbench.diff(trained(), trained(env_kwargs={"step_reward": -2.0}))
     assert (found.episode, found.step, found.cause) == (0, 1, "reward")
     assert "reward -1 in one, -2 in the other" in found.detail
-    assert any("spec" in name for name in found.settings)
+    assert found.settings == {"step_reward": (None, -2.0)}
 
 
 def test_a_greedy_action_that_differs_points_to_the_tables():
@@ -186,12 +186,31 @@ def test_a_greedy_action_that_differs_points_to_the_tables():
     found = rlbench.diff(one, two)
     assert found.cause == "action"
     assert "both greedy, so their tables differ at state" in found.detail
-    assert found.settings == {"agent.parameters.learning_rate": (1.0, 0.1)}
+    assert found.settings == {"learning_rate": (1.0, 0.1)}
     a, b = (run.store.episodes(run.id)[found.episode] for run in (one, two))
     t = found.step - 1
     assert (a.actions[:t] == b.actions[:t]).all()
     assert a.actions[t] != b.actions[t]
     assert (a.observations[: t + 1] == b.observations[: t + 1]).all()
+
+
+def test_settings_that_differ_are_named_whatever_the_runs_have_stored():
+    a, lake = trained(), trained("FrozenLake-v1", record="none", agent_kwargs={"gamma": 0.5})
+    found = rlbench.diff(a, lake)
+    assert {"env", "record", "gamma", "map_name"} <= found.settings.keys()
+    assert (found.settings["gamma"], found.settings["map_name"]) == (
+        (trained().agent.parameters.gamma, 0.5),
+        (None, "4x4"),
+    )
+    assert found.detail == "episodes are not compared: one is of rlbench/SafeCab-v0, the other of FrozenLake-v1"
+    silent = trained(record="none")
+    found = rlbench.diff(a, silent)
+    assert found.settings == {"record": ("all", "none")}
+    assert found.detail == f"episodes are not compared: {silent.id} stored no steps"
+    never = {"exploration_schedule": "constant", "exploration_initial_eps": 0.0}
+    same = [trained(agent_kwargs={**never, "temperature": temperature}) for temperature in (0.5, 0.9)]
+    found = rlbench.diff(*same)
+    assert (found.settings, found.detail) == ({"temperature": (0.5, 0.9)}, "the same for 60 episodes")
 
 
 def test_exploration_that_draws_otherwise_is_a_draw():
