@@ -83,6 +83,14 @@ def tags(context: click.Context, _incomplete: str) -> Iterable[str]:
 
 
 @_completer
+def settings(context: click.Context, _incomplete: str) -> Iterable[str]:
+    """The columns and the settings of the runs in the store."""
+    from rlbench.store.conditions import values_of  # noqa: PLC0415  (NumPy)
+
+    return dict.fromkeys(name for record in _records(context) for name in values_of(record))
+
+
+@_completer
 def models(context: click.Context, _incomplete: str) -> Iterable[str]:
     """The names of the models in the store."""
     from rlbench.modelling import models as stored  # noqa: PLC0415  (NumPy)

@@ -104,19 +104,31 @@ env_filter_option: Decorator = click.option(
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --env, --agent and --tag; the command takes those that are given as `selection`, filters of `Store.runs`."""
+    """Adds the filters of `Store.runs`; the command takes those that are given as `selection`."""
 
     @env_filter_option
     @click.option(
         "--agent", "agent_filter", metavar="NAME", shell_complete=completing.agents, help="Only runs of this agent."
     )
     @click.option("--tag", "tag_filter", metavar="TAG", shell_complete=completing.tags, help="Only runs with this tag.")
+    @click.option(
+        "--where",
+        multiple=True,
+        metavar="NAME=VALUE",
+        shell_complete=completing.settings,
+        help="Only runs with this setting, such as seed=3 or 'gamma>=0.9'; !=, <, <=, > too; may be repeated.",
+    )
     @wraps(command)
     def selecting(
-        *arguments: Any, env_filter: str | None, agent_filter: str | None, tag_filter: str | None, **options: Any
+        *arguments: Any,
+        env_filter: str | None,
+        agent_filter: str | None,
+        tag_filter: str | None,
+        where: tuple[str, ...],
+        **options: Any,
     ) -> Any:
-        given = {"env_id": env_id_of(env_filter), "agent_name": agent_filter, "tag": tag_filter}
-        selection = {name: value for name, value in given.items() if value is not None}
+        given = {"env_id": env_id_of(env_filter), "agent_name": agent_filter, "tag": tag_filter, "where": where}
+        selection = {name: value for name, value in given.items() if value}
         return command(*arguments, selection=selection, **options)
 
     return selecting

@@ -48,8 +48,8 @@ def print_table(
     *,
     right: Sequence[str] = (),
     optional: Sequence[str] = (),
-) -> None:
-    """Prints an aligned table.
+) -> list[str]:
+    """Prints an aligned table; returns the names of the columns that it left out.
 
     Args:
         header: the names of the columns.
@@ -60,11 +60,18 @@ def print_table(
     table = [list(map(escaped, row)) for row in (header, *rows)]
     if not is_terminal():
         _print_plainly(table, right)
-        return
+        return []
+    left_out = []
     for name in optional:
-        if sum(_widths(table)) + COLUMN_GAP * (len(table[0]) - 1) > shutil.get_terminal_size().columns:
+        if name in table[0] and _width(table) > shutil.get_terminal_size().columns:
             table = _without(table, name)
+            left_out.append(name)
     _print_on_terminal(table, right)
+    return left_out
+
+
+def _width(table: list[list[str]]) -> int:
+    return sum(_widths(table)) + COLUMN_GAP * (len(table[0]) - 1)
 
 
 def _widths(table: list[list[str]]) -> list[int]:

@@ -90,9 +90,9 @@ def plot(
     as_json: bool,  # noqa: FBT001  (click calls by name)
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Draw a picture of one or more RUNs, or of all that fit --env, --agent and --tag, and write it to a file.
+    """Draw a picture of one or more RUNs, or of all that fit --env, --agent, --tag and --where, and write it to a file.
 
-    "all" names the runs that fit, without such a filter those of the latest run's env.
+    "all" names the runs that fit, without a filter those of the latest run's env.
 
     curve: returns over training; runs that differ only in their seed become one line, their mean with a band.
     exploration: how much was explored. actions: which were taken. share: how often one of them was, of several runs.
@@ -141,7 +141,7 @@ def compare(
 ) -> None:
     """Say which RUN does better and how sure that is; runs that differ only in their seed count as one candidate.
 
-    Without a RUN, all that fit --env, --agent and --tag are compared; "all" names them too, and without such a filter
+    Without a RUN, all that fit --env, --agent, --tag and --where are compared; "all" names them too, without a filter
     those of the latest run's env.
 
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
@@ -176,7 +176,7 @@ def report(
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Write a report of RUN, or of the one that fits --env, --agent and --tag: one HTML page that works offline.
+    """Write a report of RUN, or of the one that fits the filters: one HTML page that works offline.
 
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
     command that makes the run again.
@@ -186,7 +186,7 @@ def report(
     with rlbench.open_store(store, create=False) as opened:
         found, *more = _runs(opened, runs, selection, trust=trust)
         if more:
-            raise UsageError(f"a report is of one run, got {len(more) + 1}: name it, or narrow --env, --agent, --tag")
+            raise UsageError(f"a report is of one run, got {len(more) + 1}: name it, or narrow the filters")
         path = page.report(found, out or f"{found.id}.html")
     if as_json:
         print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
@@ -197,7 +197,7 @@ def report(
 def _runs(store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, needs: str = "", trust: bool) -> list[Run]:
     """Returns the runs that are named, each once, or all that a selection fits."""
     if not refs and not selection:
-        raise UsageError("name a RUN, or say which are meant with --env, --agent or --tag")
+        raise UsageError("name a RUN, or say which are meant with --env, --agent, --tag or --where")
     found = [record for ref in refs or ("all",) for record in _named(store, ref, selection, needs)]
     return [rlbench.Run(record, store, trust=trust) for record in {record.id: record for record in found}.values()]
 

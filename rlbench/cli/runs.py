@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 import rlbench
-from rlbench.cli import completing
+from rlbench.cli import completing, listing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
 from rlbench.cli.options import (
@@ -27,6 +27,7 @@ from rlbench.cli.options import (
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
 from rlbench.errors import StoreError, unknown_name
+from rlbench.store.conditions import values_of
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
@@ -35,11 +36,8 @@ if TYPE_CHECKING:
     from rlbench.evaluation import Evaluation
     from rlbench.store import RunRecord, Store
 
-HEADER = ("run", "env", "agent", "seed", "status", "episodes", "steps", "seconds", "return", "regret", "started")
 SHOWN = ("mean_return", "exact_return", "optimal_return", "regret")  # of an evaluation
-LISTING_RIGHT = ("seed", "episodes", "steps", "seconds", "return", "regret")
 CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
-LISTING_OPTIONAL = ("started", "seconds", "steps", "seed", "status", "episodes")  # the first to go on a narrow terminal
 
 
 def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +46,12 @@ def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
         store_option,
         selection_options,
         click.option("--status", metavar="WORD", help="Only runs that are running, finished or interrupted."),
+        click.option(
+            "--sort",
+            metavar="[-]NAME",
+            shell_complete=completing.settings,
+            help="Sort by a column or a setting; -NAME: from the highest.",
+        ),
         click.option(
             "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
         ),
@@ -92,18 +96,28 @@ def _list(
     store: Store,
     selection: dict[str, Any],
     status: str | None,
+    sort: str | None,
     limit: int,
     shows_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
 ) -> None:
     damaged: list[tuple[str, str]] = []
+    reads_all = bool(sort or status or selection.get("where"))
     with store as opened:
         if status is not None and status not in STATUSES:
             raise unknown_name("status", status, STATUSES)
-        found = opened.runs(**selection, status=status, limit=limit, on_damaged=lambda *one: damaged.append(one))
+        found = opened.runs(
+            **selection,
+            status=status,
+            limit=None if reads_all else limit,
+            on_damaged=lambda *one: damaged.append(one),
+        )
+        total = len(found) if reads_all or len(found) < limit else opened.count_runs(**selection)
+    found = listing.ordered(found, sort)[:limit]
     if as_json:
+        varied = listing.differing([values_of(run) for run in found])
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
-        print_json({"runs": [_document(run) for run in found], **ids})
+        print_json({"runs": [_document(run) for run in found], "total": total, "differing": varied, **ids})
         return
     for run_id, problem in damaged:
         say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
@@ -114,7 +128,9 @@ def _list(
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
         say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
-        print_table(HEADER, map(_row, found), right=LISTING_RIGHT, optional=LISTING_OPTIONAL)
+        listing.print_runs(found)
+    if len(found) < total:
+        say(f"{len(found)} of {total:,} runs, the rest with --limit {total}")
 
 
 @runs.command(epilog=examples("rlbench runs show latest", "rlbench runs show 3f2a --json"))
@@ -202,7 +218,8 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
         if name not in dict(store.damaged_runs()):
             raise
         return name, [name, "its record is damaged"]
-    return record.id, _row(record)
+    values = values_of(record)
+    return record.id, [listing.cell(name, values.get(name)) for name in ("run", *listing.WHO, *listing.FIGURES)]
 
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))
@@ -314,6 +331,8 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "cache": asdict(run.cache),
         "evaluation": run.evaluation,
         "stopped": run.config.stopped,
+        "note": run.note,
+        "settings": run.config.settings,
     }
 
 
@@ -321,24 +340,3 @@ def _cache_row(run: RunRecord) -> list[str]:
     used = run.cache
     counts = [f"{used.hit:,}", f"{used.prefix:,}", f"{used.seconds_saved:.2f}"]
     return [run.id, run.env_id, run.agent_name, f"{run.episodes:,}", *counts]
-
-
-def _row(run: RunRecord) -> list[str]:
-    figures = run.evaluation or {}
-    return [
-        run.id,
-        run.env_id,
-        run.agent_name,
-        str(run.seed),
-        run.status,
-        f"{run.episodes:,}",
-        f"{run.timesteps:,}",
-        f"{run.seconds:.2f}",
-        _figure(figures.get("mean_return"), ".2f"),
-        _figure(figures.get("regret"), ".4g"),
-        run.created_at[:19].replace("T", " "),
-    ]
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -13,6 +13,7 @@ import numpy as np
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import codec, reading, writers
+from rlbench.store.conditions import holding
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
     ANNOTATIONS,
@@ -294,6 +295,7 @@ class Store:
         status: str | None = None,
         tag: str | None = None,
         cache_key: str | None = None,
+        where: Iterable[str] = (),
         limit: int | None = None,
         on_damaged: Callable[[str, str], object] | None = None,
     ) -> list[RunRecord]:
@@ -305,9 +307,18 @@ class Store:
             status: only runs that are "running", "finished" or "interrupted".
             tag: only runs with this tag.
             cache_key: only runs with this key.
+            where: only runs for which these conditions hold: `["seed=3", "learning_rate>=0.1"]`, with =, !=, <, <=, >
+                or >=, on any parameter of the agent, argument of the env or column of `rlbench runs`; `!=` holds of
+                runs without it too. With conditions all runs are read.
             limit: the most to return; no more are read, except in place of damaged ones.
             on_damaged: called with the id of each damaged run that was read, and what is wrong with it.
+
+        Raises:
+            UsageError: a condition is malformed, or is on what no run has.
         """
+        if isinstance(where, str):
+            raise UsageError(f"where takes a list of conditions, got {where!r}: give [{where!r}]")
+        conditions = list(where)
         filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
         wanted = {name: text(value) for name, value in filters.items() if value is not None}
         if limit is not None and operator.index(limit) < 0:
@@ -315,7 +326,13 @@ class Store:
         if limit == 0:
             return []
         most = None if limit is None else min(operator.index(limit), reading.MOST)
+        if conditions:
+            return holding(reading.listed(self.backend, wanted, status, None, on_damaged), conditions)[:most]
         return reading.listed(self.backend, wanted, status, most, on_damaged)
+
+    def count_runs(self, **filters: str) -> int:
+        """Counts the runs that fit these filters of `runs` (`env_id`, `agent_name`, `tag`), damaged ones included."""
+        return len(self.backend.select_runs(filters, None))
 
     def run(self, ref: Ref) -> RunRecord:
         """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match.

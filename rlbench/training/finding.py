@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.agents import AGENTS
 from rlbench.errors import StoreError
+from rlbench.store.conditions import holding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,12 +39,14 @@ FILTERS: dict[str, tuple[Callable[[RunRecord, Any], bool], str]] = {  # of Store
     "env_id": (lambda run, env_id: run.env_id == env_id, " of {}"),
     "agent_name": (lambda run, name: run.agent_name == name, " by {}"),
     "tag": (lambda run, tag: tag in run.tags, " tagged {}"),
+    "where": (lambda run, where: bool(holding([run], where)), " where {}"),
 }
 
 
 def worded(selection: Mapping[str, Any]) -> str:
     """Returns the filters of a selection in words: " of FrozenLake-v1 by sarsa tagged good"."""
-    return "".join(words.format(selection[name]) for name, (_, words) in FILTERS.items() if name in selection)
+    told = {name: value if isinstance(value, str) else " and ".join(value) for name, value in selection.items()}
+    return "".join(words.format(told[name]) for name, (_, words) in FILTERS.items() if name in told)
 
 
 def find_run(store: Store, ref: str, *, needs: str = "", **selection: Any) -> RunRecord:
@@ -53,7 +56,7 @@ def find_run(store: Store, ref: str, *, needs: str = "", **selection: Any) -> Ru
         store: where to look.
         ref: which run; "best" without an env means the env of the latest run.
         needs: what "latest" and "best" must have, one of NEEDS; a run that is named is returned as it is.
-        selection: only runs that fit these filters of `Store.runs`: `env_id`, `agent_name`, `tag`.
+        selection: only runs that fit these filters of `Store.runs`: `env_id`, `agent_name`, `tag`, `where`.
 
     Raises:
         StoreError: there is none; the message says what to do.

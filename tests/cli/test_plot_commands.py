@@ -65,7 +65,7 @@ def test_filters_without_a_run_mean_all_that_fit(rlbench, runs):
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ([], "name a RUN, or say which are meant with --env, --agent or --tag"),
+        ([], "name a RUN, or say which are meant with --env, --agent, --tag or --where"),
         (["--agent", "sarsa"], "there is no run by sarsa"),
         (["--env", "safecab", "--tag", "none"], "there is no run of rlbench/SafeCab-v0 tagged none"),
     ],

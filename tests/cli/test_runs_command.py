@@ -1,13 +1,17 @@
 """`rlbench runs` and `rlbench evaluate`: what is listed, and which run is meant."""
 
 import itertools
+import json
 import re
 
 import pytest
 
+from rlbench.cli.listing import differing
 from rlbench.cli.options import find_run
 from rlbench.errors import StoreError
-from rlbench.store import open_store, records
+from rlbench.store import RunConfig, open_store, records
+from rlbench.store.conditions import values_of
+from rlbench.store.config import AgentConfig, EnvConfig
 
 RUNS = ((9.0, ()), (5.0, ("good",)), (1.0, ()))  # mean returns and tags
 
@@ -93,6 +97,8 @@ def test_words_and_ids_mean_runs_of_the_selection_alone(store):
     assert find_run(store, "best", agent_name="q-learning").id == best
     with pytest.raises(StoreError, match=f"run {last} is of Taxi-v4 by q-learning, not by q-learning tagged good"):
         find_run(store, last, agent_name="q-learning", tag="good")
+    with pytest.raises(StoreError, match=r"no run where seed=0 and agent=sarsa in"):
+        find_run(store, "latest", where=["seed=0", "agent=sarsa"])
     with pytest.raises(StoreError, match=r"no run by sarsa in .*: `rlbench runs` lists what is there"):
         find_run(store, "latest", agent_name="sarsa")
 
@@ -118,18 +124,19 @@ def test_latest_and_best_of_an_empty_store_say_how_to_begin(rlbench, store, comm
 def test_an_empty_store_lists_nothing_and_says_how_to_begin(rlbench, store):
     outcome = rlbench("runs")
     assert (outcome.code, outcome.out) == (0, "no runs yet: start one with `rlbench train safecab`\n")
-    assert rlbench("runs", "--json").document == {"runs": []}
+    assert rlbench("runs", "--json").document == {"runs": [], "total": 0, "differing": []}
 
 
 def test_runs_are_listed_newest_first_with_their_figures(rlbench):
     rlbench("train", "safecab")
     rlbench("train", "cartpole", "--episodes", 5, "--seed", 3)
-    header, cart, taxi = (line.split() for line in rlbench("runs").out.splitlines())
-    assert header[:7] == ["run", "env", "agent", "seed", "status", "episodes", "steps"]
-    assert cart[1:6] == ["rlbench/DiscreteCartPole-v1", "q-learning", "3", "finished", "5"]
-    assert cart[9] == "-"  # no regret without a model
-    assert taxi[1:6] == ["rlbench/SafeCab-v0", "q-learning", "0", "finished", "60,000"]
-    assert taxi[9] == "0"
+    header, cart, taxi, same = (line.split() for line in rlbench("runs").out.splitlines())
+    assert header[:6] == ["run", "env", "seed", "status", "episodes", "steps"]
+    assert cart[1:5] == ["rlbench/DiscreteCartPole-v1", "3", "finished", "5"]
+    assert cart[8] == "-"  # no regret without a model
+    assert taxi[1:5] == ["rlbench/SafeCab-v0", "0", "finished", "60,000"]
+    assert taxi[8] == "0"
+    assert same == ["all", "by", "q-learning"]
 
 
 def test_the_json_of_runs_has_every_figure(rlbench):
@@ -137,8 +144,9 @@ def test_the_json_of_runs_has_every_figure(rlbench):
     (run,) = rlbench("runs", "--json").document["runs"]
     assert list(run) == [
         *("run", "env_id", "agent", "seed", "status", "episodes", "timesteps", "seconds", "created_at"),
-        *("tags", "parents", "cache", "evaluation", "stopped"),
+        *("tags", "parents", "cache", "evaluation", "stopped", "note", "settings"),
     ]
+    assert (run["settings"]["gamma"], run["settings"]["max_episode_steps"]) == (0.95, 100)
     shared = ("run", "env_id", "agent", "seed", "episodes", "timesteps", "seconds")
     assert [run[name] for name in shared] == [trained[name] for name in shared]
     assert run["evaluation"]["regret"] == trained["evaluation"]["regret"]
@@ -158,6 +166,95 @@ def test_filters_and_limits_narrow_the_list(rlbench, store):
     assert listed("--status", "finished", "--env", "Taxi-v4") == [taxi]
     assert listed("--env", "CliffWalking-v1") == []
     assert rlbench("runs", "--env", "CliffWalking-v1").out == "no runs fit\n"
+
+
+# ------------------------------------------------------------------ what differs, in which order
+
+
+def _asked(store, env_id="Taxi-v4", agent="q-learning", *, seed=0, kwargs=None, mean=None, **parameters):
+    spec = json.dumps({"kwargs": kwargs or {}, "max_episode_steps": 200})
+    config = RunConfig(env=EnvConfig(env_id, spec), agent=AgentConfig(agent, parameters))
+    run = store.create_run(env_id, agent, seed=seed, config=config)
+    store.append(run.id, status="finished")
+    return store.update_run(run.id, evaluation=None if mean is None else {"mean_return": mean}).id
+
+
+@pytest.fixture
+def sweep(store):
+    """Three runs of Taxi that differ in rate and seed, the last of an agent with a parameter of its own."""
+    return [
+        _asked(store, seed=0, mean=2.0, learning_rate=0.5, gamma=0.9),
+        _asked(store, seed=1, mean=9.0, learning_rate=0.1, gamma=0.9),
+        _asked(store, agent="dyna-q", seed=1, learning_rate=0.1, gamma=0.9, planning_steps=5),
+    ]
+
+
+def test_what_differs_is_a_column_and_what_is_the_same_is_said_once(rlbench, sweep):
+    header, *rows, same = rlbench("runs").out.splitlines()
+    assert header.split()[:5] == ["run", "agent", "seed", "learning_rate", "status"]
+    assert rows[0].split()[:4] == [sweep[2], "dyna-q", "1", "0.1"]
+    assert same == "all of Taxi-v4"
+    assert rlbench("runs", "--json").document["differing"] == ["agent", "seed", "learning_rate"]
+    header, _ = rlbench("runs", "--limit", 1, "--agent", "dyna-q").out.splitlines()
+    assert header.split()[:5] == ["run", "env", "agent", "seed", "status"]
+
+
+def test_arguments_and_wrappers_differ_where_a_row_lacks_them_and_other_envs_bring_their_own(store):
+    plain, slippery = _asked(store, gamma=0.9), _asked(store, kwargs={"is_rainy": True}, gamma=0.9)
+    other = _asked(store, "FrozenLake-v1", kwargs={"map_name": "4x4"}, gamma=0.99)
+    rows = [values_of(store.run(run)) for run in (plain, slippery, other)]
+    assert differing(rows) == ["env", "is_rainy"]
+    wrapped = rows[0] | {"wrappers": ["ClipReward"]}
+    assert differing([wrapped, *rows[1:]]) == ["env", "wrappers", "is_rainy"]
+    assert differing([rows[0], rows[0] | {"preset": "book", "gamma": 0.618}]) == ["preset"]
+
+
+def test_runs_are_sorted_by_any_column_or_setting_those_without_it_last(rlbench, sweep):
+    def listed(*arguments):
+        return [sweep.index(run["run"]) for run in rlbench("runs", "--json", *arguments).document["runs"]]
+
+    assert (listed(), listed("--sort", "started")) == ([2, 1, 0], [0, 1, 2])
+    assert listed("--sort", "return") == [0, 1, 2]
+    assert listed("--sort", "-return") == [1, 0, 2]
+    assert listed("--sort", "-learning_rate", "--limit", 1) == [0]
+    assert listed("--sort", "agent") == [2, 1, 0]
+    outcome = rlbench("runs", "--sort", "lerning_rate")
+    assert outcome.err.startswith("Error: unknown column or setting 'lerning_rate'; did you mean learning_rate")
+
+
+def test_conditions_narrow_the_list(rlbench, sweep):
+    def listed(*where):
+        arguments = [word for one in where for word in ("--where", one)]
+        return [sweep.index(run["run"]) for run in rlbench("runs", "--json", *arguments).document["runs"]]
+
+    assert listed("learning_rate=0.1", "seed=1") == [2, 1]
+    assert listed("learning_rate>=.5") == listed("seed != 1") == listed("return<3") == [0]
+    assert listed("planning_steps!=5") == [1, 0]
+    assert rlbench("runs", "--where", "seed=7").out == "no runs fit\n"
+    assert rlbench("runs", "--where", "rate=1").err.startswith("Error: unknown setting 'rate'; did you mean")
+    assert "a condition is NAME=VALUE" in rlbench("runs", "--where", "seed").err
+
+
+def test_a_list_that_is_cut_says_so(rlbench, sweep):
+    assert rlbench("runs", "--limit", 2).out.splitlines()[-1] == "2 of 3 runs, the rest with --limit 3"
+    cut = rlbench("runs", "--limit", 1, "--where", "seed=1")
+    assert cut.out.splitlines()[-1] == "1 of 2 runs, the rest with --limit 2"
+    assert rlbench("runs", "--limit", 2, "--json").document["total"] == 3
+    assert "the rest" not in rlbench("runs", "--limit", 3).out
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"), [(40, "seed status return"), (64, "agent seed learning_rate status return")]
+)
+def test_a_narrow_terminal_keeps_the_id_and_the_status_and_says_what_went(rlbench, sweep, monkeypatch, columns, kept):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("rlbench.cli.output.is_terminal", lambda: True)
+    header, *rows = re.sub(r"\x1b\[\d*m", "", rlbench("runs").out).splitlines()
+    assert header.split() == ["run", *kept.split()]
+    assert all(len(row) <= columns for row in rows)
+    assert rows[0].startswith(sweep[2])
+    assert ("too narrow for learning_rate, agent" in rows) == (columns == 40)
 
 
 def test_an_unknown_status_suggests_the_nearest(rlbench, store):
