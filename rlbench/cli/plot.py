@@ -103,7 +103,7 @@ def plot(
     with rlbench.open_store(store, create=False) as opened:
         found = _runs(opened, runs, selection, needs="episodes", trust=trust)
         figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
-    path = plots.save(figure, out or _name(found, kind))
+    path = plots.save(figure, out or _name(found, f"-{kind}.png"))
     if as_json:
         print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
     else:
@@ -156,14 +156,20 @@ def compare(
         print_json(_document(found, None if path is None else str(path)))
         return
     print_table(COMPARISON, _rows(found), right=RIGHT_COLUMNS, optional=OPTIONAL_COLUMNS)
-    say(_footnote(found))
+    say(found.basis)
     if path is not None:
         say(f"wrote {path}")
 
 
-@click.command(epilog=examples("rlbench report latest", "rlbench report best --env safecab --out report.html"))
-@click.argument("runs", metavar="[RUN]", nargs=-1, shell_complete=completing.runs)
-@out_option("An .html; by default named after the run.")
+@click.command(
+    epilog=examples(
+        "rlbench report latest",
+        "rlbench report best --env safecab --out report.html",
+        "rlbench report --env safecab --tag good",
+    )
+)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=completing.several_runs)
+@out_option("An .html; by default named after the first run.")
 @trust_option
 @selection_options
 @store_option
@@ -176,20 +182,19 @@ def report(
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Write a report of RUN, or of the one that fits the filters: one HTML page that works offline.
+    """Write a report of RUNs, or of all that fit the filters: one HTML page that works offline.
 
     Configuration, curves, maps of what was learnt, evaluation and exact regret, the best and the worst episode, and the
-    command that makes the run again.
+    command that makes the run again. Of several: what differs between them, curves, how they compare, and a table of
+    all; runs that differ only in their seed count as one candidate.
     """
     if out is not None:
         page.check_path(out)
     with rlbench.open_store(store, create=False) as opened:
-        found, *more = _runs(opened, runs, selection, trust=trust)
-        if more:
-            raise UsageError(f"a report is of one run, got {len(more) + 1}: name it, or narrow the filters")
-        path = page.report(found, out or f"{found.id}.html")
+        found = _runs(opened, runs, selection, trust=trust)
+        path = page.report(found, out or _name(found, ".html"))
     if as_json:
-        print_json({"run": found.id, "out": str(path), "bytes": path.stat().st_size})
+        print_json({"runs": [run.id for run in found], "out": str(path), "bytes": path.stat().st_size})
     else:
         say(f"wrote {path}")
 
@@ -214,9 +219,9 @@ def _named(store: Store, ref: str, selection: dict[str, Any], needs: str) -> lis
     return records[::-1]
 
 
-def _name(runs: list[Run], kind: str) -> str:
+def _name(runs: list[Run], ending: str) -> str:
     more = f"-and-{len(runs) - 1}-more" if len(runs) > 1 else ""
-    return f"{runs[0].id}{more}-{kind}.png"
+    return f"{runs[0].id}{more}{ending}"
 
 
 def _rows(found: Comparison) -> list[list[str]]:
@@ -237,17 +242,6 @@ def _better(found: Comparison, number: int) -> tuple[str, str]:
         return "", ""
     over = found.improvement(number, 0)
     return f"{over.probability:.2f}", f"{over.interval[0]:.2f} to {over.interval[1]:.2f}"
-
-
-def _footnote(found: Comparison) -> str:
-    what = f"{found.episodes} greedy episodes"
-    what = what if found.metric == "evaluation" else f"the last {found.episodes} episodes of training"
-    if found.unit == "run":
-        return f"{found.env_id}; each run counts once, with the mean return of {what}"
-    return (
-        f"{found.env_id}; {what} of each run. A candidate has one run only: the intervals say how "
-        "sure the return of these runs is, not what another seed would bring"
-    )
 
 
 def _document(found: Comparison, out: str | None) -> dict[str, Any]:

@@ -92,12 +92,17 @@ def env_arguments(run: Run) -> dict[str, Any]:
 
 
 def _labels(settings: list[dict[str, Any]]) -> list[str]:
+    names = differing(settings)
+    return [_label(one, names) for one in settings]
+
+
+def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the names of the settings in which candidates differ, besides their agents."""
     names = dict.fromkeys(name for one in settings for name in one if name != "agent")
-    differing = [name for name in names if _differs(name, settings)]
-    return [_label(one, differing) for one in settings]
+    return [name for name in names if _differs(name, settings)]
 
 
-def _differs(name: str, settings: list[dict[str, Any]]) -> bool:
+def _differs(name: str, settings: Sequence[dict[str, Any]]) -> bool:
     """Returns whether a setting has two values, or only some runs of an agent have it: other agents may lack it."""
     values = {json.dumps(one[name]) for one in settings if name in one}
     with_it = {one["agent"] for one in settings if name in one}
@@ -130,6 +135,8 @@ class Candidate:
         iqm: its interquartile mean.
         interval: the bootstrap interval of the interquartile mean.
         regret: the mean exact regret of its runs; None if no model is known.
+        means: the mean score of each run.
+        regrets: the exact regret of each run, or None.
     """
 
     label: str
@@ -139,6 +146,8 @@ class Candidate:
     iqm: float
     interval: Interval
     regret: float | None = None
+    means: tuple[float, ...] = ()
+    regrets: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +181,18 @@ class Comparison:
     candidates: tuple[Candidate, ...]
     improvements: tuple[Improvement, ...]
 
+    @property
+    def basis(self) -> str:
+        """What the scores are, in words."""
+        is_played = self.metric == "evaluation"
+        what = f"{self.episodes} greedy episodes" if is_played else f"the last {self.episodes} episodes of training"
+        if self.unit == "run":
+            return f"{self.env_id}; each run counts once, with the mean return of {what}"
+        return (
+            f"{self.env_id}; {what} of each run. A candidate has one run only: the intervals say how "
+            "sure the return of these runs is, not what another seed would bring"
+        )
+
     def improvement(self, of: int, over: int) -> Improvement:
         """Returns the improvement of one candidate over another, by their indices."""
         return next(found for found in self.improvements if (found.of, found.over) == (of, over))
@@ -202,7 +223,11 @@ def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     whole_number("episodes", episodes)
-    groups = _candidates(runs)
+    return scored(_candidates(runs), metric, episodes, seed)
+
+
+def scored(groups: Sequence[Group], metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
+    """Scores candidates, one or more, and compares each with each other; see `compare`."""
     optima: dict[str, Optimum | None] = {}
     # each run of a candidate plays episodes of its own: the same starts again would count twice
     measured = [
@@ -213,7 +238,8 @@ def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = 
         _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
     )
     pairs = tuple(_improvement(found, i, j, seed) for i in range(len(found)) for j in range(len(found)) if i != j)
-    return Comparison(runs[0].env_id, metric, "run" if by_run else "episode", int(episodes), found, pairs)
+    env_id = groups[0].runs[0].env_id
+    return Comparison(env_id, metric, "run" if by_run else "episode", int(episodes), found, pairs)
 
 
 def _candidates(runs: Sequence[Run]) -> list[Group]:
@@ -237,6 +263,8 @@ def _candidate(group: Group, scores: list[Scores], seed: int, *, by_run: bool) -
         iqm=interquartile_mean(sample),
         interval=bootstrap_interval(sample, seed=seed),
         regret=float(np.mean(regrets)) if len(regrets) == len(scores) else None,
+        means=tuple(float(one.returns.mean()) for one in scores),
+        regrets=tuple(one.regret for one in scores),
     )
 
 

@@ -1,34 +1,47 @@
-"""The report of a run: a self-contained HTML page, and the short form shown in notebooks."""
+"""The report of a run, or of several: a self-contained HTML page, and the short form shown in notebooks."""
 
 from __future__ import annotations
 
 import base64
-import html
-import json
 import tempfile
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from rlbench.envs.actions import action_name
-from rlbench.errors import RlbenchError, UsageError
-from rlbench.files import packaged, written
-from rlbench.plots import draw
+from rlbench.errors import UsageError
+from rlbench.files import written
 from rlbench.plots import evaluation as draw_evaluation
 from rlbench.plots.data import evaluation_of
-from rlbench.plots.style import new_figure, render, styled
+from rlbench.plots.style import new_figure, styled
 from rlbench.replaying import command_of, program_of
+from rlbench.reports.parts import (
+    EVALUATION,
+    PICTURES,
+    attempt,
+    document,
+    image_of,
+    note,
+    number,
+    picture_of,
+    pictures_of,
+    said,
+    section,
+    table_of,
+    text,
+    tiles_of,
+)
+from rlbench.reports.several import page_of_several
 from rlbench.store.records import row_of
-from rlbench.texts import escaped
 from rlbench.viewer.rides import pace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from rlbench.envs.layouts import Layout
     from rlbench.evaluation import Evaluation
@@ -40,32 +53,24 @@ HEAD, TAIL = 60, 20  # steps listed from the two ends of a long episode
 FILM_FRAMES = 200  # of an animation
 SLOW_FRAMES = 80  # likewise, for an env that renders itself: some take 10 ms per frame
 FILM = 360  # pixels: the longer side
-# on a dark page pictures are inverted (page.css), but the colours of a heat map keep their meaning
-HEAT = b"@media (prefers-color-scheme: dark) {image:not(#ground) {filter: invert(1) hue-rotate(180deg)}}"
-PICTURES = {
-    "curve": "Returns over training",
-    "exploration": "Exploration",
-    "actions": "Actions",
-    "td": "Temporal-difference errors",
-    "values": "Values of the learnt table",
-    "policy": "Learnt policy",
-    "states": "States seen in training",
-}
 
 
-def report(run: Run, path: str | Path = "report.html") -> Path:
-    """Writes the report of a run to a self-contained HTML page, replacing an existing file.
+def report(data: Run | Sequence[Run], path: str | Path = "report.html") -> Path:
+    """Writes the report of a run, or of several in one env, to a self-contained HTML page, replacing an existing file.
 
-    It shows the configuration, curves, maps of the learnt table, evaluation and exact regret, the best and the worst
-    episode, and how to reproduce the run. Anything that cannot be shown is listed with the reason.
+    Of one run it shows the configuration, curves, maps of the learnt table, evaluation and exact regret, the best and
+    the worst episode, and how to reproduce it. Of several, those that differ only in their seed are one candidate:
+    their curves are aggregated, and candidates are compared. Anything that cannot be shown is listed with the reason.
 
     Raises:
-        UsageError: matplotlib is missing, the name does not end in .html, or the folder does not exist.
+        UsageError: matplotlib is missing, the name does not end in .html, the folder does not exist, or there is no run
+            or their envs differ.
         StoreError: the file cannot be written.
     """
     path = check_path(path)
+    runs = list(data) if isinstance(data, Iterable) else [data]
     with written(path, overwrite=True) as draft:
-        draft.write_text(page(run), encoding="utf-8")
+        draft.write_text(page(runs[0]) if len(runs) == 1 else page_of_several(runs), encoding="utf-8")
     return path
 
 
@@ -79,21 +84,19 @@ def check_path(path: str | Path) -> Path:
 
 def page(run: Run) -> str:
     """Returns the report as HTML, with a content security policy that forbids all loading and scripts."""
-    evaluation, why_not = _attempt(lambda: _evaluation(run))
+    evaluation, why_not = attempt(lambda: evaluation_of(run))
     title = f"{run.agent_name} on {run.env_id}"
     body = [
-        f"<h1>{_text(title)}</h1>",
-        f'<p class="about">{_text(_about(run))}</p>',
-        _tiles(_key_figures(run, evaluation)),
-        _section("Training", _pictures(run)),
-        _section("Evaluation", _evaluated(evaluation, run, why_not)),
-        _section("Best and worst episode", _episodes(run)),
-        _section("Configuration", _configuration(run)),
-        _section("How to reproduce it", _reproduction(run)),
+        f"<h1>{text(title)}</h1>",
+        f'<p class="about">{text(_about(run))}</p>',
+        tiles_of(_key_figures(run, evaluation)),
+        section("Training", _pictures(run)),
+        section("Evaluation", _evaluated(evaluation, run, why_not)),
+        section("Best and worst episode", _episodes(run)),
+        section("Configuration", _configuration(run)),
+        section("How to reproduce it", _reproduction(run)),
     ]
-    return Template(packaged(__package__, "page.html")).substitute(
-        title=_text(f"{title}, run {run.id}"), style=packaged(__package__, "page.css"), body="\n".join(body)
-    )
+    return document(f"{title}, run {run.id}", body)
 
 
 def run_html(run: Run) -> str:
@@ -101,11 +104,11 @@ def run_html(run: Run) -> str:
 
     It raises none of this package's errors: a notebook would show a traceback in place of the run.
     """
-    figures, _ = _attempt(lambda: _key_figures(run, run.record.evaluation))
-    picture, _ = _attempt(lambda: _picture(run, "curve", ""))
-    rows = _table((), figures or [])
+    figures, _ = attempt(lambda: _key_figures(run, run.record.evaluation))
+    picture, _ = attempt(lambda: picture_of([run], "curve", ""))
+    rows = table_of((), figures or [])
     return (
-        f'<div style="max-width: 40rem"><b>{_text(run.agent_name)} on {_text(run.env_id)}</b><br>{_text(_about(run))}'
+        f'<div style="max-width: 40rem"><b>{text(run.agent_name)} on {text(run.env_id)}</b><br>{text(_about(run))}'
         f"{rows}{picture or ''}</div>"
     )
 
@@ -129,65 +132,29 @@ def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> li
     return [*counted, *((title, form(known[name])) for name, title, form in KEY_FIGURES if known.get(name) is not None)]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.10g}" if float(value).is_integer() else f"{value:,.4f}"
-
-
 KEY_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("mean_return", "mean return of greedy episodes", _number),
+    ("mean_return", "mean return of greedy episodes", number),
     ("success_rate", "of them succeed", "{:.0%}".format),
-    ("exact_return", "exact return", _number),
-    ("optimal_return", "best possible return", _number),
+    ("exact_return", "exact return", number),
+    ("optimal_return", "best possible return", number),
     ("regret", "regret", "{:.4g}".format),
 )
 
 
-def _tiles(figures: Iterable[tuple[str, str]]) -> str:
-    tiles = "".join(
-        f'<div class="tile"><b>{_text(value)}</b><span>{_text(name)}</span></div>' for name, value in figures
-    )
-    return f'<div class="tiles">{tiles}</div>'
-
-
 def _pictures(run: Run) -> str:
-    """Draws all pictures of a run; lists those that cannot be drawn below, with the reason."""
-    shown, left_out = [], []
-    evaluated = {} if run.record.config.evaluating is None else {"evaluation": "Greedy episodes over training"}
-    for kind, title in {**PICTURES, **evaluated}.items():
-        picture, why_not = _attempt(partial(_picture, run, kind, title))
-        shown += [picture] if picture else []
-        left_out += [f"{title}: {why_not}"] if why_not else []
-    return f'<div class="pictures">{"".join(shown)}</div>' + "".join(map(_note, left_out))
-
-
-def _picture(run: Run, kind: str, title: str) -> str:
-    figure = draw([run], kind)
-    for ax in figure.axes:
-        ax.set_title("", loc="left")  # the page has it as heading
-    return _image(figure, title)
-
-
-def _image(figure: Any, title: str) -> str:
-    """Returns a figure as an inline image: scripts in an image do not run."""
-    picture = render(figure, ".svg").replace(b"</style>", HEAT + b"</style>", 1)
-    data = base64.b64encode(picture).decode()
-    caption = f"<figcaption>{_text(title)}</figcaption>" if title else ""
-    return f'<figure class="plot">{caption}<img alt="{_text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
-
-
-def _evaluation(run: Run) -> Evaluation:
-    return evaluation_of(run)
+    """Draws all pictures of a run."""
+    return pictures_of([run], PICTURES | ({} if run.record.config.evaluating is None else EVALUATION))
 
 
 def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
     if evaluation is None:
         stored = run.record.evaluation or {}
-        return _note(f"not evaluated for this page: {why_not}") + _table((), _rows(_flat(stored)))
+        return note(f"not evaluated for this page: {why_not}") + table_of((), _rows(_flat(stored)))
     with styled():
         figure = new_figure()
         ax = draw_evaluation(evaluation, figure.subplots())
         ax.set_title(f"{len(evaluation.returns)} episodes from seed {evaluation.seed}")
-    picture, table = _image(figure, "Returns of greedy episodes"), _table((), _judged(evaluation))
+    picture, table = image_of(figure, "Returns of greedy episodes"), table_of((), _judged(evaluation))
     return f'<div class="pictures">{picture}<div>{table}</div></div>'
 
 
@@ -218,18 +185,18 @@ def _judged(found: Evaluation) -> list[tuple[str, str]]:
 def _episodes(run: Run) -> str:
     """Shows the best and the worst stored episodes, step by step."""
     if not len(run.returns):
-        return _note("no episode has ended")
+        return note("no episode has ended")
     layout, names = run.layout(), run.action_names()
     named = {"best": int(run.returns.argmax()), "worst": int(run.returns.argmin())}
     tables = []
     for name, index in named.items():
-        episode, why_not = _attempt(partial(_stored_episode, run, index))
+        episode, why_not = attempt(partial(_stored_episode, run, index))
         if episode is None:
-            return _note(why_not)
-        film, why_not = _attempt(partial(_film, run, name, episode))
+            return note(why_not)
+        film, why_not = attempt(partial(_film, run, name, episode))
         is_open = "" if film else " open"
         steps = f"<details{is_open}><summary>step by step</summary>{_steps(episode, layout, names)}</details>"
-        tables.append(f"<div><h3>{_text(_headed(name, episode))}</h3>{film or _note(why_not)}{steps}</div>")
+        tables.append(f"<div><h3>{text(_headed(name, episode))}</h3>{film or note(why_not)}{steps}</div>")
     return f'<div class="episodes">{"".join(tables)}</div>'
 
 
@@ -287,7 +254,7 @@ def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str
     rows = [_step(episode, layout, names, t, totals) for t in shown]
     if len(episode) > HEAD + TAIL:
         rows.insert(HEAD, f'<tr><td colspan="5">... {len(episode) - HEAD - TAIL:,} steps ...</td></tr>')
-    last = f"<tr><td></td><td>{_text(_place(layout, row_of(episode.observations, -1)))}</td><td>{episode.end}</td></tr>"
+    last = f"<tr><td></td><td>{text(_place(layout, row_of(episode.observations, -1)))}</td><td>{episode.end}</td></tr>"
     return (
         '<table><thead><tr><th class="number">step</th><th>state</th><th>action</th><th class="number">reward</th>'
         f'<th class="number">return</th></tr></thead><tbody>{"".join(rows)}{last}</tbody></table>'
@@ -300,7 +267,7 @@ def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int,
     name = action_name(names, row_of(episode.actions, t)) + " *" * explored
     return (
         f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
-        f"<td>{_text(_place(layout, row_of(episode.observations, t)))}</td><td>{_text(name)}</td>"
+        f"<td>{text(_place(layout, row_of(episode.observations, t)))}</td><td>{text(name)}</td>"
         f'<td class="number">{episode.rewards[t]:g}</td><td class="number">{totals[t]:.10g}</td></tr>'
     )
 
@@ -328,12 +295,12 @@ def _configuration(run: Run) -> str:
     }
     of_run = [(name, value) for name, value in named.items() if value not in ("", None)] + _flat(others)
     tables = (("Run", of_run), ("Parameters of the agent", parameters))
-    shown = (f"<div><h3>{_text(title)}</h3>{_table((), _rows(rows))}</div>" for title, rows in tables if rows)
+    shown = (f"<div><h3>{text(title)}</h3>{table_of((), _rows(rows))}</div>" for title, rows in tables if rows)
     return f'<div class="pictures">{"".join(shown)}</div>'
 
 
 def _rows(leaves: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name, _said(value)) for name, value in leaves]
+    return [(name, said(value)) for name, value in leaves]
 
 
 def _flat(value: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
@@ -346,46 +313,12 @@ def _flat(value: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
 
 
 def _reproduction(run: Run) -> str:
-    command, why_not = _attempt(lambda: command_of(run))
+    command, why_not = attempt(lambda: command_of(run))
     if not command:
-        return _note(why_not)
-    program, _ = _attempt(lambda: program_of(run))
-    said = ", ".join(f"{name} {number}" for name, number in run.record.config.versions.items())
+        return note(why_not)
+    program, _ = attempt(lambda: program_of(run))
+    versions = ", ".join(f"{name} {version}" for name, version in run.record.config.versions.items())
     return (
-        f"<pre>{_text(command)}</pre><p>or</p><pre>{_text(program)}</pre>"
-        f"<p>The same seed gives the same steps and the same table, bit for bit; made with {_text(said)}.</p>"
+        f"<pre>{text(command)}</pre><p>or</p><pre>{text(program)}</pre>"
+        f"<p>The same seed gives the same steps and the same table, bit for bit; made with {text(versions)}.</p>"
     )
-
-
-# --------------------------------------------------------------------------------------------------------- markup
-
-
-def _text(value: object) -> str:
-    """Returns text with its markup and its control characters escaped."""
-    return html.escape("\n".join(map(escaped, str(value).split("\n"))), quote=True)
-
-
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{_text(title)}</h2>{content}</section>"
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{_text(text)}</p>' if text else ""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = f"<thead><tr>{''.join(f'<th>{_text(name)}</th>' for name in header)}</tr></thead>" if header else ""
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="settings">{head}<tbody>{body}</tbody></table>'
-
-
-def _attempt(make: Callable[[], Any]) -> tuple[Any, str]:
-    """Returns what `make` returns and "", or None and the reason it failed."""
-    try:
-        return make(), ""
-    except RlbenchError as error:
-        return None, str(error)

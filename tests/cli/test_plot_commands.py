@@ -59,7 +59,8 @@ def test_filters_without_a_run_mean_all_that_fit(rlbench, runs):
     assert rlbench("plot", "--tag", "good", "--json").document["runs"] == [runs[0], runs[2]]
     found = rlbench("compare", *good, "--metric", "training", "--episodes", 3, "--json").document
     assert [one["runs"] for one in found["candidates"]] == [runs[:1], runs[2:]]
-    assert "a report is of one run, got 2" in rlbench("report", *good).err
+    document = rlbench("report", *good, "--json").document
+    assert (document["runs"], document["out"]) == ([runs[0], runs[2]], f"{runs[0]}-and-1-more.html")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_mistake_in_comparing_is_one_line(rlbench, runs, arguments, message):
 def test_report_writes_a_page(rlbench, runs, tmp_path, monkeypatch):
     found = rlbench("report", runs[0], "--json").document
     page = tmp_path / f"{runs[0]}.html"
-    assert found == {"run": runs[0], "out": page.name, "bytes": page.stat().st_size}
+    assert found == {"runs": [runs[0]], "out": page.name, "bytes": page.stat().st_size}
     assert f"run {runs[0]}" in page.read_text(encoding="utf-8")
     monkeypatch.setattr("rlbench.reports.page.page", lambda run: run.id)  # a second one would take as long
     assert rlbench("report", "latest", "--out", "a.html").out == "wrote a.html\n"

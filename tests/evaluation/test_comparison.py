@@ -12,6 +12,7 @@ from rlbench.evaluation.comparison import (
     Improvement,
     compare,
     group_runs,
+    scored,
     settings_of,
 )
 
@@ -83,6 +84,14 @@ def test_with_one_run_each_an_episode_is_the_unit(runs):
 def test_runs_that_differ_in_their_seed_only_are_compared_with_each_other_if_there_is_nothing_else(runs):
     found = compare(runs[:2], episodes=3)
     assert [one.label for one in found.candidates] == ["q-learning, seed 0", "q-learning, seed 1"]
+
+
+def test_runs_that_differ_in_their_seed_only_can_be_scored_as_one_candidate_too(runs):
+    found = scored(group_runs(runs[:2]), episodes=3)
+    (one,) = found.candidates
+    assert (found.unit, one.runs, found.improvements) == ("run", (runs[0].id, runs[1].id), ())
+    assert list(one.means) == one.sample.tolist()
+    assert one.regret == pytest.approx(np.mean(one.regrets))
 
 
 def test_the_metric_training_takes_the_last_episodes_as_they_were(runs):

@@ -16,6 +16,7 @@ from waiting import HANG
 import rlbench
 from rlbench.errors import StoreError, UsageError
 from rlbench.reports.page import HEAD, TAIL, _episodes, _gif, page, report, run_html
+from rlbench.reports.several import page_of_several
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -244,6 +245,48 @@ def test_a_notebook_shows_a_run_whose_store_is_closed(tmp_path):
     with pytest.raises(StoreError):
         fresh.returns  # noqa: B018  (that it cannot be read is what makes the case)
     assert fresh.id in run_html(fresh)
+
+
+@pytest.fixture(scope="module")
+def lakes():
+    """FrozenLake with two learning rates, two seeds each."""
+    return [
+        rlbench.train("FrozenLake-v1", episodes=30, seed=seed, store="memory://", agent_kwargs={"learning_rate": rate})
+        for rate in (0.1, 0.5)
+        for seed in (0, 1)
+    ]
+
+
+def test_a_report_of_several_candidates_says_what_differs_and_who_does_better(lakes):
+    found = page_of_several(lakes)
+    markup = Markup(found)
+    assert markup.open == []
+    assert "2 candidates on FrozenLake-v1, 4 runs" in markup.text
+    assert "What differsagentlearning_rateAq-learning0.1Bq-learning0.5" in markup.text
+    assert all(run.id in markup.text for run in lakes)
+    assert "beats A" in markup.text
+    assert [title for title, _ in IMAGE.findall(found)][-1] == "Interquartile means, and who beats whom"
+    assert "--seed 0 --env-set map_name=4x4 --set learning_rate=0.1" in markup.text
+    assert "with the seeds 0, 1" in markup.text
+
+
+def test_a_report_of_seeds_takes_them_for_one_candidate(monkeypatch, lakes):
+    monkeypatch.setattr("rlbench.reports.several.PICTURES", {"curve": "Returns over training"})
+    found = page_of_several(lakes[:2])
+    shown = Markup(found).text
+    assert "q-learning on FrozenLake-v1, 2 runs" in shown
+    assert "interquartile mean return" in shown
+    assert "What differs" not in shown
+    assert "beats A" not in shown
+    assert [title for title, _ in IMAGE.findall(found)] == ["Returns over training"]
+
+
+def test_a_report_is_of_runs_in_one_env(tmp_path, run, lakes):
+    with pytest.raises(UsageError, match="returns of different envs cannot be compared"):
+        report([run, lakes[0]], tmp_path / "a.html")
+    with pytest.raises(UsageError, match="name at least one run"):
+        report([], tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
