@@ -1,8 +1,11 @@
-"""Texts from elsewhere: characters that a terminal or a spreadsheet would obey are refused or escaped."""
+"""Texts for other programs: a terminal, a spreadsheet and a parser of JSON get nothing that they stumble over."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from typing import Any
 
 # C0, DEL and C1; bidirectional marks and overrides, line separators; lone surrogates
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -30,3 +33,18 @@ def to_cell(text: str) -> str:
 def from_cell(cell: str) -> str:
     """Returns the text from which `to_cell` made a cell."""
     return cell.removeprefix(QUOTE)
+
+
+def strict_json(value: object) -> str:
+    """Returns a value as JSON that any program reads: NaN and infinities are null, NumPy's arrays are lists."""
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

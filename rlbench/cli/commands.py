@@ -35,7 +35,7 @@ COMMANDS = {
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
     "diff": ("rlbench.cli.again:diff", "Show where two runs diverge, and why."),
-    "store": ("rlbench.cli.store:store", "Maintain a store: info, check, copy, backup, compact."),
+    "store": ("rlbench.cli.store:store", "Maintain a store: info, check, sql, copy, backup, compact."),
     "export": ("rlbench.cli.exchange:export", "Write a run to a file for other programs."),
     "import": ("rlbench.cli.exchange:import_", "Import the episodes in a file as a run."),
     "plan": ("rlbench.cli.catalogue:plan", "Solve an env whose transition table is known."),
@@ -56,6 +56,7 @@ IN_OUR_WORDS = {
     "trust=True": "--trust",
     "(import its module)": "(--env MODULE:ID imports its module)",
     "bins=": "--bins",
+    "give runs=[...]": "name them after the query",
 }
 IN_OUR_OPTIONS = {  # what other programs call an option
     "--total-timesteps": "--timesteps",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import csv
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.texts import escaped
+from rlbench.texts import escaped, strict_json, to_cell
 from rlbench.viewer.colors import marked
 
 if TYPE_CHECKING:
@@ -28,18 +27,7 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Prints one JSON object; what is not finite is null."""
-    click.echo(json.dumps(_plain(document), allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """Returns a value as JSON has it: arrays are lists, NumPy's numbers are Python's, NaN and infinities null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    click.echo(strict_json(document))
 
 
 def print_table(
@@ -51,6 +39,8 @@ def print_table(
 ) -> list[str]:
     """Prints an aligned table; returns the names of the columns that it left out.
 
+    On a terminal that is still too narrow, its lines go on below: nothing is cut.
+
     Args:
         header: the names of the columns.
         rows: their cells.
@@ -58,15 +48,14 @@ def print_table(
         optional: which may be left out, in this order, where a terminal is too narrow.
     """
     table = [list(map(escaped, row)) for row in (header, *rows)]
-    if not is_terminal():
-        _print_plainly(table, right)
-        return []
+    available = shutil.get_terminal_size().columns if is_terminal() else 0
     left_out = []
-    for name in optional:
-        if name in table[0] and _width(table) > shutil.get_terminal_size().columns:
+    for name in optional if available else ():
+        if name in table[0] and _width(table) > available:
             table = _without(table, name)
             left_out.append(name)
-    _print_on_terminal(table, right)
+    has_room = sum(_widths(table)[:-1]) + COLUMN_GAP * len(table[0]) < available  # for the last column, wrapped
+    (_print_on_terminal if has_room else _print_plainly)(table, right)
     return left_out
 
 
@@ -102,6 +91,27 @@ def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
     for row in table[1:]:
         grid.add_row(*map(Text, row))
     Console(highlight=False).print(grid)
+
+
+def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints comma-separated values, numbers exactly; no terminal obeys a text in them, no spreadsheet computes it."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([escaped(to_cell(name)) for name in header])
+    for row in rows:
+        writer.writerow([value if isinstance(value, float) else escaped(_text(value)) for value in row])
+
+
+def _text(value: Any) -> str:
+    return to_cell(value) if isinstance(value, str) else cell(value)
+
+
+def cell(value: Any) -> str:
+    """Returns a value of a database for a table: nothing for NULL, X'00' for bytes, ten digits of a float."""
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "" if value is None else str(value)
 
 
 def confirm_deletion(what: str, rows: Sequence[Sequence[str]]) -> None:

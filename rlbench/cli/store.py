@@ -1,25 +1,35 @@
-"""`rlbench store ...`: info, check, copy, backup, compact."""
+"""`rlbench store ...`: info, check, sql, copy, backup, compact."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, json_option, store_option
-from rlbench.cli.output import print_json, say
+from rlbench.cli.options import examples, find_run, json_option, store_option
+from rlbench.cli.output import cell, print_csv, print_json, print_table, say
+from rlbench.errors import UsageError
 from rlbench.store import checking, copying, spool
+from rlbench.store.sql import answered, columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlbench.store import Store
     from rlbench.store.copying import CopyResult
+
+ROWS = 100  # of an answer that a table shows
+SLOW = 500_000  # steps: reading more takes seconds
 
 
 @click.group(cls=Group, epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
-    """Maintain a store: count its records, check, copy, back up, compact."""
+    """Maintain a store: count its records, check, query, copy, back up, compact."""
 
 
 @store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
@@ -57,6 +67,81 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
         say(f"{where}: {damage.problem}")
     say(f"{opened.url}: {runs:,} runs checked, {len(damages) or 'nothing'} damaged")
     return int(bool(damages))
+
+
+@store.command(
+    epilog=examples(
+        "rlbench store sql",
+        'rlbench store sql "select agent_name, avg(mean_return) from runs group by agent_name"',
+        'rlbench store sql "select action, count(*) from steps group by action" latest --csv',
+    )
+)
+@click.argument("query", required=False)
+@click.argument("runs", nargs=-1, shell_complete=completing.runs)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most this many rows; {ROWS} unless --csv or --json."
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, exactly.")
+@store_option
+@json_option
+def sql(
+    query: str | None,
+    runs: tuple[str, ...],
+    limit: int | None,
+    as_csv: bool,  # noqa: FBT001
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Answer QUERY, one SELECT over the tables runs, episodes and steps, with the rows of RUNS or of all runs.
+
+    Without QUERY, list the tables and their columns. The store is only read: nothing is written into it, and a query
+    reads no more of it than it names. Tags, parents, parameters, env_kwargs, evaluation and config are JSON:
+    parameters ->> 'learning_rate'.
+    """
+    if as_csv and as_json:
+        raise UsageError("--csv and --json are two ways to print: choose one")
+    with rlbench.open_store(store, create=False, read_only=True) as opened:
+        refs = [find_run(opened, ref).id for ref in runs] or None
+        if query is None:
+            _print_columns(opened, as_json=as_json)
+            return
+        with answered(opened.backend, query, refs, on_damaged=_leave_out, on_rows=_tell_progress) as (columns, rows):
+            shown = islice(rows, limit)
+            if as_json:
+                print_json({"columns": columns, "rows": [list(map(_exact, row)) for row in shown]})
+            elif as_csv:
+                print_csv(columns, shown)
+            else:
+                _print_answer(columns, list(islice(rows, limit or ROWS)), rows)
+
+
+def _print_columns(opened: Store, *, as_json: bool) -> None:
+    tables = columns_of(opened.backend, opened.runs(on_damaged=_leave_out))
+    if as_json:
+        print_json({"tables": tables})
+    else:
+        print_table(("table", "columns"), [(name, ", ".join(columns)) for name, columns in tables.items()])
+
+
+def _print_answer(columns: list[str], found: list[tuple[Any, ...]], rest: Iterator[tuple[Any, ...]]) -> None:
+    numbers = [name for n, name in enumerate(columns) if all(isinstance(row[n], int | float | None) for row in found)]
+    print_table(columns, [list(map(cell, row)) for row in found], right=numbers)
+    if next(rest, None) is not None:
+        say(f"the first {len(found):,} rows: --limit N shows more, --csv and --json all", err=True)
+
+
+def _exact(value: Any) -> Any:
+    return cell(value) if isinstance(value, bytes) else value
+
+
+def _leave_out(_run_id: str, problem: str) -> None:
+    say(f"{problem}: it is left out", err=True)
+
+
+def _tell_progress(done: int, total: int) -> None:
+    if total > SLOW and sys.stderr.isatty():
+        end = "\r\x1b[K" if done >= total else ""
+        click.echo(f"\rreading steps: {done / total:4.0%} of {total:,}{end}", nl=False, err=True)
 
 
 @store.command(

@@ -112,6 +112,15 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
     return arrays, about
 
 
+def shapes(blob: bytes, where: str = "blob") -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the arrays in a blob by name, from its header alone.
+
+    Raises:
+        StoreError: the header is damaged, or claims more than the blob can hold.
+    """
+    return {column.name: tuple(column.shape) for column in _opened(blob, where)[0]}
+
+
 def verify(blob: bytes, where: str = "blob") -> Any:
     """Verifies every checksum and returns the `about` passed to `pack`, without unpacking the arrays.
 

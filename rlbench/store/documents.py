@@ -337,18 +337,18 @@ def about_part(span: Span, part: str) -> Document:
 def assembled(
     run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]], *, keeps_steps: bool
 ) -> EpisodeChunk:
-    """Assembles a chunk from its parts; figures are optional.
+    """Assembles a chunk from its parts; figures and steps are optional.
 
     Args:
         run_id: the run that is read.
         span: the position of the chunk.
-        parts: the arrays and the metadata of each part; both empty if its steps were not kept.
+        parts: the arrays and the metadata of each part that was read; both empty if its steps were not kept.
         keeps_steps: whether the run says that its steps are kept, for chunks that do not say so themselves.
 
     Raises:
         StoreError: the parts do not match each other or the span, or steps are missing.
     """
-    (segments, about), (steps, stored) = parts["segments"], parts["steps"]
+    (segments, about), (steps, stored) = parts["segments"], parts.get("steps", ({}, {}))
     chunk = EpisodeChunk(
         span.first_episode,
         span.first_step,
@@ -358,7 +358,7 @@ def assembled(
         steps=steps if stored else None,
         env_rng=about.get("env_rng"),
     )
-    if about.get("keeps_steps", keeps_steps) and not stored:
+    if "steps" in parts and about.get("keeps_steps", keeps_steps) and not stored:
         raise StoreError(f"run {run_id}, chunk {span.number}, steps is missing")
     if chunk.problem() or span_of(span.number, chunk, span.run) != span:
         raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not match")

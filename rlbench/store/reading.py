@@ -170,9 +170,12 @@ def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
     return chosen[::-1]
 
 
-def chunk_loader(backend: Backend, document: Document, *, figures: bool) -> Callable[[Span], EpisodeChunk]:
-    """Returns the function that reads a chunk of a run, with or without its figures."""
-    names, run_id = PARTS if figures else ("segments", "steps"), document["id"]
+def chunk_loader(
+    backend: Backend, document: Document, *, figures: bool = True, steps: bool = True
+) -> Callable[[Span], EpisodeChunk]:
+    """Returns the function that reads a chunk of a run, with or without its figures and its steps."""
+    wanted, run_id = {"segments": True, "figures": figures, "steps": steps}, document["id"]
+    names = tuple(part for part in PARTS if wanted[part])
     keeps_steps = says_it_keeps_steps(document)  # read once: there may be thousands of chunks
     return partial(_load_chunk, backend, run_id, names, keeps_steps)
 
@@ -197,6 +200,12 @@ def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arr
     """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept."""
     found, blob = backend.select_part(run_id, span, part)
     return ({}, {}) if blob is None and found and part == "steps" else _loaded(run_id, span, part, blob)
+
+
+def shapes_of(backend: Backend, run_id: str, span: Span, part: str) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the arrays in a chunk's part without unpacking them; none if it is missing."""
+    _, blob = backend.select_part(run_id, span, part)
+    return codec.shapes(blob, f"run {run_id}, chunk {span.number}, {part}") if isinstance(blob, bytes) else {}
 
 
 def _loaded(run_id: str, span: Span, part: str, blob: bytes | None) -> tuple[Arrays, Document]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError
+from rlbench.files import require
 from rlbench.store import codec, reading, writers
 from rlbench.store.conditions import holding
 from rlbench.store.config import RunConfig
@@ -42,9 +43,12 @@ from rlbench.store.documents import (
 )
 from rlbench.store.episodes import EpisodeSequence
 from rlbench.store.records import RESERVED, SnapshotInfo
+from rlbench.store.sql import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pandas import DataFrame
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
@@ -397,6 +401,21 @@ class Store:
         """
         counts = self._counts_at(reading.find(self.backend, ref), checkpoint)
         return counts["episodes"], counts["timesteps"]
+
+    def sql(self, query: str, runs: Iterable[Ref] | None = None) -> DataFrame:
+        """Answers a SELECT over the tables `runs`, `episodes` and `steps` as a pandas DataFrame (extra `plots`).
+
+        Args:
+            query: in SQLite's dialect; it can only read.
+            runs: the runs in the tables; None: all.
+
+        Raises:
+            UsageError: SQLite refuses the query, or it reads too many steps of runs that were not named; or pandas is
+                not installed.
+        """
+        pandas = require("pandas", "plots", "a data frame")
+        with answered(self.backend, query, runs) as answer:
+            return pandas.DataFrame(list(answer.rows), columns=answer.columns)
 
     def snapshots(self, kind: str | None = None) -> list[SnapshotInfo]:
         """Lists the snapshots of a kind, or all, sorted by kind and name."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rlbench.cli import output
 from rlbench.cli.output import print_frame, print_json, print_table, say, say_indented, say_title, show
+from rlbench.texts import strict_json
 
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
@@ -49,7 +50,7 @@ def test_numpys_numbers_and_arrays_are_numbers_and_lists(capsys):
 @settings(max_examples=50)
 @given(tree=st.dictionaries(st.text(), TREES))
 def test_anything_plain_becomes_one_line_of_strict_json(tree):
-    text = json.dumps(output._plain(tree), allow_nan=False)
+    text = strict_json(tree)
     assert set(json.loads(text)) == set(tree)
 
 
@@ -74,6 +75,12 @@ def test_a_narrow_terminal_leaves_out_columns_in_the_order_given(terminal, capsy
 def test_a_wide_enough_terminal_keeps_every_column(terminal, capsys):
     print_table(("run", "started"), [("r" * 10, "s" * 10)], optional=("started",))
     assert capsys.readouterr().out.split() == ["run", "started", "r" * 10, "s" * 10]
+
+
+def test_a_table_wider_than_a_terminal_is_not_cut(terminal, capsys):
+    rows = [("r" * 30, "s" * 30, "t" * 30)]
+    print_table(("run", "started", "steps"), rows)
+    assert capsys.readouterr().out.splitlines()[1].split() == list(rows[0])
 
 
 def test_square_brackets_in_a_cell_are_text_on_a_terminal(terminal, capsys):

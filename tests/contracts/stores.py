@@ -32,6 +32,7 @@ from rlbench.store import (
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import FIXED, NOTES, PARTS, sums
 from rlbench.store.reading import document_of, spans_of
+from rlbench.store.sql import answered
 
 
 def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, steps=True):
@@ -175,6 +176,30 @@ class StoreContract:
     @pytest.fixture
     def run(self, store):
         return store.create_run("Taxi-v4", "q-learning", seed=2**100, config=RunConfig.of({"gamma": np.float64(0.5)}))
+
+    # -- SQL
+
+    def test_sql_sees_runs_episodes_and_steps_as_rows_and_writes_nothing(self, store):
+        run, other = fill(store, tags=["a"]), fill(store, seed=1)
+        before = everything(store)
+        query = """
+            SELECT run, tags ->> 0, mean_return, config ->> 'gamma', "return", length, count(*), sum(reward) = "return",
+                   min(observation), max(next_observation), sum(action), sum(steps.terminated), min(step), max(step)
+            FROM runs JOIN episodes USING (run) JOIN steps USING (run, episode)
+            WHERE seed = 0 GROUP BY episode ORDER BY episode
+        """
+        with answered(store.backend, query) as answer:
+            rows = list(answer.rows)
+        told = (run.id, "a", 1.5, 0.9)
+        assert rows == [  # episode 1 lies in two chunks, and no steps of episode 3 were kept
+            (*told, -3.0, 3, 3, 1, 0, 3, 3, 1, 0, 2),
+            (*told, -15.0, 6, 6, 1, 1000, 1006, 6, 1, 0, 5),
+            (*told, 0.0, 1, 1, 1, 2000, 2001, 2, 1, 0, 0),
+            (*told, -6.0, 4, 4, 1, 4000, 4004, 4, 1, 0, 3),
+        ]
+        with answered(store.backend, "SELECT run, count(*) FROM steps", [other]) as answer:
+            assert list(answer.rows) == [(other.id, 14)]
+        assert everything(store) == before
 
     # -- runs
 
