@@ -498,6 +498,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return np.vstack(rows)
 
     def _keep(self, W: Floats) -> None:
+        """Keeps the weights; of several classes only the differences matter, so each column's mean over them is 0."""
+        if W.shape[1] > 1:
+            W = W - W.mean(axis=1, keepdims=True)
         self.coef_ = W[: self.n_features_in_].T.copy()
         self.intercept_ = W[-1].copy() if self.fit_intercept else np.zeros(W.shape[1])
 

@@ -319,7 +319,7 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     def _hold_out(self, X: Floats, codes: NDArray[np.intp]) -> tuple[Floats, tuple[Floats, NDArray[np.intp]], Any]:
         """Returns training rows, held-out rows and labels, and training labels; both parts contain all classes."""
         X, X_held, codes, codes_held = train_test_split(
-            X, codes, test_size=self.validation_fraction, random_state=self._random, stratify=codes
+            X, codes, test_size=self.validation_fraction, random_state=self._random, stratify=self.classes_[codes]
         )
         return X, (X_held, codes_held), codes
 

@@ -244,7 +244,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
 
     Raises:
         UsageError: a parameter is out of its range.
-        ValueError: raised by scikit-learn for negative, NaN, infinite, empty or non-numeric data.
+        ValueError: raised by scikit-learn for NaN, infinite, empty or non-numeric data, and by `fit` for negative data.
 
     Examples:
         >>> from rlbench.models import MultinomialNB
@@ -297,8 +297,8 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sci
     def predict_joint_log_proba(self, X: Any) -> Floats:
         """Returns log P(row, class), up to the multinomial coefficient of the row, (n_samples, n_classes)."""
         check_is_fitted(self)
+        # negative rows, as a scaler makes of unseen ones, have scores too: only counts to learn from must be counts
         X = validate_data(self, X, accept_sparse="csr", dtype=COUNTS, reset=False)
-        check_non_negative(X, "MultinomialNB")
         scores = np.tile(self.class_log_prior_, (X.shape[0], 1))
         if not sparse.issparse(X):
             return np.asarray(scores + X @ self.feature_log_prob_.T)

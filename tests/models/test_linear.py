@@ -443,3 +443,15 @@ def test_a_chunk_whose_loss_overflows_is_told_and_changes_no_weight():
     with pytest.raises(UsageError, match="learning_rate must be small enough to descend"):
         model.set_params(learning_rate=1e200).partial_fit(SPENT * 1e200, SENT_DISCOUNT)
     assert (model.coef_ == before).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"C": np.inf, "max_iter": 50}, {"solver": "gradient-descent"}])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_intercepts_of_several_classes_are_centred_as_in_scikit_learn(settings):
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(**settings).fit(StandardScaler().fit_transform(X), y)
+    assert model.intercept_.sum() == pytest.approx(0, abs=1e-9)
+    assert model.coef_.sum(axis=0) == pytest.approx(np.zeros(4), abs=1e-9)
+    if not settings:
+        theirs = peers.LogisticRegression(tol=1e-8).fit(StandardScaler().fit_transform(X), y)
+        np.testing.assert_allclose(model.intercept_, theirs.intercept_, atol=1e-3)

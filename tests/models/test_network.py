@@ -178,6 +178,12 @@ def test_l2_shrinks_the_weights(digits):
     assert np.abs(bound.coefs_[0]).sum() < np.abs(free.coefs_[0]).sum() / 2
 
 
+def test_early_stopping_says_by_its_label_which_class_has_too_few_rows():
+    X, y = np.arange(20.0)[:, None], ["b", "c"] * 9 + ["b", "rare"]
+    with pytest.raises(ValueError, match=r"too few.*\['rare'\]"):
+        NeuralNetworkClassifier(early_stopping=True).fit(X, y)
+
+
 def test_early_stopping_keeps_the_weights_that_were_best_on_the_held_out_rows(digits):
     train, test, y_train, y_test = digits
     model = NeuralNetworkClassifier(

@@ -258,10 +258,14 @@ def test_bad_counts_and_labels_are_refused(X, y, message):
         MultinomialNB().fit(X, y)
 
 
-def test_negative_counts_are_refused_when_predicting_too():
+def test_rows_to_predict_may_be_negative_as_in_scikit_learn_and_need_as_many_columns():
+    theirs = peers.MultinomialNB().fit([[1, 2], [2, 1]], [0, 1])
     model = MultinomialNB().fit([[1, 2], [2, 1]], [0, 1])
+    rows = [[-1, 0], [0.5, -3.0]]
+    for asked in (rows, sparse.csr_matrix(rows)):
+        np.testing.assert_allclose(model.predict_proba(asked), theirs.predict_proba(asked))
     with pytest.raises(ValueError, match="Negative values"):
-        model.predict([[-1, 0]])
+        model.partial_fit([[-1, 0]], [0])
     with pytest.raises(ValueError, match="3 features"):
         model.predict([[1, 0, 0]])
 
