@@ -143,6 +143,7 @@ def _tastes(model: Any, n: int) -> Form:
         "n_users_": Whole(1),
         "mean_": REAL,
         "scale_": REAL,
+        "unit_": REAL,
         "user_bias_": Numbers(np.float64, (users,)),
         "item_bias_": Numbers(np.float64, (n,)),
         "user_factors_": Numbers(np.float64, (users, factors)),

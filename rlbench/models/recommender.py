@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 START = 0.1  # standard deviation of the initial item factors
+LONG_TAIL = 20  # times the median: ratings up to more are counts with a long tail, such as plays
+DIVERGED = 10  # times the error of a constant
 HELD_BACK = 5  # `score` predicts every fifth rating of a user from the others
 
 
@@ -83,7 +85,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
     where b_u is the user's generosity, c_i the item's popularity, p_u the user's tastes and q_i the item's traits. They
     minimise the squared error of the *known* ratings plus regularization * (b_u**2 + c_i**2 + |p_u|**2 + |q_i|**2) by
     stochastic gradient descent: with e the error of one rating, p_u += learning_rate * (e q_i - regularization p_u),
-    likewise the others, one rating at a time in an order drawn anew each epoch. Koren, Bell and Volinsky, Matrix
+    likewise the others, one rating at a time in an order drawn anew each epoch. Of counts with a long tail, such as how
+    often a song was played, a few are a hundred d above m, and squared errors see only those; log(1 + r / unit) is
+    learnt in their place, and turned back into a count in every prediction. Koren, Bell and Volinsky, Matrix
     Factorization Techniques for Recommender Systems (2009); the recommender chapter of "Hands-On Machine Learning from
     Scratch" (Valkov), which has no b, c, m and d.
 
@@ -95,12 +99,15 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         n_epochs: passes over the ratings.
         learning_rate: step size of the descent, > 0, for ratings scaled to standard deviation 1.
         regularization: weight of the penalty, >= 0.
+        log: whether to learn the logarithms of the ratings, which must then be >= 0; by default (None) if none is
+            negative and the largest is over 20 times the median.
         random_state: seed or generator for the initial factors and the order of the ratings.
 
     Attributes:
         user_factors_, item_factors_: p (n_users, n_factors) and q (n_items, n_factors).
         user_bias_, item_bias_: b (n_users,) and c (n_items,).
-        mean_, scale_: m and d.
+        mean_, scale_: m and d, of the logarithms if these are learnt.
+        unit_: the smallest rating above 0 if logarithms are learnt, else 0.
         rated_items_, rated_ends_: the items that each user has rated, one user after another, and the end of each
             user's items in it, (n_users,).
         train_rmse_, validation_rmse_: root mean squared error after each epoch, (n_epochs,), in units of the ratings;
@@ -129,15 +136,17 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self,
         n_factors: int = 10,
         *,
-        n_epochs: int = 50,
+        n_epochs: int = 20,
         learning_rate: float = 0.02,
         regularization: float = 0.05,
+        log: bool | None = None,
         random_state: Any = None,
     ) -> None:
         self.n_factors = n_factors
         self.n_epochs = n_epochs
         self.learning_rate = learning_rate
         self.regularization = regularization
+        self.log = log
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None, *, validation: ArrayLike | None = None) -> Self:  # noqa: ARG002 - pipelines pass it
@@ -159,7 +168,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def partial_fit(self, X: ArrayLike, y: Any = None, *, users: ArrayLike | None = None) -> Self:  # noqa: ARG002 - as above
         """Makes one pass over a chunk of ratings (n_rows, n_items); row j belongs to user `users[j]`, or j if None.
 
-        New users are added; the mean and standard deviation stay those of the first chunk.
+        New users are added; the mean, standard deviation and unit stay those of the first chunk.
         """
         self._check_parameters()
         first = not hasattr(self, "item_factors_")
@@ -190,7 +199,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         known = whom < self.n_users_
         row = np.where(known, whom, 0)
         taste = (self.user_factors_[row] * self.item_factors_[which]).sum(axis=1) + self.user_bias_[row]
-        return np.asarray(self.mean_ + self.scale_ * (self.item_bias_[which] + np.where(known, taste, 0.0)))
+        return self._ratings_of(self.item_bias_[which] + np.where(known, taste, 0.0))
 
     def recommend(self, user: int | ArrayLike | None, n: int = 10, *, include_rated: bool = False) -> NDArray[np.intp]:
         """Returns the n items with the highest expected ratings, best first, without those that `user` has rated.
@@ -221,7 +230,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         if tastes.shape[1] != self.n_factors + 1:
             raise UsageError(f"X must have 1 + n_factors = {self.n_factors + 1} columns, got {tastes.shape[1]}")
         expected = tastes[:, :1] + self.item_bias_ + tastes[:, 1:] @ self.item_factors_.T
-        return np.asarray(self.mean_ + self.scale_ * expected)
+        return self._ratings_of(expected)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002 - searches pass it
         """Returns minus the root mean squared error of predicting some ratings of each row of X from the others.
@@ -237,7 +246,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
             back = np.arange(len(entries)) % HELD_BACK == 0
             expected = self.inverse_transform(self._fold_in(ratings, entries[~back])[None])[0]
             errors.append(expected[ratings.items[entries[back]]] - ratings.values[entries[back]])
-        return -float(np.sqrt(np.square(np.concatenate(errors)).mean()))
+        return -_rms(np.concatenate(errors))
 
     def rmse(self, X: ArrayLike) -> float:
         """Returns the root mean squared error on ratings X (n_users_, n_items) of the users of `fit`."""
@@ -255,12 +264,16 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         check_number("n_epochs", self.n_epochs, low=1, integer=True)
         check_number("learning_rate", self.learning_rate, low=0, above=True)
         check_number("regularization", self.regularization, low=0)
+        if self.log is not None and not isinstance(self.log, bool | np.bool_):
+            raise UsageError(f"log must be True, False or None, got {self.log!r}")
 
     def _begin(self, ratings: Ratings, shape: Any, random: Any) -> None:
         """Sets all attributes to their values before the first epoch."""
         n_users, n_items = shape
         values = _some(ratings).values
-        self.mean_, self.scale_ = float(values.mean()), float(values.std()) or 1.0
+        self.unit_ = float(values[values > 0].min(initial=np.inf)) if self._learns_logarithms(values) else 0.0
+        learnt = self._learnt(values)
+        self.mean_, self.scale_ = float(learnt.mean()), float(learnt.std()) or 1.0
         self.n_users_ = n_users
         self.user_bias_, self.item_bias_ = np.zeros(n_users), np.zeros(n_items)
         # user factors start at 0, and stay there for users without ratings; the items' break the symmetry
@@ -270,6 +283,24 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.rated_items_, self.rated_ends_ = np.empty(0, np.int32), np.zeros(n_users, np.int64)
         self._remember(ratings)
         self.train_rmse_, self.validation_rmse_ = np.empty(0), np.empty(0)
+
+    def _learns_logarithms(self, values: Floats) -> bool:
+        if self.log is not None:
+            return bool(self.log)
+        return bool(values.min() >= 0 and values.max() > LONG_TAIL * np.median(values) > 0)
+
+    def _learnt(self, values: Floats) -> Floats:
+        """Returns ratings as they are learnt: their logarithms, or themselves."""
+        if not self.unit_:
+            return values
+        if values.min(initial=0.0) < 0:
+            raise UsageError(f"ratings must be >= 0 to learn their logarithms, got {values.min():g}: set log=False")
+        return np.log1p(values / self.unit_)
+
+    def _ratings_of(self, scores: Floats) -> Floats:
+        """Returns the ratings that scores mean, b_u + c_i + p_u . q_i: undoes the scaling and the logarithm."""
+        learnt = self.mean_ + self.scale_ * scores
+        return np.asarray(self.unit_ * np.expm1(np.maximum(learnt, 0.0)) if self.unit_ else learnt)
 
     def _widen(self, n_users: int) -> None:
         """Makes room for users up to `n_users`."""
@@ -289,30 +320,38 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.rated_ends_ = np.searchsorted(pairs, np.arange(1, self.n_users_ + 1) * self.n_features_in_)
 
     def _learn(self, ratings: Ratings, random: Any) -> None:
-        """Makes one pass over the ratings and records their error after it."""
+        """Makes one pass over the ratings, if there are any, and records their error after it."""
         from rlbench.models import _recommender  # noqa: PLC0415 - numba loads only when needed
 
+        if not len(ratings.values):
+            return
         order = random.permutation(len(ratings.values))
-        targets = (ratings.values - self.mean_) / self.scale_
+        targets = (self._learnt(ratings.values) - self.mean_) / self.scale_
         settings = float(self.learning_rate), float(self.regularization)
         _recommender.sgd_pass(ratings.users, ratings.items, targets, order, self._model(), *settings)
-        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below, with advice
-            error = self._rmse(ratings) if len(order) else np.nan
-        if len(order) and not np.isfinite(error):
+        scores = self._scores_of(ratings)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error, constant = _rms(scores - targets), _rms(targets)
+        if not error <= DIVERGED * max(1.0, constant):
+            advice = "" if self.unit_ else ", or learn the logarithms of counts with a long tail (log=True)"
             raise UsageError(
-                f"learning_rate must be small enough to descend, got {self.learning_rate}: the factors overflow"
+                f"learning_rate must be small enough to descend, got {self.learning_rate}: the factors overflow in "
+                f"epoch {len(self.train_rmse_) + 1}; lower it{advice}"
             )
-        self.train_rmse_ = np.append(self.train_rmse_, error)
+        self.train_rmse_ = np.append(self.train_rmse_, _rms(self._ratings_of(scores) - ratings.values))
 
     def _model(self) -> tuple[Floats, Floats, Floats, Floats]:
         return self.user_bias_, self.item_bias_, self.user_factors_, self.item_factors_
 
-    def _rmse(self, ratings: Ratings) -> float:
+    def _scores_of(self, ratings: Ratings) -> Floats:
         from rlbench.models import _recommender  # noqa: PLC0415 - numba loads only when needed
 
-        expected = np.empty(len(ratings.values))
-        _recommender.predict_pairs(ratings.users, ratings.items, self._model(), expected)
-        return float(np.sqrt(np.square(self.mean_ + self.scale_ * expected - ratings.values).mean()))
+        scores = np.empty(len(ratings.values))
+        _recommender.predict_pairs(ratings.users, ratings.items, self._model(), scores)
+        return scores
+
+    def _rmse(self, ratings: Ratings) -> float:
+        return _rms(self._ratings_of(self._scores_of(ratings)) - ratings.values)
 
     def _scores(self, user: Any) -> tuple[Floats, NDArray[np.bool_]]:
         """Returns each item's score, (n_items,), and whether it is already rated."""
@@ -334,7 +373,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         """Returns b_u and p_u, (1 + n_factors,), of a user with these entries of `ratings`; 0 if there are none."""
         items = ratings.items[entries]
         traits = np.column_stack([np.ones(len(items)), self.item_factors_[items]])
-        targets = (ratings.values[entries] - self.mean_) / self.scale_ - self.item_bias_[items]
+        targets = (self._learnt(ratings.values[entries]) - self.mean_) / self.scale_ - self.item_bias_[items]
         # as in the descent, the penalty counts once per rating; its root, as extra rows, turns ridge into least squares
         penalty = np.sqrt(self.regularization * len(items)) * np.eye(traits.shape[1])
         padded = np.append(targets, np.zeros(len(penalty)))
@@ -362,6 +401,10 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
             bound = "" if below == np.inf else f" and < {below}"
             raise UsageError(f"{what} must be whole numbers >= 0{bound}, got {values!r}")
         return found.astype(np.int64)
+
+
+def _rms(errors: Floats) -> float:
+    return float(np.sqrt(np.square(errors).mean()))
 
 
 def _some(ratings: Ratings) -> Ratings:

@@ -107,6 +107,93 @@ def test_ratings_that_are_all_alike_are_answered_alike():
     assert model.predict_pairs([1], [1]) == pytest.approx([3])
 
 
+# --- counts with a long tail
+
+
+def plays(n_users=150, n_items=400, seed=0):
+    """Counts as of plays: users differ most, then items and tastes; the largest is hundreds of times the median."""
+    random = np.random.default_rng(seed)
+    logs = 4.5 + random.normal(0, 1.2, (n_users, 1)) + random.normal(0, 0.6, n_items)
+    logs += random.normal(size=(n_users, 2)) @ random.normal(0, 0.5, (2, n_items)) + random.normal(0, 0.6, logs.shape)
+    return np.where(random.random(logs.shape) < 0.1, np.ceil(np.exp(logs)), 0.0)
+
+
+def of_means(train, held_out, ratings_of=np.asarray):
+    """The held-out ratings, as the mean of all, of each user, and of each item predicts them."""
+    known, held = train.tocoo(), held_out.tocoo()
+    mean = known.data.mean()
+    for axis, n in ((0, train.shape[0]), (1, train.shape[1])):
+        rated = np.maximum(np.bincount(known.coords[axis], minlength=n), 1)
+        own = np.bincount(known.coords[axis], known.data - mean, n) / rated
+        yield ratings_of(mean + own[held.coords[axis]])
+    yield ratings_of(np.full(held.nnz, mean))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_plays_are_predicted_better_than_by_the_mean_of_all_of_the_user_and_of_the_item(seed):
+    train, held_out = hold_out_per_user(plays(seed=seed), 8, at_least=20, random_state=0)
+    logs = train.copy()
+    logs.data = np.log1p(logs.data)
+    model = MatrixFactorization(random_state=0).fit(train)
+    held = held_out.tocoo()
+    ours = model.predict_pairs(*held.coords)
+    assert (ours >= 0).all()
+    for others in (of_means(train, held_out), of_means(logs, held_out, np.expm1)):
+        for constant in others:
+            for size in (
+                lambda expected: np.abs(expected - held.data).mean(),
+                lambda x: np.std(np.log1p(x) - np.log1p(held.data)),
+            ):
+                assert size(ours) < size(constant)
+    assert model.rmse(held_out) < np.std(held.data)
+
+
+def test_logarithms_are_learnt_of_long_tails_and_on_wish():
+    counts = plays()
+    chosen = MatrixFactorization(random_state=0).fit(counts)
+    asked = MatrixFactorization(log=True, random_state=0).fit(counts)
+    assert chosen.unit_ == asked.unit_ == 1.0
+    np.testing.assert_array_equal(chosen.item_factors_, asked.item_factors_)
+    assert MatrixFactorization(log=False, n_epochs=1, learning_rate=1e-4).fit(counts).unit_ == 0.0
+    assert MatrixFactorization(n_epochs=1).fit(STARS).unit_ == 0.0
+    scaled = MatrixFactorization(random_state=0).fit(counts / counts.max())
+    np.testing.assert_allclose(scaled.train_rmse_ * counts.max(), chosen.train_rmse_)
+    row = counts[:1]
+    np.testing.assert_allclose(
+        chosen.inverse_transform(chosen.transform(row)),
+        np.maximum(np.expm1(asked.mean_ + asked.scale_ * scores_of(asked, asked.transform(row))), 0),
+    )
+
+
+def scores_of(model, tastes):
+    return tastes[:, :1] + model.item_bias_ + tastes[:, 1:] @ model.item_factors_.T
+
+
+def test_what_has_no_logarithm_is_refused():
+    with pytest.raises(UsageError, match=r"ratings must be >= 0 to learn their logarithms, got -2: set log=False"):
+        MatrixFactorization(log=True).fit([[1, -2], [3, 0]])
+    with pytest.raises(UsageError, match="log must be True, False or None, got 'yes'"):
+        MatrixFactorization(log="yes").fit(STARS)
+
+
+def test_a_descent_that_diverges_says_so_at_once_and_what_to_do():
+    with pytest.raises(
+        UsageError, match=r"got 0\.5: the factors overflow in epoch 1; lower it, or learn the logarithms"
+    ):
+        MatrixFactorization(log=False, learning_rate=0.5, random_state=0).fit(plays())
+    with pytest.raises(UsageError, match=r"got 5: the factors overflow in epoch \d+; lower it$"):
+        MatrixFactorization(learning_rate=5, random_state=0).fit(plays())
+
+
+def test_a_chunk_without_ratings_changes_nothing():
+    model = MatrixFactorization(2, random_state=0).partial_fit(STARS)
+    before = model.item_factors_.copy()
+    model.partial_fit(np.zeros((1, 4)), users=[7])
+    assert model.train_rmse_.shape == (1,)
+    np.testing.assert_array_equal(model.item_factors_, before)
+    assert model.n_users_ == 8
+
+
 # --- holding out
 
 
