@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from typing import Any
 
 # C0, DEL and C1; bidirectional marks and overrides, line separators; lone surrogates
@@ -48,3 +49,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def comparable(text: str) -> str:
+    """Returns a text without what one does not see: blanks around it, and how letters with marks are composed (NFC)."""
+    return unicodedata.normalize("NFC", text).strip()

@@ -6,10 +6,12 @@
     houses.rows, houses.targets
 
 Nothing is guessed that could be silently wrong: a file that is not a table of numbers is refused, naming the line.
+Labels and ids are whole numbers only if all are written as such; otherwise they are words: "01" is not "1".
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -22,10 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import UsageError, unknown_name
+from rlbench.files import require
+from rlbench.texts import comparable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,9 +45,20 @@ BUILT_IN = {
 NUMBERS_ALONE = ("diabetes",)  # of the sets above, with numbers instead of classes as targets
 CHUNK_ROWS = 10_000
 DELIMITERS = ",;\t|"
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # the first bytes of a file
-QUOTED = re.compile(r'"[^"]*"')
-WHOLE_NUMBER = re.compile(r"[+-]?\d{1,18}")
+ENCODINGS = {  # by the first bytes of a file, longer marks first
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+NOT_IN_NUMBERS = re.compile(r"[^0-9eE+\-.\s]")  # nan, inf, and 1_0, which Python takes for 10
+CODE = re.compile(r"\s*[+-]?0[0-9]")  # a number by its digits only, such as 007 or the postcode 01234
+MISSING = {"", "na", "n/a", "nan", "null", "none", "inf", "-inf"}  # what else stands in a row of numbers
+UNNAMED = re.compile(r"|Unnamed: [0-9]+(_level_[0-9]+|\.[0-9]+)*")  # what pandas calls a column without a name
+ESCAPED_QUOTE = re.compile(r'\\"(?=[^\r\n])')
+LONGEST_CELL = 2**24  # characters: the texts of whole books
+LONGEST_LABEL = 1000  # characters: an array of labels gives each the room of the longest
 SHOWN_LETTERS = 40  # characters of a cell in an error
 
 
@@ -90,9 +105,7 @@ def load_built_in(name: str) -> Dataset:
     """
     if name not in BUILT_IN:
         raise unknown_name("data set", name, BUILT_IN)
-    from sklearn import datasets  # noqa: PLC0415  (an extra)
-
-    found = getattr(datasets, BUILT_IN[name])()
+    found = getattr(require("sklearn.datasets", "models", f"the data set {name}"), BUILT_IN[name])()
     rows = np.ascontiguousarray(found.data, dtype=np.float64)
     targets = np.asarray(found.target)
     if name not in NUMBERS_ALONE:
@@ -128,11 +141,13 @@ class Cells(NamedTuple):
         return [row[at] for row in self.cells]
 
     def labels(self, column: str) -> list[str]:
-        """Returns a column of labels; UsageError if one is missing."""
+        """Returns a column of labels as they are written; UsageError if one is missing, or no label."""
         found = self.texts(column)
         for line, cell in zip(self.lines, found, strict=True):
             if not cell.strip():
                 raise self._empty(column, line)
+            if len(cell) > LONGEST_LABEL or "\0" in cell:
+                raise self._no_label(column, line, cell)
         return found
 
     def numbers(self, columns: Sequence[str]) -> Floats:
@@ -143,6 +158,8 @@ class Cells(NamedTuple):
         """
         at = [self.header.index(column) for column in columns]
         chosen = [[row[i] for i in at] for row in self.cells]
+        if any(NOT_IN_NUMBERS.search("\n".join(row)) for row in chosen):
+            raise self._no_number(columns, chosen)
         try:
             numbers = np.array(chosen, dtype=np.float64).reshape(len(chosen), len(at))
         except ValueError:
@@ -164,6 +181,12 @@ class Cells(NamedTuple):
                     )
         return UsageError(f"{self.path} must hold numbers in {', '.join(columns)}")
 
+    def _no_label(self, column: str, line: int, cell: str) -> UsageError:
+        return UsageError(
+            f"{self.path}, line {line}: column {column!r} must hold labels of {LONGEST_LABEL:,} characters at most and "
+            f"no NUL, got {len(cell):,}, {cell[:SHOWN_LETTERS]!r}; is it a column of texts, or the encoding wrong?"
+        )
+
     def _empty(self, column: str, line: int) -> UsageError:
         return UsageError(
             f"{self.path}, line {line}: column {column!r} is empty; fill it in, or leave the row or the column out"
@@ -172,24 +195,29 @@ class Cells(NamedTuple):
 
 def _is_finite(cell: str) -> bool:
     try:
-        return bool(np.isfinite(np.float64(cell)))
+        return not NOT_IN_NUMBERS.search(cell) and bool(np.isfinite(np.float64(cell)))
     except ValueError:
         return False
 
 
+def column_name(name: str) -> str:
+    """Returns the name of a column in one line, by which it is found however its letters with marks are composed."""
+    return " ".join(comparable(name).split())
+
+
 class CsvFile:
-    """A CSV file, read in chunks: separated by commas, semicolons, tabs or bars, with column names in its first line.
+    """A CSV file, read in chunks: separated by commas, semicolons, tabs or bars, with column names in its first row.
 
     Args:
         path: the path of the file.
-        encoding: the text encoding; by default UTF-8, or UTF-16 if the first bytes say so.
+        encoding: the text encoding; by default UTF-8, or UTF-16 or UTF-32 if the first bytes say so.
 
     Attributes:
-        header: the names of the columns.
+        header: the names of the columns, each in one line; "" for a column without one.
         size: the size of the file in bytes.
 
     Raises:
-        UsageError: the file cannot be read or is empty, or its first line holds no names, or a name twice.
+        UsageError: the file cannot be read or is empty, or its first row holds no names, or a name twice.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, encoding: str | None = None) -> None:
@@ -197,11 +225,24 @@ class CsvFile:
         with self._explained():
             self.size = self.path.stat().st_size
             with self.path.open("rb") as file:
-                self.encoding = encoding or BYTE_ORDER_MARKS.get(file.read(2), "utf-8-sig")
-            with self.path.open(encoding=self.encoding, newline="") as text:
-                first = text.readline()
-        self._delimiter = max(DELIMITERS, key=QUOTED.sub("", first).count)
-        self.header = self._checked_header(first)
+                self.encoding = encoding or _encoding_of(file.read(4))
+            self._delimiter = max(DELIMITERS, key=self._fit)
+            self.header = self._checked_header(self._first(self._delimiter))
+
+    def _fit(self, delimiter: str) -> tuple[bool, int]:
+        """Returns how well a delimiter fits the first row: whether it leaves no half of a quotation, and its cells."""
+        try:
+            cells = self._first(delimiter)
+        except csv.Error:
+            return False, 0
+        return all(cell.count('"') % 2 == 0 for cell in cells), len(cells)
+
+    def _first(self, delimiter: str) -> list[str]:
+        with self.path.open("rb") as raw, self._text(raw) as text:
+            return next(filter(None, _reader(text, delimiter)), [])
+
+    def _text(self, raw: Any) -> io.TextIOWrapper:
+        return io.TextIOWrapper(raw, encoding=self.encoding, newline="")
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of the file."""
@@ -218,12 +259,9 @@ class CsvFile:
         Raises:
             UsageError: a row and the header differ in length, or the encoding is wrong.
         """
-        with self._explained(), self.path.open("rb") as raw:
-            text = io.TextIOWrapper(raw, encoding=self.encoding, newline="")
-            # between tabs a quote within quotes is written \" (Kaggle's reviews), elsewhere ""
-            escape = "\\" if self._delimiter == "\t" else None
-            reader = csv.reader(text, delimiter=self._delimiter, escapechar=escape, strict=True)
-            next(reader, None)
+        with self._explained(), self.path.open("rb") as raw, self._text(raw) as text:
+            reader = _reader(text, self._delimiter)
+            next(filter(None, reader), None)  # the header
             cells: list[list[str]] = []
             lines: list[int] = []
             for row in reader:
@@ -244,15 +282,22 @@ class CsvFile:
                 on_read(self.size)
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Returns the names if all are columns, else raises UnknownNameError with the nearest ones."""
-        for name in names:
-            if name not in self.header:
-                raise unknown_name(f"column of {self.path}", name, self.header)
-        return tuple(names)
+        """Returns the names as in the header if all are columns, else raises UnknownNameError with the nearest ones."""
+        wanted = tuple(map(column_name, names))
+        for name in wanted:
+            if not name or name not in self.header:
+                raise unknown_name(f"column of {self.path}", name, filter(None, self.header))
+        return wanted
 
     def others(self, *names: str) -> tuple[str, ...]:
-        """Returns all columns except these."""
+        """Returns all columns except these; UsageError if one has no name: nobody has chosen to learn from it."""
         left = tuple(name for name in self.header if name not in names)
+        unnamed = next((place for place, name in enumerate(self.header, 1) if UNNAMED.fullmatch(name)), None)
+        if unnamed:
+            raise UsageError(
+                f"{self.path}: column {unnamed} has no name, as the index that pandas writes, which can give the "
+                "answer away: take it out, or name the columns to learn from (features)"
+            )
         if not left:
             raise UsageError(f"{self.path} must have a column to learn from besides {', '.join(names)}")
         return left
@@ -263,13 +308,15 @@ class CsvFile:
             f"around a cell that holds {self._delimiter!r}"
         )
 
-    def _checked_header(self, first: str) -> tuple[str, ...]:
-        names = [name.strip() for name in next(csv.reader([first], delimiter=self._delimiter), [])]
+    def _checked_header(self, first: list[str]) -> tuple[str, ...]:
+        names = [column_name(name) for name in first]
         if not any(names):
             raise UsageError(f"{self.path} is empty: its first line must hold the names of the columns")
-        if all(map(_is_finite, names)):
+        if any("\0" in name for name in names):
+            raise UsageError(f"{self.path} holds NUL bytes: name its encoding, such as utf-16")
+        if all(_is_finite(name) or name.lower() in MISSING for name in names):
             raise UsageError(f"{self.path} begins with numbers: its first line must hold the names of the columns")
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
             raise UsageError(f"{self.path} has several columns named {twice[0]!r}: give each a different name")
         return tuple(names)
@@ -296,20 +343,55 @@ class CsvFile:
             raise UsageError(f"{self.path} is not a CSV file: {error}") from error
 
 
+def _encoding_of(start: bytes) -> str:
+    return next((name for mark, name in ENCODINGS.items() if start.startswith(mark)), "utf-8-sig")
+
+
+def _reader(text: Iterable[str], delimiter: str) -> Any:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    return csv.reader(_lines(text, tabs=delimiter == "\t"), delimiter=delimiter, strict=True)
+
+
+def _lines(text: Iterable[str], *, tabs: bool) -> Iterator[str]:
+    r"""Yields lines without a byte order mark, and with \" doubled: between tabs, Kaggle's reviews write quotes so."""
+    for number, line in enumerate(text):
+        whole = line if number else line.removeprefix("\ufeff")
+        yield "\t".join(map(_doubled, whole.split("\t"))) if tabs and '\\"' in whole else whole
+
+
+def _doubled(cell: str) -> str:
+    return '"' + ESCAPED_QUOTE.sub('""', cell[1:]) if cell.startswith('"') else cell
+
+
 def _short(error: UnicodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"byte 0x{error.object[error.start]:02x}"
     return str(error)
 
 
-def read_labels(texts: Sequence[str], *, whole: bool) -> NDArray[Any]:
-    """Returns labels as whole numbers, or as text."""
-    return np.array([int(text) for text in texts]) if whole else np.array([text.strip() for text in texts])
+def all_labels(column: str, texts: Sequence[str]) -> NDArray[Any]:
+    """Returns all labels of a column, (n_rows,): as whole numbers if all are written so, else as text."""
+    return read_labels(texts, whole=are_whole(column, set(texts)))
 
 
-def are_whole(labels: Sequence[str]) -> bool:
-    """Returns whether every label is a whole number."""
-    return all(WHOLE_NUMBER.fullmatch(label.strip()) for label in labels)
+def read_labels(texts: Iterable[str], *, whole: bool) -> NDArray[Any]:
+    """Returns labels as whole numbers, or as the texts they are."""
+    return np.array([int(text) for text in texts]) if whole else np.array(list(texts))
+
+
+def are_whole(column: str, labels: Iterable[str]) -> bool:
+    """Returns whether all distinct labels of a column are whole numbers as Python writes them, unlike 01, +1 or 1.0.
+
+    Raises:
+        UsageError: two labels look the same.
+    """
+    known: dict[str, str] = {}
+    for label in sorted(labels):
+        alike = known.setdefault(comparable(label), label)
+        if alike != label:
+            shown = f"{alike!a:.80} and {label!a:.80}"
+            raise UsageError(f"column {column!r} has labels that look the same, {shown}: write them the same way")
+    return all(WHOLE_NUMBER.fullmatch(label) for label in known.values())
 
 
 def load_csv(
@@ -326,7 +408,7 @@ def load_csv(
         path: the path of a file with column names in its first line.
         target: the column to predict; None for none.
         features: the columns to learn from; all others by default.
-        labels: whether the target holds classes; by default, if it is not a column of numbers.
+        labels: whether the target holds classes; by default, if it is not a column of numbers, or one is like 007.
         encoding: the text encoding; by default UTF-8, or UTF-16 if the first bytes say so.
 
     Raises:
@@ -334,26 +416,26 @@ def load_csv(
         UnknownNameError: the file has no column of this name.
     """
     file = CsvFile(path, encoding=encoding)
-    chosen = file.columns(features or file.others(*file.columns([target] if target else [])))
-    if target:
-        file.columns([target])
-        if target in chosen:
-            raise UsageError(f"the target {target!r} cannot be one of the columns to learn from")
+    named = file.columns([target] if target else [])
+    chosen = file.columns(features or file.others(*named))
+    if set(named) & set(chosen):
+        raise UsageError(f"the target {target!r} cannot be one of the columns to learn from")
     rows, answers = [], []
     for chunk in file.chunks():
         rows.append(chunk.numbers(chosen))
-        answers += chunk.labels(target) if target else []
+        for column in named:
+            answers += chunk.labels(column)
     if not rows:
         raise UsageError(f"{file.path} has no rows, only the names of its columns")
-    targets = _targets(answers, labels) if target else None
-    return Dataset(str(path), np.concatenate(rows), targets, chosen, target or "", file.fingerprint())
+    targets = _targets(named[0], answers, labels) if named else None
+    return Dataset(str(path), np.concatenate(rows), targets, chosen, "".join(named), file.fingerprint())
 
 
-def _targets(answers: list[str], labels: bool | None) -> NDArray[Any]:  # noqa: FBT001  (a private step of load_csv)
+def _targets(column: str, answers: list[str], labels: bool | None) -> NDArray[Any]:  # noqa: FBT001  (a private step of load_csv)
     if labels is None:
-        labels = not all(map(_is_finite, answers))
+        labels = any(CODE.match(answer) or not _is_finite(answer) for answer in answers)
     if labels:
-        return read_labels(answers, whole=are_whole(answers))
+        return all_labels(column, answers)
     wrong = next((answer for answer in answers if not _is_finite(answer)), None)
     if wrong is not None:
         raise UsageError(
@@ -377,23 +459,22 @@ def load_texts(
         UsageError: the file is not a table of texts, or `text` is missing and there are several other columns.
     """
     file = CsvFile(path, encoding=encoding)
-    column = text_column(file, target, text)
+    column, named = text_column(file, target, text), file.columns([target])[0]
     texts, answers = [], []
     for chunk in file.chunks():
         texts += chunk.texts(column)
-        answers += chunk.labels(target)
+        answers += chunk.labels(named)
     if not texts:
         raise UsageError(f"{file.path} has no rows, only the names of its columns")
-    targets = read_labels(answers, whole=are_whole(answers))
-    return Dataset(str(path), texts, targets, (column,), target, file.fingerprint())
+    return Dataset(str(path), texts, all_labels(named, answers), (column,), named, file.fingerprint())
 
 
 def text_column(file: CsvFile, target: str, text: str | None) -> str:
     """Returns the column of the texts."""
-    file.columns([target])
+    named = file.columns([target])
     if text is not None:
         return file.columns([text])[0]
-    others = file.others(target)
+    others = file.others(*named)
     if len(others) > 1:
         raise UsageError(f"name the column of the texts (features), one of {', '.join(others)}")
     return others[0]
@@ -401,8 +482,8 @@ def text_column(file: CsvFile, target: str, text: str | None) -> str:
 
 def rating_columns(file: CsvFile, target: str, features: Sequence[str] | None) -> tuple[str, str]:
     """Returns the columns of users and items."""
-    file.columns([target])
-    chosen = file.columns(features) if features else file.others(target)[:2]
+    named = file.columns([target])
+    chosen = file.columns(features) if features else file.others(*named)[:2]
     if len(chosen) != 2:  # noqa: PLR2004  (a user and an item)
         raise UsageError(f"ratings need two columns besides {target!r}, users and items, got {len(chosen)}")
     return chosen[0], chosen[1]
@@ -428,22 +509,22 @@ def load_ratings(
     """
     file = CsvFile(path, encoding=encoding)
     user, item = rating_columns(file, target, features)
+    rating = file.columns([target])
     who, what, how = [], [], []
     for chunk in file.chunks():
         who += chunk.labels(user)
         what += chunk.labels(item)
-        how.append(chunk.numbers([target])[:, 0])
+        how.append(chunk.numbers(rating)[:, 0])
     if not who:
         raise UsageError(f"{file.path} has no rows, only the names of its columns")
-    users, rows = np.unique(read_labels(who, whole=are_whole(who)), return_inverse=True)
-    items, columns = np.unique(read_labels(what, whole=are_whole(what)), return_inverse=True)
+    users, rows = np.unique(all_labels(user, who), return_inverse=True)
+    items, columns = np.unique(all_labels(item, what), return_inverse=True)
     return Ratings(sparse_matrix(rows, columns, np.concatenate(how), (len(users), len(items))), users, items)
 
 
 def sparse_matrix(rows: Any, columns: Any, values: Floats, shape: tuple[int, int]) -> Any:
     """Returns a CSR matrix of ratings; the last of several for one pair counts."""
-    from scipy import sparse  # noqa: PLC0415  (comes with scikit-learn, an extra)
-
+    sparse = require("scipy.sparse", "models", "a table of ratings")  # it comes with scikit-learn
     pairs = np.asarray(rows) * shape[1] + np.asarray(columns)
     _, last = np.unique(pairs[::-1], return_index=True)
     kept = len(pairs) - 1 - last

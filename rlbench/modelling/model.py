@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.errors import UsageError
+from rlbench.modelling.data import column_name
 from rlbench.modelling.kinds import COMPONENTS, KINDS, RATINGS, TEXTS
+from rlbench.texts import comparable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 TABLE_AXES = 2  # dimensions of an array of rows
 SHOWN_FEATURES = 8  # names in an error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns errors from NumPy's and scikit-learn's checks into a UsageError with the same message, in one line."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UsageError(" ".join(str(error).split())) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +79,25 @@ class Model:
 
         Args:
             rows: (n_rows, n_features) in the order of `features`, or texts; for a recommender, (n_rows, 2): user and
-                item, by their names in the data.
+                item, by their names in the data. Of a data frame, or a row of one, the columns named in `features` are
+                taken, in any order, and others ignored; one whose columns are numbered from 0 is an array.
 
         Raises:
-            UsageError: the rows have the wrong number of columns.
+            UsageError: a column is missing, the number of columns is wrong, or a value is not a finite number.
         """
         if self.task == RATINGS:
-            return self._expected(rows)
-        if self.task != TEXTS:
-            rows = self.prepared(rows)
-        answers = self.estimator.transform(rows) if self.task == COMPONENTS else self.estimator.predict(rows)
-        return np.asarray(answers)
+            return self._expected(self._columns(rows))
+        with explained():
+            if self.task == TEXTS:
+                return np.asarray(self.estimator.predict(self._columns(rows)))
+            prepared = self.prepared(rows)
+            answers = self.estimator.transform if self.task == COMPONENTS else self.estimator.predict
+            return np.asarray(answers(prepared))
 
     def prepared(self, rows: Any) -> NDArray[np.float64]:
-        """Returns rows as the estimator takes them: scaled like the training rows."""
-        checked = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        """Returns rows as the estimator takes them: a data frame's columns by name, scaled like the training rows."""
+        with explained():
+            checked = np.atleast_2d(np.asarray(self._columns(rows), dtype=np.float64))
         if checked.ndim != TABLE_AXES or checked.shape[1] != len(self.features):
             named = ", ".join(self.features[:SHOWN_FEATURES]) + (", ..." if len(self.features) > SHOWN_FEATURES else "")
             raise UsageError(f"a row has {len(self.features)} values ({named}), got {checked.shape[-1]}")
@@ -92,6 +110,20 @@ class Model:
         at = _places(self.users, [user])[0]
         return np.asarray(self.items[self.estimator.recommend(None if at < 0 else int(at), n)])
 
+    def _columns(self, rows: Any) -> Any:
+        """Returns the columns of a data frame that the model takes, or its only one; anything else as it is."""
+        if hasattr(rows, "to_frame") and hasattr(rows, "index") and self.task != TEXTS:
+            rows = rows.to_frame().T  # one row of a frame
+        if not hasattr(rows, "columns"):
+            return rows
+        if list(rows.columns) == list(range(len(rows.columns))):
+            found = list(rows.columns)
+        else:
+            names = [column_name(str(name)) for name in rows.columns]
+            found = [rows.columns[_only_place(names, feature)] for feature in self.features]
+        columns = [np.asarray(rows[name]) for name in found]
+        return columns[0].tolist() if self.task == TEXTS else np.stack(columns, axis=1)
+
     def _expected(self, pairs: Any) -> NDArray[np.float64]:
         who, what = zip(*pairs, strict=True)
         users, items = _places(self.users, who), _places(self.items, what)
@@ -103,7 +135,16 @@ class Model:
         return np.asarray(self.estimator.predict_pairs(users, items))
 
 
+def _only_place(names: list[str], feature: str) -> int:
+    """Returns the place of a feature among the names of a data frame's columns."""
+    n = names.count(column_name(feature))
+    if n != 1:
+        shown = ", ".join(names[:SHOWN_FEATURES]) + (", ..." if len(names) > SHOWN_FEATURES else "")
+        raise UsageError(f"the data frame must have one column {feature!r}, got {n} among {shown}")
+    return names.index(column_name(feature))
+
+
 def _places(names: NDArray[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
     """Returns the index of each name, -1 for unknown ones."""
-    known = {str(name): at for at, name in enumerate(names.tolist())}
-    return np.array([known.get(str(name), -1) for name in wanted], dtype=np.int64)
+    known = {comparable(str(name)): at for at, name in enumerate(names.tolist())}
+    return np.array([known.get(comparable(str(name)), -1) for name in wanted], dtype=np.int64)

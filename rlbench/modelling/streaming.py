@@ -40,14 +40,14 @@ class _Stream:
         self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding)
         self.size = plan.chunk_rows or CHUNK_ROWS
         task, target = plan.about.task, plan.target or ""
+        self.named = self.file.columns([target] if target else [])  # the target, if there is one
         self.columns: tuple[str, ...]
         if task == TEXTS:
             self.columns = (readers.text_column(self.file, target, plan.features[0] if plan.features else None),)
         elif task == RATINGS:
             self.columns = readers.rating_columns(self.file, target, plan.features)
         else:
-            named = self.file.columns([target]) if target else ()
-            self.columns = self.file.columns(plan.features or self.file.others(*named))
+            self.columns = self.file.columns(plan.features or self.file.others(*self.named))
         self.classes: NDArray[Any] | None = None
         self.whole = False  # whether all labels are whole numbers
 
@@ -70,7 +70,7 @@ class _Stream:
 
     def _targets(self, cells: readers.Cells) -> Any:
         if self.plan.about.task in (CLASSES, TEXTS):
-            return readers.read_labels(cells.labels(self.plan.target or ""), whole=self.whole)
+            return readers.read_labels(cells.labels(self.named[0]), whole=self.whole)
         return np.zeros(len(cells))
 
     def scan(self) -> tuple[Any, int]:
@@ -80,15 +80,16 @@ class _Stream:
         for cells, held in self.cells("scanning"):
             n += len(cells)
             if has_labels:
-                found.update(label.strip() for label in cells.labels(self.plan.target or ""))
+                found.update(cells.labels(self.named[0]))
             if len(found) > MOST_CLASSES:
                 raise UsageError(
                     f"the target {self.plan.target!r} has over {MOST_CLASSES:,} distinct values, too many for classes"
                 )
             if scaler is not None and not held.all():
                 scaler.partial_fit(self._rows(cells)[~held])
-        self.whole = readers.are_whole(sorted(found))
-        self.classes = np.unique(readers.read_labels(sorted(found), whole=self.whole)) if found else None
+        if found:
+            self.classes = np.unique(readers.all_labels(self.named[0], sorted(found)))
+            self.whole = self.classes.dtype.kind == "i"
         return scaler, n
 
 
@@ -120,7 +121,7 @@ def streamed(plan: Plan, estimator: Any) -> Model:
         for chunk in stream.chunks(f"learning, pass {number + 1} of {plan.passes}"):
             _learn_chunk(estimator, scaler, chunk, stream.classes)
     seconds = time.perf_counter() - started
-    about_data = data_record(plan, stream.columns, plan.target or "", stream.file.fingerprint(), n)
+    about_data = data_record(plan, stream.columns, "".join(stream.named), stream.file.fingerprint(), n)
     about_data |= {"chunk_rows": stream.size, "passes": plan.passes}
     model = Model(plan.kind, estimator, scaler, {**training_record(plan), "data": about_data, "seconds": seconds})
     meters, rows = meters_of(model), {"train": 0, "test": 0}
@@ -175,7 +176,7 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
             if chosen.any():
                 expected = estimator.predict_pairs(found.users[chosen], found.items[chosen])
                 errors[part].add(found.values[chosen], expected)
-    about_data = data_record(plan, stream.columns, plan.target or "", stream.file.fingerprint(), rows_of["train"])
+    about_data = data_record(plan, stream.columns, "".join(stream.named), stream.file.fingerprint(), rows_of["train"])
     about_data |= {"test_rows": rows_of["test"], "chunk_rows": stream.size, "passes": plan.passes}
     metrics = summaries(errors, has_test=rows_of["test"] > 0)
     return Model(
@@ -191,15 +192,15 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
 def _names_of_ratings(stream: _Stream) -> tuple[NDArray[Any], NDArray[Any]]:
     users, items = set[str](), set[str]()
     for cells, _ in stream.cells("scanning"):
-        users.update(name.strip() for name in cells.labels(stream.columns[0]))
-        items.update(name.strip() for name in cells.labels(stream.columns[1]))
+        users.update(cells.labels(stream.columns[0]))
+        items.update(cells.labels(stream.columns[1]))
     if not users:
         raise UsageError(f"{stream.file.path} has no rows, only the names of its columns")
-    return _sorted(users), _sorted(items)
-
-
-def _sorted(names: set[str]) -> NDArray[Any]:
-    return np.unique(readers.read_labels(list(names), whole=readers.are_whole(list(names))))
+    user, item = (
+        np.unique(readers.all_labels(column, sorted(names)))
+        for column, names in zip(stream.columns, (users, items), strict=True)
+    )
+    return user, item
 
 
 def _read_ratings(stream: _Stream, cells: readers.Cells, users: NDArray[Any], items: NDArray[Any]) -> _RatingRows:
@@ -207,4 +208,4 @@ def _read_ratings(stream: _Stream, cells: readers.Cells, users: NDArray[Any], it
         np.searchsorted(names, readers.read_labels(cells.labels(column), whole=names.dtype.kind == "i"))
         for column, names in zip(stream.columns, (users, items), strict=True)
     )
-    return _RatingRows(who, what, cells.numbers([stream.plan.target or ""])[:, 0])
+    return _RatingRows(who, what, cells.numbers(stream.named)[:, 0])
