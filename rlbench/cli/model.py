@@ -20,7 +20,7 @@ from rlbench.settings import parse_settings
 from rlbench.texts import to_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rlbench import modelling
     from rlbench.modelling import Entry, Model, figures, kinds
@@ -68,9 +68,7 @@ def model() -> None:
     "--test-size",
     type=float,
     metavar="SHARE",
-    default=0.25,
-    show_default=True,
-    help="Share of the rows held out for testing.",
+    help="Share of the rows held out for testing; by default 0.25, and 0 for k-means and pca.",
 )
 @click.option(
     "--scale/--no-scale", default=None, help="Scale columns to mean 0 and deviation 1; the default depends on the kind."
@@ -95,7 +93,7 @@ def train(
     features: str | None,
     settings: tuple[str, ...],
     name: str | None,
-    test_size: float,
+    test_size: float | None,
     scale: bool | None,  # noqa: FBT001  (click calls by name)
     chunk_rows: int | None,
     passes: int,
@@ -225,7 +223,11 @@ def predict(
 @store_option
 @json_option
 def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Compare models of one task side by side, on held-out rows where there are any."""
+    """Compare models side by side, on held-out rows where there are any.
+
+    They must answer with the same thing, and have been measured on the same rows and target: otherwise no figure ranks
+    them, and the command says what differs.
+    """
     with rlbench.open_store(store, create=False) as opened:
         entries = {entry.id: entry for entry in (modelling.find_model(opened, ref).sound() for ref in refs)}
     found = list(entries.values())
@@ -233,14 +235,12 @@ def compare(refs: tuple[str, ...], store: str, as_json: bool) -> None:  # noqa: 
     if any(own != names[0] for own in names):
         compared = ", ".join(dict.fromkeys(f"{entry.kind} ({modelling.KINDS[entry.kind].task})" for entry in found))
         raise UsageError(f"models that answer with different things do not compare: {compared}")
-    note = _difference(found)
+    _check_same_rows(found)
     if as_json:
-        print_json({"models": [_summary(entry) for entry in found], "note": note})
+        print_json({"models": [_summary(entry) for entry in found]})
         return
     shown = [[entry.title, _figures(entry)[0], *map(_number, _figures(entry)[1].values())] for entry in found]
     print_table(("model", "on", *names[0]), shown, right=names[0])
-    if note:
-        say(note)
 
 
 @model.command(epilog=examples("rlbench model plot latest", "rlbench model plot tree-iris --kind tree --out tree.svg"))
@@ -478,19 +478,36 @@ def _report(metrics: dict[str, Any]) -> Iterator[str]:
             yield f"  {name:<{width}}  {''.join(f'{count:>{cell},}' for count in row)}"
 
 
-def _difference(entries: list[Entry]) -> str | None:
-    """Returns what makes figures not quite comparable."""
-    data = [entry.about["data"] for entry in entries]
-    if len({found["fingerprint"] for found in data}) > 1:
-        return "these models learnt from different data: their figures do not rank them"
-    if (
-        len(
-            {
-                (entry.about["seed"], entry.about["data"]["test_size"], entry.about["data"]["chunk_rows"])
-                for entry in entries
-            }
-        )
-        > 1
-    ):
-        return "these models were measured on different rows of the same data: give the same --seed and --test-size"
-    return None
+def _check_same_rows(entries: list[Entry]) -> None:
+    """Refuses models whose figures do not rank them, saying what differs."""
+    for what, advice, known in COMPARED:
+        found = {entry.title: known(entry) for entry in entries}
+        first, *others = found
+        other = next((title for title in others if found[title] != found[first]), None)
+        if other:
+            told = f"{first} {found[first]}, {other} {found[other]}"
+            raise UsageError(f"these models do not compare, they were measured {what} ({told}): {advice}")
+
+
+def _rows_measured(entry: Entry) -> str:
+    data = entry.about["data"]
+    if not data["test_size"]:
+        return "all rows"
+    chunks = f" in chunks of {data['chunk_rows']:,}" if data["chunk_rows"] else ""
+    return f"{data['test_size']:g} of the rows, seed {entry.about['seed']}{chunks}"
+
+
+def _distances(entry: Entry) -> str:
+    """Returns between what distances are measured, for the kinds that have no target to measure by."""
+    data = entry.about["data"]
+    if modelling.KINDS[entry.kind].task not in (kinds.GROUPS, kinds.COMPONENTS):
+        return "any"
+    return f"{', '.join(data['features'])}{', scaled' if data.get('scaled') else ''}"
+
+
+COMPARED: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (  # what must be the same, and what to do otherwise
+    ("on different data", "train them on the same", lambda entry: f"SHA-256 {entry.about['data']['fingerprint'][:12]}"),
+    ("by different targets", "train them for the same", lambda entry: entry.about["data"]["target"]),
+    ("on different rows of the same data", "give the same --seed, --test-size and --chunk-rows", _rows_measured),
+    ("in different units", "give the same columns (--features), scaled or not", _distances),
+)

@@ -23,28 +23,37 @@ class Confusion:
         classes: the labels, (n_classes,).
         counts: int64 (n_classes, n_classes), a row per true class, a column per predicted class.
         unknown: the number of rows with a label not among the classes; they count as wrong.
+        strangers: those labels.
     """
 
     def __init__(self, classes: NDArray[Any]) -> None:
         self.classes = classes
         self.counts = np.zeros((len(classes), len(classes)), np.int64)
         self.unknown = 0
+        self.strangers: set[Any] = set()
+        self._answered = np.zeros(len(classes), np.int64)
 
     def add(self, right: ArrayLike, answers: ArrayLike) -> None:
         """Counts rows: the true and the predicted labels, (n_rows,) each."""
         right = np.asarray(right)
         rows = np.searchsorted(self.classes, right).clip(max=len(self.classes) - 1)
         known = self.classes[rows] == right
-        columns = np.searchsorted(self.classes, np.asarray(answers)[known])
-        np.add.at(self.counts, (rows[known], columns), 1)
+        columns = np.searchsorted(self.classes, np.asarray(answers))
+        np.add.at(self.counts, (rows[known], columns[known]), 1)
+        np.add.at(self._answered, columns, 1)
         self.unknown += int((~known).sum())
+        self.strangers.update(right[~known].tolist())
 
     def summary(self) -> dict[str, Any]:
-        """Returns accuracy, mean F1, precision, recall and F1 of each class, and the counts; JSON-able."""
+        """Returns accuracy, mean F1, precision, recall and F1 of each class, and the counts; JSON-able.
+
+        As in scikit-learn, the mean F1 is over the labels that are the true or the predicted one of some row.
+        """
         total, hits = self.counts.sum() + self.unknown, np.diag(self.counts)
-        support, answered = self.counts.sum(axis=1), self.counts.sum(axis=0)
+        support, answered = self.counts.sum(axis=1), self._answered
         precision, recall = _share(hits, answered), _share(hits, support)
         f1 = _share(2 * hits, support + answered)
+        n_present = int(((support > 0) | (answered > 0)).sum()) + len(self.strangers)
         report = {
             str(label): {"precision": p, "recall": r, "f1": f, "rows": n}
             for label, p, r, f, n in zip(
@@ -53,7 +62,7 @@ class Confusion:
         }
         return {
             "accuracy": float(hits.sum() / total) if total else None,
-            "macro_f1": float(f1.mean()) if len(f1) else None,
+            "macro_f1": float(f1.sum() / n_present) if n_present else None,
             "rows": int(total),
             "unknown_labels": self.unknown,
             "classes": [str(label) for label in self.classes.tolist()],

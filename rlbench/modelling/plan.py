@@ -114,6 +114,7 @@ def data_record(plan: Plan, features: Sequence[str], target: str, fingerprint: s
         "rows": rows,
         "test_rows": 0,
         "test_size": plan.test_size,
+        "scaled": plan.scale,
         "chunk_rows": None,
         "passes": 1,
         "encoding": plan.encoding,

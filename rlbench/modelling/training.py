@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +19,20 @@ from rlbench.modelling.kinds import (
     NUMBERS,
     RATINGS,
     TEXTS,
+    Kind,
     kind_named,
     new_estimator,
 )
 from rlbench.modelling.metrics import Errors, meters_of, summaries
-from rlbench.modelling.model import Model
+from rlbench.modelling.model import Model, explained
 from rlbench.modelling.plan import Plan, data_record, load_dataset, new_scaler, split, training_record
 from rlbench.modelling.streaming import streamed
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 STREAMED = 256 * 2**20  # bytes: larger files are read in chunks, if the kind can learn from chunks
 TEST_SIZE = 0.25
@@ -45,7 +47,7 @@ def train_model(
     features: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    test_size: float = TEST_SIZE,
+    test_size: float | None = None,
     scale: bool | None = None,
     chunk_rows: int | None = None,
     passes: int = 1,
@@ -62,7 +64,8 @@ def train_model(
             columns of users and items.
         settings: parameters of the estimator.
         seed: the seed of the split and of the estimator.
-        test_size: the share of rows (or ratings) held out for the test, in [0, 1); 0 for no test.
+        test_size: the share of rows (or ratings) held out for the test, in [0, 1); 0 for no test. By default 0.25,
+            and 0 for the kinds that predict no target, k-means and pca.
         scale: whether to scale columns to mean 0 and standard deviation 1; the default depends on the kind.
         chunk_rows: read a file in chunks of this many rows and learn with `partial_fit`; by default only if the file
             has 256 MiB or more.
@@ -78,11 +81,11 @@ def train_model(
     plan = Plan(
         kind,
         str(data),
-        target,
-        tuple(features) if features else None,
+        readers.column_name(target) if target else None,
+        tuple(map(readers.column_name, features)) if features else None,
         dict(settings or {}),
         seed,
-        _checked_share(test_size),
+        _checked_share(_share_of(chosen) if test_size is None else test_size),
         chosen.scaled if scale is None else scale,
         chunk_rows,
         passes,
@@ -91,8 +94,13 @@ def train_model(
     )
     _check(plan)
     estimator = plan.estimator()
-    with _explained():
+    with explained():
         return streamed(plan, estimator) if _is_streamed(plan, estimator) else _fitted(plan, estimator)
+
+
+def _share_of(kind: Kind) -> float:
+    """Returns the share of rows that are held out by default: none if there is nothing to predict."""
+    return TEST_SIZE if kind.is_supervised or kind.task == RATINGS else 0.0
 
 
 def _checked_share(share: float) -> float:
@@ -131,17 +139,6 @@ def _is_streamed(plan: Plan, estimator: Any) -> bool:
     return can and CsvFile(plan.source, encoding=plan.encoding).size >= STREAMED
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns errors from scikit-learn's checks into a UsageError with the same message, in one line."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise UsageError(" ".join(str(error).split())) from error
-
-
 # ------------------------------------------------------------------ all at once
 
 
@@ -166,12 +163,17 @@ def _fitted(plan: Plan, estimator: Any) -> Model:
     return model
 
 
+def held_ratings(n: int, test_size: float, seed: int) -> NDArray[np.bool_]:
+    """Returns which of n ratings are held out, (n,)."""
+    return np.random.default_rng(seed).random(n) < test_size
+
+
 def _fitted_ratings(plan: Plan, estimator: Any) -> Model:
     ratings = readers.load_ratings(plan.source, plan.target or "", features=plan.features, encoding=plan.encoding)
     file = CsvFile(plan.source, encoding=plan.encoding)
     columns = readers.rating_columns(file, plan.target or "", plan.features)
     entries = ratings.matrix.tocoo()
-    held = np.random.default_rng(plan.seed).random(len(entries.data)) < plan.test_size
+    held = held_ratings(len(entries.data), plan.test_size, plan.seed)
     known, test = (
         readers.sparse_matrix(entries.coords[0][part], entries.coords[1][part], entries.data[part], entries.shape)
         for part in (~held, held)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rlbench.files import require
+
 if TYPE_CHECKING:
     from rlbench.models.cluster import KMeans, elbow, extract_palette
     from rlbench.models.decomposition import PCA
@@ -65,6 +67,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        require("sklearn", "models", f"rlbench.models.{name}")
         return getattr(importlib.import_module(f"rlbench.models.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'rlbench.models' has no attribute {name!r}")
 

@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import re
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rlbench as rl
 from rlbench.cli import COMMANDS
+from rlbench.errors import UsageError
+from rlbench.modelling import load_model
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
 
@@ -67,7 +71,7 @@ def test_train_as_json_is_one_object_with_parameters_figures_and_fingerprint(tre
 )
 def test_every_kind_trains_without_options_and_is_shown(model, kind, figure):
     trained = model("train", kind, "--json").document
-    assert trained["metrics"]["test"][figure] is not None
+    assert (trained["metrics"]["test"] or trained["metrics"]["train"])[figure] is not None
     shown = model("show", "latest")
     assert (shown.code, shown.err) == (0, "")
     assert figure.replace("_", " ") in shown.out
@@ -159,18 +163,65 @@ def test_a_recommender_names_items_for_users(model, tmp_path):
     assert model("plot", "latest").out == "wrote recommender-stars-1-loss.png\n"
 
 
-def test_compare_puts_figures_side_by_side_and_says_what_differs(model, tree):
+@pytest.mark.parametrize("options", [(), ("--chunk-rows", 16)])
+def test_an_id_is_answered_as_it_stands_in_the_file_also_after_storing(model, tmp_path, options):
+    lines = [f"{u:03d},{i:04d},{1 + (u + i) % 5}" for u in range(20) for i in range(15) if (u * i) % 4]
+    (tmp_path / "stars.csv").write_text("user,item,stars\n" + "\n".join(lines))
+    assert model("train", "recommender", "--data", "stars.csv", "--target", "stars", *options).code == 0
+    with rl.open_store("rlbench.db") as store:
+        found = load_model(store, "latest")
+    assert found.users.tolist() == sorted({line[:3] for line in lines})
+    assert found.recommend("001").tolist() != found.recommend("1").tolist() == found.recommend("nobody").tolist()
+    said = model("predict", "latest", "--row", "001", "--json").document["predictions"]
+    assert said == [found.recommend("001").tolist()]
+    answers = model("predict", "latest", "--data", "stars.csv", "--json").document["predictions"]
+    asked = pd.read_csv("stars.csv", dtype=str)[["stars", "item", "user"]]
+    assert answers == found.predict(asked).tolist() == found.predict(asked[["user", "item"]].to_numpy()).tolist()
+    with pytest.raises(UsageError, match="an item must be one of the 11 in the data, got '3'"):
+        found.predict([("001", "3")])
+
+
+def test_classes_are_stored_and_said_as_written(model, tmp_path):
+    lines = "".join(f"{i},{'01234' if i < 20 else '1234'}\n" for i in range(40))
+    (tmp_path / "zips.csv").write_text("x,zip\n" + lines)
+    trained = model("train", "tree", "--data", "zips.csv", "--target", "zip", "--json").document
+    assert trained["metrics"]["test"]["classes"] == ["01234", "1234"]
+    assert model("predict", "latest", "--row", "3", "--json").document["predictions"] == ["01234"]
+
+
+def test_compare_puts_figures_side_by_side(model, tree):
     model("train", "logistic")
     same = model("compare", "tree-iris", "logistic-iris", "tree-iris@1")
     assert [line.split()[0] for line in same.out.splitlines()] == ["model", "tree-iris@1", "logistic-iris@1"]
-    model("train", "tree", "--data", "wine")
-    model("train", "tree", "--seed", 1, "--name", "other-seed")
-    assert "different data" in model("compare", "tree-iris", "tree-wine").out
-    assert "different rows of the same data" in model("compare", "tree-iris", "other-seed", "--json").document["note"]
-    model("train", "linear")
-    refused = model("compare", "tree-iris", "linear-diabetes")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "do not compare: tree (classes), linear (numbers)" in refused.err
+    for seed, clusters in ((0, 2), (1, 3)):  # all rows are measured: the seed chooses none
+        model("train", "k-means", "--set", f"n_clusters={clusters}", "--seed", seed, "--name", f"groups-{seed}")
+    assert model("compare", "groups-0", "groups-1").code == 0
+
+
+def test_compare_says_what_differs_where_no_figure_ranks(model, tree, tmp_path):
+    (tmp_path / "a.csv").write_text("x,y,z\n" + "".join(f"{i},{i % 2},{i % 3}\n" for i in range(60)))
+    for name, *options in (
+        ("tree-wine", "tree", "--data", "wine"),
+        ("other-seed", "tree", "--seed", 1),
+        ("linear-diabetes", "linear"),
+        ("of-y", "naive-bayes", "--data", "a.csv", "--target", "y"),
+        ("of-z", "naive-bayes", "--data", "a.csv", "--target", "z"),
+        ("chunked", "naive-bayes", "--data", "a.csv", "--target", "y", "--chunk-rows", 10),
+        ("plain", "k-means"),
+        ("scaled", "k-means", "--scale"),
+    ):
+        assert model("train", *options, "--name", name).code == 0
+    for one, other, difference in (
+        ("tree-iris", "tree-wine", r"on different data \(tree-iris@1 SHA-256 \w{12}, tree-wine@1 SHA-256 \w{12}\)"),
+        ("tree-iris", "other-seed", r"on different rows of the same data \(.* 0\.25 of the rows, seed 0, .* seed 1\)"),
+        ("of-y", "of-z", r"by different targets \(of-y@1 y, of-z@1 z\): train them for the same"),
+        ("of-y", "chunked", r"on different rows of the same data \(.*, seed 0 in chunks of 10\)"),
+        ("plain", "scaled", r"in different units \(.*petal width \(cm\), scaled\)"),
+        ("tree-iris", "linear-diabetes", r"do not compare: tree \(classes\), linear \(numbers\)"),
+    ):
+        refused = model("compare", one, other)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+        assert re.search(difference, refused.err), refused.err
 
 
 PICTURES = {
@@ -258,9 +309,17 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_scikit_learn_the_extra_to_install_is_named(model, rlbench, monkeypatch):
+    rlbench("train", "FrozenLake-v1", "--episodes", 5)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for refused in (model("train", "tree"), model("train", "k-means"), rlbench("explain", "latest")):
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert 'needs sklearn, which is not installed: pip install "rlbench[models]"' in refused.err
+    assert model("list").code == 0
+
+
 def test_help_of_the_commands_imports_no_scikit_learn():
     import subprocess
-    import sys
 
     program = (
         "import sys; from rlbench.cli import cli; cli(['model', 'train', '--help'], standalone_mode=False);"

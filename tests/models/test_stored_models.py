@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import (
     classification_report,
     confusion_matrix,
+    f1_score,
     mean_absolute_error,
     r2_score,
     root_mean_squared_error,
@@ -399,6 +400,29 @@ def test_a_label_that_was_never_learnt_counts_as_wrong():
     assert (found["confusion"], found["unknown_labels"], found["accuracy"]) == ([[1, 0], [1, 0]], 2, 0.25)
 
 
+@given(pairs=st.lists(st.tuples(st.sampled_from("abcdxy"), st.sampled_from("abcd")), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_the_mean_f1_is_that_of_scikit_learn_with_labels_absent_or_never_learnt(pairs):
+    right, answers = map(np.array, zip(*pairs, strict=True))
+    confusion = Confusion(np.array(list("abcd")))
+    for half in (slice(0, 5), slice(5, None)):
+        confusion.add(right[half], answers[half])
+    theirs = f1_score(right, answers, average="macro", zero_division=0)
+    assert confusion.summary()["macro_f1"] == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("kind", ["k-means", "pca"])
+@pytest.mark.parametrize("chunk_rows", [None, 40])
+def test_without_a_target_all_rows_are_learnt_from_unless_a_share_is_asked_for(file, kind, chunk_rows):
+    if kind == "pca" and chunk_rows:
+        return
+    path = file("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(100)))
+    asked = {"settings": {"n_clusters": 3} if kind == "k-means" else {}, "chunk_rows": chunk_rows}
+    model = train_model(kind, path, **asked)
+    assert (model.about["data"]["rows"], model.about["metrics"]["test"]) == (100, None)
+    assert train_model(kind, path, **asked, test_size=0.5).about["metrics"]["test"]["rows"] > 30
+
+
 def test_a_seed_gives_the_same_model_and_another_seed_another_split():
     first, same, other = (train_model("forest", "diabetes", settings=QUICK["forest"], seed=s) for s in (1, 1, 2))
     assert first.about["metrics"] == same.about["metrics"] != other.about["metrics"]
@@ -441,7 +465,7 @@ def test_the_nine_customers_of_the_book_are_learnt_from_a_file(file):
         ({"kind": "tree", "test_size": 1.0}, r"test_size must be a share in \[0, 1\), got 1.0"),
         ({"kind": "tree", "seed": -1}, "seed must be a whole number, 0 or more, got -1"),
         ({"kind": "tree", "data": "x.csv", "target": "y", "chunk_rows": 5}, "tree cannot learn chunk by chunk"),
-        ({"kind": "k-means", "settings": {"n_clusters": 1000}}, "n_clusters must be at most n_samples=112, got 1000"),
+        ({"kind": "k-means", "settings": {"n_clusters": 1000}}, "n_clusters must be at most n_samples=150, got 1000"),
     ],
 )
 def test_what_cannot_be_trained_is_told_in_a_line(arguments, message):
@@ -551,10 +575,9 @@ def test_a_file_read_in_chunks_is_learnt_as_well_as_at_once(file, kind):
     more = {"k-means": {"n_clusters": 3}, "network": {"hidden_layer_sizes": [16], "learning_rate": 0.01}}
     target = None if kind == "k-means" else "label"
     features = ["p", "q", "r", "s"]
-    told = train_model(
-        kind, path, target=target, features=features, settings=more.get(kind, {}), chunk_rows=250, passes=3
-    )
-    whole = train_model(kind, path, target=target, features=features, settings=more.get(kind, {}))
+    named = {"target": target, "features": features, "settings": more.get(kind, {}), "test_size": 0.25}
+    told = train_model(kind, path, **named, chunk_rows=250, passes=3)
+    whole = train_model(kind, path, **named)
     name = "mean_squared_distance" if kind == "k-means" else "accuracy"
     assert told.about["metrics"]["test"][name] == pytest.approx(whole.about["metrics"]["test"][name], rel=0.05)
     found = told.about["data"]
