@@ -36,6 +36,8 @@ FINEST = 4000  # pixels: the largest canvas to supersample on
 STRIP_GROUND, STRIP_TEXT, STRIP_NAME = (32, 35, 42), (240, 240, 236), (146, 152, 164)
 GOOD, BAD, STRANGE = (96, 210, 130), (255, 110, 96), (206, 150, 255)
 FRAME_RATE = 60  # frames per second in a window
+SCREEN_SHARE = 0.9  # of a screen's sides, for a window: it has a frame, and the desktop bars
+MOST_LAYERS = 12_000_000  # pixels of all phases of a picture: the larger it is, the fewer they are
 SECONDS_PER_PULSE = 1.6
 NO_DISPLAY = (
     "cannot open a window because there is no display: use --render ansi, or --out FILE for a picture "
@@ -145,6 +147,7 @@ class CityPicture:
         )
         self.left = (self.size[0] - round(city.cols * self.square)) // 2
         self.top = round(MARGIN * self.square)
+        self._phases = max(1, min(PHASES, MOST_LAYERS // (self.size[0] * self.size[1])))
         self._layers: dict[int, pygame.Surface] = {}
         self._veil: pygame.Surface | None = None
         self._veiled: dict[int, pygame.Surface] = {}  # the layers with that veil
@@ -152,7 +155,7 @@ class CityPicture:
 
     def paint(self, canvas: pygame.Surface, scene: Scene, veil: pygame.Surface | None = None) -> None:
         """Draws a scene on a canvas of `size`; `veil` goes over the streets and under everything that moves."""
-        phase = int(scene.pulse * PHASES) % PHASES if self.city.anomalies else 0
+        phase = int(scene.pulse * self._phases) % self._phases if self.city.anomalies else 0
         canvas.blit(self._layer(phase) if veil is None else self._veiled_layer(phase, veil), (0, 0))
         zones = self.city.zones
         self._plant(canvas, scene.destination)
@@ -178,6 +181,10 @@ class CityPicture:
         flag = self._shape(("flag", color), lambda: sprites.flag(0.86 * self._unit("flag"), color))
         x, y = self._pixel(col + 0.6, row + 0.8)
         canvas.blit(flag, (min(x, self.size[0] - flag.get_width()), max(0, y - flag.get_height())))
+
+    def center(self, scene: Scene) -> tuple[int, int]:
+        """Returns where the cab's centre is, in pixels from the left and the top."""
+        return self._pixel(scene.col + 0.5, scene.row + 0.5)
 
     def _put(
         self, canvas: pygame.Surface, key: Any, make: Callable[[], pygame.Surface], col: float, row: float
@@ -216,7 +223,7 @@ class CityPicture:
 
     def _with_anomalies(self, phase: int) -> pygame.Surface:
         layer = self._streets.copy() if self._layers else self._draw_streets()
-        shape = sprites.anomaly(max(self.square, 3), phase / PHASES)
+        shape = sprites.anomaly(max(self.square, 3), phase / self._phases)
         for row, col in self.city.anomalies:
             layer.blit(shape, self._pixel(col, row))
         return layer
@@ -349,10 +356,15 @@ def on_the_way(scene: Scene, before: tuple[int, int, int, int], action: int | No
 
 
 class Window:
-    """A window of fixed size, refreshed 60 times a second; once the user closes it, nothing more is shown."""
+    """A window of fixed size, refreshed 60 times a second; once the user closes it, nothing more is shown.
+
+    Args:
+        size: of the pictures to show, which shrink if the screen is smaller.
+        title: of the window.
+    """
 
     def __init__(self, size: tuple[int, int], title: str) -> None:
-        self._screen: pygame.Surface | None = open_window(size, title)
+        self._screen: pygame.Surface | None = open_window(shrunk(size, screen_room()), title)
         self._clock = pygame.time.Clock()
         self.shown = 0  # frames
 
@@ -363,7 +375,10 @@ class Window:
         if not pygame.display.get_init() or any(event.type == pygame.QUIT for event in pygame.event.get()):
             self.close()
             return
-        self._screen.blit(surface, (0, 0))
+        if surface.get_size() == self._screen.get_size():
+            self._screen.blit(surface, (0, 0))
+        else:
+            self._screen.blit(pygame.transform.smoothscale(surface, self._screen.get_size()), (0, 0))
         pygame.display.flip()
         self._clock.tick(FRAME_RATE)
         self.shown += 1
@@ -375,24 +390,48 @@ class Window:
             pygame.display.quit()
 
 
+def shrunk(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
+    """Returns the largest size of the same shape, at most `size`, that fits into a room."""
+    scale = min(1.0, room[0] / size[0], room[1] / size[1])
+    return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+
+
+def screen_room() -> tuple[int, int]:
+    """Returns the width and height that a window may have on this screen, in pixels.
+
+    Raises:
+        NoDisplayError: there is no display.
+    """
+    _start_display()
+    width, height = pygame.display.get_desktop_sizes()[0]
+    return int(width * SCREEN_SHARE), int(height * SCREEN_SHARE)
+
+
 def open_window(size: tuple[int, int], title: str, flags: int = 0) -> pygame.Surface:
     """Opens a window.
 
     Raises:
         NoDisplayError: there is no display.
     """
-    check_display()
+    _start_display()
     try:
-        pygame.display.init()
-        # without a screen SDL falls back silently to a driver that shows nothing
-        if pygame.display.get_driver() in ("offscreen", "dummy") and not _driver_asked_for():
-            pygame.display.quit()
-            raise NoDisplayError(NO_DISPLAY)
         screen = pygame.display.set_mode(size, flags)
     except pygame.error as error:
         raise NoDisplayError(f"{NO_DISPLAY} ({error})") from error
     pygame.display.set_caption(title)
     return screen
+
+
+def _start_display() -> None:
+    check_display()
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise NoDisplayError(f"{NO_DISPLAY} ({error})") from error
+    # without a screen SDL falls back silently to a driver that shows nothing
+    if pygame.display.get_driver() in ("offscreen", "dummy") and not _driver_asked_for():
+        pygame.display.quit()
+        raise NoDisplayError(NO_DISPLAY)
 
 
 def check_display() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 NORMAL = SPEEDS.index(1.0)
+ZOOM = 1.5  # a step of it
 NOTICE = 2.5  # seconds for which a notice is shown
 WINDOW_HELP = (  # the help text
     ("space", "play or pause"),
@@ -22,6 +23,7 @@ WINDOW_HELP = (  # the help text
     ("+, -", "faster or slower"),
     ("mouse", "drag on the timeline"),
     ("n, p", "next or previous episode"),
+    ("i, o, wheel", "zoom into a large city, or out"),
     ("a", "action values on or off"),
     ("v", "state values and policy on or off"),
     ("g", "graphs of a CartPole on or off"),
@@ -73,6 +75,7 @@ class Playback:
         self.shows_actions = self.shows_graphs = True
         self.is_over = False  # the user has quit
         self.seconds = 0.0  # on the clock
+        self.zoom = 1.0
         self._load(index)
 
     def _load(self, index: int) -> None:
@@ -269,6 +272,18 @@ class Playback:
         self._load(self.index + by)
         self.is_playing = True
 
+    def zoom_in(self) -> None:
+        """Shows less of a city, larger."""
+        self._set_zoom(self.zoom * ZOOM)
+
+    def zoom_out(self) -> None:
+        """Shows more of it."""
+        self._set_zoom(self.zoom / ZOOM)
+
+    def _set_zoom(self, zoom: float) -> None:
+        self.zoom = max(1.0, min(zoom, self.clip.stage.closest))
+        self.say(f"zoom {self.zoom:.3g}" if self.clip.stage.closest > 1 else "this picture has no more to show")
+
     def say(self, notice: str) -> None:
         """Shows a message for a moment."""
         self._notice, self._notice_left = notice, NOTICE
@@ -311,6 +326,8 @@ PLAYBACK_COMMANDS = {
     "slower": Playback.slower,
     "next": Playback.next,
     "previous": Playback.previous,
+    "zoom in": Playback.zoom_in,
+    "zoom out": Playback.zoom_out,
     "help": Playback.switch_help,
     "actions": Playback.switch_actions,
     "values": Playback.switch_values,

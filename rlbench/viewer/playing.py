@@ -12,6 +12,7 @@ from rlbench.envs.drawing import (
     FRAME_RATE,
     GOOD,
     SECONDS_PER_PULSE,
+    STRIP,
     STRIP_NAME,
     STRIP_TEXT,
     Caption,
@@ -20,6 +21,8 @@ from rlbench.envs.drawing import (
     Scene,
     on_the_way,
     open_window,
+    screen_room,
+    square_for,
 )
 from rlbench.envs.making import id_of
 from rlbench.errors import UsageError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 MOTION = 0.16  # seconds from square to square: short, so that a person need not wait
 BAR_HEIGHT = 44  # pixels: height of the help line
+SQUARES = 9  # as high as the room on the screen, at least: a small city leaves some of it free
 DRIVING_REPEAT = (250, 170)  # milliseconds before a held key repeats, and between repeats
 NAMED_KEYS = {
     pygame.K_UP: "up",
@@ -56,7 +60,7 @@ class CityPainter:
     """Draws a SafeCab."""
 
     def __init__(self, world: SafeCabEnv) -> None:
-        self._world, self._picture = world, CityPicture(world.city, _comfortable(world))
+        self._world, self._picture = world, CityPicture(world.city, comfortable(world, screen_room()))
         self.size = self._picture.size
         self._heading = EAST
 
@@ -87,9 +91,10 @@ class EnvPainter:
         canvas.blit(pygame.image.frombuffer(pixels.tobytes(), self.size, "RGB"), (0, 0))
 
 
-def _comfortable(world: SafeCabEnv) -> int:
-    """Returns the side of a square, in pixels, with which a city fills much of a screen."""
-    return max(8, min(110, 760 // max(world.city.rows, world.city.cols)))
+def comfortable(world: SafeCabEnv, room: tuple[int, int]) -> int:
+    """Returns the side of a square, in pixels, with which a city is easy to see and its window fits into a room."""
+    fitting = square_for(world.city, room[0], room[1] - STRIP - BAR_HEIGHT)
+    return min(fitting, room[1] // SQUARES)
 
 
 def painter_of(driver: Driver) -> Painter:

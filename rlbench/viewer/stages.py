@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from rlbench.viewer.values import Veils
 
 
+CLOSEST_SQUARE, ZOOMED_CITY = 96, 3000  # pixels: the sides of a square and of a whole city that can be zoomed to
+
+
 class Stage(Protocol):
     """Draws the steps of an episode.
 
@@ -64,8 +67,15 @@ class Stage(Protocol):
     def size(self) -> tuple[int, int]:
         """The width and height of a picture, in pixels."""
 
-    def fit(self, width: int, height: int) -> None:
-        """Scales the pictures to fit."""
+    @property
+    def closest(self) -> float:
+        """The largest zoom: 1 if the pictures cannot be zoomed."""
+
+    def fit(self, width: int, height: int, zoom: float = 1.0) -> None:
+        """Scales the pictures to fit, times a zoom."""
+
+    def focus(self, step: int, way: float = 1.0) -> tuple[int, int]:
+        """Returns the pixel that a zoomed picture is centred on."""
 
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
         """Draws a step on a canvas of `size`.
@@ -90,6 +100,7 @@ class CityStage:
             accumulate(self.actions, lambda old, action: action if action in MOVES else old, initial=EAST)
         )
         self.veils: Veils | None = None
+        self.closest = 1.0
         self._picture = picture_of(world, square)
 
     @property
@@ -97,21 +108,32 @@ class CityStage:
         """The width and height of a picture, in pixels."""
         return self._picture.size
 
-    def fit(self, width: int, height: int) -> None:
-        """Scales the squares to fit."""
-        square = square_for(self.world.city, width, height)
+    def fit(self, width: int, height: int, zoom: float = 1.0) -> None:
+        """Scales the squares to fit, times a zoom."""
+        city = self.world.city
+        fitting = square_for(city, width, height)
+        largest = max(fitting, min(CLOSEST_SQUARE, ZOOMED_CITY // max(city.rows, city.cols)))
+        self.closest = largest / fitting
+        square = min(largest, round(fitting * zoom))
         if square != self._picture.square:
             self._picture = picture_of(self.world, square)
+
+    def focus(self, step: int, way: float = 1.0) -> tuple[int, int]:
+        """Returns the pixel of the cab."""
+        return self._picture.center(self._scene(step, way, 0.0))
 
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
         """Draws a step, or the cab on its way there."""
         pulse = step / STEPS_PER_PULSE if seconds is None else seconds / SECONDS_PER_PULSE
+        self._picture.paint(canvas, self._scene(step, way, pulse), self._veil(step, way))
+
+    def _scene(self, step: int, way: float, pulse: float) -> Scene:
         scene = Scene(*self.places[step], self.headings[step], pulse)
         if step and way < 1:
             scene = on_the_way(scene, self.places[step - 1], self.actions[step - 1], way)
             if self.actions[step - 1] not in MOVES:
                 scene = scene._replace(passenger=self.places[step - 1][2])
-        self._picture.paint(canvas, scene, self._veil(step, way))
+        return scene
 
     def _veil(self, step: int, way: float) -> pygame.Surface | None:
         city, square = self.world.city, self._picture.square
@@ -128,6 +150,8 @@ class FilmStage:
         states: the state of each step, T + 1, if the pictures are a map of them.
     """
 
+    closest = 1.0
+
     def __init__(self, film: Film, quantities: Quantities | None = None, states: Sequence[int] = ()) -> None:
         self._film, self.quantities = film, quantities
         self.states: Sequence[int] = states
@@ -135,10 +159,16 @@ class FilmStage:
         height, width, _ = film[0].shape
         self.size = self._natural = (width, height)
 
-    def fit(self, width: int, height: int) -> None:
-        """Scales the env's pictures."""
+    def fit(self, width: int, height: int, zoom: float = 1.0) -> None:
+        """Scales the env's pictures; a zoom would show no more of them."""
+        del zoom
         scale = min(width / self._natural[0], height / self._natural[1])
         self.size = max(1, int(self._natural[0] * scale)), max(1, int(self._natural[1] * scale))
+
+    def focus(self, step: int, way: float = 1.0) -> tuple[int, int]:
+        """Returns the middle."""
+        del step, way
+        return self.size[0] // 2, self.size[1] // 2
 
     def paint(self, canvas: pygame.Surface, step: int, way: float = 1.0, seconds: float | None = None) -> None:
         """Draws a step; there are no pictures between steps."""

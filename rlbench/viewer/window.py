@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.envs._pygame import pygame
 from rlbench.envs.actions import action_name, action_names
-from rlbench.envs.drawing import FORMAT, FRAME_RATE, STRIP, Frame, open_window
+from rlbench.envs.drawing import FORMAT, FRAME_RATE, SCREEN_SHARE, STRIP, Frame, open_window, screen_room
 from rlbench.viewer import panels
 from rlbench.viewer.playback import Playback
 from rlbench.viewer.rides import pace_of
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rlbench.viewer.clips import Clips
     from rlbench.viewer.quantities import Quantities
 
-WINDOW_SIZE = (1040, 800)  # initial, pixels
+WINDOW_SIZE = (1040, 800)  # initial, pixels on a screen of SCREEN_HEIGHT
+SCREEN_HEIGHT = 1080  # pixels: on a screen twice as high, everything is drawn twice as large
 LEAST = (360, 300)  # pixels: the smallest layout
 PANEL, TIMELINE = 250, 96  # pixels
 LEAST_WITH_PANEL = 640  # pixels
@@ -36,6 +37,8 @@ WINDOW_KEYS = {
     pygame.K_KP_MINUS: "slower",
     pygame.K_n: "next",
     pygame.K_p: "previous",
+    pygame.K_i: "zoom in",
+    pygame.K_o: "zoom out",
     pygame.K_a: "actions",
     pygame.K_v: "values",
     pygame.K_g: "graphs",
@@ -81,13 +84,14 @@ class Viewer:
         self._clips = clips
         self.playback = Playback(clips, index, fps or pace_of(clips.env))
         os.environ.setdefault("SDL_VIDEO_CENTERED", "1")
-        self.screen = open_window(WINDOW_SIZE, "rlbench", pygame.RESIZABLE)
+        size, self._scale = window_size(screen_room())
+        self.screen = open_window(size, "rlbench", pygame.RESIZABLE)
         pygame.key.set_repeat(*KEY_REPEAT)
         self._clock = pygame.time.Clock()
         self._is_scrubbing = False
         self._frame: Frame | None = None
         self._canvas: pygame.Surface | None = None
-        self._clip: Any = None  # the one laid out
+        self._laid_out: Any = None  # the clip, its room and its zoom
 
     def run(self) -> None:
         """Runs until the user quits."""
@@ -116,13 +120,19 @@ class Viewer:
             command = SIGNS.get(event.unicode) or WINDOW_KEYS.get(event.key)
             if command:
                 self.playback.do(command)
+        elif event.type == pygame.MOUSEWHEEL and event.y:
+            self.playback.do("zoom in" if event.y > 0 else "zoom out")
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
-            self._is_scrubbing = self.timeline_box().collidepoint(event.pos)
-            self._scrub(event.pos)
+            self._is_scrubbing = self.timeline_box().collidepoint(self._place(event))
+            self._scrub(self._place(event))
         elif event.type == pygame.MOUSEMOTION:
-            self._scrub(event.pos)
+            self._scrub(self._place(event))
         elif event.type == pygame.MOUSEBUTTONUP:
             self._is_scrubbing = False
+
+    def _place(self, event: pygame.event.Event) -> tuple[int, int]:
+        """Returns where the mouse is, in pixels as they are drawn."""
+        return event.pos[0] // self._scale, event.pos[1] // self._scale
 
     def _scrub(self, place: tuple[int, int]) -> None:
         if self._is_scrubbing:
@@ -162,7 +172,8 @@ class Viewer:
 
     def draw(self) -> None:
         """Draws everything."""
-        self.screen = pygame.display.get_surface() or self.screen
+        window = pygame.display.get_surface() or self.screen
+        self.screen = self._drawn_on(window)
         box = self.picture_box()
         self._draw_picture(box)
         self._draw_graphs(box)
@@ -172,6 +183,13 @@ class Viewer:
         self.screen.blit(line, self.timeline_box())
         if self.playback.shows_help:
             panels.draw_help(self.screen)
+        if self.screen is not window:
+            pygame.transform.scale(self.screen, window.get_size(), window)
+
+    def _drawn_on(self, window: pygame.Surface) -> pygame.Surface:
+        """Returns what is drawn on: the window, or where everything is drawn larger a surface smaller than that."""
+        size = window.get_width() // self._scale, window.get_height() // self._scale
+        return window if self._scale == 1 else pygame.Surface(size, 0, window)
 
     def _draw_side(self, box: pygame.Rect) -> None:
         if not box.width:
@@ -195,21 +213,40 @@ class Viewer:
 
     def _draw_picture(self, box: pygame.Rect) -> None:
         playback, stage = self.playback, self.playback.clip.stage
-        if self._frame is None or self._frame.surface.get_size() != box.size or self._clip is not playback.clip:
+        if self._laid_out != (playback.clip, box.size, playback.zoom):
             self._lay_out(box)
         stage.veils = self._clips.veils if playback.shows_values else None
         frame, canvas = self._frame, self._canvas
         if frame is None or canvas is None:  # laid out above
             return
+        view = view_of(canvas.get_size(), frame.picture.get_size(), stage.focus(playback.step, playback.way))
+        canvas.set_clip(view)
         stage.paint(canvas, playback.step, playback.way, playback.seconds)
-        frame.picture.blit(canvas, canvas.get_rect(center=frame.picture.get_rect().center))
+        shown = canvas.subsurface(view)
+        frame.picture.blit(shown, shown.get_rect(center=frame.picture.get_rect().center))
         frame.write(playback.caption)
         self.screen.blit(frame.surface, (0, 0))
 
     def _lay_out(self, box: pygame.Rect) -> None:
-        stage, self._clip = self.playback.clip.stage, self.playback.clip
-        pygame.display.set_caption(f"{self._clip.title} - rlbench")
-        stage.fit(box.width, box.height - STRIP)
+        playback, stage = self.playback, self.playback.clip.stage
+        pygame.display.set_caption(f"{playback.clip.title} - rlbench")
+        stage.fit(box.width, box.height - STRIP, playback.zoom)
+        self._laid_out = playback.clip, box.size, playback.zoom
         self._frame = Frame(box.width, box.height - STRIP)
         self._frame.picture.fill(panels.GROUND)
         self._canvas = pygame.Surface(stage.size, depth=24, masks=FORMAT)
+
+
+def window_size(room: tuple[int, int]) -> tuple[tuple[int, int], int]:
+    """Returns the initial size of the viewer in the room of a screen, and how large a drawn pixel is on it."""
+    height = room[1] / SCREEN_SHARE
+    larger = max(1.0, height / SCREEN_HEIGHT)
+    wanted = round(WINDOW_SIZE[0] * larger), round(WINDOW_SIZE[1] * larger)
+    return (min(wanted[0], room[0]), min(wanted[1], room[1])), max(1, round(height / SCREEN_HEIGHT))
+
+
+def view_of(picture: tuple[int, int], room: tuple[int, int], focus: tuple[int, int]) -> pygame.Rect:
+    """Returns the part of a picture that is shown in a room: all of it, or what lies around the focus."""
+    shown = pygame.Rect((0, 0), (min(picture[0], room[0]), min(picture[1], room[1])))
+    shown.center = focus
+    return shown.clamp(pygame.Rect((0, 0), picture))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlbench.viewer.playback import NORMAL, PLAYBACK_COMMANDS, SPEEDS, WINDOW_HELP, Bar, Playback
+from rlbench.viewer.playback import NORMAL, PLAYBACK_COMMANDS, SPEEDS, WINDOW_HELP, ZOOM, Bar, Playback
 
 TABLE = np.array([[1.0, 5.0, 5.0], [0.0, -2.0, -3.0], [7.0, 8.0, 9.0], [0.0, 0.0, 0.0]])
 
@@ -30,7 +30,10 @@ def clip(length, *, terminated, **other):
         "explored": np.arange(length) % 2 == 0,
     }
     return SimpleNamespace(
-        title=f"{length} steps", episode=SimpleNamespace(**{**episode, **other}), captions=list(range(length + 1))
+        title=f"{length} steps",
+        episode=SimpleNamespace(**{**episode, **other}),
+        captions=list(range(length + 1)),
+        stage=SimpleNamespace(closest=2.0),
     )
 
 
@@ -241,6 +244,18 @@ def test_values_that_are_not_there_are_said_to_be_missing():
     assert shown.notice == "this run has learnt no values"
 
 
+def test_a_zoom_goes_as_close_as_the_picture_and_no_further_out_than_all_of_it():
+    shown = playback()
+    seen = []
+    for command in ("zoom in", "zoom in", "zoom out", "zoom out"):
+        shown.do(command)
+        seen.append(shown.zoom)
+    assert seen == [ZOOM, 2.0, 2.0 / ZOOM, 1.0]
+    shown.clip.stage.closest = 1.0
+    shown.do("zoom in")
+    assert (shown.zoom, shown.notice) == (1.0, "this picture has no more to show")
+
+
 def test_quit_closes_help_first():
     shown = playback()
     shown.do("help")
@@ -254,5 +269,5 @@ def test_help_tells_every_command():
     assert SPEEDS[NORMAL] == 1.0
     assert len(WINDOW_HELP) == len({key for key, _ in WINDOW_HELP})
     told = " ".join(what for _, what in WINDOW_HELP)
-    for word in ("play", "forward", "back", "start", "end", "faster", "slower", "next", "previous", "quit", "graphs"):
-        assert word in told
+    words = "play forward back start end faster slower next previous zoom graphs quit"
+    assert [word for word in words.split() if word not in told] == []

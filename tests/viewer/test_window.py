@@ -10,10 +10,13 @@ import waiting
 
 import rlbench
 from rlbench.envs._pygame import pygame
-from rlbench.envs.drawing import STRIP
+from rlbench.envs.drawing import SCREEN_SHARE, STRIP, shrunk
+from rlbench.envs.making import make_env
 from rlbench.store import open_store
 from rlbench.viewer import panels, window
-from rlbench.viewer.clips import StoredClips
+from rlbench.viewer.clips import LiveClips, StoredClips
+from rlbench.viewer.playing import BAR_HEIGHT, comfortable
+from rlbench.viewer.rides import random_ride
 from rlbench.viewer.window import GRAPHS, PANEL, TIMELINE, WINDOW_SIZE, Viewer
 
 LONG = 397  # an episode of a hundred steps
@@ -168,6 +171,56 @@ def test_the_window_can_be_resized(screen, viewer, size):
     assert shown[0] <= viewer.picture_box().width
     assert shown[1] <= viewer.picture_box().height - STRIP
     assert colors(viewer) > 20
+
+
+@pytest.mark.parametrize(
+    ("desktop", "size", "pixel"),
+    [
+        ((1366, 768), (1040, 691), 1),
+        ((1920, 1080), (1040, 800), 1),
+        ((2880, 1800), (1733, 1333), 2),
+        ((3840, 2160), (2080, 1600), 2),
+        ((800, 600), (720, 540), 1),
+    ],
+)
+def test_the_window_is_sized_to_the_screen(desktop, size, pixel):
+    room = tuple(int(side * SCREEN_SHARE) for side in desktop)
+    assert window.window_size(room) == (size, pixel)
+    driven = (comfortable(make_env("safecab", {"city": "60x60"}).unwrapped, room) * 60, room[1])
+    assert driven[0] <= room[1] - STRIP - BAR_HEIGHT
+    assert shrunk((800, 840), room)[1] <= room[1]
+
+
+def test_on_a_screen_of_many_pixels_everything_is_drawn_larger(screen, clips, monkeypatch):
+    monkeypatch.setattr(window, "SCREEN_HEIGHT", 500)
+    made = Viewer(clips, LONG)
+    made.playback.toggle()
+    made.turn(0.0)
+    shown = pygame.display.get_surface()
+    assert shown.get_size() == tuple(2 * side for side in made.screen.get_size())
+    assert np.array_equal(pygame.surfarray.array3d(shown)[::2, ::2], pygame.surfarray.array3d(made.screen))
+    x = 2 * panels.timeline_ends(made.timeline_box().width)[1]
+    made.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(x, 2 * made.timeline_box().centery)))
+    assert made.playback.step == made.playback.length
+    made.close()
+
+
+def test_a_large_city_is_zoomed_by_the_wheel_and_follows_the_cab(screen):
+    made = Viewer(LiveClips(random_ride("safecab", {"city": "60x60"})))
+    made.playback.toggle()
+    made.turn(0.0)
+    stage, whole = made.playback.clip.stage, made.playback.clip.stage.size
+    made.handle(pygame.event.Event(pygame.MOUSEWHEEL, y=1))
+    made.turn(0.0)
+    assert stage.size[1] > 1.4 * whole[1]
+    room = made.picture_box().width, made.picture_box().height - STRIP
+    view = window.view_of(stage.size, room, stage.focus(0))
+    assert view.collidepoint(stage.focus(0))
+    assert view.height == room[1]
+    made.handle(pygame.event.Event(pygame.MOUSEWHEEL, y=-1))
+    made.turn(0.0)
+    assert stage.size == whole
+    made.close()
 
 
 # ------------------------------------------------------------------ what is drawn
