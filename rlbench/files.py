@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import socket
+import struct
 import zlib
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -37,6 +38,8 @@ READ_ERRORS = (  # what parsers raise for a damaged file, or one of another form
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
 
 
@@ -71,7 +74,7 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
         StoreError: the path cannot be written; the draft is removed.
     """
     _sweep(path)
-    _check_free(path, overwrite=overwrite)
+    check_free(path, overwrite=overwrite)
     mark = new_mark()
     draft = path.with_name(f"{_beginning(path)}{mark}.part{path.suffix}")
     try:
@@ -123,7 +126,8 @@ def is_dataset(path: Path) -> bool:
     return (path / "data" / "metadata.json").is_file()
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raises UsageError if a path exists and may not be replaced, or its folder is missing."""
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is not a folder: create it first, or write elsewhere")
     if not os.path.lexists(path):

@@ -59,6 +59,12 @@ format_option = click.option(
     metavar="A:B",
     help="Only these episodes: 7, 0:100, -10: (the last ten) or 0:10,50.",
 )
+@click.option(
+    "--next-observation",
+    "next_observations",
+    is_flag=True,
+    help="In a table, a column with the next observation in every row.",
+)
 @click.option("--data-format", type=click.Choice(DATA_FORMATS), help="How Minari stores the episodes; by default hdf5.")
 @force_option
 @trust_option
@@ -71,6 +77,7 @@ def export(
     kind: str | None,
     what: str,
     episodes: str | None,
+    next_observations: bool,  # noqa: FBT001
     data_format: str | None,
     force: bool,  # noqa: FBT001
     env_filter: str | None,
@@ -87,7 +94,14 @@ def export(
         found = rlbench.Run(find_run(opened, run, env_filter, needs=needs), opened, trust=trust)
         indices = None if episodes is None else _indices(episodes, found.episodes)
         written = rlbench.export(
-            found, path, kind, what=what, indices=indices, data_format=data_format, overwrite=force
+            found,
+            path,
+            kind,
+            what=what,
+            indices=indices,
+            data_format=data_format,
+            next_observations=next_observations,
+            overwrite=force,
         )
     if as_json:
         counts = {"what": written.what, "format": written.format, "episodes": written.episodes}
@@ -100,16 +114,22 @@ def export(
 @click.command("import", epilog=examples("rlbench import run.hdf5", "rlbench import datasets/safecab-v0 --json"))
 @click.argument("path", shell_complete=completing.file)
 @format_option
+@click.option(
+    "--env",
+    metavar="ENV",
+    shell_complete=completing.envs,
+    help="The env that was played, if the file does not tell it.",
+)
 @store_option
 @json_option
-def import_(path: str, kind: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
+def import_(path: str, kind: str | None, env: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Import the episodes in PATH as a new run.
 
     PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed.
     """
     check_source(path, kind)  # before a store is made
     with rlbench.open_store(store) as opened:
-        record = rlbench.import_run(path, opened, kind)
+        record = rlbench.import_run(path, opened, kind, env=env)
     counts = {"episodes": record.episodes, "timesteps": record.timesteps}
     if as_json:
         known = {"run": record.id, "env_id": record.env_id, "agent": record.agent_name, "seed": record.seed}

@@ -26,3 +26,4 @@ class Content:
     figures: dict[str, NDArray[Any]] = field(default_factory=dict)  # the results, a row per episode
     table: NDArray[Any] | None = None  # (states, actions)
     notes: tuple[str, ...] = ()  # on what is imported differently from what the file holds, such as what is left out
+    described_by: str = ""  # the name of the file beside it that holds the manifest

@@ -1,61 +1,60 @@
-r"""CSV: a first line `# {...}` with the manifest, then the column names and the rows of the flat table.
+"""CSV: the column names and the rows of the flat table; the manifest is in a file beside it, `run.csv.json`.
 
-Texts are written so that no spreadsheet computes them: a column's name after a quote, the manifest's `=` as `\u003d`.
+The names of columns are written so that no spreadsheet computes them: after a quote. What other programs save again is
+read: with semicolons and decimal commas, other line ends, another order of columns, 3.0 for 3 or TRUE for True. Without
+the file beside it, a table is what its columns say: see `csv_guesses`. Files of layout 1 began with `# {...}`, the
+manifest; they are read too.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.errors import UsageError
-from rlbench.exchange.batches import BATCH_STEPS
+from rlbench.exchange import csv_guesses, text_files
+from rlbench.exchange.cells import Parser
 from rlbench.exchange.content import Content
-from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Flat, Layout
-from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, exactly, plain_numbers
-from rlbench.store.frames import Column, flat_columns
-from rlbench.texts import from_cell, to_cell
+from rlbench.exchange.csv_tables import Table
+from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Layout
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, plain_numbers
+from rlbench.store.frames import flat_columns
+from rlbench.texts import to_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.exchange.batches import Batch
 
+FLAT = True  # it holds the flat table
 ROWS = 2**14  # written at a time
-MOST_LINE = 2**20  # characters
-SIGN = "# "  # starts the first line
-BOOLS = {"true": True, "false": False}
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "b": lambda cell: BOOLS[cell.lower()],
-    "i": int,
-    "u": int,
-    "f": float,
-    "U": str,
-}
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
-BEGINNING = re.compile(r"(?<!\w)[=+@-]")  # of what may be a formula, where a spreadsheet cuts the line at commas
+BESIDE = ".json"  # ends the name of the file with the manifest
 
 
-def write(path: Path, content: Content) -> None:
+def beside(path: Path) -> Path:
+    """Returns the file that describes a CSV file."""
+    return path.with_name(path.name + BESIDE)
+
+
+def write(path: Path, content: Content, *, next_observations: bool = False) -> None:
     """Writes a run's episodes, results or table: one row of the flat table per line, in UTF-8.
 
     Raises:
         UsageError: columns of decimal numbers cannot hold it exactly.
     """
     plain_numbers({**content.manifest.columns, **content.manifest.figures}, "csv")
-    with path.open("x", encoding="utf-8", newline="") as file:
+    with text_files.writing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        file.write(f"{SIGN}{STRING.sub(_inert, content.manifest.to_json())}\n")
         if content.manifest.what == "episodes":
-            layout = Layout(content.manifest)
+            layout = Layout(content.manifest, next_observations=next_observations)
             writer.writerow(map(to_cell, layout.names))
             for batch in content.batches:
                 writer.writerows(_rows(layout, batch))
@@ -64,11 +63,6 @@ def write(path: Path, content: Content) -> None:
             writer.writerow(map(to_cell, columns))
             for start in range(0, len(next(iter(columns.values()))), ROWS):
                 writer.writerows(_lines([column[start : start + ROWS] for column in columns.values()]))
-
-
-def _inert(string: re.Match[str]) -> str:
-    """Returns an equal JSON string, without anything that a spreadsheet may compute."""
-    return BEGINNING.sub(lambda found: f"\\u{ord(found[0]):04x}", string[0])
 
 
 def table_columns(content: Content) -> dict[str, NDArray[Any]]:
@@ -84,7 +78,7 @@ def table_columns(content: Content) -> dict[str, NDArray[Any]]:
 def _rows(layout: Layout, batch: Batch) -> Iterator[tuple[Any, ...]]:
     flat, columns = layout.flatten(batch), []
     for field, values in zip(layout.fields, flat.values, strict=True):
-        cells = np.full(len(flat.closing), None, object)
+        cells = np.full(len(flat.last), None, object)
         cells[flat.where(field.rows)] = values.tolist()  # Python numbers, which csv writes losslessly
         columns.append(cells.tolist())
     return zip(*columns, strict=True)
@@ -98,111 +92,104 @@ def _lines(columns: list[NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
-    """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(MOST_CHARACTERS)
-        if first.startswith(f'"{SIGN}'):  # a program that quotes every cell has saved it again
-            first = first.strip()[1:].removesuffix('"').replace('""', '"')
-        if not first.startswith(SIGN):
-            raise UsageError(
-                "its first line is not the `# {...}` that rlbench writes; data from elsewhere must be a minari dataset"
-            )
-        manifest = Manifest.from_json(first.removeprefix(SIGN))
-        yield Content(manifest, _batches(manifest, iter(lambda: _line(file), "")))
+def read(path: Path, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
+    """Reads the episodes of a file, a batch at a time.
+
+    Args:
+        path: the file; what `write` wrote, or another program has saved again.
+        env: the env it was played in, whose spaces tell the types of numbers if no file beside it does.
+    """
+    with text_files.reading(path) as file:
+        table = Table(file, text_files.most_held(path))
+        manifest, described_by = table.manifest, ""
+        if manifest is None and beside(path).is_file():
+            manifest, described_by = _described(beside(path)), beside(path).name
+        if manifest is not None:
+            notes = table.notes(Layout(manifest, table.header)) if manifest.what == "episodes" else ()
+            yield Content(manifest, _batches(manifest, table), notes=notes, described_by=described_by)
+            return
+        with text_files.reading(path) as again:
+            guess = csv_guesses.guessed(Table(again, text_files.most_held(path)), env)
+        missing = f"{beside(path).name} is not beside it: agent, seed and configuration are unknown"
+        notes = (missing, *table.notes(Layout(guess, table.header)))
+        yield Content(guess, csv_guesses.fitting(_batches(guess, table), env), notes=notes)
 
 
-def _line(file: Any) -> str:
-    line: str = file.readline(MOST_LINE)
-    if len(line) == MOST_LINE:
-        raise UsageError(f"it has a line of more than {MOST_LINE} characters")
-    return line
+def _described(path: Path) -> Manifest:
+    with path.open(encoding="utf-8") as file:
+        return Manifest.from_json(file.read(MOST_CHARACTERS + 1))
 
 
-def _batches(manifest: Manifest, lines: Iterator[str]) -> Iterator[Batch]:
+def _batches(manifest: Manifest, table: Table) -> Iterator[Batch]:
     if manifest.what != "episodes":
         return
-    reader = csv.reader(lines, strict=True)
-    try:
-        header = list(map(from_cell, next(reader, [])))
-        layout = Layout(manifest, len(header))
-        _check_header(header, layout)
-        while rows := _whole_episodes(reader, layout):
-            yield layout.batch(_flat(rows, layout, reader.line_num + 2 - len(rows)))
-    except csv.Error as error:
-        raise UsageError(f"line {reader.line_num + 1}: {error}") from error
+    layout = Layout(manifest, table.header)
+    reader = _Rows(layout, table, Parser(table.delimiter, is_checked=bool(manifest.digests)))
+    yield from reader.batches()
 
 
-def _check_header(found: list[str], layout: Layout) -> None:
-    missing = [name for name in layout.names if name not in found]
-    if missing:
-        raise UsageError(f"line 2: the column {missing[0]!r} is missing")
-    if found != layout.names:
-        raise UsageError(f"line 2: the columns must be {','.join(layout.names)[:200]}, in this order and no others")
+class _Rows:
+    """Turns rows of cells into batches."""
 
+    def __init__(self, layout: Layout, table: Table, parser: Parser) -> None:
+        self._layout, self._table, self._parser = layout, table, parser
+        self._places = table.places(layout.names)
+        self._step, self._reward = self._places[1], self._places[layout.reward]
 
-def _whole_episodes(reader: Any, layout: Layout) -> list[list[str]]:
-    """Reads at least BATCH_STEPS rows, up to the end of an episode; none at the end of the file."""
-    rows: list[list[str]] = []
-    for row in reader:
-        if len(row) != len(layout.names):
-            at = reader.line_num + 1  # the manifest is line 1
-            raise UsageError(f"line {at}: expected {len(layout.names)} cells, got {len(row)}")
-        rows.append(row)
-        if len(rows) >= BATCH_STEPS and not row[layout.reward]:
-            return rows
-    if rows and rows[-1][layout.reward]:
-        raise UsageError("it ends in the middle of an episode")
-    return rows
+    def batches(self) -> Iterator[Batch]:
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        self._table.begin()
+        for row in self._table.rows():
+            if rows and self._table.is_full(len(rows)) and self._is_whole(rows[-1], row):
+                yield self._batch(rows, lines)
+                rows, lines = [], []
+                self._table.begin()
+            rows.append(row)
+            lines.append(self._table.line)
+        if rows:
+            if self._layout.is_old and rows[-1][self._reward]:
+                raise UsageError("it ends in the middle of an episode")
+            yield self._batch(rows, lines)
 
+    def _is_whole(self, last: list[str], following: list[str]) -> bool:
+        return not last[self._reward] if self._layout.is_old else self._parser.is_zero(following[self._step])
 
-def _flat(rows: list[list[str]], layout: Layout, line: int) -> Flat:
-    columns: list[tuple[str, ...]] = list(zip(*rows, strict=True))
-    closing = np.array([not cell for cell in columns[layout.reward]])
-    flat = Flat(closing, [])
-    selectors = {rows: flat.where(rows) for rows in {field.rows for field in layout.fields}}
-    lists = {rows: (where.tolist(), (~where).tolist()) for rows, where in selectors.items()}
-    for field, cells in zip(layout.fields, columns, strict=True):
-        inside, outside = lists[field.rows]
+    def _batch(self, rows: list[list[str]], lines: list[int]) -> Batch:
+        numbers, columns = np.array(lines), list(zip(*rows, strict=True))
+        cells = [columns[place] for place in self._places]
+        has_step = np.array([not self._parser.is_blank(cell) for cell in cells[self._layout.reward]])
+        episodes, steps = (self._parser.parsed(self._layout.fields[at], list(cells[at]), numbers) for at in (0, 1))
+        flat = self._layout.rows(episodes, steps, has_step, numbers)
+        selectors = {rows: flat.where(rows) for rows in {field.rows for field in self._layout.fields}}
+        for field, column in zip(self._layout.fields, cells, strict=True):
+            flat.values.append(self._values(field, column, selectors[field.rows], numbers))
+        return self._layout.batch(flat, numbers)
+
+    def _values(
+        self, field: Field, cells: tuple[str, ...], where: NDArray[np.bool_], lines: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        inside = where.tolist()
         values = list(itertools.compress(cells, inside))
-        if any(itertools.compress(cells, outside)) or (field.rows != SOME_ROWS and "" in values):
-            raise _misplaced(field, cells, selectors[field.rows], line)
-        flat.values.append(_parsed(field, values, np.flatnonzero(selectors[field.rows]) + line))
-    return flat
+        others = [cell for cell in set(itertools.compress(cells, (~where).tolist())) if not self._parser.is_blank(cell)]
+        if others or (field.rows != SOME_ROWS and not self._parser.may_lack(field) and "" in values):
+            raise _misplaced(field, cells, where, lines, self._parser)
+        return np.array(values, object) if field.dtype.kind == "U" else self._parser.parsed(field, values, lines[where])
 
 
-def _misplaced(field: Field, cells: Sequence[str], where: NDArray[np.bool_], line: int) -> UsageError:
+def _misplaced(
+    field: Field, cells: Sequence[str], where: NDArray[np.bool_], lines: NDArray[np.int64], parser: Parser
+) -> UsageError:
     """Returns the error for the first cell that is blank and must not be, or vice versa."""
-    is_blank = np.array([not cell for cell in cells])
+    is_blank = np.array(
+        [parser.is_blank(cell) if not inside else not cell for cell, inside in zip(cells, where, strict=True)]
+    )
     wrong = np.flatnonzero(~is_blank & ~where if field.rows == SOME_ROWS else is_blank == where)[0]
     rule = KINDS[field.dtype.kind] if where[wrong] else "a blank"
-    kind = "a step" if where[wrong] == (field.rows == STEP_ROWS) else "the row that closes an episode"
+    if field.rows == STEP_ROWS:
+        kind = "a step" if where[wrong] else "the row of an episode without steps"
+    else:
+        kind = "the last row of an episode" if where[wrong] else "a row that is not the last of its episode"
     return UsageError(
-        f"line {line + wrong}, column {field.name!r}: expected {rule} in {kind}, got {cells[wrong][:40]!r}"
+        f"line {lines[wrong]}, column {field.name!r}: expected {rule} in {kind}, got {cells[wrong][:40]!r}"
     )
-
-
-def _parsed(field: Field, cells: list[str], lines: NDArray[Any]) -> NDArray[Any]:
-    parse = PARSERS[field.dtype.kind]
-    try:
-        values = list(map(parse, cells))
-        return np.array(values, object) if field.dtype.kind == "U" else exactly(values, _column(field), field.name)
-    except (ValueError, KeyError) as error:
-        if isinstance(error, UsageError):
-            raise
-        row = next(row for row, cell in enumerate(cells) if not _fits(parse, cell))
-        raise UsageError(
-            f"line {lines[row]}, column {field.name!r}: expected {KINDS[field.dtype.kind]}, got {cells[row][:40]!r}"
-        ) from error
-
-
-def _column(field: Field) -> Column:
-    return Column(field.dtype.str, ())
-
-
-def _fits(parse: Callable[[str], Any], cell: str) -> bool:
-    try:
-        parse(cell)
-    except (ValueError, KeyError):
-        return False
-    return True

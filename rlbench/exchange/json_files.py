@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.errors import UsageError
+from rlbench.exchange import text_files
 from rlbench.exchange.batches import Batch, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
@@ -40,7 +41,7 @@ def write(path: Path, content: Content) -> None:
     """
     manifest = content.manifest
     plain_numbers({**manifest.columns, **manifest.figures}, "json")
-    with path.open("x", encoding="utf-8") as file:
+    with text_files.writing(path) as file:
         file.write(f'{{"about": {manifest.to_json()}')
         if manifest.what == "table" and content.table is not None:
             file.write(f',\n"table": {to_json(content.table)}')
@@ -99,8 +100,8 @@ def _checkpoint_json(checkpoint: Checkpoint) -> str:
 @contextmanager
 def read(path: Path) -> Iterator[Content]:
     """Reads a file that `write` wrote, an episode at a time; white space may differ, the order of the parts may not."""
-    with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file)
+    with text_files.reading(path) as file:
+        text = _Text(file, text_files.most_held(path))
         text.take("{")
         text.key("about")
         manifest = Manifest.of(text.value())
@@ -122,8 +123,8 @@ def _parts(text: _Text, manifest: Manifest) -> tuple[Iterator[Batch], Checkpoint
 class _Text:
     """A JSON document read value by value, holding at most one in memory."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, file: TextIO, most: int) -> None:
+        self._file, self._most = file, min(most, MOST_VALUE)
         self._held, self._at, self._read = "", 0, 0
         self._decoder = json.JSONDecoder()
 
@@ -173,8 +174,8 @@ class _Text:
     def _more(self) -> bool:
         """Reads more, at least doubling what is held; False at the end."""
         rest = self._held[self._at :]
-        if len(rest) > MOST_VALUE:
-            raise UsageError(f"it has a value of more than {MOST_VALUE} characters")
+        if len(rest) > self._most:
+            raise UsageError(f"it has a value of more than {self._most} characters")
         more = self._file.read(max(READ, len(rest)))
         self._held, self._at, self._read = rest + more, 0, self._read + self._at
         return bool(more)

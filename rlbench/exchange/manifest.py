@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rlbench.training import Run
 
-VERSION = 1  # of the file layout; raised when an older rlbench could not read it
+VERSION = 2  # of the file layout; raised when an older rlbench could not read it
 WHATS = ("episodes", "results", "table")
 MOST_CHARACTERS = 2**24  # of a manifest
 MOST_NUMBERS = 2**26  # in one row of a column
@@ -52,6 +52,8 @@ class Manifest:
         columns: the step columns, named as in a store: "observations", "observations/part", ...
         figures: the figures of an episode: "return", "length", ...
         digests: of the values of every column, see `Digests`; empty in files written before they were introduced.
+        chunks: where the chunks of the stored run begin, if the format has no other place for it: see `chunks_json`.
+        version: of the file layout.
     """
 
     what: str
@@ -60,10 +62,16 @@ class Manifest:
     columns: dict[str, Column] = field(default_factory=dict)
     figures: dict[str, Column] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    chunks: list[Any] = field(default_factory=list)
+    version: int = VERSION
 
     def to_json(self) -> str:
-        """Returns the manifest as one line of JSON."""
-        return to_json({"rlbench": VERSION, **asdict(self)})
+        """Returns the manifest as one line of JSON; UsageError if it is too long to be read again."""
+        found = asdict(self)
+        text = to_json({"rlbench": found.pop("version"), **found})
+        if len(text) > MOST_CHARACTERS:
+            raise UsageError(f"the description of this run is longer than {MOST_CHARACTERS:,} characters: choose hdf5")
+        return text
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
@@ -99,7 +107,10 @@ class Manifest:
         if unsafe is not None:
             raise UsageError(f"its manifest holds control characters, which a terminal would obey: {unsafe[:80]!r}")
         columns, figures = _columns(found.get("columns")), _columns(found.get("figures"))
-        return cls(found["what"], known, episodes, columns, figures, _digests(found.get("digests", {})))
+        digests, chunks = _digests(found.get("digests", {})), found.get("chunks", [])
+        if type(chunks) is not list:
+            raise UsageError("its manifest must list where chunks begin")
+        return cls(found["what"], known, episodes, columns, figures, digests, chunks, found["rlbench"])
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -116,6 +127,39 @@ def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:
     known = {name: getattr(run.record, name) for name in RUN_FIELDS}
     known |= {"config": run.record.config.document(), "status": run.status, "seconds": run.seconds}
     return Manifest(what, known, episodes)
+
+
+def unknown_run(
+    env_id: str = "unknown", agent: str = "unknown", spec: str | None = None, **told: Any
+) -> dict[str, Any]:
+    """Returns the run fields of a file that another program wrote, as far as they are known.
+
+    Args:
+        env_id: of its env.
+        agent: the name of its agent.
+        spec: of its env, as JSON.
+        told: more for the run's configuration.
+    """
+    return {
+        "id": "",
+        "env_id": env_id,
+        "agent_name": agent,
+        "seed": 0,
+        "status": "finished",
+        "created_at": "",
+        "seconds": 0.0,
+        "config": {
+            "env": {"id": env_id, "spec": spec},
+            "agent": {"name": agent, "parameters": {}},
+            "budget": {"episodes": None, "total_timesteps": None},
+            "engine": "python",
+            "record": "all",
+            **told,
+        },
+        "evaluation": None,
+        "tags": [],
+        "parents": [],
+    }
 
 
 def columns_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Column]:

@@ -18,7 +18,7 @@ from rlbench.exchange.batches import Batch, Mark, gathered
 from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import Disk
-from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of, unknown_run
 from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, columns, left_out, opened, space_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
@@ -421,24 +421,4 @@ def _foreign_run(metadata: dict[str, Any]) -> dict[str, Any]:
     spec = spec if type(spec) is str else None
     known = {name: metadata[name] for name in KNOWN if name in metadata}
     agent, name = str(metadata.get("algorithm_name") or "unknown"), str(metadata.get("dataset_id") or "unknown")
-    env_id = str(json.loads(spec)["id"]) if spec else name
-    return {
-        "id": "",
-        "env_id": env_id,
-        "agent_name": agent,
-        "seed": 0,
-        "status": "finished",
-        "created_at": "",
-        "seconds": 0.0,
-        "config": {
-            "env": {"id": env_id, "spec": spec},
-            "agent": {"name": agent, "parameters": {}},
-            "budget": {"episodes": None, "total_timesteps": None},
-            "engine": "python",
-            "record": "all",
-            "minari": known,
-        },
-        "evaluation": None,
-        "tags": [],
-        "parents": [],
-    }
+    return unknown_run(str(json.loads(spec)["id"]) if spec else name, agent, spec, minari=known)

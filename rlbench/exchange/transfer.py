@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.envs.again import lasting_spec
+from rlbench.envs.making import id_of, make_env
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_episodes, whole_episodes
 from rlbench.exchange.content import Content
 from rlbench.exchange.digests import Digests
+from rlbench.exchange.flat import chunks_json
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
-from rlbench.files import path_of, reading, written
+from rlbench.files import check_free, path_of, reading, written
 from rlbench.store import Checkpoint, RunConfig, Store
 
 if TYPE_CHECKING:
@@ -37,10 +40,21 @@ FORMATS = {
     "csv": "rlbench.exchange.csv_files",
     "json": "rlbench.exchange.json_files",
     "parquet": "rlbench.exchange.parquet_files",
+    "feather": "rlbench.exchange.feather_files",
     "hdf5": "rlbench.exchange.hdf5_files",
     "minari": "rlbench.exchange.minari_datasets",
 }
-EXTENSIONS = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".hdf5": "hdf5", ".h5": "hdf5"}
+EXTENSIONS = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".json": "json",
+    ".json.gz": "json",
+    ".parquet": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".hdf5": "hdf5",
+    ".h5": "hdf5",
+}
 IMPORTED = "imported"  # the tag of imported runs
 PURPOSE = "import"  # of the writer of a run that is being imported: if it is killed, the next import deletes the run
 
@@ -62,6 +76,7 @@ def export(
     what: str = "episodes",
     indices: Iterable[int] | slice | None = None,
     data_format: str | None = None,
+    next_observations: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
@@ -75,6 +90,8 @@ def export(
             only episodes.
         indices: which episodes, all by default; each is written once, in order. Unfinished ones are left out.
         data_format: how Minari stores the episodes: "hdf5" (the default), "arrow" or "parquet".
+        next_observations: in a table (csv, parquet, feather), whether each row has the next observation; by default the
+            last row of each episode has its final one.
         overwrite: replace an existing file or Minari dataset.
 
     Raises:
@@ -90,15 +107,33 @@ def export(
     taken = getattr(module, "TAKEN", WHATS)
     if what not in taken:
         raise UsageError(f"{kind} takes only {' and '.join(taken)}, not {what}: choose another format")
+    is_flat = getattr(module, "FLAT", False)
     if data_format is not None:
         _check_data_format(module, kind, data_format)
+    if next_observations and not (is_flat and what == "episodes"):
+        raise UsageError(f"next observations are columns of a table of episodes: leave them out for {kind} of {what}")
     content = CONTENTS[what](run, _indices(run, indices, what))
+    if not is_flat:  # these have a place of their own for the beginnings of chunks
+        content = dataclasses.replace(content, manifest=dataclasses.replace(content.manifest, chunks=[]))
+    beside = module.beside(path) if hasattr(module, "beside") else None
+    if beside is not None:
+        check_free(beside, overwrite=overwrite)
     with written(path, overwrite=overwrite) as draft:
         if kind == "minari":
             _write_minari(module, run, content, draft, path, data_format or "hdf5")
+        elif is_flat:
+            module.write(draft, content, next_observations=next_observations)
         else:
             module.write(draft, content)
+        if beside is not None:
+            _describe(beside, content, overwrite=overwrite)
     return Exported(path, kind, what, content.manifest.episodes)
+
+
+def _describe(beside: Path, content: Content, *, overwrite: bool) -> None:
+    """Writes the manifest beside a file that cannot hold it."""
+    with written(beside, overwrite=overwrite) as draft:
+        draft.write_text(f"{content.manifest.to_json()}\n", "utf-8")
 
 
 def _check_data_format(module: Any, kind: str, data_format: str) -> None:
@@ -126,7 +161,7 @@ def _env_of(run: Run) -> gym.Env[Any, Any] | None:
 
 def _format(path: Path, kind: str | None) -> str:
     if kind is None:
-        kind = EXTENSIONS.get(path.suffix.lower())
+        kind = next((kind for ending, kind in EXTENSIONS.items() if path.name.lower().endswith(ending)), None)
     if kind is None:
         raise UsageError(f"{path.name!r} does not name a format: end it in {', '.join(EXTENSIONS)}, or pass one")
     if kind not in FORMATS:
@@ -161,11 +196,12 @@ def _episodes(run: Run, indices: NDArray[np.int64] | None) -> Content:
     if first is not None:
         manifest = dataclasses.replace(manifest, columns=columns_of(first.steps), figures=columns_of(first.figures))
     checkpoint = run.store.checkpoint(run.id)
-    digests = Digests(manifest.run, checkpoint)
+    digests, chunks = Digests(manifest.run, checkpoint), []
     for batch in _alike(_batches(run, indices), manifest):  # a pass of its own: the file begins with the digests
         digests.add(batch)
-    manifest, batches = dataclasses.replace(manifest, digests=digests.hexadecimal()), _batches(run, indices)
-    return Content(manifest, batches, checkpoint)
+        chunks += chunks_json(batch)
+    manifest = dataclasses.replace(manifest, digests=digests.hexadecimal(), chunks=chunks)
+    return Content(manifest, _batches(run, indices), checkpoint)
 
 
 def _batches(run: Run, indices: NDArray[np.int64] | None) -> Iterator[Batch]:
@@ -215,6 +251,8 @@ def import_run(
     path: str | os.PathLike[str] | MinariDataset,
     store: Store,
     format: str | None = None,  # noqa: A002
+    *,
+    env: str | gym.Env[Any, Any] | None = None,
 ) -> RunRecord:
     """Imports the episodes of a file as a new run of a store, tagged "imported".
 
@@ -229,6 +267,8 @@ def import_run(
             whole.
         store: the destination.
         format: one of FORMATS; by default taken from the path's extension, and Minari for a folder.
+        env: the env that was played, or its id, if the file does not tell: a CSV file that lost the `.csv.json` beside
+            it, or a Minari dataset without an env.
 
     Returns:
         The record of the new run.
@@ -239,13 +279,27 @@ def import_run(
         StoreError: the store cannot be written.
     """
     ids = getattr(path, "episode_indices", None)
-    source = path if ids is None else path.storage.data_path  # type: ignore[union-attr]
-    path, kind = check_source(source, format)
-    read = import_module(FORMATS[kind]).read
-    with reading(path), read(path) if ids is None else read(path, ids) as content:
-        if content.manifest.what != "episodes":
-            raise UsageError(f"it holds a run's {content.manifest.what}: only episodes can be imported")
-        return _imported(store, content)
+    path, kind = check_source(path if ids is None else path.storage.data_path, format)  # type: ignore[union-attr]
+    module = import_module(FORMATS[kind])
+    with nullcontext() if env is None else closing(make_env(env)) as made, reading(path):
+        options = {"ids": ids} if ids is not None else {"env": made} if kind == "csv" else {}
+        with module.read(path, **options) as content:
+            if content.manifest.what != "episodes":
+                raise UsageError(f"it holds a run's {content.manifest.what}: only episodes can be imported")
+            return _imported(store, content if made is None else _played_in(made, content))
+
+
+def _played_in(env: gym.Env[Any, Any], content: Content) -> Content:
+    """Returns content of a file that does not tell its env; UsageError if it tells another."""
+    run = content.manifest.run
+    known = run["config"].get("env", {})
+    if run["id"] or known.get("spec") is not None:
+        if run["env_id"] != id_of(env):
+            raise UsageError(f"it was played in {run['env_id']}, not in {id_of(env)}: do not name an env")
+        return content
+    config = {**run["config"], "env": {"id": id_of(env), "spec": lasting_spec(env)}}
+    manifest = dataclasses.replace(content.manifest, run={**run, "env_id": id_of(env), "config": config})
+    return dataclasses.replace(content, manifest=manifest)
 
 
 def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Path, str]:  # noqa: A002
@@ -306,7 +360,8 @@ def _checked(content: Content) -> Iterator[Batch]:
     for name, expected in content.manifest.digests.items():
         is_kept = name != "checkpoint" or content.keeps_checkpoint
         if is_kept and found.get(name) != expected:
-            raise UsageError(f"the values of {name!r} are not those that were exported: export the run again")
+            other = f", or remove {content.described_by} to import them as they are" if content.described_by else ""
+            raise UsageError(f"the values of {name!r} are not those that were exported: export the run again{other}")
 
 
 def _checkpoint(checkpoint: Checkpoint | None, record: RunRecord) -> Checkpoint | None:

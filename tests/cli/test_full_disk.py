@@ -25,6 +25,8 @@ main(sys.argv[2:])
 DATA = "data.csv"  # lies beside the store
 OUT = {  # the files that commands write, and the commands
     "run.csv": ("export", "latest"),
+    "run.csv.gz": ("export", "latest"),
+    "run.feather": ("export", "latest"),
     "run.json": ("export", "latest"),
     "run.parquet": ("export", "latest"),
     "run.hdf5": ("export", "latest"),

@@ -153,6 +153,9 @@ PATHS = {
     "json": "run.json",
     "parquet": "run.parquet",
     "hdf5": "run.hdf5",
+    "feather": "run.feather",
+    "csv.gz": "run.csv.gz",
+    "json.gz": "run.json.gz",
     "minari": "run-v0",
 }
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlbench.errors import StoreError, UsageError
-from rlbench.exchange import csv_files, export, import_run, manifest
+from rlbench.exchange import csv_tables, export, import_run, manifest
 from rlbench.store import Store
 
 
@@ -33,7 +33,7 @@ def refused(path, store, complaint, kind=None):
 
 @pytest.fixture
 def csv(tmp_path, store, samples):
-    """An exported file: the sample's episodes have 2, 3, 9, 1 and 2 steps; the header is line 2."""
+    """An exported file: the sample's episodes have 2, 3, 9, 1 and 2 steps; the header is line 1."""
     export(samples.ALL["discrete"](store), tmp_path / "run.csv")
     return tmp_path / "run.csv"
 
@@ -42,6 +42,11 @@ def edited(path, old, new, count=1):
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new, count), "utf-8")
+
+
+def told(path, old, new):
+    """Edits the file that describes a CSV file."""
+    edited(path.with_name(f"{path.name}.json"), old, new)
 
 
 def line(path, number, edit):
@@ -56,71 +61,76 @@ def line(path, number, edit):
 @pytest.mark.parametrize(
     ("edit", "complaint"),
     [
-        (lambda p: line(p, 3, lambda c: c.__setitem__(4, "nan")), "the reward of episode 0, step 0 is nan"),
-        (lambda p: line(p, 7, lambda c: c.__setitem__(4, "-inf")), "the reward of episode 1, step 1 is -inf"),
-        (lambda p: line(p, 4, lambda c: c.__setitem__(4, "1e999")), "the reward of episode 0, step 1 is inf"),
+        (lambda p: line(p, 2, lambda c: c.__setitem__(4, "nan")), "line 2, column 'reward': expected a number in a"),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(4, "-inf")), "the reward of episode 1, step 1 is -inf"),
+        (lambda p: line(p, 3, lambda c: c.__setitem__(4, "1e999")), "the reward of episode 0, step 1 is inf"),
         (lambda p: line(p, 4, lambda c: c.__setitem__(4, "x")), "line 4, column 'reward': expected a number, got 'x'"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(4, "1_0")), "line 4, column 'reward': .* got '1_0'"),
         (lambda p: line(p, 4, lambda c: c.__setitem__(3, "1.5")), "line 4, column 'action': expected a whole number"),
-        (lambda p: line(p, 4, lambda c: c.__setitem__(3, "99999")), "action must be int16 .* cannot hold"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(3, "1_0")), "line 4, column 'action': .* got '1_0'"),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(3, "99999")), "'action': expected a number that int16 can hold"),
         (lambda p: line(p, 4, lambda c: c.__setitem__(5, "maybe")), "line 4, column 'terminated': expected True or"),
-        (lambda p: line(p, 4, lambda c: c.__setitem__(5, "False")), "row 1 of episode 0 terminated must be True"),
-        (lambda p: line(p, 4, lambda c: c.__setitem__(1, "7")), "in row 1 of episode 0 step must be 1, got 7"),
-        (lambda p: line(p, 4, lambda c: c.__setitem__(0, "3")), "in row 1 of episode 0 episode must be 0, got 3"),
+        (
+            lambda p: line(p, 2, lambda c: c.__setitem__(5, "True")),
+            "line 2, column 'terminated': expected False in",
+        ),
+        (lambda p: line(p, 4, lambda c: c.__setitem__(1, "7")), "line 4, column 'step': expected 0 where an episode"),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(1, "7")), "line 5, column 'step': expected 1, or 0 to begin an"),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(0, "3")), "line 5, column 'step': .* got 1 in episode 3"),
         (
             lambda p: line(p, 4, lambda c: c.__setitem__(3, "")),
             "line 4, column 'action': expected a whole number in a step, got",
         ),
+        (lambda p: line(p, 5, lambda c: c.__setitem__(4, "")), "line 5, column 'reward': expected a number in a step"),
         (
-            lambda p: line(p, 5, lambda c: c.__setitem__(3, "1")),
-            "line 5, column 'action': expected a blank in the row that closes an episode, got '1'",
+            lambda p: line(p, 4, lambda c: c.__setitem__(9, "1.0")),
+            "line 4, column 'episode_return': expected a blank in a row that is not the last of its episode, got '1.0'",
         ),
-        (
-            lambda p: line(p, 4, lambda c: c.__setitem__(8, "1.0")),
-            "line 4, column 'episode_return': expected a blank in a step",
-        ),
-        (lambda p: line(p, 5, lambda c: c.__setitem__(9, "77")), "the figures of episode 0 are wrong: .* length 77"),
-        (lambda p: line(p, 5, lambda c: c.__setitem__(8, "inf")), "the figures of episode 0 are wrong: return inf"),
+        (lambda p: line(p, 3, lambda c: c.__setitem__(8, "")), "line 3, column 'final_observation': expected a whole"),
+        (lambda p: line(p, 3, lambda c: c.__setitem__(10, "77")), "the figures of episode 0 are wrong: .* length 77"),
+        (lambda p: line(p, 3, lambda c: c.__setitem__(9, "inf")), "the figures of episode 0 are wrong: return inf"),
         (lambda p: line(p, 4, lambda c: c.pop()), "line 4: expected 14 cells, got"),
         (lambda p: line(p, 4, lambda c: c.append("1,1,1,1,1,1,1")), "line 4: expected 14 cells, got"),
-        (lambda p: edited(p, "\n0,1,", "\n\n0,1,"), "line 4: expected 14 cells, got 0"),
-        (lambda p: edited(p, "step,observation", "step,state"), "line 2: the column 'observation' is missing"),
-        (lambda p: edited(p, ",action,reward,", ",reward,action,"), "line 2: the columns must be episode,step,"),
-        (lambda p: edited(p, '"[[0,', '"[[99,'), "a chunk cannot begin at step 99 of episode 0"),
-        (lambda p: edited(p, '"[[0,', '"[[-1,'), "a chunk cannot begin at step -1 of episode 0"),
-        (lambda p: edited(p, '"[[0,', '"[[1.5,'), "the beginnings of chunks must be pairs"),
-        (lambda p: edited(p, '"[[0,', '"{{0,'), "Expecting property name"),
-        (lambda p: edited(p, "# {", "{"), "its first line is not the `# {...}` that rlbench writes"),
-        (lambda p: edited(p, '"rlbench":1', '"rlbench":2'), r"a newer rlbench wrote it \(layout 2\): upgrade"),
-        (lambda p: edited(p, '"rlbench":1', '"rlbnch":1'), "it has no rlbench manifest"),
-        (lambda p: edited(p, '"what":"episodes"', '"what":"all"'), "is incomplete: expected what, run and episodes"),
-        (lambda p: edited(p, '"seed":', '"seed":-'), "its manifest describes an invalid run: seed"),
-        (lambda p: edited(p, '"config":{', '"config":7,"x":{'), "its manifest describes an invalid run: config is '7'"),
-        (lambda p: edited(p, '"config":{', '"konfig":{'), "its manifest describes an invalid run: config"),
-        (lambda p: edited(p, '"finished"', '"$where"'), "its manifest describes an invalid run: status"),
-        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\u0000'), "control characters"),
-        (lambda p: edited(p, '"env_id":"x', '"env_id":"\\ud800'), "control characters"),
+        (lambda p: edited(p, "step,observation", "step,state"), "line 1: the column 'observation' is missing"),
+        (lambda p: edited(p, "step,observation", "step,step"), "line 1: the column 'step' is there more than once"),
+        (lambda p: told(p, '"chunks":[[0,0,', '"chunks":[[0,99,'), "a chunk cannot begin at step 99 of episode 0"),
+        (lambda p: told(p, '"chunks":[[0,0,', '"chunks":[[0,-1,'), "a chunk cannot begin at step -1 of episode 0"),
+        (lambda p: told(p, '"chunks":[[0,0,', '"chunks":[[0,1.5,'), "the beginnings of chunks must be pairs"),
+        (lambda p: told(p, '"chunks":[[0,0,', '"chunks":[0,[0,0,'), "the beginnings of chunks must be pairs"),
+        (lambda p: told(p, '"chunks":[', '"chunks":7,"x":['), "its manifest must list where chunks begin"),
+        (lambda p: told(p, '"chunks":[', '"chunks":{{'), "Expecting property name"),
+        (lambda p: told(p, '"rlbench":2', '"rlbench":3'), r"a newer rlbench wrote it \(layout 3\): upgrade"),
+        (lambda p: told(p, '"rlbench":2', '"rlbnch":2'), "it has no rlbench manifest"),
+        (lambda p: told(p, '"what":"episodes"', '"what":"all"'), "is incomplete: expected what, run and episodes"),
+        (lambda p: told(p, '"seed":', '"seed":-'), "its manifest describes an invalid run: seed"),
+        (lambda p: told(p, '"config":{', '"config":7,"x":{'), "its manifest describes an invalid run: config is '7'"),
+        (lambda p: told(p, '"config":{', '"konfig":{'), "its manifest describes an invalid run: config"),
+        (lambda p: told(p, '"finished"', '"$where"'), "its manifest describes an invalid run: status"),
+        (lambda p: told(p, '"env_id":"x', '"env_id":"\\u0000'), "control characters"),
+        (lambda p: told(p, '"env_id":"x', '"env_id":"\\ud800'), "control characters"),
         (
-            lambda p: edited(p, '["<i4",[]]', '["<i4",[1099511627776]]'),
+            lambda p: told(p, '["<i4",[]]', '["<i4",[1099511627776]]'),
             "its column 'observations' must have a dtype and a shape",
         ),
-        (lambda p: edited(p, '["<i4",[]]', '["<i4",[-1]]'), "its column 'observations' must have a dtype and a shape"),
-        (lambda p: edited(p, '["<i4",[]]', '["|O8",[]]'), "its column 'observations' must have a dtype and a shape"),
-        (lambda p: edited(p, '["<i4",[]]', '["<i7",[]]'), "cannot be read: data type '<i7' not understood"),
-        (lambda p: edited(p, '"episodes":5', '"episodes":1099511627776'), "expected 1099511627776 episodes"),
-        (lambda p: edited(p, "# {", "# " + "[" * 100_000), "its manifest cannot be read|recursion"),
-        (lambda p: edited(p, "# {", '# {"":' + "1" * 5000 + ","), "its manifest cannot be read"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-5]), "the middle of an episode|line 2.*"),
+        (lambda p: told(p, '["<i4",[]]', '["<i4",[-1]]'), "its column 'observations' must have a dtype and a shape"),
+        (lambda p: told(p, '["<i4",[]]', '["|O8",[]]'), "its column 'observations' must have a dtype and a shape"),
+        (lambda p: told(p, '["<i4",[]]', '["<i7",[]]'), "cannot be read: data type '<i7' not understood"),
+        (lambda p: told(p, '"episodes":5', '"episodes":1099511627776'), "expected 1099511627776 episodes"),
+        (lambda p: told(p, "{", "[" * 100_000), "its manifest cannot be read|recursion"),
+        (lambda p: told(p, "{", '{"":' + "1" * 5000 + ","), "its manifest cannot be read"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-5]), "exploration_rate' are not those .* or remove run.csv.json"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-60]), "line 17: expected 14 cells|line 17, column 'final_obs"),
         (
             lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]),
             "expected 5 episodes, got 4: the file is truncated",
         ),
         (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "codec can't decode"),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")), "codec can't decode"),
-        (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\0,")), "line 3"),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\0,")), "line 2"),
         (lambda p: edited(p, "\n0,0,", '\n0,"0,'), "expected after|unexpected end of data"),
-        (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().find(b"\n0,2")] + b"\n"), "ends in the middle of an"),
-        (lambda p: p.write_text(""), "its first line is not"),
-        (lambda p: p.write_bytes(pickle.dumps(print)), "codec can't decode|its first line is not"),
+        (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().find(b"\n1,2")] + b"\n"), "line 5, column 'final_obs"),
+        (lambda p: p.write_text(""), "it is empty: expected a line with the names of columns"),
+        (lambda p: p.write_bytes(pickle.dumps(print)), "codec can't decode|is missing|describes 9 columns"),
     ],
 )
 def test_a_damaged_csv_is_refused_with_its_line(csv, store, edit, complaint):
@@ -135,7 +145,7 @@ def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_is_read(csv, store, 
 
 
 def test_a_line_without_end_is_not_read_into_memory(csv, store, monkeypatch):
-    monkeypatch.setattr(csv_files, "MOST_LINE", 1000)
+    monkeypatch.setattr(csv_tables, "MOST_LINE", 1000)
     edited(csv, "\n0,0,", "\n0," + "0" * 2000 + ",")
     refused(csv, store, "it has a line of more than 1000 characters")
 
@@ -240,10 +250,10 @@ CLAIMED = {f"c{n}": ["<f8", [2**12]] for n in range(20_000)}  # 80 million names
 
 
 def _claiming_csv(path):
-    first, rest = path.read_text("utf-8").split("\n", 1)
-    about = json.loads(first.removeprefix("# "))
+    beside = path.with_name("run.csv.json")
+    about = json.loads(beside.read_text("utf-8"))
     about["columns"] |= CLAIMED
-    path.write_text(f"# {json.dumps(about)}\n{rest}", "utf-8")
+    beside.write_text(json.dumps(about), "utf-8")
 
 
 def _claiming_parquet(path):
@@ -296,9 +306,12 @@ def with_column(name, change):
         (lambda table: table.drop(["action"]), "the column 'action' is missing"),
         (lambda table: table.select(table.schema.names[::-1]), "the columns must be episode, step"),
         (lambda table: table.replace_schema_metadata({}), "it has no rlbench manifest"),
-        (lambda table: table.slice(0, len(table) - 1), "it ends in the middle of an episode"),
-        (lambda table: table.slice(0, len(table) - 3), "expected 5 episodes, got 4"),
-        (lambda table: table.slice(1), "in row 0 of episode 0 step must be 0, got 1"),
+        (lambda table: table.slice(0, len(table) - 1), "'final_observation' must not be null in its row 0"),
+        (lambda table: table.slice(0, len(table) - 2), "expected 5 episodes, got 4"),
+        (
+            lambda table: table.slice(1),
+            "in row 0, column 'step': expected 0 where an episode begins, got 1",
+        ),
         (with_column("action", lambda column: column.cast(pa.int64())), "'action' must be int16, got int64"),
         (with_column("reward", lambda column: pa.array([str(x) for x in column])), "'reward' must be double"),
         (with_column("step", lambda column: pa.array([None] * len(column), pa.int64())), "'step' must not be null"),
@@ -307,8 +320,8 @@ def with_column(name, change):
             "the reward of episode 0, step 0 is inf",
         ),
         (
-            with_column("action", lambda column: pa.array([1] * len(column), pa.int16())),
-            "the column 'action' must be null in its row 2",
+            with_column("final_observation", lambda column: pa.array([1] * len(column), pa.int32())),
+            "the column 'final_observation' must be null in its row 0",
         ),
     ],
 )
@@ -405,11 +418,11 @@ def test_a_damaged_hdf5_file_is_refused(hdf5, store, change, complaint):
     refused(hdf5(change), store, complaint)
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "hdf5", "minari"])
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "feather", "hdf5", "minari", "csv.gz"])
 def test_a_file_with_any_bit_flipped_or_cut_short_is_refused_or_is_read(tmp_path, store, samples, kind):
     path = tmp_path / samples.PATHS[kind]
-    export(samples.ALL["discrete" if kind != "minari" else "cartpole"](store), path, kind)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    export(samples.ALL["discrete" if kind != "minari" else "cartpole"](store), path, kind.removesuffix(".gz"))
+    files = sorted(file for file in tmp_path.rglob("*") if file.is_file())
     dice, before = np.random.default_rng(len(kind)), store.runs()
     for _ in range(40):
         file = files[dice.integers(len(files))]
@@ -427,11 +440,11 @@ def test_a_file_with_any_bit_flipped_or_cut_short_is_refused_or_is_read(tmp_path
         assert store.runs() == before
 
 
-@pytest.mark.parametrize("kind", ["parquet", "hdf5"])
+@pytest.mark.parametrize("kind", ["parquet", "feather", "hdf5", "csv.gz"])
 def test_a_flipped_bit_never_changes_a_number_unseen(tmp_path, store, samples, kind):
     path = tmp_path / samples.PATHS[kind]
     run = samples.ALL["cartpole"](store)
-    export(run, path, kind)
+    export(run, path, kind.removesuffix(".gz"))
     good, expected = path.read_bytes(), samples.chunks_as_bits(store, run.id)
     places = [place for place in range(8, len(good)) if good[place]]
     for place in np.random.default_rng(1).choice(places, 40).tolist():
@@ -446,7 +459,7 @@ def test_a_flipped_bit_never_changes_a_number_unseen(tmp_path, store, samples, k
 # ---------------------------------------------------------------- whatever the format
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.json", "x.parquet", "x.hdf5"])
+@pytest.mark.parametrize("name", ["x.csv", "x.json", "x.parquet", "x.feather", "x.hdf5", "x.csv.gz"])
 @pytest.mark.parametrize("content", [b"", b"\x80\x04\x95", pickle.dumps(shutil.rmtree), b"PK\x03\x04", os.urandom(999)])
 def test_foreign_files_are_refused_whatever_they_are_called(tmp_path, store, name, content):
     (tmp_path / name).write_bytes(content)
@@ -478,9 +491,9 @@ def test_a_path_that_cannot_be_imported_is_refused(tmp_path, monkeypatch, store,
 
 
 def test_an_import_that_fails_late_leaves_no_half_made_run(csv, store, monkeypatch):
-    monkeypatch.setattr(csv_files, "BATCH_STEPS", 1)
+    monkeypatch.setattr(csv_tables, "BATCH_STEPS", 1)
     edited(csv, "\n4,0,", "\n4,9,")
-    refused(csv, store, "in row 0 of episode 4 step must be 0, got 9")
+    refused(csv, store, "column 'step': expected 0 where an episode begins, got 9 in episode 4")
 
 
 def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeypatch):
@@ -498,7 +511,7 @@ def test_a_store_that_fails_says_so_itself_and_keeps_no_half(csv, store, monkeyp
 
 
 def test_chunks_that_begin_out_of_order_are_refused(csv, store):
-    edited(csv, '"[[4,null],[9,null]]"', '"[[9,null],[4,null]]"')
+    told(csv, "[2,4,null],[2,9,null]", "[2,9,null],[2,4,null]")
     refused(csv, store, "a chunk cannot begin at step 4 of episode 2")
 
 
@@ -521,31 +534,24 @@ def test_a_manifest_with_control_characters_is_refused(tmp_path, store, samples,
 
 
 def test_a_changed_reward_contradicts_the_return_of_its_episode(csv, store):
-    lines = csv.read_text().splitlines(keepends=True)
-    at = lines[1].split(",").index("reward")
-    cells = lines[3].split(",")
-    cells[at] = "-9.0"
-    csv.write_text("".join([*lines[:3], ",".join(cells), *lines[4:]]))
+    line(csv, 3, lambda cells: cells.__setitem__(4, "-9.0"))
     refused(csv, store, r"the figures of episode 0 are wrong: return .*, and it has 2 steps with rewards of -9")
 
 
 @pytest.mark.parametrize("column", ["observation", "action", "explored", "episode_exploration_rate"])
 def test_a_changed_value_of_any_column_is_found_by_its_digest(csv, store, column):
-    head, *rows = csv.read_text().split("\n", 1)
-    table = [row.split(",") for row in rows[0].splitlines()]
+    table = [row.split(",") for row in csv.read_text().splitlines()]
     at = table[0].index(column)
     row = next(row for row in table[1:] if row[at])
     row[at] = {"True": "False", "False": "True"}.get(row[at]) or str(float(row[at]) + 1).removesuffix(".0")
-    csv.write_text("\n".join([head, *(",".join(row) for row in table), ""]))
+    csv.write_text("\n".join([*(",".join(row) for row in table), ""]))
     refused(csv, store, r"the values of '(steps|figures)/\w+' are not those that were exported: export the run again")
 
 
 def test_a_table_saved_again_by_another_program_is_the_same_table(csv, store):
-    head, rows = csv.read_text().split("\n", 1)
     again = io.StringIO(newline="")
     writer = csv_module.writer(again, quoting=csv_module.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow([head])
-    for row in csv_module.reader(rows.splitlines()):
+    for row in csv_module.reader(csv.read_text().splitlines()):
         writer.writerow([_as_a_spreadsheet_saves(cell) for cell in row])
     before = import_run(csv, store)
     csv.write_text(again.getvalue(), newline="")

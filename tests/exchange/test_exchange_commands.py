@@ -61,6 +61,17 @@ def test_what_is_left_out_of_an_import_is_said_in_a_line(folder):
     assert result.stderr.count("\n") == 1
 
 
+def test_a_table_that_lost_the_file_beside_it_needs_an_env(folder):
+    called(export, "latest", "--out", "run.csv.gz", "--next-observation")
+    (folder / "run.csv.gz.json").unlink()
+    result = called(import_, "run.csv.gz", "--env", "safecab", "--store", "other.db")
+    assert result.stdout.split(": ", 1)[1].startswith("unknown on rlbench/SafeCab-v0, 12 episodes, ")
+    assert result.stderr.startswith("run.csv.gz.json is not beside it: agent, seed and configuration are unknown")
+    assert (
+        called(import_, "run.csv.gz", "--store", "other.db").stdout.split(": ", 1)[1].startswith("unknown on unknown")
+    )
+
+
 def test_results_and_tables_go_out_too(folder):
     assert (
         "results written to a.csv (csv, 12 episodes)"
@@ -97,7 +108,7 @@ def test_a_file_is_overwritten_only_by_force(folder):
         called(export, "latest", "--out", "x.csv")
     assert (folder / "x.csv").read_text() == "mine"
     called(export, "latest", "--out", "x.csv", "--force")
-    assert (folder / "x.csv").read_text().startswith('# {"rlbench":1')
+    assert (folder / "x.csv").read_text().startswith("episode,step,observation,")
 
 
 def test_a_bad_path_makes_no_store(folder):

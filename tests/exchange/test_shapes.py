@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,13 +14,13 @@ from rlbench.errors import StoreError, UnknownNameError, UsageError
 from rlbench.exchange import EXTENSIONS, export, import_run
 from rlbench.exchange import csv_files as csv_module
 
+DATA = Path(__file__).parents[1] / "data"
 ROWS = """\
-episode,step,observation.0,observation.1,action,reward,terminated,truncated,explored,episode_return,episode_length,chunks
-0,0,0.0,0.10000000149011612,1,0.1,False,False,True,,,
-0,1,1.0,2.0,0,-1.0,True,False,False,,,
-0,2,3.0,4.0,,,True,False,,-0.9,2,"[[0,null]]"
-1,0,5.0,6.0,1,1e+300,False,True,False,,,
-1,1,7.0,8.0,,,False,True,,1e+300,1,
+episode,step,observation.0,observation.1,action,reward,terminated,truncated,explored,\
+final_observation.0,final_observation.1,episode_return,episode_length
+0,0,0.0,0.10000000149011612,1,0.1,False,False,True,,,,
+0,1,1.0,2.0,0,-1.0,True,False,False,3.0,4.0,-0.9,2
+1,0,5.0,6.0,1,1e+300,False,True,False,7.0,8.0,1e+300,1
 """
 
 
@@ -35,24 +36,54 @@ def run(store, samples):
     return samples.stored(store, samples.chunk_of([2, 1], columns, ends=[1, 2]))
 
 
-def test_csv_is_a_row_a_step_and_one_that_closes_each_episode(tmp_path, run):
+def test_csv_is_a_row_a_step_and_described_by_a_file_beside_it(tmp_path, run):
     export(run, tmp_path / "run.csv")
-    first, rest = (tmp_path / "run.csv").read_text("utf-8").split("\n", 1)
-    about = json.loads(first.removeprefix("# "))
-    assert (about["rlbench"], about["what"], about["episodes"]) == (1, "episodes", 2)
+    about = json.loads((tmp_path / "run.csv.json").read_text("utf-8"))
+    assert (about["rlbench"], about["what"], about["episodes"]) == (2, "episodes", 2)
     assert about["run"]["config"] == run.record.config.document()
     assert about["columns"]["observations"] == ["<f4", [2]]
-    assert rest == ROWS
+    assert about["chunks"] == [[0, 0, None]]
+    assert (tmp_path / "run.csv").read_text("utf-8") == ROWS
 
 
-def test_pandas_reads_the_csv_and_the_parquet_as_the_same_table(tmp_path, run):
-    export(run, tmp_path / "run.csv")
-    export(run, tmp_path / "run.parquet")
-    csv, parquet = pd.read_csv(tmp_path / "run.csv", skiprows=1), pd.read_parquet(tmp_path / "run.parquet")
-    assert list(csv) == list(parquet)
-    assert csv["reward"].dropna().tolist() == parquet["reward"].dropna().tolist() == [0.1, -1.0, 1e300]
-    assert parquet["observation.1"].dtype == np.float32
-    assert csv["terminated"].tolist() == parquet["terminated"].tolist() == [False, True, True, False, False]
+@pytest.mark.parametrize("extension", [".csv", ".csv.gz", ".parquet", ".feather"])
+def test_pandas_reads_a_clean_table_without_options(tmp_path, run, extension):
+    path = tmp_path / f"run{extension}"
+    export(run, path)
+    read = {".parquet": pd.read_parquet, ".feather": pd.read_feather}.get(extension, pd.read_csv)
+    table = read(path)
+    assert list(table) == ROWS.split("\n", 1)[0].split(",")
+    assert table["reward"].tolist() == [0.1, -1.0, 1e300]
+    assert table["observation.1"].astype(np.float32).tolist() == np.array([0.1, 2, 6], np.float32).tolist()
+    assert [table[name].dtype.kind for name in ("step", "action", "terminated", "explored")] == ["i", "i", "b", "b"]
+    assert table.groupby("episode")["reward"].sum().tolist() == table["episode_return"].dropna().tolist()
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet", ".feather"])
+def test_each_row_has_its_next_observation_on_request(tmp_path, store, run, samples, extension):
+    path = tmp_path / f"run{extension}"
+    export(run, path, next_observations=True)
+    table = {".parquet": pd.read_parquet, ".feather": pd.read_feather}.get(extension, pd.read_csv)(path)
+    assert table["next_observation.0"].tolist() == [1.0, 3.0, 7.0]
+    assert not [name for name in table if name.startswith("final")]
+    record = import_run(path, store)
+    assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
+
+
+def test_a_next_observation_that_is_not_the_one_that_follows_is_refused(tmp_path, store, run):
+    export(run, tmp_path / "run.csv", next_observations=True)
+    text = (tmp_path / "run.csv").read_text().replace("0.1,1.0,2.0", "0.1,1.0,9.0")
+    (tmp_path / "run.csv").write_text(text)
+    with pytest.raises(UsageError, match="the next_observation of step 0 is not the observation of step 1"):
+        import_run(tmp_path / "run.csv", store)
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_file_of_the_first_layout_is_still_imported(store, samples, extension):
+    record = import_run(DATA / f"layout_1.{extension}", store)
+    run = samples.ALL["discrete"](store)
+    assert samples.known_of(record) == samples.known_of(run.record)
+    assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
 
 
 def test_json_is_one_document_with_an_episode_a_line(tmp_path, run):
@@ -104,7 +135,7 @@ def test_results_are_a_row_an_episode(tmp_path, store):
     run = learned(store)
     for name in ("curve.csv", "curve.json", "curve.parquet", "curve.hdf5"):
         assert export(run, tmp_path / name, what="results").episodes == 30
-    csv, parquet = pd.read_csv(tmp_path / "curve.csv", skiprows=1), pd.read_parquet(tmp_path / "curve.parquet")
+    csv, parquet = pd.read_csv(tmp_path / "curve.csv"), pd.read_parquet(tmp_path / "curve.parquet")
     assert csv["episode"].tolist() == list(range(30))
     assert csv["length"].tolist() == parquet["length"].tolist() == run.lengths.tolist()
     assert parquet["action_counts.3"].tolist() == run.figures["action_counts"][:, 3].tolist()
@@ -120,7 +151,7 @@ def test_the_table_is_a_row_a_state(tmp_path, store):
     expected = run.agent.q_table
     for name in ("q.csv", "q.json", "q.parquet", "q.hdf5"):
         export(run, tmp_path / name, what="table")
-    csv, parquet = pd.read_csv(tmp_path / "q.csv", skiprows=1), pd.read_parquet(tmp_path / "q.parquet")
+    csv, parquet = pd.read_csv(tmp_path / "q.csv"), pd.read_parquet(tmp_path / "q.parquet")
     assert list(csv) == ["state", "action.0", "action.1", "action.2", "action.3"]
     assert np.array_equal(csv.to_numpy()[:, 1:], expected)
     assert np.array_equal(parquet.to_numpy()[:, 1:], expected)
@@ -155,13 +186,15 @@ def test_results_and_tables_make_no_run(tmp_path, store, what, extension):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"path": "run.txt"}, "'run.txt' does not name a format: end it in .csv, .json, .parquet, .hdf5, .h5"),
+        ({"path": "run.txt"}, "'run.txt' does not name a format: end it in .csv, .csv.gz, .json, .json.gz, .parquet"),
         ({"path": "run"}, "does not name a format"),
         ({"path": ""}, "expected a path"),
         ({"path": "a\0b.csv"}, "expected a path"),
         ({"format": "cvs"}, "unknown format 'cvs'; did you mean csv?"),
         ({"what": "episode"}, "unknown thing to export 'episode'; did you mean episodes?"),
         ({"what": "table"}, "has no table of action values: its agent is tester"),
+        ({"what": "results", "next_observations": True}, "leave them out for csv of results"),
+        ({"format": "json", "next_observations": True}, "leave them out for json of episodes"),
         ({"what": "results", "indices": [0]}, "indices choose episodes"),
         ({"what": "results", "format": "minari"}, "minari takes only episodes, not results"),
         ({"indices": [0, 2]}, r"has no episode 2: it has 2 \(0 to 1\)"),
@@ -198,15 +231,15 @@ def test_overwriting_replaces_a_file_and_a_dataset(tmp_path, store, run, samples
         export(run, tmp_path / name, kind, indices=[0])
         export(run, tmp_path / name, kind, overwrite=True)
         assert import_run(tmp_path / name, store).episodes == 2
-    assert samples.names_in(tmp_path) == ["run-v0", "run.csv"]
+    assert samples.names_in(tmp_path) == ["run-v0", "run.csv", "run.csv.json"]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("run.csv", "csv"), ("run.hdf5", "hdf5"), ("run-v0", "minari")])
 def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path, store, run, samples, monkeypatch, name, kind):
     path = tmp_path / name
     export(run, path, kind)
-    before = {file: file.read_bytes() for file in [path, *path.rglob("*")] if file.is_file()}
-    chunks = store.chunks
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    names, chunks = samples.names_in(tmp_path), store.chunks
 
     def breaking(*arguments, **more):
         yield from chunks(*arguments, **more)
@@ -215,8 +248,8 @@ def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path, store, run, s
     monkeypatch.setattr(store, "chunks", breaking)
     with pytest.raises(StoreError, match="the store went away"):
         export(run, path, kind, overwrite=True)
-    assert {file: file.read_bytes() for file in [path, *path.rglob("*")] if file.is_file()} == before
-    assert samples.names_in(tmp_path) == [name]
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert samples.names_in(tmp_path) == names
 
 
 def test_a_disk_that_is_full_is_a_store_error_and_leaves_nothing(tmp_path, run, samples, monkeypatch):
@@ -284,7 +317,8 @@ def test_columns_that_change_within_a_run_are_refused(tmp_path, store, samples):
 
 
 @pytest.mark.parametrize(
-    ("kind", "module"), [("parquet", "pyarrow"), ("hdf5", "h5py"), ("minari", "minari"), ("minari", "h5py")]
+    ("kind", "module"),
+    [("parquet", "pyarrow"), ("feather", "pyarrow"), ("hdf5", "h5py"), ("minari", "minari"), ("minari", "h5py")],
 )
 def test_a_missing_package_names_the_extra(tmp_path, store, run, monkeypatch, samples, kind, module):
     path = tmp_path / samples.PATHS[kind]
@@ -292,6 +326,9 @@ def test_a_missing_package_names_the_extra(tmp_path, store, run, monkeypatch, sa
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(UsageError, match=rf'needs {module}, which is not installed: pip install "rlbench\[minari\]"'):
         export(run, path, kind, overwrite=True)
+    if module == kind:  # its datasets are read without it
+        assert import_run(path, store).episodes == 2
+        return
     with pytest.raises(UsageError, match=rf"needs {module}, which is not installed"):
         import_run(path, store)
     assert len(store.runs()) == 1

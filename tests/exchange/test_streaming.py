@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import rlbench.exchange
-from rlbench.exchange import batches, csv_files, export, hdf5_files, import_run, parquet_files
+from rlbench.exchange import batches, csv_tables, export, feather_files, hdf5_files, import_run, parquet_files
 from rlbench.exchange.batches import chunks_of, whole_episodes
 from rlbench.store import OPEN, EpisodeChunk, Store
 
 STEPS = 300  # per chunk
-KINDS = ("csv", "json", "parquet", "hdf5", "minari")
+KINDS = ("csv", "json", "parquet", "feather", "hdf5", "minari")
 
 
 def long_run(store, samples, count):
@@ -44,8 +44,9 @@ def test_an_export_holds_few_chunks(tmp_path, store, samples, monkeypatch, kind)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_import_holds_few_batches_and_chunks(tmp_path, store, samples, monkeypatch, kind):
     run, path = long_run(store, samples, 40), tmp_path / samples.PATHS[kind]
+    monkeypatch.setattr(feather_files, "ROWS", STEPS)
     export(run, path, kind)
-    for module in (batches, csv_files, parquet_files, hdf5_files):
+    for module in (batches, csv_tables, parquet_files, hdf5_files):
         monkeypatch.setattr(module, "BATCH_STEPS", STEPS)
     read, written = Watch(), Watch()
     monkeypatch.setattr("rlbench.exchange.transfer.figured", lambda batch: read(batches.figured(batch)))

@@ -1,0 +1,99 @@
+"""The rows of a CSV file, however it was saved: which delimiter, which order of columns, how much at a time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import UsageError
+from rlbench.exchange.batches import BATCH_STEPS
+from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest
+from rlbench.texts import from_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rlbench.exchange.flat import Layout
+
+BATCH_CHARACTERS = 2**24  # after which a reader passes on its episodes
+MOST_LINE = 2**20  # characters
+SIGN = "# "  # starts the first line of layout 1
+DELIMITERS = ",;\t"
+INDEX = re.compile(r"|Unnamed: \d+(\.\d+)?|index|level_0")  # a column that pandas writes, unasked, before the others
+
+
+class Table:
+    """The rows of a CSV file, read from top to bottom.
+
+    Attributes:
+        manifest: of layout 1, which the file itself holds; else None.
+        header: the names of the columns.
+        delimiter: between cells.
+        line: of the file, that was read last.
+    """
+
+    def __init__(self, file: Any, most: int) -> None:
+        self._file, self._most, self._taken, self.line = file, most, 0, 0
+        first = self._line(MOST_CHARACTERS)
+        if first.startswith(f'"{SIGN}'):  # a program that quotes every cell has saved it again
+            first = first.strip()[1:].removesuffix('"').replace('""', '"')
+        self.manifest = Manifest.from_json(first.removeprefix(SIGN)) if first.startswith(SIGN) else None
+        head = first if self.manifest is None else self._line(MOST_LINE)
+        if not head.strip():
+            raise UsageError("it is empty: expected a line with the names of columns")
+        self.delimiter = max(DELIMITERS, key=lambda delimiter: len(_cells(head, delimiter)))
+        self.header = [from_cell(cell.strip()) for cell in _cells(head, self.delimiter)]
+        self._reader = csv.reader(iter(lambda: self._line(MOST_LINE), ""), delimiter=self.delimiter, strict=True)
+
+    def _line(self, most: int) -> str:
+        line: str = self._file.readline(most)
+        if len(line) == most and not line.endswith("\n"):
+            raise UsageError(f"it has a line of more than {most} characters")
+        self._taken += len(line)
+        self.line += bool(line)
+        return line
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yields the cells of each line that is not blank."""
+        try:
+            for row in self._reader:
+                if not any(row):
+                    continue
+                if len(row) != len(self.header):
+                    raise UsageError(f"line {self.line}: expected {len(self.header)} cells, got {len(row)}")
+                yield row
+        except csv.Error as error:
+            raise UsageError(f"line {self.line}: {error}") from error
+
+    def is_full(self, rows: int) -> bool:
+        """Returns whether enough was read for a batch; UsageError if it is more than a file of this size may need."""
+        if self._taken > self._most:
+            raise UsageError(f"line {self.line}: an episode of more than {self._most:,} characters is too long")
+        return rows >= BATCH_STEPS or self._taken >= BATCH_CHARACTERS
+
+    def begin(self) -> None:
+        """Counts from here what a batch takes."""
+        self._taken = 0
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Returns where the columns of these names are; UsageError if one is missing or there twice."""
+        counts, line = Counter(self.header), 1 + (self.manifest is not None)
+        for name in names:
+            if counts[name] != 1:
+                problem = "is missing" if not counts[name] else "is there more than once"
+                raise UsageError(f"line {line}: the column {name!r} {problem}")
+        return [self.header.index(name) for name in names]
+
+    def notes(self, layout: Layout) -> tuple[str, ...]:
+        """Returns a note on the columns that are not imported, if there are any."""
+        names = [name for name in self.header if name not in layout.names and not INDEX.fullmatch(name)]
+        return (f"left out: the columns {', '.join(names)}",) if names else ()
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
