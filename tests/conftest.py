@@ -2,6 +2,7 @@
 
 import gc
 import math
+import signal
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,12 @@ def _chunks_as_on_a_fast_machine():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("rlbench.training.session.FLUSH_SECONDS", math.inf)
         yield
+
+
+def pytest_configure():
+    """Lets Ctrl-C reach the programs that tests start: a shell starts what it puts into the background without it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():
