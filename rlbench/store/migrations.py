@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from rlbench.store.codec import to_json
 from rlbench.store.documents import RUN_FIELDS, sums
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ def upgraded(document: Document) -> Document:
     new = {
         "owners": json.dumps([[0, document["id"]]]),
         "note": "",
-        "evaluation": json.dumps([] if evaluation is None else [evaluation]),
-        "cache": json.dumps(cache),
+        "evaluation": to_json([] if evaluation is None else [evaluation]),
+        "cache": to_json(cache),
         "writer": document["writer"] if document["status"] == "running" else "",
         "record_sum": "",
         "notes_sum": "",

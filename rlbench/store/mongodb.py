@@ -29,6 +29,7 @@ from rlbench.errors import StoreAway, StoreError
 from rlbench.store.backend import Backend
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, outlasts, pieces, shares
 from rlbench.store.migrations import upgraded
+from rlbench.store.mongodb_fields import JSON, from_field, to_fields
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import HIDDEN, redact
 
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-SCHEMA = 2  # version of the layout described here
+SCHEMA = 3  # version of the layout described here
+READABLE = 2  # the oldest that is read as it is: its runs hold JSON as text
 NAME = "rlbench"  # the database, if the URL names none
 PREFIX = "rlbench_"  # of our collections: others may share the database
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
@@ -207,9 +209,8 @@ class MongoBackend(Backend):
         if rows is None:
             return False
         with self._writing() as store:
-            fields = {("_id" if name == "id" else name): value for name, value in document.items()}
-            fields |= {"number": _next_number(store), "rows": rows.shared(document).document()}
-            if not _insert(store.runs, fields):
+            more = {"number": _next_number(store), "rows": rows.shared(document).document()}
+            if not _insert(store.runs, {**to_fields(document), **more}):
                 return False
             if base is None or store.runs.find_one({"_id": {"$eq": base}}, {"_id": 1}):
                 return True
@@ -223,7 +224,7 @@ class MongoBackend(Backend):
                 return []  # an index tells this faster than a search of the runs
             found = list(store.runs.find(wanted, {"rows": 0}, sort=NEWEST, limit=limit or 0))
         names = {name: "_id" if name == "id" else name for name in RUN_FIELDS}
-        return [{name: _plain(run[key]) for name, key in names.items() if key in run} for run in found]
+        return [{name: _told(name, run[key]) for name, key in names.items() if key in run} for run in found]
 
     def commit(
         self,
@@ -268,7 +269,7 @@ class MongoBackend(Backend):
         with self._writing() as store:
             if not changes:
                 return store.runs.find_one(_like(run_id, expected), {"_id": 1}) is not None
-            return store.runs.update_one(_like(run_id, expected), {"$set": changes}).matched_count == 1
+            return store.runs.update_one(_like(run_id, expected), {"$set": to_fields(changes)}).matched_count == 1
 
     def _exchange(self, run_id: str, expected: Document, changes: Document, before: Rows, after: Rows) -> bool:
         """Commits `after` and the changes, if the rows are still those of `before` and the run is as expected."""
@@ -539,7 +540,9 @@ class MongoBackend(Backend):
             raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
         if marker["version"] > SCHEMA:
             raise StoreError(f"{self.url} is from a newer rlbench (schema {marker['version']}): upgrade rlbench")
-        if marker["version"] < SCHEMA:
+        if marker["version"] < READABLE and self._read_only:
+            raise StoreError(f"{self.url} is from an older rlbench: open it once for writing to upgrade it")
+        if marker["version"] < SCHEMA and not self._read_only:
             self._migrate()
         if not self._read_only and not (marker.get("indexed") and marker["version"] == SCHEMA):
             self._make_indexes()
@@ -556,20 +559,30 @@ class MongoBackend(Backend):
         return datetime.now(UTC) + self._clock_offset
 
     def _migrate(self) -> None:
-        """Gives runs of the first version owners, checksums and an order; skips those that have them already."""
-        if self._read_only:
-            raise StoreError(f"{self.url} is from an older rlbench: open it once for writing to upgrade it")
+        """Upgrades the layout; skips the runs that have been upgraded already."""
         with self._writing() as store:
-            old = list(store.runs.find({"owners": {"$exists": False}}, sort=[("created_at", 1), ("_id", 1)]))
-            for found in map(_plain, old):
-                rows = found["rows"]
-                rows["checkpoints"] = [[*row[:-1], found["_id"], row[-1]] for row in rows["checkpoints"]]
-                document = {**found, "id": found["_id"], "checkpoints": len(rows["checkpoints"])}
-                change = {**upgraded(document), "checkpoints": document["checkpoints"], "number": _next_number(store)}
-                unchanged = {"_id": found["_id"], "rows.revision": rows["revision"], "owners": {"$exists": False}}
-                rows["revision"] = _new_name()
-                store.runs.update_one(unchanged, {"$set": {**change, "rows": rows}})
+            self._add_owners(store)
+            self._make_documents(store)
             store.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA}})
+
+    def _make_documents(self, store: Collections) -> None:
+        """Turns the JSON of runs of the second version into documents."""
+        for found in store.runs.find({}, dict.fromkeys(JSON, 1)):
+            kept = to_fields(found)
+            if kept != found:
+                _hasty(store.runs).update_one({name: {"$eq": value} for name, value in found.items()}, {"$set": kept})
+
+    def _add_owners(self, store: Collections) -> None:
+        """Gives runs of the first version owners, checksums and an order."""
+        old = list(store.runs.find({"owners": {"$exists": False}}, sort=[("created_at", 1), ("_id", 1)]))
+        for found in map(_plain, old):
+            rows = found["rows"]
+            rows["checkpoints"] = [[*row[:-1], found["_id"], row[-1]] for row in rows["checkpoints"]]
+            document = {**found, "id": found["_id"], "checkpoints": len(rows["checkpoints"])}
+            change = {**upgraded(document), "checkpoints": document["checkpoints"], "number": _next_number(store)}
+            unchanged = {"_id": found["_id"], "rows.revision": rows["revision"], "owners": {"$exists": False}}
+            rows["revision"] = _new_name()
+            store.runs.update_one(unchanged, {"$set": {**to_fields(change), "rows": rows}})
 
     def _mark(self, names: set[str], *, create: bool) -> Document:
         """Marks a database as ours; it may hold other collections, unless their names start with our prefix."""
@@ -718,6 +731,11 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, int) and type(value) is not bool else value
 
 
+def _told(name: str, value: Any) -> Any:
+    """Returns a field of a run's document as it was given."""
+    return from_field(value) if name in JSON else _plain(value)
+
+
 def _pieces(document: Document) -> list[Piece]:
     return pieces({"id": document["_id"], "owners": document.get("owners"), "chunks": document.get("chunks")})
 
@@ -732,7 +750,7 @@ def _n_parts(blob: bytes) -> int:
 
 def _like(run_id: str, expected: Document) -> Document:
     """Returns the filter for a run as expected; `$eq` keeps outside values from acting as operators."""
-    return {"_id": {"$eq": run_id}, **{name: {"$eq": value} for name, value in expected.items()}}
+    return {"_id": {"$eq": run_id}, **{name: {"$eq": value} for name, value in to_fields(expected).items()}}
 
 
 def _snapshot(kind: str, name: str) -> Document:

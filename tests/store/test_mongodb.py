@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,16 +15,20 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bson
 import mongomock
 import numpy as np
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp
 from contracts import stores
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymongo import MongoClient, errors
 from waiting import until
 
 from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store import Checkpoint, EpisodeChunk, Store, checking, copying, mongodb, open_store
+from rlbench.store import Checkpoint, EpisodeChunk, Store, checking, copying, mongodb, mongodb_fields, open_store
+from rlbench.store.codec import to_json
 from rlbench.store.config import RunConfig
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
@@ -211,7 +216,7 @@ def test_a_store_of_the_first_version_is_upgraded(url):
         collections, before = store.backend._collections, stores.everything(store)
         for run in collections.runs.find({}):
             evaluation = json.dumps({"mean_return": 1.5}) if run["_id"] in {one.id for one in runs} else None
-            config = json.dumps({**json.loads(run["config"]), "cache": {"hit": 2}})
+            config = json.dumps({**run["config"], "cache": {"hit": 2}})
             checkpoints = [[*row[:-2], row[-1]] for row in run["rows"]["checkpoints"]]
             new = {"evaluation": evaluation, "config": config, "rows.checkpoints": checkpoints}
             gone = dict.fromkeys(("owners", "note", "cache", "record_sum", "notes_sum", "number", "checkpoints"), "")
@@ -225,6 +230,27 @@ def test_a_store_of_the_first_version_is_upgraded(url):
             assert stores.everything(upgraded)[0].keys() == before[0].keys()
             assert [run.seed for run in upgraded.runs()] == [9, 2, 1, 0]
             assert upgraded.run(runs[0].id).evaluation == {"mean_return": 1.5}
+            assert collections.runs.count_documents({"evaluation.mean_return": 1.5}) == 3
+
+
+def test_the_json_texts_of_the_second_version_are_read_as_they_are_and_turned_into_documents_by_a_writer(url):
+    config = RunConfig.of({"agent": {"parameters": {"gamma": 0.9, "big": 2**70}}})
+    with open_store(url) as store:
+        run, other = stores.fill(store), store.create_run("Taxi-v4", "random", seed=0, config=config)
+        before, there = stores.everything(store), store.backend._collections
+        for one in (run, other):
+            texts = {name: document_of(store.backend, one.id)[name] for name in mongodb.JSON}
+            assert there.runs.update_one({"_id": one.id}, {"$set": texts}).matched_count == 1
+        there.meta.update_one({"_id": "schema"}, {"$set": {"version": 2}})
+        with open_store(url, read_only=True) as reader:
+            assert stores.everything(reader) == before
+            assert there.runs.count_documents({"config.gamma": 0.9}) == 0
+        for _ in range(2):  # the second finds nothing to do
+            with open_store(url) as writer:
+                assert stores.everything(writer) == before
+        assert there.meta.find_one({"_id": "schema"})["version"] == mongodb.SCHEMA
+        assert [found["_id"] for found in there.runs.find({"config.gamma": 0.9})] == [run.id]
+        assert isinstance(there.runs.find_one({"_id": other.id})["config"], str)  # no document holds it exactly
 
 
 @pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])
@@ -360,6 +386,66 @@ def test_what_the_driver_complains_about_is_one_line(error, kind, complaint):
         raise error
     assert type(found.value) is kind
     assert "\n" not in str(found.value)
+
+
+# ---------------------------------------------------------------- what users of MongoDB query
+
+ODD = {  # what documents and JSON do not agree on
+    "env": {"id": "E", "$where": 1, "a.b": {"": [], "%2E": None, "c\0": {}}, "$ref": "x", "$id": 1},
+    "agent": {"name": "é \u202e", "parameters": {"learning_rate": 0.1, "whole": 1, "float": 1.0, "long": -(2**63)}},
+    "z": [float("inf"), -0.0, 1e-320, True, [[{"deep": [None]}]]],
+    "a": 2**40,
+}
+
+
+def test_settings_and_evaluations_are_queried_by_their_paths(store):
+    run = store.create_run("E", "q", seed=0, config=RunConfig.of(ODD))
+    store.create_run("E", "q", seed=0, config=RunConfig.of({"agent": {"parameters": {"learning_rate": 0.2}}}))
+    store.append(run.id, status="finished")
+    store.update_run(run.id, evaluation={"mean_return": 1.5, "a.b": 1})
+    for query in (
+        {"config.agent.parameters.learning_rate": 0.1},
+        {"config.agent.parameters.learning_rate": {"$lt": 0.15}},
+        {"config.env.a%2Eb": {"$exists": True}},
+        {"evaluation.mean_return": {"$gt": 1}},
+    ):
+        assert [found["_id"] for found in store.backend._collections.runs.find(query)] == [run.id]
+
+
+def test_what_documents_hold_reads_back_as_it_was_given_to_the_letter(store):
+    run = store.create_run("E", "q", seed=0, config=RunConfig.of(ODD))
+    assert document_of(store.backend, run.id)["config"] == to_json(ODD)
+    assert isinstance(store.backend._collections.runs.find_one({"_id": run.id})["config"], dict)
+    assert store.run(run.id).config.document() == ODD
+    assert list(store.run(run.id).config.document()) == list(ODD)
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**66), 2**66), st.floats(), st.text())
+TREES = st.recursive(
+    SCALARS, lambda parts: st.one_of(st.lists(parts), st.dictionaries(st.text("a.$%0\0é"), parts)), max_leaves=10
+)
+
+
+@settings(max_examples=100)
+@given(tree=TREES, separators=st.sampled_from([(",", ":"), (", ", ": ")]), ascii_only=st.booleans())
+def test_any_json_is_kept_in_a_document_that_gives_the_same_text(tree, separators, ascii_only):
+    text = json.dumps(tree, separators=separators, ensure_ascii=ascii_only)
+    kept = mongodb_fields.to_fields({"config": text})
+    assert mongodb_fields.from_field(bson.decode(bson.encode(kept))["config"]) == text
+    is_ours = separators == (",", ":") and ascii_only and isinstance(tree, dict)
+    if is_ours and not re.search(r"\d{19}|\\ud[89a-f]", text):
+        assert isinstance(kept["config"], dict)
+
+
+@pytest.mark.parametrize("text", ["[" * 90 + "]" * 90, "[" * 9000, '"x"', "7", '{"a":1,"a":1}', '{"a":1e5}', "{", ""])
+def test_json_that_no_document_gives_back_stays_text(text):
+    assert mongodb_fields.to_fields({"cache": text}) == {"cache": text}
+
+
+def test_a_large_field_stays_text_since_a_document_may_take_more_room():
+    text = json.dumps([0] * 200_000, separators=(",", ":"))
+    assert len(bson.encode({"": json.loads(text)})) > 5 * len(text)
+    assert mongodb_fields.to_fields({"config": text}) == {"config": text}
 
 
 # ---------------------------------------------------------------- what is too large for a document
