@@ -237,7 +237,10 @@ def scored(groups: Sequence[Group], metric: str = "evaluation", episodes: int = 
     found = tuple(
         _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
     )
-    pairs = tuple(_improvement(found, i, j, seed) for i in range(len(found)) for j in range(len(found)) if i != j)
+    later = {(i, j): _improvement(found, i, j, seed) for i in range(len(found)) for j in range(i)}
+    pairs = tuple(
+        later[i, j] if i > j else _reversed(later[j, i]) for i in range(len(found)) for j in range(len(found)) if i != j
+    )
     env_id = groups[0].runs[0].env_id
     return Comparison(env_id, metric, "run" if by_run else "episode", int(episodes), found, pairs)
 
@@ -271,6 +274,11 @@ def _candidate(group: Group, scores: list[Scores], seed: int, *, by_run: bool) -
 def _improvement(candidates: tuple[Candidate, ...], of: int, over: int, seed: int) -> Improvement:
     x, y = candidates[of].sample, candidates[over].sample
     return Improvement(of, over, probability_of_improvement(x, y), improvement_interval(x, y, seed=seed))
+
+
+def _reversed(found: Improvement) -> Improvement:
+    low, high = found.interval
+    return Improvement(found.over, found.of, 1 - found.probability, (1 - high, 1 - low))
 
 
 def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:

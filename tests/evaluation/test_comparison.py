@@ -78,7 +78,8 @@ def test_with_one_run_each_an_episode_is_the_unit(runs):
     found = compare([runs[0], runs[2]], episodes=7, seed=4)
     assert found.unit == "episode"
     assert found.candidates[1].sample.tolist() == rlbench.evaluate(runs[2], episodes=7, seed=4).returns.tolist()
-    assert found.improvement(0, 1).probability == 1 - found.improvement(1, 0).probability
+    one, other = found.improvement(0, 1), found.improvement(1, 0)
+    assert (one.probability, one.interval) == (1 - other.probability, tuple(1 - end for end in other.interval[::-1]))
 
 
 def test_runs_that_differ_in_their_seed_only_are_compared_with_each_other_if_there_is_nothing_else(runs):
