@@ -303,7 +303,10 @@ def _names(text: str | None) -> list[str] | None:
 
 def _answers_of_rows(found: Model, rows: tuple[str, ...]) -> Iterator[Any]:
     if found.task == "ratings":
-        return iter([found.recommend(row.strip()).tolist() for row in rows])
+        for row in rows:
+            if not found.knows(row):
+                say(f"{row!r} is no {found.features[0]} in the data: what follows are the overall favourites", err=True)
+        return iter([found.recommend(row).tolist() for row in rows])
     if found.task == "texts":
         return iter(found.predict(list(rows)).tolist())
     return iter(found.predict([_values(found, row) for row in rows]).tolist())
@@ -422,7 +425,8 @@ def _is_plain(value: Any) -> bool:
 def _described(found: Model) -> list[str]:
     data = found.about["data"]
     n = len(data["features"])
-    scaled = ", scaled" if found.scaler is not None else ""
+    by_logarithms = bool(getattr(found.estimator, "unit_", 0))  # of ratings
+    scaled = ", scaled" if found.scaler is not None else ", by logarithms" if by_logarithms else ""
     lines = [
         f"{found.name}@{found.version} ({found.id}): {type(found.estimator).__name__} on {data['source']}, "
         f"{data['rows']:,} rows learnt from and {data['test_rows']:,} held out, "

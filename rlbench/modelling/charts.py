@@ -145,7 +145,13 @@ def explained_variance(ratios: ArrayLike, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def loss_curve(lines: Mapping[str, ArrayLike], ax: Axes | None = None, *, ylabel: str = "loss") -> Axes:
+def loss_curve(
+    lines: Mapping[str, ArrayLike],
+    ax: Axes | None = None,
+    *,
+    xlabel: str = "pass over the data",
+    ylabel: str = "loss",
+) -> Axes:
     """Draws the loss pass by pass, one line per name."""
     with styled():
         ax = axes_or_new(ax)
@@ -155,7 +161,7 @@ def loss_curve(lines: Mapping[str, ArrayLike], ax: Axes | None = None, *, ylabel
             ax.plot(
                 np.arange(1, len(heights) + 1), heights, color=SHADES[number], label=name, marker=marker, markersize=3
             )
-        ax.set(xlabel="pass over the data", ylabel=ylabel)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
         whole_numbers(ax.xaxis)
         if len(lines) > 1:
             ax.legend(loc="best")

@@ -105,7 +105,10 @@ def _draw_loss(model: Model, ax: Axes) -> None:
     lines = {name: values for name, values in losses(model.estimator).items() if len(values)}
     if not lines:
         raise UsageError(f"{model.kind} kept no loss: it learns in a single step")
-    charts.loss_curve(lines, ax, ylabel="root mean squared error" if model.task == RATINGS else "loss")
+    error = "error of the logarithms" if getattr(model.estimator, "unit_", 0) else "root mean squared error"
+    size = model.about["data"]["chunk_rows"]
+    xlabel = f"chunk of {size:,} rows" if size else "pass over the data"
+    charts.loss_curve(lines, ax, xlabel=xlabel, ylabel=error if model.task == RATINGS else "loss")
     ax.set_title(_title(model))
 
 

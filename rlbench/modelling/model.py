@@ -103,6 +103,10 @@ class Model:
             raise UsageError(f"a row has {len(self.features)} values ({named}), got {checked.shape[-1]}")
         return checked if self.scaler is None else np.asarray(self.scaler.transform(checked))
 
+    def knows(self, user: Any) -> bool:
+        """Returns whether a recommender has ratings of this user, named as in the data."""
+        return bool(_places(self.users, [user])[0] >= 0)
+
     def recommend(self, user: Any, n: int = 10) -> NDArray[Any]:
         """Returns the names of the n items a user should like most; an unknown user gets the overall favourites."""
         if self.task != RATINGS:

@@ -144,6 +144,7 @@ def _tastes(model: Any, n: int) -> Form:
         "mean_": REAL,
         "scale_": REAL,
         "unit_": REAL,
+        "spread_": REAL,
         "user_bias_": Numbers(np.float64, (users,)),
         "item_bias_": Numbers(np.float64, (n,)),
         "user_factors_": Numbers(np.float64, (users, factors)),

@@ -87,7 +87,8 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
     stochastic gradient descent: with e the error of one rating, p_u += learning_rate * (e q_i - regularization p_u),
     likewise the others, one rating at a time in an order drawn anew each epoch. Of counts with a long tail, such as how
     often a song was played, a few are a hundred d above m, and squared errors see only those; log(1 + r / unit) is
-    learnt in their place, and turned back into a count in every prediction. Koren, Bell and Volinsky, Matrix
+    learnt in their place, and predictions are counts again, unit * (exp(m + d * (...) + v / 2) - 1): the mean of a
+    lognormal count if v is the mean squared error of its logarithm. Koren, Bell and Volinsky, Matrix
     Factorization Techniques for Recommender Systems (2009); the recommender chapter of "Hands-On Machine Learning from
     Scratch" (Valkov), which has no b, c, m and d.
 
@@ -108,10 +109,11 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         user_bias_, item_bias_: b (n_users,) and c (n_items,).
         mean_, scale_: m and d, of the logarithms if these are learnt.
         unit_: the smallest rating above 0 if logarithms are learnt, else 0.
+        spread_: v, of the last pass.
         rated_items_, rated_ends_: the items that each user has rated, one user after another, and the end of each
             user's items in it, (n_users,).
-        train_rmse_, validation_rmse_: root mean squared error after each epoch, (n_epochs,), in units of the ratings;
-            the latter is empty without validation.
+        train_rmse_, validation_rmse_: root mean squared error after each epoch, (n_epochs,), of the ratings or of the
+            logarithms that are learnt; the latter is empty without validation.
         n_users_, n_features_in_: number of users and items.
 
     Raises:
@@ -162,7 +164,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         for _ in range(self.n_epochs):
             self._learn(ratings, random)
             if held_out is not None:
-                self.validation_rmse_ = np.append(self.validation_rmse_, self._rmse(held_out))
+                self.validation_rmse_ = np.append(self.validation_rmse_, _rms(self._errors(held_out)))
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None, *, users: ArrayLike | None = None) -> Self:  # noqa: ARG002 - as above
@@ -251,7 +253,8 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def rmse(self, X: ArrayLike) -> float:
         """Returns the root mean squared error on ratings X (n_users_, n_items) of the users of `fit`."""
         check_is_fitted(self)
-        return self._rmse(self._read_validation(X, (self.n_users_, self.n_features_in_)))
+        ratings = self._read_validation(X, (self.n_users_, self.n_features_in_))
+        return _rms(self._ratings_of(self._scores_of(ratings)) - ratings.values)
 
     def __sklearn_tags__(self) -> Any:
         """Tells scikit-learn that X may be sparse."""
@@ -274,7 +277,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.unit_ = float(values[values > 0].min(initial=np.inf)) if self._learns_logarithms(values) else 0.0
         learnt = self._learnt(values)
         self.mean_, self.scale_ = float(learnt.mean()), float(learnt.std()) or 1.0
-        self.n_users_ = n_users
+        self.spread_, self.n_users_ = 0.0, n_users
         self.user_bias_, self.item_bias_ = np.zeros(n_users), np.zeros(n_items)
         # user factors start at 0, and stay there for users without ratings; the items' break the symmetry
         self.user_factors_ = np.zeros((n_users, self.n_factors))
@@ -300,7 +303,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def _ratings_of(self, scores: Floats) -> Floats:
         """Returns the ratings that scores mean, b_u + c_i + p_u . q_i: undoes the scaling and the logarithm."""
         learnt = self.mean_ + self.scale_ * scores
-        return np.asarray(self.unit_ * np.expm1(np.maximum(learnt, 0.0)) if self.unit_ else learnt)
+        if not self.unit_:
+            return np.asarray(learnt)
+        return np.asarray(self.unit_ * np.expm1(np.maximum(learnt + self.spread_ / 2, 0.0)))
 
     def _widen(self, n_users: int) -> None:
         """Makes room for users up to `n_users`."""
@@ -326,19 +331,21 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         if not len(ratings.values):
             return
         order = random.permutation(len(ratings.values))
-        targets = (self._learnt(ratings.values) - self.mean_) / self.scale_
+        learnt = self._learnt(ratings.values)
         settings = float(self.learning_rate), float(self.regularization)
+        targets = (learnt - self.mean_) / self.scale_
         _recommender.sgd_pass(ratings.users, ratings.items, targets, order, self._model(), *settings)
-        scores = self._scores_of(ratings)
         with np.errstate(over="ignore", invalid="ignore"):
-            error, constant = _rms(scores - targets), _rms(targets)
-        if not error <= DIVERGED * max(1.0, constant):
+            error = _rms(self._errors(ratings))
+        if not error <= DIVERGED * max(self.scale_, _rms(learnt - self.mean_)):
             advice = "" if self.unit_ else ", or learn the logarithms of counts with a long tail (log=True)"
             raise UsageError(
                 f"learning_rate must be small enough to descend, got {self.learning_rate}: the factors overflow in "
                 f"epoch {len(self.train_rmse_) + 1}; lower it{advice}"
             )
-        self.train_rmse_ = np.append(self.train_rmse_, _rms(self._ratings_of(scores) - ratings.values))
+        share = len(order) / len(self.rated_items_)  # of a chunk among all ratings so far
+        self.spread_ += share * (error**2 - self.spread_)
+        self.train_rmse_ = np.append(self.train_rmse_, error)
 
     def _model(self) -> tuple[Floats, Floats, Floats, Floats]:
         return self.user_bias_, self.item_bias_, self.user_factors_, self.item_factors_
@@ -350,8 +357,9 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         _recommender.predict_pairs(ratings.users, ratings.items, self._model(), scores)
         return scores
 
-    def _rmse(self, ratings: Ratings) -> float:
-        return _rms(self._ratings_of(self._scores_of(ratings)) - ratings.values)
+    def _errors(self, ratings: Ratings) -> Floats:
+        """Returns the errors of ratings as they are learnt, (n,)."""
+        return np.asarray(self.mean_ + self.scale_ * self._scores_of(ratings) - self._learnt(ratings.values))
 
     def _scores(self, user: Any) -> tuple[Floats, NDArray[np.bool_]]:
         """Returns each item's score, (n_items,), and whether it is already rated."""

@@ -160,6 +160,9 @@ def test_a_recommender_names_items_for_users(model, tmp_path):
     found = model("predict", "latest", "--row", "u1", "--row", "stranger", "--json").document["predictions"]
     assert set(found[0]) < {f"i{i}" for i in range(8)}
     assert len(found[1]) == 8
+    asked = model("predict", "latest", "--row", "u1", "--row", "U1")
+    assert asked.err == "'U1' is no user in the data: what follows are the overall favourites\n"
+    assert len(asked.out.splitlines()) == 2
     assert model("plot", "latest").out == "wrote recommender-stars-1-loss.png\n"
 
 
