@@ -105,7 +105,7 @@ def _compared(found: Comparison) -> str:
     header = ["", "candidate", "runs", "mean return", "interquartile mean", "95 % interval", "regret"]
     beats = ["beats A", "95 % interval"] if len(found.candidates) > 1 else []
     rows = [[*_scores(i, one), *_better(found, i)] for i, one in enumerate(found.candidates)]
-    shown = _wide(table_of([*header, *beats], rows)) + f'<p class="aside">{text(_meaning(found))}</p>'
+    shown = _wide(table_of([*header, *beats], rows), "labelled") + f'<p class="aside">{text(_meaning(found))}</p>'
     if len(found.candidates) == 1:
         return shown
     picture = image_of(comparison_figure(found), "Interquartile means, and who beats whom")
@@ -140,14 +140,14 @@ def _meaning(found: Comparison) -> str:
 
 def _runs(groups: Sequence[Group], found: Comparison | None) -> str:
     """Lists all runs, with the scores of each."""
-    header = ["", "run", "seed", "status", "episodes", "steps", "training", "mean return", "regret"]
+    header = ["", "run", "seed", "mean return", "regret", "episodes", "steps", "training", "status"]
     rows = []
     for i, group in enumerate(groups):
         for k, run in enumerate(group.runs):
             counted = [f"{run.episodes:,}", f"{run.timesteps:,}", f"{run.seconds:.2f} s"]
             own = None if found is None else found.candidates[i]
             scores = ["", ""] if own is None else [number(own.means[k]), _figure(own.regrets[k])]
-            rows.append([letter(i), run.id, str(run.seed), run.status, *counted, *scores])
+            rows.append([letter(i), run.id, str(run.seed), *scores, *counted, run.status])
     return _wide(table_of(header, rows))
 
 
@@ -165,6 +165,6 @@ def _commands(name: str, group: Group) -> str:
     return f"<p>{name}: {text(group.label)}{text(others)}</p><pre>{text(command)}</pre>"
 
 
-def _wide(table: str) -> str:
-    """Lets a table scroll where the page is narrower than it."""
-    return f'<div class="wide">{table}</div>'
+def _wide(table: str, more: str = "") -> str:
+    """Lets a table scroll where the page is narrower than it; `more` is another class, for page.css."""
+    return f'<div class="wide {more}">{table}</div>'
