@@ -61,7 +61,6 @@ format_option = click.option(
 )
 @click.option(
     "--next-observation",
-    "next_observations",
     is_flag=True,
     help="In a table, a column with the next observation in every row.",
 )
@@ -77,7 +76,7 @@ def export(
     kind: str | None,
     what: str,
     episodes: str | None,
-    next_observations: bool,  # noqa: FBT001
+    next_observation: bool,  # noqa: FBT001
     data_format: str | None,
     force: bool,  # noqa: FBT001
     env_filter: str | None,
@@ -100,7 +99,7 @@ def export(
             what=what,
             indices=indices,
             data_format=data_format,
-            next_observations=next_observations,
+            next_observation=next_observation,
             overwrite=force,
         )
     if as_json:

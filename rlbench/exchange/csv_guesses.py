@@ -16,8 +16,8 @@ from gymnasium import spaces
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import BATCH_STEPS
 from rlbench.exchange.cells import Parser
-from rlbench.exchange.flat import FINAL, NEXT
-from rlbench.exchange.manifest import Manifest, unknown_run
+from rlbench.exchange.flat import FINAL, MARKS, NEXT
+from rlbench.exchange.manifest import VERSION, Manifest, unknown_run
 from rlbench.store.columns import parts
 from rlbench.store.frames import Column
 from rlbench.store.records import has_last_row
@@ -59,7 +59,8 @@ def guessed(table: Table, env: gym.Env[Any, Any] | None) -> Manifest:
         for name, ways in arrays.items()
         if name.startswith("episode_") and all("text" not in kinds[way] for way in ways)
     }
-    return Manifest("episodes", unknown_run(), episodes, columns, figures)
+    version = 1 if MARKS in table.header else VERSION
+    return Manifest("episodes", unknown_run(), episodes, columns, figures, version=version)
 
 
 def fitting(batches: Iterator[Batch], env: gym.Env[Any, Any] | None) -> Iterator[Batch]:

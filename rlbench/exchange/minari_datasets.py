@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import os
@@ -19,7 +20,7 @@ from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import Disk
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of, unknown_run
-from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, columns, left_out, opened, space_of
+from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, cast_if_exact, columns, left_out, opened, space_of
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
@@ -355,7 +356,9 @@ class _Reader:
                 raise UsageError(
                     f"episode {index} must have {length + has_last_row(name)} rows of {name}, got {column.shape}"
                 )
-        return steps if ours is None else {name: _as(steps, name, column) for name, column in ours.columns.items()}
+        if ours is None:
+            return {**steps, "rewards": cast_if_exact(steps["rewards"], "<f8")}
+        return {name: _as(steps, name, column) for name, column in ours.columns.items()}
 
     def _column(self, episode: Any, name: str) -> NDArray[Any]:
         return self._cut(self._episodes.numbers(self._episodes.part(episode, name), ()))
@@ -404,15 +407,19 @@ def _marks(metadata: dict[str, Any]) -> tuple[Mark, ...]:
 
 
 def _same_columns(first: Batch | None, others: Iterator[Batch]) -> Iterator[Batch]:
-    """Yields all episodes; UsageError if the columns of one differ from the first's."""
+    """Yields all episodes in the dtypes of the first; UsageError if one has other columns, or does not fit them."""
     if first is None:
         return
     expected = columns_of(first.steps)
     yield first
     for batch in others:
-        if columns_of(batch.steps) != expected:
+        steps = {
+            name: cast_if_exact(column, expected[name].dtype) if name in expected else column
+            for name, column in batch.steps.items()
+        }
+        if columns_of(steps) != expected:
             raise UsageError(f"episode {batch.episodes[0]} has other columns, dtypes or shapes than the first")
-        yield batch
+        yield dataclasses.replace(batch, steps=steps)
 
 
 def _foreign_run(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAIN = "main_data.hdf5"  # in the dataset's folder
 NUMERIC = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+PLAIN_DTYPE = re.compile(r"bool|(u?int|float|complex)\d{1,3}")  # as Minari writes it
 SMALLEST_IMAGE = 32  # pixels: Minari encodes larger ones as JPEG
 IMAGE_DIMENSIONS = (2, 3)
 NAME = "episode_"  # begins the name of an HDF5 group
@@ -203,7 +205,25 @@ def _columns(
         )
         if found.dtype.kind not in "biufc":
             raise UsageError(f"{name} must be numbers, got {found.dtype}")
-        yield name, found
+        yield name, cast_if_exact(found, _dtype(space))
+
+
+def cast_if_exact(column: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Returns a column in a dtype if that holds it exactly; else as it is."""
+    if column.dtype == dtype:
+        return column
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = column.astype(dtype)
+        is_exact = np.array_equal(cast.astype(column.dtype), column, equal_nan=column.dtype.kind in "fc")
+    return cast if is_exact else column
+
+
+def _dtype(space: Space) -> str:
+    """Returns the dtype that a numeric space has, as far as it says; Minari stores what the env returned."""
+    found = {"Discrete": "int64", "MultiBinary": "int8"}.get(space["type"], space.get("dtype"))
+    if type(found) is not str or not PLAIN_DTYPE.fullmatch(found):
+        raise UsageError(f"its metadata describes a space of {str(found)[:80]!r}, not of numbers")
+    return found
 
 
 def left_out(name: str, space: Space) -> Iterator[str]:

@@ -76,7 +76,7 @@ def export(
     what: str = "episodes",
     indices: Iterable[int] | slice | None = None,
     data_format: str | None = None,
-    next_observations: bool = False,
+    next_observation: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
@@ -90,7 +90,7 @@ def export(
             only episodes.
         indices: which episodes, all by default; each is written once, in order. Unfinished ones are left out.
         data_format: how Minari stores the episodes: "hdf5" (the default), "arrow" or "parquet".
-        next_observations: in a table (csv, parquet, feather), whether each row has the next observation; by default the
+        next_observation: in a table (csv, parquet, feather), whether each row has the next observation; by default the
             last row of each episode has its final one.
         overwrite: replace an existing file or Minari dataset.
 
@@ -110,7 +110,7 @@ def export(
     is_flat = getattr(module, "FLAT", False)
     if data_format is not None:
         _check_data_format(module, kind, data_format)
-    if next_observations and not (is_flat and what == "episodes"):
+    if next_observation and not (is_flat and what == "episodes"):
         raise UsageError(f"next observations are columns of a table of episodes: leave them out for {kind} of {what}")
     content = CONTENTS[what](run, _indices(run, indices, what))
     if not is_flat:  # these have a place of their own for the beginnings of chunks
@@ -122,7 +122,7 @@ def export(
         if kind == "minari":
             _write_minari(module, run, content, draft, path, data_format or "hdf5")
         elif is_flat:
-            module.write(draft, content, next_observations=next_observations)
+            module.write(draft, content, next_observations=next_observation)
         else:
             module.write(draft, content)
         if beside is not None:
@@ -354,13 +354,13 @@ def _checked(content: Content) -> Iterator[Batch]:
         episodes += len(batch)
         digests.add(batch)
         yield figured(finite(batch))
+    other = f", or remove {content.described_by} to import them as they are" if content.described_by else ""
     if episodes != content.manifest.episodes:
-        raise UsageError(f"expected {content.manifest.episodes} episodes, got {episodes}: the file is truncated")
+        raise UsageError(f"expected {content.manifest.episodes} episodes, got {episodes}: export the run again{other}")
     found = digests.hexadecimal()
     for name, expected in content.manifest.digests.items():
         is_kept = name != "checkpoint" or content.keeps_checkpoint
         if is_kept and found.get(name) != expected:
-            other = f", or remove {content.described_by} to import them as they are" if content.described_by else ""
             raise UsageError(f"the values of {name!r} are not those that were exported: export the run again{other}")
 
 

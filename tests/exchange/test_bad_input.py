@@ -122,7 +122,7 @@ def line(path, number, edit):
         (lambda p: p.write_bytes(p.read_bytes()[:-60]), "line 17: expected 14 cells|line 17, column 'final_obs"),
         (
             lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]),
-            "expected 5 episodes, got 4: the file is truncated",
+            "expected 5 episodes, got 4: export the run again, or remove run.csv.json",
         ),
         (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "codec can't decode"),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")), "codec can't decode"),

@@ -332,6 +332,16 @@ def test_what_minari_tells_of_a_dataset_comes_back_with_the_next_export(datasets
     assert kept["algorithm_name"] == "PPO"
 
 
+def test_numbers_that_minari_stored_as_they_came_get_the_dtypes_of_their_spaces(datasets, store):
+    made, path = of_buffers(datasets, "cp-v0", lengths=(2,))
+    whole = EpisodeBuffer(None, None, None, [np.zeros(4)] * 3, [0, 1], [1, 1], [False, True], [False, False], {})
+    made.update_dataset_from_buffer([whole])
+    record = import_run(path, store)
+    assert record.episodes == 2
+    assert store.episodes(record.id)[1].observations.dtype == np.float32
+    assert store.episodes(record.id)[1].rewards.dtype == np.float64
+
+
 def test_an_episode_longer_than_minari_reads_from_arrow_is_whole(datasets, store):
     _, path = of_buffers(datasets, "long-v0", lengths=(40_000,), data_format="arrow")
     assert import_run(path, store).timesteps == 40_000
@@ -464,6 +474,6 @@ def test_episodes_of_different_dtypes_are_refused(tmp_path, store):
     path = foreign(tmp_path / "nested-v1")
     with h5py.File(path / "data" / "main_data.hdf5", "a") as file:
         del file["episode_1/actions"]
-        file["episode_1/actions"] = np.zeros((2, 2))
+        file["episode_1/actions"] = np.full((2, 2), 0.5)
     with pytest.raises(UsageError, match="episode 1 has other columns, dtypes or shapes than the first"):
         import_run(path, store)

@@ -62,7 +62,7 @@ def test_pandas_reads_a_clean_table_without_options(tmp_path, run, extension):
 @pytest.mark.parametrize("extension", [".csv", ".parquet", ".feather"])
 def test_each_row_has_its_next_observation_on_request(tmp_path, store, run, samples, extension):
     path = tmp_path / f"run{extension}"
-    export(run, path, next_observations=True)
+    export(run, path, next_observation=True)
     table = {".parquet": pd.read_parquet, ".feather": pd.read_feather}.get(extension, pd.read_csv)(path)
     assert table["next_observation.0"].tolist() == [1.0, 3.0, 7.0]
     assert not [name for name in table if name.startswith("final")]
@@ -71,7 +71,7 @@ def test_each_row_has_its_next_observation_on_request(tmp_path, store, run, samp
 
 
 def test_a_next_observation_that_is_not_the_one_that_follows_is_refused(tmp_path, store, run):
-    export(run, tmp_path / "run.csv", next_observations=True)
+    export(run, tmp_path / "run.csv", next_observation=True)
     text = (tmp_path / "run.csv").read_text().replace("0.1,1.0,2.0", "0.1,1.0,9.0")
     (tmp_path / "run.csv").write_text(text)
     with pytest.raises(UsageError, match="the next_observation of step 0 is not the observation of step 1"):
@@ -193,8 +193,8 @@ def test_results_and_tables_make_no_run(tmp_path, store, what, extension):
         ({"format": "cvs"}, "unknown format 'cvs'; did you mean csv?"),
         ({"what": "episode"}, "unknown thing to export 'episode'; did you mean episodes?"),
         ({"what": "table"}, "has no table of action values: its agent is tester"),
-        ({"what": "results", "next_observations": True}, "leave them out for csv of results"),
-        ({"format": "json", "next_observations": True}, "leave them out for json of episodes"),
+        ({"what": "results", "next_observation": True}, "leave them out for csv of results"),
+        ({"format": "json", "next_observation": True}, "leave them out for json of episodes"),
         ({"what": "results", "indices": [0]}, "indices choose episodes"),
         ({"what": "results", "format": "minari"}, "minari takes only episodes, not results"),
         ({"indices": [0, 2]}, r"has no episode 2: it has 2 \(0 to 1\)"),
