@@ -39,6 +39,7 @@ format_option = click.option(
     epilog=examples(
         "rlbench export latest --out run.hdf5",
         "rlbench export best --env safecab --what results --out curve.csv",
+        "rlbench export latest --out steps.csv.gz --next-observation",
         "rlbench export latest --format minari --out datasets/safecab-v0 --episodes 0:100",
     )
 )
@@ -84,9 +85,10 @@ def export(
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> None:
-    """Write RUN to a file: csv, json, parquet, hdf5, or a Minari dataset.
+    """Write RUN to a file: csv, json, parquet, feather, hdf5, or a Minari dataset.
 
-    RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly.
+    RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly. A file
+    .csv.gz or .json.gz is packed; a CSV file is described by another beside it, such as run.csv.json.
     """
     with rlbench.open_store(store, create=False) as opened:
         needs = "agent" if what == "table" else "episodes"
@@ -110,7 +112,14 @@ def export(
         say(f"run {found.id}: {what} written to {written.path} ({written.format}{counted})")
 
 
-@click.command("import", epilog=examples("rlbench import run.hdf5", "rlbench import datasets/safecab-v0 --json"))
+@click.command(
+    "import",
+    epilog=examples(
+        "rlbench import run.hdf5",
+        "rlbench import datasets/safecab-v0 --json",
+        "rlbench import alone.csv --env CartPole-v1",
+    ),
+)
 @click.argument("path", shell_complete=completing.file)
 @format_option
 @click.option(
@@ -124,7 +133,8 @@ def export(
 def import_(path: str, kind: str | None, env: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Import the episodes in PATH as a new run.
 
-    PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed.
+    PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed. Another
+    program may have saved a CSV file again. What cannot be imported is named.
     """
     check_source(path, kind)  # before a store is made
     with rlbench.open_store(store) as opened:

@@ -44,6 +44,13 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name + BESIDE)
 
 
+def _found_beside(path: Path) -> Path | None:
+    """Returns the file that describes a CSV file, also if it was packed or unpacked since; None if there is none."""
+    plain = path.name.removesuffix(text_files.COMPRESSED)
+    names = (path.name, plain, f"{plain}{text_files.COMPRESSED}")
+    return next((found for name in names if (found := path.with_name(f"{name}{BESIDE}")).is_file()), None)
+
+
 def write(path: Path, content: Content, *, next_observations: bool = False) -> None:
     """Writes a run's episodes, results or table: one row of the flat table per line, in UTF-8.
 
@@ -102,8 +109,9 @@ def read(path: Path, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
     with text_files.reading(path) as file:
         table = Table(file, text_files.most_held(path))
         manifest, described_by = table.manifest, ""
-        if manifest is None and beside(path).is_file():
-            manifest, described_by = _described(beside(path)), beside(path).name
+        found = _found_beside(path)
+        if manifest is None and found is not None:
+            manifest, described_by = _described(found), found.name
         if manifest is not None:
             notes = table.notes(Layout(manifest, table.header)) if manifest.what == "episodes" else ()
             yield Content(manifest, _batches(manifest, table), notes=notes, described_by=described_by)

@@ -48,6 +48,9 @@ def guessed(table: Table, env: gym.Env[Any, Any] | None) -> Manifest:
     Raises:
         UsageError: a column is missing, or those of an array are not numbered from 0, or do not fit the env.
     """
+    missing = [name for name in NEEDED if name not in table.header]
+    if missing:
+        raise UsageError(f"line 1: the column {missing[0]!r} is missing: episodes have {', '.join(NEEDED)}")
     table.places(NEEDED)
     kinds, episodes = _kinds(table)
     arrays = _arrays(table.header)

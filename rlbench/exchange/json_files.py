@@ -103,7 +103,8 @@ def read(path: Path) -> Iterator[Content]:
     with text_files.reading(path) as file:
         text = _Text(file, text_files.most_held(path))
         text.take("{")
-        text.key("about")
+        if text.key("about", "rlbench") == "rlbench":
+            raise UsageError("it only describes the CSV file that it lies beside: import that one")
         manifest = Manifest.of(text.value())
         yield Content(manifest, *_parts(text, manifest), keeps_checkpoint=True)
 

@@ -116,8 +116,8 @@ def export(
     if not is_flat:  # these have a place of their own for the beginnings of chunks
         content = dataclasses.replace(content, manifest=dataclasses.replace(content.manifest, chunks=[]))
     beside = module.beside(path) if hasattr(module, "beside") else None
-    if beside is not None:
-        check_free(beside, overwrite=overwrite)
+    for taken in filter(None, (path, beside)):
+        check_free(taken, overwrite=overwrite)
     with written(path, overwrite=overwrite) as draft:
         if kind == "minari":
             _write_minari(module, run, content, draft, path, data_format or "hdf5")

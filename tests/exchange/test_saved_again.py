@@ -103,7 +103,7 @@ def test_a_file_that_was_saved_again_is_the_same_run(csv, run, store, samples, w
         ("\n0,1,", "\n0,2,", "line 3, column 'step': expected 1, or 0 to begin an episode, got 2 in episode 0"),
         (",final_observation.1,", ",x,", "line 1: the column 'final_observation.1' is missing"),
         ("observation.1,action", "observation.2,action", "the columns of 'observation' must be numbered from"),
-        ("episode,step,", "episode,stop,", "line 1: the column 'step' is missing"),
+        ("episode,step,", "episode,stop,", "line 1: the column 'step' is missing: episodes have episode, step, "),
         ("-0.5,2", "-0.25,2", "the figures of episode 0 are wrong: return -0.25"),
     ],
 )
@@ -170,6 +170,29 @@ def test_an_env_is_not_named_for_a_file_that_tells_another(csv, store):
 
 
 # ---------------------------------------------------------------- packed files
+
+
+def test_a_file_that_was_packed_or_unpacked_is_described_by_the_same_file(tmp_path, csv, store, run, samples):
+    (tmp_path / "run.csv.gz").write_bytes(gzip.compress(csv.read_bytes()))
+    csv.unlink()
+    record = import_run(tmp_path / "run.csv.gz", store)
+    assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
+    export(run, tmp_path / "two.csv.gz")
+    (tmp_path / "two.csv").write_bytes(gzip.decompress((tmp_path / "two.csv.gz").read_bytes()))
+    assert import_run(tmp_path / "two.csv", store).note == ""
+
+
+def test_the_file_that_describes_another_is_not_taken_for_a_run(csv, store):
+    with pytest.raises(UsageError, match="it only describes the CSV file that it lies beside: import that one"):
+        import_run(csv.with_name("run.csv.json"), store)
+
+
+def test_a_curve_is_no_run_described_or_not(tmp_path, store, run):
+    export(run, tmp_path / "curve.csv", what="results")
+    for complaint in ("it holds a run's results: only episodes", "line 1: the column 'step' is missing: episodes have"):
+        with pytest.raises(UsageError, match=complaint):
+            import_run(tmp_path / "curve.csv", store)
+        (tmp_path / "curve.csv.json").unlink(missing_ok=True)
 
 
 def test_the_same_run_gives_the_same_packed_bytes(tmp_path, run):
