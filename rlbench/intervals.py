@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
+NORMAL = 1.959963984540054  # the normal quantile of a 95 % interval
 TRIM = 0.25  # of a sample, dropped at each end
 AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
 
@@ -64,17 +65,44 @@ def mean_interval(sample: ArrayLike, seed: int) -> Interval:
 def mean_band(
     series: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> tuple[Array, Array]:
-    """Returns the bootstrap interval, low and high (points,), of the mean of several series (runs, points)."""
+    """Returns the bootstrap interval, low and high (points,), of the mean of several series (runs, points).
+
+    Of series (tasks, runs, points) the runs of each task are resampled on their own: a stratified bootstrap.
+    """
     values = np.asarray(series, dtype=np.float64)
-    runs = len(values)
+    tasks = values.reshape(-1, *values.shape[-2:])
+    runs = tasks.shape[1]
     rng, shares, at_once = np.random.default_rng(seed), np.full(runs, 1 / runs), max(1, AT_ONCE // runs)
     # draws per run and resample: one product instead of a copy of all points per resample
     means = [
-        rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ values / runs
+        sum(rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ task for task in tasks)
         for first in range(0, resamples, at_once)
     ]
-    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    low, high = _limits(np.concatenate(means) / (runs * len(tasks)), confidence)
     return low, high
+
+
+def interquartile_band(
+    series: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> tuple[Array, Array]:
+    """Returns the bootstrap interval, low and high (points,), of the interquartile mean of series (runs, points)."""
+    values, rng = np.asarray(series, dtype=np.float64), np.random.default_rng(seed)
+    runs, points = values.shape
+    at_once = max(1, AT_ONCE // (runs * points))
+    found = []
+    for first in range(0, resamples, at_once):
+        drawn = rng.integers(runs, size=(min(at_once, resamples - first), runs))
+        found.append(interquartile_mean(values[drawn].swapaxes(1, 2)))
+    low, high = _limits(np.concatenate(found), confidence)
+    return low, high
+
+
+def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
+    """Returns the 95 % interval, low and high, of the probability of a success (Wilson, 1927), from 0 to 1."""
+    k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    middle = (k + NORMAL**2 / 2) / (n + NORMAL**2)
+    half = NORMAL / (n + NORMAL**2) * np.sqrt(k * (n - k) / n + NORMAL**2 / 4)
+    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
@@ -113,5 +141,10 @@ def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDAr
 
 
 def _middle(values: Array, confidence: float) -> Interval:
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = _limits(values, confidence)
     return float(low), float(high)
+
+
+def _limits(values: Array, confidence: float) -> Any:
+    """Returns what lies between the limits of the middle share, along the first axis."""
+    return np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)

@@ -1,7 +1,22 @@
 """The names that the command line knows before it imports what they name, which takes up to a second."""
 
 SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}  # of envs
-PLOT_KINDS = ("curve", "exploration", "actions", "share", "values", "policy", "td", "states", "evaluation")
+PLOT_KINDS = (
+    "curve",
+    "iqm",
+    "reward",
+    "evaluation",
+    "trials",
+    "regret",
+    "profile",
+    "exploration",
+    "actions",
+    "share",
+    "values",
+    "policy",
+    "td",
+    "states",
+)
 AGENT_NAMES = (
     "random",
     "q-learning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,8 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlbench import plots
     from rlbench.evaluation import Comparison
     from rlbench.plots import comparing
@@ -40,11 +43,40 @@ RIGHT_COLUMNS = ("runs", "mean", "IQM", "regret", "beats A")
 OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a narrow terminal
 
 
+def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for the looks of a picture; the command takes them as `look`, and `dpi`."""
+
+    @click.option("--title", metavar="TEXT", help="A title of your own.")
+    @click.option("--label", "labels", multiple=True, metavar="TEXT", help="Your own name for a line; once for each.")
+    @click.option("--size", metavar="WxH", help="Width and height in inches, such as 6x4.")
+    @click.option(
+        "--column",
+        metavar="single|double",
+        shell_complete=completing.choices,
+        help="As wide as columns of a journal, 3.5 or 7.2 inches, in smaller letters.",
+    )
+    @click.option("--dpi", type=int, metavar="N", default=200, show_default=True, help="Dots per inch of a PNG.")
+    @wraps(command)
+    def looking(
+        *arguments: Any,
+        title: str | None,
+        labels: tuple[str, ...],
+        size: str | None,
+        column: str | None,
+        **options: Any,
+    ) -> Any:
+        look = {"title": title, "labels": labels, "size": size, "column": column}
+        return command(*arguments, look=look, **options)
+
+    return looking
+
+
 @click.command(
     epilog=examples(
         "rlbench plot latest",
         "rlbench plot 3f2a 77b0 --smooth mean:500 --out curve.svg",
         "rlbench plot latest --kind policy --destination R",
+        "rlbench plot --env safecab --x steps --column single --out figure.pdf",
         "rlbench plot --env safecab --tag good --kind share --action Dropoff",
     )
 )
@@ -55,7 +87,7 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
     shell_complete=completing.plots,
     default="curve",
     show_default=True,
-    help="curve, exploration, actions, share, values, policy, td, states or evaluation.",
+    help="What to draw, see above.",
 )
 @out_option("A .png, .svg or .pdf; by default a PNG named after run and kind.")
 @click.option(
@@ -64,8 +96,18 @@ OPTIONAL_COLUMNS = ("95% interval ", "mean", "regret")  # the first to go on a n
     shell_complete=completing.choices,
     default="savgol",
     show_default=True,
-    help="How curve, exploration, share and td are smoothed.",
+    help="How curve, iqm, reward, exploration, share and td are smoothed.",
 )
+@click.option(
+    "--x",
+    "x_axis",
+    metavar="episodes|steps",
+    shell_complete=completing.choices,
+    default="episodes",
+    show_default=True,
+    help="What the kinds over training are drawn over: episodes, or steps of the env.",
+)
+@look_options
 @click.option("--passenger", "row", metavar="ZONE", help="For values, policy and states: only this row of maps.")
 @click.option("--destination", "col", metavar="ZONE", help="The same: only this column.")
 @click.option("--action", metavar="ACTION", help="For share: the action, by number or name.")
@@ -80,6 +122,9 @@ def plot(
     kind: str,
     out: str | None,
     smooth: str,
+    x_axis: str,
+    look: dict[str, Any],
+    dpi: int,
     row: str | None,
     col: str | None,
     action: str | None,
@@ -94,16 +139,20 @@ def plot(
 
     "all" names the runs that fit, without a filter those of the latest run's env.
 
-    curve: returns over training; runs that differ only in their seed become one line, their mean with a band.
-    exploration: how much was explored. actions: which were taken. share: how often one of them was, of several runs.
-    values, policy: what each state is worth, and what is done there. td: temporal-difference errors. states: which were
-    seen. evaluation: returns of test episodes, over training if it was evaluated then (--eval-every).
+    Over training: curve (returns), iqm (their interquartile mean), reward (mean reward a step), evaluation (returns of
+    test episodes, if trained with --eval-every; else of 100 now), regret, exploration, actions, share (of one action),
+    td (temporal-difference errors). As maps: values, policy, states. Of test episodes played now: trials (ten of them
+    as a line), profile (the share of runs above each return).
+
+    Runs that differ only in their seed become one: a line with a band, or a map of their mean or majority. Others are
+    lines of one picture or, for exploration, actions and maps, pictures side by side.
     """
-    plots.check(kind, smooth, path=out)
+    plots.check(kind, smooth, path=out, x=x_axis, size=look["size"], column=look["column"], dpi=dpi)
+    of_kind: dict[str, Any] = {"smooth": smooth, "x": x_axis, "row": row, "col": col, "action": action, "state": state}
     with rlbench.open_store(store, create=False) as opened:
         found = _runs(opened, runs, selection, needs="episodes", trust=trust)
-        figure = plots.draw(found, kind, smooth=smooth, row=row, col=col, action=action, state=state, optimal=optimal)
-    path = plots.save(figure, out or _name(found, f"-{kind}.png"))
+        figure = plots.draw(found, kind, **of_kind, optimal=optimal, **look)
+    path = plots.save(figure, out or _name(found, f"-{kind}.png"), dpi=dpi)
     if as_json:
         print_json({"runs": [run.id for run in found], "kind": kind, "out": str(path)})
     else:
@@ -122,6 +171,7 @@ def plot(
 )
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
 @out_option("Also draw it: a .png, .svg or .pdf.")
+@look_options
 @seed_option
 @trust_option
 @selection_options
@@ -133,6 +183,8 @@ def compare(
     metric: str,
     episodes: int,
     out: str | None,
+    look: dict[str, Any],
+    dpi: int,
     seed: int,
     selection: dict[str, Any],
     store: str,
@@ -147,11 +199,11 @@ def compare(
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
-    plots.check(path=out)
+    plots.check(path=out, size=look["size"], column=look["column"], dpi=dpi)
     with rlbench.open_store(store, create=False) as opened:
         compared = _runs(opened, runs, selection, needs="agent", trust=trust)
         found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
-    path = None if out is None else plots.save(plots.comparison_figure(found), out)
+    path = None if out is None else plots.save(plots.comparison_figure(found, **look), out, dpi=dpi)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
         return

@@ -12,10 +12,12 @@ stay unchanged. matplotlib is imported on the first drawing.
 from __future__ import annotations
 
 from rlbench.plots.comparing import comparison_figure, improvements, interquartile_means
-from rlbench.plots.data import td_errors, visits_of
+from rlbench.plots.data import visits_of
 from rlbench.plots.grids import policy, states, values
+from rlbench.plots.judging import evaluation, profile, regret, trials
 from rlbench.plots.kinds import KINDS, check, draw
-from rlbench.plots.lines import actions, curve, evaluation, exploration, share, td
+from rlbench.plots.lines import actions, curve, exploration, iqm, reward, share, td
+from rlbench.plots.retracing import regrets_of, td_errors
 from rlbench.plots.smoothing import Smoothing, moving_mean, savitzky_golay, smoothing
 from rlbench.plots.style import check_path, save
 
@@ -32,8 +34,13 @@ __all__ = [
     "exploration",
     "improvements",
     "interquartile_means",
+    "iqm",
     "moving_mean",
     "policy",
+    "profile",
+    "regret",
+    "regrets_of",
+    "reward",
     "save",
     "savitzky_golay",
     "share",
@@ -41,6 +48,7 @@ __all__ = [
     "states",
     "td",
     "td_errors",
+    "trials",
     "values",
     "visits_of",
 ]

@@ -1,4 +1,4 @@
-"""The data behind the plots, read from runs: figures, tables, visits, temporal-difference errors."""
+"""The data behind the plots, read from runs: figures, tables, visits, evaluations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from rlbench.envs.actions import action_name
 from rlbench.errors import StoreError, UsageError, unknown_name
-from rlbench.store.records import OPEN
+from rlbench.evaluation.comparison import group_runs, settings_of
+from rlbench.store.records import EVALUATION, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +31,44 @@ def is_run(data: Any) -> bool:
     return hasattr(data, "record") and hasattr(data, "figures")
 
 
+def are_runs(data: Any) -> bool:
+    """Returns whether this is a Run, or a list or tuple of some."""
+    return is_run(data) or (isinstance(data, list | tuple) and len(data) > 0 and all(map(is_run, data)))
+
+
 def title_of(data: Any) -> str:
     """Returns the title for a plot of runs; empty for plain numbers."""
-    runs = data if isinstance(data, list | tuple) else [data]
-    if not runs or not all(map(is_run, runs)):
+    runs = runs_in(data)
+    if not runs:
         return ""
-    if len(runs) > 1:
-        return str(runs[0].env_id)
-    return f"{runs[0].agent_name} on {runs[0].env_id}, seed {runs[0].seed}"
+    first, settings = runs[0], [settings_of(run) for run in runs]
+    if any(one != settings[0] for one in settings):
+        return str(first.env_id)
+    return f"{first.agent_name} on {first.env_id}, " + (
+        f"seed {first.seed}" if len(runs) == 1 else f"{len(runs)} seeds"
+    )
+
+
+def runs_in(data: Any) -> list[Run]:
+    """Returns the runs in the data of a plot: a run, several, or a dict of these by label; none in plain numbers."""
+    parts = data.values() if isinstance(data, Mapping) else [data]
+    return [run for part in parts if are_runs(part) for run in listed(part)]
+
+
+def listed(data: Any) -> list[Any]:
+    """Returns runs as a list, or anything else alone in one."""
+    return list(data) if isinstance(data, list | tuple) else [data]
+
+
+def seeds_of(data: Any) -> list[Any]:
+    """Returns what belongs into one plot: a run or several that differ only in their seed, or arrays.
+
+    Raises:
+        UsageError: the runs differ in more than their seed.
+    """
+    if are_runs(data) and len(group_runs(listed(data))) > 1:
+        raise UsageError("the runs differ in more than their seed: draw those of one setting, or use plots.draw")
+    return listed(data) if are_runs(data) else [data]
 
 
 def figures_of(data: Run | Figures, *names: str) -> Figures:
@@ -103,12 +134,12 @@ def taken_of(run: Run, action: int, state: int | None = None) -> tuple[Array, Ar
     from rlbench.training.stored import transitions  # noqa: PLC0415
 
     taken, chances = np.zeros(run.episodes + 1), np.zeros(run.episodes + 1)
-    for chunk in _chunks(run):
-        _discrete(run, chunk, "observations")
+    for chunk in chunks_of(run):
+        discrete(run, chunk, "observations")
         steps = transitions(chunk)
         here = steps.observations == state
-        _add_to_episodes(chances, chunk, here.astype(np.float64))
-        _add_to_episodes(taken, chunk, (here & (steps.actions == action)).astype(np.float64))
+        add_to_episodes(chances, chunk, here.astype(np.float64))
+        add_to_episodes(taken, chunk, (here & (steps.actions == action)).astype(np.float64))
     if not chances[: run.episodes].any():
         raise UsageError(f"run {run.id} never acted in state {state!r}: no share of actions to draw")
     return taken[: run.episodes], chances[: run.episodes]
@@ -141,45 +172,38 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
     """
     n_states = n_states or run.record.config.agent.n_states or 0
     counts = np.zeros(n_states, np.int64)
-    for chunk in _chunks(run):
-        observed = _observed_once(chunk, _discrete(run, chunk, "observations"))
+    for chunk in chunks_of(run):
+        observed = _observed_once(chunk, discrete(run, chunk, "observations"))
         found = np.bincount(observed, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
     return counts
 
 
-def td_errors(run: Run) -> Array:
-    """Returns the mean absolute temporal-difference error of the updates in each episode, (episodes,).
+def is_evaluated(run: Run) -> bool:
+    """Returns whether a run was evaluated while it was trained."""
+    return EVALUATION[0] in run.figures
 
-    Errors are not stored. Q-learning learns from each step once, in order, so its updates can be repeated from the
-    stored steps; the resulting table is checked against the stored one, bit for bit.
+
+def evaluations_of(run: Run) -> tuple[NDArray[np.int64], Array]:
+    """Returns after how many episodes a run was evaluated, and the mean returns with their intervals, (3, points).
 
     Raises:
-        UsageError: the agent is not Q-learning, or was trained before this run.
-        StoreError: the run kept no steps.
+        UsageError: it ended before its first evaluation.
     """
-    if run.agent_name != "q-learning":
-        raise UsageError(
-            f"the agent of run {run.id} is {run.agent_name}: only q-learning's errors can be recomputed from the steps"
-        )
-    sums = np.zeros(run.episodes)
-    learner, left = run.make_agent(), run.agent.timesteps
-    for chunk in _chunks(run):
-        errors = np.abs(_errors_of(run, learner, chunk, left))
-        left -= len(errors)
-        _add_to_episodes(sums, chunk, errors)
-    if left or not np.array_equal(learner.q_table, table_of(run)):  # type: ignore[attr-defined]  # q-learning has one
-        raise UsageError(f"run {run.id} did not start from an untrained agent: its errors do not follow from its steps")
-    return sums / np.maximum(run.lengths, 1)
+    found = np.array([run.figures[name] for name in EVALUATION], dtype=np.float64)
+    at = np.flatnonzero(~np.isnan(found[0]))
+    if not len(at):
+        raise UsageError(f"run {run.id} ended before its first evaluation: nothing to draw")
+    return at + 1, found[:, at]
 
 
-def evaluation_of(run: Run) -> Evaluation:
+def evaluation_of(run: Run, episodes: int | None = None) -> Evaluation:
     """Evaluates a run with the settings of its last evaluation, or with 100 episodes and its own seed."""
     from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
 
     known = run.record.evaluation or {}
-    return evaluate(run, episodes=known.get("episodes", 100), seed=known.get("seed", run.seed))
+    return evaluate(run, episodes=episodes or known.get("episodes", 100), seed=known.get("seed", run.seed))
 
 
 def optimum_of(run: Run) -> float | None:
@@ -188,14 +212,16 @@ def optimum_of(run: Run) -> float | None:
     return known["optimal_return"] if "optimal_return" in known else evaluation_of(run).optimal_return
 
 
-def _chunks(run: Run) -> Iterator[EpisodeChunk]:
+def chunks_of(run: Run) -> Iterator[EpisodeChunk]:
+    """Yields the chunks of a run with their steps; StoreError if it kept none."""
     for chunk in run.store.chunks(run.id, figures=False):
         if chunk.steps is None:
             raise StoreError(f"run {run.id} kept no steps (--record none): train with --record all to draw this")
         yield chunk
 
 
-def _discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
+def discrete(run: Run, chunk: EpisodeChunk, name: str) -> NDArray[np.int64]:
+    """Returns a column of a chunk's steps as numbers from 0 on; UsageError if they are anything else."""
     column = (chunk.steps or {}).get(name)
     if column is None or column.ndim != 1 or column.dtype.kind not in "iu" or column.min(initial=0) < 0:
         raise UsageError(f"the {name} of run {run.id} are not Discrete: only numbers from 0 on can be counted")
@@ -207,32 +233,8 @@ def _observed_once(chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDAr
     return observations[:-1] if chunk.ends[-1] == OPEN else observations
 
 
-def _errors_of(run: Run, learner: Any, chunk: EpisodeChunk, left: int) -> Array:
-    """Repeats the updates of a chunk, at most `left` of them, and returns their errors."""
-    from rlbench.plots._updates import q_updates  # noqa: PLC0415  (numba only when errors are asked for)
-    from rlbench.training.stored import check_range, transitions  # noqa: PLC0415
-
-    for name, size in (("observations", learner.n_states), ("actions", learner.n_actions)):
-        check_range(f"the {name} of run {run.id}", _discrete(run, chunk, name), size)
-    steps = transitions(chunk)
-    errors = np.empty(min(len(steps.rewards), left))
-    q_updates(
-        learner.table,
-        learner.core().learning_rate,
-        learner.timesteps,
-        learner.parameters.gamma,
-        steps.observations,
-        steps.actions,
-        steps.rewards,
-        steps.next_observations,
-        steps.terminations,
-        errors,
-    )
-    learner.timesteps += len(errors)
-    return errors
-
-
-def _add_to_episodes(sums: Array, chunk: EpisodeChunk, errors: Array) -> None:
-    episodes = chunk.first_episode + np.repeat(np.arange(len(chunk.lengths)), chunk.lengths)[: len(errors)]
+def add_to_episodes(sums: Array, chunk: EpisodeChunk, values: Array) -> None:
+    """Adds one value a step of a chunk to the sums of their episodes, (episodes,)."""
+    episodes = chunk.first_episode + np.repeat(np.arange(len(chunk.lengths)), chunk.lengths)[: len(values)]
     inside = episodes < len(sums)  # an episode cut off by the end of the run may have no figures
-    np.add.at(sums, episodes[inside], errors[inside])
+    np.add.at(sums, episodes[inside], values[inside])

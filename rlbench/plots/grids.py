@@ -8,7 +8,8 @@ import numpy as np
 
 from rlbench.envs.actions import action_name
 from rlbench.errors import UsageError
-from rlbench.plots.data import initial_value_of, is_run, table_of, title_of, visits_of
+from rlbench.plots.data import initial_value_of, is_run, seeds_of, table_of, title_of, visits_of
+from rlbench.plots.fitting import drawing, legend_below
 from rlbench.plots.style import (
     BLACK,
     BLUE,
@@ -18,15 +19,13 @@ from rlbench.plots.style import (
     PALE,
     PURPLE,
     SKY,
-    axes_or_new,
     logarithmic,
     plain,
-    styled,
     whole_numbers,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.path import Path
@@ -39,128 +38,166 @@ if TYPE_CHECKING:
 
 GAP = 1  # squares between panels
 SQUARE = 0.2  # inches
-MARGIN = (2.2, 1.1)  # inches, for a colour bar or legend, names and a title
+MARGIN = (0.9, 1.1)  # inches, for names and a title
+BAR = 1.3  # inches, for a colour bar
 LEAST, MOST = 3.4, 11.0  # inches
 LEGEND_MARK = 6.0  # points
 SMALLEST_LETTER = 2.5  # points
 MANY_ARROWS = 4_000  # more of them are rasterized, even in a vector file
 HAZARD, ZONE = "#F4C7AB", "#CFE8F7"
+AGREEING = (1.0, 0.5, 0.2)  # the opacity of an action that all seeds choose, more than half, fewer
 OTHER_ACTIONS = (("^", GREEN), ("s", ORANGE), ("o", BLUE), ("D", PURPLE), ("v", SKY), ("P", GREY))
 
 
 class Table(NamedTuple):
-    """Action values, the states without knowledge, and their layout."""
+    """Action values, and the states without knowledge."""
 
     values: Array  # (n_states, n_actions)
     unknown: NDArray[np.bool_]  # (n_states,), nothing was learnt there
-    layout: Layout | None
 
 
-def values(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
-    """Draws the value of the best action in each state.
+class Votes(NamedTuple):
+    """The action that most seeds choose."""
+
+    actions: NDArray[np.int64]  # (n_states,), -1 where no seed has learnt
+    counts: NDArray[np.int64]  # (n_states,), how many choose it
+    seeds: int
+
+
+def values(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+    """Draws the value of the best action in each state; of several seeds the mean of those that know the state.
 
     SafeCab and Taxi get a map per passenger and destination, CartPole one per x and x_dot; an env without a known
     layout gets a line. States where nothing was learnt are grey.
 
     Args:
-        data: a run, or action values (n_states, n_actions).
+        data: a run, runs that differ only in their seed, or action values (n_states, n_actions).
         ax: where to draw; a new figure's by default.
         layout: where the states lie; a run of a known env knows it.
 
     Raises:
-        UsageError: the agent keeps no values, a layout that does not fit, or matplotlib is missing.
+        UsageError: the agent keeps no values, a layout that does not fit, runs that differ in more than their seed, or
+            matplotlib is missing.
     """
-    table = _table(data, layout)
-    best = np.where(table.unknown, np.nan, table.values.max(axis=1))
-    with styled():
-        if table.layout is None:
-            ax = _line(axes_or_new(ax), best, "value of the best action")
+    seeds = seeds_of(data)
+    tables = [_table(one) for one in seeds]
+    layout = _fitting(seeds[0], layout, len(tables[0].values))
+    best = _mean_of_known([np.where(table.unknown, np.nan, table.values.max(axis=1)) for table in tables])
+    label = ("mean " if len(seeds) > 1 else "") + "value of the best action"
+    with drawing(ax, figure_size(layout)) as drawn:
+        if layout is None:
+            _draw_by_state(drawn, best, label)
         else:
-            ax = _heat_map(axes_or_new(ax, figure_size(table.layout)), best, table.layout, "value of the best action")
-        ax.set_title(plain(title_of(data)))
-    return ax
+            _heat_map(drawn, best, layout, label)
+        drawn.set_title(plain(title_of(data)))
+    return drawn
 
 
-def policy(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+def policy(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
     """Draws the greedy action of each state: an arrow for a move, a mark for anything else.
 
+    Of several seeds it is the action that most of them choose, paler where fewer agree.
+
     Args:
-        data: a run, action values (n_states, n_actions), or actions (n_states,), -1 where unknown.
+        data: a run, runs that differ only in their seed, action values (n_states, n_actions), or actions (n_states,),
+            -1 where unknown.
         ax: where to draw; a new figure's by default.
         layout: where the states lie; a run of a known env knows it.
 
     Raises:
-        UsageError: the agent keeps no values, a layout that does not fit, or matplotlib is missing.
+        UsageError: the agent keeps no values, a layout that does not fit, runs that differ in more than their seed, or
+            matplotlib is missing.
     """
-    chosen, layout = _actions(data, layout)
-    with styled():
+    seeds = seeds_of(data)
+    votes = _votes([_greedy(one) for one in seeds])
+    layout = _fitting(seeds[0], layout, len(votes.actions))
+    with drawing(ax, figure_size(layout, bar=False)) as drawn:
         if layout is None:
-            ax = _line(axes_or_new(ax), np.where(chosen < 0, np.nan, chosen), "greedy action")
-            whole_numbers(ax.yaxis)
+            _draw_by_state(drawn, np.where(votes.actions < 0, np.nan, votes.actions), "greedy action")
+            whole_numbers(drawn.yaxis)
         else:
-            ax = axes_or_new(ax, figure_size(layout))
-            _draw_ground(ax, layout, unknown=chosen < 0)
-            _draw_actions(ax, layout, _mosaic(layout, chosen, -1))
-        ax.set_title(plain(title_of(data)))
-    return ax
+            _draw_ground(drawn, layout, unknown=votes.actions < 0)
+            _draw_actions(drawn, layout, votes)
+        drawn.set_title(plain(title_of(data)))
+    return drawn
 
 
-def states(data: Run | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
-    """Draws how often each state was observed in training, on a logarithmic scale; grey: never.
+def states(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
+    """Draws how often each state was observed in training, on a logarithmic scale; grey: never. Seeds are added up.
 
     Args:
-        data: a run that kept its steps, or counts (n_states,).
+        data: a run that kept its steps, runs that differ only in their seed, or counts (n_states,).
         ax: where to draw; a new figure's by default.
         layout: where the states lie; a run of a known env knows it.
 
     Raises:
         StoreError: the run kept no steps.
-        UsageError: its observations are not Discrete, a layout that does not fit, or matplotlib is missing.
+        UsageError: its observations are not Discrete, a layout that does not fit, runs that differ in more than their
+            seed, or matplotlib is missing.
     """
-    counts = visits_of(data) if is_run(data) else np.asarray(data)  # type: ignore[arg-type]  # checked by is_run
+    seeds = seeds_of(data)
+    counts = np.sum([visits_of(one) if is_run(one) else np.asarray(one) for one in seeds], axis=0)
     if counts.ndim != 1 or not len(counts) or not counts.any():
         raise UsageError(f"visits must be (n_states,) counts, some above 0, got the shape {counts.shape}")
-    layout = _fitting(data, layout, len(counts))
+    layout = _fitting(seeds[0], layout, len(counts))
     seen = np.where(counts > 0, counts, np.nan)
-    with styled():
+    label = "times observed" + (" by all seeds" if len(seeds) > 1 else "")
+    with drawing(ax, figure_size(layout)) as drawn:
         if layout is None:
-            ax = _line(axes_or_new(ax), seen, "times observed")
-            ax.set_yscale("log")
-            logarithmic(ax.yaxis, float(np.nanmin(seen)), float(np.nanmax(seen)))
+            _draw_by_state(drawn, seen, label)
+            drawn.set_yscale("log")
+            logarithmic(drawn.yaxis, float(np.nanmin(seen)), float(np.nanmax(seen)))
         else:
-            ax = _heat_map(axes_or_new(ax, figure_size(layout)), seen, layout, "times observed", log=True)
-        ax.set_title(plain(title_of(data)))
-    return ax
+            _heat_map(drawn, seen, layout, label, log=True)
+        drawn.set_title(plain(title_of(data)))
+    return drawn
 
 
-def figure_size(layout: Layout | None) -> tuple[float, float]:
-    """Returns the size of a map in inches: squares large enough for a letter, as far as a page allows."""
+def figure_size(layout: Layout | None, *, bar: bool = True) -> tuple[float, float]:
+    """Returns the size of a map in inches, with a colour bar or without: squares fit a letter if a page allows it."""
     if layout is None:
         return 5.5, 3.3
+    margin = MARGIN[0] + BAR * bar
     rows, cols = _mosaic_shape(layout)
-    scale = min(1.0, (MOST - MARGIN[0]) / (cols * SQUARE), (MOST - MARGIN[1]) / (rows * SQUARE))
+    scale = min(1.0, (MOST - margin) / (cols * SQUARE), (MOST - MARGIN[1]) / (rows * SQUARE))
     square = SQUARE * scale * (2 if max(rows, cols) * SQUARE * 2 <= MOST / 2 else 1)  # a single small map is enlarged
-    return max(cols * square + MARGIN[0], LEAST), max(rows * square + MARGIN[1], LEAST / 2)
+    return max(cols * square + margin, LEAST), max(rows * square + MARGIN[1], LEAST / 2)
 
 
 # ------------------------------------------------------------------------------------------------ reading the data
 
 
-def _table(data: Any, layout: Layout | None) -> Table:
+def _table(data: Any) -> Table:
     found = table_of(data) if is_run(data) else np.asarray(data, dtype=np.float64)
     if found.ndim != 2 or not found.size:  # noqa: PLR2004  (states, actions)
         raise UsageError(f"action values must be (n_states, n_actions), got the shape {found.shape}")
     initial = initial_value_of(data) if is_run(data) else 0.0
-    return Table(found, (found == initial).all(axis=1), _fitting(data, layout, len(found)))
+    return Table(found, (found == initial).all(axis=1))
 
 
-def _actions(data: Any, layout: Layout | None) -> tuple[NDArray[np.int64], Layout | None]:
-    """Returns the greedy actions (n_states,), -1 where nothing was learnt, and their layout."""
+def _mean_of_known(seeds: list[Array]) -> Array:
+    """Returns the mean over the seeds that know a state, NaN where none does."""
+    rows = np.stack(seeds)
+    known = ~np.isnan(rows)
+    sums = np.where(known, rows, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def _greedy(data: Any) -> NDArray[np.int64]:
+    """Returns the greedy actions (n_states,), -1 where nothing was learnt."""
     array = None if is_run(data) else np.asarray(data)
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
-        return array.astype(np.int64), _fitting(data, layout, len(array))
-    table = _table(data, layout)
-    return np.where(table.unknown, -1, table.values.argmax(axis=1)), table.layout
+        return array.astype(np.int64)
+    table = _table(data)
+    return np.where(table.unknown, -1, table.values.argmax(axis=1))
+
+
+def _votes(seeds: list[NDArray[np.int64]]) -> Votes:
+    """Returns the action that most seeds choose, of equally many the first."""
+    chosen = np.stack(seeds)
+    counts = np.stack([(chosen == action).sum(axis=0) for action in range(max(int(chosen.max()) + 1, 1))])
+    most = counts.max(axis=0)
+    return Votes(np.where(most > 0, counts.argmax(axis=0), -1), most, len(seeds))
 
 
 def _fitting(data: Any, layout: Layout | None, n_states: int) -> Layout | None:
@@ -201,13 +238,12 @@ def _inside(layout: Layout) -> NDArray[np.bool_]:
     return _mosaic(layout, np.ones(int(layout.states.max()) + 1, dtype=bool), empty=False)
 
 
-def _line(ax: Axes, of_states: Array, label: str) -> Axes:
+def _draw_by_state(ax: Axes, of_states: Array, label: str) -> None:
     ax.plot(np.arange(len(of_states)), of_states, ".", color=BLUE, markersize=3)
     ax.set(xlabel="state", ylabel=label)
-    return ax
 
 
-def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bool = False) -> Axes:
+def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bool = False) -> None:
     from matplotlib.colors import LogNorm  # noqa: PLC0415
 
     _draw_ground(ax, layout, unknown=np.isnan(of_states), letters=False)
@@ -223,7 +259,6 @@ def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bo
         ax.set_xlabel("\n".join(filter(None, (ax.get_xlabel(), f"{label}: nothing known yet"))))
     _draw_walls(ax, layout)
     _draw_letters(ax, layout)
-    return ax
 
 
 def _draw_ground(ax: Axes, layout: Layout, *, unknown: NDArray[np.bool_], letters: bool = True) -> None:
@@ -327,26 +362,51 @@ def _outline(letter: str) -> Path:
     return Path(outline.vertices - middle, outline.codes)
 
 
-def _draw_actions(ax: Axes, layout: Layout, chosen: NDArray[np.int64]) -> None:
+def _draw_actions(ax: Axes, layout: Layout, votes: Votes) -> None:
+    """Draws the actions with more opacity the more seeds agree, and names what is not an arrow."""
+    side = 0.45 * _square_points(ax, layout)
+    known = max(len(layout.actions), int(votes.actions.max()) + 1)
+    others = [action for action in range(known) if action not in layout.arrows]
+    for agreement, opacity in zip(_agreements(votes), AGREEING, strict=False):
+        chosen = _mosaic(layout, np.where(agreement, votes.actions, -1), -1)
+        _draw_arrows(ax, layout, chosen, opacity)
+        _draw_other_actions(ax, layout, chosen, others, side, opacity)
+    if votes.seeds > 1:
+        half = votes.seeds // 2
+        names = (f"all {votes.seeds} seeds agree", f"at least {half + 1} do", f"at most {half} do")
+        for name, opacity in zip(names, AGREEING, strict=True):
+            ax.plot([], [], linestyle="", marker=">", markersize=side, color=BLACK, alpha=opacity, label=name)
+    legend_below(ax, markerscale=LEGEND_MARK / max(side, 0.1))
+
+
+def _agreements(votes: Votes) -> list[NDArray[np.bool_]]:
+    """Returns the states in which all seeds agree, at least half and one more, and fewer."""
+    most = votes.counts > votes.seeds // 2
+    return [votes.counts == votes.seeds, most & (votes.counts < votes.seeds), ~most]
+
+
+def _draw_arrows(ax: Axes, layout: Layout, chosen: NDArray[np.int64], opacity: float) -> None:
     inside = _inside(layout)
-    many = int(inside.sum()) > MANY_ARROWS
     moves = np.isin(chosen, list(layout.arrows)) & inside
     if moves.any():
         rows, cols = np.nonzero(moves)
         steps = np.array([layout.arrows[action] for action in chosen[moves].tolist()])
         arrows = ax.quiver(
             cols, rows, steps[:, 0], steps[:, 1], angles="xy", scale_units="xy", scale=1.45, pivot="mid", units="xy",
-            width=0.1, headwidth=4, headlength=4, headaxislength=3.6, color=BLACK, zorder=5,
+            width=0.1, headwidth=4, headlength=4, headaxislength=3.6, color=BLACK, alpha=opacity, zorder=5,
         )  # fmt: skip
-        arrows.set_rasterized(many)
-    side = 0.45 * _square_points(ax, layout)
-    known = max(len(layout.actions), int(chosen.max()) + 1)
-    others = [action for action in range(known) if action not in layout.arrows]
+        arrows.set_rasterized(int(inside.sum()) > MANY_ARROWS)
+
+
+def _draw_other_actions(
+    ax: Axes, layout: Layout, chosen: NDArray[np.int64], others: list[int], side: float, opacity: float
+) -> None:
+    """Draws the marks of actions that are not moves, and names those that all seeds choose for the legend."""
+    inside = _inside(layout)
     for (marker, color), action in zip(OTHER_ACTIONS, others, strict=False):
         rows, cols = np.nonzero((chosen == action) & inside)
+        label = plain(action_name(layout.actions, action)) if opacity == AGREEING[0] else None
         ax.plot(
             cols, rows, marker, color=color, markersize=side, markeredgecolor=BLACK, markeredgewidth=0.4, zorder=5,
-            label=plain(action_name(layout.actions, action)), rasterized=many,
+            alpha=opacity, label=label, rasterized=int(inside.sum()) > MANY_ARROWS,
         )  # fmt: skip
-    if others:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=LEGEND_MARK / max(side, 0.1))

@@ -89,7 +89,7 @@ def moving_mean(values: ArrayLike, window: int) -> Array:
     """Returns the mean of the `window` values around each; windows shrink near the ends."""
     series = np.asarray(values, dtype=np.float64)
     sums = np.concatenate([[0.0], np.cumsum(series)])
-    start, stop = _windows(np.arange(len(series)), window, len(series))
+    start, stop = windows(np.arange(len(series)), window, len(series))
     means: Array = (sums[stop] - sums[start]) / (stop - start)
     return means
 
@@ -97,13 +97,14 @@ def moving_mean(values: ArrayLike, window: int) -> Array:
 def means_at(values: ArrayLike, window: int, at: NDArray[np.int64]) -> Array:
     """Returns `moving_mean` at some places only, without the rounding errors of large running sums."""
     series = np.asarray(values, dtype=np.float64)
-    start, stop = _windows(at, window, len(series))
+    start, stop = windows(at, window, len(series))
     sums = np.add.reduceat(np.append(series, 0.0), np.stack([start, stop], axis=1).reshape(-1))[::2]
     means: Array = sums / (stop - start)
     return means
 
 
-def _windows(at: NDArray[np.int64], window: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def windows(at: NDArray[np.int64], window: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns where the windows around some of `count` values start and stop."""
     return np.maximum(at - window // 2, 0), np.minimum(at + (window - 1) // 2 + 1, count)
 
 

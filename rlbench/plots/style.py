@@ -8,9 +8,11 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlbench.checks import whole_number
 from rlbench.errors import UsageError
 from rlbench.files import require, written
 from rlbench.texts import CONTROLS
@@ -33,9 +35,10 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = COLORS = (
     "#000000",
 )
 GREY, PALE = "#999999", "#EBEBEB"
+LINE_COLORS = tuple(color for color in COLORS if color != YELLOW)  # a thin yellow line fades on white
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))
+FONT = 9.0  # points
 STYLE: dict[str, Any] = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -44,15 +47,16 @@ STYLE: dict[str, Any] = {
     "axes.formatter.useoffset": False,
     "grid.color": "#E5E5E5",
     "grid.linewidth": 0.6,
-    "legend.fontsize": 8.0,
-    "legend.title_fontsize": 8.0,
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,  # text stays text in a PDF
+    "svg.fonttype": "none",  # and in an SVG
     "svg.hashsalt": "rlbench",  # equal figures give equal files
 }
 FIGURE_SIZE = (5.5, 3.3)  # inches: the text width of a page
 DPI = 200  # of a PNG
+LEAST_DPI, MOST_DPI = 20, 2400
+MOST_PIXELS = 10**8  # of a PNG: 400 MB of memory while it is drawn
 PICTURE_FORMATS = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 LONGEST_LABEL = 80  # characters of a name in a plot
 FEW_DECADES = 200  # high / low: below this, powers of ten alone give too few ticks
@@ -60,17 +64,30 @@ SMALLEST, LARGEST = 1e-3, 1e6  # ticks in this range are written in digits
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 
+_font: ContextVar[float] = ContextVar("font", default=FONT)
+
+
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(font: float | None = None) -> Iterator[None]:
     """Applies our style to everything drawn inside the context.
+
+    Args:
+        font: the size of text in points; by default that of the context around this one.
 
     Raises:
         UsageError: matplotlib is not installed.
     """
-    matplotlib = _matplotlib()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font", UserWarning)  # names in other scripts
-        yield
+    matplotlib, outer = _matplotlib(), _font.set(font or _font.get())
+    size = _font.get()
+    sizes = {"font.size": size, "axes.titlesize": size, "figure.titlesize": size} | dict.fromkeys(
+        ("legend.fontsize", "legend.title_fontsize"), size - 1
+    )
+    try:
+        with matplotlib.rc_context(STYLE | sizes), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font", UserWarning)  # names in other scripts
+            yield
+    finally:
+        _font.reset(outer)
 
 
 def _matplotlib() -> Any:
@@ -85,6 +102,13 @@ def _matplotlib() -> Any:
         with suppress(ValueError):
             matplotlib.rcParams["backend"] = backend  # as matplotlib itself does
     return matplotlib
+
+
+def rc_params() -> Any:
+    """Returns matplotlib's settings."""
+    import matplotlib as mpl  # noqa: PLC0415  (an extra)
+
+    return mpl.rcParams
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = FIGURE_SIZE) -> Axes:
@@ -119,24 +143,37 @@ def check_path(path: str | Path) -> Path:
     return path
 
 
-def save(figure: Figure, path: str | Path) -> Path:
+def check_dpi(dpi: int) -> int:
+    """Returns dots per inch, checked; UsageError if they are no whole number or out of range."""
+    return whole_number("dpi", dpi, least=LEAST_DPI, most=MOST_DPI)
+
+
+def save(figure: Figure, path: str | Path, *, dpi: int = DPI) -> Path:
     """Writes a figure as SVG, PDF or PNG, by the extension, replacing an existing file.
 
+    Args:
+        figure: to write.
+        path: where to; ends in .svg, .pdf or .png.
+        dpi: dots per inch of a PNG, and of what an SVG or PDF holds as dots: maps of many squares.
+
     Raises:
-        UsageError: another extension, a missing folder, or a path that exists but is not a file.
+        UsageError: another extension, a missing folder, a path that exists but is not a file, or too many dots.
         StoreError: the file cannot be written.
     """
     path = check_path(path)
+    width, height = figure.get_size_inches() * check_dpi(dpi)
+    if path.suffix.lower() == ".png" and width * height > MOST_PIXELS:
+        raise UsageError(f"a PNG of {width:,.0f} x {height:,.0f} dots is too large: choose a smaller size or dpi")
     with written(path, overwrite=True) as draft:
-        draft.write_bytes(render(figure, path.suffix.lower()))
+        draft.write_bytes(render(figure, path.suffix.lower(), dpi))
     return path
 
 
-def render(figure: Figure, suffix: str) -> bytes:
+def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
     """Returns a figure as the bytes of a .png, .svg or .pdf; equal figures give equal bytes."""
     buffer = io.BytesIO()
     with styled(), _laid_out_once(figure):
-        figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=PICTURE_FORMATS[suffix])
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=PICTURE_FORMATS[suffix])
     return buffer.getvalue()
 
 
@@ -151,6 +188,14 @@ def _laid_out_once(figure: Figure) -> Iterator[None]:
         yield
     finally:
         figure.set_layout_engine(engine)
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Returns the colour and the dashes of a line: the first differ in colour, those after them in dashes too."""
+    return {
+        "color": LINE_COLORS[number % len(LINE_COLORS)],
+        "linestyle": DASHES[number // len(LINE_COLORS) % len(DASHES)],
+    }
 
 
 def whole_numbers(axis: Any) -> None:
@@ -178,9 +223,9 @@ def power_of_ten(value: float) -> str:
     return "10" + str(int(exponent)).translate(SUPERSCRIPTS)
 
 
-def plain(text: object) -> str:
+def plain(text: object, longest: int = LONGEST_LABEL) -> str:
     """Returns text that matplotlib draws literally: no mathtext, no control characters, cut if long."""
     text = CONTROLS.sub(" ", str(text))
-    text = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 3] + "..."
+    text = text if len(text) <= longest else text[: longest - 3] + "..."
     text = " " + text if text.startswith("_") else text  # a legend skips labels that start with _
     return text.replace("$", r"\$")

@@ -1,10 +1,12 @@
 """`rlbench plot`, `compare` and `report`."""
 
+import re
 import shutil
 
 import pytest
 
 import rlbench as library
+from rlbench.names import PLOT_KINDS
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 
@@ -33,10 +35,19 @@ def test_plot_writes_a_picture_named_after_run_and_kind(rlbench, runs, tmp_path)
     assert (tmp_path / f"{runs[0]}-curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("kind", ["exploration", "actions", "values", "policy", "td", "states", "evaluation"])
+@pytest.mark.parametrize("kind", sorted(set(PLOT_KINDS) - {"curve", "share"}))
 def test_plot_draws_every_kind(rlbench, runs, tmp_path, kind):
     assert rlbench("plot", "latest", "--kind", kind, "--out", "a.svg").code == 0
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+
+
+def test_plot_and_compare_look_as_asked(rlbench, runs, tmp_path):
+    look = ("--title", "Ours", "--label", "low", "--label", "high", "--column", "single", "--out", "a.svg")
+    for command in (["plot", *runs, "--x", "steps"], ["compare", *runs, "--episodes", 3]):
+        assert rlbench(*command, *look).code == 0
+        text = (tmp_path / "a.svg").read_text()
+        assert 'width="252pt"' in text
+        assert all(re.search(said, text) for said in (">Ours</text>", ">low[ ,]", ">high[< ]"))
 
 
 def test_plot_draws_several_runs_each_once(rlbench, runs):
@@ -107,6 +118,12 @@ def test_plot_draws_one_map_of_a_city(rlbench, runs, tmp_path):
         (["--destination", "R"], 2, "curve is not a map"),
         (["--action", "0"], 2, "go with the kind share, got curve"),
         (["--kind", "share"], 2, "name an action"),
+        (["--x", "hours"], 2, "unknown x axis 'hours'; known: episodes, steps"),
+        (["--size", "big"], 2, "size must be width x height in inches"),
+        (["--size", "6x4", "--column", "single"], 2, "choose one"),
+        (["--dpi", "5"], 2, "dpi must be a whole number from 20 to 2,400, got 5"),
+        (["--size", "50x50", "--dpi", "2400"], 2, "is too large: choose a smaller size or dpi"),
+        (["--label", "a", "--label", "b"], 2, "1 label needed, for 'q-learning'; got 2"),
         (["none"], 1, "there is no run 'none'"),
         (["--env", "cartpole"], 1, "there is no run of rlbench/DiscreteCartPole-v1"),
     ],
