@@ -15,7 +15,8 @@ from rlbench.cli import cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
-FIRST_READ = {"README.md", "walk.md"}  # run by `make test`; each of the others takes a minute of training and compiling
+# run by `make test`; each of the others takes a minute of training and compiling
+FIRST_READ = {"README.md", "walk.md", "testing-with-mongomock.md"}
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINE = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rlbench.store.config import RunConfig
 from rlbench.store.episodes import EpisodeSequence
@@ -22,6 +23,10 @@ from rlbench.store.records import (
 )
 from rlbench.store.store import Store
 from rlbench.store.urls import redact, split_url
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.database import Database
 
 __all__ = [
     "BOTH",
@@ -50,11 +55,15 @@ STORES = {  # URL scheme: the function that opens its backend
 }
 
 
-def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Store:
+def open_store(
+    url: str | os.PathLike[str] | MongoClient[Any] | Database[Any], *, create: bool = True, read_only: bool = False
+) -> Store:
     """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it after use.
 
     Args:
-        url: its address; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute.
+        url: its address; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute. Or a database of a client of pymongo
+            or mongomock (`client["lab"]`), or the client itself, for its default database or else "rlbench"; closing
+            the store leaves the client open.
         create: create it if it does not exist.
         read_only: refuse all changes; files without write permission are always opened read-only.
 
@@ -62,6 +71,10 @@ def open_store(url: str | os.PathLike[str], *, create: bool = True, read_only: b
         UsageError: the URL is malformed; UnknownNameError if its scheme is unknown.
         StoreError: it cannot be opened; the message says why and what to do, and never contains a password.
     """
+    if not isinstance(url, str | os.PathLike):
+        from rlbench.store.mongodb import open_given  # noqa: PLC0415  (a store in a file goes without)
+
+        return Store(open_given(url, create=create, read_only=read_only))
     url = os.fspath(url)
     scheme, rest = split_url(url, list(STORES))
     module, function = STORES[scheme].split(":")

@@ -24,8 +24,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import quote
 
-from rlbench.errors import StoreAway, StoreError
+from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store.backend import Backend
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, outlasts, pieces, shares
 from rlbench.store.migrations import upgraded
@@ -34,7 +35,7 @@ from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import HIDDEN, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pymongo import MongoClient
     from pymongo.collection import Collection
@@ -165,9 +166,11 @@ class Collections(NamedTuple):
 class MongoBackend(Backend):
     """Records in a MongoDB database, through one thread-safe client."""
 
-    def __init__(self, url: str, client: MongoClient[Document], name: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, url: str, client: MongoClient[Document], name: str, *, read_only: bool = False, is_given: bool = False
+    ) -> None:
         super().__init__(url)
-        self._client = client
+        self._client, self._is_given = client, is_given
         self._database = _durable(client, name)
         self._collections = self._rows_first = Collections.of(self._database)
         self._read_only = read_only
@@ -178,15 +181,18 @@ class MongoBackend(Backend):
         self._prefetched: Document = {}  # the chunk read last: its segments are read first, then its other parts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and copies the address, to open the store again; refuses one with a password."""
+        """Pickles and copies the address, to open the store again; refuses one with a password, or with a client."""
+        if self._is_given:
+            raise StoreError(f"the store {self.url} is not copied, since its client cannot be: open it again there")
         if HIDDEN in self.url:
             raise StoreError(f"the store {self.url} is not copied, since its password would be: open it by its URL")
         return partial(open_mongodb, create=False, read_only=self._read_only), (self.url, "")
 
     def close(self) -> None:
-        """Closes the connections; closing twice does no harm."""
+        """Closes the connections, but not those of a client that was given; closing twice does no harm."""
         self._is_closed = True
-        self._client.close()
+        if not self._is_given:
+            self._client.close()
 
     @contextmanager
     def _reading(self) -> Iterator[Collections]:
@@ -614,10 +620,7 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
         StoreError: pymongo is missing, the address is malformed, the user is refused, or the database is not an
             rlbench store, or does not exist and may not be created; StoreAway if no server answers within 4 s.
     """
-    try:
-        import pymongo  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        raise StoreError("a MongoDB store needs pymongo: pip install 'rlbench[mongo]'") from error
+    pymongo = _driver()
     with _addressed(url):
         name, options = _parse(url)
         client: MongoClient[Document] = pymongo.MongoClient(url, appname="rlbench", **options)
@@ -628,6 +631,49 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
         client.close()
         raise
     return backend
+
+
+def open_given(given: Any, *, create: bool, read_only: bool) -> MongoBackend:
+    """Opens a database that was given, or the default database, else "rlbench", of a client that was given.
+
+    Raises:
+        StoreError: as `open_mongodb`.
+        UsageError: it is neither a client nor a database of pymongo or mongomock.
+    """
+    found = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(given).__mro__}
+    package = next((package for package, name in found if package in HOSTS and name in ("MongoClient", "Database")), "")
+    if not package:
+        raise UsageError(
+            "a store is opened by a path, a URL, or a MongoClient or Database of pymongo or mongomock, "
+            f"got {type(given).__module__}.{type(given).__qualname__}"
+        )
+    _driver()
+    database = given if (package, "Database") in found else given.get_default_database(NAME)
+    hosts = ",".join(_written(*host) for host in HOSTS[package](database.client))
+    url = f"mongodb://{hosts}/{database.name}"
+    backend = MongoBackend(url, database.client, database.name, read_only=read_only, is_given=True)
+    backend.take_over(create=create)
+    return backend
+
+
+HOSTS: dict[str, Callable[[Any], Iterable[tuple[str, int | None]]]] = {  # package: the servers of one of its clients
+    "pymongo": lambda client: sorted(client.topology_description.server_descriptions()),
+    "mongomock": lambda client: [client.address],
+}
+
+
+def _written(host: str, port: int | None) -> str:
+    """Returns a host as a URL has it: a socket has no port, an IPv6 address has brackets."""
+    return quote(host, safe="") if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _driver() -> Any:
+    """Returns the module pymongo; StoreError if it is not installed."""
+    try:
+        import pymongo  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise StoreError("a MongoDB store needs pymongo: pip install 'rlbench[mongo]'") from error
+    return pymongo
 
 
 def _parse(url: str) -> tuple[str, dict[str, Any]]:
@@ -642,11 +688,12 @@ def _parse(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
-    """Returns a database that reads from the primary and acknowledges only durable writes."""
+    """Returns a database that reads from the primary and acknowledges only durable writes, whatever its client does."""
+    from bson.codec_options import DEFAULT_CODEC_OPTIONS  # noqa: PLC0415
     from pymongo import ReadPreference, WriteConcern  # noqa: PLC0415
 
     concern = WriteConcern("majority", wtimeout=MAJORITY_TIMEOUT, j=True)
-    return client.get_database(name, read_preference=ReadPreference.PRIMARY, write_concern=concern)
+    return client.get_database(name, DEFAULT_CODEC_OPTIONS, ReadPreference.PRIMARY, concern)
 
 
 def _is_standalone(client: MongoClient[Document]) -> bool:

@@ -23,7 +23,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timest
 from contracts import stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymongo import MongoClient, errors
+from pymongo import AsyncMongoClient, MongoClient, errors
 from waiting import until
 
 from rlbench.errors import StoreAway, StoreError, UsageError
@@ -273,6 +273,74 @@ def test_a_missing_driver_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymongo", None)
     with pytest.raises(StoreError, match=r"a MongoDB store needs pymongo: pip install 'rlbench\[mongo\]'"):
         open_store("mongodb://somewhere/x")
+
+
+# ---------------------------------------------------------------- clients that are given
+
+
+@pytest.fixture(params=["mongomock", "pymongo"])
+def client(request):
+    """A client of the user's own, with settings that would change what is read and written."""
+    if request.param == "mongomock":
+        yield mongomock.MongoClient("mongodb://h:3/x", tz_aware=True)
+        return
+    url = request.getfixturevalue("emptied_url")
+    with MongoClient(url, tz_aware=True, document_class=bson.SON, w=0, readPreference="secondaryPreferred") as client:
+        yield client
+
+
+def test_a_client_or_a_database_of_it_is_opened_and_stays_open(client):
+    database = client.get_default_database()
+    with open_store(client) as store, open_store(database, create=False) as other:
+        run = stores.fill(store)
+        assert stores.everything(other) == stores.everything(store)
+        assert store.url == other.url == f"mongodb://{':'.join(map(str, client.address))}/{database.name}"
+        if isinstance(client, MongoClient):  # the imitation keeps no write concern
+            assert store.backend._collections.runs.write_concern.document["w"] == "majority"
+        assert list(checking.check(store)) == []
+    with pytest.raises(StoreError, match="it is closed, open it again"):
+        store.runs()
+    assert [found["_id"] for found in database["rlbench_runs"].find()] == [run.id]
+    with open_store(database, read_only=True) as store, pytest.raises(StoreError, match="can only be read"):
+        store.delete_run(run.id)
+
+
+def test_the_database_of_a_client_is_its_default_one_or_rlbench():
+    client = mongomock.MongoClient()
+    mine = mongomock.MongoClient("mongodb://h/mine")
+    for place, name in ((client, "rlbench"), (mine, "mine"), (client["lab"], "lab")):
+        with open_store(place) as store:
+            assert store.url.endswith(f"/{name}")
+    assert sorted(client.list_database_names()) == ["lab", "rlbench"]
+    with pytest.raises(StoreError, match=r"there is no store at mongodb://localhost:27017/other: check the name"):
+        open_store(client["other"], create=False)
+
+
+def test_a_given_client_is_named_by_its_servers_without_its_password(monkeypatch):
+    monkeypatch.setattr(mongodb.MongoBackend, "take_over", lambda *_, **__: None)
+    for servers, hosts in (("h2:3,[::1]:4", "[::1]:4,h2:3"), ("%2Ftmp%2Fm.sock", "%2Ftmp%2Fm.sock")):
+        with MongoClient(f"mongodb://u:s3cr3t@{servers}/lab", connect=False) as client:
+            assert open_store(client).url == f"mongodb://{hosts}/lab"
+
+
+def test_a_store_on_a_given_client_is_not_copied(client):
+    with open_store(client) as store, pytest.raises(StoreError, match="is not copied, since its client cannot be"):
+        pickle.dumps(store)
+
+
+class MongoClientOfAnother:
+    """A class of another package with the same name."""
+
+
+MongoClientOfAnother.__name__ = "MongoClient"
+
+
+@pytest.mark.parametrize("given", [None, 7, MongoClientOfAnother(), AsyncMongoClient, mongomock.MongoClient().x.y])
+def test_what_is_no_address_and_no_client_is_refused(given):
+    with pytest.raises(
+        UsageError, match=r"a store is opened by a path, a URL, or a MongoClient or Database of .*, got"
+    ):
+        open_store(given)
 
 
 # ---------------------------------------------------------------- addresses and secrets
