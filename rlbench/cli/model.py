@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from rlbench import modelling
     from rlbench.modelling import Entry, Model, figures, kinds
+    from rlbench.modelling import data as data_files
 else:  # NumPy only when a command runs, not for its --help
-    modelling, figures, kinds = (
-        LazyModule(name) for name in ("rlbench.modelling", "rlbench.modelling.figures", "rlbench.modelling.kinds")
+    modelling, data_files, figures, kinds = (
+        LazyModule(f"rlbench.modelling{name}") for name in ("", ".data", ".figures", ".kinds")
     )
 
 LISTING = ("id", "model", "kind", "data", "rows", "figure", "trained")
@@ -317,10 +318,9 @@ def _values(found: Model, row: str) -> list[float]:
     if len(cells) != len(found.features):
         names = ", ".join(found.features[:8]) + (", ..." if len(found.features) > 8 else "")  # noqa: PLR2004
         raise UsageError(f"--row takes {len(found.features)} values ({names}), got {len(cells)}")
-    try:
-        return [float(cell) for cell in cells]
-    except ValueError:
-        raise UsageError(f"--row takes numbers, got {row!r}") from None
+    if not all(map(data_files.is_number, cells)):
+        raise UsageError(f"--row takes numbers, got {row!r}")
+    return [float(cell) for cell in cells]
 
 
 def _answers_of_file(found: Model, path: str, encoding: str | None) -> Iterator[Any]:

@@ -18,6 +18,7 @@ import io
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +52,9 @@ ENCODINGS = {  # by the first bytes of a file, longer marks first
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+QUOTED = re.compile(r'"[^"]*"')
+LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+HEADER_LINES = 100  # that the names of the columns may take
 WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 NOT_IN_NUMBERS = re.compile(r"[^0-9eE+\-.\s]")  # nan, inf, and 1_0, which Python takes for 10
 CODE = re.compile(r"\s*[+-]?0[0-9]")  # a number by its digits only, such as 007 or the postcode 01234
@@ -173,7 +177,7 @@ class Cells(NamedTuple):
             for column, cell in zip(columns, row, strict=True):
                 if not cell.strip():
                     return self._empty(column, line)
-                if not _is_finite(cell):
+                if not is_number(cell):
                     shown = repr(cell[:SHOWN_LETTERS])
                     return UsageError(
                         f"{self.path}, line {line}: column {column!r} must hold finite numbers, got {shown}; encode "
@@ -193,7 +197,8 @@ class Cells(NamedTuple):
         )
 
 
-def _is_finite(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Returns whether a cell is a finite number as one writes it, in figures."""
     try:
         return not NOT_IN_NUMBERS.search(cell) and bool(np.isfinite(np.float64(cell)))
     except ValueError:
@@ -202,7 +207,7 @@ def _is_finite(cell: str) -> bool:
 
 def column_name(name: str) -> str:
     """Returns the name of a column in one line, by which it is found however its letters with marks are composed."""
-    return " ".join(comparable(name).split())
+    return LINE_BREAK.sub(" ", comparable(name))
 
 
 class CsvFile:
@@ -226,20 +231,10 @@ class CsvFile:
             self.size = self.path.stat().st_size
             with self.path.open("rb") as file:
                 self.encoding = encoding or _encoding_of(file.read(4))
-            self._delimiter = max(DELIMITERS, key=self._fit)
-            self.header = self._checked_header(self._first(self._delimiter))
-
-    def _fit(self, delimiter: str) -> tuple[bool, int]:
-        """Returns how well a delimiter fits the first row: whether it leaves no half of a quotation, and its cells."""
-        try:
-            cells = self._first(delimiter)
-        except csv.Error:
-            return False, 0
-        return all(cell.count('"') % 2 == 0 for cell in cells), len(cells)
-
-    def _first(self, delimiter: str) -> list[str]:
-        with self.path.open("rb") as raw, self._text(raw) as text:
-            return next(filter(None, _reader(text, delimiter)), [])
+            with self.path.open("rb") as raw, self._text(raw) as text:
+                self._delimiter = max(DELIMITERS, key=QUOTED.sub("", _first_row(text)).count)
+            with self.path.open("rb") as raw, self._text(raw) as text:
+                self.header = self._checked_header(next(filter(None, _reader(text, self._delimiter)), []))
 
     def _text(self, raw: Any) -> io.TextIOWrapper:
         return io.TextIOWrapper(raw, encoding=self.encoding, newline="")
@@ -302,6 +297,19 @@ class CsvFile:
             raise UsageError(f"{self.path} must have a column to learn from besides {', '.join(names)}")
         return left
 
+    def to_learn(self, features: Sequence[str] | None, target: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Returns the columns to learn from, by default all but the target, and the target alone or nothing.
+
+        Raises:
+            UnknownNameError: one is no column.
+            UsageError: the target is among the columns to learn from, or one of these by default has no name.
+        """
+        named = self.columns([target] if target else [])
+        chosen = self.columns(features) if features else self.others(*named)
+        if set(named) & set(chosen):
+            raise UsageError(f"the target {target!r} cannot be one of the columns to learn from")
+        return chosen, named
+
     def _ragged(self, line: int, row: list[str]) -> UsageError:
         return UsageError(
             f"{self.path}, line {line}: expected {len(self.header)} cells as in the header, got {len(row)}; put quotes "
@@ -314,7 +322,7 @@ class CsvFile:
             raise UsageError(f"{self.path} is empty: its first line must hold the names of the columns")
         if any("\0" in name for name in names):
             raise UsageError(f"{self.path} holds NUL bytes: name its encoding, such as utf-16")
-        if all(_is_finite(name) or name.lower() in MISSING for name in names):
+        if all(is_number(name) or name.lower() in MISSING for name in names):
             raise UsageError(f"{self.path} begins with numbers: its first line must hold the names of the columns")
         twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
@@ -345,6 +353,16 @@ class CsvFile:
 
 def _encoding_of(start: bytes) -> str:
     return next((name for mark, name in ENCODINGS.items() if start.startswith(mark)), "utf-8-sig")
+
+
+def _first_row(text: Iterable[str]) -> str:
+    """Returns the lines of the first row: a quoted name may go over several."""
+    found = ""
+    for line in islice(text, HEADER_LINES):
+        found += line
+        if found.strip() and found.count('"') % 2 == 0:
+            break
+    return found
 
 
 def _reader(text: Iterable[str], delimiter: str) -> Any:
@@ -416,10 +434,7 @@ def load_csv(
         UnknownNameError: the file has no column of this name.
     """
     file = CsvFile(path, encoding=encoding)
-    named = file.columns([target] if target else [])
-    chosen = file.columns(features or file.others(*named))
-    if set(named) & set(chosen):
-        raise UsageError(f"the target {target!r} cannot be one of the columns to learn from")
+    chosen, named = file.to_learn(features, target)
     rows, answers = [], []
     for chunk in file.chunks():
         rows.append(chunk.numbers(chosen))
@@ -433,10 +448,10 @@ def load_csv(
 
 def _targets(column: str, answers: list[str], labels: bool | None) -> NDArray[Any]:  # noqa: FBT001  (a private step of load_csv)
     if labels is None:
-        labels = any(CODE.match(answer) or not _is_finite(answer) for answer in answers)
+        labels = any(CODE.match(answer) or not is_number(answer) for answer in answers)
     if labels:
         return all_labels(column, answers)
-    wrong = next((answer for answer in answers if not _is_finite(answer)), None)
+    wrong = next((answer for answer in answers if not is_number(answer)), None)
     if wrong is not None:
         raise UsageError(
             f"the target must hold finite numbers, got {wrong[:SHOWN_LETTERS]!r}: only models of classes take labels"
@@ -471,19 +486,16 @@ def load_texts(
 
 def text_column(file: CsvFile, target: str, text: str | None) -> str:
     """Returns the column of the texts."""
-    named = file.columns([target])
-    if text is not None:
-        return file.columns([text])[0]
-    others = file.others(*named)
-    if len(others) > 1:
-        raise UsageError(f"name the column of the texts (features), one of {', '.join(others)}")
-    return others[0]
+    chosen, _ = file.to_learn(None if text is None else [text], target)
+    if len(chosen) > 1:
+        raise UsageError(f"name the column of the texts (features), one of {', '.join(chosen)}")
+    return chosen[0]
 
 
 def rating_columns(file: CsvFile, target: str, features: Sequence[str] | None) -> tuple[str, str]:
     """Returns the columns of users and items."""
-    named = file.columns([target])
-    chosen = file.columns(features) if features else file.others(*named)[:2]
+    chosen, _ = file.to_learn(features, target)
+    chosen = chosen if features else chosen[:2]
     if len(chosen) != 2:  # noqa: PLR2004  (a user and an item)
         raise UsageError(f"ratings need two columns besides {target!r}, users and items, got {len(chosen)}")
     return chosen[0], chosen[1]

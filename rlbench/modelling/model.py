@@ -85,9 +85,9 @@ class Model:
         Raises:
             UsageError: a column is missing, the number of columns is wrong, or a value is not a finite number.
         """
-        if self.task == RATINGS:
-            return self._expected(self._columns(rows))
         with explained():
+            if self.task == RATINGS:
+                return self._expected(self._columns(rows))
             if self.task == TEXTS:
                 return np.asarray(self.estimator.predict(self._columns(rows)))
             prepared = self.prepared(rows)
@@ -129,7 +129,11 @@ class Model:
         return columns[0].tolist() if self.task == TEXTS else np.stack(columns, axis=1)
 
     def _expected(self, pairs: Any) -> NDArray[np.float64]:
-        who, what = zip(*pairs, strict=True)
+        found = [tuple(pair) for pair in pairs]
+        wrong = next((pair for pair in found if len(pair) != 2), None)  # noqa: PLR2004
+        if wrong is not None:
+            raise UsageError(f"a recommender predicts for pairs of {' and '.join(self.features)}, got {wrong!r:.80}")
+        who, what = [user for user, _ in found], [item for _, item in found]
         users, items = _places(self.users, who), _places(self.items, what)
         if (items < 0).any():
             raise UsageError(

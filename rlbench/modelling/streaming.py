@@ -40,14 +40,14 @@ class _Stream:
         self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding)
         self.size = plan.chunk_rows or CHUNK_ROWS
         task, target = plan.about.task, plan.target or ""
-        self.named = self.file.columns([target] if target else [])  # the target, if there is one
+        self.named = self.file.columns([target] if target else [])
         self.columns: tuple[str, ...]
         if task == TEXTS:
             self.columns = (readers.text_column(self.file, target, plan.features[0] if plan.features else None),)
         elif task == RATINGS:
             self.columns = readers.rating_columns(self.file, target, plan.features)
         else:
-            self.columns = self.file.columns(plan.features or self.file.others(*self.named))
+            self.columns, _ = self.file.to_learn(plan.features, target)
         self.classes: NDArray[Any] | None = None
         self.whole = False  # whether all labels are whole numbers
 

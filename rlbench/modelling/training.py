@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ from rlbench.modelling.plan import Plan, data_record, load_dataset, new_scaler, 
 from rlbench.modelling.streaming import streamed
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ SCALED = (CLASSES, NUMBERS, GROUPS, COMPONENTS)
 
 def train_model(
     kind: str,
-    data: str | os.PathLike[str] = "iris",
+    data: str | PathLike[str] = "iris",
     *,
     target: str | None = None,
     features: Sequence[str] | None = None,
@@ -78,6 +78,11 @@ def train_model(
             the data.
     """
     chosen = kind_named(kind)
+    if not isinstance(data, str | PathLike):
+        raise UsageError(
+            f"data must be the name of a data set or the path of a file, got a {type(data).__name__}: fit the "
+            f"{chosen.estimator} of rlbench.models to it, or write it to a CSV file"
+        )
     plan = Plan(
         kind,
         str(data),

@@ -292,6 +292,7 @@ def test_models_lie_beside_the_runs_and_store_check_covers_them(model, tree, rlb
         (["predict", "tree-iris"], 2, "say what is asked: either --row, once or more, or --data FILE"),
         (["predict", "tree-iris", "--row", "1,2"], 2, "--row takes 4 values (sepal length (cm),"),
         (["predict", "tree-iris", "--row", "1,2,3,x"], 2, "--row takes numbers, got '1,2,3,x'"),
+        (["predict", "tree-iris", "--row", "1,2,3,1_0"], 2, "--row takes numbers, got '1,2,3,1_0'"),
         (["predict", "tree-iris", "--row", "1,2,3,4", "--out", "a.csv"], 2, "--out needs a data file"),
         (["plot", "tree-iris", "--kind", "elbow"], 2, "elbow does not fit a tree model: draw confusion, lear"),
         (["plot", "tree-iris", "--kind", "tre"], 2, "unknown plot of a model 'tre'; did you mean tree"),

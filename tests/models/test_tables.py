@@ -156,10 +156,11 @@ def test_a_column_without_a_name_is_learnt_from_only_if_it_is_named(file, name, 
 
 def test_a_name_over_two_lines_is_one_line_here(file):
     data = load_csv(
-        file('area,"price, in\r\n(USD)",rooms\r\n50,100,2\r\n80,150,3\r\n'), "rooms", features=["price, in  (USD)"]
+        file('area,"price, in\r\n(USD)",rooms\r\n50,100,2\r\n80,150,3\r\n'), "rooms", features=["price, in (USD)"]
     )
     assert (data.features, data.rows.tolist()) == (("price, in (USD)",), [[100.0], [150.0]])
     assert CsvFile(file('a;"x,y,\nz";c\n1;2;3\n')).header == ("a", "x,y, z", "c")
+    assert CsvFile(file('a,5" pipe,"say ""x;;"""\n1,2,3\n')).header == ("a", '5" pipe', 'say "x;;"')
 
 
 def test_empty_lines_before_the_names_are_skipped_as_those_between_rows_are(file):
@@ -184,6 +185,20 @@ def test_a_first_row_that_holds_no_names_is_refused(file, content, message):
 def test_a_byte_order_mark_is_no_letter_of_a_name_whatever_the_encoding_named(file):
     path = file('"x",y\n1,2\n'.encode("utf-8-sig"))
     assert CsvFile(path, encoding="utf-8").header == CsvFile(path).header == ("x", "y")
+
+
+@pytest.mark.parametrize("chunk_rows", [None, 1])
+@pytest.mark.parametrize(("kind", "features"), [("naive-bayes", "x,y"), ("text", "y"), ("recommender", "x,y")])
+def test_the_target_is_no_column_to_learn_from(file, kind, features, chunk_rows):
+    told = refusal(
+        train_model, kind, file("x,y\n1,2\n3,4\n"), target="y", features=features.split(","), chunk_rows=chunk_rows
+    )
+    assert told == "the target 'y' cannot be one of the columns to learn from"
+
+
+def test_a_table_in_memory_is_no_file():
+    told = refusal(train_model, "tree", pd.DataFrame({"x": [1]}), target="x")
+    assert "data must be the name of a data set or the path of a file, got a DataFrame: fit the DecisionTreeC" in told
 
 
 # --- texts
@@ -223,6 +238,15 @@ def test_texts_are_answered_from_the_column_they_were_learnt_from(file):
     model = train_model("text", path, target="y")
     frame = pd.DataFrame({"y": [9, 9], "review": ["great", "dull"]})
     assert model.predict(frame).tolist() == model.predict(frame["review"]).tolist() == [1, 0]
+
+
+def test_a_recommender_is_asked_in_pairs(file):
+    model = train_model("recommender", file("u,i,r\n1,2,3\n2,2,4\n1,3,5\n"), target="r", test_size=0.0)
+    assert model.predict([]).shape == (0,)
+    assert model.predict(pd.DataFrame({"i": [2, 3], "u": [1, 2]})).tolist() == model.predict([(1, 2), (2, 3)]).tolist()
+    for pairs in ([(1, 2, 3)], [1, 2], ["123"]):
+        assert "pairs of u and i" in refusal(model.predict, pairs) or pairs == [1, 2]
+    assert (model.knows("1"), model.knows(" 1"), model.knows("01"), model.knows("x")) == (True, True, False, False)
 
 
 @pytest.mark.parametrize("rows", [[["a", "b", "c", "d"]], [{"a": 1}], [[1, 2, 3, float("nan")]], None, [[1], [2, 3]]])
