@@ -52,6 +52,10 @@ class StoreAway(StoreError):  # noqa: N818  (the server's error, not ours)
     """The server of a store does not answer; whether it made the failed write is unknown."""
 
 
+class ProcessError(RlbenchError):
+    """A process that worked for this one failed or was killed."""
+
+
 class CheckFailedError(RlbenchError, AssertionError):
     """An env, its model or an agent breaks a promise; the message says which one first."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+IMPORTER = "<frozen importlib._bootstrap>"
+PAUSE = 0.02  # seconds after which an import is looked at again
 ENDING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has no SIGHUP
 
 
@@ -34,6 +37,20 @@ def restore(before: dict[int, Any]) -> None:
     """Gives the signals back to the handlers that `take` returned."""
     for number, old in before.items():
         signal.signal(number, old)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, but after an import under way: there callbacks of the importer swallow it."""
+    if _is_importing(frame):
+        threading.Timer(PAUSE, os.kill, (os.getpid(), number)).start()
+    else:
+        raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != IMPORTER:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextmanager

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from rlbench.cli.codes import INTERRUPTED
-from rlbench.signals import restore, take
+from rlbench.signals import interrupt, restore, take
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from rlbench.cli.commands import COMMANDS, cli
 
-IMPORTER = "<frozen importlib._bootstrap>"
-PAUSE = 0.02  # seconds after which an import is looked at again
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -29,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     SIGTERM and SIGHUP end a command as Ctrl-C does: what it was writing is taken back first.
     """
-    before = take(_stop)
+    before = take(interrupt)
     try:
         code = _run(arguments)
     finally:
@@ -49,20 +44,6 @@ def _run(arguments: list[str] | None) -> int:
         take(_end_at_once)
         print("stopped", file=sys.stderr)  # noqa: T201  (click may not be there yet)
         return INTERRUPTED
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Raises KeyboardInterrupt, but after an import under way: there callbacks of the importer swallow it."""
-    if _is_importing(frame):
-        Timer(PAUSE, os.kill, (os.getpid(), number)).start()
-    else:
-        raise KeyboardInterrupt
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_filename != IMPORTER:
-        frame = frame.f_back
-    return frame is not None
 
 
 def _end_at_once(*_signal: Any) -> None:

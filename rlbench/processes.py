@@ -1,0 +1,217 @@
+"""Does a job many times, in several processes: one that is killed takes no other along, a signal ends all cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections import deque
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rlbench.errors import ProcessError, RlbenchError, UsageError
+from rlbench.signals import ending_by, interrupt, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+SPAWN = get_context("spawn")  # alike on every platform, and safe where threads run
+GUARD = (
+    'put what starts the training under `if __name__ == "__main__":`, so that other processes can import your program'
+)
+ELSEWHERE = "define it in a module, outside of functions, or train with workers=1"
+TO_KILL = 3  # signals, until the processes are killed: the first ends the episode, the second the training
+
+
+class Outcome(NamedTuple):
+    """What came of an item: a value, or an error."""
+
+    number: int  # of the item
+    value: Any = None
+    error: RlbenchError | None = None
+
+
+def in_processes(
+    job: Callable[[Any, Callable[[float], None]], Any],
+    items: Sequence[Any],
+    *,
+    workers: int,
+    hear: Callable[[int, float], object] = lambda _number, _share: None,
+) -> Iterator[Outcome]:
+    """Calls `job(item, tell)` for each item, in several processes, and yields what comes of it as it comes.
+
+    After a signal that asks this process to end (Ctrl-C), no item is begun, and the processes are asked to end theirs:
+    those that had begun are still yielded. The same holds after a UsageError, which the other items would meet too.
+
+    Args:
+        job: a function of a module; calls `tell` with the share of its work that is done, from 0 to 1.
+        items: what to do it with; they and the values travel to and from the processes by pickle.
+        workers: how many processes.
+        hear: called with the number of an item, and the share that is done.
+
+    Raises:
+        UsageError: an item cannot go to another process.
+        ProcessError: the processes cannot start.
+    """
+    workers = min(workers, len(items))
+    waiting = deque(enumerate(_packed(job, item) for item in items))
+    pool: list[_Worker] = []
+    with _ending(pool) as ended:
+        try:
+            while (waiting and not ended) or any(worker.is_busy for worker in pool):
+                while waiting and not ended and len(pool) < workers:
+                    pool.append(_Worker())
+                for worker in _heard(pool):
+                    found = worker.hear(hear)
+                    if not worker.is_alive:
+                        pool.remove(worker)
+                    if found is not None and not (ended and isinstance(found.error, ProcessError)):
+                        yield found
+                        if isinstance(found.error, UsageError):
+                            waiting.clear()
+                    if worker.is_free and waiting and not ended:
+                        worker.give(*waiting.popleft())
+        finally:
+            for worker in pool:
+                worker.end()
+
+
+def _packed(job: Callable[..., Any], item: Any) -> Any:
+    try:
+        return ForkingPickler.dumps((job, item))
+    except RlbenchError:
+        raise
+    except Exception as error:  # whatever an object raises that cannot be pickled
+        raise UsageError(f"this cannot go to another process: {error}; {ELSEWHERE}") from error
+
+
+def _heard(pool: list[_Worker]) -> list[_Worker]:
+    """Waits until some processes have said something, or ended."""
+    ready = wait([worker.connection for worker in pool])
+    return [worker for worker in pool if worker.connection in ready]
+
+
+@contextmanager
+def _ending(pool: list[_Worker]) -> Iterator[list[int]]:
+    """Passes signals that ask this process to end on to the others; yields the list of those that came."""
+    came: list[int] = []
+
+    def end(number: int, _frame: Any) -> None:
+        came.append(number)
+        for worker in pool:
+            worker.stop(kill=len(came) >= TO_KILL)
+
+    with ending_by(end):
+        yield came
+
+
+class _Worker:
+    """A process that takes one item at a time."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=_serve, args=(theirs,))
+        self._item: int | None = None
+        self.is_ready = False  # it has imported what it needs
+        self.is_alive = True
+        with _not_for_children():
+            try:
+                self._process.start()
+            except RuntimeError as error:  # it is itself such a process, which imports the program
+                raise UsageError(GUARD) from error
+        theirs.close()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._item is not None
+
+    @property
+    def is_free(self) -> bool:
+        return self.is_alive and self.is_ready and not self.is_busy
+
+    def give(self, index: int, packed: Any) -> None:
+        self._item = index
+        with suppress(OSError):  # it has just ended: the next look finds out
+            self.connection.send_bytes(packed)
+
+    def hear(self, hear: Callable[[int, float], object]) -> Outcome | None:
+        """Takes a message; returns what came of the item, if it says so."""
+        try:
+            kind, told = self.connection.recv()
+        except (EOFError, OSError):
+            return self._ended()
+        self.is_ready = True
+        if self._item is None or kind == "ready":
+            return None
+        if kind == "share":
+            hear(self._item, told)
+            return None
+        index, self._item = self._item, None
+        return Outcome(index, error=told) if kind == "failed" else Outcome(index, told)
+
+    def _ended(self) -> Outcome | None:
+        """Returns what is known of a process that ended before its item."""
+        self._process.join()
+        self.is_alive, code = False, self._process.exitcode or 0
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if not self.is_ready and code > 0:
+            raise ProcessError(f"another process {how} before it began: {GUARD}")
+        index, self._item = self._item, None
+        return None if index is None else Outcome(index, error=ProcessError(f"its process {how}"))
+
+    def stop(self, *, kill: bool) -> None:
+        """Asks the process to end; on Windows Ctrl-C has reached it already."""
+        if kill:
+            self._process.kill()
+        elif os.name == "posix":
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Ends the process: between two items by itself, else at once."""
+        self.connection.close()
+        if self.is_busy or not self.is_ready:
+            self._process.kill()
+        self._process.join()
+
+
+@contextmanager
+def _not_for_children() -> Iterator[None]:
+    """Lets a process that is started meanwhile never get the terminal's Ctrl-C: its parent says when it shall end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # else the first start begins it, and lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection) -> None:
+    """Takes items and does them, until the other end is closed."""
+    take(interrupt)
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        connection.send(("ready", None))
+        while True:
+            connection.send(_answer(connection))
+
+
+def _answer(connection: Connection) -> tuple[str, Any]:
+    packed = connection.recv_bytes()
+    try:
+        job, item = ForkingPickler.loads(packed)
+    except Exception as error:  # noqa: BLE001  (whatever an import raises)
+        return "failed", UsageError(f"this cannot be made again in another process: {error}; {ELSEWHERE}")
+    try:
+        return "done", job(item, lambda share: connection.send(("share", share)))
+    except RlbenchError as error:
+        return "failed", error
+    except BaseException as error:  # noqa: BLE001  (whatever an env raises, KeyboardInterrupt included)
+        failure = ProcessError(f"{type(error).__name__}: {error}")
+        failure.add_note(traceback.format_exc())
+        return "failed", failure
