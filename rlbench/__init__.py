@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         resume,
         retrain,
         train,
+        train_many,
     )
 
 choose_cache()
@@ -65,6 +66,7 @@ _HOMES = {
     "resume": "training",
     "retrain": "training",
     "train": "training",
+    "train_many": "training",
     "verify": "replaying",
 }
 _ROOMS = (
@@ -114,6 +116,7 @@ __all__ = [
     "resume",
     "retrain",
     "train",
+    "train_many",
     "verify",
 ]
 

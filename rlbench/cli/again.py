@@ -29,7 +29,7 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
-from rlbench.cli.train import run_document, run_lines
+from rlbench.cli.train import evaluated, run_document, run_lines
 from rlbench.errors import StoreError, UsageError
 from rlbench.settings import parse_settings, write_setting
 
@@ -89,9 +89,9 @@ def resume(
             anyway=anyway,
             callbacks=[] if no_callbacks else None,
         )
-        evaluation = _evaluated(resumed)
+        evaluation = evaluated(resumed)
         if as_json:
-            print_json(run_document(resumed, evaluation))
+            print_json(run_document(resumed, evaluation.summary()))
         else:
             how = f", went on from {resumed.cached_episodes:,} episodes"
             say("\n".join(run_lines(resumed, evaluation, how)))
@@ -248,19 +248,12 @@ def _all_with_steps(store: Store, env: str | None) -> list[RunRecord]:
     return [record for record in store.runs(env_id=env_id_of(env)) if record.config.keeps_steps]
 
 
-def _evaluated(run: Run) -> Evaluation:
-    """Evaluates a run and stores the result."""
-    evaluation = rlbench.evaluate(run, seed=run.seed)
-    run.store.update_run(run.id, evaluation=evaluation.summary())
-    return evaluation
-
-
 def _evaluated_if_possible(run: Run) -> Evaluation | None:
     """Evaluates a run and stores the result; None if its env cannot be made here."""
     from gymnasium.error import DependencyNotInstalled  # noqa: PLC0415  (Gymnasium, which --help goes without)
 
     try:
-        return _evaluated(run)
+        return evaluated(run)
     except (StoreError, DependencyNotInstalled) as error:
         say(f"not evaluated: {error}", err=True)
         return None
@@ -278,7 +271,7 @@ def _retraining_document(
     learnt: Retraining, before: Evaluation | None, after: Evaluation | None, changed: int | None
 ) -> dict[str, Any]:
     return {
-        **run_document(learnt.run, after),
+        **run_document(learnt.run, None if after is None else after.summary()),
         "parents": list(learnt.run.record.parents),
         "passes": learnt.passes,
         "converged": learnt.converged,

@@ -114,7 +114,9 @@ def cell(name: str, value: Any) -> str:
         return str(value)[:19]  # to the second
     if name in FORMS:
         return format(value, FORMS[name])
-    told = " ".join(map(str, value)) if isinstance(value, list) else write_setting(value)
+    told = value if isinstance(value, str) else write_setting(value)
+    if isinstance(value, list):
+        told = " ".join(map(str, value))
     if isinstance(value, float) and float(f"{value:g}") == value:
         told = f"{value:g}"  # 1.75e+06, not 1750000.0
     return told if len(told) <= WIDEST or name in WHO else told[: WIDEST - 1] + "…"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 VERSIONED = re.compile(r"-v\d+$")
+SEEDS = re.compile(r"(\d{1,15})(?::(\d{1,15}))?")
+MOST_SEEDS = 10_000
 
 store_option: Decorator = click.option(
     "--store",
@@ -110,7 +112,14 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--agent", "agent_filter", metavar="NAME", shell_complete=completing.agents, help="Only runs of this agent."
     )
-    @click.option("--tag", "tag_filter", metavar="TAG", shell_complete=completing.tags, help="Only runs with this tag.")
+    @click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="TAG",
+        shell_complete=completing.tags,
+        help="Only runs with this tag; may be repeated.",
+    )
     @click.option(
         "--where",
         multiple=True,
@@ -123,11 +132,16 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *arguments: Any,
         env_filter: str | None,
         agent_filter: str | None,
-        tag_filter: str | None,
+        tags: tuple[str, ...],
         where: tuple[str, ...],
         **options: Any,
     ) -> Any:
-        given = {"env_id": env_id_of(env_filter), "agent_name": agent_filter, "tag": tag_filter, "where": where}
+        given = {
+            "env_id": env_id_of(env_filter),
+            "agent_name": agent_filter,
+            "tag": "".join(tags[:1]),
+            "where": (*(f"tags={tag}" for tag in tags[1:]), *where),
+        }
         selection = {name: value for name, value in given.items() if value}
         return command(*arguments, selection=selection, **options)
 
@@ -145,6 +159,20 @@ def agent_option(text: str) -> Decorator:
     return click.option(
         "--agent", metavar="NAME", default=name, show_default=True, shell_complete=completing.agents, help=text
     )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Reads --seeds: 0:8 is 0 to 7; also a number, or several of these separated by commas."""
+    found: list[int] = []
+    for part in map(str.strip, text.split(",")):
+        match = SEEDS.fullmatch(part)
+        if match is None:
+            raise UsageError(f"--seeds takes A:B or numbers, such as 0:8 (0 to 7) or 1,2,5, got {part!r}")
+        first, stop = int(match[1]), int(match[2] or int(match[1]) + 1)
+        if stop - first + len(found) > MOST_SEEDS:
+            raise UsageError(f"--seeds takes at most {MOST_SEEDS:,} seeds, got {text!r}")
+        found += range(first, stop)
+    return found
 
 
 def examples(*lines: str) -> str:

@@ -26,7 +26,7 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
-from rlbench.errors import StoreError, unknown_name
+from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.conditions import values_of
 from rlbench.store.records import STATUSES
 
@@ -171,23 +171,43 @@ def _pairs(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-@runs.command("tag", epilog=examples("rlbench runs tag latest good", "rlbench runs tag 3f2a good --remove"))
+@runs.command(
+    "tag",
+    epilog=examples(
+        "rlbench runs tag latest good",
+        "rlbench runs tag 3f2a good --remove",
+        "rlbench runs tag latest --note 'too slow'",
+    ),
+)
 @click.argument("run", shell_complete=completing.runs)
-@click.argument("tags", nargs=-1, required=True, shell_complete=completing.tags)
+@click.argument("tags", nargs=-1, shell_complete=completing.tags)
 @click.option("--remove", is_flag=True, help="Remove these tags.")
+@click.option("--note", metavar="TEXT", help="Replace the note on the run.")
 @store_option
 @json_option
 @click.pass_obj
-def tag_run(outer: str, run: str, tags: tuple[str, ...], remove: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Add TAGS to RUN, or remove them."""
+def tag_run(
+    outer: str,
+    run: str,
+    tags: tuple[str, ...],
+    remove: bool,  # noqa: FBT001
+    note: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Add TAGS to RUN, or remove them; or replace its note."""
+    if not tags and note is None:
+        raise UsageError("name a tag, or give --note TEXT")
     with _opened(outer, store) as opened:
         record = find_run(opened, run)
         kept = [tag for tag in record.tags if tag not in tags]
-        record = opened.update_run(record.id, tags=kept if remove else [*kept, *dict.fromkeys(tags)])
+        new = kept if remove else [*kept, *dict.fromkeys(tags)]
+        record = opened.update_run(record.id, tags=new, note=record.note if note is None else note)
     if as_json:
         print_json(_document(record))
     else:
-        say(f"run {record.id}: {', '.join(record.tags) or 'no tags'}")
+        noted = f"; note: {record.note}" if record.note else ""
+        say(f"run {record.id}: {', '.join(record.tags) or 'no tags'}{noted}")
 
 
 @runs.command(epilog=examples("rlbench runs delete 3f2a", "rlbench runs delete 3f2a 77b0 --yes"))

@@ -289,6 +289,7 @@ def _configuration(run: Run) -> str:
         "agent": run.agent_name,
         "seed": run.seed,
         "tags": ", ".join(run.record.tags),
+        "note": run.record.note,
         "learnt from": ", ".join(run.record.parents),
         "store": run.store.url,
         "env spec": config.env.spec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlbench.training.callbacks import Callback, Progress, StopOnEvaluation, StopOnReturn
+from rlbench.training.many import train_many
 from rlbench.training.recording import RecordEpisodes
 from rlbench.training.resuming import resume
 from rlbench.training.retraining import retrain
@@ -28,4 +29,5 @@ __all__ = [
     "resume",
     "retrain",
     "train",
+    "train_many",
 ]

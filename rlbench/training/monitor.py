@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.signals import ending_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from rlbench.agents import Agent
@@ -21,33 +21,42 @@ PATIENCE = 1.0  # seconds before a bar appears: shorter trainings need none
 INTERVAL = 0.1  # seconds between two looks
 
 
-class Monitor:
-    """Shows a progress bar, on a terminal, for anything over a second."""
+class Bar:
+    """A progress bar on a terminal, for anything over a second; or the progress of several things in one.
 
-    def __init__(self, agent: Agent, budget: Budget, *, shown: bool) -> None:
-        self.agent, self.budget, self.shown = agent, budget, shown
-        self.mean_return: float | None = None
+    Args:
+        total: how much there is to do.
+        what: is done.
+        shown: whether to show it at all.
+    """
+
+    def __init__(self, total: float, what: str = "", *, shown: bool) -> None:
+        self.total, self.what, self.shown = total, what, shown
         self.started = self._last = time.perf_counter()
-        self._first_step = agent.timesteps
+        self._shares: dict[int, float] = {}
         self._bar: Any = None
         self._task: Any = None
 
-    def hear(self, chunk: EpisodeChunk) -> None:
-        """Notes the returns of a finished chunk."""
-        returns = chunk.figures["return"]
-        if len(returns):
-            self.mean_return = float(returns[-1000:].mean())
-
-    def look(self) -> None:
-        """Draws the bar, if it is due."""
+    def is_due(self) -> bool:
+        """Returns whether to draw it again; if so, the next time is a little later."""
         now = time.perf_counter()
         if not self.shown or now - self._last < INTERVAL or now - self.started < PATIENCE:
-            return
+            return False
         self._last = now
+        return True
+
+    def hear(self, number: int, share: float) -> None:
+        """Notes which share of one of several things is done."""
+        self._shares[number] = share
+        if self.is_due():
+            done = sum(share == 1 for share in self._shares.values())
+            self.draw(sum(self._shares.values()), self.total, f"{done} of {self.total} {self.what}")
+
+    def draw(self, completed: float, total: float, status: str) -> None:
+        """Draws it."""
         if self._bar is None:
             self._start()
-        completed, total = self._nearer()
-        self._bar.update(self._task, completed=completed, total=total, status=self._status(now))
+        self._bar.update(self._task, completed=completed, total=total, status=status)
 
     def close(self) -> None:
         """Removes the bar."""
@@ -70,14 +79,45 @@ class Monitor:
         self._task = self._bar.add_task("", status="")
         self._bar.start()
 
+
+class Monitor:
+    """Shows how far a training has come: by a bar, or to a function that is called with the share that is done."""
+
+    def __init__(self, agent: Agent, budget: Budget, *, shown: bool | Callable[[float], object]) -> None:
+        self.agent, self.budget = agent, budget
+        self.mean_return: float | None = None
+        self._told = shown if callable(shown) else None
+        self._bar = Bar(1, shown=bool(shown))
+        self._first_step = agent.timesteps
+
+    def hear(self, chunk: EpisodeChunk) -> None:
+        """Notes the returns of a finished chunk."""
+        returns = chunk.figures["return"]
+        if len(returns):
+            self.mean_return = float(returns[-1000:].mean())
+
+    def look(self) -> None:
+        """Draws the bar, or tells the function, if it is due."""
+        if not self._bar.is_due():
+            return
+        completed, total = self._nearer()
+        if self._told is not None:
+            self._told(completed / total)
+        else:
+            self._bar.draw(completed, total, self._status())
+
+    def close(self) -> None:
+        """Removes the bar."""
+        self._bar.close()
+
     def _nearer(self) -> tuple[int, int]:
         """Returns how far training has come and where it ends, by the budget that is nearer to its end."""
         agent, budget = self.agent, self.budget
         counts = ((agent.episodes, budget.episodes), (agent.timesteps, budget.timesteps))
         return max(counts, key=lambda count: count[0] / count[1])
 
-    def _status(self, now: float) -> str:
-        rate = (self.agent.timesteps - self._first_step) / (now - self.started)
+    def _status(self) -> str:
+        rate = (self.agent.timesteps - self._first_step) / (time.perf_counter() - self._bar.started)
         mean = "" if self.mean_return is None else f"return {self.mean_return:.1f}  "
         epsilon = self.agent.exploration_rate
         return f"episode {self.agent.episodes:,}  {mean}epsilon {epsilon:.3f}  {_short(rate)} steps/s"

@@ -269,7 +269,9 @@ def seeds_of(seed: int) -> tuple[int, np.random.SeedSequence]:
     return int(env.generate_state(1)[0]), agent
 
 
-def trained(session: Session, world: Any, *, progress: bool, cache: str, trust: bool) -> Run:
+def trained(
+    session: Session, world: Any, *, progress: bool | Callable[[float], object], cache: str, trust: bool
+) -> Run:
     """Trains, and returns the run that came of it."""
     session.train(world, progress=progress)
     record = session.store.run(session.run.id)

@@ -6,7 +6,7 @@ import os
 import secrets
 import warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.agents import Agent, TableAgent
 from rlbench.envs.again import check_same_again, lasting_spec
@@ -17,6 +17,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.presets import DEFAULT, Preset, load_preset
 from rlbench.store import Store, open_store
 from rlbench.store.config import EVAL_EPISODES
+from rlbench.store.documents import ANNOTATIONS, clean
 from rlbench.training.binning import in_bins
 from rlbench.training.budgets import budget_of
 from rlbench.training.cache import Found, cache_key, find, reason_unknown
@@ -40,15 +41,28 @@ from rlbench.training.setup import (
 from rlbench.training.stored import parents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import gymnasium as gym
 
-    from rlbench.store import RunConfig
+    from rlbench.store import RunConfig, RunRecord
     from rlbench.training.binning import Asked
     from rlbench.training.callbacks import Callback
+
+
+class Labels(NamedTuple):
+    """What a person calls a run, which decides nothing."""
+
+    tags: list[str]
+    note: str
+
+    def put_on(self, store: Store, run: RunRecord) -> None:
+        """Adds the tags that a run lacks, and the note if there is one."""
+        missing = [tag for tag in dict.fromkeys(self.tags) if tag not in run.tags]
+        if missing or self.note:
+            store.update_run(run.id, tags=[*run.tags, *missing], note=self.note or run.note)
 
 
 @naming_unknown
@@ -62,7 +76,7 @@ def train(
     store: str | Path | Store | None = None,
     record: str = "all",
     engine: str = "auto",
-    progress: bool = False,
+    progress: bool | Callable[[float], object] = False,
     env_kwargs: dict[str, Any] | None = None,
     wrappers: Sequence[str] = (),
     bins: Asked | None = None,
@@ -73,6 +87,8 @@ def train(
     callbacks: Sequence[Callback] = (),
     eval_every: int | None = None,
     eval_episodes: int = EVAL_EPISODES,
+    tags: Iterable[str] = (),
+    note: str = "",
 ) -> Run:
     """Trains an agent on an env and stores what happened.
 
@@ -87,7 +103,8 @@ def train(
         store: a URL, path or open store; None keeps the run in memory.
         record: "all" stores every step, "none" the figures of each episode only.
         engine: "compiled", "python", or "auto": compiled where env and agent allow. The result is the same.
-        progress: show a bar on a terminal, for anything over a second.
+        progress: show a bar on a terminal, for anything over a second; a function is called with the share that is
+            done instead.
         env_kwargs: arguments of the env, added to the preset's.
         wrappers: to put round the env, each "NAME" or "NAME:argument=value,..."; see `rlbench.envs.wrapping.wrap`.
         bins: of Box observations, so that they can index a table: a number for each dimension ("6,6,12,12"), "kmeans:K"
@@ -105,6 +122,9 @@ def train(
         eval_every: play greedy episodes each time this many episodes of training end, in an env and with generators of
             their own, so that training is the same bit for bit. Their mean returns are stored with the run's figures.
         eval_episodes: how many of them.
+        tags: labels of the run, by which it is listed; they decide nothing, and a run that the cache answers with, or
+            goes on with, gets those that it lacks.
+        note: text about it; "" leaves that of a run from the cache as it is.
 
     Returns:
         The run: its agent, its returns and lengths (one an episode), its id in the store.
@@ -118,6 +138,7 @@ def train(
     check_seed(seed)
     check_kwargs(env_kwargs=env_kwargs, agent_kwargs=agent_kwargs)
     check_callbacks(callbacks, eval_every)
+    labels = Labels(**clean({"tags": tags, "note": note}, ANNOTATIONS))
     if parent is not None:
         table_of(parent)  # before an env is made for it
     env_id = full_id(env) if isinstance(env, str) else id_of(env)
@@ -151,14 +172,16 @@ def train(
         with _opened(store) as kept:
             found = find(kept, key, budget) if cache and key else None
             if found is not None and found.is_whole and found.ends_there:
-                return _answered(found, kept, trust=found.record.config.env.spec == spec)
+                return _answered(found, kept, labels, trust=found.record.config.env.spec == spec)
             if found is not None and world is None and not goes_on_alone(spec, kept, found):
                 found = None  # playing all of it again would take as long as training anew
             seed_env(made, env_seed)
             session = None if found is None else gone_on(found, kept, wanted)
             if session is not None:
+                labels.put_on(kept, session.run)
                 return trained(session, world, progress=progress, cache="prefix", trust=True)
             session = _begun(kept, wanted, seed, key)
+            labels.put_on(kept, session.run)
             return trained(session, world, progress=progress, cache="miss", trust=True)
 
 
@@ -206,10 +229,11 @@ def _opened(store: str | Path | Store | None) -> Iterator[Store]:
         unless_kept.pop_all()
 
 
-def _answered(found: Found, store: Store, *, trust: bool) -> Run:
-    """Returns a stored run that answers the request, and counts the time that saved."""
+def _answered(found: Found, store: Store, labels: Labels, *, trust: bool) -> Run:
+    """Returns a stored run that answers the request, labels it, and counts the time that saved."""
     run = Run(found.record, store, cache="hit", cached_episodes=found.record.episodes, trust=trust)
     with suppress(StoreError):  # it may be open for reading only
+        labels.put_on(store, run.record)
         run.record = store.update_run(run.id, cache=run.record.cache.counted("hit", run.seconds))
     return run
 

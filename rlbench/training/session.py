@@ -21,7 +21,7 @@ from rlbench.training.recorder import Recorder
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import gymnasium as gym
 
@@ -53,7 +53,7 @@ class Session:
     _flushed: float = field(default=0.0, init=False)
     _interval: float = field(default=CHECKPOINT_SECONDS, init=False)
 
-    def train(self, world: Any, *, progress: bool) -> None:
+    def train(self, world: Any, *, progress: bool | Callable[[float], object]) -> None:
         """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
         recording = self.run.config.keeps_steps
         self._monitor = Monitor(self.agent, self.budget, shown=progress)

@@ -402,3 +402,13 @@ def test_runs_list_is_runs_and_runs_show_tells_how_a_run_came_about(rlbench):
     assert re.search(r"^  status +finished, 2 episodes, 18 steps in", shown, re.MULTILINE)
     assert re.search(r"^  versions +rlbench 0", shown, re.MULTILINE)
     assert rlbench("runs", "--store", "rlbench.db", "show", "latest").out == shown
+
+
+def test_a_note_is_changed_without_a_tag_and_a_tag_without_the_note(rlbench, store):
+    run = _add(store, "Taxi-v4", tags=["a"], note="old")
+    assert rlbench("runs", "tag", run, "b").out == f"run {run}: a, b; note: old\n"
+    assert rlbench("runs", "tag", run, "--note", "new", "--json").document["note"] == "new"
+    assert rlbench("runs", "tag", run, "--note", "").out == f"run {run}: a, b\n"
+    assert rlbench("runs", "tag", run).err == "Error: name a tag, or give --note TEXT\n"
+    assert rlbench("runs", "--tag", "a", "--tag", "b", "--json").document["total"] == 1
+    assert rlbench("runs", "--tag", "a", "--tag", "c").out == "no runs fit\n"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import rlbench as library
 from rlbench.store import open_store
 
 KEYS = [
@@ -201,3 +202,75 @@ def test_evaluations_while_training_may_stop_it_too(rlbench):
     run = rlbench("train", "FrozenLake-v1", "--eval-every", 500, "--eval-episodes", 10, "--stop-at", 0.3, "--json")
     assert run.document["stopped"] == "StopOnEvaluation(threshold=0.3)"
     assert _record().config.evaluating.episodes == 10
+
+
+# ------------------------------------------------------------------ many seeds, labels
+
+LAKE = ("train", "FrozenLake-v1", "--episodes", 30, "--engine", "python")
+
+
+def test_many_seeds_are_trained_and_judged_together(rlbench):
+    alone = rlbench(*LAKE, "--seed", 1, "--json").document
+    found = rlbench(*LAKE, "--seeds", "0:2,5", "--tag", "good", "--note", "why", "--json").document
+    assert [(run["seed"], run["cache"]) for run in found["runs"]] == [(0, "miss"), (1, "hit"), (5, "miss")]
+    assert (found["runs"][1]["run"], found["failed"]) == (alone["run"], [])
+    assert found["runs"][1]["q_table_sha256"] == alone["q_table_sha256"]
+    returns = [run["evaluation"]["mean_return"] for run in found["runs"]]
+    assert found["mean_return"] == pytest.approx(sum(returns) / 3)
+    assert min(returns) <= found["interval"][0] <= found["mean_return"] <= found["interval"][1] <= max(returns)
+    labelled = rlbench("runs", "--tag", "good", "--json").document["runs"]
+    assert {(run["seed"], run["note"]) for run in labelled} == {(0, "why"), (1, "why"), (5, "why")}
+    title, _, *rows, greedy, stored = rlbench(*LAKE, "--seeds", "0:2").out.splitlines()
+    assert title == "q-learning on FrozenLake-v1, 2 seeds"
+    assert [row.split()[0] for row in rows] == ["0", "1"]
+    assert greedy.startswith("  greedy    mean return 0.")
+    assert stored.startswith("  stored    2 runs in rlbench.db, 2 of them from there in whole or in part")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", 2], "--workers goes with --seeds, such as --seeds 0:8 --workers 2"),
+        (["--seeds", "0:2", "--seed", 1], "give --seed for one run or --seeds for many"),
+        (["--seeds", "0-2"], "--seeds takes A:B or numbers, such as 0:8 (0 to 7) or 1,2,5, got '0-2'"),
+        (["--seeds", "3:3"], "seeds must be at least one, got none"),
+        (["--seeds", "1,1"], "seeds must be different, got 1 twice"),
+        (["--seeds", "0:100000"], "--seeds takes at most 10,000 seeds"),
+        (["--seeds", "0:2", "--workers", 2, "--store", "memory://"], "a store in memory belongs to one process"),
+        (["--seeds", "0:2", "--set", "gama=1"], "unknown parameter"),
+        (["--tag", "a\x1b"], "control characters"),
+    ],
+)
+def test_a_mistake_with_many_seeds_is_one_line_and_leaves_no_store(rlbench, tmp_path, arguments, message):
+    outcome = rlbench(*LAKE, *arguments)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert message in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_seed_that_fails_is_a_line_beside_the_others(rlbench, monkeypatch):
+    from rlbench.errors import ProcessError
+    from rlbench.training import many
+
+    def at_once(requests, store, then, _bar, _workers):
+        run = library.train(**requests[0], store=store)
+        then(run)
+        yield many.Trained(0, library.Run(run.store.run(run.id), run.store))
+        yield many.Trained(1, error=ProcessError("its process was killed by SIGKILL"))
+
+    monkeypatch.setattr(many, "_at_once", at_once)
+    outcome = rlbench(*LAKE, "--seeds", "0:2", "--workers", 2)
+    assert (outcome.code, outcome.out.splitlines()[0]) == (1, "q-learning on FrozenLake-v1, 1 seed")
+    lost = "Error: seed 1: its process was killed by SIGKILL; the same command goes on from what is stored\n"
+    assert outcome.err == lost
+
+
+def test_a_run_from_the_cache_gets_the_labels_that_it_lacks(rlbench):
+    first = rlbench(*LAKE, "--tag", "a", "--note", "first", "--json").document
+    again = rlbench(*LAKE, "--tag", "b", "--tag", "a", "--json").document
+    assert (again["run"], again["cache"]) == (first["run"], "hit")
+    (run,) = rlbench("runs", "--json").document["runs"]
+    assert (run["tags"], run["note"]) == (["a", "b"], "first")
+    longer = rlbench(*LAKE[:3], 40, *LAKE[4:], "--note", "second", "--json").document
+    assert longer["cache"] == "prefix"
+    assert [run["note"] for run in rlbench("runs", "--json").document["runs"]] == ["second", "first"]

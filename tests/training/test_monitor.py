@@ -47,7 +47,7 @@ def test_no_bar_appears_for_what_is_over_soon(clock, capsys, monkeypatch):
         clock.now += 0.99 * PATIENCE / 9
         watch.look()
     watch.close()
-    assert watch._bar is None
+    assert watch._bar._bar is None
     assert capsys.readouterr() == ("", "")
 
 
@@ -55,7 +55,7 @@ def test_a_bar_that_nobody_wants_never_appears(clock):
     watch = made(shown=False)
     clock.now += 100 * PATIENCE
     watch.look()
-    assert watch._bar is None
+    assert watch._bar._bar is None
     watch.close()
 
 
@@ -67,13 +67,13 @@ def test_the_bar_tells_return_epsilon_and_steps_a_second(clock):
     watch.agent.episodes, watch.agent.timesteps = 250, 500 + 3_000_000
     clock.now += 2.0
     watch.look()
-    [task] = watch._bar.tasks
+    [task] = watch._bar._bar.tasks
     assert task.fields["status"] == "episode 250  return 2499.5  epsilon 0.250  1.5 M steps/s"
     assert (task.completed, task.total) == (250, 1000)
     watch.agent.timesteps = 500 + 6_000
     clock.now += 1.0
     watch.look()
-    assert watch._bar.tasks[0].fields["status"].endswith("2.0 k steps/s")
+    assert watch._bar._bar.tasks[0].fields["status"].endswith("2.0 k steps/s")
     watch.close()
 
 
@@ -81,7 +81,7 @@ def test_before_an_episode_has_ended_the_bar_shows_no_return(clock):
     watch = made()
     clock.now += 2.0
     watch.look()
-    assert watch._bar.tasks[0].fields["status"].startswith("episode 0  epsilon")
+    assert watch._bar._bar.tasks[0].fields["status"].startswith("episode 0  epsilon")
     watch.close()
 
 
@@ -89,7 +89,7 @@ def test_the_bar_counts_steps_where_they_are_the_budget(clock):
     watch = made(Budget(timesteps=10_000), episodes=3, timesteps=700)
     clock.now += 2.0
     watch.look()
-    [task] = watch._bar.tasks
+    [task] = watch._bar._bar.tasks
     assert (task.completed, task.total) == (700, 10_000)
     watch.close()
 
@@ -98,7 +98,7 @@ def test_of_two_budgets_the_bar_shows_the_one_that_is_nearer_to_its_end(clock):
     watch = made(Budget(episodes=1000, timesteps=2000), episodes=10, timesteps=1000)
     clock.now += 2.0
     watch.look()
-    [task] = watch._bar.tasks
+    [task] = watch._bar._bar.tasks
     watch.close()
     assert task.completed / task.total == 0.5
 
@@ -110,10 +110,10 @@ def test_the_bar_is_drawn_only_so_often(clock):
     watch.agent.episodes = 5
     clock.now += INTERVAL / 2
     watch.look()
-    assert watch._bar.tasks[0].completed == 0
+    assert watch._bar._bar.tasks[0].completed == 0
     clock.now += INTERVAL
     watch.look()
-    assert watch._bar.tasks[0].completed == 5
+    assert watch._bar._bar.tasks[0].completed == 5
     watch.close()
 
 
