@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from rlbench.exchange.batches import Batch
     from rlbench.exchange.manifest import Manifest
     from rlbench.store import Checkpoint
+
+
+MOST_NAMES = 10  # in a note
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,9 @@ class Content:
     table: NDArray[Any] | None = None  # (states, actions)
     notes: tuple[str, ...] = ()  # on what is imported differently from what the file holds, such as what is left out
     described_by: str = ""  # the name of the file beside it that holds the manifest
+
+
+def left_out(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns a note on the parts of a file that are not imported, if there are any."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (f"left out: {', '.join(names[:MOST_NAMES])}{more}",) if names else ()

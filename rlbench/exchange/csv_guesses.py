@@ -6,7 +6,6 @@ columns must be those that an export writes; "explored" and the figures may be m
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UsageError
-from rlbench.exchange.batches import BATCH_STEPS
 from rlbench.exchange.cells import Parser
+from rlbench.exchange.csv_tables import NEEDED
 from rlbench.exchange.flat import FINAL, MARKS, NEXT
 from rlbench.exchange.manifest import VERSION, Manifest, unknown_run
 from rlbench.store.columns import parts
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from rlbench.exchange.batches import Batch
     from rlbench.exchange.csv_tables import Table
 
-NEEDED = ("episode", "step", "reward", "terminated", "truncated")
 PLURALS = {"observation": "observations", "action": "actions"}
 DTYPES = {
     "reward": "<f8",
@@ -83,13 +81,12 @@ def fitting(batches: Iterator[Batch], env: gym.Env[Any, Any] | None) -> Iterator
 def _kinds(table: Table) -> tuple[dict[str, set[str]], int]:
     """Returns which kinds of cells each column has, and how many episodes begin."""
     kinds: dict[str, set[str]] = {name: set() for name in table.header}
-    rows, episodes, parser = table.rows(), 0, Parser(table.delimiter, is_checked=False)
+    episodes, parser = 0, Parser(table.delimiter, is_checked=False)
     step = table.header.index("step")
-    while block := list(itertools.islice(rows, BATCH_STEPS)):
+    for block in table.blocks():
         for name, cells in zip(table.header, zip(*block, strict=True), strict=True):
             kinds[name] |= {_kind(cell, parser) for cell in set(cells)}
         episodes += sum(parser.is_zero(row[step]) for row in block)
-        table.begin()
     return kinds, episodes
 
 

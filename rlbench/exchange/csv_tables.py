@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import BATCH_STEPS
+from rlbench.exchange.content import left_out
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest
 from rlbench.texts import from_cell
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 BATCH_CHARACTERS = 2**24  # after which a reader passes on its episodes
 MOST_LINE = 2**20  # characters
 SIGN = "# "  # starts the first line of layout 1
+NEEDED = ("episode", "step", "reward", "terminated", "truncated")  # columns of every table of episodes
 DELIMITERS = ",;\t"
 INDEX = re.compile(r"|Unnamed: \d+(\.\d+)?|index|level_0")  # a column that pandas writes, unasked, before the others
 
@@ -36,36 +39,58 @@ class Table:
 
     def __init__(self, file: Any, most: int) -> None:
         self._file, self._most, self._taken, self.line = file, most, 0, 0
-        first = self._line(MOST_CHARACTERS)
-        if first.startswith(f'"{SIGN}'):  # a program that quotes every cell has saved it again
-            first = first.strip()[1:].removesuffix('"').replace('""', '"')
+        first = self._first_line()
         self.manifest = Manifest.from_json(first.removeprefix(SIGN)) if first.startswith(SIGN) else None
-        head = first if self.manifest is None else self._line(MOST_LINE)
+        head = first if self.manifest is None else self._line()
         if not head.strip():
             raise UsageError("it is empty: expected a line with the names of columns")
-        self.delimiter = max(DELIMITERS, key=lambda delimiter: len(_cells(head, delimiter)))
-        self.header = [from_cell(cell.strip()) for cell in _cells(head, self.delimiter)]
-        self._reader = csv.reader(iter(lambda: self._line(MOST_LINE), ""), delimiter=self.delimiter, strict=True)
+        self.delimiter = max(DELIMITERS, key=lambda delimiter: _fitness(head, delimiter))
+        lines = itertools.chain([head], iter(self._line, ""))
+        self._reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        self.header = [from_cell(cell.strip()) for cell in next(self._rows())]
 
-    def _line(self, most: int) -> str:
-        line: str = self._file.readline(most)
-        if len(line) == most and not line.endswith("\n"):
-            raise UsageError(f"it has a line of more than {most} characters")
+    def _first_line(self) -> str:
+        first = self._line(is_whole=False)
+        if not first.startswith((SIGN, f'"{SIGN}')):
+            return first
+        first += "" if first.endswith("\n") else self._file.readline(MOST_CHARACTERS)
+        # a program that quotes every cell may have saved it again
+        return first.strip()[1:].removesuffix('"').replace('""', '"') if first.startswith('"') else first
+
+    def _line(self, *, is_whole: bool = True) -> str:
+        line: str = self._file.readline(MOST_LINE)
+        if is_whole and len(line) == MOST_LINE and not line.endswith("\n"):
+            raise UsageError(f"it has a line of more than {MOST_LINE} characters")
         self._taken += len(line)
         self.line += bool(line)
         return line
 
-    def rows(self) -> Iterator[list[str]]:
-        """Yields the cells of each line that is not blank."""
+    def _rows(self) -> Iterator[list[str]]:
         try:
-            for row in self._reader:
-                if not any(row):
-                    continue
-                if len(row) != len(self.header):
-                    raise UsageError(f"line {self.line}: expected {len(self.header)} cells, got {len(row)}")
-                yield row
+            yield from self._reader
         except csv.Error as error:
             raise UsageError(f"line {self.line}: {error}") from error
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yields the cells of each line that is not blank."""
+        for row in self._rows():
+            if not any(row):
+                continue
+            if len(row) != len(self.header):
+                raise UsageError(f"line {self.line}: expected {len(self.header)} cells, got {len(row)}")
+            yield row
+
+    def blocks(self) -> Iterator[list[list[str]]]:
+        """Yields the rows, many at a time."""
+        block: list[list[str]] = []
+        for row in self.rows():
+            block.append(row)
+            if self.is_full(len(block)):
+                yield block
+                block = []
+                self.begin()
+        if block:
+            yield block
 
     def is_full(self, rows: int) -> bool:
         """Returns whether enough was read for a batch; UsageError if it is more than a file of this size may need."""
@@ -88,12 +113,13 @@ class Table:
 
     def notes(self, layout: Layout) -> tuple[str, ...]:
         """Returns a note on the columns that are not imported, if there are any."""
-        names = [name for name in self.header if name not in layout.names and not INDEX.fullmatch(name)]
-        return (f"left out: the columns {', '.join(names)}",) if names else ()
+        return left_out([name for name in self.header if name not in layout.names and not INDEX.fullmatch(name)])
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def _fitness(head: str, delimiter: str) -> tuple[int, int]:
+    """Returns how many columns of episodes, and how many at all, a delimiter finds in the first line."""
     try:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        cells = next(csv.reader([head], delimiter=delimiter), [])
     except csv.Error:
-        return []
+        return 0, 0
+    return len(set(NEEDED).intersection(cells)), len(cells)

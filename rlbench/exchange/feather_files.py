@@ -49,27 +49,29 @@ def read(path: Path) -> Iterator[Content]:
     pa = _arrow()
     with pa.memory_map(str(path)) as file:
         schema = pa.ipc.open_file(file).schema
-        file.seek(MAGIC)
-        messages = pa.ipc.MessageReader.open_stream(file)
-        messages.read_next_message()  # the schema
-        manifest = arrow_tables.manifest_of(schema)
-        rows = record_batches(pa, messages, schema, path.stat().st_size)
-        yield Content(manifest, arrow_tables.batches(rows, schema, manifest, path.stat().st_size))
+    manifest = arrow_tables.manifest_of(schema)
+    yield Content(manifest, arrow_tables.batches(record_batches(path), schema, manifest, path.stat().st_size))
 
 
-def record_batches(pa: Any, messages: Any, schema: Any, size: int) -> Iterator[Any]:
-    """Yields the record batches of a stream of messages.
+def record_batches(path: Path) -> Iterator[Any]:
+    """Yields the record batches of a file.
 
     Raises:
         UsageError: one would unpack to much more than a file of this size can hold.
     """
-    for message in messages:
-        if message.type != "record batch":
-            raise UsageError(f"expected record batches, got a {message.type}")
-        claimed = sum(_unpacked(message))
-        if claimed > max(arrow_tables.FREE, EXPANSION * size):
-            raise UsageError(f"it claims {claimed:,} bytes in one piece but does not hold them")
-        yield pa.ipc.read_record_batch(message, schema)
+    pa, size = _arrow(), path.stat().st_size
+    with pa.memory_map(str(path)) as file:
+        schema = pa.ipc.open_file(file).schema
+        file.seek(MAGIC)
+        messages = pa.ipc.MessageReader.open_stream(file)
+        messages.read_next_message()  # the schema
+        for message in messages:
+            if message.type != "record batch":
+                raise UsageError(f"expected record batches, got a {message.type}")
+            claimed = sum(_unpacked(message))
+            if claimed > max(arrow_tables.FREE, EXPANSION * size):
+                raise UsageError(f"it claims {claimed:,} bytes in one piece but does not hold them")
+            yield pa.ipc.read_record_batch(message, schema)
 
 
 def _unpacked(message: Any) -> Iterator[int]:

@@ -16,11 +16,11 @@ from gymnasium import spaces
 
 from rlbench.errors import UsageError
 from rlbench.exchange.batches import Batch, Mark, gathered
-from rlbench.exchange.content import Content
+from rlbench.exchange.content import Content, left_out
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import Disk
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of, unknown_run
-from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, cast_if_exact, columns, left_out, opened, space_of
+from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, cast_if_exact, columns, opened, space_of, unfit
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
@@ -313,10 +313,9 @@ class _Reader:
             yield f"{ours.episodes} episodes were exported, the dataset now has {len(self.ids)}: figures are made anew"
         if self._count != len(self._episodes.ids):
             yield f"its metadata promises {self._count} episodes, it holds {len(self._episodes.ids)}"
-        missing = [part for name, space in self._spaces.items() for part in left_out(name, space)]
+        missing = [part for name, space in self._spaces.items() for part in unfit(name, space)]
         missing += self._unused(self.ids[0]) if self.ids else []
-        if missing:
-            yield f"left out: {', '.join(missing)}"
+        yield from left_out(missing)
 
     def _unused(self, index: int) -> list[str]:
         """Returns what an episode holds beside its steps."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.errors import UsageError
+from rlbench.exchange import feather_files
 from rlbench.exchange.hdf5_files import FREE, MOST_EXPANSION, held, inside
 from rlbench.files import require
 
@@ -114,7 +115,11 @@ class ArrowEpisodes:
         claimed = found.count_rows() * sum(_width(self._pa, kind) for kind in found.schema.types)
         if claimed > max(FREE, MOST_EXPANSION * sum(path.stat().st_size for path in files)):
             raise UsageError(f"episode {number} claims {claimed:,} bytes but does not hold them")
-        return found.to_table().to_struct_array().combine_chunks()
+        if self._format == "arrow":
+            table = self._pa.Table.from_batches([rows for path in files for rows in feather_files.record_batches(path)])
+        else:
+            table = found.to_table()
+        return table.combine_chunks().to_struct_array().combine_chunks()
 
     def metadata(self, number: int) -> dict[str, Any]:
         """Returns the JSON object beside an episode."""
@@ -172,7 +177,7 @@ def _width(pa: Any, kind: Any) -> int:
 
 
 def columns(episodes: Episodes, episode: Any, name: str, space: Space, *, is_encoded: bool) -> Columns:
-    """Returns the columns of the observations or actions of an episode, without what `left_out` names.
+    """Returns the columns of the observations or actions of an episode, without what `unfit` names.
 
     Args:
         episodes: where the episode was found.
@@ -226,10 +231,10 @@ def _dtype(space: Space) -> str:
     return found
 
 
-def left_out(name: str, space: Space) -> Iterator[str]:
+def unfit(name: str, space: Space) -> Iterator[str]:
     """Yields the parts of a space that a run cannot hold, with their kind: "observations/mission (Text)"."""
     for key, inner in _parts(space):
-        yield from left_out(f"{name}/{key}", inner)
+        yield from unfit(f"{name}/{key}", inner)
     if space["type"] not in (*NUMERIC, "Dict", "Tuple"):
         yield f"{name} ({space['type']})"
 
@@ -288,7 +293,7 @@ def _decoded(pictures: list[bytes], shape: tuple[int, ...], name: str) -> NDArra
     rows = np.zeros((len(pictures), *shape), np.uint8)
     for row, picture in zip(rows, pictures, strict=True):
         if picture:
-            found = image.open(io.BytesIO(picture))
+            found = image.open(io.BytesIO(picture), formats=("JPEG",))
             if found.size != shape[1::-1]:
                 raise UsageError(f"{name} must be images of shape {shape}, got {found.size[::-1]}")
             row[...] = np.asarray(found)

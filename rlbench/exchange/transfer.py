@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -281,12 +281,22 @@ def import_run(
     ids = getattr(path, "episode_indices", None)
     path, kind = check_source(path if ids is None else path.storage.data_path, format)  # type: ignore[union-attr]
     module = import_module(FORMATS[kind])
-    with nullcontext() if env is None else closing(make_env(env)) as made, reading(path):
+    with _made(env) as made, reading(path):
         options = {"ids": ids} if ids is not None else {"env": made} if kind == "csv" else {}
         with module.read(path, **options) as content:
             if content.manifest.what != "episodes":
                 raise UsageError(f"it holds a run's {content.manifest.what}: only episodes can be imported")
             return _imported(store, content if made is None else _played_in(made, content))
+
+
+@contextmanager
+def _made(env: str | gym.Env[Any, Any] | None) -> Iterator[gym.Env[Any, Any] | None]:
+    """Makes the env that a caller names, and closes it; passes on the caller's own."""
+    if not isinstance(env, str):
+        yield env
+        return
+    with closing(make_env(env)) as made:
+        yield made
 
 
 def _played_in(env: gym.Env[Any, Any], content: Content) -> Content:

@@ -239,7 +239,9 @@ def outcome_of(store, record):
     return counts, figures, len(store.checkpoints(record.id))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "x,=cmd|' /C calc'!A0", "+1", "-2", "@x", "'"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "x,=cmd|' /C calc'!A0", "+1", "-2", "@x", "'", "a\nb", "a;b;c;d;e;f;g;h;i;j;k;l;m;n;o"]
+)
 def test_no_name_in_a_csv_is_computed_by_a_spreadsheet(tmp_path, store, samples, text):
     columns = {"observations": np.zeros(2), "actions": np.zeros(1), "rewards": np.zeros(1), text: np.ones(1)}
     run = samples.stored(store, samples.chunk_of([1], columns))

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from rlbench.errors import UsageError
 from rlbench.exchange import arrow_tables, export, import_run, text_files
 from rlbench.training import Run
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -125,9 +128,7 @@ def test_what_is_not_known_of_a_table_alone_is_said(csv, store):
     table.to_csv(csv, index=False)
     record = import_run(csv, store)
     assert (record.env_id, record.agent_name, record.episodes, record.timesteps) == ("unknown", "unknown", 3, 3)
-    assert record.note == (
-        "run.csv.json is not beside it: agent, seed and configuration are unknown; left out: the columns mood"
-    )
+    assert record.note == ("run.csv.json is not beside it: agent, seed and configuration are unknown; left out: mood")
     assert store.figures(record.id)["evaluation"].tolist()[1] == 0.25
 
 
@@ -254,3 +255,12 @@ def test_an_export_killed_between_its_two_files_is_never_taken_for_another_run(c
     os.utime(csv)
     with pytest.raises(UsageError, match=r"not those that were exported|expected 1 episodes, got 3"):
         import_run(csv, store)
+
+
+def test_a_table_of_the_first_layout_is_read_without_its_first_line(tmp_path, store, samples):
+    text = (DATA / "layout_1.csv").read_text()
+    (tmp_path / "old.csv").write_text(text.split("\n", 1)[1])
+    record, run = import_run(tmp_path / "old.csv", store), samples.ALL["discrete"](store)
+    for found, expected in zip(store.episodes(record.id), store.episodes(run.id), strict=True):
+        assert np.array_equal(found.observations, expected.observations)
+        assert np.array_equal(found.rewards, expected.rewards)
