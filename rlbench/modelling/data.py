@@ -181,7 +181,7 @@ class Cells(NamedTuple):
                     shown = repr(cell[:SHOWN_LETTERS])
                     return UsageError(
                         f"{self.path}, line {line}: column {column!r} must hold finite numbers, got {shown}; encode "
-                        "it as numbers, or name the columns to learn from (features)"
+                        "it as numbers, decimals with a point, or name the columns to learn from (features)"
                     )
         return UsageError(f"{self.path} must hold numbers in {', '.join(columns)}")
 
@@ -326,7 +326,9 @@ class CsvFile:
             raise UsageError(f"{self.path} begins with numbers: its first line must hold the names of the columns")
         twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
-            raise UsageError(f"{self.path} has several columns named {twice[0]!r}: give each a different name")
+            raise UsageError(
+                f"{self.path} has several columns named {twice[0]!r}: give each a different name, above the rows"
+            )
         return tuple(names)
 
     @contextmanager

@@ -120,11 +120,10 @@ class Model:
             rows = rows.to_frame().T  # one row of a frame
         if not hasattr(rows, "columns"):
             return rows
-        if list(rows.columns) == list(range(len(rows.columns))):
-            found = list(rows.columns)
-        else:
-            names = [column_name(str(name)) for name in rows.columns]
-            found = [rows.columns[_only_place(names, feature)] for feature in self.features]
+        found = list(rows.columns)
+        if found != list(range(len(self.features))):
+            names = [column_name(str(name)) for name in found]
+            found = [found[_only_place(names, feature)] for feature in self.features]
         columns = [np.asarray(rows[name]) for name in found]
         return columns[0].tolist() if self.task == TEXTS else np.stack(columns, axis=1)
 

@@ -289,7 +289,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
 
     def _learns_logarithms(self, values: Floats) -> bool:
         if self.log is not None:
-            return bool(self.log)
+            return bool(self.log and values.max() > 0)
         return bool(values.min() >= 0 and values.max() > LONG_TAIL * np.median(values) > 0)
 
     def _learnt(self, values: Floats) -> Floats:
@@ -335,7 +335,7 @@ class MatrixFactorization(TransformerMixin, BaseEstimator):  # type: ignore[misc
         settings = float(self.learning_rate), float(self.regularization)
         targets = (learnt - self.mean_) / self.scale_
         _recommender.sgd_pass(ratings.users, ratings.items, targets, order, self._model(), *settings)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below, with advice
             error = _rms(self._errors(ratings))
         if not error <= DIVERGED * max(self.scale_, _rms(learnt - self.mean_)):
             advice = "" if self.unit_ else ", or learn the logarithms of counts with a long tail (log=True)"

@@ -150,6 +150,8 @@ def test_logarithms_are_learnt_of_long_tails_and_on_wish():
     np.testing.assert_array_equal(chosen.item_factors_, asked.item_factors_)
     assert MatrixFactorization(log=False, n_epochs=1, learning_rate=1e-4).fit(counts).unit_ == 0.0
     assert MatrixFactorization(n_epochs=1).fit(STARS).unit_ == 0.0
+    zeros = sparse.csr_array((np.zeros(2), ([0, 1], [0, 1])), shape=(2, 2))
+    assert MatrixFactorization(log=True).fit(zeros).predict_pairs([0], [1]) == [0.0]
     scaled = MatrixFactorization(random_state=0).fit(counts / counts.max())
     np.testing.assert_allclose(scaled.train_rmse_, chosen.train_rmse_)
     assert chosen.train_rmse_[-1] ** 2 == pytest.approx(chosen.spread_)
