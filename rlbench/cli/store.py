@@ -78,16 +78,12 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 )
 @click.argument("query", required=False)
 @click.argument("runs", nargs=-1, shell_complete=completing.runs)
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most this many rows; {ROWS} unless --csv or --json."
-)
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, exactly.")
 @store_option
 @json_option
 def sql(
     query: str | None,
     runs: tuple[str, ...],
-    limit: int | None,
     as_csv: bool,  # noqa: FBT001
     store: str,
     as_json: bool,  # noqa: FBT001
@@ -96,7 +92,7 @@ def sql(
 
     Without QUERY, list the tables and their columns. The store is only read: nothing is written into it, and a query
     reads no more of it than it names. Tags, parents, parameters, env_kwargs, evaluation and config are JSON:
-    parameters ->> 'learning_rate'.
+    parameters ->> 'learning_rate'. The table shows the first 100 rows; --csv and --json print all.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json are two ways to print: choose one")
@@ -106,13 +102,12 @@ def sql(
             _print_columns(opened, as_json=as_json)
             return
         with answered(opened.backend, query, refs, on_damaged=_leave_out, on_rows=_tell_progress) as (columns, rows):
-            shown = islice(rows, limit)
             if as_json:
-                print_json({"columns": columns, "rows": [list(map(_exact, row)) for row in shown]})
+                print_json({"columns": columns, "rows": [list(map(_exact, row)) for row in rows]})
             elif as_csv:
-                print_csv(columns, shown)
+                print_csv(columns, rows)
             else:
-                _print_answer(columns, list(islice(rows, limit or ROWS)), rows)
+                _print_answer(columns, list(islice(rows, ROWS)), rows)
 
 
 def _print_columns(opened: Store, *, as_json: bool) -> None:
@@ -127,7 +122,7 @@ def _print_answer(columns: list[str], found: list[tuple[Any, ...]], rest: Iterat
     numbers = [name for n, name in enumerate(columns) if all(isinstance(row[n], int | float | None) for row in found)]
     print_table(columns, [list(map(cell, row)) for row in found], right=numbers)
     if next(rest, None) is not None:
-        say(f"the first {len(found):,} rows: --limit N shows more, --csv and --json all", err=True)
+        say(f"these are the first {ROWS} rows: --csv and --json print all", err=True)
 
 
 def _exact(value: Any) -> Any:

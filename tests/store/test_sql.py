@@ -261,11 +261,14 @@ def test_the_command_prints_a_table_csv_or_json(filled):
 
 
 def test_the_command_says_when_there_are_more_rows(filled):
-    shown = command("SELECT step FROM steps", "--store", filled, "--limit", "3")
-    assert shown.stdout.splitlines() == ["step", "   0", "   1", "   2"]
-    assert shown.stderr == "the first 3 rows: --limit N shows more, --csv and --json all\n"
-    assert command("SELECT step FROM steps", "--store", filled, "--limit", "28").stderr == ""
-    assert len(command("SELECT step FROM steps", "latest", "--store", filled, "--csv").stdout.splitlines()) == 15
+    steps = "SELECT step FROM steps"
+    many = f"{steps}, (VALUES (1), (2), (3), (4))"
+    shown = command(f"{many} LIMIT 101", "--store", filled)
+    assert len(shown.stdout.splitlines()) == 101
+    assert shown.stderr == "these are the first 100 rows: --csv and --json print all\n"
+    assert command(f"{many} LIMIT 100", "--store", filled).stderr == ""
+    assert len(command(many, "--store", filled, "--csv").stdout.splitlines()) == 113
+    assert len(command(steps, "latest", "--store", filled).stdout.splitlines()) == 15
 
 
 @pytest.mark.parametrize("how", [[], ["--csv"], ["--json"]])
