@@ -152,17 +152,17 @@ def _runs(groups: Sequence[Group], found: Comparison | None) -> str:
 
 
 def _reproduction(groups: Sequence[Group]) -> str:
-    return "".join(_commands(letter(i), group) for i, group in enumerate(groups))
+    return "".join(map(_commands, groups))
 
 
-def _commands(name: str, group: Group) -> str:
+def _commands(group: Group) -> str:
     """Returns the command of a candidate's first run, and the seeds of the others."""
     command, why_not = attempt(lambda: command_of(group.runs[0]))
     if not command:
-        return note(f"{name}: {why_not}")
+        return note(f"{group.label}: {why_not}")
     seeds = _numbers(run.seed for run in group.runs)
     others = f", with the seeds {seeds}" if len(group.runs) > 1 else ""
-    return f"<p>{name}: {text(group.label)}{text(others)}</p><pre>{text(command)}</pre>"
+    return f"<p>{text(group.label)}{text(others)}</p><pre>{text(command)}</pre>"
 
 
 def _wide(table: str, more: str = "") -> str:

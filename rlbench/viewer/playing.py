@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 MOTION = 0.16  # seconds from square to square: short, so that a person need not wait
 BAR_HEIGHT = 44  # pixels: height of the help line
-SQUARES = 9  # as high as the room on the screen, at least: a small city leaves some of it free
+SQUARE = 110  # pixels: the side of a square in a small city; on a screen of many pixels more,
+SQUARES = 9  # of them as high as the room
 DRIVING_REPEAT = (250, 170)  # milliseconds before a held key repeats, and between repeats
 NAMED_KEYS = {
     pygame.K_UP: "up",
@@ -94,7 +95,7 @@ class EnvPainter:
 def comfortable(world: SafeCabEnv, room: tuple[int, int]) -> int:
     """Returns the side of a square, in pixels, with which a city is easy to see and its window fits into a room."""
     fitting = square_for(world.city, room[0], room[1] - STRIP - BAR_HEIGHT)
-    return min(fitting, room[1] // SQUARES)
+    return min(fitting, max(SQUARE, room[1] // SQUARES))
 
 
 def painter_of(driver: Driver) -> Painter:
