@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rlbench.evaluation.comparison import Candidate, Comparison, Group
     from rlbench.training import Run
 
+SCORES = ("candidate", "runs", "mean return", "interquartile mean", "95 % interval", "regret")
+
 
 def page_of_several(runs: Sequence[Run]) -> str:
     """Returns the report of several runs of one env as HTML.
@@ -102,19 +104,18 @@ def _pictures(groups: Sequence[Group]) -> str:
 
 def _compared(found: Comparison) -> str:
     """Shows the scores of the candidates and, of several, how probable it is that one beats another."""
-    header = ["", "candidate", "runs", "mean return", "interquartile mean", "95 % interval", "regret"]
-    beats = ["beats A", "95 % interval"] if len(found.candidates) > 1 else []
-    rows = [[*_scores(i, one), *_better(found, i)] for i, one in enumerate(found.candidates)]
-    shown = _wide(table_of([*header, *beats], rows), "labelled") + f'<p class="aside">{text(_meaning(found))}</p>'
-    if len(found.candidates) == 1:
-        return shown
+    rows, meaning = map(_scores, found.candidates), f'<p class="aside">{text(_meaning(found))}</p>'
+    if not found.improvements:
+        return _wide(table_of(SCORES, rows)) + meaning
     picture = image_of(comparison_figure(found), "Interquartile means, and who beats whom")
-    return f'<div class="pictures">{picture}</div>{shown}'
+    lettered = ([letter(i), *row, *_better(found, i)] for i, row in enumerate(rows))
+    table = _wide(table_of(["", *SCORES, "beats A", "95 % interval"], lettered), "labelled")
+    return f'<div class="pictures">{picture}</div>{table}{meaning}'
 
 
-def _scores(index: int, one: Candidate) -> list[str]:
+def _scores(one: Candidate) -> list[str]:
     figures = [number(one.mean), number(one.iqm), _range(one.interval), _figure(one.regret)]
-    return [letter(index), one.label, str(len(one.runs)), *figures]
+    return [one.label, str(len(one.runs)), *figures]
 
 
 def _range(interval: tuple[float, float]) -> str:
@@ -126,15 +127,15 @@ def _figure(value: float | None) -> str:
 
 
 def _better(found: Comparison, index: int) -> list[str]:
-    """Returns how probable it is that a candidate beats the first, and its interval; nothing for a single one."""
+    """Returns how probable it is that a candidate beats the first, and its interval."""
     if not index:
-        return ["", ""] if len(found.candidates) > 1 else []
+        return ["", ""]
     over = found.improvement(index, 0)
     return [f"{over.probability:.2f}", _range(over.interval)]
 
 
 def _meaning(found: Comparison) -> str:
-    beats = ' "beats A": the probability that a return of it is above one of A.' if len(found.candidates) > 1 else ""
+    beats = ' "beats A": the probability that a return of it is above one of A.' if found.improvements else ""
     return f"{found.basis}. Interquartile mean: of the middle half of the returns. Intervals are bootstrapped.{beats}"
 
 
@@ -147,7 +148,7 @@ def _runs(groups: Sequence[Group], found: Comparison | None) -> str:
             counted = [f"{run.episodes:,}", f"{run.timesteps:,}", f"{run.seconds:.2f} s"]
             own = None if found is None else found.candidates[i]
             scores = ["", ""] if own is None else [number(own.means[k]), _figure(own.regrets[k])]
-            rows.append([letter(i), run.id, str(run.seed), *scores, *counted, run.status])
+            rows.append([letter(i) if len(groups) > 1 else "", run.id, str(run.seed), *scores, *counted, run.status])
     return _wide(table_of(header, rows))
 
 
