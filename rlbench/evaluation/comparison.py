@@ -6,6 +6,7 @@ Interquartile means, bootstrap intervals and the probability of improvement, see
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 METRICS = ("evaluation", "training")
 LAST = 100  # training episodes that the metric "training" looks at
-SHOWN = 3  # the most settings in a label
+SHOWN = 3  # settings in a label, unless more tell it from another
 LONGEST = 24  # characters of a setting in a label
 
 
@@ -92,14 +93,24 @@ def env_arguments(run: Run) -> dict[str, Any]:
 
 
 def _labels(settings: list[dict[str, Any]]) -> list[str]:
+    """Returns labels that differ: of as many settings as that takes, numbered if their texts are cut to the same."""
     names = differing(settings)
-    return [_label(one, names) for one in settings]
+    shown = SHOWN
+    while len(set(labels := [_label(one, names, shown) for one in settings])) < len(labels) and shown < len(names):
+        shown += 1
+    seen: Counter[str] = Counter()
+    for place, label in enumerate(labels):
+        seen[label] += 1
+        labels[place] = label if seen[label] == 1 else f"{label} ({seen[label]})"
+    return labels
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns the names of the settings in which candidates differ, besides their agents."""
+    """Returns the names of the settings in which candidates differ, besides their agents; first those within one."""
     names = dict.fromkeys(name for one in settings for name in one if name != "agent")
-    return [name for name in names if _differs(name, settings)]
+    by_agent = [[one for one in settings if one["agent"] == agent] for agent in {one["agent"] for one in settings}]
+    found = [name for name in names if _differs(name, settings)]
+    return sorted(found, key=lambda name: not any(_differs(name, members) for members in by_agent))
 
 
 def _differs(name: str, settings: Sequence[dict[str, Any]]) -> bool:
@@ -110,9 +121,9 @@ def _differs(name: str, settings: Sequence[dict[str, Any]]) -> bool:
     return len(values) > 1 or bool(with_it & without)
 
 
-def _label(settings: dict[str, Any], differing: list[str]) -> str:
+def _label(settings: dict[str, Any], differing: list[str], shown: int) -> str:
     said = [f"{name} {_short(settings[name])}" for name in differing if name in settings]
-    return ", ".join([settings["agent"], *said[:SHOWN], *(["..."] if said[SHOWN:] else [])])
+    return ", ".join([settings["agent"], *said[:shown], *(["..."] if said[shown:] else [])])
 
 
 def _short(value: Any) -> str:

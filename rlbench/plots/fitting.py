@@ -29,6 +29,7 @@ NARROWEST = 1.5  # inches, of a legend below a narrow plot
 HINTING = 1.05  # times the width of outlines is at least that of letters on a grid of dots
 TITLE_INDENT = 0.6  # inches of the ticks and labels to the left of a title
 LINE_HEIGHT = 1.3  # font sizes
+MOST_LAYOUTS = 3
 SMALLEST = 5.0  # points: smaller letters are not printed
 SHARE_OF_LEGEND = 0.5  # of the height of a figure whose size is fixed, at most
 EDGE = 0.02  # inches that no text may reach into
@@ -85,7 +86,14 @@ def legend_below(
     handles, labels = ax.get_legend_handles_labels()
     if labels:
         at = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": _below(ax, LEGEND_BELOW)}
-        more: dict[str, Any] = {"title": title, "size": size, "markerscale": markerscale, "borderaxespad": 0, **at}
+        more: dict[str, Any] = {
+            "title": title,
+            "size": size,
+            "markerscale": markerscale,
+            "borderaxespad": 0,
+            "borderpad": 0.1,
+            **at,
+        }
         _add_legend(ax, handles[:most], _counted(labels, most), _inches(ax), **more)
 
 
@@ -100,15 +108,20 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
         UsageError: it is too small for its text.
     """
     _share_legend(figure)
-    lines = _wrap_titles(figure)
+    titles = _wrap_titles(figure)
     if fixed:
-        _shrink_legends(figure, lines)
+        _shrink_legends(figure, titles)
     else:
         width, height = figure.get_size_inches()
-        figure.set_size_inches(width, height + lines + _legends_height(figure))
-    _lay_out(figure)
-    for text, inches in _too_long(figure):
-        text.set_text(wrapped(_unwrapped(text.get_text()), inches, float(text.get_fontsize())))
+        figure.set_size_inches(width, height + titles + _legends_height(figure))
+    said: dict[Text, str] = {}
+    for _ in range(MOST_LAYOUTS):  # what is wrapped moves what lies beside it
+        _lay_out(figure)
+        for text, inches in (too_long := list(_too_long(figure))):
+            lines = said.setdefault(text, text.get_text()).splitlines()
+            text.set_text("\n".join(wrapped(_unwrapped(line), inches, float(text.get_fontsize())) for line in lines))
+        if not too_long:
+            break
     for legend in _legends(figure):
         legend.set_bbox_to_anchor((0, 0), _below(legend.axes, _depth(legend.axes) + LEGEND_GAP))
 

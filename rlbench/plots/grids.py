@@ -372,9 +372,7 @@ def _draw_actions(ax: Axes, layout: Layout, votes: Votes) -> None:
         _draw_arrows(ax, layout, chosen, opacity)
         _draw_other_actions(ax, layout, chosen, others, side, opacity)
     if votes.seeds > 1:
-        half = votes.seeds // 2
-        names = (f"all {votes.seeds} seeds agree", f"at least {half + 1} do", f"at most {half} do")
-        for name, opacity in zip(names, AGREEING, strict=True):
+        for name, opacity in _names_of_agreement(votes.seeds):
             ax.plot([], [], linestyle="", marker=">", markersize=side, color=BLACK, alpha=opacity, label=name)
     legend_below(ax, markerscale=LEGEND_MARK / max(side, 0.1))
 
@@ -383,6 +381,16 @@ def _agreements(votes: Votes) -> list[NDArray[np.bool_]]:
     """Returns the states in which all seeds agree, at least half and one more, and fewer."""
     most = votes.counts > votes.seeds // 2
     return [votes.counts == votes.seeds, most & (votes.counts < votes.seeds), ~most]
+
+
+def _names_of_agreement(seeds: int) -> list[tuple[str, float]]:
+    """Returns what the opacities stand for: all seeds, more than half of them, fewer."""
+    half = seeds // 2
+    named = [(f"{seeds} of {seeds} seeds agree", AGREEING[0])]
+    for (low, high), opacity in zip(((half + 1, seeds - 1), (1, half)), AGREEING[1:], strict=True):
+        if low <= high:
+            named.append((f"{low} to {high} of {seeds}" if low < high else f"{low} of {seeds}", opacity))
+    return named
 
 
 def _draw_arrows(ax: Axes, layout: Layout, chosen: NDArray[np.int64], opacity: float) -> None:

@@ -99,11 +99,11 @@ def regret(data: Curves, ax: Axes | None = None, *, x: str = "episodes") -> Axes
     lines = [line._replace(runs=[_gaps(run) for run in line.runs]) for line in lines]
     how = "exact " if exact and all(exact) else "" if not any(exact) else "exact or sampled "
     with drawing(ax) as drawn:
-        draw_lines(drawn, lines)
+        draw_lines(drawn, lines, "regret of the greedy policy")
         for line in drawn.get_lines():
             line.set(marker=".", markersize=4)
-        gap = "" if is_bounded else " (no line: unbounded)"
-        finish(drawn, data, f"{how}regret{gap}", x, band_title(lines))
+        gap = None if is_bounded else "no line: unbounded"
+        finish(drawn, data, f"{how}regret", x, band_title(lines), gap)
     return drawn
 
 
@@ -123,7 +123,7 @@ def trials(data: Curves, ax: Axes | None = None) -> Axes:
         draw_lines(drawn, lines)
         for line in drawn.get_lines():
             line.set(marker="o", markersize=4)
-        finish(drawn, data, "return", note=band_title(lines))
+        finish(drawn, data, "return", "episodes", band_title(lines))
         drawn.set_xlabel("test episode")
     return drawn
 
@@ -179,6 +179,8 @@ def _over_training(data: Curves, ax: Axes | None, x: str) -> Axes:
         if optimum is not None:
             color, dash = RETURN_MARKS["optimum"]
             drawn.axhline(optimum, color=color, linestyle=dash, label=f"optimum {optimum:.6g}")
+            drawn.update_datalim([(0, optimum)], updatex=False)  # axhline keeps no margin above it
+            drawn.autoscale_view(scalex=False)
         drawn.set_xlim(0, None)
         finish(drawn, data, "return of a test episode", x, band_title(lines))
     return drawn

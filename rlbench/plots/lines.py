@@ -255,8 +255,8 @@ def td(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "savgo
     window = _mean_window(how, runs[0].episodes if runs else np.size(cast("Any", data))) if _is_alone(lines) else 1
     with drawing(ax) as drawn:
         draw_lines(drawn, lines, _over("mean", window) if _is_alone(lines) else "")
-        gap = "" if _draw_on_log_axis(drawn) else "\n(no line: 0)"
-        finish(drawn, data, f"|temporal-difference error|{gap}", x, band_title(lines))
+        gap = None if _draw_on_log_axis(drawn) else "no line: 0"
+        finish(drawn, data, "|temporal-difference error|", x, band_title(lines), gap)
     return drawn
 
 

@@ -125,11 +125,11 @@ def common(runs: Sequence[Series]) -> tuple[Array, Array]:
     return at, np.stack([np.interp(at, run.x, run.y) for run in runs])
 
 
-def finish(ax: Axes, data: Any, ylabel: str, x: str = "episodes", note: str | None = None) -> None:
-    """Labels the axes and puts the legend below, with a note as its title."""
+def finish(ax: Axes, data: Any, ylabel: str, x: str, *notes: str | None) -> None:
+    """Labels the axes and puts the legend below, with notes as its title."""
     ax.set(ylabel=plain(ylabel, len(ylabel)), title=plain(title_of(data)))
     number_x(ax, x)
-    legend_below(ax, note)
+    legend_below(ax, "; ".join(filter(None, notes)) or None)
 
 
 def band_title(lines: Sequence[Line], what: str = "mean") -> str | None:

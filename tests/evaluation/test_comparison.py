@@ -36,6 +36,19 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(runs):
     assert [[run.seed for run in group.runs] for group in groups] == [[0, 1], [0, 1]]
 
 
+def test_labels_differ_whatever_else_sets_agents_apart():
+    from rlbench.evaluation.comparison import _labels
+
+    agents = [{"agent": "sarsa", "a": 1, "b": 2, "c": 3, "gamma": gamma} for gamma in (0.5, 0.9)]
+    agents += [{"agent": "q-learning", "a": 4, "b": 5, "c": 6, "gamma": 0.5}]
+    assert _labels(agents)[:2] == ["sarsa, gamma 0.5, a 1, b 2, ...", "sarsa, gamma 0.9, a 1, b 2, ..."]
+    values = [(0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 0), (0, 1, 0, 0), (1, 0, 0, 0)]
+    many = [{"agent": "sarsa", **dict(zip("abcd", value, strict=True))} for value in values]
+    assert len(set(_labels(many))) == 5
+    long = [{"agent": "sarsa", "map": ["F" * 30 + end]} for end in "ab"]
+    assert _labels(long)[1] == f"{_labels(long)[0]} (2)"
+
+
 def test_a_run_that_is_named_twice_counts_once(runs):
     assert [len(group.runs) for group in group_runs([runs[0], runs[0], runs[1]])] == [2]
 

@@ -260,7 +260,7 @@ def test_the_policy_of_several_seeds_is_the_most_common_action_paler_where_fewer
     for state in range(16):
         most = max((chosen[:, state] == action).sum() for action in range(4))
         assert drawn.get(state) == (None if most == 0 else 1.0 if most == 4 else 0.5 if most > 2 else 0.2)
-    assert ax.get_legend_handles_labels()[1] == ["all 4 seeds agree", "at least 3 do", "at most 2 do"]
+    assert ax.get_legend_handles_labels()[1] == ["4 of 4 seeds agree", "3 of 4", "1 to 2 of 4"]
 
 
 # ------------------------------------------------------------------------------------------------- new kinds

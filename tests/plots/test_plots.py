@@ -363,7 +363,8 @@ def test_td_draws_means_on_a_logarithmic_axis_and_nothing_for_zero(ax):
     plots.td([100.0, 1.0, 0.0], ax, smooth="none")
     assert ax.get_yscale() == "log"
     assert np.array_equal(ax.get_lines()[0].get_ydata(), [100.0, 1.0, np.nan], equal_nan=True)
-    assert "no line: 0" in ax.get_ylabel()
+    plots.td({"a": [1.0, 0.0], "b": [1.0, 1.0]}, ax, smooth="none")
+    assert ax.get_legend().get_title().get_text() == "no line: 0"
 
 
 def test_what_rounding_leaves_of_an_error_is_none(ax):
