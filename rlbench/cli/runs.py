@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 import rlbench
-from rlbench.cli import completing, listing
+from rlbench.cli import completing, listing, showing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
 from rlbench.cli.options import (
@@ -31,12 +31,10 @@ from rlbench.store.conditions import values_of
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from rlbench.evaluation import Evaluation
     from rlbench.store import RunRecord, Store
 
-SHOWN = ("mean_return", "exact_return", "optimal_return", "regret")  # of an evaluation
 CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
 
 
@@ -140,35 +138,18 @@ def _list(
 @json_option
 @click.pass_obj
 def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show how RUN was made and how good it is: parameters, budget, versions and figures."""
+    """Show how RUN was made, how good it is, and how to make it again.
+
+    A parameter is the agent's default unless it is marked: "set" by whoever trained, or by the "preset".
+    """
     with _opened(outer, store) as opened:
-        record = find_run(opened, run, env_filter)
-    if as_json:
-        print_json({**_document(record), "config": record.config.document()})
-        return
-    say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
-    for name, told in _told(record):
-        say(f"  {name:<11} {told}")
-
-
-def _told(run: RunRecord) -> Iterator[tuple[str, str]]:
-    config, figures = run.config, run.evaluation or {}
-    limits = (("episodes", config.budget.episodes), ("steps", config.budget.total_timesteps))
-    yield "status", f"{run.status}, {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s"
-    yield "budget", ", ".join(f"{limit:,} {unit}" for unit, limit in limits if limit) or "none"
-    yield "started", run.created_at[:19].replace("T", " ")
-    yield "made by", f"{config.engine or 'unknown'} loop, preset {config.preset}, record {config.record or 'unknown'}"
-    yield "parameters", _pairs(config.agent.parameters) or "none"
-    yield "env", _pairs(config.env.made_with.get("kwargs", {})) or "as it is"
-    yield "versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())
-    found = [f"{name.replace('_', ' ')} {figures[name]:.6g}" for name in SHOWN if figures.get(name) is not None]
-    yield "evaluation", ", ".join(found) or "none"
-    yield "tags", ", ".join(run.tags) or "none"
-    yield "parents", ", ".join(run.parents) or "none"
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items())
+        found = rlbench.Run(find_run(opened, run, env_filter), opened)
+        if as_json:
+            record = found.record
+            told = {"evaluations": list(record.evaluations), "config": record.config.document()}
+            print_json({**_document(record), **told, **showing.run_document(found)})
+        else:
+            showing.print_run(found)
 
 
 @runs.command(
@@ -319,18 +300,19 @@ def evaluate(
         found = rlbench.Run(record, opened, trust=trust)
         env = in_more(found, wrappers, bins) if wrappers or bins is not None else None
         evaluation = rlbench.evaluate(found, env, episodes=episodes, seed=seed, another_env=bool(wrappers))
-        _keep(opened, record, evaluation)
+        summary = {**evaluation.summary(), **({"wrappers": list(wrappers)} if wrappers else {})}
+        _keep(opened, record, summary)
     if as_json:
-        print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **evaluation.summary()})
+        print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **summary})
     else:
         say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
         say("\n".join(evaluation_lines(evaluation)))
 
 
-def _keep(store: Store, record: RunRecord, evaluation: Evaluation) -> None:
+def _keep(store: Store, record: RunRecord, evaluation: dict[str, Any]) -> None:
     """Stores an evaluation; with a read-only store it is shown all the same."""
     try:
-        store.update_run(record.id, evaluation=evaluation.summary())
+        store.update_run(record.id, evaluation=evaluation)
     except StoreError as error:
         say(f"Warning: the evaluation is not stored: {error}", err=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlbench.replaying.differences import Difference, diff
-from rlbench.replaying.reproduction import command_of, program_of
+from rlbench.replaying.reproduction import command_of, origins_of, program_of
 from rlbench.replaying.verification import Verification, verify
 
-__all__ = ["Difference", "Verification", "command_of", "diff", "program_of", "verify"]
+__all__ = ["Difference", "Verification", "command_of", "diff", "origins_of", "program_of", "verify"]

@@ -166,13 +166,34 @@ def _preset(env_id: str, name: str) -> Preset:
         return Preset()
 
 
+def origins_of(run: Run) -> dict[str, str]:
+    """Returns where each parameter of a run's agent comes from: "set", "preset" or "default".
+
+    It is empty for an agent that is not registered here, or has other parameters here.
+    """
+    preset = _preset(run.env_id, run.record.config.preset)
+    try:
+        asked = _set_parameters(run, preset)
+    except UsageError:
+        return {}
+    tuned = preset.parameters(run.agent_name, asked)
+    names = run.record.config.agent.parameters
+    return {name: "set" if name in asked else "preset" if name in tuned else "default" for name in names}
+
+
 def _parameters(run: Run, preset: Preset) -> dict[str, Any]:
+    """Returns what `_set_parameters` does; UsageError if one of them is a function."""
+    found = _set_parameters(run, preset)
+    if any(isinstance(value, ByFunction) for value in found.values()):
+        raise UsageError(f"run {run.id} was trained with a rate by a function: no command can name it")
+    return found
+
+
+def _set_parameters(run: Run, preset: Preset) -> dict[str, Any]:
     """Returns the parameters of a run's agent that neither its preset nor its defaults set."""
     if run.agent_name not in AGENTS:
         raise UsageError(f"run {run.id} was trained with the agent {run.agent_name!r}, which is not registered here")
     own = _all_parameters(run.agent_name, run.record.config.agent.parameters)
-    if any(isinstance(value, ByFunction) for value in own.values()):
-        raise UsageError(f"run {run.id} was trained with a rate by a function: no command can name it")
     usual = _all_parameters(run.agent_name, preset.parameters(run.agent_name, {}))
     rate = {} if own.get("learning_rate") == usual.get("learning_rate") else {"learning_rate": own["learning_rate"]}
     beside = _all_parameters(run.agent_name, preset.parameters(run.agent_name, rate))

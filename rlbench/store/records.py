@@ -51,8 +51,8 @@ class RunRecord:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The latest evaluation, if any."""
-        return self.evaluations[-1] if self.evaluations else None
+        """The latest evaluation in the run's own env, if any; not one in further wrappers."""
+        return next((one for one in reversed(self.evaluations) if not one.get("wrappers")), None)
 
 
 @dataclass(frozen=True, eq=False)

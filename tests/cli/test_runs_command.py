@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shlex
 
 import pytest
 
@@ -402,6 +403,50 @@ def test_runs_list_is_runs_and_runs_show_tells_how_a_run_came_about(rlbench):
     assert re.search(r"^  status +finished, 2 episodes, 18 steps in", shown, re.MULTILINE)
     assert re.search(r"^  versions +rlbench 0", shown, re.MULTILINE)
     assert rlbench("runs", "--store", "rlbench.db", "show", "latest").out == shown
+
+
+def test_runs_show_tells_all_that_made_a_run_and_how_to_make_it_again(rlbench):
+    arguments = ("--episodes", 20, "--set", "gamma=0.5", "--env-set", "is_slippery=false", "--eval-every", 10)
+    labels = ("--tag", "good", "--note", "word " * 20, "--stop-at", 2)
+    first = rlbench(
+        "train", "FrozenLake-v1", *arguments, *labels, "--wrapper", "TimeLimit:max_episode_steps=50", "--json"
+    )
+    rlbench("evaluate", "latest", "--episodes", 7, "--wrapper", "ClipReward:max_reward=1", "--seed", 3)
+    shown = rlbench("runs", "show", "latest").out
+    lines = shown.splitlines()
+    again = next(line for line in lines if line.startswith("  made again"))
+    in_python = lines.index("  in Python   import rlbench")
+    assert all(len(line) <= 80 for line in lines[:in_python] if line != again)
+    for told in (
+        r"^  budget +20 episodes$",
+        r"^  note +word .*\n {14}word ",
+        r"^  env +map_name=4x4, is_slippery=false, max_episode_steps=50$",
+        r"^  parameters +preset default$",
+        r"^    gamma +0\.5 +set$",
+        r"^    learning_rate +0\.2 +preset$",
+        r"^    initial_value +0\.0$",
+        r"^  evaluated +each 10 episodes of training, by 20 greedy ones$",
+        r"^  callbacks +StopOnEvaluation:threshold=2\.0$",
+        r"^  evaluation +100 greedy episodes, seed 0, mean return ",
+        r"^  evaluation +in ClipReward:max_reward=1, 7 greedy episodes, seed\s+3, mean",
+    ):
+        assert re.search(told, shown, re.MULTILINE), (told, shown)
+    document = rlbench("runs", "show", "latest", "--json").document
+    assert (document["parameters_from"]["gamma"], document["parameters_from"]["learning_rate"]) == ("set", "preset")
+    assert [one["episodes"] for one in document["evaluations"]] == [100, 7]
+    assert document["evaluation"] == document["evaluations"][0]  # the run is judged in its own env
+    assert document["command"] in again
+    assert document["program"].splitlines()[0] == "import rlbench"
+    repeated = rlbench(*shlex.split(document["command"])[1:], "--no-cache", "--json").document
+    assert repeated["q_table_sha256"] == first.document["q_table_sha256"]
+
+
+def test_runs_show_says_why_a_run_cannot_be_made_again(rlbench, store):
+    run = _asked(store, agent="stranger", gamma=0.9, rate={"x": "\x1b[31m"})
+    shown = rlbench("runs", "show", run)
+    assert shown.code == 0
+    assert re.search(rf"^  made again +not possible: run {run} was recorded", shown.out, re.MULTILINE)
+    assert "\x1b" not in shown.out
 
 
 def test_a_note_is_changed_without_a_tag_and_a_tag_without_the_note(rlbench, store):
