@@ -85,7 +85,7 @@ def are_alike(words):
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
     chunk=st.integers(1, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_labels_and_ids_are_those_written_however_the_file_is_read(
     labels, delimiter, newline, encoding, chunk, tmp_path_factory
 ):
