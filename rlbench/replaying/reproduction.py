@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -18,11 +18,18 @@ from rlbench.settings import write_call, write_setting
 from rlbench.training.callbacks import SHIPPED, label
 from rlbench.training.run import Run
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NO_LIMIT = -1  # to gym.make
 
 
-def command_of(run: Run) -> str:
+def command_of(run: Run, seeds: Sequence[int] = ()) -> str:
     """Returns the command line that reproduces a run.
+
+    Args:
+        run: the run.
+        seeds: of a trained run and of those that differ from it only in their seed: the command trains with each.
 
     Raises:
         UsageError: it was not made by training or retraining, or with an env or agent that has no name.
@@ -30,7 +37,17 @@ def command_of(run: Run) -> str:
     if run.record.config.was_retrained:
         return shlex.join(["rlbench", "retrain", *run.record.parents, *_options(retraining_arguments(run))])
     arguments = training_arguments(run)
+    if len(seeds) > 1:
+        del arguments["seed"]
+        arguments["seeds"] = _written(seeds)
     return shlex.join(["rlbench", "train", arguments.pop("env"), *_options(arguments)])
+
+
+def _written(seeds: Sequence[int]) -> str:
+    """Returns seeds as `rlbench train --seeds` takes them: "0:8", or "1,2,5"."""
+    first, last = min(seeds), max(seeds)
+    is_range = sorted(seeds) == list(range(first, last + 1))
+    return f"{first}:{last + 1}" if is_range else ",".join(map(str, sorted(seeds)))
 
 
 def program_of(run: Run) -> str:

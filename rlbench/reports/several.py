@@ -158,7 +158,7 @@ def _reproduction(groups: Sequence[Group]) -> str:
 
 def _commands(group: Group) -> str:
     """Returns the command of a candidate's first run, and the seeds of the others."""
-    command, why_not = attempt(lambda: command_of(group.runs[0]))
+    command, why_not = attempt(lambda: command_of(group.runs[0], [run.seed for run in group.runs]))
     if not command:
         return note(f"{group.label}: {why_not}")
     seeds = _numbers(run.seed for run in group.runs)

@@ -90,6 +90,16 @@ def test_the_command_says_only_what_its_preset_does_not():
     )
 
 
+@pytest.mark.parametrize(
+    ("seeds", "written"), [((9, 7, 8), "--seeds 7:10"), ((7, 2), "--seeds 2,7"), ((7,), "--seed 7")]
+)
+def test_one_command_trains_with_several_seeds(seeds, written):
+    run = rlbench.train("safecab", episodes=5, seed=7, store="memory://")
+    assert command_of(run, seeds).removeprefix("rlbench train rlbench/SafeCab-v0 --agent q-learning --episodes 5 ") == (
+        written
+    )
+
+
 def test_text_that_looks_like_a_number_stays_text():
     run = rlbench.train("safecab", episodes=5, seed=7, store="memory://")
     env = run.record.config.env

@@ -271,7 +271,7 @@ def test_a_report_of_several_candidates_says_what_differs_and_who_does_better(la
     assert all(run.id in markup.text for run in lakes)
     assert "beats A" in markup.text
     assert [title for title, _ in IMAGE.findall(several)][-1] == "Interquartile means, and who beats whom"
-    assert "--seed 0 --env-set map_name=4x4 --set learning_rate=0.1" in markup.text
+    assert "--env-set map_name=4x4 --set learning_rate=0.1 --seeds 0:2" in markup.text
     assert "with the seeds 0, 1" in markup.text
 
 
