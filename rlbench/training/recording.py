@@ -59,15 +59,16 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
     Observations and actions are of Discrete, Box, MultiDiscrete, MultiBinary, Dict and Tuple spaces, and are stored
     exactly, with the dtype in which they come. Steps are written by the chunk; `flush` and `close` write the rest.
     The run is "finished" when the env is closed, and "interrupted" if that happens on the way out of an exception, or
-    never. An episode that `reset` or `close` cuts off is stored as neither terminated nor truncated; one without a
-    step is not stored.
+    never; an env that is closed before its first reset leaves none. An episode that `reset` or `close` cuts off is
+    stored as neither terminated nor truncated; one without a step is not stored.
 
     Episodes can be verified if the env's randomness is its `np_random`, a NumPy Generator; those begun by
     `reset(options=...)` with options cannot, because options are not stored. `spec` is that of the env underneath: who
     makes the env again from it does not record.
 
     Args:
-        env: a Gymnasium env; of a vector env, wrap each env before they are put together.
+        env: a Gymnasium env; of a vector env, wrap each env before they are put together: each leaves a run, from
+            the processes of an AsyncVectorEnv too, if `store` is a path or URL.
         store: a URL, path or open store, which stays open for `run`; None keeps the run in memory.
         agent_name: who steps the env, for the run's record.
         seed: for the run's record; None takes that of the first reset, or what the env drew for itself (0: unknown).
@@ -332,11 +333,15 @@ class _Tape:
             self._write()
 
     def finish(self, status: str) -> None:
-        """Writes the rest and ends the run, once."""
-        if not self._is_over:
+        """Writes the rest and ends the run, once; a run that nothing was asked of leaves no trace."""
+        if self._is_over:
+            return
+        if self._started is None:
+            self._store.delete_run(self.run_id)
+        else:
             self.cut_off()
             self._write(status=status)
-            self._is_over = True
+        self._is_over = True
 
     def abandon(self) -> None:
         """Does so for an env that nobody closed."""

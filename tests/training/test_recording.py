@@ -2,10 +2,12 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import recorded
 from gymnasium import spaces
 
 from rlbench.errors import StoreError, UsageError
@@ -558,6 +560,30 @@ def test_envs_of_a_vector_env_are_recorded_each(kept):
     envs.close()
     assert [run.status for run in kept.runs()] == ["finished"] * 2
     assert all(run.episodes > 5 for run in kept.runs())
+
+
+def test_an_async_vector_env_leaves_the_runs_of_a_sync_one_from_its_processes(tmp_path):
+    def runs(vectorized, name, **options):
+        envs = vectorized([partial(recorded.lake, str(tmp_path / name))] * 2, **options)
+        envs.reset(seed=1)
+        for _ in range(30):
+            envs.step(np.array([0, 1]))
+        envs.close()
+        with open_store(tmp_path / name) as store:
+            found = sorted(store.runs(), key=lambda run: run.seed)
+            return [(run.seed, run.status, store.figures(run)["length"].tolist(), run.timesteps) for run in found]
+
+    found = runs(gym.vector.AsyncVectorEnv, "async.db", context="spawn")
+    assert found == runs(gym.vector.SyncVectorEnv, "sync.db")
+    assert [one[:2] for one in found] == [(1, "finished"), (2, "finished")]
+
+
+def test_an_env_that_is_closed_before_its_first_reset_leaves_no_run(kept):
+    env = RecordEpisodes(Count(), kept)
+    assert env.run.status == "running"
+    env.close()
+    env.close()
+    assert kept.runs() == []
 
 
 def test_nothing_is_written_to_a_file_unless_a_store_is_named():
