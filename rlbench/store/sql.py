@@ -175,16 +175,18 @@ TABLES = {
 
 
 def _rows(table: Table, run: RunRecord, chunk: EpisodeChunk, wanted: Sequence[str]) -> Iterator[Row]:
-    """Yields the rows of a chunk: the run, and the wanted columns."""
+    """Yields the wanted columns of a chunk, row by row; what the chunk lacks is NULL."""
     arrays = {**chunk.figures, **(chunk.steps or {})}
     sources = table.sources({name: np.shape(array)[1:] for name, array in arrays.items()})
-    columns: list[Iterable[Any]] = [repeat(run.id, table.size(chunk))]
+    columns: list[Iterable[Any]] = []
     for name in wanted:
         if name in table.own:
             columns.append(table.own[name](chunk).tolist())
+        elif name in sources:
+            columns.append(_numbers(chunk, arrays, sources[name]))
         else:
-            columns.append(_numbers(chunk, arrays, sources[name]) if name in sources else repeat(None))
-    return zip(*columns, strict=False)  # what a chunk lacks is NULL in all of its rows
+            columns.append(repeat(run.id if name == "run" else None, table.size(chunk)))
+    return zip(*columns, strict=True)
 
 
 def _numbers(chunk: EpisodeChunk, arrays: dict[str, Array], source: Source) -> list[Any]:
@@ -327,10 +329,10 @@ def _fill(
     columns: Sequence[str],
     on_rows: Callable[[int, int], object] | None,
 ) -> None:
-    wanted = [column for column in columns if column != "run"]
-    insert = f"INSERT INTO {name} ({_quoted(['run', *wanted])}) VALUES (?{', ?' * len(wanted)})"  # noqa: S608  quoted
+    wanted = columns or ["run"]  # to count rows, one column does
+    insert = f"INSERT INTO {name} ({_quoted(wanted)}) VALUES ({', '.join('?' * len(wanted))})"  # noqa: S608  quoted
     if name == "runs":
-        database.executemany(insert, ([_cell(RUNS[column](run)) for column in ("run", *wanted)] for run in runs))
+        database.executemany(insert, ([_cell(RUNS[column](run)) for column in wanted] for run in runs))
         return
     done, table, total = 0, TABLES[name], sum(run.timesteps for run in runs)
     for run in runs:
