@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rlbench.store.documents import CheckpointRow, ChunkRow, Document
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
+TRIES = 8  # of a write that another process may get ahead of
+
 
 class Backend(ABC):
     """Storage for documents and blobs by key; what they mean is up to `Store`.

@@ -19,148 +19,43 @@ from __future__ import annotations
 
 import itertools
 import re
-import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
-from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store.backend import Backend
-from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, outlasts, pieces, shares
-from rlbench.store.migrations import upgraded
+from rlbench.errors import StoreError
+from rlbench.store.backend import TRIES, Backend
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
+from rlbench.store.mongodb_driver import (
+    addressed,
+    driver,
+    durable,
+    explained,
+    hasty,
+    is_standalone,
+    parsed_url,
+    place_of,
+)
 from rlbench.store.mongodb_fields import JSON, from_field, to_fields
+from rlbench.store.mongodb_layout import FILTERS, NEWEST, SPAN, Collections, insert, next_number, take_over
+from rlbench.store.mongodb_rows import Rows, chunk_name, new_name, pieces_of, plain
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
-from rlbench.store.urls import HIDDEN, redact
+from rlbench.store.urls import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pymongo import MongoClient
     from pymongo.collection import Collection
-    from pymongo.database import Database
 
     from rlbench.store.documents import Document
 
-SCHEMA = 3  # version of the layout described here
-READABLE = 2  # the oldest that is read as it is: its runs hold JSON as text
-NAME = "rlbench"  # the database, if the URL names none
-PREFIX = "rlbench_"  # of our collections: others may share the database
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
 BATCH = 1000  # names per request
 ROOM = 2**20  # bytes: freeing less is not worth the second it takes
-TRIES = 8
-TIMEOUTS = {  # defaults for the URL; the driver adds up to half a second to the first
-    "serverSelectionTimeoutMS": 3000,
-    "connectTimeoutMS": 3000,
-    "socketTimeoutMS": 30_000,
-}
-MAJORITY_TIMEOUT = 10_000  # ms to wait for a majority of the servers
-SPAN = Span._fields
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
-NEWEST = [("number", -1)]  # in the order of insertion
-FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
 COMPLETE = {"$ne": None}  # the row of a snapshot; one that is being written has none yet
-ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
-INDEXES = {
-    "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
-    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])]],  # covers the query for spans
-    "checkpoints": [[("run", 1), ("_id", 1)]],
-    "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
-    "parts": [[("row", 1)]],
-}
-EXPLANATIONS = {  # server error code: explanation
-    13: "this user lacks permission; ask for the role readWrite on the database",
-    18: "authentication failed; check user, password and authSource",
-    10334: "a record is larger than MongoDB allows",
-}
-
-
-class Rows(NamedTuple):
-    """The committed rows of a run, as listed in its document."""
-
-    pieces: list[Piece]
-    chunks: int
-    revision: str  # changes with every update, and is never reused
-    attempts: list[list[Any]]  # [first number, token]: the token of the chunks from this number on
-    checkpoints: list[list[Any]]  # [*CheckpointInfo, name of the row], oldest first
-
-    @classmethod
-    def of(cls, document: Document) -> Self:
-        """Reads them from a run's document; StoreError if they are damaged."""
-        try:
-            document = _plain(document)
-            rows = document["rows"]
-            found = cls(_pieces(document), document["chunks"], rows["revision"], rows["attempts"], rows["checkpoints"])
-            if all(found._is_sound()):
-                return found
-        except (KeyError, TypeError):
-            pass
-        raise StoreError(f"run {document['_id']} is damaged: it does not say which of its rows count")
-
-    def _is_sound(self) -> Iterator[bool]:
-        yield type(self.chunks) is int and type(self.revision) is str
-        yield from ([type(part) for part in attempt] == [int, str] for attempt in self.attempts)
-        yield from (len(row) == len(CheckpointInfo._fields) + 1 for row in self.checkpoints)
-        yield from (type(row[1]) is int and type(row[-1]) is str for row in self.checkpoints)
-
-    def token(self, number: object) -> str | None:
-        """Returns the token under which a chunk was written; None if it does not count."""
-        if type(number) is not int or not 0 <= number < self.chunks:
-            return None
-        return next((token for first, token in reversed(self.attempts) if first <= number), None)
-
-    def owner(self, number: int) -> str | None:
-        """Returns the run that wrote a chunk."""
-        begun = (piece.owner for piece in reversed(self.pieces) if piece.first <= number)
-        return next(begun, None) if number < self.chunks else None
-
-    def shared(self, document: Document) -> Rows:
-        """Returns what a run shares that begins with the first chunks."""
-        attempts = [attempt for attempt in self.attempts if attempt[0] < document["chunks"]]
-        is_shared = shares(document)
-        checkpoints = [row for row in self.checkpoints if is_shared(CheckpointInfo(*row[:-1]))]
-        return Rows(pieces(document), document["chunks"], _new_name(), attempts, checkpoints)
-
-    def with_chunk(self, number: int, token: str) -> Rows:
-        """Returns them with one more chunk at the end."""
-        same = self.attempts and self.attempts[-1][1] == token
-        attempts = self.attempts if same else [*self.attempts, [number, token]]
-        return self._replace(chunks=number + 1, attempts=attempts)
-
-    def with_checkpoint(self, info: CheckpointInfo, name: str) -> Rows:
-        """Returns them with a new checkpoint, which replaces all that are not kept."""
-        kept = [row for row in self.checkpoints if outlasts(info)(CheckpointInfo(*row[:-1]))]
-        return self._replace(checkpoints=sorted([*kept, [*info, name]], key=lambda row: row[1]))
-
-    def document(self) -> Document:
-        """Returns them as stored in a run's document."""
-        return {"revision": self.revision, "attempts": self.attempts, "checkpoints": self.checkpoints}
-
-    def counts(self, name: str) -> bool:
-        """Returns whether the row of this name counts."""
-        owner, *place = name.split("/")
-        if not place:
-            return any(row[-1] == name for row in self.checkpoints)
-        number = int(place[0]) if place[0].isdecimal() else -1
-        return (self.owner(number), self.token(number)) == (owner, place[1])
-
-
-class Collections(NamedTuple):
-    """The collections of a store."""
-
-    meta: Collection[Document]
-    runs: Collection[Document]
-    chunks: Collection[Document]
-    checkpoints: Collection[Document]
-    snapshots: Collection[Document]
-    parts: Collection[Document]
-
-    @classmethod
-    def of(cls, database: Database[Document]) -> Self:
-        """Returns the collections of a database."""
-        return cls(*(database[PREFIX + name] for name in cls._fields))
 
 
 class MongoBackend(Backend):
@@ -171,11 +66,11 @@ class MongoBackend(Backend):
     ) -> None:
         super().__init__(url)
         self._client, self._is_given = client, is_given
-        self._database = _durable(client, name)
+        self._database = durable(client, name)
         self._collections = self._rows_first = Collections.of(self._database)
         self._read_only = read_only
         self._is_closed = False
-        self._token = _new_name()
+        self._token = new_name()
         self._known: dict[str, Rows] = {}  # a run's rows after our last commit: a guess that the next one verifies
         self._clock_offset = timedelta()  # the server's clock minus this machine's
         self._prefetched: Document = {}  # the chunk read last: its segments are read first, then its other parts
@@ -211,12 +106,12 @@ class MongoBackend(Backend):
     # ------------------------------------------------------------------ runs
 
     def insert_run(self, document: Document, base: str | None = None) -> bool:
-        rows = Rows([], 0, _new_name(), [], []) if base is None else self._rows(base, {})
+        rows = Rows([], 0, new_name(), [], []) if base is None else self._rows(base, {})
         if rows is None:
             return False
         with self._writing() as store:
-            more = {"number": _next_number(store), "rows": rows.shared(document).document()}
-            if not _insert(store.runs, {**to_fields(document), **more}):
+            more = {"number": next_number(store), "rows": rows.shared(document).document()}
+            if not insert(store.runs, {**to_fields(document), **more}):
                 return False
             if base is None or store.runs.find_one({"_id": {"$eq": base}}, {"_id": 1}):
                 return True
@@ -262,7 +157,7 @@ class MongoBackend(Backend):
         if found is None:
             return False
         with suppress(StoreError):  # the run is gone; `compact` deletes any rows left over
-            for owner in {run_id, *(piece.owner for piece in _pieces(found))}:
+            for owner in {run_id, *(piece.owner for piece in pieces_of(found))}:
                 self._sweep_run(owner)
         return True
 
@@ -279,7 +174,7 @@ class MongoBackend(Backend):
 
     def _exchange(self, run_id: str, expected: Document, changes: Document, before: Rows, after: Rows) -> bool:
         """Commits `after` and the changes, if the rows are still those of `before` and the run is as expected."""
-        seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=_new_name())
+        seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=new_name())
         if not self._change(run_id, seen, {**changes, "rows": after.document()}):
             return False
         self._known[run_id], self._prefetched = after, {}
@@ -294,7 +189,7 @@ class MongoBackend(Backend):
         after, written = before, []
         if chunk is not None:
             token = self._add_chunk(run_id, chunk)
-            written.append(_chunk_name(chunk.span.run, chunk.span.number, token))
+            written.append(chunk_name(chunk.span.run, chunk.span.number, token))
             after = after.with_chunk(chunk.span.number, token)
         if checkpoint is not None:
             written.append(self._add_checkpoint(checkpoint))
@@ -307,16 +202,16 @@ class MongoBackend(Backend):
         blobs = {BLOBS[part]: getattr(chunk, part) for part in BLOBS}
         for _ in range(TRIES):
             token = self._token
-            name = _chunk_name(chunk.span.run, chunk.span.number, token)
+            name = chunk_name(chunk.span.run, chunk.span.number, token)
             with self._writing():
                 if self._add_row(self._rows_first.chunks, {"_id": name, "token": token, **fields}, blobs):
                     return token
-            self._token = _new_name()  # the name is taken by the row of a failed attempt
+            self._token = new_name()  # the name is taken by the row of a failed attempt
         raise self._too_busy(run_id)
 
     def _add_checkpoint(self, checkpoint: CheckpointRow) -> str:
         """Writes a checkpoint that does not count yet, and returns the name of its row."""
-        name = _new_name()
+        name = new_name()
         with self._writing():
             row = {"_id": name, "run": checkpoint.info.run}
             self._add_row(self._rows_first.checkpoints, row, {"state_blob": checkpoint.state})
@@ -326,7 +221,7 @@ class MongoBackend(Backend):
         """Inserts a row, then the parts of its large blobs; False if its name is taken."""
         large = {field: blob for field, blob in blobs.items() if blob is not None and len(blob) > PART}
         counts = {field: _n_parts(blob) for field, blob in large.items()}
-        if not _insert(collection, {**row, **blobs, **counts}):
+        if not insert(collection, {**row, **blobs, **counts}):
             return False
         for field, blob in large.items():
             self._add_parts(row["_id"], field, blob)
@@ -358,16 +253,16 @@ class MongoBackend(Backend):
         with self._reading() as store:
             chunks = list(store.chunks.find(belongs, {"_id": 0, "number": 1, "token": 1}))
             checkpoints = [row["_id"] for row in store.checkpoints.find(belongs, {"_id": 1})]
-        return [_chunk_name(run_id, row.get("number"), row.get("token")) for row in chunks] + checkpoints
+        return [chunk_name(run_id, row.get("number"), row.get("token")) for row in chunks] + checkpoints
 
     def _discard(self, names: Iterable[str]) -> None:
         """Deletes rows that do not count, if the server allows it; their names are never reused."""
         remaining = iter(names)
         while batch := list(itertools.islice(remaining, BATCH)):
-            self._token = _new_name()
+            self._token = new_name()
             with suppress(StoreError), self._writing() as store:
                 for collection, key in ((store.chunks, "_id"), (store.checkpoints, "_id"), (store.parts, "row")):
-                    _hasty(collection).delete_many({key: {"$in": batch}})
+                    hasty(collection).delete_many({key: {"$in": batch}})
 
     # ------------------------------------------------------------------ chunks and checkpoints
 
@@ -381,7 +276,7 @@ class MongoBackend(Backend):
         for owner, first, stop in rows.pieces:
             place = {"run": {"$eq": owner}, "number": {"$gte": first, "$lt": stop}}
             with self._reading() as store:
-                found += _plain(list(store.chunks.find(place, shown, sort=[("number", 1)])))
+                found += plain(list(store.chunks.find(place, shown, sort=[("number", 1)])))
         counting = [row for row in found if row.get("token") == rows.token(row.get("number")) is not None]
         return [Span(*(row.get(field) for field in SPAN)) for row in counting]  # type: ignore[arg-type]  # checked later
 
@@ -423,7 +318,7 @@ class MongoBackend(Backend):
         key = _snapshot(info.kind, info.name)
         allowed: Document = {} if replace else {"row": None}  # only one that is not complete yet
         for _ in range(TRIES):
-            row = _new_name()
+            row = new_name()
             with self._writing() as store:
                 store.snapshots.update_one(key, {"$addToSet": {"pending": row}}, upsert=True)
                 parts = self._add_parts(row, "blob", blob)
@@ -449,7 +344,7 @@ class MongoBackend(Backend):
         wanted = {"row": COMPLETE} if kind is None else {"kind": {"$eq": kind}, "row": COMPLETE}
         shown = {"_id": 0, **dict.fromkeys(SnapshotInfo._fields, 1)}
         with self._reading() as store:
-            found = list(map(_plain, store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)])))
+            found = list(map(plain, store.snapshots.find(wanted, shown, sort=[("kind", 1), ("name", 1)])))
         names = ("kind", "name", "created_at")
         return [SnapshotInfo(*[str(row.get(name)) for name in names], size=row.get("size")) for row in found]  # type: ignore[misc, arg-type]  # checked later
 
@@ -504,7 +399,7 @@ class MongoBackend(Backend):
         if self._uncounted(listed, sharing):
             with self._writing() as store:
                 for found in store.runs.find(sharing, {"_id": 1}):  # each gets a revision of its own
-                    store.runs.update_one({"_id": {"$eq": found["_id"]}}, {"$set": {"rows.revision": _new_name()}})
+                    store.runs.update_one({"_id": {"$eq": found["_id"]}}, {"$set": {"rows.revision": new_name()}})
             self._discard(self._uncounted(listed, sharing))
 
     def _uncounted(self, names: list[str], sharing: Document) -> list[str]:
@@ -533,25 +428,11 @@ class MongoBackend(Backend):
                     self._database.command({"compact": collection.name, "force": True})
 
     def take_over(self, *, create: bool) -> None:
-        """Checks that a database is ours, or may become ours, before changing anything in it."""
+        """Makes the database a store of ours, or checks that it is one, before anything else is done with it."""
         with self._reading() as store:
-            if _is_standalone(self._client):
-                self._rows_first = Collections(*map(_hasty, store))
-            marker = store.meta.find_one({"_id": "schema"})
-            if marker is None:
-                names = set(self._database.list_collection_names()) - {store.meta.name}
-                marker = store.meta.find_one({"_id": "schema"})  # again: it is written before the collections
-                marker = marker or self._mark(names, create=create)
-        if type(marker.get("version")) is not int:
-            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
-        if marker["version"] > SCHEMA:
-            raise StoreError(f"{self.url} is from a newer rlbench (schema {marker['version']}): upgrade rlbench")
-        if marker["version"] < READABLE and self._read_only:
-            raise StoreError(f"{self.url} is from an older rlbench: open it once for writing to upgrade it")
-        if marker["version"] < SCHEMA and not self._read_only:
-            self._migrate()
-        if not self._read_only and not (marker.get("indexed") and marker["version"] == SCHEMA):
-            self._make_indexes()
+            if is_standalone(self._client):
+                self._rows_first = Collections(*map(hasty, store))
+            take_over(self._database, self.url, create=create, read_only=self._read_only)
         self._read_clock()
 
     def _read_clock(self) -> None:
@@ -564,51 +445,6 @@ class MongoBackend(Backend):
     def now(self) -> datetime:
         return datetime.now(UTC) + self._clock_offset
 
-    def _migrate(self) -> None:
-        """Upgrades the layout; skips the runs that have been upgraded already."""
-        with self._writing() as store:
-            self._add_owners(store)
-            self._make_documents(store)
-            store.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA}})
-
-    def _make_documents(self, store: Collections) -> None:
-        """Turns the JSON of runs of the second version into documents."""
-        for found in store.runs.find({}, dict.fromkeys(JSON, 1)):
-            kept = to_fields(found)
-            if kept != found:
-                _hasty(store.runs).update_one({name: {"$eq": value} for name, value in found.items()}, {"$set": kept})
-
-    def _add_owners(self, store: Collections) -> None:
-        """Gives runs of the first version owners, checksums and an order."""
-        old = list(store.runs.find({"owners": {"$exists": False}}, sort=[("created_at", 1), ("_id", 1)]))
-        for found in map(_plain, old):
-            rows = found["rows"]
-            rows["checkpoints"] = [[*row[:-1], found["_id"], row[-1]] for row in rows["checkpoints"]]
-            document = {**found, "id": found["_id"], "checkpoints": len(rows["checkpoints"])}
-            change = {**upgraded(document), "checkpoints": document["checkpoints"], "number": _next_number(store)}
-            unchanged = {"_id": found["_id"], "rows.revision": rows["revision"], "owners": {"$exists": False}}
-            rows["revision"] = _new_name()
-            store.runs.update_one(unchanged, {"$set": {**to_fields(change), "rows": rows}})
-
-    def _mark(self, names: set[str], *, create: bool) -> Document:
-        """Marks a database as ours; it may hold other collections, unless their names start with our prefix."""
-        if any(name.startswith(PREFIX) for name in names):
-            raise StoreError(f"{self.url} is not an rlbench store: give another database, it was left unchanged")
-        if self._read_only or not create:
-            raise StoreError(f"there is no store at {self.url}: check the name, or train into it first")
-        marker = {"_id": "schema", "version": SCHEMA}
-        with self._writing() as store:
-            _insert(store.meta, dict(marker))  # unless another process just did
-            return store.meta.find_one({"_id": "schema"}) or marker
-
-    def _make_indexes(self) -> None:
-        from pymongo import IndexModel  # noqa: PLC0415
-
-        with self._writing() as store:
-            for name, indexes in INDEXES.items():
-                _hasty(getattr(store, name)).create_indexes([IndexModel(keys, unique=keys == ONE) for keys in indexes])
-            store.meta.update_one({"_id": "schema"}, {"$set": {"indexed": True}})
-
 
 # ---------------------------------------------------------------------- opening
 
@@ -620,9 +456,9 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
         StoreError: pymongo is missing, the address is malformed, the user is refused, or the database is not an
             rlbench store, or does not exist and may not be created; StoreAway if no server answers within 4 s.
     """
-    pymongo = _driver()
-    with _addressed(url):
-        name, options = _parse(url)
+    pymongo = driver()
+    with addressed(url):
+        name, options = parsed_url(url)
         client: MongoClient[Document] = pymongo.MongoClient(url, appname="rlbench", **options)
     try:
         backend = MongoBackend(url, client, name, read_only=read_only)
@@ -640,155 +476,18 @@ def open_given(given: Any, *, create: bool, read_only: bool) -> MongoBackend:
         StoreError: as `open_mongodb`.
         UsageError: it is neither a client nor a database of pymongo or mongomock.
     """
-    found = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(given).__mro__}
-    package = next((package for package, name in found if package in HOSTS and name in ("MongoClient", "Database")), "")
-    if not package:
-        raise UsageError(
-            "a store is opened by a path, a URL, or a MongoClient or Database of pymongo or mongomock, "
-            f"got {type(given).__module__}.{type(given).__qualname__}"
-        )
-    _driver()
-    database = given if (package, "Database") in found else given.get_default_database(NAME)
-    hosts = ",".join(_written(*host) for host in HOSTS[package](database.client))
-    url = f"mongodb://{hosts}/{database.name}"
-    backend = MongoBackend(url, database.client, database.name, read_only=read_only, is_given=True)
+    client, name, url = place_of(given)
+    backend = MongoBackend(url, client, name, read_only=read_only, is_given=True)
     backend.take_over(create=create)
     return backend
-
-
-HOSTS: dict[str, Callable[[Any], Iterable[tuple[str, int | None]]]] = {  # package: the servers of one of its clients
-    "pymongo": lambda client: sorted(client.topology_description.server_descriptions()),
-    "mongomock": lambda client: [client.address],
-}
-
-
-def _written(host: str, port: int | None) -> str:
-    """Returns a host as a URL has it: a socket has no port, an IPv6 address has brackets."""
-    return quote(host, safe="") if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _driver() -> Any:
-    """Returns the module pymongo; StoreError if it is not installed."""
-    try:
-        import pymongo  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        raise StoreError("a MongoDB store needs pymongo: pip install 'rlbench[mongo]'") from error
-    return pymongo
-
-
-def _parse(url: str) -> tuple[str, dict[str, Any]]:
-    """Returns the name of the database and the timeouts that the URL does not set."""
-    from pymongo.uri_parser import parse_uri  # noqa: PLC0415
-
-    parsed = parse_uri(url, warn=False, connect_timeout=TIMEOUTS["serverSelectionTimeoutMS"] / 1000)
-    if parsed["collection"]:
-        raise ValueError("the name of the database contains a dot")
-    given = {name.lower() for name in parsed["options"]}
-    return parsed["database"] or NAME, {name: ms for name, ms in TIMEOUTS.items() if name.lower() not in given}
-
-
-def _durable(client: MongoClient[Document], name: str) -> Database[Document]:
-    """Returns a database that reads from the primary and acknowledges only durable writes, whatever its client does."""
-    from bson.codec_options import DEFAULT_CODEC_OPTIONS  # noqa: PLC0415
-    from pymongo import ReadPreference, WriteConcern  # noqa: PLC0415
-
-    concern = WriteConcern("majority", wtimeout=MAJORITY_TIMEOUT, j=True)
-    return client.get_database(name, DEFAULT_CODEC_OPTIONS, ReadPreference.PRIMARY, concern)
-
-
-def _is_standalone(client: MongoClient[Document]) -> bool:
-    """Returns whether a server is standalone: no other can take over without its last writes."""
-    with suppress(NotImplementedError):  # an in-memory mock
-        hello = client.admin.command("hello")
-        others = sum(len(hello.get(role, [])) for role in ("hosts", "passives", "arbiters")) - 1
-        return others <= 0 and hello.get("msg") != "isdbgrid"
-    return True
-
-
-def _hasty(collection: Collection[Document]) -> Collection[Document]:
-    """Returns the collection for writes that a crash may lose, unless a later write is waited for."""
-    from pymongo import WriteConcern  # noqa: PLC0415
-
-    return collection.with_options(write_concern=WriteConcern(1))
-
-
-@contextmanager
-def _addressed(url: str) -> Iterator[None]:
-    """Turns errors in an address into a StoreError, which omits the reason if the address may hold a secret."""
-    from pymongo.errors import PyMongoError  # noqa: PLC0415
-
-    try:
-        yield
-    except (PyMongoError, ValueError, UnicodeError) as error:
-        reason = "" if redact(url) != url or "@" in url else f" ({_line(error)})"
-        raise StoreError(
-            f"cannot open {redact(url)}: its address is malformed{reason}; "
-            "write mongodb://user:password@host:port/name, the characters :/?#[]@% in a password as %3A, %2F and so on"
-        ) from None  # the cause may contain the password
-
-
-@contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turns errors of the driver and the server into a one-line StoreError that says what to do."""
-    from bson.errors import BSONError  # noqa: PLC0415
-    from pymongo import errors  # noqa: PLC0415
-
-    try:
-        yield
-    except (errors.ConnectionFailure, errors.WTimeoutError) as error:
-        raise StoreAway(
-            f"cannot reach the store {place}: {_line(error)}; start its server, or check the address"
-        ) from error
-    except errors.OperationFailure as error:
-        reason = EXPLANATIONS.get(error.code or 0) or _line(error)
-        raise StoreError(f"cannot use the store {place}: {reason}") from error
-    except errors.DocumentTooLarge as error:
-        raise StoreError(f"cannot use the store {place}: {EXPLANATIONS[10334]}") from error
-    except (errors.PyMongoError, BSONError, OverflowError, UnicodeError) as error:
-        raise StoreError(f"cannot use the store {place}: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    """Returns the start of a message on one line, without the driver's description of timeouts and topology."""
-    message = str(error)
-    for noise in (" (configured timeouts", ", Timeout: ", ", Topology Description", ", full error"):
-        message = message.partition(noise)[0]
-    return " ".join(message.split())[:300]
 
 
 # ---------------------------------------------------------------------- documents
 
 
-def _next_number(store: Collections) -> int:
-    """Returns the place of a new run in the order of insertion."""
-    found: Document = store.meta.find_one_and_update({"_id": "runs"}, {"$inc": {"count": 1}}, upsert=True) or {}
-    return int(found.get("count", 0))
-
-
-def _new_name() -> str:
-    return secrets.token_hex(8)
-
-
-def _plain(value: Any) -> Any:
-    """Returns a value with plain integers: the driver has its own type for large ones."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return list(map(_plain, value))
-    return int(value) if isinstance(value, int) and type(value) is not bool else value
-
-
 def _told(name: str, value: Any) -> Any:
     """Returns a field of a run's document as it was given."""
-    return from_field(value) if name in JSON else _plain(value)
-
-
-def _pieces(document: Document) -> list[Piece]:
-    return pieces({"id": document["_id"], "owners": document.get("owners"), "chunks": document.get("chunks")})
-
-
-def _chunk_name(run_id: str, number: object, token: object) -> str:
-    return f"{run_id}/{number}/{token}"
+    return from_field(value) if name in JSON else plain(value)
 
 
 def _n_parts(blob: bytes) -> int:
@@ -810,14 +509,3 @@ def _condition(name: str, value: str) -> tuple[str, Document]:
     if name == "prefix":
         return "_id", {"$gte": value, "$lt": value + "g"}  # g follows the last hexadecimal digit
     return ("_id" if name == "id" else FILTERS[name]), {"$eq": value}
-
-
-def _insert(collection: Collection[Document], document: Document) -> bool:
-    """Inserts a document; False if its name is taken."""
-    from pymongo.errors import DuplicateKeyError  # noqa: PLC0415
-
-    try:
-        collection.insert_one(document)
-    except DuplicateKeyError:
-        return False
-    return True

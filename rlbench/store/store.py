@@ -14,6 +14,7 @@ import numpy as np
 from rlbench.errors import StoreError, UsageError
 from rlbench.files import require
 from rlbench.store import codec, reading, writers
+from rlbench.store.backend import TRIES
 from rlbench.store.conditions import holding
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.reading import Ref
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
-
-TRIES = 8
 
 
 class Store:

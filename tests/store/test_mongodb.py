@@ -27,7 +27,17 @@ from pymongo import AsyncMongoClient, MongoClient, errors
 from waiting import until
 
 from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store import Checkpoint, EpisodeChunk, Store, checking, copying, mongodb, mongodb_fields, open_store
+from rlbench.store import (
+    Checkpoint,
+    EpisodeChunk,
+    Store,
+    checking,
+    copying,
+    mongodb,
+    mongodb_fields,
+    mongodb_layout,
+    open_store,
+)
 from rlbench.store.codec import to_json
 from rlbench.store.config import RunConfig
 from rlbench.store.reading import document_of, spans_of
@@ -112,7 +122,7 @@ class OverMongo(stores.StoreContract):
     def insert_runs(self, store, documents):
         found = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(mongodb, "_insert", lambda _, document: found.append(document) or True)
+            patched.setattr(mongodb, "insert", lambda _, document: found.append(document) or True)
             assert all(map(store.backend.insert_run, documents))
         store.backend._collections.runs.insert_many(found)
 
@@ -201,7 +211,7 @@ def test_what_is_no_store_of_ours_is_refused_and_left_as_it_is(imitated, collect
 
 
 def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monkeypatch):
-    monkeypatch.setattr(mongodb.MongoBackend, "_make_indexes", lambda _: 1 / 0)
+    monkeypatch.setattr(mongodb_layout, "_make_indexes", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_store(mongo_url)
     monkeypatch.undo()
@@ -239,7 +249,7 @@ def test_the_json_texts_of_the_second_version_are_read_as_they_are_and_turned_in
         run, other = stores.fill(store), store.create_run("Taxi-v4", "random", seed=0, config=config)
         before, there = stores.everything(store), store.backend._collections
         for one in (run, other):
-            texts = {name: document_of(store.backend, one.id)[name] for name in mongodb.JSON}
+            texts = {name: document_of(store.backend, one.id)[name] for name in mongodb_fields.JSON}
             assert there.runs.update_one({"_id": one.id}, {"$set": texts}).matched_count == 1
         there.meta.update_one({"_id": "schema"}, {"$set": {"version": 2}})
         with open_store(url, read_only=True) as reader:
@@ -248,7 +258,7 @@ def test_the_json_texts_of_the_second_version_are_read_as_they_are_and_turned_in
         for _ in range(2):  # the second finds nothing to do
             with open_store(url) as writer:
                 assert stores.everything(writer) == before
-        assert there.meta.find_one({"_id": "schema"})["version"] == mongodb.SCHEMA
+        assert there.meta.find_one({"_id": "schema"})["version"] == mongodb_layout.SCHEMA
         assert [found["_id"] for found in there.runs.find({"config.gamma": 0.9})] == [run.id]
         assert isinstance(there.runs.find_one({"_id": other.id})["config"], str)  # no document holds it exactly
 
@@ -264,7 +274,7 @@ def test_writes_are_kept_by_a_majority_and_its_journals_whatever_the_url_says(em
 def test_rows_are_not_waited_for_on_a_server_without_others_alone(emptied_url, monkeypatch):
     with open_store(emptied_url) as store:
         assert store.backend._rows_first.chunks.write_concern.document == {"w": 1}
-    monkeypatch.setattr(mongodb, "_is_standalone", lambda _: False)
+    monkeypatch.setattr(mongodb, "is_standalone", lambda _: False)
     with open_store(emptied_url) as store:
         assert store.backend._rows_first.chunks.write_concern.document["w"] == "majority"
 
@@ -454,6 +464,27 @@ def test_what_the_driver_complains_about_is_one_line(error, kind, complaint):
         raise error
     assert type(found.value) is kind
     assert "\n" not in str(found.value)
+
+
+def test_a_user_who_may_only_read_opens_a_store_of_the_second_version_and_no_older_one(imitated, monkeypatch):
+    with open_store(imitated) as store:
+        stores.fill(store)
+        before, there = stores.everything(store), store.backend._collections
+
+        def refused(*_, **__):
+            raise errors.OperationFailure("not authorized", 13)
+
+        for version in (2, 1):
+            there.meta.update_one({"_id": "schema"}, {"$set": {"version": version}})
+            with monkeypatch.context() as patched:
+                for name in ("update_one", "create_indexes"):
+                    patched.setattr(mongomock.Collection, name, refused)
+                if version == 1:
+                    with pytest.raises(StoreError, match="this user lacks permission"):
+                        open_store(imitated)
+                else:
+                    with open_store(imitated) as reader:
+                        assert stores.everything(reader) == before
 
 
 # ---------------------------------------------------------------- what users of MongoDB query
@@ -873,7 +904,7 @@ def test_every_query_is_answered_from_an_index(mongo_url, monkeypatch):
 def test_spans_are_read_without_the_chunks(emptied_url):
     with open_store(emptied_url) as store:
         run = stores.fill(store)
-        shown = {"_id": 0, "token": 1, **dict.fromkeys(mongodb.SPAN, 1)}
+        shown = {"_id": 0, "token": 1, **dict.fromkeys(mongodb_layout.SPAN, 1)}
         told = store.backend._collections.chunks.find({"run": run.id}, shown, sort=[("number", 1)]).explain()
         assert told["executionStats"]["nReturned"] == 4
         assert told["executionStats"]["totalDocsExamined"] == 0
