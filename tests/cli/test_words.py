@@ -37,6 +37,8 @@ ELSEWHERE = {  # what means the same, but is said otherwise for a reason
     ("--render", "play"),  # nobody drives without looking
     ("--episode", "verify"),  # may be repeated
     ("--episode", "export"),  # a range
+    ("--size", "replay"),  # of a film, in pixels; of a figure in inches
+    ("--size", "watch"),
 }
 
 
