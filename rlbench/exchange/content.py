@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rlbench.texts import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -35,4 +37,4 @@ class Content:
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
     """Returns a note on the parts of a file that are not imported, if there are any."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return (f"left out: {', '.join(names[:MOST_NAMES])}{more}",) if names else ()
+    return (f"left out: {', '.join(map(escaped, names[:MOST_NAMES]))}{more}",) if names else ()

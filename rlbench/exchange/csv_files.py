@@ -124,7 +124,7 @@ def read(path: Path, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
 
 
 def _described(path: Path) -> Manifest:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         return Manifest.from_json(file.read(MOST_CHARACTERS + 1))
 
 

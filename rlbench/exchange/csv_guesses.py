@@ -19,7 +19,6 @@ from rlbench.exchange.flat import FINAL, MARKS, NEXT
 from rlbench.exchange.manifest import VERSION, Manifest, unknown_run
 from rlbench.store.columns import parts
 from rlbench.store.frames import Column
-from rlbench.store.records import has_last_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +29,8 @@ if TYPE_CHECKING:
     from rlbench.exchange.csv_tables import Table
 
 PLURALS = {"observation": "observations", "action": "actions"}
-DTYPES = {
-    "reward": "<f8",
-    "explored": "|b1",
-    "episode_return": "<f8",
-    "episode_length": "<i8",
-}  # whatever the cells say
+# whatever the cells say
+DTYPES = {"reward": "<f8", "explored": "|b1", "episode_return": "<f8", "episode_length": "<i8"}
 NUMBERED = re.compile(r"(.+?)(?:\.(\d{1,4}))?")  # "observation.3": a column of the array "observation"
 WHOLE, POINTED = re.compile(r"[+-]?\d+"), re.compile(r"[+-]?\d+[.,]0*")
 
@@ -136,16 +131,19 @@ def _plural(name: str) -> str:
 
 def _column(name: str, ways: list[str], kinds: dict[str, set[str]]) -> Column:
     shape = () if ways == [name] else (len(ways),)
-    if name in DTYPES:
-        return Column(DTYPES[name], shape)
-    found = set.union(*(kinds[way] for way in ways)) - {"blank", "text"}  # a text is refused later, with its line
-    moved = [way for head in (NEXT, FINAL) for way in (head + way.removeprefix("observation") for way in ways)]
-    found |= set.union(
-        set(), *(kinds[way] & {"decimal"} for way in moved if way in kinds and has_last_row(_plural(name)))
-    )
-    is_figure_lacking = name.startswith("episode_") and not found
-    dtype = "|b1" if found == {"bool"} else "<i8" if found <= {"whole"} and not is_figure_lacking else "<f8"
-    return Column(dtype, shape)
+    return Column(DTYPES.get(name) or _dtype(ways, kinds), shape)
+
+
+def _dtype(ways: list[str], kinds: dict[str, set[str]]) -> str:
+    """Returns the dtype of the cells in some columns; a text among them is refused later, with its line."""
+    found = {kind for way in ways for kind in kinds[way]} - {"blank", "text"}
+    tails = [way.removeprefix("observation") for way in ways if way.startswith("observation")]
+    others = {kind for tail in tails for head in (NEXT, FINAL) for kind in kinds.get(head + tail, ())}
+    found |= others & {"decimal"}  # whole ones are written with a point where others of their column are blank
+    if found == {"bool"}:
+        return "|b1"
+    is_whole = found == {"whole"} or not (found or ways[0].startswith("episode_"))
+    return "<i8" if is_whole else "<f8"
 
 
 def _parts(env: gym.Env[Any, Any] | None) -> dict[str, Any]:

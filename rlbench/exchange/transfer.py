@@ -107,24 +107,16 @@ def export(
     taken = getattr(module, "TAKEN", WHATS)
     if what not in taken:
         raise UsageError(f"{kind} takes only {' and '.join(taken)}, not {what}: choose another format")
-    is_flat = getattr(module, "FLAT", False)
-    if data_format is not None:
-        _check_data_format(module, kind, data_format)
-    if next_observation and not (is_flat and what == "episodes"):
-        raise UsageError(f"next observations are columns of a table of episodes: leave them out for {kind} of {what}")
+    options = _options(module, f"{kind} of {what}", data_format, next_observation=next_observation)
     content = CONTENTS[what](run, _indices(run, indices, what))
-    if not is_flat:  # these have a place of their own for the beginnings of chunks
+    if not hasattr(module, "FLAT"):  # these have a place of their own for the beginnings of chunks
         content = dataclasses.replace(content, manifest=dataclasses.replace(content.manifest, chunks=[]))
     beside = module.beside(path) if hasattr(module, "beside") else None
-    for taken in filter(None, (path, beside)):
-        check_free(taken, overwrite=overwrite)
+    for place in filter(None, (path, beside)):
+        check_free(place, overwrite=overwrite)
     with written(path, overwrite=overwrite) as draft:
-        if kind == "minari":
-            _write_minari(module, run, content, draft, path, data_format or "hdf5")
-        elif is_flat:
-            module.write(draft, content, next_observations=next_observation)
-        else:
-            module.write(draft, content)
+        with _dataset(module, run, path) as dataset:
+            module.write(draft, content, **options, **dataset)
         if beside is not None:
             _describe(beside, content, overwrite=overwrite)
     return Exported(path, kind, what, content.manifest.episodes)
@@ -136,17 +128,31 @@ def _describe(beside: Path, content: Content, *, overwrite: bool) -> None:
         draft.write_text(f"{content.manifest.to_json()}\n", "utf-8")
 
 
-def _check_data_format(module: Any, kind: str, data_format: str) -> None:
-    if kind != "minari":
-        raise UsageError(f"a data format is a choice that Minari offers: leave it out for {kind}")
-    if data_format not in module.DATA_FORMATS:
-        raise unknown_name("data format", data_format, module.DATA_FORMATS)
+def _options(module: Any, wanted: str, data_format: str | None, *, next_observation: bool) -> dict[str, Any]:
+    """Returns the options of a format's writer; UsageError if another format has them."""
+    options: dict[str, Any] = {}
+    if next_observation:
+        if not hasattr(module, "FLAT") or not wanted.endswith("episodes"):
+            raise UsageError(f"next observations are columns of a table of episodes: leave them out for {wanted}")
+        options["next_observations"] = True
+    if data_format is not None:
+        if not hasattr(module, "DATA_FORMATS"):
+            raise UsageError(f"a data format is a choice that Minari offers: leave it out for {wanted}")
+        if data_format not in module.DATA_FORMATS:
+            raise unknown_name("data format", data_format, module.DATA_FORMATS)
+        options["data_format"] = data_format
+    return options
 
 
-def _write_minari(module: Any, run: Run, content: Content, draft: Path, path: Path, data_format: str) -> None:
+@contextmanager
+def _dataset(module: Any, run: Run, path: Path) -> Iterator[dict[str, Any]]:
+    """Yields what only a dataset needs: its id, and the run's env while it is written."""
+    if not hasattr(module, "dataset_id"):
+        yield {}
+        return
     env = _env_of(run)
     try:
-        module.write(draft, content, env=env, name=module.dataset_id(path), data_format=data_format)
+        yield {"env": env, "name": module.dataset_id(path)}
     finally:
         if env is not None:
             env.close()

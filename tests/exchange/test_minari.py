@@ -239,7 +239,7 @@ def test_each_of_minaris_formats_brings_every_chunk_back(datasets, store, sample
 
 def test_a_data_format_is_a_choice_of_minari_alone(tmp_path, store, samples):
     run = samples.ALL["cartpole"](store)
-    with pytest.raises(UsageError, match="leave it out for csv"):
+    with pytest.raises(UsageError, match="leave it out for csv of episodes"):
         export(run, tmp_path / "run.csv", data_format="arrow")
     with pytest.raises(UsageError, match=r"unknown data format 'arow'; did you mean arrow\?"):
         export(run, tmp_path / "run-v0", "minari", data_format="arow")
