@@ -78,7 +78,7 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
 )
 @click.argument("query", required=False)
 @click.argument("runs", nargs=-1, shell_complete=completing.runs)
-@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, exactly.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, every row.")
 @store_option
 @json_option
 def sql(

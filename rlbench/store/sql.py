@@ -10,7 +10,7 @@ import math
 import re
 import sqlite3
 from contextlib import closing, contextmanager
-from itertools import repeat
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,10 +38,15 @@ if TYPE_CHECKING:
 MOST_STEPS = 10_000_000  # rows of `steps`, unless runs are named: more take minutes
 WIDEST = 64  # numbers in a row of an array that get a column each; more of them are one JSON array
 CACHE = 2**18  # KiB of a query's tables and results in memory
+EVERY = 2**62  # rows
 PATIENCE = 100_000  # SQLite's instructions between two looks for Ctrl-C
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 NAMED = re.compile(r"\b(runs|episodes|steps)\b", re.IGNORECASE)
+FIRST = re.compile(  # the first rows alone, which SQLite takes in the order in which they were filled in
+    r"\s*select\s(?:(?!\b(?:from|distinct)\b)[^()])+\sfrom\s+(?:episodes|steps)\s+limit\s+(\d{1,9})\s*;?\s*",
+    re.IGNORECASE,
+)
 INT64 = 2**63
 
 
@@ -258,14 +263,17 @@ def answered(
         StoreError: a run does not exist or is damaged, or the disk is full.
         KeyboardInterrupt: it was stopped.
     """
+    _check_text(query)
     chosen = _every(backend, on_damaged) if runs is None else [_run(backend, ref) for ref in runs]
     with _explained(), closing(sqlite3.connect("", isolation_level=None)) as database:
         reads = _declared(database, query, columns_of(backend, chosen, _named(query)))
-        if runs is None and "steps" in reads:
+        most = _most_rows(query)
+        if runs is None and "steps" in reads and most == EVERY:
             _check_size(chosen)
         database.execute("BEGIN")  # one transaction for all rows: one for each takes several times as long
-        for table, columns in reads.items():
-            _fill(database, backend, chosen, table, columns, on_rows)
+        for table, found in reads.items():
+            columns = found or ["run"]  # to count rows, one column does
+            _fill(database, table, columns, islice(_table_rows(backend, chosen, table, columns, on_rows), most))
         database.execute("COMMIT")
         database.set_authorizer(_allow)
         cursor = database.execute(query)
@@ -274,9 +282,22 @@ def answered(
         yield Answer([column[0] for column in cursor.description], cursor)
 
 
+def _check_text(query: str) -> None:
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"SQL: {error}") from error
+
+
 def _named(query: str) -> list[str]:
     """Returns the tables whose names occur in a query."""
     return list(dict.fromkeys(found.lower() for found in NAMED.findall(query)))
+
+
+def _most_rows(query: str) -> int:
+    """Returns how many rows answer a query that looks at the first rows of one table; of any other, EVERY."""
+    found = FIRST.fullmatch(query)
+    return int(found[1]) if found else EVERY
 
 
 def _declared(database: sqlite3.Connection, query: str, tables: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -321,24 +342,35 @@ def _check_size(runs: Sequence[RunRecord]) -> None:
         )
 
 
-def _fill(
-    database: sqlite3.Connection,
+def _fill(database: sqlite3.Connection, name: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    places = ", ".join("?" * len(columns))
+    database.executemany(f"INSERT INTO {name} ({_quoted(columns)}) VALUES ({places})", rows)  # noqa: S608  quoted
+
+
+def _table_rows(
     backend: Backend,
     runs: Sequence[RunRecord],
-    name: str,
+    table: str,
     columns: Sequence[str],
     on_rows: Callable[[int, int], object] | None,
-) -> None:
-    wanted = columns or ["run"]  # to count rows, one column does
-    insert = f"INSERT INTO {name} ({_quoted(wanted)}) VALUES ({', '.join('?' * len(wanted))})"  # noqa: S608  quoted
-    if name == "runs":
-        database.executemany(insert, ([_cell(RUNS[column](run)) for column in wanted] for run in runs))
-        return
-    done, table, total = 0, TABLES[name], sum(run.timesteps for run in runs)
+) -> Iterator[Row]:
+    if table == "runs":
+        return (tuple(_cell(RUNS[name](run)) for name in columns) for run in runs)
+    return chain.from_iterable(_rows_by_chunk(backend, runs, TABLES[table], columns, on_rows))
+
+
+def _rows_by_chunk(
+    backend: Backend,
+    runs: Sequence[RunRecord],
+    table: Table,
+    columns: Sequence[str],
+    on_rows: Callable[[int, int], object] | None,
+) -> Iterator[Iterator[Row]]:
+    done, total = 0, sum(run.timesteps for run in runs)
     for run in runs:
         for chunk in _chunks(backend, run, table.part):
             if table.size(chunk):
-                database.executemany(insert, _rows(table, run, chunk, wanted))
+                yield _rows(table, run, chunk, columns)
             done += chunk.n_steps
             if on_rows is not None:
                 on_rows(done, total)
@@ -367,7 +399,7 @@ def _explained() -> Iterator[None]:
     """Turns SQLite's complaints into one line."""
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, OverflowError) as error:
+    except (sqlite3.Error, sqlite3.Warning) as error:
         code = getattr(error, "sqlite_errorcode", None)
         if code == sqlite3.SQLITE_INTERRUPT:
             raise KeyboardInterrupt from None

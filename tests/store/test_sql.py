@@ -141,11 +141,40 @@ def test_whatever_way_a_query_reads_a_table_it_is_there(store, query, count):
     assert asked(store, query) == [(count,)]
 
 
+@pytest.mark.parametrize("limit", [0, 1, 3, 9, 17])
+def test_a_look_at_the_first_rows_unpacks_no_chunk_behind_them(store, parts, monkeypatch, limit):
+    for seed in range(2):
+        stores.fill(store, seed=seed)
+    every = asked(store, "SELECT * FROM steps")
+    monkeypatch.setattr(sql, "MOST_STEPS", 0)
+    parts.clear()
+    query = f"select *, step + 1 AS n from Steps\n limit {limit} ;"  # noqa: S608
+    assert asked(store, query) == [(*row, row[2] + 1) for row in every[:limit]]
+    assert len([part for _, part in parts if part == "steps"]) == {0: 0, 1: 1, 3: 1, 9: 2, 17: 5}[limit]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("SELECT max(step) FROM steps LIMIT 1", 1),
+        ("SELECT DISTINCT episode FROM steps LIMIT 4", 4),
+        ("SELECT run FROM runs UNION ALL SELECT episode FROM steps LIMIT 15", 15),
+        ("SELECT step FROM steps WHERE episode = 4 LIMIT 2", 2),
+        ("SELECT step FROM steps LIMIT 2 OFFSET 12", 2),
+        ("SELECT step FROM steps ORDER BY episode DESC LIMIT 2", 2),
+    ],
+)
+def test_any_other_limit_is_of_all_rows(store, query, count):
+    stores.fill(store)
+    assert sql._most_rows(query) == sql.EVERY
+    assert len(asked(store, query)) == count
+
+
 def test_only_the_columns_that_are_read_are_filled(store, monkeypatch):
     with_columns(store, observations=np.arange(3))
     asked_for = []
     fill = sql._fill
-    monkeypatch.setattr(sql, "_fill", lambda *args: asked_for.append(args[3:5]) or fill(*args))
+    monkeypatch.setattr(sql, "_fill", lambda *args: asked_for.append(args[1:3]) or fill(*args))
     assert asked(store, "SELECT sum(reward) FROM steps JOIN runs USING (run)") == [(1.5,)]
     assert sorted(asked_for) == [("runs", ["run"]), ("steps", ["run", "reward"])]
 
