@@ -68,7 +68,7 @@ def report(data: Run | Sequence[Run], path: str | Path = "report.html") -> Path:
         StoreError: the file cannot be written.
     """
     path = check_path(path)
-    runs = list(data) if isinstance(data, Iterable) else [data]
+    runs = list({run.id: run for run in (data if isinstance(data, Iterable) else [data])}.values())
     with written(path, overwrite=True) as draft:
         draft.write_text(page(runs[0]) if len(runs) == 1 else page_of_several(runs), encoding="utf-8")
     return path

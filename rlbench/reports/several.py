@@ -41,6 +41,8 @@ def page_of_several(runs: Sequence[Run]) -> str:
     """
     groups = group_runs(runs)
     found, why_not = attempt(lambda: scored(groups))
+    if found is None:
+        found, _ = attempt(lambda: scored(groups, "training"))
     who = f"{groups[0].runs[0].agent_name}" if len(groups) == 1 else f"{len(groups)} candidates"
     title = f"{who} on {runs[0].env_id}, {sum(len(group.runs) for group in groups)} runs"
     body = [
@@ -49,7 +51,7 @@ def page_of_several(runs: Sequence[Run]) -> str:
         tiles_of(_key_figures(groups, found)),
         *([section("What differs", _differences(groups))] if len(groups) > 1 else []),
         section("Training", _pictures(groups)),
-        section("Evaluation", note(why_not) if found is None else _compared(found)),
+        section("Evaluation", note(why_not) + (_compared(found) if found is not None else "")),
         section("Runs", _runs(groups, found)),
         section("How to reproduce them", _reproduction(groups)),
     ]

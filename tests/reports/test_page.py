@@ -286,6 +286,18 @@ def test_a_report_of_seeds_takes_them_for_one_candidate(monkeypatch, lakes):
     assert [title for title, _ in IMAGE.findall(found)] == ["Returns over training"]
 
 
+def test_runs_that_cannot_be_played_now_are_judged_by_their_training():
+    runs = [
+        rlbench.train(Circle(), episodes=3, seed=seed, store="memory://", agent_kwargs={"gamma": gamma})
+        for gamma in (0.5, 0.9)
+        for seed in (0, 1)
+    ]
+    shown = Markup(page_of_several(runs)).text
+    assert "cannot be evaluated" in shown
+    assert "the mean return of the last 100 episodes of training" in shown
+    assert "made with an env object" in shown
+
+
 def test_a_report_is_of_runs_in_one_env(tmp_path, run, lakes):
     with pytest.raises(UsageError, match="returns of different envs cannot be compared"):
         report([run, lakes[0]], tmp_path / "a.html")
