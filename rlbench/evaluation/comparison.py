@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 METRICS = ("evaluation", "training")
 LAST = 100  # training episodes that the metric "training" looks at
 SHOWN = 3  # settings in a label, unless more tell it from another
+UNDECIDING = {"preset", "record", "eval_every", "eval_episodes", "initial_table"}  # settings that others tell
 LONGEST = 24  # characters of a setting in a label
 
 
@@ -74,22 +75,11 @@ def check_same_env(runs: Sequence[Run]) -> None:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """Returns the settings of a run, except its seed: agent, parameters, env arguments and budget, by name."""
+    """Returns what decides a run, except its seed: agent, parameters, env arguments, wrappers, budget, by name."""
     config = run.record.config
     learnt_from = {"learnt from": " ".join(run.record.parents)} if config.was_retrained else {}
-    named = {
-        "agent": run.agent_name,
-        **config.agent.parameters,
-        **env_arguments(run),
-        **asdict(config.budget),
-        **learnt_from,
-    }
-    return {name: value for name, value in named.items() if value is not None}
-
-
-def env_arguments(run: Run) -> dict[str, Any]:
-    """Returns the arguments that a run's env was made with, as far as they are stored."""
-    return dict(run.record.config.env.made_with.get("kwargs", {}))
+    named = {"agent": run.agent_name, **config.settings, **asdict(config.budget), **learnt_from}
+    return {name: value for name, value in named.items() if value is not None and name not in UNDECIDING}
 
 
 def _labels(settings: list[dict[str, Any]]) -> list[str]:
@@ -127,6 +117,8 @@ def _label(settings: dict[str, Any], differing: list[str], shown: int) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 

@@ -38,7 +38,9 @@ RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # the fields of a run, each wi
     "evaluation": lambda value: value is None or type(value) is dict,
     "tags": lambda value: type(value) is list and all(type(text) is str for text in value),
     "parents": lambda value: type(value) is list and all(type(text) is str for text in value),
+    "note": lambda value: type(value) is str,
 }
+OPTIONAL_FIELDS = {"note"}  # left out if there is none, and by files of before
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,9 @@ class Manifest:
         if found.get("what") not in WHATS or type(run) is not dict or type(episodes) is not int or episodes < 0:
             raise UsageError("its manifest is incomplete: expected what, run and episodes")
         for name, fits in RUN_FIELDS.items():
-            if name not in run or not fits(run[name]):
+            if (name in run or name not in OPTIONAL_FIELDS) and not (name in run and fits(run[name])):
                 raise UsageError(f"its manifest describes an invalid run: {name} is {str(run.get(name))[:80]!r}")
-        known = {name: run[name] for name in RUN_FIELDS}
+        known = {name: run[name] for name in RUN_FIELDS if name in run}
         unsafe = next((text for text in _texts_in(known) if has_controls(text.replace("\n", " "))), None)
         if unsafe is not None:
             raise UsageError(f"its manifest holds control characters, which a terminal would obey: {unsafe[:80]!r}")
@@ -126,7 +128,8 @@ def manifest_of(run: Run, what: str, episodes: int = 0) -> Manifest:
     """Returns the manifest of a run's file, without columns yet."""
     known = {name: getattr(run.record, name) for name in RUN_FIELDS}
     known |= {"config": run.record.config.document(), "status": run.status, "seconds": run.seconds}
-    return Manifest(what, known, episodes)
+    empty = {name for name in OPTIONAL_FIELDS if not known[name]}
+    return Manifest(what, {name: value for name, value in known.items() if name not in empty}, episodes)
 
 
 def unknown_run(

@@ -343,7 +343,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         config=RunConfig.of(known["config"]),
         tags=tags,
         parents=known["parents"],
-        note="; ".join(content.notes),
+        note="; ".join(filter(None, (known.get("note"), *content.notes))),
     )
     try:
         for chunk in itertools.chain([] if first is None else [first], chunks):

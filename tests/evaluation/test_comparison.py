@@ -36,6 +36,13 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(runs):
     assert [[run.seed for run in group.runs] for group in groups] == [[0, 1], [0, 1]]
 
 
+def test_runs_in_other_wrappers_or_bins_are_another_candidate(runs):
+    wrapped = trained(agent_kwargs={"gamma": 0.9}, wrappers=["ClipReward:max_reward=1"])
+    labels = [group.label for group in group_runs([runs[0], wrapped])]
+    assert labels == ["q-learning", "q-learning, wrappers ClipReward:min_reward..."]
+    assert len(group_runs([runs[0], trained(agent_kwargs={"gamma": 0.9}, eval_every=15)])) == 1
+
+
 def test_labels_differ_whatever_else_sets_agents_apart():
     from rlbench.evaluation.comparison import _labels
 

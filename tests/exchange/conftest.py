@@ -28,7 +28,13 @@ def store():
 def stored(store, *chunks, env_id="x/Y-v0", config=CONFIG, status="finished", checkpoint=None, seed=2**100):
     """Stores chunks as a run."""
     record = store.create_run(
-        env_id, "tester", seed=seed, config=RunConfig.of(config), tags=["a b", "ü"], parents=["0123456789ab"]
+        env_id,
+        "tester",
+        seed=seed,
+        config=RunConfig.of(config),
+        tags=["a b", "ü"],
+        parents=["0123456789ab"],
+        note="why, ü",
     )
     for chunk in _with_returns(chunks):
         store.append(record.id, chunk)

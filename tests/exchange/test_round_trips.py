@@ -31,7 +31,7 @@ def test_every_chunk_and_the_record_come_back(tmp_path, store, samples, kind, sa
     run = samples.ALL[sample](store)
     record = there_and_back(run, tmp_path, kind, samples)
     assert record.id != run.id
-    assert record.tags == ("a b", "ü", "imported")
+    assert (record.tags, record.note) == (("a b", "ü", "imported"), "why, ü")
     assert record.cache_key == ""
     assert samples.known_of(record) == samples.known_of(run.record)
     assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
