@@ -188,6 +188,8 @@ def _nested(space: Space, columns: dict[str, NDArray[Any]], name: str) -> Any:
         return {key: _nested(inner, columns, f"{name}/{key}") for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(_nested(inner, columns, f"{name}/{i}") for i, inner in enumerate(space.spaces))
+    if name not in columns:
+        raise UsageError(f"Minari cannot hold a run without {name}: choose another format")
     return columns[name].astype(space.dtype, copy=False)
 
 

@@ -305,6 +305,16 @@ def test_what_a_run_cannot_hold_is_named_and_the_rest_imported(datasets, store, 
     assert set(store.episodes(record.id)[0].observations) == {"at", "told/1"}
 
 
+def test_a_run_whose_observations_were_all_left_out_goes_to_other_formats_only(datasets, store):
+    spaces = gym.spaces.Text(5), gym.spaces.Discrete(2)
+    record = import_run(of_buffers(datasets, "told-v0", spaces, env=None)[1], store, env="CartPole-v1")
+    assert (record.note, record.env_id) == ("left out: observations (Text)", "CartPole-v1")
+    export(Run(record, store), datasets / "run.csv")
+    assert import_run(datasets / "run.csv", store).timesteps == 5
+    with pytest.raises(UsageError, match="Minari cannot hold a run without observations: choose another format"):
+        export(Run(record, store), datasets / "again-v0", "minari")
+
+
 def test_a_space_that_minari_does_not_know_is_left_out_by_name(datasets, store):
     space = gym.spaces.Dict({"a": gym.spaces.Discrete(3), "g": gym.spaces.Discrete(3)})
     _, path = of_buffers(datasets, "graph-v0", (space, gym.spaces.Discrete(2)), env=None)
