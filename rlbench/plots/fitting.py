@@ -118,7 +118,10 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
     for _ in range(MOST_LAYOUTS):  # what is wrapped moves what lies beside it
         _lay_out(figure)
         for text, inches in (too_long := list(_too_long(figure))):
-            lines = said.setdefault(text, text.get_text()).splitlines()
+            before = said.setdefault(text, text.get_text())
+            lines = (
+                [before] if text.get_horizontalalignment() == "left" else before.splitlines()
+            )  # a title has been wrapped before
             text.set_text("\n".join(wrapped(_unwrapped(line), inches, float(text.get_fontsize())) for line in lines))
         if not too_long:
             break
@@ -315,5 +318,5 @@ def _too_long(figure: Figure) -> Iterator[tuple[Text, float]]:
         if text.get_rotation() and (min(below, above) < EDGE or long):
             yield text, min(height - abs(below - above), height / rows) - 2 * EDGE
         elif not text.get_rotation() and min(left, right) < EDGE:
-            inside = width - left if text.get_ha() == "left" else width - abs(left - right)
+            inside = width - left if text.get_horizontalalignment() == "left" else width - abs(left - right)
             yield text, inside - 2 * EDGE

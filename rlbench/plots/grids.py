@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 GAP = 1  # squares between panels
 SQUARE = 0.2  # inches
-MARGIN = (0.9, 1.1)  # inches, for names and a title
+MARGIN, TITLE, NAMES = 0.9, 0.5, 0.6  # inches: beside a map, above it, and for names below it
 BAR = 1.3  # inches, for a colour bar
 LEAST, MOST = 3.4, 11.0  # inches
 LEGEND_MARK = 6.0  # points
@@ -118,6 +118,7 @@ def policy(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, lay
         else:
             _draw_ground(drawn, layout, unknown=votes.actions < 0)
             _draw_actions(drawn, layout, votes)
+            drawn.set_anchor("NW")
         drawn.set_title(plain(title_of(data)))
     return drawn
 
@@ -157,11 +158,12 @@ def figure_size(layout: Layout | None, *, bar: bool = True) -> tuple[float, floa
     """Returns the size of a map in inches, with a colour bar or without: squares fit a letter if a page allows it."""
     if layout is None:
         return 5.5, 3.3
-    margin = MARGIN[0] + BAR * bar
+    beside = MARGIN + BAR * bar
+    above = TITLE + NAMES * bool(layout.col_names or layout.inside)
     rows, cols = _mosaic_shape(layout)
-    scale = min(1.0, (MOST - margin) / (cols * SQUARE), (MOST - MARGIN[1]) / (rows * SQUARE))
+    scale = min(1.0, (MOST - beside) / (cols * SQUARE), (MOST - above) / (rows * SQUARE))
     square = SQUARE * scale * (2 if max(rows, cols) * SQUARE * 2 <= MOST / 2 else 1)  # a single small map is enlarged
-    return max(cols * square + margin, LEAST), max(rows * square + MARGIN[1], LEAST / 2)
+    return max(cols * square + beside, LEAST), max(rows * square + above, LEAST / 2)
 
 
 # ------------------------------------------------------------------------------------------------ reading the data

@@ -18,6 +18,7 @@ from rlbench.errors import UsageError
 from rlbench.files import written
 from rlbench.plots import evaluation as draw_evaluation
 from rlbench.plots.data import evaluation_of
+from rlbench.plots.fitting import fit
 from rlbench.plots.style import new_figure, styled
 from rlbench.replaying import command_of, program_of
 from rlbench.reports.parts import (
@@ -154,6 +155,7 @@ def _evaluated(evaluation: Evaluation | None, run: Run, why_not: str) -> str:
         figure = new_figure()
         ax = draw_evaluation(evaluation, figure.subplots())
         ax.set_title(f"{len(evaluation.returns)} episodes from seed {evaluation.seed}")
+        fit(figure)
     picture, table = image_of(figure, "Returns of greedy episodes"), table_of((), _judged(evaluation))
     return f'<div class="pictures">{picture}<div>{table}</div></div>'
 
