@@ -200,7 +200,7 @@ def _numbers(chunk: EpisodeChunk, arrays: dict[str, Array], source: Source) -> l
         array = array[_before_a_step(chunk, is_next=source.is_next)]
     if source.part is not None:
         array = array.reshape(len(array), -1)[:, source.part]
-    return list(map(strict_json, array)) if array.ndim > 1 else _plain(array)
+    return _plain(array)
 
 
 def _before_a_step(chunk: EpisodeChunk, *, is_next: bool) -> NDArray[np.bool_]:
@@ -212,9 +212,11 @@ def _before_a_step(chunk: EpisodeChunk, *, is_next: bool) -> NDArray[np.bool_]:
 
 
 def _plain(array: Array) -> list[Any]:
-    """Returns numbers as SQLite holds them: those beyond 64 bits rounded, complex ones as text."""
+    """Returns rows as SQLite holds them: arrays are JSON, numbers beyond 64 bits rounded, complex ones text."""
     if array.dtype.kind == "c":
         return list(map(str, array.tolist()))
+    if array.ndim > 1:
+        return list(map(strict_json, array))
     is_beyond = array.dtype.kind == "u" and array.size and array.max() >= INT64
     return list((array.astype(np.float64) if is_beyond or array.dtype.kind == "f" else array).tolist())
 

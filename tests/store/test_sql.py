@@ -67,6 +67,8 @@ def test_an_array_too_wide_for_columns_is_json(store):
 def test_numbers_that_sqlite_cannot_hold_are_rounded_null_or_text(store):
     with_columns(store, u=np.array([2**64 - 1, 1], np.uint64), x=np.array([np.nan, np.inf]), c=np.array([1j, 2]))
     assert asked(store, "SELECT u, x, c FROM steps") == [(2.0**64, None, "1j"), (1.0, np.inf, "(2+0j)")]
+    run = with_columns(store, c=np.ones((2, 0), np.complex128), u=np.full((2, 100), 2**64 - 1, np.uint64))
+    assert asked(store, "SELECT c, u ->> '$[99]', u ->> 99 = '' FROM steps LIMIT 1", [run]) == [("[]", 2.0**64, 0)]
 
 
 def test_runs_with_other_columns_share_a_table(store):
