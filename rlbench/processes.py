@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
+import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
@@ -150,6 +151,9 @@ class _Worker:
         if kind == "share":
             hear(self._item, told)
             return None
+        if kind == "warning":
+            warnings.warn(told, stacklevel=2)
+            return None
         index, self._item = self._item, None
         return Outcome(index, error=told) if kind == "failed" else Outcome(index, told)
 
@@ -208,7 +212,9 @@ def _answer(connection: Connection) -> tuple[str, Any]:
     except Exception as error:  # noqa: BLE001  (whatever an import raises)
         return "failed", UsageError(f"this cannot be made again in another process: {error}; {ELSEWHERE}")
     try:
-        return "done", job(item, lambda share: connection.send(("share", share)))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: connection.send(("warning", str(message)))
+            return "done", job(item, lambda share: connection.send(("share", share)))
     except RlbenchError as error:
         return "failed", error
     except BaseException as error:  # noqa: BLE001  (whatever an env raises, KeyboardInterrupt included)

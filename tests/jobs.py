@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import warnings
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.signals import ending_by
@@ -24,6 +25,7 @@ WORDS = {
     "store": lambda: _raise(StoreError("it is full")),
     "usage": lambda: _raise(UsageError("it is wrong")),
     "bug": lambda: 1 / 0,
+    "warn": lambda: warnings.warn("it is slow", stacklevel=1),
 }
 
 

@@ -37,6 +37,11 @@ def test_one_that_dies_or_fails_takes_no_other_along():
     assert "in double" in errors[3].__notes__[0]  # the traceback in the other process
 
 
+def test_what_another_process_warns_of_is_warned_of_here():
+    with pytest.warns(UserWarning, match="it is slow"):
+        assert list(in_processes(jobs.double, ["warn"], workers=1)) == [(0, None, None)]
+
+
 def test_after_a_users_mistake_no_item_is_begun():
     found = list(in_processes(jobs.double, ["usage", 1, 2], workers=1))
     assert [(one.number, str(one.error)) for one in found] == [(0, "it is wrong")]

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.errors import UsageError, unknown_name
+from rlbench.names import SHORT_NAMES
 from rlbench.settings import parse_value
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def condition(text: str) -> Condition:
     if found is None:
         raise UsageError(f"a condition is NAME=VALUE, or with !=, <, <=, > or >=, such as seed=3, got {text!r}")
     name, sign, value = found.groups()
+    value = SHORT_NAMES.get(value, value) if name == "env" else value
     return Condition(name, "=" if sign == "==" else sign, parse_value(value), value)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rlbench.store import RunRecord
 
 VERSIONED = {"rlbench", "gymnasium", "numpy", "numba", *sys.stdlib_module_names} - {"__main__"}
+PROGRAM = ("__main__", "__mp_main__")  # the second in a process that multiprocessing began
 INSTALLED = ("site-packages", "dist-packages")  # folders of unrelated modules
 DECIDING = ("id", "max_episode_steps", "additional_wrappers")  # of a spec
 UNKNOWN = "unknown"  # in place of a digest
@@ -50,10 +51,10 @@ def code_of(
     tops = {name.partition(".")[0] for name in names} - VERSIONED
     if not tops:
         return None
-    found = {name: _digest(module) for name, module in _modules(tops).items()}
+    found = {PROGRAM[0] if name in PROGRAM else name: _digest(module) for name, module in _modules(tops).items()}
     for maker in sorted(makers, key=lambda one: one.__qualname__):
-        if maker.__module__ == "__main__":
-            found["__main__"] = f"{UNKNOWN}: {maker.__name__} is defined in the program or notebook itself"
+        if maker.__module__ in PROGRAM:
+            found[PROGRAM[0]] = f"{UNKNOWN}: {maker.__name__} is defined in the program or notebook itself"
         elif "<locals>" in maker.__qualname__ and maker.__module__.partition(".")[0] not in VERSIONED:
             found[maker.__module__] = f"{UNKNOWN}: {maker.__name__} is made within a function"
     return {**found, **dict(_distributions(tops))}
@@ -146,8 +147,7 @@ def _folders(module: ModuleType) -> Iterator[Path]:
 
 def _lies_in(module: ModuleType, folders: set[Path]) -> bool:
     file = getattr(module, "__file__", None)
-    is_program = module.__name__ in ("__main__", "__mp_main__")
-    if not folders or is_program or not isinstance(file, str) or _in_installed(Path(file)):
+    if not folders or module.__name__ in PROGRAM or not isinstance(file, str) or _in_installed(Path(file)):
         return False
     if not (Path(file).is_absolute() or Path(file).exists()):
         return False  # a made-up name, such as the "_classes.py" of torch.classes
@@ -163,7 +163,7 @@ def _is_code(name: str, module: ModuleType) -> bool:
 def _digest(module: ModuleType) -> str:
     """Returns the digest of a module's source, or why it is not known."""
     name, file = module.__name__, getattr(module, "__file__", None)
-    if name == "__main__":
+    if name in PROGRAM:
         return f"{UNKNOWN}: the env is defined in the program or notebook itself"
     if not isinstance(file, str) or not file.endswith(".py"):
         return f"{UNKNOWN}: the module {name} is not Python source"

@@ -40,6 +40,7 @@ def test_a_text_and_a_number_have_no_order_and_a_list_equals_each_of_its_parts()
     assert condition("x=None").holds({"x": None})
     assert not condition("x<3").holds({"x": None})
     assert condition("x=001").holds({"x": "001"})
+    assert condition("env=safecab").holds({"env": "rlbench/SafeCab-v0"})
 
 
 @pytest.mark.parametrize("text", ["", "x", "=1", "x ~ 3", "!x"])

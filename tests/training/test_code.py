@@ -181,6 +181,7 @@ def test_what_was_edited_since_it_was_imported_is_not_cached_and_it_is_said(proj
     ("change", "reason"),
     [
         ({"__module__": "__main__"}, "program or notebook"),  # a notebook's cells are __main__ too
+        ({"__module__": "__mp_main__"}, "program or notebook"),  # the program, in another process
         ({"__qualname__": "made.<locals>.Lane"}, "made within a function"),
     ],
 )
