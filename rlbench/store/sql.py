@@ -307,7 +307,7 @@ def _declared(database: sqlite3.Connection, query: str, tables: dict[str, list[s
     database.execute(f"PRAGMA cache_size = -{CACHE}")
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")  # makes them, which a query may not
-    database.set_progress_handler(lambda: 0, PATIENCE)  # Python, while in it, raises what a signal asks for
+    database.set_progress_handler(_listen, PATIENCE)
     for table, columns in tables.items():
         database.execute(f"CREATE TABLE {table} ({_quoted(columns)})")
     read = {table: found for table, columns in tables.items() if (found := _joining(query, columns))}
@@ -321,6 +321,11 @@ def _declared(database: sqlite3.Connection, query: str, tables: dict[str, list[s
     database.execute(f"EXPLAIN {query}")
     database.set_authorizer(None)
     return {table: [name for name in tables[table] if name in columns] for table, columns in read.items()}
+
+
+def _listen() -> int:
+    """Lets Python, which hears no signal while SQLite computes, raise here what one asks for: that ends the query."""
+    return 0
 
 
 def _joining(query: str, columns: Iterable[str]) -> set[str]:
