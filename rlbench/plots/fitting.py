@@ -25,6 +25,9 @@ LONGEST = 400  # characters of a text that is wrapped
 LEGEND_BELOW = 0.45  # inches from an axis to the legend below it, with ticks and a label in between
 LEGEND_GAP = 0.1  # inches below a legend
 HANDLE, SPACE = 3.4, 1.6  # widths of a line with its gap, and of the gap between two columns, in font sizes
+FLUSH = {"borderaxespad": 0, "borderpad": 0.1}
+INSIDE = {"loc": "best", "frameon": True, "framealpha": 0.8, "edgecolor": "none"}
+MOST_INSIDE, SHARE_INSIDE = 4, 0.6  # labels of a legend inside a plot, and of its width
 NARROWEST = 1.5  # inches, of a legend below a narrow plot
 HINTING = 1.05  # times the width of outlines is at least that of letters on a grid of dots
 TITLE_INDENT = 0.6  # inches of the ticks and labels to the left of a title
@@ -76,6 +79,8 @@ def legend_below(
 ) -> None:
     """Puts a legend below a plot, in as many columns as fit, its labels wrapped.
 
+    A short one goes inside if the caller's figure has no layout, which would make room below.
+
     Args:
         ax: the axes; without a label nothing happens.
         title: of the legend.
@@ -85,16 +90,12 @@ def legend_below(
     """
     handles, labels = ax.get_legend_handles_labels()
     if labels:
-        at = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": _below(ax, LEGEND_BELOW)}
-        more: dict[str, Any] = {
-            "title": title,
-            "size": size,
-            "markerscale": markerscale,
-            "borderaxespad": 0,
-            "borderpad": 0.1,
-            **at,
-        }
-        _add_legend(ax, handles[:most], _counted(labels, most), _inches(ax), **more)
+        is_inside = ax.figure.get_layout_engine() is None and len(labels) <= MOST_INSIDE
+        below = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": _below(ax, LEGEND_BELOW), **FLUSH}
+        more: dict[str, Any] = {"title": title, "size": size, "markerscale": markerscale}
+        more |= INSIDE if is_inside else below
+        inches = _inches(ax) * (SHARE_INSIDE if is_inside else 1)
+        _add_legend(ax, handles[:most], _counted(labels, most), inches, **more)
 
 
 def fit(figure: Figure, *, fixed: bool = False) -> None:
@@ -119,9 +120,8 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
         _lay_out(figure)
         for text, inches in (too_long := list(_too_long(figure))):
             before = said.setdefault(text, text.get_text())
-            lines = (
-                [before] if text.get_horizontalalignment() == "left" else before.splitlines()
-            )  # a title has been wrapped before
+            is_title = text.get_horizontalalignment() == "left"  # wrapped before; the lines of a label are meant
+            lines = [before] if is_title else before.splitlines()
             text.set_text("\n".join(wrapped(_unwrapped(line), inches, float(text.get_fontsize())) for line in lines))
         if not too_long:
             break
@@ -290,7 +290,7 @@ def _wrap_titles(figure: Figure) -> float:
             size = float(ax._left_title.get_fontsize())  # type: ignore[attr-defined]  # noqa: SLF001
             inches = figure.get_size_inches()[0] / place.get_gridspec().ncols - TITLE_INDENT
             title = wrapped(_unwrapped(ax.get_title(loc="left")), max(inches, NARROWEST), size)
-            ax.set_title(title)
+            ax.set_title(title, loc="left")
             extra = title.count("\n") * LINE_HEIGHT * size / POINTS
             rows[place.rowspan.start] = max(rows.get(place.rowspan.start, 0.0), extra)
     return sum(rows.values())

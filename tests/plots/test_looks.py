@@ -114,6 +114,15 @@ def test_panels_lie_as_large_as_a_screen_allows():
     assert grid_of(8, (6.8, 6.9)) == (2, 4)
 
 
+def test_a_figure_without_a_layout_has_a_short_legend_inside():
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    plots.curve({"a": [0.0, 1.0], LONG: [1.0, 0.0]}, ax)
+    assert outside(ax.figure) == []
+    assert ax.get_legend().get_window_extent().y0 > ax.get_window_extent().y0
+
+
 def test_text_is_wrapped_between_words_and_in_a_word_that_is_too_long():
     assert wrapped("one two", 10, 9) == "one two"
     assert wrapped("one two", 0.35, 9) == "one\ntwo"

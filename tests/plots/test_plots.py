@@ -168,6 +168,7 @@ def test_a_list_of_one_run_is_drawn_like_the_run(cab, ax):
 
 
 def test_runs_of_other_settings_are_lines_of_their_own_named_below_the_picture(ax):
+    ax.figure.set_layout_engine("constrained")
     runs = [trained(episodes=60, agent_kwargs={"gamma": gamma}) for gamma in (0.5, 0.9)]
     plots.curve(runs, ax)
     ax.figure.draw_without_rendering()
