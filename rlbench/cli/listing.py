@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
 WHO = ("env", "agent", "seed")
 FIGURES = ("tags", "status", "episodes", "steps", "seconds", "return", "regret", "started")
-ASKED = (
-    *WHO,
-    "preset",
-    "record",
-    "wrappers",
-    "callbacks",
-    "eval_every",
-    "eval_episodes",
-)  # never by env or agent alone
+ASKED = {*WHO, "preset", "wrappers", "callbacks", "eval_every", "eval_episodes"}  # no env or preset brings them along
 WORDED = {"env": "of {}", "agent": "by {}", "seed": "seed {}"}
 FORMS = {"episodes": ",", "steps": ",", "seconds": ".2f", "return": ".2f", "regret": ".4g"}
 FIRST_TO_GO = ("started", "seconds", "steps", "regret", "tags", "episodes")  # on a narrow terminal

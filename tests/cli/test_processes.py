@@ -57,6 +57,23 @@ def test_ctrl_c_stores_what_was_learnt_and_the_run_can_be_listed_evaluated_and_r
     assert json.loads(replayed.stdout)["terminated"] or json.loads(replayed.stdout)["truncated"]
 
 
+@pytest.mark.long
+def test_ctrl_c_ends_many_trainings_in_all_processes_and_stores_what_was_learnt(tmp_path):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    many = ("--seeds", "0:3", "--workers", "2", "--json")
+    with _started(*LONG, *many, folder=tmp_path, **pipes) as process:
+        until_steps_are_stored(tmp_path / "rlbench.db", process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the processes that train too
+        out, err = process.communicate(timeout=HANG)
+    trained = json.loads(out)["runs"]
+    listed = json.loads(_run("runs", "--json", folder=tmp_path).stdout)["runs"]
+    assert (process.returncode, err) == (130, "")
+    assert {run["seed"] for run in listed} <= {0, 1}  # the third was not begun
+    assert {run["status"] for run in listed} == {"interrupted"}
+    assert {run["run"] for run in trained} <= {run["run"] for run in listed}
+    assert any(run["timesteps"] > 0 for run in trained)
+
+
 def test_sigterm_ends_a_training_as_the_first_ctrl_c_does(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with _started(*LONG, "--json", folder=tmp_path, **pipes) as process:
