@@ -115,8 +115,11 @@ def draw_lines(
 def common(runs: Sequence[Series]) -> tuple[Array, Array]:
     """Returns what several runs have in common: places (points,), thinned, and values there (runs, points).
 
-    Places are those of the run that ends first, the values of the others interpolated there.
+    Places are those of the run that ends first, the values of the others interpolated there. What is known only at the
+    end of each run lies at their mean end.
     """
+    if all(len(run.x) == 1 for run in runs):
+        return np.mean([run.x for run in runs], axis=0), np.stack([run.y for run in runs])
     shortest = min(runs, key=lambda run: run.x[-1])
     at = shortest.x[points(len(shortest.x))]
     at = at[at >= max(run.x[0] for run in runs)]

@@ -338,6 +338,15 @@ def test_regret_of_an_agent_that_cannot_be_retraced_is_sampled_or_that_of_its_en
         plots.regrets_of(trained("cartpole", 5))
 
 
+def test_what_is_known_at_the_end_of_runs_only_is_a_point_at_their_mean_end(ax):
+    from rlbench.plots.series import Series, common
+
+    at, rows = common([Series(np.array([10.0]), np.array([1.0])), Series(np.array([20.0]), np.array([3.0]))])
+    assert (at.tolist(), rows.tolist()) == ([15.0], [[1.0], [3.0]])
+    with pytest.raises(UsageError, match="no part of training in common"):
+        common([Series(np.array([10.0]), np.array([1.0])), Series(np.array([20.0, 30.0]), np.array([3.0, 4.0]))])
+
+
 def test_a_profile_is_the_share_of_runs_above_each_score(ax):
     plots.profile({"a": [1.0, 2.0, 3.0, 4.0], "b": [[1.0, 10.0], [3.0, 30.0]]}, ax)
     first, second = ax.get_lines()
