@@ -31,7 +31,6 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines, rate
-from rlbench.cli.seeds import print_seeds, together
 from rlbench.errors import ProcessError, UsageError
 from rlbench.settings import parse_settings
 
@@ -186,6 +185,7 @@ def _train_many(
     arguments: dict[str, Any], seeds: list[int], store: str, *, workers: int, shown: bool, as_json: bool
 ) -> int:
     """Trains with each seed, says how good they are together, and returns the exit code."""
+    from rlbench.cli.seeds import print_seeds, together  # noqa: PLC0415  (NumPy: "compiling ..." is said before it is imported)
     from rlbench.training.many import checked_seeds, trainings  # noqa: PLC0415  (Gymnasium, which --help goes without)
 
     requests = [{**arguments, "seed": seed} for seed in checked_seeds(seeds)]
