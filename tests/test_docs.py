@@ -15,8 +15,8 @@ from rlbench.cli import cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
-# run by `make test`; each of the others takes a minute of training and compiling
-FIRST_READ = {"README.md", "walk.md", "testing-with-mongomock.md"}
+# run by `make test`; each of the others takes half a minute to a minute of training and compiling
+QUICK = {"walk.md", "testing-with-mongomock.md"}
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINE = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
@@ -36,8 +36,8 @@ def named(paths):
     return pytest.mark.parametrize("page", paths, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def long_unless_read_first(page):
-    return page if page.name in FIRST_READ else pytest.param(page, marks=pytest.mark.long)
+def long_unless_quick(page):
+    return page if page.name in QUICK else pytest.param(page, marks=pytest.mark.long)
 
 
 def blocks(page, language):
@@ -94,7 +94,7 @@ def test_what_is_printed_is_compared_but_for_what_changes(printed, out, is_shown
     assert bool(shown(printed).fullmatch(comparable(out))) is is_shown
 
 
-@named([long_unless_read_first(page) for page in PAGES])
+@named([long_unless_quick(page) for page in PAGES])
 def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
     for line, printed in commands(page):
         out = ""
@@ -120,7 +120,7 @@ def trained(forks, tmp_path_factory):
     return folder / "rlbench.db"
 
 
-@named([page for page in PAGES if page.name not in FIRST_READ])
+@named([page for page in PAGES if page.name not in QUICK])
 def test_a_page_names_commands_and_options_that_are_there_and_its_program_is_python(page):
     for _, *arguments in itertools.chain.from_iterable(line for line, _ in commands(page)):
         result = CliRunner().invoke(cli, [*arguments, "--help"])

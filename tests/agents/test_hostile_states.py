@@ -46,7 +46,7 @@ def all_outcomes(share):
     return agents | {kind: outcomes(functools.partial(a_buffer, kind), sampled, share) for kind in BUFFERS}
 
 
-@pytest.mark.parametrize("share", [0.03, pytest.param(1.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("share", [0.01, pytest.param(1.0, marks=pytest.mark.long)])
 def test_no_mutated_state_of_an_agent_or_a_buffer_crashes_or_takes_memory(share):
     for name, (refused, taken, complaints) in in_another_process(all_outcomes, share).items():
         assert complaints == [], name

@@ -145,7 +145,10 @@ def test_a_signal_in_the_middle_of_a_command_leaves_nothing_half_done(tmp_path):
     assert json.loads(_run("model", "list", "--json", folder=tmp_path).stdout)["models"] == []
 
 
-@pytest.mark.parametrize("module", ["click.core", "gymnasium.core", "numba.core.types"])
+@pytest.mark.parametrize(
+    "module",
+    ["numba.core.types", *(pytest.param(name, marks=pytest.mark.long) for name in ("click.core", "gymnasium.core"))],
+)
 def test_ctrl_c_while_modules_are_imported_is_quiet(module, tmp_path):
     command = (sys.executable, "-X", "importtime", "-m", "rlbench", "train", "safecab", "--store", "memory://")
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:

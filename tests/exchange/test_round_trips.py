@@ -151,11 +151,12 @@ def chunks(draw):
     return EpisodeChunk(0, 0, np.array(lengths), np.array(ends, np.uint8), figures, columns)
 
 
+@pytest.mark.parametrize("examples", [15, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet", "feather", "hdf5"])
-def test_any_numbers_come_back(tmp_path_factory, samples, kind):
+def test_any_numbers_come_back(tmp_path_factory, samples, kind, examples):
     folder = tmp_path_factory.mktemp(kind)
 
-    @settings(max_examples=60, derandomize=True)
+    @settings(max_examples=examples, derandomize=True)
     @given(chunk=chunks(), has_next=st.booleans())
     def check(chunk, has_next):
         with open_store("memory://") as store:

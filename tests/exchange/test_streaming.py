@@ -11,7 +11,7 @@ from rlbench.exchange.batches import chunks_of, whole_episodes
 from rlbench.store import OPEN, EpisodeChunk, Store
 
 STEPS = 300  # per chunk
-KINDS = ("csv", "json", "parquet", "feather", "hdf5", "minari")
+KINDS = ("csv", "json", "parquet", "feather", "hdf5", pytest.param("minari", marks=pytest.mark.long))
 
 
 def long_run(store, samples, count):

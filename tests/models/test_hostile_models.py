@@ -90,7 +90,7 @@ def all_outcomes(share):
     return {kind: kind_outcomes(kind, share) for kind in KINDS}
 
 
-@pytest.mark.parametrize("share", [0.1, pytest.param(1.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("share", [0.05, pytest.param(1.0, marks=pytest.mark.long)])
 def test_no_mutated_model_crashes_or_takes_memory(share):
     for kind, (refused, taken, complaints) in in_another_process(all_outcomes, share).items():
         assert complaints == [], kind
