@@ -49,7 +49,10 @@ def print_run(run: Run) -> None:
     _print_parameters(run, document["parameters_from"])
     for name, told in (*_watched(run), *_judged(run)):
         _print(name, told)
-    _print("made again", document["command"] or f"not possible: {document['not_reproducible']}", wrapped=False)
+    if document["command"] is None:
+        _print("made again", f"not possible: {document['not_reproducible']}")
+    else:
+        _print("made again", document["command"], wrapped=False)
     if document["program"]:
         _print("in Python", document["program"].strip(), wrapped=False)
 
@@ -61,7 +64,8 @@ def _made(run: Run) -> Iterator[tuple[str, str]]:
     yield "status", f"{run.status}, {run.episodes:,} episodes, {run.timesteps:,} steps in {run.seconds:.2f} s"
     yield "budget", ", ".join(f"{limit:,} {unit}" for unit, limit in limits if limit) or "none"
     yield "started", record.created_at[:19].replace("T", " ")
-    yield "made by", ", ".join(filter(None, (f"{config.engine or 'unknown'} loop", kept)))
+    maker = "another program or a person" if config.was_recorded else f"{config.engine or 'unknown'} loop"
+    yield "made by", ", ".join(filter(None, (maker, kept)))
     yield "tags", ", ".join(record.tags) or "none"
     if record.note:
         yield "note", record.note
@@ -98,6 +102,9 @@ def _watched(run: Run) -> Iterator[tuple[str, str]]:
         yield "callbacks", ", ".join(write_call(one["name"], one["settings"] or {}) for one in config.callbacks)
     if config.stopped:
         yield "stopped", f"by {config.stopped}"
+    if config.retraining is not None:
+        passes, transitions = config.retraining.passes, config.retraining.transitions
+        yield "retrained", f"in {passes:,} passes over {transitions:,} stored transitions"
 
 
 def _judged(run: Run) -> Iterator[tuple[str, str]]:
@@ -128,7 +135,8 @@ def _evaluation(found: dict[str, Any]) -> str:
         "regret": "regret {:.4g}",
     }
     told = [form.format(figures[name]) for name, form in words.items() if name in figures]
-    return ", ".join([*(f"in {wrapper}" for wrapper in found.get("wrappers", ())), *told])
+    wrappers = [f"in {wrapper}" for wrapper in found.get("wrappers", ())]
+    return ", ".join([*wrappers, *told]).replace(", to ", " to ").replace(", of ", " of ")
 
 
 def _print(name: str, told: str, *, wrapped: bool = True) -> None:
