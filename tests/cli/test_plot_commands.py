@@ -35,7 +35,13 @@ def test_plot_writes_a_picture_named_after_run_and_kind(rlbench, runs, tmp_path)
     assert (tmp_path / f"{runs[0]}-curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("kind", sorted(set(PLOT_KINDS) - {"curve", "share"}))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in {"policy", "profile"} else pytest.mark.long)
+        for kind in sorted(set(PLOT_KINDS) - {"curve", "share"})
+    ],
+)
 def test_plot_draws_every_kind(rlbench, runs, tmp_path, kind):
     assert rlbench("plot", "latest", "--kind", kind, "--out", "a.svg").code == 0
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()

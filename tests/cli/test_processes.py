@@ -74,6 +74,7 @@ def test_ctrl_c_ends_many_trainings_in_all_processes_and_stores_what_was_learnt(
     assert any(run["timesteps"] > 0 for run in trained)
 
 
+@pytest.mark.long  # three interpreters of its own
 def test_sigterm_ends_a_training_as_the_first_ctrl_c_does(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with _started(*LONG, "--json", folder=tmp_path, **pipes) as process:
@@ -130,6 +131,7 @@ MIDDLES = {  # each with a method within which the signal arrives
 }
 
 
+@pytest.mark.long  # every command, in an interpreter of its own
 def test_a_signal_in_the_middle_of_a_command_leaves_nothing_half_done(tmp_path):
     pytest.importorskip("sklearn")
     given = json.dumps([[where, command] for where, command in MIDDLES.items()])

@@ -180,7 +180,7 @@ def test_a_file_that_was_packed_or_unpacked_is_described_by_the_same_file(tmp_pa
     assert samples.chunks_as_bits(store, record.id) == samples.chunks_as_bits(store, run.id)
     export(run, tmp_path / "two.csv.gz")
     (tmp_path / "two.csv").write_bytes(gzip.decompress((tmp_path / "two.csv.gz").read_bytes()))
-    assert import_run(tmp_path / "two.csv", store).note == ""
+    assert import_run(tmp_path / "two.csv", store).note == run.record.note  # nothing had to be guessed
 
 
 def test_the_file_that_describes_another_is_not_taken_for_a_run(csv, store):

@@ -38,6 +38,7 @@ def test_the_sample_runs_of_the_docstrings_hold():
     assert doctest.testmod(recommender).failed == 0
 
 
+@pytest.mark.long  # an interpreter of its own
 def test_importing_the_recommender_loads_no_numba_and_no_environment():
     code = (
         "import sys, rlbench.models.recommender as r; r.MatrixFactorization();"

@@ -238,6 +238,7 @@ def test_a_version_is_never_given_to_two_models(store):
     assert save_model(store, model, "race-2").version == 1
 
 
+@pytest.mark.long  # two interpreters of its own
 def test_the_versions_of_two_processes_differ(tmp_path):
     program = """if True:
         import sys
@@ -710,6 +711,7 @@ def test_a_bar_shows_on_a_terminal_how_far_a_file_is_read_and_nowhere_else(file,
         assert all((what in screen.getvalue()) == shown for what in ("scanning", "pass 2 of 2", "measuring"))
 
 
+@pytest.mark.long  # traces every allocation
 def test_a_stream_holds_one_chunk_at_a_time(file):
     path = file("\n".join(["x,y", *(f"{i % 100},{i % 2}" for i in range(20_000))]))
     train_model("naive-bayes", path, target="y", chunk_rows=100)  # what is loaded once is loaded

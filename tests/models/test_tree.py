@@ -239,6 +239,7 @@ def test_digits_are_told_as_well_as_by_scikit_learn():
     assert ours > min(theirs) - 0.01
 
 
+@pytest.mark.long  # hundreds of trees
 def test_pruning_of_classes_is_that_of_scikit_learn_at_every_alpha():
     X, y = make_classification(400, 5, n_informative=4, n_redundant=0, flip_y=0.2, random_state=0)
     weights = np.random.default_rng(0).uniform(0.5, 2, 400)  # no two splits tie

@@ -233,9 +233,12 @@ def test_the_longer_run_goes_on():
     )
 
 
-def test_runs_that_kept_no_steps_cannot_be_compared():
-    with pytest.raises(StoreError, match="kept figures only"):
-        rlbench.diff(trained(record="none"), trained())
+def test_episodes_of_runs_that_kept_no_steps_are_not_compared():
+    bare = trained(record="none")
+    found = rlbench.diff(bare, trained(agent_kwargs={"gamma": 0.5}))
+    assert found.episode is None
+    assert found.detail.startswith(f"episodes are not compared: {bare.id} stored no steps")
+    assert found.settings["gamma"][1] == 0.5
 
 
 def test_the_store_is_only_read(monkeypatch):

@@ -1170,6 +1170,7 @@ def _looked_at(store, run_id):
     return found
 
 
+@pytest.mark.parametrize("url", ["imitated", pytest.param("emptied_url", marks=pytest.mark.long)], indirect=True)
 def test_values_that_only_a_foreign_program_writes_are_told_of_in_a_line(store):
     run_id = stores.fill(store, tags=["a"]).id
     store.save_snapshot("buffer", "a", {"x": np.arange(9)}, {"n": 1})

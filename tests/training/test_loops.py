@@ -168,7 +168,9 @@ def test_the_tuned_parameters_of_every_agent_lead_near_the_optimum(agent):
     assert rlbench.evaluate(run, seed=0).regret < 0.5  # of 989
 
 
-@pytest.mark.parametrize("agent", COMPILED)
+@pytest.mark.parametrize(
+    "agent", [pytest.param(name, marks=LONG * (name not in {"q-learning", "sarsa-lambda"})) for name in COMPILED]
+)
 def test_both_loops_keep_the_same_figures_when_no_step_is_recorded(agent):
     two = both("FrozenLake-v1", agent, episodes=50, seed=2, record="none")
     assert_same(two)
@@ -296,9 +298,12 @@ learning = st.fixed_dictionaries(
 chunks = st.sampled_from([(2**16, 2**12), (101, 30), (16, 4), (3, 1), (1, 1)])
 
 
-@settings(max_examples=60)
-@given(st.data())
-def test_both_loops_agree_whatever_the_parameters_budgets_and_chunks(data):
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=LONG)])
+def test_both_loops_agree_whatever_the_parameters_budgets_and_chunks(examples):
+    settings(max_examples=examples)(given(st.data())(check_that_both_agree))()
+
+
+def check_that_both_agree(data):
     pairs = itertools.product(WORLDS.keys() - {"ice without a limit"}, COMPILED)
     world, agent = data.draw(st.sampled_from(sorted(pair for pair in pairs if not takes_long(*pair))))
     env, env_kwargs = WORLDS[world]

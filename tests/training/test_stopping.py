@@ -298,7 +298,7 @@ with rlbench.open_store("memory://") as store:
 """
 
 
-@pytest.mark.parametrize("record", ["all", "none"])
+@pytest.mark.parametrize("record", ["all", pytest.param("none", marks=pytest.mark.long)])
 def test_a_second_ctrl_c_ends_the_compiled_loop_in_an_episode_without_an_end(record):
     # in a process of its own, for nothing less than a crash is at stake
     answer = subprocess.run(

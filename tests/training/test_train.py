@@ -507,6 +507,7 @@ def _peak(path, episodes):
         tracemalloc.stop()
 
 
+@pytest.mark.long  # traces every allocation
 def test_memory_does_not_grow_with_what_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 2**13)
     monkeypatch.setattr(recorder, "RESERVE", 2**9)
