@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from needs import summary
 
+from rlbench.signals import ENDING
+
 settings.register_profile("rlbench", deadline=None)  # no verdict depends on the machine's pace
 settings.load_profile("rlbench")
 
@@ -29,9 +31,10 @@ def _chunks_as_on_a_fast_machine():
 
 
 def pytest_configure():
-    """Lets Ctrl-C reach the programs that tests start: a shell starts what it puts into the background without it."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Lets signals end the programs that tests start: a shell's background ignores Ctrl-C, and nohup a hang-up."""
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_collection_finish():
