@@ -1,4 +1,7 @@
-"""Does a job many times, in several processes: one that is killed takes no other along, a signal ends all cleanly."""
+"""Does a job many times, in several processes: one that is killed takes no other along, a signal ends all cleanly.
+
+`concurrent.futures` promises neither: if one process is killed, its pool is broken, and Ctrl-C reaches each of them.
+"""
 
 from __future__ import annotations
 
@@ -119,6 +122,7 @@ class _Worker:
         self._item: int | None = None
         self.is_ready = False  # it has imported what it needs
         self.is_alive = True
+        self._is_asked_to_end = False
         with _not_for_children():
             try:
                 self._process.start()
@@ -162,13 +166,14 @@ class _Worker:
         self._process.join()
         self.is_alive, code = False, self._process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        if not self.is_ready and code > 0:
+        if not (self.is_ready or self._is_asked_to_end) and code >= 0:
             raise ProcessError(f"another process {how} before it began: {GUARD}")
         index, self._item = self._item, None
         return None if index is None else Outcome(index, error=ProcessError(f"its process {how}"))
 
     def stop(self, *, kill: bool) -> None:
         """Asks the process to end; on Windows Ctrl-C has reached it already."""
+        self._is_asked_to_end = True
         if kill:
             self._process.kill()
         elif os.name == "posix":
