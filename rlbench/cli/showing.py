@@ -73,9 +73,11 @@ def _made(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _asked(run: Run) -> Iterator[tuple[str, str]]:
-    env = dict(run.record.config.env.settings)
-    wrappers, bins = env.pop("wrappers", []), env.pop("bins", {})
-    yield "env", ", ".join(f"{name}={write_setting(value)}" for name, value in env.items()) or "as it is"
+    config = run.record.config.env
+    added = config.added
+    wrappers, bins = added.pop("wrappers", []), added.pop("bins", {})
+    arguments = {**config.made_with.get("kwargs", {}), **added}
+    yield "env", ", ".join(f"{name}={write_setting(value)}" for name, value in arguments.items()) or "as it is"
     if wrappers:
         yield "wrappers", ", ".join(wrappers)
     if bins:

@@ -36,7 +36,12 @@ class EnvConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The env's arguments and step limit, its wrappers as they are typed, and the arguments of its bins."""
+        """The env's arguments, and what is `added` to it."""
+        return {**self.made_with.get("kwargs", {}), **self.added}
+
+    @property
+    def added(self) -> dict[str, Any]:
+        """The env's step limit, its wrappers as they are typed, and the arguments of its bins; no name for none."""
         made = self.made_with
         found = made.get("additional_wrappers")
         kwargs = {one["name"]: one["kwargs"] for one in found if _is_wrapper(one)} if isinstance(found, list) else {}
@@ -46,10 +51,7 @@ class EnvConfig:
             "wrappers": [write_call(name, given) for name, given in kwargs.items()],
             "bins": {name: value for name, value in bins.items() if value is not None},
         }
-        return {
-            **made.get("kwargs", {}),
-            **{name: value for name, value in told.items() if value not in (None, [], {})},
-        }
+        return {name: value for name, value in told.items() if value not in (None, [], {})}
 
 
 @dataclass(frozen=True)

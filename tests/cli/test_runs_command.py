@@ -449,6 +449,13 @@ def test_runs_show_says_why_a_run_cannot_be_made_again(rlbench, store):
     assert "\x1b" not in shown.out
 
 
+def test_runs_show_tells_arguments_of_an_env_that_are_called_as_what_is_put_round_it(rlbench, store):
+    run = _asked(store, kwargs={"bins": 5, "wrappers": True})
+    assert re.search(
+        r"^  env +bins=5, wrappers=true, max_episode_steps=200$", rlbench("runs", "show", run).out, re.MULTILINE
+    )
+
+
 def test_a_note_is_changed_without_a_tag_and_a_tag_without_the_note(rlbench, store):
     run = _add(store, "Taxi-v4", tags=["a"], note="old")
     assert rlbench("runs", "tag", run, "b").out == f"run {run}: a, b; note: old\n"
