@@ -85,7 +85,7 @@ def training_arguments(run: Run) -> dict[str, Any]:
         "env_kwargs": {name: value for name, value in kwargs.items() if known.env.get(name) != value},
         **{name: value for name, value in wrapped.items() if (name, value) != ("bins", known.bins)},
         "agent_kwargs": _parameters(run, known),
-        **({"parent": run.record.parents[0]} if config.initial_table else {}),
+        **({"parent": _first_parent(run)} if config.initial_table else {}),
         **_evaluations(run),
     }
 
@@ -106,10 +106,16 @@ def retraining_arguments(run: Run) -> dict[str, Any]:
     }
 
 
+def _first_parent(run: Run) -> str:
+    if not run.record.parents:
+        raise UsageError(f"run {run.id} does not name the run that it learnt from: no command reproduces it")
+    return run.record.parents[0]
+
+
 def _new_wrapping(run: Run) -> dict[str, Any]:
     """Returns the wrappers and the bins through which retraining saw the steps of a run's parents."""
     try:
-        parent = Run(run.store.run(run.record.parents[0]), run.store)
+        parent = Run(run.store.run(_first_parent(run)), run.store)
     except StoreError:
         return {}
     if parent.record.config.env.spec == run.record.config.env.spec:

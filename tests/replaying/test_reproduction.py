@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 import rlbench
 from rlbench.errors import UsageError
 from rlbench.replaying.reproduction import command_of, program_of, training_arguments
-from rlbench.store.config import BudgetConfig
+from rlbench.store.config import BudgetConfig, RetrainingConfig
 
 CASES = [
     {"env": "safecab", "episodes": 30, "seed": 5},
@@ -166,3 +166,6 @@ def test_what_no_command_makes_is_said():
     run.record = replace(run.record, config=replace(run.record.config, budget=BudgetConfig()))
     with pytest.raises(UsageError, match="recorded or imported"):
         program_of(run)
+    run.record = replace(run.record, config=replace(run.record.config, retraining=RetrainingConfig(passes=1)))
+    with pytest.raises(UsageError, match="does not name the run that it learnt from"):
+        command_of(run)
