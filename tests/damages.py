@@ -295,7 +295,8 @@ def records(folder):
     run.store.update_run(run.id, evaluation={"mean_return": 1.0})
     document = run.store.backend.select_runs({"id": run.id}, 1)[0]
     run.store.close()
-    shown = (("runs",), ("runs", "--json"), ("runs", "--cache"), ("runs", "lineage", run.id), ("store", "info"))
+    of_run = (("lineage", run.id), ("show", run.id), ("show", run.id, "--json"))
+    shown = (("runs",), ("runs", "--json"), ("runs", "--cache"), ("store", "info"), *(("runs", *one) for one in of_run))
 
     def judge(dice):
         name = dice.choice(("config", "config", "evaluation", "cache", "owners", "tags", "parents", "seed", "seconds"))

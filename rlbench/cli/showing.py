@@ -122,8 +122,7 @@ def _judged(run: Run) -> Iterator[tuple[str, str]]:
 
 def _evaluation(found: dict[str, Any]) -> str:
     """Returns an evaluation in words: what it was made with, then its figures."""
-    interval = found.get("interval")
-    bounds = zip(("low", "high"), interval if isinstance(interval, list) else (), strict=False)
+    bounds = zip(("low", "high"), found.get("interval") or (), strict=False)
     figures = {name: value for name, value in (*found.items(), *bounds) if isinstance(value, int | float)}
     words = {
         "episodes": "{:,} greedy episodes",

@@ -11,6 +11,7 @@ import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.store.codec import DTYPE, to_json
+from rlbench.store.documents import is_evaluation
 from rlbench.store.frames import Column
 from rlbench.store.records import STATUSES
 from rlbench.texts import has_controls
@@ -35,7 +36,7 @@ RUN_FIELDS: dict[str, Callable[[Any], bool]] = {  # the fields of a run, each wi
     "created_at": lambda value: type(value) is str,
     "seconds": lambda value: type(value) in (int, float) and 0 <= value < math.inf,
     "config": lambda value: type(value) is dict,
-    "evaluation": lambda value: value is None or type(value) is dict,
+    "evaluation": lambda value: value is None or is_evaluation(value),
     "tags": lambda value: type(value) is list and all(type(text) is str for text in value),
     "parents": lambda value: type(value) is list and all(type(text) is str for text in value),
     "note": lambda value: type(value) is str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import sys
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ RUN_FIELDS = {  # all fields of a run's document
 RECORD_FIELDS = tuple(field.name for field in fields(RunRecord))
 NEW: Document = {"status": "running", "seconds": 0.0, "checkpoints": 0, **dict.fromkeys(COUNTS, 0)}
 UNNOTED: Document = {"tags": [], "note": "", "evaluation": "[]", "cache": "{}"}
+FIGURES = ("mean_return", "success_rate", "exact_return", "optimal_return", "regret")  # of an evaluation
 PARTS = ("segments", "figures", "steps")  # of a chunk
 MAX_NAME = 200  # characters
 
@@ -199,9 +201,24 @@ def evaluations_of(document: Document) -> list[dict[str, Any]]:
     found = None
     with suppress(ValueError, RecursionError):
         found = json.loads(document["evaluation"])
-    if type(found) is not list or not all(type(one) is dict for one in found):
+    if type(found) is not list or not all(map(is_evaluation, found)):
         raise StoreError(f"run {document['id']} is damaged, its evaluations are unreadable")
     return found
+
+
+def is_evaluation(value: object) -> bool:
+    """Returns whether this is an evaluation: a dict, of which the entries that rlbench reads have their types."""
+    if type(value) is not dict:
+        return False
+    figures, wrappers = [value.get(name) for name in FIGURES], value.get("wrappers", [])
+    interval = value.get("interval") or []
+    is_readable = type(interval) is type(wrappers) is list and all(type(one) is str for one in wrappers)
+    return is_readable and all(map(_is_figure, (*figures, *interval)))
+
+
+def _is_figure(value: object) -> bool:
+    """Returns whether this is a number that a float can hold, or None."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rlbench.store.conditions import holding
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
     ANNOTATIONS,
+    MAX_NAME,
     NEW,
     PROGRESS,
     UNNOTED,
@@ -30,6 +31,7 @@ from rlbench.store.documents import (
     extended,
     intact,
     is_abandoned,
+    is_evaluation,
     iso,
     label,
     notes_sum,
@@ -464,6 +466,8 @@ class Store:
 def _with(document: Document, evaluation: Mapping[str, Any]) -> str:
     """Returns the evaluations of a run and one more, as JSON; an equal one moves to the end."""
     new = json.loads(codec.to_json(evaluation))
+    if not is_evaluation(new):
+        raise UsageError(f"the figures of an evaluation are numbers, its wrappers texts, got {str(new)[:MAX_NAME]}")
     return codec.to_json([*(one for one in evaluations_of(document) if one != new), new])
 
 

@@ -105,6 +105,10 @@ def line(path, number, edit):
         (lambda p: told(p, '"seed":', '"seed":-'), "its manifest describes an invalid run: seed"),
         (lambda p: told(p, '"config":{', '"config":7,"x":{'), "its manifest describes an invalid run: config is '7'"),
         (lambda p: told(p, '"config":{', '"konfig":{'), "its manifest describes an invalid run: config"),
+        (
+            lambda p: told(p, '"evaluation":{', '"evaluation":{"regret":[],'),
+            "its manifest describes an invalid run: eval",
+        ),
         (lambda p: told(p, '"finished"', '"$where"'), "its manifest describes an invalid run: status"),
         (lambda p: told(p, '"env_id":"x', '"env_id":"\\u0000'), "control characters"),
         (lambda p: told(p, '"env_id":"x', '"env_id":"\\ud800'), "control characters"),
