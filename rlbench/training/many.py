@@ -126,11 +126,11 @@ def _one_by_one(
         own = {**request, "callbacks": copy.deepcopy(request.get("callbacks", ()))}  # none sees another's training
         try:
             run = train(**own, store=store, progress=partial(bar.hear, number))
+            if then is not None:
+                then(run)
         except RlbenchError as error:
             yield Trained(number, error=error)
             return
-        if then is not None:
-            then(run)
         store = run.store
         yield Trained(number, _again(store, run.id, run.cache, run.cached_episodes))
         if run.status == "interrupted":

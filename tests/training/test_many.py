@@ -68,6 +68,15 @@ def test_objects_that_keep_a_state_are_refused():
         rlbench.train_many(rlbench.load_run, seeds=[0])
 
 
+def full(_run):
+    raise StoreError("it is full")
+
+
+def test_an_error_of_what_follows_says_which_seed_it_was():
+    with pytest.raises(StoreError, match=r"^seed 1: it is full; 0 of 1 runs are stored$"):
+        rlbench.train_many("FrozenLake-v1", seeds=[1], then=full, **LAKE)
+
+
 def test_an_error_says_which_seed_and_what_is_stored(tmp_path, monkeypatch):
     from rlbench.training import many
 
