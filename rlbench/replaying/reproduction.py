@@ -160,19 +160,29 @@ def _wrapped(run: Run) -> dict[str, Any]:
     """Returns the wrappers and the bins of a run's env, as `train` takes them.
 
     Raises:
-        UsageError: a wrapper is not registered under a name.
+        UsageError: a wrapper is not registered under a name, or unreadable.
     """
     found = run.record.config.env.made_with.get("additional_wrappers") or []
+    if not isinstance(found, list) or not all(map(_is_readable, found)):
+        raise UsageError(f"run {run.id} was made in wrappers that cannot be read: no command makes them again")
     if found and found[-1]["name"] == "FlattenDiscrete":  # training adds it by itself
         found = found[:-1]
     bins = {}
-    if found and found[-1]["name"] == "Discretize":
+    if found and found[-1]["name"] == "Discretize" and found[-1].get("kwargs"):
         bins = {"bins": {name: value for name, value in found[-1]["kwargs"].items() if value is not None}}
         found = found[:-1]
-    unknown = [one["name"] for one in found if one["name"] not in WRAPPERS or one["kwargs"] is None]
+    unknown = [one["name"] for one in found if one["name"] not in WRAPPERS or one.get("kwargs") is None]
     if unknown:
         raise UsageError(f"run {run.id} was made in the wrapper {unknown[0]}: wrap the env as before, and train on it")
     return {**({"wrappers": [write_call(one["name"], one["kwargs"]) for one in found]} if found else {}), **bins}
+
+
+def _is_readable(wrapper: Any) -> bool:
+    return (
+        isinstance(wrapper, dict)
+        and isinstance(wrapper.get("name"), str)
+        and isinstance(wrapper.get("kwargs"), dict | None)
+    )
 
 
 def _step_limit(env_id: str, stored: int | None) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The command and the program that reproduce a run: executed, they give the same table."""
 
+import json
 import shlex
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 import rlbench
 from rlbench.errors import UsageError
 from rlbench.replaying.reproduction import command_of, program_of, training_arguments
-from rlbench.store.config import BudgetConfig, RetrainingConfig
+from rlbench.store.config import BudgetConfig, EnvConfig, RetrainingConfig
 
 CASES = [
     {"env": "safecab", "episodes": 30, "seed": 5},
@@ -142,6 +143,15 @@ def test_no_command_knows_a_callback_that_is_not_ours():
 
     run = rlbench.train("FrozenLake-v1", episodes=5, seed=0, callbacks=[Look()])
     with pytest.raises(UsageError, match=r"was trained with the callback Look\(\): no command can name it"):
+        command_of(run)
+
+
+@pytest.mark.parametrize("wrappers", [True, ["ClipReward"], [{"name": "ClipReward", "kwargs": 3}]])
+def test_wrappers_of_a_foreign_spec_that_cannot_be_read_are_said(wrappers):
+    run = rlbench.train("FrozenLake-v1", episodes=5, store="memory://")
+    spec = json.dumps({"kwargs": {}, "additional_wrappers": wrappers})
+    run.record = replace(run.record, config=replace(run.record.config, env=EnvConfig("FrozenLake-v1", spec)))
+    with pytest.raises(UsageError, match="in wrappers that cannot be read"):
         command_of(run)
 
 
