@@ -164,9 +164,14 @@ class RunConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked for beside env, agent, seed and budget, by name; "env.x" where the agent has an x too."""
+        """What was asked for beside env, agent, seed and budget, by name.
+
+        An argument of the env is "env.x" where the agent has an x too; either is "env.x" or "agent.x" if x is TAKEN.
+        """
         parameters, evaluating = self.agent.parameters, self.evaluating
-        env = {f"env.{name}" if name in parameters else name: value for name, value in self.env.settings.items()}
+        taken = {*TAKEN, *parameters}
+        env = {f"env.{name}" if name in taken else name: value for name, value in self.env.settings.items()}
+        agent = {f"agent.{name}" if name in TAKEN else name: value for name, value in parameters.items()}
         watched = [write_call(one["name"], one["settings"] or {}) for one in self.callbacks or ()]
         told = {
             "callbacks": watched or None,
@@ -176,7 +181,7 @@ class RunConfig:
         }
         known = {name: value for name, value in told.items() if value is not None}
         began = {"preset": self.preset, "record": self.record}
-        return {**{name: value for name, value in began.items() if value}, **env, **parameters, **known}
+        return {**{name: value for name, value in began.items() if value}, **env, **agent, **known}
 
     @property
     def keeps_steps(self) -> bool:
@@ -201,6 +206,10 @@ PARTS: dict[str, Any] = {
     "evaluating": EvaluatingConfig,
     "retraining": RetrainingConfig,
 }
+TAKEN = (  # names by which something else is known of a run
+    *("run", "env", "agent", "seed", "preset", "record", "callbacks", "eval_every", "eval_episodes", "initial_table"),
+    *("status", "episodes", "steps", "total_timesteps", "seconds", "return", "regret", "started", "tags"),
+)
 OPTIONAL = dict.fromkeys(  # not stored if None
     (
         *("n_states", "n_actions", "bins", "code", "began_with", "initial_table"),

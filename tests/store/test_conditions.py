@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rlbench.errors import UnknownNameError, UsageError
 from rlbench.settings import write_setting
 from rlbench.store import RunConfig, open_store
-from rlbench.store.conditions import condition, settings_of
+from rlbench.store.conditions import condition, settings_of, values_of
+from rlbench.store.config import TAKEN
 
 SIGNS = {
     "=": operator.eq,
@@ -84,3 +85,15 @@ def test_settings_are_named_as_they_are_typed():
         found = settings_of(store.create_run("X-v0", "sarsa", seed=7, config=spec))
     assert found["wrappers"] == ["ClipReward:min_reward=-1"]
     assert (found["bins"], found["seed"], found["env"]) == ({"bins": [3, 3]}, 7, "X-v0")
+
+
+def test_what_env_or_agent_calls_as_something_else_is_called_keeps_a_name_of_its_own():
+    agent, env = {"steps": 5, "gamma": 0.5}, json.dumps({"kwargs": {"seed": 1, "return": "high"}})
+    config = RunConfig.of({"env": {"spec": env}, "agent": {"parameters": agent}})
+    with open_store("memory://") as store:
+        plain, found = (
+            values_of(store.create_run("X-v0", "sarsa", seed=7, config=one)) for one in (RunConfig(), config)
+        )
+    assert found.keys() - plain.keys() == {"env.seed", "env.return", "agent.steps", "gamma"}
+    assert (found["seed"], found["steps"], found["env.seed"], found["agent.steps"]) == (7, 0, 1, 5)
+    assert plain.keys() <= {*TAKEN}, plain
