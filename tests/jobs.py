@@ -25,6 +25,7 @@ WORDS = {
     "store": lambda: _raise(StoreError("it is full")),
     "usage": lambda: _raise(UsageError("it is wrong")),
     "bug": lambda: 1 / 0,
+    "blocked": lambda: sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     "warn": lambda: warnings.warn("it is slow", stacklevel=1),
 }
 

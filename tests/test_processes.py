@@ -61,6 +61,13 @@ def test_ctrl_c_ends_what_has_begun_and_begins_no_other():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@posix
+def test_the_terminals_signals_reach_this_process_alone():
+    (found,) = in_processes(jobs.double, ["blocked"], workers=1)
+    assert {signal.SIGINT, signal.SIGHUP} <= set(found.value)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_what_cannot_go_to_another_process_is_refused_in_a_line():
     with pytest.raises(UsageError, match=r"this cannot go to another process: .*; define it in a module, outside"):
         list(in_processes(jobs.double, [lambda: 0], workers=2))

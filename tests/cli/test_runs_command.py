@@ -208,6 +208,7 @@ def test_arguments_and_wrappers_differ_where_a_row_lacks_them_and_other_envs_bri
     wrapped = rows[0] | {"wrappers": ["ClipReward"]}
     assert differing([wrapped, *rows[1:]]) == ["env", "wrappers", "is_rainy"]
     assert differing([rows[0], rows[0] | {"preset": "book", "gamma": 0.618}]) == ["preset"]
+    assert differing([rows[0], rows[0] | {"initial_table": "5eed", "gamma": 0.618}]) == []
 
 
 def test_runs_are_sorted_by_any_column_or_setting_those_without_it_last(rlbench, sweep):
@@ -236,12 +237,14 @@ def test_conditions_narrow_the_list(rlbench, sweep):
     assert "a condition is NAME=VALUE" in rlbench("runs", "--where", "seed").err
 
 
-def test_a_list_that_is_cut_says_so(rlbench, sweep):
+def test_a_list_that_is_cut_says_so(rlbench, store, sweep):
     assert rlbench("runs", "--limit", 2).out.splitlines()[-1] == "2 of 3 runs, the rest with --limit 3"
     cut = rlbench("runs", "--limit", 1, "--where", "seed=1")
     assert cut.out.splitlines()[-1] == "1 of 2 runs, the rest with --limit 2"
     assert rlbench("runs", "--limit", 2, "--json").document["total"] == 3
     assert "the rest" not in rlbench("runs", "--limit", 3).out
+    store.create_run("Taxi-v4", "q-learning", seed=0)
+    assert rlbench("runs", "--limit", 1, "--status", "finished", "--json").document["total"] == 3
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,7 @@ def test_many_seeds_are_trained_and_judged_together(rlbench):
         (["--seeds", "3:3"], "seeds must be at least one, got none"),
         (["--seeds", "1,1"], "seeds must be different, got 1 twice"),
         (["--seeds", "0:100000"], "--seeds takes at most 10,000 seeds"),
+        (["--seeds", "0:6000,7000:13000"], "--seeds takes at most 10,000 seeds"),
         (["--seeds", "0:2", "--workers", 2, "--store", "memory://"], "a store in memory belongs to one process"),
         (["--seeds", "0:2", "--set", "gama=1"], "unknown parameter"),
         (["--tag", "a\x1b"], "control characters"),

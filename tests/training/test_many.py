@@ -68,6 +68,24 @@ def test_objects_that_keep_a_state_are_refused():
         rlbench.train_many(rlbench.load_run, seeds=[0])
 
 
+class StopAtFifth(rlbench.Callback):
+    """Counts the episodes that it has seen."""
+
+    seen = 0
+
+    def settings(self):
+        return {}
+
+    def on_episode_end(self, progress):
+        self.seen += 1
+        return self.seen < 5
+
+
+def test_a_callback_knows_nothing_of_the_trainings_before():
+    runs = rlbench.train_many("FrozenLake-v1", seeds=range(2), callbacks=[StopAtFifth()], **LAKE)
+    assert [run.episodes for run in runs] == [5, 5]
+
+
 def full(_run):
     raise StoreError("it is full")
 
