@@ -127,6 +127,9 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
             break
     for legend in _legends(figure):
         legend.set_bbox_to_anchor((0, 0), _below(legend.axes, _depth(legend.axes) + LEGEND_GAP))
+    if not fixed and any(ax.get_aspect() != "auto" for ax in figure.axes):  # squares stay square: a wide map is low
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, min(height, figure.get_tightbbox().height + LEGEND_GAP))
 
 
 def _lay_out(figure: Figure) -> None:

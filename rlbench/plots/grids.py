@@ -369,10 +369,12 @@ def _draw_actions(ax: Axes, layout: Layout, votes: Votes) -> None:
     side = 0.45 * _square_points(ax, layout)
     known = max(len(layout.actions), int(votes.actions.max()) + 1)
     others = [action for action in range(known) if action not in layout.arrows]
+    shown = _mosaic(layout, votes.actions, -1)[_inside(layout)]
+    marks = [(mark, action) for mark, action in zip(OTHER_ACTIONS, others, strict=False) if action in shown]
     for agreement, opacity in zip(_agreements(votes), AGREEING, strict=False):
         chosen = _mosaic(layout, np.where(agreement, votes.actions, -1), -1)
         _draw_arrows(ax, layout, chosen, opacity)
-        _draw_other_actions(ax, layout, chosen, others, side, opacity)
+        _draw_other_actions(ax, layout, chosen, marks, side, opacity)
     if votes.seeds > 1:
         for name, opacity in _names_of_agreement(votes.seeds):
             ax.plot([], [], linestyle="", marker=">", markersize=side, color=BLACK, alpha=opacity, label=name)
@@ -409,11 +411,11 @@ def _draw_arrows(ax: Axes, layout: Layout, chosen: NDArray[np.int64], opacity: f
 
 
 def _draw_other_actions(
-    ax: Axes, layout: Layout, chosen: NDArray[np.int64], others: list[int], side: float, opacity: float
+    ax: Axes, layout: Layout, chosen: NDArray[np.int64], marks: list[tuple[Any, int]], side: float, opacity: float
 ) -> None:
-    """Draws the marks of actions that are not moves, and names those that all seeds choose for the legend."""
+    """Draws the marks of actions that are not moves, and names each once for the legend."""
     inside = _inside(layout)
-    for (marker, color), action in zip(OTHER_ACTIONS, others, strict=False):
+    for (marker, color), action in marks:
         rows, cols = np.nonzero((chosen == action) & inside)
         label = plain(action_name(layout.actions, action)) if opacity == AGREEING[0] else None
         ax.plot(

@@ -3,12 +3,14 @@
 import re
 import zlib
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from training.toys import Circle
 
 import rlbench
 from rlbench import plots
+from rlbench.envs.layouts import layout_of
 from rlbench.errors import UnknownNameError, UsageError
 from rlbench.intervals import interquartile_band, interquartile_mean, mean_band, wilson_interval
 from rlbench.plots.fitting import labelled, wrapped
@@ -112,6 +114,14 @@ def test_panels_with_equal_legends_share_one(settings):
 def test_panels_lie_as_large_as_a_screen_allows():
     assert [grid_of(count, (5.5, 3.3)) for count in (1, 4, 9)] == [(1, 1), (2, 2), (3, 3)]
     assert grid_of(8, (6.8, 6.9)) == (2, 4)
+
+
+def test_a_wide_map_leaves_no_height_empty():
+    layout = layout_of(gym.make("Taxi-v4")).pick("R")
+    figure = plots.policy(np.full(500, 4), layout=layout).figure
+    figure.draw_without_rendering()
+    assert figure.get_tightbbox().height > figure.get_size_inches()[1] - 0.2
+    assert outside(figure) == []
 
 
 def test_a_figure_without_a_layout_has_a_short_legend_inside():

@@ -552,7 +552,7 @@ def test_the_policy_has_an_arrow_a_learnt_state_and_marks_for_what_is_no_move(ax
     [arrows] = [artist for artist in ax.collections if hasattr(artist, "U")]
     assert sorted(zip(arrows.X, arrows.Y, arrows.U, arrows.V, strict=True)) == [(1, 0, -1, 0), (4, 4, 0, -1)]
     marked = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines() if line.get_label()[0] != "_"}
-    assert marked == {"Pickup": [[0, 0]], "Dropoff": []}
+    assert marked == {"Pickup": [[0, 0]]}  # and no action that is not on the map
 
 
 def test_the_policy_of_a_run_is_greedy(lake, ax):
