@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+MOST_STATES = 2**24  # counted where the number of states is not known
+MOST_EPISODES = 10_000  # of an evaluation that is drawn
+
 Figures: TypeAlias = "Mapping[str, NDArray[Any]]"
 
 
@@ -167,13 +170,16 @@ def visits_of(run: Run, n_states: int | None = None) -> NDArray[np.int64]:
     """Counts how often each state was observed in training, starts and ends included: (n_states,).
 
     Raises:
-        StoreError: the run kept no steps.
+        StoreError: the run kept no steps, or observed a state that its agent does not know.
         UsageError: the observations are not Discrete.
     """
+    from rlbench.training.stored import check_range  # noqa: PLC0415  (numba)
+
     n_states = n_states or run.record.config.agent.n_states or 0
     counts = np.zeros(n_states, np.int64)
     for chunk in chunks_of(run):
         observed = _observed_once(chunk, discrete(run, chunk, "observations"))
+        check_range("observation", observed, n_states or MOST_STATES)
         found = np.bincount(observed, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
@@ -199,11 +205,15 @@ def evaluations_of(run: Run) -> tuple[NDArray[np.int64], Array]:
 
 
 def evaluation_of(run: Run, episodes: int | None = None) -> Evaluation:
-    """Evaluates a run with the settings of its last evaluation, or with 100 episodes and its own seed."""
+    """Evaluates a run with the settings of its last evaluation, or with 100 episodes and its own seed.
+
+    Whatever a stored evaluation says, MOST_EPISODES are enough for a picture.
+    """
     from rlbench.evaluation import evaluate  # noqa: PLC0415  (numba only when a policy is played)
 
     known = run.record.evaluation or {}
-    return evaluate(run, episodes=episodes or known.get("episodes", 100), seed=known.get("seed", run.seed))
+    episodes = episodes or min(known.get("episodes") or 100, MOST_EPISODES)
+    return evaluate(run, episodes=episodes, seed=known.get("seed", run.seed))
 
 
 def optimum_of(run: Run) -> float | None:

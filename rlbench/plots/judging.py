@@ -22,7 +22,7 @@ from rlbench.plots.data import (
 )
 from rlbench.plots.fitting import drawing, legend_below
 from rlbench.plots.retracing import regrets_of
-from rlbench.plots.series import Curves, Series, after, band_title, by_label, draw_lines, finish, lines_of
+from rlbench.plots.series import Curves, Series, after, band_title, by_label, draw_lines, finish, lines_of, points
 from rlbench.plots.style import BLACK, GREEN, SKY, VERMILION, line_style, plain, whole_numbers
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def profile(data: Curves, ax: Axes | None = None) -> Axes:
     with drawing(ax) as drawn:
         scores = np.unique(np.concatenate([sample.scores.reshape(-1) for sample in samples.values()]))
         margin = 0.03 * float(np.ptp(scores)) or 0.5
-        at = np.concatenate([[scores[0] - margin], scores, [scores[-1] + margin]])
+        at = np.concatenate([[scores[0] - margin], scores[points(len(scores))], [scores[-1] + margin]])
         for number, (label, sample) in enumerate(samples.items()):
             _draw_profile(drawn, at, sample, label, number)
         drawn.set(ylim=(-0.03, 1.03), xlim=(at[0], at[-1]), xlabel="return", title=plain(title_of(data)))

@@ -11,6 +11,7 @@ from rlbench.envs.tabular import TabularModel
 from rlbench.errors import StoreError, UsageError
 from rlbench.planning import score_policy, solve
 from rlbench.plots.data import add_to_episodes, chunks_of, discrete, evaluations_of, is_evaluated, table_of
+from rlbench.store.frames import singular
 from rlbench.training.checkpoints import load
 from rlbench.training.stored import check_range, transitions
 
@@ -100,7 +101,7 @@ class _Trace:
         """Returns the steps of a chunk as columns, checked."""
         learner: Any = self.learner
         for name, size in (("observations", learner.n_states), ("actions", learner.n_actions)):
-            check_range(f"the {name} of run {self.run.id}", discrete(self.run, chunk, name), size)
+            check_range(singular(name), discrete(self.run, chunk, name), size)
         found = transitions(chunk)
         return found.observations, found.actions, found.rewards, found.next_observations, found.terminations
 

@@ -213,7 +213,9 @@ def is_evaluation(value: object) -> bool:
     figures, wrappers = [value.get(name) for name in FIGURES], value.get("wrappers", [])
     interval = value.get("interval") or []
     is_readable = type(interval) is type(wrappers) is list and all(type(one) is str for one in wrappers)
-    return is_readable and all(map(_is_figure, (*figures, *interval)))
+    counts = [value.get(name, 0) for name in ("episodes", "seed")]
+    are_whole = all(type(count) is int and count >= 0 for count in counts if count is not None)
+    return is_readable and are_whole and all(map(_is_figure, (*figures, *interval)))
 
 
 def _is_figure(value: object) -> bool:

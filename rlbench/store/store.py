@@ -467,7 +467,8 @@ def _with(document: Document, evaluation: Mapping[str, Any]) -> str:
     """Returns the evaluations of a run and one more, as JSON; an equal one moves to the end."""
     new = json.loads(codec.to_json(evaluation))
     if not is_evaluation(new):
-        raise UsageError(f"the figures of an evaluation are numbers, its wrappers texts, got {str(new)[:MAX_NAME]}")
+        what = "the figures of an evaluation are numbers, its episodes and seed whole ones, its wrappers texts"
+        raise UsageError(f"{what}, got {str(new)[:MAX_NAME]}")
     return codec.to_json([*(one for one in evaluations_of(document) if one != new), new])
 
 

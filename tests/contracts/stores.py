@@ -273,9 +273,14 @@ class StoreContract:
             store.update_run(run.id, evaluation={"mean_return": figure})
         assert [one["mean_return"] for one in store.run(run.id).evaluations] == [2.0, 1.0]
 
-    @pytest.mark.parametrize("wrong", [{"regret": "low"}, {"interval": [0, 10**400]}, {"wrappers": [7]}])
+    @pytest.mark.parametrize(
+        "wrong", [{"regret": "low"}, {"interval": [0, 10**400]}, {"wrappers": [7]}, {"episodes": "9"}]
+    )
     def test_an_evaluation_that_no_reader_expects_is_refused(self, store, run, wrong):
-        with pytest.raises(UsageError, match="the figures of an evaluation are numbers, its wrappers texts, got"):
+        with pytest.raises(
+            UsageError,
+            match="the figures of an evaluation are numbers, its episodes and seed whole ones, its wrappers texts, got",
+        ):
             store.update_run(run.id, evaluation={"mean_return": 1.0, **wrong})
         assert store.run(run.id).evaluations == ()
 
@@ -1011,6 +1016,7 @@ class StoreContract:
             ({"evaluation": "[7]"}, "record"),
             ({"evaluation": '[{"mean_return": "high"}]'}, "record"),
             ({"evaluation": '[{"wrappers": null}]'}, "record"),
+            ({"evaluation": '[{"seed": -1}]'}, "record"),
             ({"cache": "[]"}, "record"),
             ({"owners": "[]"}, "record"),
             ({"owners": '[["a", 1]]'}, "record"),

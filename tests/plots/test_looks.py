@@ -366,6 +366,14 @@ def test_a_profile_is_the_share_of_runs_above_each_score(ax):
     assert [tasks[score] for score in (1.0, 3.0, 10.0, 30.0)] == [0.75, 0.5, 0.25, 0.0]
 
 
+def test_a_profile_of_many_scores_has_as_many_points_as_a_page_can_show(ax):
+    plots.profile({"a": np.arange(5000.0)}, ax)
+    (line,) = ax.get_lines()
+    assert len(line.get_xdata()) < 1000
+    assert line.get_ydata()[0] == 1.0
+    assert line.get_ydata()[-1] == 0.0
+
+
 def test_runs_are_resampled_within_their_task():
     tasks = np.array([[[0.0], [0.0]], [[1.0], [1.0]]])  # two tasks that are never mixed
     assert [bound.tolist() for bound in mean_band(tasks)] == [[0.5], [0.5]]

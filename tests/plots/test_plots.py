@@ -401,6 +401,15 @@ def test_an_observation_in_two_chunks_is_counted_once():
         assert plots.visits_of(Run(store.run(made.id), store)).tolist() == [1, 1, 1, 2, 0]
 
 
+def test_a_stored_state_that_its_agent_does_not_know_is_refused_before_it_takes_memory(cab, monkeypatch):
+    chunk = next(iter(cab.store.chunks(cab.id)))
+    chunk.steps["observations"] = np.full(len(chunk.steps["observations"]), 2**40)
+    monkeypatch.setattr(cab.store, "chunks", lambda *_args, **_more: [chunk])
+    for count in (lambda: plots.visits_of(cab), lambda: plots.td_errors(cab)):
+        with pytest.raises(StoreError, match=r"^a stored observation is 1099511627776, expected 0 to \d+"):
+            count()
+
+
 def test_observations_that_are_no_numbers_of_states_cannot_be_counted():
     steps = {"observations": np.zeros((2, 4)), "actions": np.zeros(1, int), "rewards": np.zeros(1)}
     figures = {"return": np.zeros(1), "length": np.ones(1, int)}
