@@ -340,8 +340,11 @@ def test_regret_is_exact_from_the_first_episode_to_the_last(lakes, ax):
 
 def test_regret_of_an_agent_that_cannot_be_retraced_is_sampled_or_that_of_its_end():
     kwargs = {"env_kwargs": {"is_slippery": False}, "agent": "sarsa"}
-    evaluated = plots.regrets_of(trained("FrozenLake-v1", 40, eval_every=20, **kwargs))
+    run = trained("FrozenLake-v1", 40, eval_every=20, **kwargs)
+    evaluated = plots.regrets_of(run)
     assert (evaluated.after.tolist(), evaluated.is_exact) == ([20, 40], False)
+    optimum = rlbench.evaluate(run, episodes=1).optimal_return
+    assert evaluated.values.tolist() == (optimum - run.figures["evaluation"][[19, 39]]).tolist()
     ended = plots.regrets_of(trained("FrozenLake-v1", 40, **kwargs))
     assert (ended.after.tolist(), ended.is_exact) == ([40], True)
     with pytest.raises(UsageError, match=r"the regret of run .* is unknown"):
@@ -377,3 +380,5 @@ def test_a_profile_of_many_scores_has_as_many_points_as_a_page_can_show(ax):
 def test_runs_are_resampled_within_their_task():
     tasks = np.array([[[0.0], [0.0]], [[1.0], [1.0]]])  # two tasks that are never mixed
     assert [bound.tolist() for bound in mean_band(tasks)] == [[0.5], [0.5]]
+    opposite = np.array([[[0.0], [1.0]], [[1.0], [0.0]]])  # the draws of one task say nothing of the other's
+    assert [bound.tolist() for bound in mean_band(opposite)] == [[0.0], [1.0]]

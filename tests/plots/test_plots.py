@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +15,7 @@ import rlbench
 from rlbench import plots
 from rlbench.envs.layouts import LAYOUTS, Layout, layout_of
 from rlbench.errors import StoreError, UnknownNameError, UsageError
+from rlbench.plots.data import evaluation_of
 from rlbench.plots.smoothing import means_at
 from rlbench.plots.style import COLORS, axes_or_new, plain, power_of_ten, render
 from rlbench.store import OPEN, TERMINATED, EpisodeChunk, open_store
@@ -408,6 +410,15 @@ def test_a_stored_state_that_its_agent_does_not_know_is_refused_before_it_takes_
     for count in (lambda: plots.visits_of(cab), lambda: plots.td_errors(cab)):
         with pytest.raises(StoreError, match=r"^a stored observation is 1099511627776, expected 0 to \d+"):
             count()
+
+
+def test_a_stored_evaluation_does_not_decide_how_long_a_picture_plays(cab, monkeypatch):
+    told = []
+    monkeypatch.setattr("rlbench.evaluation.evaluate", lambda run, episodes, seed: told.append((episodes, seed)))
+    for known, expected in (({"episodes": 10**12, "seed": 3}, (10_000, 3)), ({"episodes": 7}, (7, cab.seed))):
+        monkeypatch.setattr(cab, "record", replace(cab.record, evaluations=(known,)))
+        evaluation_of(cab)
+        assert told.pop() == expected
 
 
 def test_observations_that_are_no_numbers_of_states_cannot_be_counted():
