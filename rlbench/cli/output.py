@@ -87,7 +87,7 @@ def _print_on_terminal(table: list[list[str]], right: Sequence[str]) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, COLUMN_GAP, 0, 0))
     for name in table[0]:
         # the last column may be wrapped: it is where the sentences are
-        grid.add_column(name, justify="right" if name in right else "left", no_wrap=name != table[0][-1])
+        grid.add_column(Text(name), justify="right" if name in right else "left", no_wrap=name != table[0][-1])
     for row in table[1:]:
         grid.add_row(*map(Text, row))
     Console(highlight=False).print(grid)
