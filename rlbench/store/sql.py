@@ -10,6 +10,7 @@ import math
 import re
 import sqlite3
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,10 +43,11 @@ EVERY = 2**62  # rows
 PATIENCE = 100_000  # SQLite's instructions between two looks for Ctrl-C
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-NAMED = re.compile(r"\b(runs|episodes|steps)\b", re.IGNORECASE)
+NAMED = re.compile(r"\b(runs|episodes|steps)\b", re.IGNORECASE | re.ASCII)
 FIRST = re.compile(  # the first rows alone, which SQLite takes in the order in which they were filled in
-    r"\s*select\s(?:(?!\b(?:from|distinct)\b)[^()])+\sfrom\s+(?:episodes|steps)\s+limit\s+(\d{1,9})\s*;?\s*",
-    re.IGNORECASE,
+    r"\s*select\s(?:(?!\b(?:from|distinct|union|intersect|except)\b)[^()])+\s"
+    r"from\s+(?:episodes|steps)\s+limit\s+(\d{1,9})\s*;?\s*",
+    re.IGNORECASE | re.ASCII,  # SQLite takes other letters and spaces for parts of names
 )
 INT64 = 2**63
 
@@ -109,7 +111,9 @@ RUNS: dict[str, Callable[[RunRecord], Any]] = {
 
 def _cell(value: Any) -> Any:
     """Returns what SQLite can hold of a value: JSON for lists and dicts, text for whole numbers beyond 64 bits."""
-    if value is None or isinstance(value, str | float):
+    if isinstance(value, str):
+        return escaped(value)  # a foreign config may hold characters that SQLite refuses
+    if value is None or isinstance(value, float):
         return value
     if isinstance(value, int):
         return value if -INT64 <= value < INT64 else str(value)
@@ -306,6 +310,7 @@ def _declared(database: sqlite3.Connection, query: str, tables: dict[str, list[s
     """Makes the tables, empty, and returns the columns of each that the query reads."""
     database.execute(f"PRAGMA cache_size = -{CACHE}")
     database.execute("PRAGMA journal_mode = OFF")
+    database.text_factory = partial(str, encoding="utf-8", errors="replace")  # JSON may hold lone surrogates
     database.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")  # makes them, which a query may not
     database.set_progress_handler(_listen, PATIENCE)
     for table, columns in tables.items():
@@ -313,8 +318,9 @@ def _declared(database: sqlite3.Connection, query: str, tables: dict[str, list[s
     read = {table: found for table, columns in tables.items() if (found := _joining(query, columns))}
 
     def note(action: int, table: str | None, column: str | None, *_: str | None) -> int:
-        if action == sqlite3.SQLITE_READ and table in tables:
-            read.setdefault(table, set()).add(str(column))
+        name = str(table).lower()  # as the query writes it, where it reads no column
+        if action == sqlite3.SQLITE_READ and name in tables:
+            read.setdefault(name, set()).add(str(column))
         return _allow(action)
 
     database.set_authorizer(note)

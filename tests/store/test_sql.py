@@ -92,6 +92,12 @@ def test_settings_are_read_as_json_and_large_seeds_as_text(store):
     assert asked(store, query) == [(str(2**100), 0.1, None, "5x5")]
 
 
+def test_texts_of_a_foreign_config_that_are_no_unicode_are_shown_with_what_is(store):
+    wrong = json.dumps({"preset": "a\x1b\ud800", "agent": {"parameters": {"x": "\ud800"}}})
+    stores.rewrite(store, stores.fill(store).id, config=wrong)
+    assert asked(store, "SELECT preset, parameters ->> 'x' FROM runs") == [("a\\x1b\\ud800", 3 * "\ufffd")]
+
+
 def test_an_answer_is_a_data_frame_in_python(store):
     pytest.importorskip("pandas")
     stores.fill(store)
@@ -138,6 +144,58 @@ def test_a_query_unpacks_only_the_tables_and_runs_that_it_names(store, parts):
 def test_whatever_way_a_query_reads_a_table_it_is_there(store, query, count):
     stores.fill(store)
     assert asked(store, query) == [(count,)]
+
+
+QUERIES = [
+    # what looks like a look at the first rows
+    "SELECT 5 UNION SELECT -step FROM steps LIMIT 2",
+    "SELECT 5 INTERSECT SELECT step FROM steps LIMIT 1",
+    "SELECT 0 Except SELECT step FROM steps LIMIT 1",
+    "SELECT 1 WHERE 0 UNION ALL SELECT step FROM steps LIMIT 4",
+    "SELECT DISTINCT step FROM steps LIMIT 5",
+    "SELECT step FROM steps LIMIT\xa02",
+    "SELECT step -- FROM runs\nFROM steps LIMIT 3",
+    "SELECT step /* ; */ FROM [steps] LIMIT 3 -- 4",
+    "SELECT '; FROM steps LIMIT 1' FROM runs",
+    'SELECT rowid, step AS "distinct" FROM Steps LIMIT 3;',
+    "SELECT step FROM steps LIMIT 2 OFFSET 3",
+    "SELECT step FROM steps LIMIT -1",
+    # any others
+    "SELECT count(*) FROM STEPS",
+    "SELECT 'steps', \"no column\", x'00', 'ru\u017fs' AS \u017fteps FROM Runs;",
+    "WITH steps (step) AS (VALUES (7)) SELECT step, run FROM steps, runs",
+    "WITH c AS (SELECT * FROM steps LIMIT 9) SELECT sum(reward) FROM c NATURAL JOIN episodes",
+    "WITH RECURSIVE t (n) AS (SELECT 0 UNION SELECT n + 1 FROM t WHERE n IN (SELECT step FROM steps)) SELECT * FROM t",
+    "SELECT * FROM (SELECT * FROM steps LIMIT 2), (SELECT run AS id FROM runs LIMIT 1)",
+    'SELECT (SELECT max("reward") FROM `steps` s WHERE s.run = e.run AND s.episode < e.episode) FROM [episodes] AS e',
+    "SELECT sum(reward) OVER w, lag(action) OVER w FROM main.steps WINDOW w AS (PARTITION BY run ORDER BY episode)",
+    "SELECT step, count(*) FROM (steps JOIN episodes USING (run, [EPISODE])) FULL JOIN runs USING (run) GROUP BY 1",
+    'SELECT return FROM episodes/* natural */JOIN--\nsteps USING("run")UNION SELECT seed FROM runs ORDER BY 1 DESC',
+    "SELECT s.rowid, e.oid FROM steps s LEFT JOIN episodes e ON (s.run, s.episode) = (e.run, e.episode)",
+    "SELECT group_concat(value) FROM runs, json_each(runs.config) UNION ALL SELECT sum(terminated) FROM steps",
+    "SELECT run FROM runs WHERE run IN (SELECT run FROM steps EXCEPT SELECT run FROM episodes WHERE truncated)",
+    "SELECT ru\u017fs FROM runs",
+    "SELECT step FROM episodes",
+    "WITH x AS (SELECT * FROM steps) DELETE FROM runs WHERE run IN x",
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_of_tables_that_are_filled_in_part_has_the_answer_of_full_ones(store, monkeypatch, query):
+    for seed in range(2):
+        stores.fill(store, seed=seed)
+
+    def answer():
+        try:
+            return asked(store, query)
+        except UsageError as error:
+            return str(error)
+
+    found = answer()
+    monkeypatch.setattr(sql, "_named", lambda _: ["runs", "episodes", "steps"])
+    monkeypatch.setattr(sql, "_most_rows", lambda _: sql.EVERY)
+    monkeypatch.setattr(sql, "_joining", lambda _, columns: set(columns))
+    assert found == answer()
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 9, 17])
