@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+import rlbench
 from rlbench import _stamp
 from rlbench.agents import QLearning
 from rlbench.envs._worlds import SampledWorld
@@ -76,3 +77,10 @@ def test_numba_still_keeps_its_stamp_where_it_is_set():
     learner, world = QLearning(2, 2).learner(), SampledWorld(*[None] * 6)
     assert loop_for(world, learner)._cache._cache_file._source_stamp == STAMP
     assert len(STAMP) == 64  # hexadecimal digits of SHA-256
+
+
+def test_a_cached_loop_is_loaded_without_what_only_compiling_needs():
+    program = "import sys, rlbench; rlbench.train('safecab', episodes=1, seed=0); print('scipy.linalg' in sys.modules)"
+    rlbench.train("safecab", episodes=1, seed=0)  # compiled and cached from here on
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "False\n"
