@@ -143,9 +143,10 @@ def _add_owners(store: Collections) -> None:
 def _make_documents(store: Collections) -> None:
     """Turns the JSON of runs of the second version into documents; skips what no document holds."""
     for found in store.runs.find({}, dict.fromkeys(JSON, 1)):
-        kept = to_fields(found)
-        if kept != found:
-            hasty(store.runs).update_one({name: {"$eq": value} for name, value in found.items()}, {"$set": kept})
+        new = {name: kept for name, kept in to_fields(found).items() if kept != found[name]}
+        if new:  # without the others, which may be too large to be sent twice
+            unchanged = {name: {"$eq": found[name]} for name in ("_id", *new)}
+            hasty(store.runs).update_one(unchanged, {"$set": new})
 
 
 def _make_indexes(store: Collections) -> None:

@@ -219,19 +219,29 @@ def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monke
         assert len(store.backend._collections.runs.index_information()) == 8  # the one of _id among them
 
 
+def made_older(store, version):
+    """Rewrites a store as an older version of the layout; returns its collections."""
+    there = store.backend._collections
+    for run in list(there.runs.find({})):
+        texts = {name: document_of(store.backend, run["_id"])[name] for name in mongodb_fields.JSON}
+        gone = ()
+        if version == 1:
+            gone = ("owners", "note", "cache", "record_sum", "notes_sum", "number", "checkpoints")
+            config = {**json.loads(texts["config"]), "cache": {"hit": 2}}
+            last = [json.dumps(one) for one in json.loads(texts["evaluation"])][-1:]
+            texts = {"config": json.dumps(config), "evaluation": last[0] if last else None}
+            texts["rows.checkpoints"] = [[*row[:-2], row[-1]] for row in run["rows"]["checkpoints"]]
+        change = {"$set": texts, **({"$unset": dict.fromkeys(gone, "")} if gone else {})}
+        assert there.runs.update_one({"_id": run["_id"]}, change).matched_count == 1
+    there.meta.update_one({"_id": "schema"}, {"$set": {"version": version}})
+    return there
+
+
 def test_a_store_of_the_first_version_is_upgraded(url):
     with open_store(url) as store:
         runs = [stores.fill(store, seed=seed, tags=["a"]) for seed in range(3)]
         store.append(store.create_run("Taxi-v4", "random", seed=9).id, stores.make_chunk(0, [2]))
-        collections, before = store.backend._collections, stores.everything(store)
-        for run in collections.runs.find({}):
-            evaluation = json.dumps({"mean_return": 1.5}) if run["_id"] in {one.id for one in runs} else None
-            config = json.dumps({**run["config"], "cache": {"hit": 2}})
-            checkpoints = [[*row[:-2], row[-1]] for row in run["rows"]["checkpoints"]]
-            new = {"evaluation": evaluation, "config": config, "rows.checkpoints": checkpoints}
-            gone = dict.fromkeys(("owners", "note", "cache", "record_sum", "notes_sum", "number", "checkpoints"), "")
-            collections.runs.update_one({"_id": run["_id"]}, {"$set": new, "$unset": gone})
-        collections.meta.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+        before, there = stores.everything(store), made_older(store, 1)
         with pytest.raises(StoreError, match="from an older rlbench: open it once for writing"):
             open_store(url, read_only=True)
         with open_store(url) as upgraded:
@@ -240,18 +250,14 @@ def test_a_store_of_the_first_version_is_upgraded(url):
             assert stores.everything(upgraded)[0].keys() == before[0].keys()
             assert [run.seed for run in upgraded.runs()] == [9, 2, 1, 0]
             assert upgraded.run(runs[0].id).evaluation == {"mean_return": 1.5}
-            assert collections.runs.count_documents({"evaluation.mean_return": 1.5}) == 3
+            assert there.runs.count_documents({"evaluation.mean_return": 1.5}) == 3
 
 
 def test_the_json_texts_of_the_second_version_are_read_as_they_are_and_turned_into_documents_by_a_writer(url):
-    config = RunConfig.of({"agent": {"parameters": {"gamma": 0.9, "big": 2**70}}})
+    config = RunConfig.of({"agent": {"parameters": {"gamma": 0.9, "big": 2**70}}})  # no document holds it exactly
     with open_store(url) as store:
         run, other = stores.fill(store), store.create_run("Taxi-v4", "random", seed=0, config=config)
-        before, there = stores.everything(store), store.backend._collections
-        for one in (run, other):
-            texts = {name: document_of(store.backend, one.id)[name] for name in mongodb_fields.JSON}
-            assert there.runs.update_one({"_id": one.id}, {"$set": texts}).matched_count == 1
-        there.meta.update_one({"_id": "schema"}, {"$set": {"version": 2}})
+        before, there = stores.everything(store), made_older(store, 2)
         with open_store(url, read_only=True) as reader:
             assert stores.everything(reader) == before
             assert there.runs.count_documents({"config.gamma": 0.9}) == 0
@@ -260,7 +266,15 @@ def test_the_json_texts_of_the_second_version_are_read_as_they_are_and_turned_in
                 assert stores.everything(writer) == before
         assert there.meta.find_one({"_id": "schema"})["version"] == mongodb_layout.SCHEMA
         assert [found["_id"] for found in there.runs.find({"config.gamma": 0.9})] == [run.id]
-        assert isinstance(there.runs.find_one({"_id": other.id})["config"], str)  # no document holds it exactly
+        assert [type(there.runs.find_one({"_id": other.id})[name]) for name in ("config", "cache")] == [str, dict]
+
+
+def test_a_run_whose_settings_fill_half_a_document_is_upgraded(emptied_url):
+    with open_store(emptied_url) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0, config=RunConfig.of({"x": 9 * 2**20 * "x"}))
+        there = made_older(store, 2)
+        open_store(emptied_url).close()
+        assert [type(there.runs.find_one({"_id": run.id})[name]) for name in ("config", "cache")] == [str, dict]
 
 
 @pytest.mark.parametrize("options", ["w=0", "w=1&journal=false", "readPreference=secondaryPreferred"])
@@ -736,6 +750,31 @@ def interleaved(monkeypatch):
     for name in ("find", "find_one", "insert_one", "update_one", "delete_one", "delete_many"):
         monkeypatch.setattr(mongomock.Collection, name, wrapped(getattr(mongomock.Collection, name)))
     return due
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("breaks_off", [True, False])
+def test_an_upgrade_that_breaks_off_or_that_another_makes_too_at_any_request_ends_the_same(
+    imitated, interleaved, version, breaks_off
+):
+    with open_store(imitated) as store:
+        for seed in range(2):
+            stores.fill(store, seed=seed)
+        for number in range(100):
+            before, there = stores.everything(store)[0], made_older(store, version)
+            act = dies if breaks_off else lambda: open_store(imitated).close()
+            interleaved.update(number=number, requests=itertools.count(), action=lambda _, act=act: act())
+            with contextlib.suppress(KeyboardInterrupt):
+                open_store(imitated).close()
+            if interleaved:
+                break
+            open_store(imitated).close()
+            assert list(checking.check(store)) == []
+            assert list(stores.everything(store)[0]) == list(before)  # in this order
+            assert {type(run["cache"]) for run in there.runs.find()} == {dict}
+            assert there.meta.find_one({"_id": "schema"})["version"] == mongodb_layout.SCHEMA
+        interleaved.clear()
+    assert number > 5
 
 
 @pytest.mark.parametrize("action", ACTIONS)
