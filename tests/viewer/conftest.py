@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from needs import needed
-from waiting import HANG
+from waiting import HANG, until
 
 import rlbench
 from rlbench.store import Episode
@@ -65,9 +66,15 @@ class Screen:
 
     def window(self, process):
         """Waits for the window of a process, gives it the keys, and returns its number."""
-        number = self.tool("search", "--sync", "--onlyvisible", "--pid", process).splitlines()[-1]
-        self.tool("windowfocus", "--sync", number)
-        return number
+        return until(lambda: self._focused(process), f"process {process} opened no window")
+
+    def _focused(self, process):
+        """Returns the number of the window that has the keys now; None while it is opened, or opened anew."""
+        with suppress(subprocess.CalledProcessError):
+            number = self.tool("search", "--onlyvisible", "--pid", process).splitlines()[-1]
+            self.tool("windowfocus", "--sync", number)
+            return number
+        return None
 
     def close(self, number):
         """Asks a window to close, as a click on its cross does."""
