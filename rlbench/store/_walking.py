@@ -1,0 +1,110 @@
+"""Compiled passes over the steps of a table: tracing and following them, packing and unpacking their actions.
+
+Packed, an action says only what cannot be guessed. Most are what their state saw when it last did not explore: one bit
+each, in `repeats`. The others are written out in `changes`, and apart from them, in `tries`, all that explored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rlbench._stamp import stamp
+
+ALL = -1  # in place of the first step that does not fit the table
+
+
+@njit(inline="always")
+def _row(table, pair, outcomes, n, is_end):
+    """Returns the row of a step's outcome; -1 if the pair has none of this rank, or it does not end as the step."""
+    offsets, _, _, terminated, _ = table
+    i = pair
+    if outcomes.shape[0]:  # else each pair has one
+        i = offsets[pair] + outcomes[n]
+        if i >= offsets[pair + 1]:
+            return -1
+    return i if terminated[i] == is_end else -1
+
+
+@njit(cache=True, nogil=True)
+def trace(table, observations, actions, rewards, lengths, ends):
+    """Returns (first step that does not fit, which outcome each step had); rewards are compared by their bits."""
+    offsets, successor, reward, terminated, n_actions = table
+    outcomes, known, found = np.zeros(actions.shape[0], np.uint8), reward.view(np.int64), rewards.view(np.int64)
+    n, row = 0, 0
+    for segment in range(lengths.shape[0]):
+        for left in range(lengths[segment], 0, -1):
+            pair = np.int64(observations[row]) * n_actions + actions[n]
+            row += 1
+            is_end = left == 1 and ends[segment]
+            i, stop = offsets[pair], offsets[pair + 1]
+            while i < stop and (successor[i] != observations[row] or known[i] != found[n] or terminated[i] != is_end):
+                i += 1
+            if i == stop:
+                return n, outcomes
+            outcomes[n] = i - offsets[pair]
+            n += 1
+        row += 1
+    return ALL, outcomes
+
+
+@njit(cache=True, nogil=True)
+def follow(table, starts, explored, outcomes, lengths, ends, actions):
+    """Returns (first step that does not fit, observations, rewards, repeats, changes, tries)."""
+    offsets, successor, reward, _, n_actions = table
+    n_steps, n, row, repeated, changed, tried = actions.shape[0], 0, 0, 0, 0, 0
+    observations, rewards = np.empty(n_steps + lengths.shape[0], np.int32), np.empty(n_steps)
+    repeats, changes, tries = np.empty(n_steps, np.bool_), np.empty_like(actions), np.empty_like(actions)
+    usual = np.zeros((offsets.shape[0] - 1) // n_actions, actions.dtype)
+    for segment in range(lengths.shape[0]):
+        state = np.int64(starts[segment])
+        observations[row] = state
+        for left in range(lengths[segment], 0, -1):
+            action, before, explores = actions[n], usual[state], explored[n]
+            i = _row(table, state * n_actions + action, outcomes, n, left == 1 and ends[segment])
+            if i < 0:
+                return n, observations, rewards, repeats, changes, tries
+            # no branch: which column takes an action cannot be foretold, so each does, and some go on
+            repeats[repeated], changes[changed], tries[tried] = action == before, action, action
+            repeated, changed = repeated + (not explores), changed + (not explores and action != before)
+            tried += explores
+            usual[state] = before if explores else action
+            state, rewards[n] = np.int64(successor[i]), reward[i]
+            row, n = row + 1, n + 1
+            observations[row] = state
+        row += 1
+    return ALL, observations, rewards, repeats[:repeated], changes[:changed], tries[:tried]
+
+
+@njit(cache=True, nogil=True)
+def retrace(table, starts, explored, outcomes, lengths, ends, repeats, changes, tries, actions):
+    """Writes the actions of a walk that `follow` packed; returns (first step that does not fit, observations, rewards).
+
+    Each step that did not explore must have a repeat, each repeat that is False a change, and each other step a try.
+    """
+    offsets, successor, reward, _, n_actions = table
+    n_steps, n, row, repeated, changed, tried = actions.shape[0], 0, 0, 0, 0, 0
+    observations, rewards = np.empty(n_steps + lengths.shape[0], np.int32), np.empty(n_steps)
+    usual = np.zeros((offsets.shape[0] - 1) // n_actions, actions.dtype)
+    for segment in range(lengths.shape[0]):
+        state = np.int64(starts[segment])
+        observations[row] = state
+        for left in range(lengths[segment], 0, -1):
+            if explored[n]:
+                action, tried = np.int64(tries[tried]), tried + 1
+            elif repeats[repeated]:
+                action, repeated = np.int64(usual[state]), repeated + 1
+            else:
+                action, repeated, changed = np.int64(changes[changed]), repeated + 1, changed + 1
+                usual[state] = action
+            i = _row(table, state * n_actions + action, outcomes, n, left == 1 and ends[segment])
+            if i < 0:
+                return n, observations, rewards
+            state, rewards[n], actions[n] = np.int64(successor[i]), reward[i], action
+            row, n = row + 1, n + 1
+            observations[row] = state
+        row += 1
+    return ALL, observations, rewards
+
+
+stamp(__name__)
