@@ -12,7 +12,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.store.records import CHUNK_BYTES, CHUNK_STEPS, OPEN, EpisodeChunk, has_last_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -317,7 +317,9 @@ def _sums(batch: Batch, column: NDArray[Any]) -> NDArray[np.float64]:
     return sums
 
 
-def _rows(columns: Columns, first: tuple[int | None, int | None], stop: tuple[int | None, int | None]) -> Columns:
+def _rows(
+    columns: Mapping[str, NDArray[Any]], first: tuple[int | None, int | None], stop: tuple[int | None, int | None]
+) -> Columns:
     """Returns views of some rows; `first` and `stop` are (for columns of T rows, for columns of T + 1 rows)."""
     return {name: column[first[has_last_row(name)] : stop[has_last_row(name)]] for name, column in columns.items()}
 

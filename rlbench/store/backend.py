@@ -74,6 +74,11 @@ class Backend(ABC):
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
         """Returns whether a chunk of a run exists, and the blob of its part "segments", "figures" or "steps"."""
 
+    def select_table(self, digest: str) -> bytes | None:
+        """Returns the blob of a table that chunks name; None if it does not exist."""
+        del digest
+        return None
+
     @abstractmethod
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         """Returns the checkpoints of a run, oldest first, without reading a blob."""

@@ -20,12 +20,13 @@ from rlbench.store.documents import (
 from rlbench.store.records import RESERVED, STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rlbench.store import Store
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Document
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, Span
+    from rlbench.store.walks import Table
 
 
 class Damage(NamedTuple):
@@ -101,7 +102,7 @@ def _problem(document: Document) -> StoreError | None:
 
 
 def _check_chunks(backend: Backend, document: Document, *, keeps_steps: bool) -> Iterator[Damage]:
-    run_id, chunks = document["id"], document["chunks"]
+    run_id, chunks, table_of = document["id"], document["chunks"], reading.table_loader(backend)
     try:
         spans = backend.select_spans(run_id)
     except StoreError as error:
@@ -121,7 +122,7 @@ def _check_chunks(backend: Backend, document: Document, *, keeps_steps: bool) ->
             yield Damage(run_id, gap, "missing" if span.number > expected else "it should not be there")
             reached = None
         expected = span.number + 1
-        problems, chunk = _check_chunk(backend, run_id, span, keeps_steps=keeps_steps)
+        problems, chunk = _check_chunk(backend, run_id, span, table_of, keeps_steps=keeps_steps)
         if problems and not _holds(backend, run_id, span.number):
             return  # the run was deleted meanwhile
         yield from problems
@@ -135,7 +136,7 @@ def _check_chunks(backend: Backend, document: Document, *, keeps_steps: bool) ->
 
 
 def _check_chunk(
-    backend: Backend, run_id: str, span: Span, *, keeps_steps: bool
+    backend: Backend, run_id: str, span: Span, table_of: Callable[[str], Table], *, keeps_steps: bool
 ) -> tuple[list[Damage], EpisodeChunk | None]:
     problems, parts = [], {}
     for part in PARTS:
@@ -146,7 +147,7 @@ def _check_chunk(
     if problems:
         return problems, None
     try:
-        return [], assembled(run_id, span, parts, keeps_steps=keeps_steps)
+        return [], assembled(run_id, span, parts, table_of, keeps_steps=keeps_steps)
     except StoreError as error:
         return [_damage(run_id, f"chunk {span.number}", error)], None
 

@@ -112,13 +112,14 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
     return arrays, about
 
 
-def shapes(blob: bytes, where: str = "blob") -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the arrays in a blob by name, from its header alone.
+def described(blob: bytes, where: str = "blob") -> tuple[dict[str, tuple[int, ...]], Any]:
+    """Returns the shapes of the arrays in a blob by name, and its `about`, from its header alone.
 
     Raises:
         StoreError: the header is damaged, or claims more than the blob can hold.
     """
-    return {column.name: tuple(column.shape) for column in _opened(blob, where)[0]}
+    columns, about, _ = _opened(blob, where)
+    return {column.name: tuple(column.shape) for column in columns}, about
 
 
 def verify(blob: bytes, where: str = "blob") -> Any:

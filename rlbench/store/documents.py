@@ -7,7 +7,7 @@ import json
 import operator
 import sys
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, writers
 from rlbench.store.config import CacheConfig, RunConfig
 from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
+from rlbench.store.walks import Walk
 from rlbench.texts import escaped, has_controls
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.store.records import Checkpoint
+    from rlbench.store.walks import Table
 
     Document = dict[str, Any]  # str, int, float, None, or a list of str
     Arrays = dict[str, NDArray[Any]]
@@ -80,6 +82,13 @@ class Piece(NamedTuple):
     stop: int
 
 
+class TableRow(NamedTuple):
+    """A table as a backend stores it: once, whichever chunks need it."""
+
+    digest: str
+    blob: bytes
+
+
 class ChunkRow(NamedTuple):
     """A chunk as a backend stores it."""
 
@@ -87,6 +96,7 @@ class ChunkRow(NamedTuple):
     segments: bytes
     figures: bytes
     steps: bytes | None
+    table: TableRow | None = None  # that its steps follow from, if they do
 
 
 class CheckpointRow(NamedTuple):
@@ -342,8 +352,17 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
         span,
         codec.pack(segments, {**about_part(span, "segments"), **extra}),
         codec.pack(chunk.figures, about_part(span, "figures"), free=0),  # the figures of all chunks are read at once
-        None if chunk.steps is None else codec.pack(chunk.steps, about_part(span, "steps")),
+        *_steps_row(span, chunk.steps),
     )
+
+
+def _steps_row(span: Span, steps: Mapping[str, NDArray[Any]] | None) -> tuple[bytes | None, TableRow | None]:
+    """Packs the steps of a chunk, if it has any; those over a table name it."""
+    about = about_part(span, "steps")
+    if isinstance(steps, Walk):
+        table = steps.table
+        return codec.pack(steps.packed(), {**about, "table": table.digest}), TableRow(table.digest, table.blob)
+    return (None if steps is None else codec.pack(steps, about)), None
 
 
 def about_part(span: Span, part: str) -> Document:
@@ -354,7 +373,12 @@ def about_part(span: Span, part: str) -> Document:
 
 
 def assembled(
-    run_id: str, span: Span, parts: Mapping[str, tuple[Arrays, Document]], *, keeps_steps: bool
+    run_id: str,
+    span: Span,
+    parts: Mapping[str, tuple[Arrays, Document]],
+    table_of: Callable[[str], Table],
+    *,
+    keeps_steps: bool,
 ) -> EpisodeChunk:
     """Assembles a chunk from its parts; figures and steps are optional.
 
@@ -362,6 +386,7 @@ def assembled(
         run_id: the run that is read.
         span: the position of the chunk.
         parts: the arrays and the metadata of each part that was read; both empty if its steps were not kept.
+        table_of: reads a table that steps follow from, by its digest.
         keeps_steps: whether the run says that its steps are kept, for chunks that do not say so themselves.
 
     Raises:
@@ -374,14 +399,26 @@ def assembled(
         lengths=segments.get("lengths", np.empty(0, np.int64)),
         ends=segments.get("ends", np.empty(0, np.uint8)),
         figures=parts["figures"][0] if "figures" in parts else {},
-        steps=steps if stored else None,
+        steps=steps if stored and not is_walk(stored) else None,
         env_rng=about.get("env_rng"),
     )
+    where = f"run {run_id}, chunk {span.number}"
     if "steps" in parts and about.get("keeps_steps", keeps_steps) and not stored:
-        raise StoreError(f"run {run_id}, chunk {span.number}, steps is missing")
+        raise StoreError(f"{where}, steps is missing")
     if chunk.problem() or span_of(span.number, chunk, span.run) != span:
-        raise StoreError(f"run {run_id}, chunk {span.number} is damaged: its parts do not match")
-    return chunk
+        raise StoreError(f"{where} is damaged: its parts do not match")
+    if not is_walk(stored):
+        return chunk
+    try:
+        walk = Walk.unpacked(table_of(str(stored["table"])), steps, chunk.lengths, chunk.terminations)
+    except (UsageError, StoreError) as error:
+        raise StoreError(f"{where}, steps is damaged: {error}") from error
+    return replace(chunk, steps=walk)
+
+
+def is_walk(about: object) -> bool:
+    """Returns whether the metadata of steps says that they follow from a table."""
+    return isinstance(about, dict) and "table" in about
 
 
 def checkpoint_row(run_id: str, checkpoint: Checkpoint, chunks: int, *, keep: bool) -> CheckpointRow:

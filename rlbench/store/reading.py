@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from rlbench.store.documents import (
     about_part,
     also_of_checkpoint,
     assembled,
+    is_walk,
     record,
     sound,
     sound_info,
@@ -23,6 +24,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.records import Checkpoint
+from rlbench.store.walks import COLUMNS, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 COUNTLESS = 2**62  # no count comes near it, and two of them can be added
 MOST_FIGURES = 2**26  # bytes that the figures of any run may take; more only if as much of them is stored
+TABLES = 4  # kept by a reader: the chunks of a run seldom need more than one
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 # ---------------------------------------------------------------------- runs
@@ -176,19 +179,26 @@ def chunk_loader(
     """Returns the function that reads a chunk of a run, with or without its figures and its steps."""
     wanted, run_id = {"segments": True, "figures": figures, "steps": steps}, document["id"]
     names = tuple(part for part in PARTS if wanted[part])
-    keeps_steps = says_it_keeps_steps(document)  # read once: there may be thousands of chunks
-    return partial(_load_chunk, backend, run_id, names, keeps_steps)
+    # read once: there may be thousands of chunks
+    keeps_steps, table_of = says_it_keeps_steps(document), table_loader(backend)
+
+    def load(span: Span) -> EpisodeChunk:
+        parts = {part: load_part(backend, run_id, span, part) for part in names}
+        return assembled(run_id, span, parts, table_of, keeps_steps=keeps_steps)
+
+    return load
 
 
-def _load_chunk(
-    backend: Backend,
-    run_id: str,
-    names: tuple[str, ...],
-    keeps_steps: bool,  # noqa: FBT001
-    span: Span,
-) -> EpisodeChunk:
-    parts = {part: load_part(backend, run_id, span, part) for part in names}
-    return assembled(run_id, span, parts, keeps_steps=keeps_steps)
+def table_loader(backend: Backend) -> Callable[[str], Table]:
+    """Returns the function that reads a table by its digest, and keeps the last few."""
+    return lru_cache(TABLES)(partial(_load_table, backend))
+
+
+def _load_table(backend: Backend, digest: str) -> Table:
+    blob = backend.select_table(digest)
+    if blob is None:
+        raise StoreError(f"table {digest} is missing")
+    return Table.unpack(blob, digest)
 
 
 def says_it_keeps_steps(document: Document) -> bool:
@@ -202,10 +212,15 @@ def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arr
     return ({}, {}) if blob is None and found and part == "steps" else _loaded(run_id, span, part, blob)
 
 
-def shapes_of(backend: Backend, run_id: str, span: Span, part: str) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the arrays in a chunk's part without unpacking them; none if it is missing."""
+def row_shapes(backend: Backend, run_id: str, span: Span, part: str) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of a row of each column in a chunk's part without unpacking them; none if it is missing."""
     _, blob = backend.select_part(run_id, span, part)
-    return codec.shapes(blob, f"run {run_id}, chunk {span.number}, {part}") if isinstance(blob, bytes) else {}
+    if not isinstance(blob, bytes):
+        return {}
+    shapes, about = codec.described(blob, f"run {run_id}, chunk {span.number}, {part}")
+    if is_walk(about):
+        return dict.fromkeys(COLUMNS, ())
+    return {name: shape[1:] for name, shape in shapes.items()}
 
 
 def _loaded(run_id: str, span: Span, part: str, blob: bytes | None) -> tuple[Arrays, Document]:

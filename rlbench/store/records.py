@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench._shown import Shown
+from rlbench.store.walks import Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from rlbench.store.config import CacheConfig, RunConfig
@@ -68,7 +71,7 @@ class EpisodeChunk:
     lengths: NDArray[np.int64]  # (segments,) steps of each segment
     ends: NDArray[np.uint8]  # (segments,) OPEN, TERMINATED, TRUNCATED, BOTH or CUT_OFF (the run stopped)
     figures: dict[str, Array]  # one row per episode that ends here: "return", "length" (of the whole episode) ...
-    steps: dict[str, Array] | None = None  # "observations": T+1 rows per segment, others: T; None: figures only
+    steps: Mapping[str, Array] | None = None  # "observations": T+1 rows per segment, others: T; None: figures only
     # JSON: the state of the env's np_random before the first reset in this chunk, and the "seed" that was passed to
     # this reset, if any; no "state": it could not be read; None: unknown
     env_rng: dict[str, Any] | None = None
@@ -124,7 +127,7 @@ class EpisodeChunk:
 
     def problem(self) -> str | None:
         """Returns what makes this chunk malformed, or None."""
-        return self._misfit_segments() or self._misfit_columns()
+        return self._misfit_segments() or self._misfit_walk() or self._misfit_columns()
 
     def _misfit_segments(self) -> str | None:
         segments = len(self.lengths)
@@ -137,6 +140,13 @@ class EpisodeChunk:
         if not np.all(ends[:-1]):
             return "only its last segment may continue in the next chunk (end 0)"
         return None
+
+    def _misfit_walk(self) -> str | None:
+        walk = self.steps
+        if not isinstance(walk, Walk):
+            return None
+        is_its_own = np.array_equal(walk.lengths, self.lengths) and np.array_equal(walk.terminations, self.terminations)
+        return None if is_its_own else "its walk must have its lengths and its terminations"
 
     def _misfit_columns(self) -> str | None:
         if self.steps is not None and "rewards" not in self.steps:

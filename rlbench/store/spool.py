@@ -16,6 +16,8 @@ from rlbench.files import MARKS, is_left_behind, new_mark
 from rlbench.store import Checkpoint, EpisodeChunk, open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rlbench.store import Store
 
 KIND = "spool"  # of the snapshots that are its entries
@@ -170,7 +172,7 @@ def _write(target: Store, run_id: str, arrays: dict[str, Any], about: dict[str, 
         target.append(run_id, chunk, checkpoint, keep=about["keep"], **about["progress"])
 
 
-def _named(part: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def _named(part: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{part}:{name}": array for name, array in arrays.items()}
 
 

@@ -240,8 +240,7 @@ def _columns(backend: Backend, runs: Iterable[RunRecord], table: Table) -> list[
     found: dict[str, Source] = {}
     for run in runs:
         for span in reading.spans_of(backend, reading.find(backend, run)):
-            shapes = reading.shapes_of(backend, run.id, span, table.part)
-            found |= table.sources({name: shape[1:] for name, shape in shapes.items()})
+            found |= table.sources(reading.row_shapes(backend, run.id, span, table.part))
     numbered = [name for name in ("episode", "step") if name in table.own]
     return ["run", *numbered, *found, *(name for name in table.own if name not in numbered)]
 

@@ -252,11 +252,12 @@ def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
     insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
     connection.execute(OWN, (chunk.span.run,))
-    if connection.execute(insert, (*chunk.span, *chunk[1:])).rowcount:
+    blobs = (chunk.segments, chunk.figures, chunk.steps)
+    if connection.execute(insert, (*chunk.span, *blobs)).rowcount:
         return
     same = """SELECT 1 FROM chunks
               WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
-    if not connection.execute(same, (chunk.span.run, chunk.span.number, *chunk[1:])).fetchone():
+    if not connection.execute(same, (chunk.span.run, chunk.span.number, *blobs)).fetchone():
         raise StoreError(f"run {chunk.span.run} has a different chunk {chunk.span.number}: nothing was changed")
 
 

@@ -111,8 +111,9 @@ class Table:
             digest.update(column.astype(column.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
-    def pack(self) -> bytes:
-        """Returns the table as a blob."""
+    @cached_property
+    def blob(self) -> bytes:
+        """The table, packed."""
         columns = {name: getattr(self, name) for name in Arrays._fields[:-1]}
         return codec.pack(columns, {"table": self.digest, "n_actions": self.n_actions})
 

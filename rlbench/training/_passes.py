@@ -11,7 +11,7 @@ from rlbench.training._stored import learn_backwards, learn_minibatches
 from rlbench.training.stored import check_range, put, transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rlbench.agents import TableAgent
     from rlbench.store import EpisodeChunk
@@ -34,7 +34,7 @@ class Source:
                 self.count += chunk.n_steps
                 yield chunk
 
-    def _check(self, run: Run, steps: dict[str, Any]) -> None:
+    def _check(self, run: Run, steps: Mapping[str, Any]) -> None:
         for what, size in (("observation", self.sight.n_states), ("action", self.sight.n_actions)):
             column = steps.get(what + "s")
             if column is None or column.ndim != 1 or column.dtype.kind not in "iu":

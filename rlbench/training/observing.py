@@ -24,7 +24,7 @@ from rlbench.training.code import check_same_code
 from rlbench.training.stored import chunks_with_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rlbench.training.run import Run
 
     Space = gym.spaces.Space[Any]
-    Steps = dict[str, NDArray[Any]]
+    Steps = Mapping[str, NDArray[Any]]
 
 # wrappers that see one observation or one reward at a time
 ONE_BY_ONE = (gym.wrappers.TransformObservation, gym.wrappers.TransformReward, Discretize, FlattenDiscrete)

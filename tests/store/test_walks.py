@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbench.errors import StoreError, UsageError
-from rlbench.store import codec
+from rlbench.store import TERMINATED, TRUNCATED, EpisodeChunk, codec
+from rlbench.store.documents import about_part, assembled, chunk_row, verified
 from rlbench.store.walks import Table, Walk, action_dtype, table_of
 
 REWARDS = [0.0, -0.0, 1.0, 1.0 + 2**-52, -1e300]  # few: outcomes of a pair are often equal, or nearly
@@ -75,7 +76,7 @@ def test_steps_in_a_table_come_back_from_what_is_stored_of_them(seed, n_states, 
     walk = Walk.of(table, steps, lengths, terminations)
     assert walk.outcomes is None if table.is_deterministic else walk.outcomes.tolist() == outcomes.tolist()
     assert_same_bits(walk, steps)
-    again = Table.unpack(table.pack(), table.digest)
+    again = Table.unpack(table.blob, table.digest)
     stored, _ = codec.unpack(codec.pack(walk.packed()))
     assert "observations" not in stored
     assert "actions" not in stored
@@ -232,11 +233,43 @@ def test_a_table_is_known_by_all_of_its_content():
 
 
 def test_a_table_that_is_damaged_or_another_is_refused():
-    other = Table.unpack(TWO_STATES.pack(), TWO_STATES.digest)
+    other = Table.unpack(TWO_STATES.blob, TWO_STATES.digest)
     assert other.digest == TWO_STATES.digest
     with pytest.raises(StoreError, match="is damaged"):
-        Table.unpack(TWO_STATES.pack(), "0" * 32)
+        Table.unpack(TWO_STATES.blob, "0" * 32)
     with pytest.raises(StoreError, match="is damaged"):
         Table.unpack(codec.pack({"offsets": np.zeros(1)}, {"n_actions": 1}), TWO_STATES.digest)
     with pytest.raises(StoreError, match="is damaged"):
         Table.unpack(codec.pack({}, None), TWO_STATES.digest)
+
+
+BEFORE = {"id": "0123456789ab", "next_episode": 0, "next_step": 0, "chunks": 0}
+
+
+def row_and_parts():
+    """Returns a chunk of a walk as a backend stores it, and its parts as they are read."""
+    walk = Walk.of(TWO_STATES, STEPS, LENGTHS, ENDED)
+    chunk = EpisodeChunk(0, 0, LENGTHS, np.array([TERMINATED], np.uint8), {"return": np.array([1.0])}, walk)
+    row = chunk_row(BEFORE, chunk)
+    parts = {part: verified(getattr(row, part), part, about_part(row.span, part)) for part in ("segments", "steps")}
+    return row, parts
+
+
+def test_a_chunk_over_a_table_stores_and_names_it():
+    row, parts = row_and_parts()
+    assert Table.unpack(row.table.blob, row.table.digest).digest == TWO_STATES.digest
+    chunk = assembled(BEFORE["id"], row.span, parts, {row.table.digest: TWO_STATES}.__getitem__, keeps_steps=True)
+    assert_same_bits(chunk.steps, STEPS)
+
+
+def test_a_chunk_with_another_table_than_its_own_is_damaged():
+    row, parts = row_and_parts()
+    other, _ = table_of(2, np.arange(5), np.zeros(4, np.int32), np.zeros(4), np.zeros(4, np.bool_))
+    with pytest.raises(StoreError, match=r"chunk 0, steps is damaged: step 1 .* does not follow from its table"):
+        assembled(BEFORE["id"], row.span, parts, lambda _: other, keeps_steps=True)
+
+
+def test_a_walk_of_other_episodes_than_the_chunk_is_malformed():
+    walk = Walk.of(TWO_STATES, STEPS, LENGTHS, ENDED)
+    chunk = EpisodeChunk(0, 0, LENGTHS, np.array([TRUNCATED], np.uint8), {"return": np.array([1.0])}, walk)
+    assert "its walk must have its lengths" in chunk.problem()
