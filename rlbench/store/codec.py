@@ -38,6 +38,7 @@ SAMPLE = 2**12  # bytes of a column to try with and without differences
 FEW_PLANES = 16  # up to this many, copying them one by one is faster than a transpose
 FREE = 2**23  # bytes that any blob may unpack to
 EXPANSION = 64  # times its size: the most that a larger one unpacks to, so that a few kilobytes cannot fill the memory
+DEEPEST = 200  # levels of lists and dicts in JSON: whoever goes through it needs a call or two for each
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
@@ -73,9 +74,27 @@ def to_json(value: object) -> str:
         UsageError: it holds something that JSON cannot represent.
     """
     try:
-        return json.dumps(value, separators=(",", ":"), default=_plain)
+        return _shallow(json.dumps(value, separators=(",", ":"), default=_plain))
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"a record holds JSON only (numbers, strings, lists, dicts): {error}") from error
+
+
+def from_json(text: str) -> Any:
+    """Parses JSON; ValueError if it is none or has more than DEEPEST levels, RecursionError if it has far more."""
+    return json.loads(_shallow(text))
+
+
+def _shallow(text: str) -> str:
+    if text.count("[") + text.count("{") > DEEPEST:  # only then it may be deep
+        parts = [json.loads(text)]
+        for _ in range(DEEPEST + 1):
+            nested = [
+                part.values() if isinstance(part, dict) else part for part in parts if isinstance(part, dict | list)
+            ]
+            parts = list(itertools.chain.from_iterable(nested))
+        if parts:
+            raise ValueError(f"it has more than {DEEPEST} levels")
+    return text
 
 
 def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rlbench.settings import write_call
+from rlbench.store.codec import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class EnvConfig:
     def made_with(self) -> dict[str, Any]:
         """The spec as a dict with its "kwargs"; empty if there is none, or a foreign one that is unreadable."""
         try:
-            found = json.loads(self.spec or "null")
+            found = from_json(self.spec or "null")
         except (ValueError, RecursionError):
             return {}
         return found if type(found) is dict and type(found.get("kwargs")) is dict else {}

@@ -210,7 +210,7 @@ def evaluations_of(document: Document) -> list[dict[str, Any]]:
     """Returns the evaluations of a run, oldest first; StoreError if they are unreadable."""
     found = None
     with suppress(ValueError, RecursionError):
-        found = json.loads(document["evaluation"])
+        found = codec.from_json(document["evaluation"])
     if type(found) is not list or not all(map(is_evaluation, found)):
         raise StoreError(f"run {document['id']} is damaged, its evaluations are unreadable")
     return found
@@ -235,7 +235,7 @@ def _is_figure(value: object) -> bool:
 
 def _object(text: str) -> dict[str, Any]:
     """Parses a JSON object; ValueError for anything else."""
-    found = json.loads(text)
+    found = codec.from_json(text)
     if type(found) is not dict:
         raise ValueError(f"expected a JSON object, got {text[:MAX_NAME]}")
     return found

@@ -107,8 +107,12 @@ def test_objects_strings_and_records_are_refused(array):
 
 
 def test_what_json_cannot_say_is_refused():
-    with pytest.raises(UsageError, match="holds JSON only"):
-        codec.pack({}, {"x": object()})
+    for value, complaint in (
+        (object(), "holds JSON only"),
+        (json.loads("[" * 201 + "]" * 201), "more than 200 levels"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            codec.pack({}, {"x": value})
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,19 @@ def test_a_sample_of_damages_to_columns_is_told_in_lines(tmp_path, monkeypatch, 
     assert not survey(tmp_path, whole, damages)
 
 
+def test_json_too_deep_to_be_gone_through_is_damage_that_blocks_no_other_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deep = "[" * 900 + "]" * 900
+    forged = ({"config": f'{{"agent":{{"parameters":{{"x":{deep}}}}}}}'}, {"evaluation": f'[{{"x":{deep}}}]'})
+    with open_store("x.db") as store:
+        sound, *damaged = (stores.fill(store).id for _ in range(3))
+        for run_id, changes in zip(damaged, forged, strict=True):
+            stores.rewrite(store, run_id, **changes)
+    for command in (("runs", "--json"), ("store", "sql", "SELECT run, config, evaluation FROM runs", "--json")):
+        code, text = _run(*command, "--store", "x.db")
+        assert (code, [text.count(run_id) for run_id in (sound, *damaged)]) == (0, [1, 1, 1])
+
+
 @pytest.mark.long
 def test_every_damage_to_a_column_is_told_in_lines(tmp_path, monkeypatch, whole):
     monkeypatch.chdir(tmp_path)
