@@ -349,8 +349,7 @@ def _check_size(runs: Sequence[RunRecord]) -> None:
     total = sum(run.timesteps for run in runs if run.config.keeps_steps)
     if total > MOST_STEPS:
         raise UsageError(
-            f"the query reads the steps of {len(runs):,} runs, {total:,} rows, and takes at most {MOST_STEPS:,} unless "
-            "runs are named: give runs=[...]"
+            f"the query reads {total:,} steps, and takes at most {MOST_STEPS:,} unless runs are named: give runs=[...]"
         )
 
 

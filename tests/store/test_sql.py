@@ -87,9 +87,9 @@ def test_settings_are_read_as_json_and_large_seeds_as_text(store):
     config = RunConfig.of(
         {"agent": {"name": "q", "parameters": parameters}, "env": {"id": "E", "spec": '{"kwargs": {"city": "5x5"}}'}}
     )
-    store.create_run("E", "q", seed=2**100, config=config)
+    store.create_run("E", "q", seed=2**63, config=config)
     query = "SELECT seed, parameters ->> 'learning_rate', parameters ->> 'rate', env_kwargs ->> 'city' FROM runs"
-    assert asked(store, query) == [(str(2**100), 0.1, None, "5x5")]
+    assert asked(store, query) == [(str(2**63), 0.1, None, "5x5")]
 
 
 def test_texts_of_a_foreign_config_that_are_no_unicode_are_shown_with_what_is(store):
@@ -150,7 +150,7 @@ QUERIES = [
     # what looks like a look at the first rows
     "SELECT 5 UNION SELECT -step FROM steps LIMIT 2",
     "SELECT 5 INTERSECT SELECT step FROM steps LIMIT 1",
-    "SELECT 0 Except SELECT step FROM steps LIMIT 1",
+    "SELECT 3 Except SELECT step FROM steps LIMIT 1",
     "SELECT 1 WHERE 0 UNION ALL SELECT step FROM steps LIMIT 4",
     "SELECT DISTINCT step FROM steps LIMIT 5",
     "SELECT step FROM steps LIMIT\xa02",
@@ -238,11 +238,18 @@ def test_only_the_columns_that_are_read_are_filled(store, monkeypatch):
 
 def test_the_steps_of_a_large_store_are_read_for_named_runs_alone(store, monkeypatch):
     run = stores.fill(store)
+    monkeypatch.setattr(sql, "MOST_STEPS", run.timesteps)
+    without = store.create_run("Taxi-v4", "random", seed=0, config=RunConfig.of({"record": "none"}))
+    store.append(without.id, stores.make_chunk(0, [9], steps=False), status="finished")
+    heard = []
+    with sql.answered(store.backend, "SELECT 1 FROM steps", on_rows=lambda *steps: heard.append(steps)) as answer:
+        assert len(list(answer.rows)) == 14
+    assert heard == [(9, 26), (14, 26), (19, 26), (22, 26), (26, 26)]
     monkeypatch.setattr(sql, "MOST_STEPS", run.timesteps - 1)
-    with pytest.raises(UsageError, match=r"reads the steps of 1 runs, 17 rows, and takes at most 16 unless runs are"):
+    with pytest.raises(UsageError, match="reads 17 steps, and takes at most 16 unless runs are named"):
         asked(store, "SELECT 1 FROM steps")
-    assert asked(store, "SELECT count(*) FROM episodes") == [(5,)]
-    assert asked(store, "SELECT count(*) FROM steps", ["latest"]) == [(14,)]
+    assert asked(store, "SELECT count(*) FROM episodes") == [(6,)]
+    assert asked(store, "SELECT count(*) FROM steps", [run]) == [(14,)]
 
 
 def test_a_damaged_run_is_left_out_of_all_and_refused_by_name(store):
@@ -353,6 +360,7 @@ def test_the_command_prints_a_table_csv_or_json(filled):
     found = json.loads(command(query, "--store", filled, "--json").stdout)
     assert found["columns"] == ["seed", "tags", "third", "gone", "x'00ff'"]
     assert found["rows"][0] == [0, '["a"]', 0.5, None, "X'00ff'"]
+    assert "two ways to print: choose one" in str(command(query, "--store", filled, "--json", "--csv").exception)
 
 
 def test_the_command_says_when_there_are_more_rows(filled):
