@@ -80,13 +80,6 @@ class RandomLearner(NamedTuple):
     core: Rates
 
 
-class FixedPolicy(NamedTuple):
-    """A fixed action per state; its exploration rate is always 0."""
-
-    core: Rates
-    actions: NDArray[np.int64]  # (n_states,)
-
-
 class QLearner(NamedTuple):
     """Q-learning on a table of `_rules`."""
 
@@ -217,10 +210,6 @@ def _choose_randomly(learner, s, epsilon, n_actions, bits):
     u, bits = sfc64_random(bits)
     action, explored = epsilon_greedy(u, epsilon, n_actions, 0)
     return action, explored, bits
-
-
-def _choose_fixed(learner, s, epsilon, n_actions, bits):
-    return learner.actions[s], False, bits
 
 
 def _choose_by_table(learner, s, epsilon, n_actions, bits):
@@ -417,7 +406,6 @@ class Ways(NamedTuple):
 
 _WAYS: dict[Any, Ways] = {
     RandomLearner: Ways(_choose_randomly, _learn_nothing),
-    FixedPolicy: Ways(_choose_fixed, _learn_nothing),
     QLearner: Ways(_choose_by_table, _q_learn),
     ReplayQLearner: Ways(_choose_by_table, _replay_q_learn, _finish_replay, _replay_uniform),
     PrioritizedQLearner: Ways(_choose_by_table, _prioritized_q_learn, _finish_replay, _replay_prioritized),

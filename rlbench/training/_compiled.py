@@ -24,7 +24,6 @@ def run(
     world: Any,
     env: gym.Env[Any, Any],
     agent: Agent,
-    learner_of: Callable[[], Any],
     budget: Budget,
     recorder: Recorder,
     look: Callable[[], None],
@@ -44,7 +43,7 @@ def run(
         last = counts.episodes if budget.stop else min(budget.episodes, budget.pause)
         tape, limits = recorder.blank()
         limits = limits._replace(episodes=last, timesteps=budget.timesteps)
-        learner, words = learner_of(), sfc64_words(agent.rng)
+        learner, words = agent.learner(), sfc64_words(agent.rng)
         state, after, steps, segments = loop_for(world, learner)(
             world, rng, state, learner, words, agent.n_actions, counts, limits, tape, recorder.segments
         )

@@ -62,9 +62,8 @@ def compiled_loop(
     look: Callable[[], None],
     *,
     seed: int | None = None,
-    learner: Any = None,
 ) -> None:
-    """Does the same in machine code, a chunk at a time; a `learner` takes the place of the agent's own."""
+    """Does the same in machine code, a chunk at a time."""
     from rlbench.training._compiled import run  # noqa: PLC0415  (numba only when something runs)
 
-    run(world, env, agent, agent.learner if learner is None else lambda: learner, budget, recorder, look, seed)
+    run(world, env, agent, budget, recorder, look, seed)

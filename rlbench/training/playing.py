@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.agents import RandomAgent, TableAgent
-from rlbench.agents.compiled import learners, rules
+from rlbench.agents import TableAgent
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import seed_env, step_limit
 from rlbench.envs.success import judge_of
-from rlbench.store import OPEN
-from rlbench.training.budgets import Budget
 from rlbench.training.gate import Gate
-from rlbench.training.loops import compiled_loop
-from rlbench.training.recorder import Recorder
 
 if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.agents import Agent
-    from rlbench.store import EpisodeChunk
 
 MOST_STEPS = 10_000  # of an episode, where the env has no limit: a policy may circle for ever
+AT_ONCE = 500  # episodes in machine code, which Ctrl-C does not interrupt
 
 
 class End(NamedTuple):
@@ -87,31 +82,30 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: in
 
 
 def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
-    chunks: list[tuple[NDArray[Any], ...]] = []
-    never = rules.Schedule(rules.CONSTANT, False, 0.0, 0.0, 0.0)
-    recorder = Recorder(
-        agent.n_actions,
-        recording=True,
-        episode_steps=step_limit(env) or MOST_STEPS,
-        sink=lambda chunk: chunks.append(_ends_of(chunk)),
-    )
-    player = RandomAgent(agent.n_states, agent.n_actions, seed=0)  # only for its counters: its draws go unused
-    learner = learners.FixedPolicy(learners.Rates(never, never), agent.greedy_policy())
-    compiled_loop(world, env, player, Budget(episodes=episodes), recorder, lambda: None, learner=learner)
-    recorder.flush()
-    returns, lengths, states, terminations = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
+    from rlbench.training._greedy import play_greedily  # noqa: PLC0415  (numba only when something runs)
+
+    policy, rng, most = agent.greedy_policy(), env.unwrapped.np_random, step_limit(env) or MOST_STEPS
+    batches = []
+    for first in range(0, episodes, AT_ONCE):
+        n = min(AT_ONCE, episodes - first)
+        batch = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.bool_)
+        play_greedily(world, rng, policy, most, *batch)
+        batches.append(batch)
+    returns, lengths, states, terminations = (np.concatenate(columns) for columns in zip(*batches, strict=True))
     unfinished = 0 if step_limit(env) else int(np.count_nonzero(lengths[~terminations] == MOST_STEPS))
-    ends = [End(*end) for end in zip(states.tolist(), terminations.tolist(), strict=True)]
-    return Played(returns, lengths, _successes(env, ends), unfinished)
+    return Played(returns, lengths, _judged(env, states, terminations), unfinished)
 
 
-def _ends_of(chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
-    """Returns the figures of the episodes that end in a chunk; copies, since the tape is reused."""
-    ended = chunk.ends != OPEN
-    last = np.cumsum(chunk.lengths + 1)[ended] - 1  # T + 1 observations an episode
-    states = chunk.steps["observations"][last] if chunk.steps is not None else np.empty(0, np.int64)
-    figures = chunk.figures
-    return figures["return"].copy(), figures["length"].astype(np.int64), states, chunk.terminations[ended]
+def _judged(
+    env: gym.Env[Any, Any], states: NDArray[np.int64], terminations: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Returns which episodes succeeded by the rule known for the env; None without one."""
+    judge = judge_of(env)
+    if judge is None:
+        return None
+    ends = list(zip(states.tolist(), terminations.tolist(), strict=True))
+    told = {end: judge(*end) for end in set(ends)}  # few differ
+    return np.array([told[end] for end in ends])
 
 
 def _successes(env: gym.Env[Any, Any], ends: list[End]) -> NDArray[np.bool_] | None:

@@ -79,11 +79,19 @@ def test_a_wrapper_that_forces_the_slow_way_changes_nothing(env_id):
         """Unknown to the compiled loop."""
 
     trained = rlbench.train(env_id, episodes=200, seed=1, record="none")
-    fast = rlbench.evaluate(trained, episodes=30, seed=3)
-    slow = rlbench.evaluate(trained.agent, Slow(trained.make_env()), episodes=30, seed=3)
+    envs = trained.make_env(), Slow(trained.make_env())
+    fast, slow = (rlbench.evaluate(trained.agent, env, episodes=30, seed=3) for env in envs)
     assert fast.returns.tolist() == slow.returns.tolist()
     assert fast.lengths.tolist() == slow.lengths.tolist()
     assert (fast.success_rate, fast.interval) == (slow.success_rate, slow.interval)
+    ours, theirs = (env.unwrapped.np_random.bit_generator.state for env in envs)
+    assert ours == theirs
+
+
+def test_episodes_played_in_batches_are_those_played_at_once(run, monkeypatch):
+    expected = rlbench.evaluate(run, episodes=30, seed=3).returns.tolist()
+    monkeypatch.setattr("rlbench.training.playing.AT_ONCE", 7)
+    assert rlbench.evaluate(run, episodes=30, seed=3).returns.tolist() == expected
 
 
 def test_the_same_seed_gives_the_same_and_another_does_not(run):
