@@ -49,8 +49,12 @@ def _loaded(cache: Any, signature: Any, context: Any) -> Any:
     starts in three fifths of the time.
     """
     rtsys.initialize(context)
-    with cache._guard_against_spurious_io_errors():  # noqa: SLF001
-        return cache._load_overload(signature, context)  # noqa: SLF001
+    try:
+        with cache._guard_against_spurious_io_errors():  # noqa: SLF001
+            return cache._load_overload(signature, context)  # noqa: SLF001
+    except (AttributeError, ImportError):  # kept by another version, for a class that is gone
+        cache.flush()
+        return None
 
 
 def sources(module: str) -> dict[str, str]:

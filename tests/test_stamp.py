@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import ModuleType
 
 import pytest
@@ -12,7 +13,10 @@ from rlbench.agents import QLearning
 from rlbench.envs._worlds import SampledWorld
 
 
-@pytest.mark.parametrize("module", ["rlbench.training._kernel", "rlbench.training._stored", "rlbench.plots._updates"])
+@pytest.mark.parametrize(
+    "module",
+    ["rlbench.training._kernel", "rlbench.training._greedy", "rlbench.training._stored", "rlbench.plots._updates"],
+)
 def test_all_compiled_modules_that_come_with_one_are_among_its_sources(module):
     program = f"""
 import importlib, sys
@@ -84,3 +88,21 @@ def test_a_cached_loop_is_loaded_without_what_only_compiling_needs():
     rlbench.train("safecab", episodes=1, seed=0)  # compiled and cached from here on
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert loaded.stdout == "False\n"
+
+
+def test_what_another_version_kept_for_a_class_that_is_gone_is_dropped():
+    class Kept:
+        """Has the methods of numba's cache."""
+
+        dropped = False
+        _guard_against_spurious_io_errors = staticmethod(nullcontext)
+
+        def _load_overload(self, signature, context):
+            raise AttributeError("Can't get attribute 'FixedPolicy'")
+
+        def flush(self):
+            self.dropped = True
+
+    kept = Kept()
+    assert _stamp._loaded(kept, (), None) is None
+    assert kept.dropped
