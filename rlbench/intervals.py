@@ -22,6 +22,7 @@ CONFIDENCE = 0.95
 NORMAL = 1.959963984540054  # the normal quantile of a 95 % interval
 TRIM = 0.25  # of a sample, dropped at each end
 AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
+IN_CACHE = 2**15  # likewise of one sample, so that they stay in the processor's cache: a third of the time
 
 
 def interquartile_mean(sample: ArrayLike) -> Any:
@@ -135,7 +136,7 @@ def _mean(sample: Array) -> Array:
 
 def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:
     """Yields indices into a sample, (some resamples, size) at a time."""
-    rows = max(1, AT_ONCE // max(size, 1))
+    rows = max(1, IN_CACHE // max(size, 1))
     for first in range(0, resamples, rows):
         yield rng.integers(size, size=(min(rows, resamples - first), size))
 
