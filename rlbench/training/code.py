@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FunctionType
@@ -117,11 +118,12 @@ def _makers(*parts: object) -> Iterator[type | FunctionType]:
 
 def _is_installed(maker: type | FunctionType) -> bool:
     file = getattr(sys.modules.get(maker.__module__), "__file__", None)
-    return isinstance(file, str) and _in_installed(Path(file))
+    return isinstance(file, str) and _in_installed(file)
 
 
-def _in_installed(path: Path) -> bool:
-    return any(folder in path.parts for folder in INSTALLED)
+@cache
+def _in_installed(path: str) -> bool:
+    return any(folder in Path(path).parts for folder in INSTALLED)
 
 
 def _entry_points(env: gym.Env[Any, Any]) -> set[str]:
@@ -141,13 +143,13 @@ def _folders(module: ModuleType) -> Iterator[Path]:
     """Yields the folders in which a package or module lies, unless they are full of unrelated ones."""
     places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
     for place in places:
-        if place is not None and not _in_installed(Path(place)):
+        if place is not None and not _in_installed(place):
             yield Path(place).absolute().parent
 
 
 def _lies_in(module: ModuleType, folders: set[Path]) -> bool:
     file = getattr(module, "__file__", None)
-    if not folders or module.__name__ in PROGRAM or not isinstance(file, str) or _in_installed(Path(file)):
+    if not folders or module.__name__ in PROGRAM or not isinstance(file, str) or _in_installed(file):
         return False
     if not (Path(file).is_absolute() or Path(file).exists()):
         return False  # a made-up name, such as the "_classes.py" of torch.classes
