@@ -130,6 +130,15 @@ class TabularModel:
         return TransitionView(self)
 
     @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of all that it says, in hexadecimal digits: equal for equal models."""
+        columns = (self.offsets, self.probability, self.successor, self.reward, self.terminated, self.initial)
+        digest = sha256(repr((self.n_states, self.n_actions, self.step_limit)).encode())
+        for column in columns:
+            digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
+
+    @cached_property
     def _may_follow(self) -> NDArray[np.bool_]:
         """The outcomes that lead to a state in which the agent acts again."""
         return ~self.terminated & (self.probability > 0)
@@ -235,7 +244,7 @@ def _check_truth(env: gym.Env[Any, Any], model: TabularModel) -> None:
     """Raises UsageError unless a copy of the env does what its own model says."""
     base = env.unwrapped
     known = is_known(base)
-    key = type(base), _digest(model)
+    key = type(base), model.digest
     if known and key in _COMPARED:
         return
     try:
@@ -261,14 +270,6 @@ def _some_pairs(model: TabularModel, most: int) -> list[tuple[int, int]]:
         rarest = shuffled[np.argsort(rarity[shuffled], kind="stable")]
         pairs = pairs[np.union1d(rarest[: most // 2], shuffled[: most // 2])]
     return [divmod(pair, model.n_actions) for pair in pairs.tolist()]
-
-
-def _digest(model: TabularModel) -> str:
-    columns = (model.offsets, model.probability, model.successor, model.reward, model.terminated, model.initial)
-    digest = sha256(repr((model.n_states, model.n_actions, model.step_limit)).encode())
-    for column in columns:
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()
 
 
 def _from_id(cls: type[TabularModel], env_id: str) -> TabularModel:

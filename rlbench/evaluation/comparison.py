@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.checks import whole_number
-from rlbench.envs.tabular import TabularModel
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.evaluation.evaluating import evaluate
 from rlbench.intervals import (
@@ -22,13 +21,11 @@ from rlbench.intervals import (
     interquartile_mean,
     probability_of_improvement,
 )
-from rlbench.planning import solve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlbench.intervals import Array, Interval
-    from rlbench.planning import Optimum
     from rlbench.training import Run
 
 METRICS = ("evaluation", "training")
@@ -231,11 +228,8 @@ def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = 
 
 def scored(groups: Sequence[Group], metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
     """Scores candidates, one or more, and compares each with each other; see `compare`."""
-    optima: dict[str, Optimum | None] = {}
     # each run of a candidate plays episodes of its own: the same starts again would count twice
-    measured = [
-        [_measure(run, metric, episodes, seed + i, optima) for i, run in enumerate(group.runs)] for group in groups
-    ]
+    measured = [[_measure(run, metric, episodes, seed + i) for i, run in enumerate(group.runs)] for group in groups]
     by_run = all(len(group.runs) > 1 for group in groups)
     found = tuple(
         _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
@@ -284,20 +278,17 @@ def _reversed(found: Improvement) -> Improvement:
     return Improvement(found.over, found.of, 1 - found.probability, (1 - high, 1 - low))
 
 
-def _measure(run: Run, metric: str, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
+def _measure(run: Run, metric: str, episodes: int, seed: int) -> Scores:
     if metric == "evaluation":
-        return _evaluated(run, episodes, seed, optima)
+        return _evaluated(run, episodes, seed)
     if not len(run.returns):
         raise UsageError(f"run {run.id} finished no training episode: compare it with metric='evaluation'")
     return Scores(run.returns[-episodes:])
 
 
-def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | None]) -> Scores:
+def _evaluated(run: Run, episodes: int, seed: int) -> Scores:
     try:
-        key = run.record.config.env.spec or run.id
-        if key not in optima:
-            optima[key] = _optimum(run)
-        found = evaluate(run, episodes=episodes, seed=seed, optimum=optima[key])
+        found = evaluate(run, episodes=episodes, seed=seed)
     except UsageError:
         raise
     except RlbenchError as error:
@@ -305,14 +296,3 @@ def _evaluated(run: Run, episodes: int, seed: int, optima: dict[str, Optimum | N
             f"run {run.id} cannot be evaluated ({error}); metric='training' compares without playing"
         ) from error
     return Scores(found.returns, found.regret)
-
-
-def _optimum(run: Run) -> Optimum | None:
-    """Solves a run's env, once for all runs in it; None if no model is known."""
-    env = run.make_env()
-    try:
-        return solve(TabularModel.from_env(env))
-    except UsageError:
-        return None
-    finally:
-        env.close()

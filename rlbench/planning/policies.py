@@ -11,7 +11,7 @@ from rlbench.planning.chains import RewardChain, leading_to
 from rlbench.planning.progress import almost
 from rlbench.planning.solving import policy_of, value_iteration
 from rlbench.planning.sweeps import mean_over_starts
-from rlbench.planning.values import checked_policy, policy_value
+from rlbench.planning.values import chain_values, checked_policy, policy_value
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+KEPT = 4  # optima
+_optima: dict[str, Optimum] = {}  # by the digest of their model, the latest last
+
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """The optimum of a model: computed once, compared with many policies.
+    """The optimum of a model: computed once, compared with many policies; its arrays are read-only.
 
     Attributes:
         q_values: (n_states, n_actions), undiscounted, with the full step limit to go.
@@ -61,25 +64,38 @@ class PolicyScore:
 
 
 def solve(model: TabularModel) -> Optimum:
-    """Computes the optimum for `score_policy`; keep it to score many policies of one model."""
+    """Computes the optimum for `score_policy`; those of the last few models are kept."""
+    optimum = _optima.pop(model.digest, None) or _optimum_of(model)
+    _optima[model.digest] = optimum
+    if len(_optima) > KEPT:
+        del _optima[next(iter(_optima))]
+    return optimum
+
+
+def _optimum_of(model: TabularModel) -> Optimum:
     solution = value_iteration(model, 1.0)
-    attainable = policy_value(model, policy_of(model, solution))
-    return Optimum(solution.q_values, mean_over_starts(model, solution.values), model.reachable(), attainable)
+    attainable, reachable = policy_value(model, policy_of(model, solution)), model.reachable()
+    for array in (solution.q_values, attainable, reachable):
+        array.flags.writeable = False
+    return Optimum(solution.q_values, mean_over_starts(model, solution.values), reachable, attainable)
 
 
 def score_policy(model: TabularModel, policy: ArrayLike, optimum: Optimum | None = None) -> PolicyScore:
     """Compares a stationary policy (n_states,) with the optimum, which `solve` may have computed already."""
     actions = checked_policy(model, policy)
     optimum = solve(model) if optimum is None else optimum
-    worth = policy_value(model, actions)
+    chain = RewardChain.of(model, actions).ending_at(~optimum.reachable)  # no sweeps for what is never seen
+    worth = chain_values(chain, model.step_limit)
     exact = mean_over_starts(model, worth)
     right = optimum.q_values[np.arange(model.n_states), actions] >= almost(optimum.q_values.max(axis=1))
     falls_short = ~(worth >= almost(optimum.attainable))  # NaN does
-    is_optimal = right & (~falls_short | leading_to(RewardChain.of(model, actions), ~right))
+    is_optimal = right & optimum.reachable
+    if (is_optimal & falls_short).any():
+        is_optimal &= ~falls_short | leading_to(chain, ~right)
     return PolicyScore(
         exact_return=exact,
         optimal_return=optimum.optimal_return,
         regret=float(np.maximum(optimum.optimal_return - exact, 0.0)),
-        optimal_states=int((is_optimal & optimum.reachable).sum()),
+        optimal_states=int(is_optimal.sum()),
         reachable_states=int(optimum.reachable.sum()),
     )

@@ -54,7 +54,7 @@ def iterate(
         run.last, run.previous = run.previous, run.last
         backup(run.previous, run.last[:-1])
         np.subtract(run.last[:-1], run.previous[:-1], out=change)
-        run.delta = float(max(change.max(), -change.min()))
+        run.delta = float(np.abs(change, out=change).max())
         run.sweeps += 1
         run.settled = enough(run.delta, run.values)
     return run

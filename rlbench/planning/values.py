@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+TOLERANCE = 1e-10  # the error allowed where a value is a limit
 NOTHING = 1e-18  # a weight below this adds nothing to a sum
 
 
@@ -37,7 +38,7 @@ def policy_evaluation(
     gamma: float = 1.0,
     *,
     horizon: int | None = None,
-    tolerance: float = 1e-10,
+    tolerance: float = TOLERANCE,
 ) -> Array:
     """Computes the value (n_states,) of a stationary policy.
 
@@ -58,15 +59,19 @@ def policy_evaluation(
     check_gamma(gamma)
     check_tolerance(tolerance)
     chain = RewardChain.of(model, checked_policy(model, policy))
-    limit = steps_to_plan(model, gamma, horizon)
-    if limit is not None:
-        return iterate(_backup(chain, gamma), model.n_states, limit, unchanged).values
-    return long_run_values(chain, gamma, tolerance)
+    return chain_values(chain, steps_to_plan(model, gamma, horizon), gamma, tolerance)
 
 
 def policy_value(model: TabularModel, policy: ArrayLike) -> Array:
     """Computes the undiscounted value (n_states,) of a stationary policy within the model's step limit."""
     return policy_evaluation(model, policy)
+
+
+def chain_values(chain: RewardChain, limit: int | None, gamma: float = 1.0, tolerance: float = TOLERANCE) -> Array:
+    """Returns the values (n_states,) of a policy within a number of steps, or without a limit."""
+    if limit is not None:
+        return iterate(_backup(chain, gamma), chain.n_states, limit, unchanged).values
+    return long_run_values(chain, gamma, tolerance)
 
 
 def long_run_values(chain: RewardChain, gamma: float, tolerance: float) -> Array:

@@ -25,6 +25,7 @@ from rlbench.planning import (
     value_iteration,
 )
 from rlbench.planning.chains import RewardChain, fate
+from rlbench.planning.sweeps import iterate
 
 
 def one(successor, reward, terminated=False):  # noqa: FBT002 - the order of toy-text's tuples
@@ -515,3 +516,28 @@ def test_bad_arguments_are_refused_at_the_door(call, reason):
 
 def test_a_discounted_policy_is_evaluated_to_the_tolerance():
     assert policy_evaluation(chain_of([one(0, 1.0)]), [0], 0.5)[0] == pytest.approx(2.0, abs=1e-10)
+
+
+def test_an_optimum_is_computed_once_for_equal_models_and_cannot_be_written_to(monkeypatch):
+    first = solve(TabularModel.from_env("safecab"))
+    monkeypatch.setattr("rlbench.planning.policies.value_iteration", None)
+    assert solve(TabularModel.from_env("safecab")) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first.q_values[0, 0] = 0.0
+
+
+def test_only_the_last_few_optima_are_kept():
+    first, *others = (chain_of([one(0, float(reward), terminated=True)]) for reward in range(6))
+    known = solve(first)
+    assert solve(first) is known
+    for model in others:
+        solve(model)
+    assert solve(first) is not known
+
+
+def test_a_policy_that_circles_where_no_start_leads_costs_no_sweeps(monkeypatch):
+    model = chain_of([one(0, 1.0, terminated=True)], [one(1, 1.0)], limit=1_000)
+    swept = []
+    monkeypatch.setattr("rlbench.planning.values.iterate", lambda *of: swept.append(iterate(*of)) or swept[-1])
+    assert score_policy(model, [0, 0], solve(model)).exact_return == 1.0
+    assert swept[-1].sweeps == 2
