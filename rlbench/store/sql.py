@@ -198,7 +198,7 @@ def _rows(table: Table, run: RunRecord, chunk: EpisodeChunk, wanted: Sequence[st
     return zip(*columns, strict=True)
 
 
-def _numbers(chunk: EpisodeChunk, arrays: dict[str, Array], source: Source) -> list[Any]:
+def _numbers(chunk: EpisodeChunk, arrays: dict[str, Array], source: Source) -> Iterable[Any]:
     array = arrays[source.name]
     if has_last_row(source.name):
         array = array[_before_a_step(chunk, is_next=source.is_next)]
@@ -215,14 +215,15 @@ def _before_a_step(chunk: EpisodeChunk, *, is_next: bool) -> NDArray[np.bool_]:
     return is_kept
 
 
-def _plain(array: Array) -> list[Any]:
+def _plain(array: Array) -> Iterable[Any]:
     """Returns rows as SQLite holds them: arrays are JSON, numbers beyond 64 bits rounded, complex ones text."""
     if array.dtype.kind == "c":
-        return list(map(str, array.tolist()))
+        return map(str, array.tolist())
     if array.ndim > 1:
-        return list(map(strict_json, array))
+        return map(strict_json, array)  # one at a time: as text, a chunk of pictures takes gigabytes
     is_beyond = array.dtype.kind == "u" and array.size and array.max() >= INT64
-    return list((array.astype(np.float64) if is_beyond or array.dtype.kind == "f" else array).tolist())
+    numbers: list[Any] = (array.astype(np.float64) if is_beyond or array.dtype.kind == "f" else array).tolist()
+    return numbers
 
 
 # ---------------------------------------------------------------------- queries

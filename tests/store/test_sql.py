@@ -61,6 +61,14 @@ def test_an_array_too_wide_for_columns_is_json(store):
     ]
 
 
+def test_wide_rows_become_text_one_at_a_time(store, monkeypatch):
+    run, made = with_columns(store, observations=np.zeros((3, 100))), []
+    [chunk] = store.chunks(run.id)
+    monkeypatch.setattr(sql, "strict_json", lambda _: made.append(1))
+    next(sql._rows(sql.TABLES["steps"], run, chunk, ["observation", "next_observation"]))
+    assert len(made) == 2
+
+
 def test_numbers_that_sqlite_cannot_hold_are_rounded_null_or_text(store):
     with_columns(store, u=np.array([2**64 - 1, 1], np.uint64), x=np.array([np.nan, np.inf]), c=np.array([1j, 2]))
     assert asked(store, "SELECT u, x, c FROM steps") == [(2.0**64, None, "1j"), (1.0, np.inf, "(2+0j)")]
