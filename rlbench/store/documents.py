@@ -189,6 +189,8 @@ def record(document: Document, moment: datetime | None = None) -> RunRecord:
         StoreError: the document is damaged.
     """
     sound(document)
+    if has_controls(document["id"]):
+        raise StoreError(f"run {document['id']} is damaged: its id has control characters")
     values = {name: _printable(document[name]) for name in RECORD_FIELDS if name in document}
     try:
         values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}

@@ -260,6 +260,13 @@ def test_the_steps_of_a_large_store_are_read_for_named_runs_alone(store, monkeyp
     assert asked(store, "SELECT count(*) FROM steps", [run]) == [(14,)]
 
 
+def test_a_foreign_run_whose_id_a_terminal_obeys_is_left_out(store):
+    run = stores.fill(store)
+    forged = {"id": "\x1b[2J", "owners": '[[0,"\\u001b[2J"]]', "chunks": 0}
+    assert store.backend.insert_run(stores.sealed(reading.document_of(store.backend, run.id), **forged))
+    assert asked(store, "SELECT count(*) FROM steps") == [(14,)]
+
+
 def test_a_damaged_run_is_left_out_of_all_and_refused_by_name(store):
     run, damaged = stores.fill(store), stores.fill(store)
     store.backend.commit(damaged.id, {}, {"note": "forged"})
