@@ -98,6 +98,11 @@ class Table:
         """Whether each action in each state has one outcome."""
         return len(self.successor) == len(self.offsets) - 1
 
+    @cached_property
+    def most_outcomes(self) -> int:
+        """How many outcomes an action in a state may have, at most."""
+        return int(np.diff(self.offsets).max())
+
     @property
     def arrays(self) -> Arrays:
         """The table as compiled code takes it."""
@@ -209,13 +214,18 @@ class Walk(Mapping[str, "Array"]):
         """Returns the walk that `packed` gave these columns; UsageError unless they are one over this table."""
         steps = int(np.sum(lengths))
         tried, repeated = (int(np.count_nonzero(columns.get(name, 0))) for name in ("explored", "repeats"))
-        form = {
-            "repeats": Numbers(np.bool_, (steps - tried,)),
-            "changes": _actions(table, steps - tried - repeated),
-            "tries": _actions(table, tried),
+        counts = {"changes": steps - tried - repeated, "tries": tried, "outcomes": steps}
+        bases = _bases(table)
+        given = {
+            name: _spread(column, bases[name], counts[name]) if name in bases else column
+            for name, column in columns.items()
         }
-        given = {**columns, "lengths": lengths, "terminations": terminations}
-        found = checked(given, {**_form(table, len(lengths), steps), **form})
+        form = {
+            **_form(table, len(lengths), steps),
+            "repeats": Numbers(np.bool_, (steps - tried,)),
+            **{name: _actions(table, counts[name]) for name in ("changes", "tries")},
+        }
+        found = checked({**given, "lengths": lengths, "terminations": terminations}, form)
         packed = [found[name] for name in PACKED]
         actions = np.empty(steps, action_dtype(table.n_actions))
         derived = _passed(_walking.retrace, table, found, *packed, actions)
@@ -227,7 +237,9 @@ class Walk(Mapping[str, "Array"]):
         """Returns the columns to store; UsageError if this is not a walk over its table."""
         columns = {"starts": self.starts, "explored": self.explored}
         columns |= dict(zip(PACKED, self._followed[2:], strict=True))
-        return columns if self.outcomes is None else {**columns, "outcomes": self.outcomes}
+        columns |= {} if self.outcomes is None else {"outcomes": self.outcomes}
+        bases = _bases(self.table)
+        return {name: _dense(column, bases[name]) if name in bases else column for name, column in columns.items()}
 
     def __getitem__(self, name: str) -> Array:
         """Returns a column of steps."""
@@ -278,6 +290,39 @@ def _passed(kernel: Callable[..., Any], table: Table, found: Mapping[str, Array]
     if misfit != _walking.ALL:
         raise UsageError(f"step {misfit} of a chunk does not follow from its table")
     return tuple(made)
+
+
+def _bases(table: Table) -> dict[str, int]:
+    """Returns the columns that are stored as digits of bytes, and to which base."""
+    return {"changes": table.n_actions, "tries": table.n_actions, "outcomes": table.most_outcomes}
+
+
+def _dense(digits: Array, base: int) -> Array:
+    """Packs digits to a base into bytes, as many as fit: zstd alone gives each a whole number of bits."""
+    group = _digits(base)
+    padded = np.zeros(-(-len(digits) // group) * group, digits.dtype)
+    padded[: len(digits)] = digits
+    packed = padded[::group].copy()
+    for place in range(1, group):
+        packed = packed * base + padded[place::group]
+    return packed
+
+
+def _spread(packed: Array, base: int, count: int) -> Array:
+    """Returns the digits, `count` of them, that `_dense` packed; anything else as it is."""
+    if packed.dtype.kind != "u" or packed.ndim != 1:
+        return packed
+    group = _digits(base)
+    digits = np.empty(len(packed) * group, packed.dtype)
+    for place in range(group - 1, 0, -1):
+        packed, digits[place::group] = np.divmod(packed, base)
+    digits[::group] = packed
+    return digits[:count]
+
+
+def _digits(base: int) -> int:
+    """Returns how many digits to a base a byte holds; 1 if it holds none."""
+    return max(count for count in range(1, 9) if count == 1 or base**count <= 2**8)
 
 
 def _are_below(column: Array, most: int) -> bool:

@@ -60,7 +60,7 @@ def assert_same_bits(found, expected):
 cases = given(
     seed=st.integers(0, 2**32 - 1),
     n_states=st.integers(1, 6),
-    n_actions=st.sampled_from([1, 2, 5, 256]),
+    n_actions=st.sampled_from([1, 2, 5, 16, 17, 256]),
     most_outcomes=st.sampled_from([1, 4]),
     segments=st.integers(1, 12),
 )
