@@ -143,10 +143,10 @@ def _add_owners(store: Collections) -> None:
 def _make_documents(store: Collections) -> None:
     """Turns the JSON of runs of the second version into documents; skips what no document holds."""
     for found in store.runs.find({}, dict.fromkeys(JSON, 1)):
-        new = {name: kept for name, kept in to_fields(found).items() if kept != found[name]}
-        if new:  # without the others, which may be too large to be sent twice
-            unchanged = {name: {"$eq": found[name]} for name in ("_id", *new)}
-            hasty(store.runs).update_one(unchanged, {"$set": new})
+        for name, kept in to_fields(found).items():
+            if kept != found[name]:  # each by itself: another may be too large to be sent twice, or change meanwhile
+                unchanged = {key: {"$eq": found[key]} for key in ("_id", name)}
+                hasty(store.runs).update_one(unchanged, {"$set": {name: kept}})
 
 
 def _make_indexes(store: Collections) -> None:

@@ -752,25 +752,36 @@ def interleaved(monkeypatch):
     return due
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("breaks_off", [True, False])
-def test_an_upgrade_that_breaks_off_or_that_another_makes_too_at_any_request_ends_the_same(
-    imitated, interleaved, version, breaks_off
-):
+MEANWHILE = {  # what happens during an upgrade
+    "breaks off": lambda _store, _evaluation: dies(),
+    "another upgrades": lambda store, _evaluation: mongodb_layout.take_over(
+        store.backend._database, store.url, create=False, read_only=False
+    ),
+    "another evaluates": lambda store, evaluation: store.update_run(store.runs()[0].id, evaluation=evaluation),
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "act"), [(1, "breaks off"), (1, "another upgrades"), *((2, act) for act in MEANWHILE)]
+)
+def test_whatever_happens_between_any_two_requests_of_an_upgrade_nothing_is_lost(imitated, interleaved, version, act):
     with open_store(imitated) as store:
         for seed in range(2):
             stores.fill(store, seed=seed)
         for number in range(100):
-            before, there = stores.everything(store)[0], made_older(store, version)
-            act = dies if breaks_off else lambda: open_store(imitated).close()
-            interleaved.update(number=number, requests=itertools.count(), action=lambda _, act=act: act())
+            before, there = list(stores.everything(store)[0]), made_older(store, version)
+            evaluation = {"mean_return": float(number)}
+            interleaved.update(
+                number=number, requests=itertools.count(), action=lambda _, new=evaluation: MEANWHILE[act](store, new)
+            )
             with contextlib.suppress(KeyboardInterrupt):
                 open_store(imitated).close()
             if interleaved:
                 break
             open_store(imitated).close()
             assert list(checking.check(store)) == []
-            assert list(stores.everything(store)[0]) == list(before)  # in this order
+            assert list(stores.everything(store)[0]) == before  # in this order
+            assert act != "another evaluates" or store.runs()[0].evaluation == evaluation
             assert {type(run["cache"]) for run in there.runs.find()} == {dict}
             assert there.meta.find_one({"_id": "schema"})["version"] == mongodb_layout.SCHEMA
         interleaved.clear()
