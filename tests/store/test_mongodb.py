@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import unittest.mock
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -208,6 +209,20 @@ def test_what_is_no_store_of_ours_is_refused_and_left_as_it_is(imitated, collect
             open_store(imitated, **options)
     assert database.list_collection_names() == [collection]
     assert list(database[collection].find()) == [document]
+
+
+def test_two_may_make_a_store_at_once(imitated, monkeypatch):
+    made, listed = [], mongomock.Database.list_collection_names
+
+    def overtaken(database):
+        if not made:
+            made.append(imitated)
+            open_store(imitated).close()
+        return listed(database)
+
+    monkeypatch.setattr(mongomock.Database, "list_collection_names", overtaken)
+    open_store(imitated).close()
+    assert made
 
 
 def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monkeypatch):
@@ -484,21 +499,19 @@ def test_a_user_who_may_only_read_opens_a_store_of_the_second_version_and_no_old
     with open_store(imitated) as store:
         stores.fill(store)
         before, there = stores.everything(store), store.backend._collections
-
-        def refused(*_, **__):
-            raise errors.OperationFailure("not authorized", 13)
-
-        for version in (2, 1):
+        unauthorized, full = errors.OperationFailure("not authorized", 13), errors.OperationFailure("no room", 14031)
+        for version, refusal, told in (
+            (2, unauthorized, None),
+            (1, unauthorized, "this user lacks permission"),
+            (2, full, "no room"),
+        ):
             there.meta.update_one({"_id": "schema"}, {"$set": {"version": version}})
             with monkeypatch.context() as patched:
                 for name in ("update_one", "create_indexes"):
-                    patched.setattr(mongomock.Collection, name, refused)
-                if version == 1:
-                    with pytest.raises(StoreError, match="this user lacks permission"):
-                        open_store(imitated)
-                else:
-                    with open_store(imitated) as reader:
-                        assert stores.everything(reader) == before
+                    patched.setattr(mongomock.Collection, name, unittest.mock.Mock(side_effect=refusal))
+                expected = contextlib.nullcontext() if told is None else pytest.raises(StoreError, match=told)
+                with expected, open_store(imitated) as reader:
+                    assert stores.everything(reader) == before
 
 
 # ---------------------------------------------------------------- what users of MongoDB query

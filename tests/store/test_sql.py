@@ -59,6 +59,8 @@ def test_an_array_too_wide_for_columns_is_json(store):
         (12.0, 199.0),
         (112.0, 299.0),
     ]
+    run = with_columns(store, x=np.zeros((2, 64)), y=np.zeros((2, 65)))
+    assert sql.columns_of(store.backend, [run], ["steps"])["steps"][-4:] == ["x_63", "y", "terminated", "truncated"]
 
 
 def test_wide_rows_become_text_one_at_a_time(store, monkeypatch):
@@ -404,6 +406,9 @@ def test_the_command_lists_tables_and_columns_without_a_query(filled):
     assert steps.split()[1:6] == ["run,", "episode,", "step,", "observation,", "action,"]
 
 
-def test_a_store_that_nobody_may_write_is_queried(filled):
+def test_a_store_that_nobody_may_write_is_queried(filled, monkeypatch):
     Path(filled).chmod(0o400)
+    opened = []
+    monkeypatch.setattr("rlbench.open_store", lambda *where, **how: opened.append(how) or open_store(*where, **how))
     assert command("SELECT count(*) AS n FROM runs", "--store", filled).stdout.split() == ["n", "2"]
+    assert opened == [{"create": False, "read_only": True}]  # the system's administrator may write any file
