@@ -53,6 +53,7 @@ def test_what_is_no_condition_is_refused(text):
 def test_a_store_lists_the_runs_for_which_conditions_hold():
     agents = [{"name": "sarsa", "parameters": {"gamma": gamma}} for gamma in (0.5, 0.9, 0.99)]
     with open_store("memory://") as store:
+        assert store.runs(where=["gamma>0.5"]) == []  # of no runs, no name is known
         half, *others = (
             store.create_run("Taxi-v4", "sarsa", seed=0, config=RunConfig.of({"agent": a})).id for a in agents
         )
