@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from rlbench.errors import UsageError
-from rlbench.plots.style import FIGURE_SIZE, FONT, axes_or_new, plain, rc_params, styled
+from rlbench.plots.style import FIGURE_SIZE, FONT, axes_or_new, lay_out, plain, rc_params, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,6 +117,8 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
         figure.set_size_inches(width, height + titles + _legends_height(figure))
     said: dict[Text, str] = {}
     for _ in range(MOST_LAYOUTS):  # what is wrapped moves what lies beside it
+        for legend in _legends(figure):
+            legend.set_bbox_to_anchor((0, 0), _below(legend.axes, _depth(legend.axes) + LEGEND_GAP))
         _lay_out(figure)
         for text, inches in (too_long := list(_too_long(figure))):
             before = said.setdefault(text, text.get_text())
@@ -125,8 +127,6 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
             text.set_text("\n".join(wrapped(_unwrapped(line), inches, float(text.get_fontsize())) for line in lines))
         if not too_long:
             break
-    for legend in _legends(figure):
-        legend.set_bbox_to_anchor((0, 0), _below(legend.axes, _depth(legend.axes) + LEGEND_GAP))
     if not fixed and any(ax.get_aspect() != "auto" for ax in figure.axes):  # squares stay square: a wide map is low
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, min(height, figure.get_tightbbox().height + LEGEND_GAP))
@@ -136,7 +136,7 @@ def _lay_out(figure: Figure) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
         try:
-            figure.draw_without_rendering()
+            lay_out(figure)
         except UserWarning as error:
             width, height = figure.get_size_inches()
             raise UsageError(

@@ -89,9 +89,10 @@ def number(value: float) -> str:
 
 def picture_of(runs: Sequence[Run], kind: str, title: str) -> str:
     """Returns a plot of runs of a kind of `rlbench.plots.KINDS`, with a heading of its own."""
-    figure = draw(runs, kind)
+    figure = draw(runs, kind, title="" if len(runs) == 1 else None)  # the page has it as heading
     for ax in figure.axes:
-        ax.set_title("", loc="left")  # the page has it as heading
+        if ax.get_title(loc="left"):
+            ax.set_title("", loc="left")
     return image_of(figure, title)
 
 

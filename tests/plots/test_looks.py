@@ -101,6 +101,19 @@ def test_other_settings_are_panels_in_a_grid_that_fits_a_screen(settings):
     assert height <= 1920
 
 
+def test_a_figure_is_laid_out_once_and_again_only_when_something_in_it_changes(settings, monkeypatch):
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    laid_out, execute = [], ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *of: laid_out.append(1) or execute(*of))
+    figure = plots.draw(settings[:1])
+    render(figure, ".svg")
+    assert len(laid_out) == 1
+    figure.axes[0].set_title("two\nlines")
+    assert b"lines" in render(figure, ".svg")
+    assert len(laid_out) == 2
+
+
 def test_a_figure_too_small_for_its_text_is_refused(settings):
     with pytest.raises(UsageError, match=r"a figure of 1 x 1 inches has no room for its text: choose a larger size"):
         plots.draw(settings, size=(1, 1), title=LONG)
