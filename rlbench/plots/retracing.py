@@ -115,7 +115,7 @@ class _Trace:
         observations, actions, rewards, next_observations, terminated = steps
         q_updates(
             learner.table,
-            learner.core().learning_rate,
+            learner.learning_rates,
             learner.timesteps,
             gamma,
             observations,
