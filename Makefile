@@ -33,7 +33,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/buffers.py
 	$(BIN)/python benchmarks/agents.py
 	$(BIN)/python benchmarks/viewer.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/models.py
 
 # docs/results.md: every agent on every env, 20 seeds.
