@@ -47,6 +47,19 @@ def test_json_and_hdf5_bring_the_last_checkpoint_back(tmp_path, store, samples, 
     assert found.numbers == {**expected.numbers, "unfinished_episode": True}
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_return_that_is_infinite_comes_back(tmp_path, store, kind):
+    rewards = np.array([1e308, 1e308, -1e308, -1e308, 1.0])
+    columns = {"observations": np.arange(7), "actions": np.zeros(5, np.int64), "rewards": rewards}
+    figures = {"return": np.array([np.inf, 1.0]), "length": np.array([4, 1])}
+    record = store.create_run("x/Y-v0", "tester", seed=0)
+    store.append(record.id, EpisodeChunk(0, 0, np.array([4, 1]), np.array([1, 1], np.uint8), figures, columns))
+    store.append(record.id, status="finished")
+    export(Run(store.run(record.id), store), tmp_path / f"run.{kind}")
+    (chunk,) = store.chunks(import_run(tmp_path / f"run.{kind}", store).id)
+    assert chunk.figures["return"].tolist() == [np.inf, 1.0]
+
+
 @pytest.mark.parametrize("kind", ["csv", "hdf5"])
 def test_an_imported_run_can_be_verified(tmp_path, store, samples, kind):
     run = rlbench.train("FrozenLake-v1", episodes=60, seed=2, store=store, engine="python")
