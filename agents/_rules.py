@@ -105,11 +105,14 @@ def set_q(table, s, a, value):
     row, column = np.uint64(s), np.uint64(a) + np.uint64(FIRST)
     table.values[row, column] = value
     best, best_a = table.values[row, np.uint64(VALUE)], greedy_action(table, s)
-    if value > best or (value == best and a <= best_a):
+    if a == best_a:  # asked first: a processor foresees this better than how the values compare
+        if value >= best:
+            table.values[row, np.uint64(VALUE)] = value
+        else:
+            _rescan(table, row)
+    elif value > best or (value == best and a < best_a):
         table.values[row, np.uint64(VALUE)] = value
         table.words[row, np.uint64(ACTION)] = a
-    elif a == best_a:  # the greedy action's value fell: find the new best
-        _rescan(table, row)
 
 
 @njit(cache=True)

@@ -13,6 +13,7 @@ A batch descends the tree level by level: the memory waits of its paths overlap,
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -23,6 +24,7 @@ from rlbench.buffers._sfc64 import put_words, sfc64_random, words_of
 
 OUT_OF_RANGE, NOT_POSITIVE = -1.0, -2.0  # error codes of an update
 LARGEST = 1e300  # priority: 100 million of them have a finite sum
+MAKES_ARRAYS: Any = {"_nrt": True}  # else numba compiles a function for the training loop as it does the loop: without
 
 
 @njit(cache=True)
@@ -71,7 +73,7 @@ def _sum_nodes(tree, low, high):
         tree[node] = tree[2 * node] + tree[2 * node + 1]
 
 
-@njit(cache=True)
+@njit(cache=True, **MAKES_ARRAYS)
 def set_priorities(tree, filled, indices, priorities, alpha, largest):
     """Sets leaf i to p_i^alpha (the last one for duplicate indices); returns the largest p so far.
 
@@ -111,7 +113,7 @@ def _sum_paths(tree, nodes):
     _sum_nodes(tree, 1, 2 * width - 1)
 
 
-@njit(cache=True)
+@njit(cache=True, **MAKES_ARRAYS)
 def draw_leaves(tree, words, indices):
     """Draws n leaves in proportion to their values into `indices`, leaf i from the i-th of n equal shares of the sum.
 

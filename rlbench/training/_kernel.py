@@ -20,6 +20,8 @@ from rlbench.store.records import CUT_OFF, TERMINATED, TRUNCATED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAKES_NO_ARRAYS: Any = {"_nrt": False}  # so numba need not count who uses them, which may cost calls each step
+
 
 def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it costs more than what it does)
     world, world_rng, state, learner, words, n_actions, counts, limits, tape, segments
@@ -110,7 +112,7 @@ def loop_for(world: Any, learner: Any) -> Any:
 
 @cache
 def _loop_of(*parts: tuple[str, Callable[..., Any]]) -> Any:
-    loop = njit(cache=True, nogil=True)(_linked(run_chunk, dict(parts)))
+    loop = njit(cache=True, nogil=True, error_model="numpy", **MAKES_NO_ARRAYS)(_linked(run_chunk, dict(parts)))
     put_stamp(loop, STAMP)
     return loop
 
