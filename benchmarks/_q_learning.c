@@ -29,15 +29,15 @@ static void update(double *q, int n, long s, int a, double r, long s_next, int t
     q[s * n + a] += alpha * (r + gamma * best - q[s * n + a]);
 }
 
-/* SafeCab: a deterministic table, epsilon = final + (initial - final) exp(-decay * episode). */
+/* SafeCab: a deterministic table, epsilon = final + (initial - final) exp(-decay * episode). Returns the steps taken. */
 long train_table(double *q, const int32_t *successor, const double *reward, const uint8_t *terminated,
-                 const int64_t *starts, long n_starts, uint64_t *seed, long steps, long limit, double alpha,
+                 const int64_t *starts, long n_starts, uint64_t *seed, long n_episodes, long limit, double alpha,
                  double gamma, double initial, double final, double decay) {
     enum { N = 6 };
     uint64_t g[4] = {seed[0], seed[1], seed[2], seed[3]};
     double epsilon = initial;
-    long episodes = 0, length = 0, s = starts[(long)(uniform(g) * n_starts)];
-    for (long i = 0; i < steps; i++) {
+    long steps = 0, episodes = 0, length = 0, s = starts[(long)(uniform(g) * n_starts)];
+    for (; episodes < n_episodes; steps++) {
         double u = uniform(g);
         int a = u < epsilon ? (int)(u / epsilon * N) : argmax(q + s * N, N);
         long k = s * N + a, s_next = successor[k];
@@ -49,7 +49,7 @@ long train_table(double *q, const int32_t *successor, const double *reward, cons
             s = starts[(long)(uniform(g) * n_starts)];
         } else s = s_next;
     }
-    return episodes;
+    return steps;
 }
 
 /* CartPole in uniform bins, alpha and epsilon linear in the steps. */

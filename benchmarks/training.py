@@ -1,10 +1,11 @@
 """The compiled trainer against plain C and the tutorial loop, in one process; ratios, medians of rounds.
 
-    make bench            # or: python benchmarks/training.py [--rounds 5] [--json]
+    make bench            # or: python benchmarks/training.py [--rounds 5] [--only "300,000 episodes"] [--json]
 
 Sides: *tutorial* is the loop of every introduction (gym.make, env.action_space.sample(), a NumPy table, np.argmax,
 np.max); *C* is benchmarks/_q_learning.c, compiled here by `cc -O3 -march=native` if available, with the parameters of
-the trainer's preset. Rates are steps per second, on one core. The last figures are in benchmarks/training.md.
+the trainer's preset and, for SafeCab, as many episodes; *stored* writes every step to SQLite, and its seconds count to
+the last commit. Rates are steps per second, on one core. The last figures are in benchmarks/training.md.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import argparse
 import ctypes
 import json
 import random
+import re
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -26,20 +29,25 @@ import numpy as np
 import rlbench
 
 HERE = Path(__file__).parent
-STEPS = 20_000_000  # per compiled round
-CARTPOLE_STEPS = 5_000_000
+CARTPOLE_STEPS = 5_000_000  # per compiled round
+TAXI_STEPS = 5_000_000
 TUTORIAL_STEPS = 100_000
 ENVS = ("SafeCab", "CartPole", "Taxi-v4")
+SAFECAB = {  # episodes: the preset, and what C is told of it: learning rate, gamma, epsilon from, to and its decay
+    60_000: ("default", (1.0, 0.95, 1.0, 0.1, 5e-5)),
+    300_000: ("book", (0.7, 0.618, 1.0, 0.01, 1e-4)),
+}
 LIBRARY_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-lm")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure the sides whose names contain it")
     parser.add_argument("--json", action="store_true", help="print the medians as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sides = _sides(Path(folder))
+        sides = {name: side for name, side in _sides(Path(folder)).items() if arguments.only in name}
         rates = {name: [] for name in sides}
         for side in sides.values():
             side()  # warm-up: compiles and caches
@@ -51,28 +59,32 @@ def main() -> None:
 
 
 def _sides(folder):
-    """Returns the sides, each a function that trains and returns steps per second."""
-    safecab, cartpole = gym.make("rlbench/SafeCab-v0"), gym.make("rlbench/DiscreteCartPole-v1")
-    taxi = gym.make("Taxi-v4")
+    """Returns the sides by name, "env, task: side": each a function that trains and returns steps per second."""
+    library, safecab = _c_library(folder), gym.make("rlbench/SafeCab-v0")
+    taxi, cartpole = gym.make("Taxi-v4"), gym.make("rlbench/DiscreteCartPole-v1")
     sides = {
-        "SafeCab tutorial": lambda: _tutorial(safecab),
-        "SafeCab rlbench": lambda: _trained("safecab", total_timesteps=STEPS, record="none"),
-        "SafeCab rlbench, stored": lambda: _trained(
-            "safecab", total_timesteps=STEPS // 4, store=_fresh(folder), record="all"
-        ),
-        "Taxi-v4 tutorial": lambda: _tutorial(taxi),
-        "Taxi-v4 rlbench": lambda: _trained("Taxi-v4", total_timesteps=STEPS // 4, record="none"),
-        "CartPole tutorial": lambda: _tutorial(cartpole),
-        "CartPole rlbench": lambda: _trained("cartpole", total_timesteps=CARTPOLE_STEPS, record="none"),
-        "CartPole rlbench, stored": lambda: _trained(
-            "cartpole", total_timesteps=CARTPOLE_STEPS // 2, store=_fresh(folder), record="all"
-        ),
+        "SafeCab: tutorial": partial(_tutorial, safecab),
+        "CartPole: tutorial": partial(_tutorial, cartpole),
+        **_pair(folder, "CartPole", "cartpole", total_timesteps=CARTPOLE_STEPS),
+        "Taxi-v4: tutorial": partial(_tutorial, taxi),
+        "Taxi-v4: rlbench": partial(_trained, "Taxi-v4", total_timesteps=TAXI_STEPS, record="none"),
     }
-    library = _c_library(folder)
     if library is not None:
-        sides["SafeCab C"] = lambda: _c_safecab(library, safecab.unwrapped)
-        sides["CartPole C"] = lambda: _c_cartpole(library, cartpole.unwrapped)
+        sides["CartPole: C"] = partial(_c_cartpole, library, cartpole.unwrapped)
+    for episodes, (preset, schedule) in SAFECAB.items():
+        task = f"SafeCab, {episodes:,} episodes"
+        sides |= _pair(folder, task, "safecab", episodes=episodes, preset=preset)
+        if library is not None:
+            sides[f"{task}: C"] = partial(_c_safecab, library, safecab.unwrapped, episodes, schedule)
     return sides
+
+
+def _pair(folder, task, env, **budget):
+    """Returns two sides, with nothing and with every step stored."""
+    return {
+        f"{task}: rlbench": partial(_trained, env, record="none", **budget),
+        f"{task}: rlbench, stored": lambda: _trained(env, record="all", store=_fresh(folder), **budget),
+    }
 
 
 def _trained(env, **arguments):
@@ -125,39 +137,40 @@ def _pointer(array):
 
 
 def _call(function, *arguments):
-    """Calls C with NumPy arrays, ints as long and floats as double; returns the seconds it took."""
+    """Calls C with NumPy arrays, ints as long and floats as double; returns the seconds it took, and its answer."""
     kinds = {int: ctypes.c_long, float: ctypes.c_double}
     passed = [_pointer(a) if isinstance(a, np.ndarray) else kinds[type(a)](a) for a in arguments]
     started = time.perf_counter()
-    function(*passed)
-    return time.perf_counter() - started
+    answer = function(*passed)
+    return time.perf_counter() - started, answer
 
 
 def _c_seed():
     return np.random.default_rng(0).integers(2**63, size=4).astype(np.uint64)
 
 
-def _c_safecab(library, env):
+def _c_safecab(library, env, episodes, schedule):
     model, q = env.tabular_model(), np.zeros((env.observation_space.n, 6))
     table = (model.successor, model.reward, model.terminated.astype(np.uint8), model.starts.astype(np.int64))
-    schedule = (1.0, 0.95, 1.0, 0.1, 5e-5)
-    return STEPS / _call(library.train_table, q, *table, len(model.starts), _c_seed(), STEPS, 100, *schedule)
+    seconds, steps = _call(library.train_table, q, *table, len(model.starts), _c_seed(), episodes, 100, *schedule)
+    return steps / seconds
 
 
 def _c_cartpole(library, env):
     q, bins = np.zeros((env.observation_space.n, 2)), env.bins
     schedule = (0.5, 0.01, 2.5e6, 0.999, 1.0, 0.01, 1.75e6)
     arrays = (q, bins.low, bins.scale, bins.counts, _c_seed())
-    return CARTPOLE_STEPS / _call(library.train_cartpole, *arrays, CARTPOLE_STEPS, 500, *schedule)
+    return CARTPOLE_STEPS / _call(library.train_cartpole, *arrays, CARTPOLE_STEPS, 500, *schedule)[0]
 
 
 def _report(medians):
-    lines = ["| what | M steps/s | x tutorial | x C |", "|---|---:|---:|---:|"]
-    for name, rate in sorted(medians.items(), key=lambda side: ENVS.index(side[0].split()[0])):
-        env = name.split()[0]
-        c = medians.get(f"{env} C")
-        ratio = f"{rate / c:.2f}" if c else "-"
-        lines.append(f"| {name} | {rate / 1e6:.3g} | {rate / medians[f'{env} tutorial']:,.0f} | {ratio} |")
+    lines = ["| what | M steps/s | x tutorial | x C | x nothing stored |", "|---|---:|---:|---:|---:|"]
+    for name, rate in sorted(medians.items(), key=lambda side: (ENVS.index(re.split("[:,]", side[0])[0]), side[0])):
+        task, env = name.split(": ")[0], re.split("[:,]", name)[0]
+        ratios = [rate / medians.get(other, np.nan) for other in (f"{env}: tutorial", f"{task}: C", f"{task}: rlbench")]
+        lines.append(
+            "| {} | {:.3g} | {:,.0f} | {:.2f} | {:.2f} |".format(name, rate / 1e6, *ratios).replace("nan", "-")
+        )
     return "\n".join(lines)
 
 
