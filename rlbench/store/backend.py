@@ -58,11 +58,12 @@ class Backend(ABC):
 
         The run must exist, and each field of its document named in `expected` ({}: none) must have that value, which
         shows that no other process has written it since. A new checkpoint replaces the run's others, except kept ones.
+        The table of a chunk is added unless it is there.
         """
 
     @abstractmethod
     def remove_run(self, run_id: str) -> bool:
-        """Deletes a run, and the chunks and checkpoints that no other run shares; False if it does not exist."""
+        """Deletes a run, with chunks, checkpoints and tables that no other run needs; False if it does not exist."""
 
     # ------------------------------------------------------------------ chunks and checkpoints
 
@@ -74,10 +75,9 @@ class Backend(ABC):
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
         """Returns whether a chunk of a run exists, and the blob of its part "segments", "figures" or "steps"."""
 
+    @abstractmethod
     def select_table(self, digest: str) -> bytes | None:
         """Returns the blob of a table that chunks name; None if it does not exist."""
-        del digest
-        return None
 
     @abstractmethod
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:

@@ -17,10 +17,12 @@ from rlbench.store.documents import (
     RUN_FIELDS,
     CheckpointRow,
     ChunkRow,
+    TableRow,
     about_checkpoint,
     about_part,
     advance,
     intact,
+    is_walk,
     now,
     outlasts,
     pieces,
@@ -238,15 +240,22 @@ def _commit(
 
 
 def _copy_chunk(source: Backend, target: Store, after: Document, span: Span) -> int:
-    blobs, run_id = [], after["id"]
+    blobs, run_id, table = [], after["id"], None
     for part in PARTS:
         found, blob = source.select_part(run_id, span, part)
         if not (found and blob is None and part == "steps"):
-            intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(span, part))
+            about = intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(span, part))
+            table = _table_row(source, about["table"]) if is_walk(about) else None
         blobs.append(blob)
     segments, figures, steps = blobs
-    _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps))
+    _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps, table))
     return sum(len(blob or b"") for blob in blobs)
+
+
+def _table_row(source: Backend, digest: str) -> TableRow:
+    """Returns a table as it is stored, after checking it."""
+    table = reading.load_table(source, digest)
+    return TableRow(table.digest, table.blob)
 
 
 def _copy_checkpoint(source: Backend, target: Store, copy: Document, entry: CheckpointInfo) -> int:

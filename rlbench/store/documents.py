@@ -72,6 +72,7 @@ UNNOTED: Document = {"tags": [], "note": "", "evaluation": "[]", "cache": "{}"}
 FIGURES = ("mean_return", "success_rate", "exact_return", "optimal_return", "regret")  # of an evaluation
 PARTS = ("segments", "figures", "steps")  # of a chunk
 MAX_NAME = 200  # characters
+MOST_TABLE = 2**22  # bytes: what follows from a larger one is stored as plain steps
 
 
 class Piece(NamedTuple):
@@ -96,7 +97,7 @@ class ChunkRow(NamedTuple):
     segments: bytes
     figures: bytes
     steps: bytes | None
-    table: TableRow | None = None  # that its steps follow from, if they do
+    table: TableRow | None  # that its steps follow from, if they do
 
 
 class CheckpointRow(NamedTuple):
@@ -361,7 +362,7 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
 def _steps_row(span: Span, steps: Mapping[str, NDArray[Any]] | None) -> tuple[bytes | None, TableRow | None]:
     """Packs the steps of a chunk, if it has any; those over a table name it."""
     about = about_part(span, "steps")
-    if isinstance(steps, Walk):
+    if isinstance(steps, Walk) and len(steps.table.blob) <= MOST_TABLE:
         table = steps.table
         return codec.pack(steps.packed(), {**about, "table": table.digest}), TableRow(table.digest, table.blob)
     return (None if steps is None else codec.pack(steps, about)), None

@@ -190,7 +190,14 @@ def _list(text: Any) -> Any:
     return text if found is None else found
 
 
-MIGRATIONS = (_first_tables, _owners_and_checksums)
+def _tables_of_steps(connection: sqlite3.Connection) -> None:
+    """Lets chunks name the table that their steps follow from."""
+    connection.execute("ALTER TABLE chunks ADD COLUMN step_table TEXT REFERENCES tables (digest)")
+    connection.execute("CREATE INDEX chunks_by_step_table ON chunks (step_table) WHERE step_table IS NOT NULL")
+
+
+MIGRATIONS = (_first_tables, _owners_and_checksums, _tables_of_steps)
+READABLE = 2  # migrations that a file must have had to be read without another
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -9,7 +9,9 @@ with every such update. Hence, without transactions,
 - a writer killed between the two steps leaves rows that nobody sees; `compact` deletes them;
 - if two write the same chunk at once, one commits; the row of the other, under another name, never counts;
 - `compact` lists the rows to delete, then changes the revisions of all runs that name their owner, so that none can
-  commit them any longer.
+  commit them any longer;
+- a table is written after the chunk that names it, each time with a new stamp. It is deleted only with the stamp that
+  it had before no chunk was found to name it, so a chunk written meanwhile saves it, or brings it again.
 
 Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
 rows on a standalone server, which are not waited for: they precede the commit in its only journal.
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import StoreError
 from rlbench.store.backend import TRIES, Backend
-from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow
+from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, TableRow
 from rlbench.store.mongodb_driver import (
     addressed,
     driver,
@@ -159,6 +161,7 @@ class MongoBackend(Backend):
         with suppress(StoreError):  # the run is gone; `compact` deletes any rows left over
             for owner in {run_id, *(piece.owner for piece in pieces_of(found))}:
                 self._sweep_run(owner)
+            self._sweep_tables()
         return True
 
     def _rows(self, run_id: str, expected: Document) -> Rows | None:
@@ -198,16 +201,23 @@ class MongoBackend(Backend):
 
     def _add_chunk(self, run_id: str, chunk: ChunkRow) -> str:
         """Writes a chunk that does not count yet, and returns its token."""
-        fields = chunk.span._asdict()
+        fields = chunk.span._asdict() | ({} if chunk.table is None else {"table": chunk.table.digest})
         blobs = {BLOBS[part]: getattr(chunk, part) for part in BLOBS}
         for _ in range(TRIES):
             token = self._token
             name = chunk_name(chunk.span.run, chunk.span.number, token)
             with self._writing():
                 if self._add_row(self._rows_first.chunks, {"_id": name, "token": token, **fields}, blobs):
+                    self._put_table(chunk.table)
                     return token
             self._token = new_name()  # the name is taken by the row of a failed attempt
         raise self._too_busy(run_id)
+
+    def _put_table(self, table: TableRow | None) -> None:
+        """Writes a table if it is not there, and gives it a new stamp."""
+        tables, stamp = self._rows_first.tables, {"$set": {"stamp": new_name()}}
+        if table is not None and not tables.update_one({"_id": table.digest}, stamp).matched_count:
+            tables.update_one({"_id": table.digest}, {**stamp, "$setOnInsert": {"blob": table.blob}}, upsert=True)
 
     def _add_checkpoint(self, checkpoint: CheckpointRow) -> str:
         """Writes a checkpoint that does not count yet, and returns the name of its row."""
@@ -300,6 +310,11 @@ class MongoBackend(Backend):
             found = [row for row in found if rows is not None and rows.token(span.number) == row.get("token")]
         return found[0] if found else {}
 
+    def select_table(self, digest: str) -> bytes | None:
+        with self._reading() as store:
+            found = store.tables.find_one({"_id": {"$eq": digest}})
+        return None if found is None else found.get("blob")
+
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         rows = self._rows(run_id, {})
         return [CheckpointInfo(*row[:-1]) for row in rows.checkpoints] if rows else []
@@ -390,6 +405,7 @@ class MongoBackend(Backend):
                 self._sweep_run(run_id)
             for row in store.parts.distinct("row"):
                 self._sweep_parts(row)
+            self._sweep_tables()
             store.snapshots.delete_many({"row": None, "pending": []})
             self._give_back(store)
 
@@ -408,6 +424,13 @@ class MongoBackend(Backend):
             found = list(store.runs.find(sharing, {"chunks": 1, "owners": 1, "rows": 1}))
         counting = list(map(Rows.of, found))
         return [name for name in names if not any(rows.counts(name) for rows in counting)]
+
+    def _sweep_tables(self) -> None:
+        """Deletes the tables that no chunk names."""
+        with self._writing() as store:
+            for table in store.tables.find({}, {"stamp": 1}):
+                if not store.chunks.find_one({"table": table["_id"]}, {"_id": 1}):
+                    store.tables.delete_one(table)
 
     def _sweep_parts(self, row: str) -> None:
         """Deletes parts whose row was deleted or never completed."""

@@ -1,6 +1,6 @@
 """The layout of a store in a MongoDB database: its collections and indexes, and the upgrade of older layouts.
 
-Version 1 had no owners and checksums, version 2 kept the JSON of a run as text.
+Version 1 had no owners and checksums, version 2 kept the JSON of a run as text, version 3 had no tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-SCHEMA = 3  # version of the layout
+SCHEMA = 4  # version of the layout
 READABLE = 2  # the oldest version that is read as it is
 PREFIX = "rlbench_"  # of our collections: others may share the database
 MARKER = {"_id": "schema"}
@@ -30,7 +30,10 @@ SPAN = Span._fields
 ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
 INDEXES = {
     "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
-    "chunks": [[(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])]],  # covers the query for spans
+    "chunks": [
+        [(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])],  # covers the query for spans
+        [("table", 1)],
+    ],
     "checkpoints": [[("run", 1), ("_id", 1)]],
     "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
     "parts": [[("row", 1)]],
@@ -47,6 +50,7 @@ class Collections(NamedTuple):
     checkpoints: Collection[Document]
     snapshots: Collection[Document]
     parts: Collection[Document]
+    tables: Collection[Document]
 
     @classmethod
     def of(cls, database: Database[Document]) -> Self:

@@ -191,10 +191,11 @@ def chunk_loader(
 
 def table_loader(backend: Backend) -> Callable[[str], Table]:
     """Returns the function that reads a table by its digest, and keeps the last few."""
-    return lru_cache(TABLES)(partial(_load_table, backend))
+    return lru_cache(TABLES)(partial(load_table, backend))
 
 
-def _load_table(backend: Backend, digest: str) -> Table:
+def load_table(backend: Backend, digest: str) -> Table:
+    """Reads a table that steps follow from; StoreError if it is missing or damaged."""
     blob = backend.select_table(digest)
     if blob is None:
         raise StoreError(f"table {digest} is missing")

@@ -17,7 +17,7 @@ from rlbench.errors import StoreError
 from rlbench.store.backend import Backend
 from rlbench.store.codec import to_json
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, pieces
-from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, schema, schema_after, version
+from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, READABLE, migrate, schema, schema_after, version
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 if TYPE_CHECKING:
@@ -140,6 +140,10 @@ class SqliteBackend(Backend):
         rows = self._rows(BLOBS[part], (span.run, span.number))
         return (True, rows[0][0]) if rows else (False, None)
 
+    def select_table(self, digest: str) -> bytes | None:
+        rows = self._rows("SELECT blob FROM tables WHERE digest = ?", (digest,))
+        return rows[0][0] if rows else None
+
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         sql = f"""SELECT {INFO} FROM checkpoints
                   WHERE run = :owner AND (run = :id OR kept AND chunks <= :stop)
@@ -166,6 +170,7 @@ class SqliteBackend(Backend):
             for owner in {run_id, *_owners_of(row)} if row else ():
                 _remove_unshared(connection, owner)
                 _sweep_parts(connection, owner)
+            connection.execute(UNUSED_TABLES)
         return row is not None
 
     def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
@@ -235,6 +240,7 @@ BLOBS = {
 
 PIECES = "SELECT id, owners, chunks FROM runs"
 OWN = "INSERT INTO owners (id) VALUES (?) ON CONFLICT DO NOTHING"
+UNUSED_TABLES = "DELETE FROM tables WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE step_table = digest)"
 
 
 def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document, changes: Document) -> bool:
@@ -249,11 +255,14 @@ def _change_run(connection: sqlite3.Connection, run_id: str, expected: Document,
 
 def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
     """Adds a chunk, unless it was copied already with a run that shares it; StoreError if the stored one differs."""
-    insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
+    insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob, step_table)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
     connection.execute(OWN, (chunk.span.run,))
-    blobs = (chunk.segments, chunk.figures, chunk.steps)
-    if connection.execute(insert, (*chunk.span, *blobs)).rowcount:
+    blobs, digest = (chunk.segments, chunk.figures, chunk.steps), None
+    if chunk.table is not None:
+        digest, table = chunk.table
+        connection.execute("INSERT INTO tables VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (digest, len(table), table))
+    if connection.execute(insert, (*chunk.span, *blobs, digest)).rowcount:
         return
     same = """SELECT 1 FROM chunks
               WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
@@ -463,7 +472,7 @@ def _take_over(connection: sqlite3.Connection, path: str, *, writable: bool) -> 
         raise StoreError(f"{path} is from a newer rlbench (schema {known}): upgrade rlbench to open it")
     _check_schema(found, known, path)
     if not writable:
-        if known < len(MIGRATIONS):
+        if known < READABLE:
             raise StoreError(f"{path} is from an older rlbench: open it once for writing to upgrade it")
         connection.execute("PRAGMA query_only = ON")
         return

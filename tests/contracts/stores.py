@@ -33,6 +33,8 @@ from rlbench.store.config import RunConfig
 from rlbench.store.documents import FIXED, NOTES, PARTS, sums
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.sql import answered
+from rlbench.store.sqlite import SqliteBackend
+from rlbench.store.walks import Table, Walk, table_of
 
 
 def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, steps=True):
@@ -61,6 +63,19 @@ def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, ste
         else None,
         {"bit_generator": "PCG64", "state": {"state": 2**127 + 1, "inc": 3}},
     )
+
+
+def make_walk(first_episode, lengths):
+    """A chunk over a table of two states: action 1 changes the state, and ends the episode in the second."""
+    arrays = (np.array([0, 1, 1, 0], np.int32), np.array([0.0, -0.0, 1.0, 0.5]), np.array([0, 0, 0, 1]) > 0)
+    table, _ = table_of(2, np.arange(5), *arrays)
+    lengths = np.array(lengths)
+    actions = np.zeros(lengths.sum(), np.uint8)
+    actions[np.concatenate([np.cumsum(lengths) - 2, np.cumsum(lengths) - 1])] = 1
+    ends = np.full(len(lengths), TERMINATED, np.uint8)
+    starts, explored = np.zeros(len(lengths), np.int32), np.arange(len(actions)) % 3 == 0
+    walk = Walk(table, starts, actions, explored, None, lengths, ends == TERMINATED)
+    return EpisodeChunk(first_episode, 0, lengths, ends, {"return": np.full(len(lengths), 0.5)}, walk)
 
 
 HOSTILE = [  # names of envs, agents, tags, snapshots
@@ -1060,6 +1075,58 @@ class StoreContract:
 
         monkeypatch.setattr(store.backend, "select_part", deleted_meanwhile)
         assert list(checking.check(store)) == []
+
+    # -- steps over a table
+
+    @pytest.fixture
+    def walks(self, store):
+        """Two runs over one table."""
+        for seed in range(2):
+            run = store.create_run("Taxi-v4", "q-learning", seed=seed)
+            store.append(run.id, make_walk(0, [2, 5]))
+            store.append(run.id, make_walk(2, [3]), status="finished")
+        return store.runs()
+
+    def test_steps_over_a_table_are_read_as_they_were_written(self, store, walks):
+        written = dict(make_walk(0, [2, 5]).steps)
+        read = dict(next(iter(store.chunks(walks[0]))).steps)
+        assert {name: (column.dtype, column.tobytes()) for name, column in read.items()} == {
+            name: (column.dtype, column.tobytes()) for name, column in written.items()
+        }
+        assert store.episodes(walks[1])[1].observations.tolist() == [0, 0, 0, 0, 1, 0]
+        counted = "SELECT count(*), sum(action), sum(next_observation) FROM steps"
+        with answered(store.backend, counted, [walks[0].id]) as answer:
+            assert list(answer.rows) == [(10, 6, 3)]
+
+    def test_a_table_is_kept_once_and_goes_with_the_last_run_that_needs_it(self, store, walks):
+        digest = make_walk(0, [2]).steps.table.digest
+        assert self.rows(store, "tables") == 1
+        store.delete_run(walks[0].id)
+        assert Table.unpack(store.backend.select_table(digest), digest).digest == digest
+        assert list(checking.check(store)) == []
+        store.delete_run(walks[1].id)
+        assert store.backend.select_table(digest) is None
+        assert self.rows(store, "tables") == 0
+
+    def test_a_chunk_whose_table_is_damaged_is_named(self, store, walks):
+        [digest, blob] = [make_walk(0, [2]).steps.table.digest, make_walk(0, [2]).steps.table.blob]
+        key = "digest" if isinstance(store.backend, SqliteBackend) else "_id"
+        self.alter(store, "tables", {key: digest}, {"blob": flipped(blob, len(blob) - 3)})
+        found = [damage[:2] for damage in checking.check(store)]
+        assert found == [(run.id, f"chunk {number}") for run in walks for number in (0, 1)]
+        with pytest.raises(StoreError, match=f"chunk 0, steps is damaged: table {digest}"):
+            next(iter(store.chunks(walks[0])))
+        with open_store("memory://") as other, pytest.raises(StoreError, match=f"table {digest}"):
+            copying.copy(store, other)
+
+    def test_a_copy_brings_the_table(self, store, walks):
+        with open_store("memory://") as other:
+            copying.copy(store, other)
+            for run in store.runs():
+                store.delete_run(run.id)
+            copying.copy(other, store)
+        assert list(checking.check(store)) == []
+        assert len(store.episodes(walks[0])[0]) == 2
 
     # -- copies
 

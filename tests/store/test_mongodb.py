@@ -1248,3 +1248,25 @@ def test_values_that_only_a_foreign_program_writes_are_told_of_in_a_line(store):
                 assert _looked_at(store, run_id) == [], (collection.name, name, foreign)
                 collection.replace_one({"_id": whole["_id"]}, whole)
     assert _looked_at(store, run_id) == []
+
+
+def test_a_table_that_a_chunk_begins_to_need_while_it_is_swept_is_not_lost(imitated, monkeypatch):
+    with open_store(imitated) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, stores.make_walk(0, [2]), status="finished")
+        other = store.create_run("Taxi-v4", "random", seed=1)
+        backend, chunks = store.backend, store.backend._collections.chunks
+        find_one, left = type(chunks).find_one, iter([1])
+
+        def late(self, *args, **kwargs):
+            found = find_one(self, *args, **kwargs)
+            if "table" in args[0] and next(left, None):
+                assert found is None
+                store.append(other.id, stores.make_walk(0, [2]), status="finished")
+            return found
+
+        monkeypatch.setattr(type(chunks), "find_one", late)
+        store.delete_run(run.id)
+        assert next(left, None) is None
+        assert backend.select_table(stores.make_walk(0, [2]).steps.table.digest) is not None
+        assert list(checking.check(store)) == []
