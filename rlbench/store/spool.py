@@ -14,6 +14,8 @@ import numpy as np
 from rlbench.errors import RlbenchError, StoreError
 from rlbench.files import MARKS, is_left_behind, new_mark
 from rlbench.store import Checkpoint, EpisodeChunk, open_store
+from rlbench.store.records import is_terminated
+from rlbench.store.walks import Table, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +50,7 @@ class Spool:
         about: dict[str, Any] = {"url": self.url, "keep": keep, "progress": progress}
         if chunk is not None:
             arrays |= {"lengths": chunk.lengths, "ends": chunk.ends, **_named("figures", chunk.figures)}
-            arrays |= _named("steps", chunk.steps or {})
+            arrays |= _steps_arrays(chunk.steps or {})
             about["chunk"] = {
                 "first_episode": chunk.first_episode,
                 "first_step": chunk.first_step,
@@ -176,6 +178,22 @@ def _named(part: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{part}:{name}": array for name, array in arrays.items()}
 
 
+def _steps_arrays(steps: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arrays of steps; of a walk, those that are stored, and its table."""
+    if isinstance(steps, Walk):
+        return _named("walk", steps.packed()) | _named("table", steps.table.arrays._asdict())
+    return _named("steps", steps)
+
+
+def _steps(arrays: dict[str, Any]) -> Mapping[str, Any]:
+    """Returns the steps that were put."""
+    table = _part(arrays, "table")
+    if not table:
+        return _part(arrays, "steps")
+    known = Table(**{**table, "n_actions": int(table["n_actions"])})
+    return Walk.unpacked(known, _part(arrays, "walk"), arrays["lengths"], is_terminated(arrays["ends"]))
+
+
 def _part(arrays: dict[str, Any], part: str) -> dict[str, Any]:
     prefix = part + ":"
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -188,7 +206,7 @@ def _chunk(arrays: dict[str, Any], about: dict[str, Any]) -> EpisodeChunk:
         lengths=arrays["lengths"],
         ends=arrays["ends"],
         figures=_part(arrays, "figures"),
-        steps=_part(arrays, "steps") if about["has_steps"] else None,
+        steps=_steps(arrays) if about["has_steps"] else None,
         env_rng=about["env_rng"],
     )
 

@@ -18,6 +18,7 @@ from rlbench.training.hooks import Evaluator, Hooks
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
+from rlbench.training.tables import known_table
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ class Session:
             sink=self._take,
             first_episode=self._first_episode,
         )
-        status = "interrupted"
+        status, known = "interrupted", known_table(self.env) if recording else None
         self._begin_clock()
-        with stopping_on_signal(self.budget), Writer(self.store, self.run.id) as self._writer:
+        with (
+            stopping_on_signal(self.budget),
+            Writer(self.store, self.run.id, known and known[0]) as self._writer,
+        ):
             try:
                 self._hooks = self._hooks_of()
                 self._compile(world)

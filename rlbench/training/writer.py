@@ -6,14 +6,17 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from rlbench.errors import StoreAway, StoreError
 from rlbench.store.spool import Spool, recover
+from rlbench.store.walks import Walk
 from rlbench.store.writers import BEAT
 
 if TYPE_CHECKING:
     from rlbench.store import Checkpoint, EpisodeChunk, Store
+    from rlbench.store.walks import Table
 
 RETRY = 10.0  # seconds between two tries to reach a store that is away
 
@@ -21,11 +24,12 @@ RETRY = 10.0  # seconds between two tries to reach a store that is away
 class Writer:
     """Appends to a run in a thread of its own, chunk by chunk; what fails there is raised here.
 
+    Steps that follow from the `table` are stored as a walk over it.
     Where the store goes away, what it should have been given is spooled to a local file, and uploaded when it is back.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store, self._run_id = store, run_id
+    def __init__(self, store: Store, run_id: str, table: Table | None = None) -> None:
+        self._store, self._run_id, self._table = store, run_id, table
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rlbench-writer")
         self._pending: Future[None] | None = None
         self._spool: Spool | None = None
@@ -85,6 +89,7 @@ class Writer:
     def _append(
         self, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None, *, keep: bool = False, **progress: Any
     ) -> None:
+        chunk = None if chunk is None else self._walked(chunk)
         if self._spool is None:
             try:
                 self._store.append(self._run_id, chunk, checkpoint, keep=keep, **progress)
@@ -96,6 +101,13 @@ class Writer:
         self._spool.put(self._run_id, chunk, checkpoint, keep=keep, **progress)
         if time.monotonic() - self._looked > RETRY:
             self._upload()
+
+    def _walked(self, chunk: EpisodeChunk) -> EpisodeChunk:
+        """Returns a chunk with its steps as a walk, if they follow from the table."""
+        if self._table is None or chunk.steps is None or isinstance(chunk.steps, Walk):
+            return chunk
+        walk = Walk.of(self._table, chunk.steps, chunk.lengths, chunk.terminations)
+        return chunk if walk is None else replace(chunk, steps=walk)
 
     def _upload(self) -> None:
         """Uploads the spool, if the store is back."""
