@@ -1,4 +1,4 @@
-"""Compiled passes over the steps of a table: tracing and following them, packing and unpacking their actions.
+"""Compiled passes over steps: tracing and following them through a table, packing their actions, adding them up.
 
 Packed, an action says only what cannot be guessed. Most are what their state saw when it last did not explore: one bit
 each, in `repeats`. The others are written out in `changes`, and apart from them, in `tries`, all that explored.
@@ -101,6 +101,28 @@ def retrace(table, starts, explored, outcomes, lengths, ends, repeats, changes, 
             observations[row] = state
         row += 1
     return ALL, observations, rewards
+
+
+@njit(cache=True, nogil=True)
+def add_up(lengths, column, sums):
+    """Adds the rows of each episode to its sum, in order."""
+    n = 0
+    for episode in range(lengths.shape[0]):
+        total = sums[episode]
+        for _ in range(lengths[episode]):
+            total += column[n]
+            n += 1
+        sums[episode] = total
+
+
+@njit(cache=True, nogil=True)
+def tally(lengths, actions, counts):
+    """Adds to `counts` how often each episode took each action."""
+    n = 0
+    for episode in range(lengths.shape[0]):
+        for _ in range(lengths[episode]):
+            counts[np.uint64(episode), np.uint64(actions[n])] += 1
+            n += 1
 
 
 stamp(__name__)

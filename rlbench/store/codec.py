@@ -21,7 +21,7 @@ import zstandard
 from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,7 +37,7 @@ ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing 
 SAMPLE = 2**12  # bytes of a column to try with and without differences
 FEW_PLANES = 16  # up to this many, copying them one by one is faster than a transpose
 FREE = 2**23  # bytes that any blob may unpack to
-EXPANSION = 64  # times its size: the most that a larger one unpacks to, so that a few kilobytes cannot fill the memory
+EXPANSION = 64  # times its size, and no more, it may unpack to beyond that: a few kilobytes cannot fill the memory
 DEEPEST = 200  # levels of lists and dicts in JSON: whoever goes through it needs a call or two for each
 NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
 INT32 = np.iinfo(np.int32)
@@ -103,7 +103,8 @@ def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE
     Args:
         columns: the arrays, by name.
         about: the JSON value.
-        free: bytes that the blob may unpack to, however small it is; one that unpacks to more is padded.
+        free: bytes that need not be backed by the size of the blob; one that unpacks to more than that and EXPANSION
+            times its size is padded.
 
     Raises:
         UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
@@ -115,8 +116,13 @@ def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE
     return b"".join((prefix, header, *(block for _, block in packed)))
 
 
-def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
-    """Returns the arrays and the `about` passed to `pack`; `where` names the blob in errors.
+def unpack(blob: bytes, where: str = "blob", names: Collection[str] | None = None) -> tuple[dict[str, Array], Any]:
+    """Returns the arrays, or only those with these names, and the `about` passed to `pack`.
+
+    Args:
+        blob: what `pack` made.
+        where: names it in errors.
+        names: of the arrays to unpack; None for all.
 
     Raises:
         StoreError: the blob is damaged, or claims more than its bytes can hold.
@@ -124,6 +130,8 @@ def unpack(blob: bytes, where: str = "blob") -> tuple[dict[str, Array], Any]:
     columns, about, blocks = _opened(blob, where)
     arrays, decompressor = {}, TOOLS.decompressor
     for column, block in zip(columns, blocks, strict=True):
+        if names is not None and column.name not in names:
+            continue
         try:
             arrays[column.name] = _unpack_column(decompressor, column, block)
         except (ValueError, TypeError, zstandard.ZstdError) as error:
@@ -170,10 +178,9 @@ def _unpacked(columns: list[Column]) -> int:
 
 
 def _padding(columns: list[Column], header: int, free: int) -> int:
-    """Returns how many bytes of padding keep a blob from unpacking to more than EXPANSION times its size."""
-    size = _unpacked(columns)
+    """Returns how many bytes of padding keep a blob from unpacking to more than `free` and EXPANSION times its size."""
     held = PREFIX.size + header + sum(column.size for column in columns)
-    return max(0, -(-size // EXPANSION) - held) if size > free else 0
+    return max(0, -((free - _unpacked(columns)) // EXPANSION) - held)
 
 
 def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:
@@ -288,7 +295,7 @@ def _read_header(blob: bytes) -> tuple[list[Column], Any, memoryview]:
         raise ValueError("its checksum is wrong")
     content = json.loads(header)
     columns = [_checked(Column(*fields)) for fields in content["columns"]]
-    if _unpacked(columns) > max(FREE, EXPANSION * len(blob)):
+    if _unpacked(columns) > FREE + EXPANSION * len(blob):
         raise ValueError(f"its {len(blob):,} bytes claim to hold {_unpacked(columns):,}")
     body = memoryview(blob)[PREFIX.size + size :]
     if sum(column.size for column in columns) != len(body):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError, unknown_name
-from rlbench.store import codec, writers
+from rlbench.store import codec, figures, writers
 from rlbench.store.config import CacheConfig, RunConfig
 from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
 from rlbench.store.walks import Walk
 from rlbench.texts import escaped, has_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -349,14 +349,21 @@ def chunk_row(before: Document, chunk: EpisodeChunk) -> ChunkRow:
             f"got episode {chunk.first_episode}, step {chunk.first_step}"
         )
     span = span_of(before["chunks"], chunk, before["id"])
-    segments: Arrays = {"lengths": chunk.lengths, "ends": chunk.ends}
     extra = {"env_rng": chunk.env_rng, "keeps_steps": chunk.steps is not None}
-    return ChunkRow(
-        span,
-        codec.pack(segments, {**about_part(span, "segments"), **extra}),
-        codec.pack(chunk.figures, about_part(span, "figures"), free=0),  # the figures of all chunks are read at once
-        *_steps_row(span, chunk.steps),
-    )
+    columns: Arrays = {"lengths": chunk.lengths, "ends": chunk.ends}
+    # the lengths and figures of all chunks are read at once: none may claim far more than it holds
+    segments = codec.pack(columns, {**about_part(span, "segments"), **extra}, free=0)
+    steps, table = _steps_row(span, chunk.steps)
+    packed = _figures_row(span, chunk, before["timesteps"], len(segments) + len(steps or b""))
+    return ChunkRow(span, segments, packed, steps, table)
+
+
+def _figures_row(span: Span, chunk: EpisodeChunk, timesteps: int, others: int) -> bytes:
+    """Packs what does not follow of a chunk's figures; `others` are the bytes of its other parts."""
+    stored, about = figures.reduced(chunk, timesteps)
+    derived = figures.claimed(stored, span.episodes) - sum(column.nbytes for column in stored.values())
+    free = min(codec.FREE, codec.EXPANSION * others - derived)
+    return codec.pack(stored, {**about_part(span, "figures"), **about}, free=free)
 
 
 def _steps_row(span: Span, steps: Mapping[str, NDArray[Any]] | None) -> tuple[bytes | None, TableRow | None]:
@@ -382,6 +389,7 @@ def assembled(
     table_of: Callable[[str], Table],
     *,
     keeps_steps: bool,
+    names: Collection[str] | None = None,
 ) -> EpisodeChunk:
     """Assembles a chunk from its parts; figures and steps are optional.
 
@@ -391,6 +399,7 @@ def assembled(
         parts: the arrays and the metadata of each part that was read; both empty if its steps were not kept.
         table_of: reads a table that steps follow from, by its digest.
         keeps_steps: whether the run says that its steps are kept, for chunks that do not say so themselves.
+        names: of the figures wanted; None for all that were read.
 
     Raises:
         StoreError: the parts do not match each other or the span, or steps are missing.
@@ -401,7 +410,7 @@ def assembled(
         span.first_step,
         lengths=segments.get("lengths", np.empty(0, np.int64)),
         ends=segments.get("ends", np.empty(0, np.uint8)),
-        figures=parts["figures"][0] if "figures" in parts else {},
+        figures={},
         steps=steps if stored and not is_walk(stored) else None,
         env_rng=about.get("env_rng"),
     )
@@ -410,13 +419,22 @@ def assembled(
         raise StoreError(f"{where}, steps is missing")
     if chunk.problem() or span_of(span.number, chunk, span.run) != span:
         raise StoreError(f"{where} is damaged: its parts do not match")
-    if not is_walk(stored):
-        return chunk
+    if is_walk(stored):
+        try:
+            walk = Walk.unpacked(table_of(str(stored["table"])), steps, chunk.lengths, chunk.terminations)
+        except (UsageError, StoreError) as error:
+            raise StoreError(f"{where}, steps is damaged: {error}") from error
+        chunk = replace(chunk, steps=walk)
+    return replace(chunk, figures=_completed(where, chunk, *parts.get("figures", ({}, {})), names))
+
+
+def _completed(
+    where: str, chunk: EpisodeChunk, stored: Arrays, about: Document, names: Collection[str] | None
+) -> Arrays:
     try:
-        walk = Walk.unpacked(table_of(str(stored["table"])), steps, chunk.lengths, chunk.terminations)
-    except (UsageError, StoreError) as error:
-        raise StoreError(f"{where}, steps is damaged: {error}") from error
-    return replace(chunk, steps=walk)
+        return figures.completed(stored, about, chunk, names)
+    except StoreError as error:
+        raise StoreError(f"{where}, figures is damaged: {error}") from error
 
 
 def is_walk(about: object) -> bool:
@@ -461,7 +479,13 @@ def sound_info(info: CheckpointInfo) -> CheckpointInfo:
     return info
 
 
-def verified(blob: bytes, where: str, expected: Document, optional: Document | None = None) -> tuple[Arrays, Document]:
+def verified(
+    blob: bytes,
+    where: str,
+    expected: Document,
+    optional: Document | None = None,
+    names: Collection[str] | None = None,
+) -> tuple[Arrays, Document]:
     """Unpacks a blob whose metadata must be as expected: this detects swapped blobs.
 
     Args:
@@ -469,11 +493,12 @@ def verified(blob: bytes, where: str, expected: Document, optional: Document | N
         where: names it in messages.
         expected: metadata that it must have.
         optional: metadata that must match if the blob has it.
+        names: of the arrays to unpack; None for all.
 
     Raises:
         StoreError: it is damaged or belongs to something else.
     """
-    arrays, about = codec.unpack(_packed(blob, where), where)
+    arrays, about = codec.unpack(_packed(blob, where), where, names)
     _belongs(about, where, expected)
     _belongs({**(optional or {}), **about}, where, optional or {})
     return arrays, about

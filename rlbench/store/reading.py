@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -23,11 +24,12 @@ from rlbench.store.documents import (
     text,
     verified,
 )
+from rlbench.store.figures import named, needed
 from rlbench.store.records import Checkpoint
 from rlbench.store.walks import COLUMNS, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
@@ -173,28 +175,48 @@ def touching(spans: list[Span], episodes: Iterable[int]) -> list[Span]:
     return chosen[::-1]
 
 
+class Parts(Protocol):
+    """Where chunks are read from: a backend."""
+
+    def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
+        """Returns whether a chunk of a run exists, and the blob of its part."""
+
+    def select_table(self, digest: str) -> bytes | None:
+        """Returns the blob of a table."""
+
+
 def chunk_loader(
-    backend: Backend, document: Document, *, figures: bool = True, steps: bool = True
+    backend: Parts,
+    document: Document,
+    *,
+    figures: bool = True,
+    steps: bool = True,
+    names: Collection[str] | None = None,
 ) -> Callable[[Span], EpisodeChunk]:
-    """Returns the function that reads a chunk of a run, with or without its figures and its steps."""
+    """Returns the function that reads a chunk of a run, with or without its figures, or some of them, and its steps."""
     wanted, run_id = {"segments": True, "figures": figures, "steps": steps}, document["id"]
-    names = tuple(part for part in PARTS if wanted[part])
+    parts_wanted = tuple(part for part in PARTS if wanted[part])
     # read once: there may be thousands of chunks
     keeps_steps, table_of = says_it_keeps_steps(document), table_loader(backend)
 
     def load(span: Span) -> EpisodeChunk:
-        parts = {part: load_part(backend, run_id, span, part) for part in names}
-        return assembled(run_id, span, parts, table_of, keeps_steps=keeps_steps)
+        parts = {part: load_part(backend, run_id, span, part) for part in parts_wanted}
+        if figures and not steps:
+            columns = needed(parts["figures"][0], span.episodes, names)
+            if columns:
+                parts["steps"] = load_part(backend, run_id, span, "steps", columns)
+        chunk = assembled(run_id, span, parts, table_of, keeps_steps=keeps_steps, names=names)
+        return chunk if steps else replace(chunk, steps=None)
 
     return load
 
 
-def table_loader(backend: Backend) -> Callable[[str], Table]:
+def table_loader(backend: Parts) -> Callable[[str], Table]:
     """Returns the function that reads a table by its digest, and keeps the last few."""
     return lru_cache(TABLES)(partial(load_table, backend))
 
 
-def load_table(backend: Backend, digest: str) -> Table:
+def load_table(backend: Parts, digest: str) -> Table:
     """Reads a table that steps follow from; StoreError if it is missing or damaged."""
     blob = backend.select_table(digest)
     if blob is None:
@@ -207,10 +229,26 @@ def says_it_keeps_steps(document: Document) -> bool:
     return record(document).config.record == "all"
 
 
-def load_part(backend: Backend, run_id: str, span: Span, part: str) -> tuple[Arrays, Document]:
-    """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept."""
+def load_part(
+    backend: Parts, run_id: str, span: Span, part: str, names: Collection[str] | None = None
+) -> tuple[Arrays, Document]:
+    """Returns the arrays and metadata of a chunk's part; both empty if its steps were not kept.
+
+    With `names`, these arrays alone, except of a walk: it is made of all of them.
+    """
     found, blob = backend.select_part(run_id, span, part)
-    return ({}, {}) if blob is None and found and part == "steps" else _loaded(run_id, span, part, blob)
+    if blob is None and found and part == "steps":
+        return {}, {}
+    where = _where(run_id, span, part)
+    if blob is None:
+        raise StoreError(f"{where} is missing")
+    if names is not None and is_walk(codec.described(blob, where)[1]):
+        names = None
+    return verified(blob, where, about_part(span, part), names=names)
+
+
+def _where(run_id: str, span: Span, part: str) -> str:
+    return f"run {run_id}, chunk {span.number}, {part}"
 
 
 def row_shapes(backend: Backend, run_id: str, span: Span, part: str) -> dict[str, tuple[int, ...]]:
@@ -218,29 +256,39 @@ def row_shapes(backend: Backend, run_id: str, span: Span, part: str) -> dict[str
     _, blob = backend.select_part(run_id, span, part)
     if not isinstance(blob, bytes):
         return {}
-    shapes, about = codec.described(blob, f"run {run_id}, chunk {span.number}, {part}")
+    shapes, about = codec.described(blob, _where(run_id, span, part))
     if is_walk(about):
         return dict.fromkeys(COLUMNS, ())
-    return {name: shape[1:] for name, shape in shapes.items()}
+    return {name: shapes[name][1:] for name in named(shapes, about)}
 
 
-def _loaded(run_id: str, span: Span, part: str, blob: bytes | None) -> tuple[Arrays, Document]:
-    where = f"run {run_id}, chunk {span.number}, {part}"
-    if blob is None:
-        raise StoreError(f"{where} is missing")
-    return verified(blob, where, about_part(span, part))
+class _Weighed:
+    """A backend that counts the bytes of the parts that are read."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.bytes, self.select_table = backend, 0, backend.select_table
+
+    def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
+        found, blob = self._backend.select_part(run_id, span, part)
+        self.bytes += len(blob) if isinstance(blob, bytes) else 0
+        return found, blob
 
 
-def load_figures(backend: Backend, document: Document) -> list[Arrays]:
-    """Reads the figures of each chunk of a run; StoreError if together they claim far more than is stored."""
-    tables, claimed, stored = [], 0, 0
+def load_figures(backend: Backend, document: Document, names: Collection[str] | None = None) -> list[Arrays]:
+    """Reads the figures of each chunk of a run, or those with these names.
+
+    Raises:
+        StoreError: they are damaged, or together claim far more than is stored.
+    """
+    tables, claimed, weighed = [], 0, _Weighed(backend)
+    load = chunk_loader(weighed, document, steps=False, names=names)
     for span in spans_of(backend, document):
-        found, blob = backend.select_part(document["id"], span, "figures")
-        tables.append(_loaded(document["id"], span, "figures", blob if found else None)[0])
+        tables.append(load(span).figures)
         claimed += sum(column.nbytes for column in tables[-1].values())
-        stored += len(blob or b"")
-        if claimed > max(MOST_FIGURES, codec.EXPANSION * stored):
-            raise StoreError(f"run {document['id']} is damaged: {stored:,} bytes of figures claim to hold {claimed:,}")
+        if claimed > max(MOST_FIGURES, codec.EXPANSION * weighed.bytes):
+            raise StoreError(
+                f"run {document['id']} is damaged: {weighed.bytes:,} bytes of figures claim to hold {claimed:,}"
+            )
     return tables
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.store.config import CacheConfig, RunConfig
+    from rlbench.store.schedules import Schedule
 
     Array = NDArray[Any]
     Tree = Array | dict[str, Array]  # one array, or one for each part of a Dict observation
@@ -75,6 +76,7 @@ class EpisodeChunk:
     # JSON: the state of the env's np_random before the first reset in this chunk, and the "seed" that was passed to
     # this reset, if any; no "state": it could not be read; None: unknown
     env_rng: dict[str, Any] | None = None
+    exploration: Schedule | None = None  # what the figure "exploration_rate" follows from, if it is known
 
     @property
     def episodes(self) -> int:
@@ -135,7 +137,9 @@ class EpisodeChunk:
             return "it must hold at least one segment and begin at an episode and step >= 0"
         ends = np.asarray(self.ends)
         are_codes = ends.shape == (segments,) and ends.dtype.kind in "iu" and 0 <= ends.min() <= ends.max() <= CUT_OFF
-        if not are_codes or np.min(self.lengths) < 0:
+        lengths = np.asarray(self.lengths)
+        are_whole = lengths.shape == (segments,) and lengths.dtype.kind in "iu"
+        if not (are_codes and are_whole and 0 <= lengths.min() <= lengths.max() <= self.n_steps):  # else the sum wraps
             return f"its ends must be {segments} codes in 0 to {CUT_OFF}, its lengths >= 0"
         if not np.all(ends[:-1]):
             return "only its last segment may continue in the next chunk (end 0)"

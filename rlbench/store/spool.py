@@ -15,6 +15,7 @@ from rlbench.errors import RlbenchError, StoreError
 from rlbench.files import MARKS, is_left_behind, new_mark
 from rlbench.store import Checkpoint, EpisodeChunk, open_store
 from rlbench.store.records import is_terminated
+from rlbench.store.schedules import Schedule
 from rlbench.store.walks import Table, Walk
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Spool:
                 "first_step": chunk.first_step,
                 "env_rng": chunk.env_rng,
                 "has_steps": chunk.steps is not None,
+                "exploration": chunk.exploration and chunk.exploration._asdict(),
             }
         if checkpoint is not None:
             arrays |= _named("checkpoint", checkpoint.arrays)
@@ -208,6 +210,7 @@ def _chunk(arrays: dict[str, Any], about: dict[str, Any]) -> EpisodeChunk:
         figures=_part(arrays, "figures"),
         steps=_steps(arrays) if about["has_steps"] else None,
         env_rng=about["env_rng"],
+        exploration=Schedule.of(about["exploration"]) if about.get("exploration") else None,
     )
 
 

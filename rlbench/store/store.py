@@ -49,7 +49,7 @@ from rlbench.store.records import RESERVED, SnapshotInfo
 from rlbench.store.sql import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from pandas import DataFrame
 
@@ -367,9 +367,9 @@ class Store:
         chosen = spans if episodes is None else reading.touching(spans, episodes)
         return map(reading.chunk_loader(self.backend, document, figures=figures), chosen)
 
-    def figures(self, ref: Ref) -> Arrays:
-        """Returns all figures, one row per finished episode, without reading steps."""
-        tables = reading.load_figures(self.backend, reading.find(self.backend, ref))
+    def figures(self, ref: Ref, names: Collection[str] | None = None) -> Arrays:
+        """Returns all figures, or those with these names, one row per finished episode."""
+        tables = reading.load_figures(self.backend, reading.find(self.backend, ref), names)
         if not tables:
             return {"return": np.empty(0), "length": np.empty(0, np.int64)}
         shared = [name for name in tables[0] if all(name in table for table in tables)]

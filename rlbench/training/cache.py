@@ -99,13 +99,13 @@ def is_past(store: Store, record: RunRecord, budget: Budget) -> bool:
     end = end_of(store, record, budget)
     if end is None or end < record.episodes:
         return end is not None
-    return int(store.figures(record.id)["length"].sum()) < record.timesteps  # another episode has begun
+    return int(store.figures(record.id, ["length"])["length"].sum()) < record.timesteps  # another episode has begun
 
 
 def end_of(store: Store, record: RunRecord, budget: Budget) -> int | None:
     """Returns after how many episodes of a run a budget ends; None if the run has not come so far."""
     ends = [budget.episodes] if budget.episodes <= record.episodes else []
     if budget.timesteps != UNLIMITED and budget.timesteps <= record.timesteps:
-        steps = np.cumsum(store.figures(record.id)["length"], dtype=np.int64)
+        steps = np.cumsum(store.figures(record.id, ["length"])["length"], dtype=np.int64)
         ends.append(int(np.searchsorted(steps, budget.timesteps)) + 1)
     return min((end for end in ends if end <= record.episodes), default=None)

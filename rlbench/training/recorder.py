@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
     from numpy.typing import NDArray
 
+    from rlbench.store.schedules import Schedule
     from rlbench.training.tapes import Counts
 
 COUNTED = 256  # actions: with more, an episode does not keep how often it took each
@@ -37,6 +38,7 @@ class Recorder:
         sink: takes each chunk, and is through with it when it takes the next but one.
         steps: how many a chunk may hold, else what suits the recording.
         first_episode: how many the run has already.
+        exploration: the schedule that its exploration rates follow, if any.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Recorder:
         sink: Callable[[EpisodeChunk], None],
         steps: int | None = None,
         first_episode: int = 0,
+        exploration: Schedule | None = None,
     ) -> None:
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
         reserve = min(episode_steps or RESERVE, RESERVE, steps)
@@ -55,7 +58,7 @@ class Recorder:
         self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
         self.tape = self._new_tape()
         self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
-        self.sink = sink
+        self.sink, self._exploration = sink, exploration
         self.steps = 0  # on the tape
         self.segments = 0  # episodes ended on the tape
         self.length = -1  # of the unfinished episode
@@ -201,6 +204,7 @@ class Recorder:
             figures=figures,
             steps=steps if tape.recording else None,
             env_rng=None if self._first[1] else self._env_rng,
+            exploration=self._exploration,
         )
 
 

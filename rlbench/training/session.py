@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlbench.agents.compiled import rules
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
+from rlbench.store.schedules import KINDS, Schedule
 from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
 from rlbench.training.hooks import Evaluator, Hooks
@@ -64,6 +66,7 @@ class Session:
             episode_steps=step_limit(self.env),
             sink=self._take,
             first_episode=self._first_episode,
+            exploration=self._exploration,
         )
         status, known = "interrupted", known_table(self.env) if recording else None
         self._begin_clock()
@@ -97,6 +100,17 @@ class Session:
         return self.run.episodes if self.stored is None else self.stored.first_episode
 
     @property
+    def _exploration(self) -> Schedule | None:
+        """The schedule of the agent's exploration rate, by what came before each episode of the run."""
+        schedule = getattr(self.agent, "exploration", None)
+        if not isinstance(schedule, rules.Schedule):
+            return None
+        timesteps = self.run.timesteps if self.stored is None else self.stored.first_timestep
+        ahead = self.agent.timesteps - timesteps if schedule.per_step else self.agent.episodes - self._first_episode
+        kind, per_step, initial, final, rate = schedule
+        return Schedule(KINDS[kind], per_step, initial, final, rate, ahead)
+
+    @property
     def _stopped(self) -> str:
         """The callback that ended the training; empty if none did."""
         return "" if self._hooks is None else self._hooks.stopped
@@ -109,7 +123,7 @@ class Session:
         evaluator = None
         if config.evaluating is not None:
             evaluator = Evaluator(str(config.env.spec), self.run.seed, **asdict(config.evaluating))
-        before = self.store.figures(self.run.id)
+        before = self.store.figures(self.run.id, ("return", "length"))
         returns, lengths = (before[name][: self._first_episode] for name in ("return", "length"))
         return Hooks(self.callbacks, evaluator, self.agent, returns, lengths)
 

@@ -243,7 +243,7 @@ def test_a_table_that_is_damaged_or_another_is_refused():
         Table.unpack(codec.pack({}, None), TWO_STATES.digest)
 
 
-BEFORE = {"id": "0123456789ab", "next_episode": 0, "next_step": 0, "chunks": 0}
+BEFORE = {"timesteps": 0, "id": "0123456789ab", "next_episode": 0, "next_step": 0, "chunks": 0}
 
 
 def row_and_parts():
