@@ -214,15 +214,15 @@ def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
     episodes = min(episodes, max(1, COUNT_BYTES // (4 * n_actions)))
     return Tape(
         recording=recording,
-        lengths=np.zeros(episodes if recording else 0, np.int64),
-        ends=np.zeros(episodes, np.uint8),
-        returns=np.zeros(episodes, np.float64),
-        episode_lengths=np.zeros(episodes, np.int32),
-        epsilons=np.zeros(episodes, np.float64),
-        explored_counts=np.zeros(episodes, np.int32),
-        action_counts=np.zeros((episodes, n_actions), np.int32),
-        observations=np.zeros(kept + episodes, np.int32),
-        actions=np.zeros(kept, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),
-        rewards=np.zeros(kept, np.float64),
-        explored=np.zeros(kept, np.bool_),
+        lengths=np.empty(episodes if recording else 0, np.int64),
+        ends=np.empty(episodes, np.uint8),
+        returns=np.empty(episodes, np.float64),
+        episode_lengths=np.empty(episodes, np.int32),
+        epsilons=np.empty(episodes, np.float64),
+        explored_counts=np.empty(episodes, np.int32),
+        action_counts=np.zeros((episodes, n_actions), np.int32),  # the loops add to it; all else they write first
+        observations=np.empty(kept + episodes, np.int32),
+        actions=np.empty(kept, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),
+        rewards=np.empty(kept, np.float64),
+        explored=np.empty(kept, np.bool_),
     )
