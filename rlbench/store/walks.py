@@ -198,14 +198,16 @@ class Walk(Mapping[str, "Array"]):
         if {name: column.dtype for name, column in steps.items()} != dtypes:
             return None
         observations, actions, rewards, explored = (np.ascontiguousarray(steps[name]) for name in COLUMNS)
+        starts = observations[np.cumsum(lengths) - lengths + np.arange(len(lengths))]
+        if table.is_deterministic:  # to follow it, which packing does anyway, and compare is faster than to trace it
+            walk = cls(table, starts, actions, explored, None, lengths, terminations)
+            return walk if walk._leads_to(observations, rewards) else None
         if not (_are_below(observations, table.n_states) and _are_below(actions, table.n_actions)):
             return None
         misfit, outcomes = _walking.trace(table.arrays, observations, actions, rewards, lengths, terminations)
         if misfit != _walking.ALL:
             return None
-        starts = observations[np.cumsum(lengths) - lengths + np.arange(len(lengths))]
-        drawn = None if table.is_deterministic else outcomes
-        return cls(table, starts, actions, explored, drawn, lengths, terminations)
+        return cls(table, starts, actions, explored, outcomes, lengths, terminations)
 
     @classmethod
     def unpacked(
@@ -250,6 +252,15 @@ class Walk(Mapping[str, "Array"]):
 
     def __len__(self) -> int:
         return len(COLUMNS)
+
+    def _leads_to(self, observations: Array, rewards: Array) -> bool:
+        """Returns whether it is a walk over its table with these observations, and all bits of these rewards."""
+        try:
+            its_observations, its_rewards, *_ = self._followed
+        except UsageError:
+            return False
+        are_bits_equal = np.array_equal(its_rewards.view(np.int64), rewards.view(np.int64))
+        return are_bits_equal and np.array_equal(its_observations, observations)
 
     @cached_property
     def _columns(self) -> dict[str, Array]:
