@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlbench import train
 from rlbench.agents._rules import KINDS, Schedule, schedule_value
 from rlbench.errors import StoreError, UsageError
-from rlbench.store import OPEN, TERMINATED, EpisodeChunk, codec, open_store, schedules
+from rlbench.store import OPEN, TERMINATED, EpisodeChunk, codec, open_store, reading, schedules
 from rlbench.store.documents import about_part, assembled, chunk_row, verified
 from rlbench.store.figures import ULPS
 
@@ -43,7 +44,8 @@ def chunks(draw):
 def schedule_of(draw):
     kind, per_step = draw(st.sampled_from(sorted(KINDS))), draw(st.booleans())
     rate = draw(st.floats(1.0, 1e4)) if kind == "linear" else draw(RATES)
-    return schedules.Schedule(kind, per_step, draw(RATES), draw(RATES), rate, draw(st.integers(0, 10**6)))
+    final, initial = sorted((draw(RATES), draw(RATES)))  # one that rises may cancel: it is stored where ulps are many
+    return schedules.Schedule(kind, per_step, initial, final, rate, draw(st.integers(0, 10**6)))
 
 
 def compiled(schedule, count):
@@ -198,3 +200,19 @@ def test_some_figures_may_be_read_alone():
         store.append(run.id, a_chunk(**figures))
         assert bits(store.figures(run.id, ["explored"])) == bits({"explored": figures["explored"]})
         assert bits(store.figures(run.id)) == bits(figures)
+
+
+@pytest.mark.parametrize("unit", ["episode", "step"])
+def test_the_rates_of_a_run_and_of_one_that_continues_it_follow_from_their_schedule(unit):
+    schedule = schedules.Schedule("exponential", unit == "step", 1.0, 0.02, 0.05, 0)
+    parameters = {"exploration_schedule": "exponential", "exploration_unit": unit, "exploration_decay": 0.05}
+    parameters |= {"exploration_initial_eps": 1.0, "exploration_final_eps": 0.02}
+    with open_store("memory://") as store:
+        for episodes in (30, 60):
+            run = train("FrozenLake-v1", episodes=episodes, seed=1, store=store, agent_kwargs=parameters)
+        spans = store.backend.select_spans(run.id)
+        headers = [codec.described(store.backend.select_part(run.id, span, "figures")[1])[0] for span in spans]
+        assert [header["exploration_rate"] for header in headers] == [(0,), (0,)]
+        assert list(reading.row_shapes(store.backend, run.id, spans[0], "figures")) == list(run.figures)
+        counts = np.arange(60) if unit == "episode" else np.cumsum(run.figures["length"]) - run.figures["length"]
+        assert run.figures["exploration_rate"].tolist() == [compiled(schedule, int(count)) for count in counts]
