@@ -260,8 +260,8 @@ def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
     connection.execute(OWN, (chunk.span.run,))
     blobs, digest = (chunk.segments, chunk.figures, chunk.steps), None
     if chunk.table is not None:
-        digest, table = chunk.table
-        connection.execute("INSERT INTO tables VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (digest, len(table), table))
+        digest = chunk.table.digest
+        connection.execute("INSERT INTO tables VALUES (?, ?) ON CONFLICT DO NOTHING", chunk.table)
     if connection.execute(insert, (*chunk.span, *blobs, digest)).rowcount:
         return
     same = """SELECT 1 FROM chunks
