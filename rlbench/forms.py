@@ -48,7 +48,7 @@ class Numbers(NamedTuple):
         if not fits:
             raise ValueError(f"of shape {self._shape(lengths)}, got {value.shape}")
         least, most = self._range(dtype)
-        if value.size and (least, most) != (-math.inf, math.inf):
+        if value.size and (least, most) != _reach(value.dtype):
             for found in (value.min(), value.max()):
                 if not least <= found <= most:
                     raise ValueError(f"from {least} to {most}, got {found}")
@@ -57,8 +57,8 @@ class Numbers(NamedTuple):
     def _range(self, dtype: np.dtype[Any]) -> tuple[float, float]:
         if dtype.kind not in "iu":
             return self.least, self.most
-        limits = np.iinfo(dtype)
-        return max(self.least, limits.min), min(self.most, limits.max)
+        low, high = _reach(dtype)
+        return max(self.least, low), min(self.most, high)
 
     def _shape(self, lengths: dict[str, int]) -> str:
         return f"({', '.join(_length(wanted, lengths) for wanted in self.shape)})"
@@ -147,6 +147,14 @@ def _read(name: str, entry: Entry, value: Any, lengths: dict[str, int]) -> Any:
         return entry.read(value, lengths)
     except ValueError as error:
         raise UsageError(f"the state is damaged, or belongs to something else: {name} must be {error}") from error
+
+
+def _reach(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Returns the least and the greatest number that a dtype holds."""
+    if dtype.kind not in "iu":
+        return -math.inf, math.inf
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
 
 
 def _becomes(found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
