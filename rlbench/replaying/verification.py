@@ -12,7 +12,7 @@ from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import OPEN
 from rlbench.store.records import has_last_row
-from rlbench.training.again import Player, expected, unequal
+from rlbench.training.again import Player, compared, expected, unequal
 from rlbench.training.setup import check_engine
 from rlbench.training.stored import check_range
 
@@ -129,7 +129,7 @@ class _CompiledPlayer(Player):
 
         steps, found = chunk.steps or {}, expected(chunk)
         check_range("action", steps["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
-        observations = np.empty(len(steps["observations"]), np.int64)
+        observations = np.empty(len(steps["observations"]), np.int32)
         self.state = play_again(
             self.world,
             self.env.unwrapped.np_random,
@@ -144,10 +144,12 @@ class _CompiledPlayer(Player):
         if chunk.first_step:
             observations[0] = steps["observations"][0]
         offsets = _offsets(chunk)
-        last = np.array(chunk.starts[:-1]) + self.limit - offsets - 1  # where the step limit cuts each segment
+        last = (
+            np.cumsum(chunk.lengths) - chunk.lengths + self.limit - offsets - 1
+        )  # where the step limit cuts each segment
         found["truncated"][:] = False
         found["truncated"][last[(self.limit > 0) & (offsets + chunk.lengths >= self.limit)]] = True
-        return {**found, "observations": observations.astype(steps["observations"].dtype)}
+        return {**found, "observations": observations.astype(steps["observations"].dtype, copy=False)}
 
 
 def _player(env: gym.Env[Any, Any], engine: str) -> Player:
@@ -195,7 +197,7 @@ class _Tally:
     ) -> Mismatch | None:
         if len(self._different) >= LISTED:
             return None
-        stored = expected(chunk)[field][at]
+        stored = compared(chunk)[field][at]
         return Mismatch(episode, step, FIELDS.get(field, field), stored.tolist(), found[field][at].tolist())
 
     def result(self, run_id: str) -> Verification:
@@ -206,12 +208,12 @@ class _Tally:
 
 def _differences(chunk: EpisodeChunk, found: Columns) -> list[tuple[int, int, str, int]]:
     """Lists (segment, step, column, row) where what was found differs from what is stored, by segment and step."""
-    stored, starts, offsets = expected(chunk), np.array(chunk.starts), _offsets(chunk)
+    stored, starts, offsets = compared(chunk), np.cumsum(chunk.lengths) - chunk.lengths, _offsets(chunk)
     differences: list[tuple[int, int, str, int]] = []
     for name, column in stored.items():
         rows = np.flatnonzero(unequal(column, found[name]))
         last_row = int(has_last_row(name))  # T + 1 rows a segment: row 0 is the reset
-        begins = starts[:-1] + last_row * np.arange(len(starts) - 1)
+        begins = starts + last_row * np.arange(len(starts))
         segments = np.searchsorted(begins, rows, side="right") - 1
         steps = offsets[segments] + rows - begins[segments] + 1 - last_row
         differences += zip(segments.tolist(), steps.tolist(), [name] * len(rows), rows.tolist(), strict=True)

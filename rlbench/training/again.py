@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def difference(player: Player, chunks: Iterable[EpisodeChunk]) -> str:
             found = player.play(chunk)
         except Exception as error:  # noqa: BLE001  (whatever a foreign env raises where it never was before)
             return f"playing the {episodes} again raised {type(error).__name__}: {error}"
-        if any(unequal(column, found[name]).any() for name, column in expected(chunk).items()):
+        if any(unequal(column, found[name]).any() for name, column in compared(chunk).items()):
             return f"the {episodes}, played again, differ from what is stored"
     return ""
 
@@ -106,13 +107,16 @@ def needs_only_np_random(twin: gym.Env[Any, Any], store: Store, run_id: str, epi
 
 
 def expected(chunk: EpisodeChunk) -> Columns:
-    """Returns copies of the stored columns, and "terminated" and "truncated" of each step."""
-    steps = {
-        name: column.copy() for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)
-    }
+    """Returns copies of the compared columns."""
+    return {name: column.copy() for name, column in compared(chunk).items()}
+
+
+def compared(chunk: EpisodeChunk) -> Columns:
+    """Returns the stored columns that playing again must lead to, and "terminated" and "truncated" of each step."""
+    steps = {name: column for name, column in (chunk.steps or {}).items() if name in COMPARED or has_last_row(name)}
     return {
         **steps,
-        "rewards": steps["rewards"].astype(np.float64),
+        "rewards": steps["rewards"].astype(np.float64, copy=False),
         "terminated": chunk.on_last_steps(chunk.terminations),
         "truncated": chunk.on_last_steps(chunk.truncations),
     }
@@ -121,9 +125,10 @@ def expected(chunk: EpisodeChunk) -> Columns:
 def unequal(stored: NDArray[Any], found: NDArray[Any]) -> NDArray[np.bool_]:
     """Returns which rows differ in any bit."""
     width = stored.dtype.itemsize * int(np.prod(stored.shape[1:]))
+    word = math.gcd(width, 8)  # bytes compared at a time
     bits = [np.ascontiguousarray(array.astype(stored.dtype, copy=False)) for array in (stored, found)]
-    a, b = (array.view(np.uint8).reshape(len(stored), width) for array in bits)
-    rows: NDArray[np.bool_] = (a != b).any(axis=1)
+    a, b = (array.view(f"u{word}").reshape(len(stored), width // word) for array in bits)
+    rows: NDArray[np.bool_] = a[:, 0] != b[:, 0] if width == word else (a != b).any(axis=1)
     return rows
 
 
