@@ -539,10 +539,15 @@ def load_ratings(
 def sparse_matrix(rows: Any, columns: Any, values: Floats, shape: tuple[int, int]) -> Any:
     """Returns a CSR matrix of ratings; the last of several for one pair counts."""
     sparse = require("scipy.sparse", "models", "a table of ratings")  # it comes with scikit-learn
-    pairs = np.asarray(rows) * shape[1] + np.asarray(columns)
-    _, last = np.unique(pairs[::-1], return_index=True)
-    kept = len(pairs) - 1 - last
+    kept = last_of_pairs(rows, columns, shape[1])
     return sparse.csr_array((values[kept], (np.asarray(rows)[kept], np.asarray(columns)[kept])), shape=shape)
+
+
+def last_of_pairs(rows: Any, columns: Any, width: int) -> NDArray[np.intp]:
+    """Returns the place of the last of each pair (row, column), sorted by pair; columns are below `width`."""
+    pairs = np.asarray(rows) * width + np.asarray(columns)
+    _, last = np.unique(pairs[::-1], return_index=True)
+    return len(pairs) - 1 - last
 
 
 # ------------------------------------------------------------------ the larger data sets of the books, from a path

@@ -148,34 +148,44 @@ def _learn_chunk(estimator: Any, scaler: Any, chunk: Chunk, classes: NDArray[Any
 
 
 class _RatingRows(NamedTuple):
-    """Ratings of a chunk, with the indices of users and items."""
+    """Ratings of a chunk, with the indices of users and items, and which of them are held out."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     values: NDArray[np.float64]
+    held: NDArray[np.bool_]
+
+    def chosen(self, rows: NDArray[np.bool_]) -> _RatingRows:
+        """Returns the ratings of a mask."""
+        return _RatingRows(self.users[rows], self.items[rows], self.values[rows], self.held[rows])
+
+
+class _RatingNames(NamedTuple):
+    """The users and items of a file, and which of its lines are the last of their user and item, (n_lines,)."""
+
+    users: NDArray[Any]
+    items: NDArray[Any]
+    is_last: NDArray[np.bool_]
 
 
 def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
-    users, items = _names_of_ratings(stream)
-    shape = len(users), len(items)
+    names = _names_of_ratings(stream)
     started = time.perf_counter()
     for number in range(plan.passes):
-        for cells, held in stream.cells(f"learning, pass {number + 1} of {plan.passes}"):
-            found = _read_ratings(stream, cells, users, items)
-            known = _RatingRows(found.users[~held], found.items[~held], found.values[~held])
+        for found in _ratings(stream, names, f"learning, pass {number + 1} of {plan.passes}"):
+            known = found.chosen(~found.held)
             if len(known.values):
-                who, rows = np.unique(known.users, return_inverse=True)
-                matrix = readers.sparse_matrix(rows, known.items, known.values, (len(who), shape[1]))
+                who, places = np.unique(known.users, return_inverse=True)
+                matrix = readers.sparse_matrix(places, known.items, known.values, (len(who), len(names.items)))
                 estimator.partial_fit(matrix, users=who)
     seconds = time.perf_counter() - started
     errors, rows_of = {"train": Errors(), "test": Errors()}, {"train": 0, "test": 0}
-    for cells, held in stream.cells("measuring"):
-        found = _read_ratings(stream, cells, users, items)
-        for part, chosen in (("train", ~held), ("test", held)):
-            rows_of[part] += int(chosen.sum())
-            if chosen.any():
-                expected = estimator.predict_pairs(found.users[chosen], found.items[chosen])
-                errors[part].add(found.values[chosen], expected)
+    for found in _ratings(stream, names, "measuring"):
+        for part, rows in (("train", ~found.held), ("test", found.held)):
+            rows_of[part] += int(rows.sum())
+            if rows.any():
+                asked = found.chosen(rows)
+                errors[part].add(asked.values, estimator.predict_pairs(asked.users, asked.items))
     about_data = data_record(plan, stream.columns, "".join(stream.named), stream.file.fingerprint(), rows_of["train"])
     about_data |= {"test_rows": rows_of["test"], "chunk_rows": stream.size, "passes": plan.passes}
     metrics = summaries(errors, has_test=rows_of["test"] > 0)
@@ -184,28 +194,40 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
         estimator,
         None,
         {**training_record(plan), "data": about_data, "metrics": metrics, "seconds": seconds},
-        users,
-        items,
+        names.users,
+        names.items,
     )
 
 
-def _names_of_ratings(stream: _Stream) -> tuple[NDArray[Any], NDArray[Any]]:
-    users, items = set[str](), set[str]()
+def _names_of_ratings(stream: _Stream) -> _RatingNames:
+    seen: tuple[dict[str, int], dict[str, int]] = {}, {}  # each user and item with its place in order of appearance
+    pairs = [np.empty((2, 0), np.int64)]
     for cells, _ in stream.cells("scanning"):
-        users.update(cells.labels(stream.columns[0]))
-        items.update(cells.labels(stream.columns[1]))
+        found = [
+            [places.setdefault(name, len(places)) for name in cells.labels(column)]
+            for places, column in zip(seen, stream.columns, strict=True)
+        ]
+        pairs.append(np.array(found))
+    users, items = seen
     if not users:
         raise UsageError(f"{stream.file.path} has no rows, only the names of its columns")
+    who, what = np.concatenate(pairs, axis=1)
+    is_last = np.zeros(len(who), np.bool_)
+    is_last[readers.last_of_pairs(who, what, len(items))] = True
     user, item = (
-        np.unique(readers.all_labels(column, sorted(names)))
-        for column, names in zip(stream.columns, (users, items), strict=True)
+        np.unique(readers.all_labels(column, sorted(names))) for column, names in zip(stream.columns, seen, strict=True)
     )
-    return user, item
+    return _RatingNames(user, item, is_last)
 
 
-def _read_ratings(stream: _Stream, cells: readers.Cells, users: NDArray[Any], items: NDArray[Any]) -> _RatingRows:
-    who, what = (
-        np.searchsorted(names, readers.read_labels(cells.labels(column), whole=names.dtype.kind == "i"))
-        for column, names in zip(stream.columns, (users, items), strict=True)
-    )
-    return _RatingRows(who, what, cells.numbers(stream.named)[:, 0])
+def _ratings(stream: _Stream, names: _RatingNames, what: str) -> Iterator[_RatingRows]:
+    """Reads the file once, without the ratings that a later line replaces."""
+    start = 0
+    for cells, held in stream.cells(what):
+        users, items = (
+            np.searchsorted(known, readers.read_labels(cells.labels(column), whole=known.dtype.kind == "i"))
+            for column, known in zip(stream.columns, names[:2], strict=True)
+        )
+        found = _RatingRows(users, items, cells.numbers(stream.named)[:, 0], held)
+        yield found.chosen(names.is_last[start : start + len(held)])
+        start += len(held)

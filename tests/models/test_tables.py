@@ -108,6 +108,17 @@ def test_labels_and_ids_are_those_written_however_the_file_is_read(
         assert whole == sorted({int(word) if canonical else word for word in labels})
 
 
+@pytest.mark.parametrize("chunk_rows", [None, 100, 2])
+def test_of_repeated_ratings_the_last_counts_however_the_file_is_read(file, chunk_rows):
+    path = file("who,what,stars\n7,a,1\n7,b,2\n8,a,3\n7,a,5\n8,b,4\n8,b,2\n")
+    model = train_model("recommender", path, target="stars", chunk_rows=chunk_rows, test_size=0.0)
+    once = file("who,what,stars\n7,b,2\n8,a,3\n7,a,5\n8,b,2\n", "once.csv")
+    assert model.about["data"]["rows"] == 4
+    if chunk_rows != 2:
+        expected = train_model("recommender", once, target="stars", chunk_rows=chunk_rows, test_size=0.0)
+        assert model.about["metrics"] == expected.about["metrics"]
+
+
 def test_a_label_first_seen_in_a_late_chunk_makes_words_of_all(file):
     path = file("x,zip\n" + "".join(f"{i},{'01234' if i == 39 else '1234'}\n" for i in range(40)))
     model = train_model("naive-bayes", path, target="zip", chunk_rows=10, test_size=0.0)
