@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from rlbench._stamp import stamp
 from rlbench.envs.physics import STANDARD
 
 CART_LOW, CART_SPAN = -0.05, 0.05 - -0.05
@@ -190,3 +191,6 @@ def short_cos(angle):
     """Returns the cosine of a float32 within pi / 4 of 0, as NumPy has it."""
     square = angle * angle
     return fused(fused(fused(fused(COS[0], square, COS[1]), square, COS[2]), square, COS[3]), square, COS[4])
+
+
+stamp(__name__)
