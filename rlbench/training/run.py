@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -27,7 +27,6 @@ from rlbench.training.finding import find_run, has_agent
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from rlbench.agents import Agent
     from rlbench.envs.layouts import Layout
     from rlbench.store import Checkpoint, RunRecord
-
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(eq=False)
@@ -198,22 +195,21 @@ class Run(Shown):
 
     def layout(self) -> Layout | None:
         """Returns how the env's states lie on paper; None if nobody knows, or the env cannot be made here."""
-        return self._asked(layout_of)
+        return self._told[0]
 
     def action_names(self) -> tuple[str, ...]:
         """Returns what the env's actions are called; empty if nobody knows, or the env cannot be made here."""
-        return self._asked(action_names) or ()
+        return self._told[1]
 
-    def _asked(self, question: Callable[[gym.Env[Any, Any]], _Answer]) -> _Answer | None:
-        """Makes the env and asks it; None if it cannot be made here."""
+    @cached_property
+    def _told(self) -> tuple[Layout | None, tuple[str, ...]]:
+        """What its env says of its layout and its actions; asked once, for a report asks ten times."""
         try:
             env = self.make_env()
         except (RlbenchError, gym.error.Error, ImportError):
-            return None
-        try:
-            return question(env)
-        finally:
-            env.close()
+            return None, ()
+        with closing(env):
+            return layout_of(env), action_names(env) or ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the run alone to a new store, one SQLite file, from which `load_run(path)` reads it back.
