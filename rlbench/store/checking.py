@@ -102,7 +102,7 @@ def _problem(document: Document) -> StoreError | None:
 
 
 def _check_chunks(backend: Backend, document: Document, *, keeps_steps: bool) -> Iterator[Damage]:
-    run_id, chunks, table_of = document["id"], document["chunks"], reading.table_loader(backend)
+    run_id, chunks, table_of = document["id"], document["chunks"], reading.Tables(backend)
     try:
         spans = backend.select_spans(run_id)
     except StoreError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 COUNTLESS = 2**62  # no count comes near it, and two of them can be added
 MOST_FIGURES = 2**26  # bytes that the figures of any run may take; more only if as much of them is stored
-TABLES = 4  # kept by a reader: the chunks of a run seldom need more than one
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 # ---------------------------------------------------------------------- runs
@@ -194,26 +193,43 @@ def chunk_loader(
     names: Collection[str] | None = None,
 ) -> Callable[[Span], EpisodeChunk]:
     """Returns the function that reads a chunk of a run, with or without its figures, or some of them, and its steps."""
-    wanted, run_id = {"segments": True, "figures": figures, "steps": steps}, document["id"]
+    wanted = {"segments": True, "figures": figures, "steps": steps}
     parts_wanted = tuple(part for part in PARTS if wanted[part])
-    # read once: there may be thousands of chunks
-    keeps_steps, table_of = says_it_keeps_steps(document), table_loader(backend)
-
-    def load(span: Span) -> EpisodeChunk:
-        parts = {part: load_part(backend, run_id, span, part) for part in parts_wanted}
-        if figures and not steps:
-            columns = needed(parts["figures"][0], span.episodes, names)
-            if columns:
-                parts["steps"] = load_part(backend, run_id, span, "steps", columns)
-        chunk = assembled(run_id, span, parts, table_of, keeps_steps=keeps_steps, names=names)
-        return chunk if steps else replace(chunk, steps=None)
-
-    return load
+    keeps_steps = says_it_keeps_steps(document)  # read once: there may be thousands of chunks
+    return partial(_load_chunk, Tables(backend), document["id"], parts_wanted, keeps_steps, names)
 
 
-def table_loader(backend: Parts) -> Callable[[str], Table]:
-    """Returns the function that reads a table by its digest, and keeps the last few."""
-    return lru_cache(TABLES)(partial(load_table, backend))
+def _load_chunk(
+    tables: Tables,
+    run_id: str,
+    parts_wanted: tuple[str, ...],
+    keeps_steps: bool,  # noqa: FBT001
+    names: Collection[str] | None,
+    span: Span,
+) -> EpisodeChunk:
+    parts = {part: load_part(tables.backend, run_id, span, part) for part in parts_wanted}
+    if "figures" in parts and "steps" not in parts:
+        columns = needed(parts["figures"][0], span.episodes, names)
+        if columns:
+            parts["steps"] = load_part(tables.backend, run_id, span, "steps", columns)
+    chunk = assembled(run_id, span, parts, tables, keeps_steps=keeps_steps, names=names)
+    return chunk if "steps" in parts_wanted else replace(chunk, steps=None)
+
+
+class Tables:
+    """Reads tables by their digest, and keeps the last: the chunks of a run seldom need another."""
+
+    def __init__(self, backend: Parts) -> None:
+        self.backend = backend
+        self._last: tuple[str, Table | None] = ("", None)
+
+    def __call__(self, digest: str) -> Table:
+        """Returns a table; StoreError if it is missing or damaged."""
+        known, table = self._last
+        if table is None or known != digest:
+            table = load_table(self.backend, digest)
+            self._last = digest, table
+        return table
 
 
 def load_table(backend: Parts, digest: str) -> Table:
