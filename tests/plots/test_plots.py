@@ -405,7 +405,8 @@ def test_an_observation_in_two_chunks_is_counted_once():
 
 def test_a_stored_state_that_its_agent_does_not_know_is_refused_before_it_takes_memory(cab, monkeypatch):
     chunk = next(iter(cab.store.chunks(cab.id)))
-    chunk.steps["observations"] = np.full(len(chunk.steps["observations"]), 2**40)
+    foreign = {**chunk.steps, "observations": np.full(len(chunk.steps["observations"]), 2**40)}
+    chunk = replace(chunk, steps=foreign)
     monkeypatch.setattr(cab.store, "chunks", lambda *_args, **_more: [chunk])
     for count in (lambda: plots.visits_of(cab), lambda: plots.td_errors(cab)):
         with pytest.raises(StoreError, match=r"^a stored observation is 1099511627776, expected 0 to \d+"):
