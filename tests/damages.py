@@ -255,7 +255,8 @@ def mongodb(folder):
     kept, there = stores.everything(store), store.backend._collections
 
     def judge(dice):
-        collection = dice.choice((*[there.runs] * 4, *[there.chunks] * 3, *there[3:]))
+        held = (*[there.runs] * 4, *[there.chunks] * 3, *(other for other in there[3:] if other.find_one()))
+        collection = dice.choice(held)
         whole = dice.choice(list(collection.find()))
         damaged = _damaged_document(whole, dice, may_go=collection not in (there.runs, there.snapshots))
         try:
