@@ -135,10 +135,8 @@ class Table:
         return table
 
 
-def table_of(
-    n_actions: int, offsets: Array, successor: Array, reward: NDArray[np.float64], terminated: Array
-) -> tuple[Table, NDArray[np.uint8]]:
-    """Returns the table of a model's outcomes, of which equal ones are kept once, and the rank of each outcome in it.
+def table_of(n_actions: int, offsets: Array, successor: Array, reward: NDArray[np.float64], terminated: Array) -> Table:
+    """Returns the table of a model's outcomes, of which equal ones are kept once.
 
     The arrays are those of a `TabularModel`. Two outcomes of a pair are equal if their next states, all bits of their
     rewards and their ends are; they take the place of the first.
@@ -148,12 +146,8 @@ def table_of(
     """
     pairs = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     outcomes = np.stack([pairs, successor, reward.view(np.int64), terminated], axis=1)
-    _, firsts, group = np.unique(outcomes, axis=0, return_index=True, return_inverse=True)
-    kept = np.sort(firsts)
-    begins = np.searchsorted(kept, offsets)
-    table = Table(n_actions, begins, successor[kept], reward[kept], terminated[kept])
-    ranks = np.searchsorted(kept, firsts[group.reshape(-1)]) - begins[pairs]
-    return table, ranks.astype(np.uint8)
+    kept = np.sort(np.unique(outcomes, axis=0, return_index=True)[1])
+    return Table(n_actions, np.searchsorted(kept, offsets), successor[kept], reward[kept], terminated[kept])
 
 
 def action_dtype(n_actions: int) -> np.dtype[Any]:

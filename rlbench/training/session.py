@@ -68,12 +68,9 @@ class Session:
             first_episode=self._first_episode,
             exploration=self._exploration,
         )
-        status, known = "interrupted", known_table(self.env) if recording else None
+        status, table = "interrupted", known_table(self.env) if recording else None
         self._begin_clock()
-        with (
-            stopping_on_signal(self.budget),
-            Writer(self.store, self.run.id, known and known[0]) as self._writer,
-        ):
+        with stopping_on_signal(self.budget), Writer(self.store, self.run.id, table) as self._writer:
             try:
                 self._hooks = self._hooks_of()
                 self._compile(world)

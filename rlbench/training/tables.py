@@ -9,14 +9,12 @@ from rlbench.store.walks import table_of
 
 if TYPE_CHECKING:
     import gymnasium as gym
-    import numpy as np
-    from numpy.typing import NDArray
 
     from rlbench.store.walks import Table
 
 
-def known_table(env: gym.Env[Any, Any]) -> tuple[Table, NDArray[np.uint8]] | None:
-    """Returns the table of an env, and the rank in it of each outcome of the env's model; None without a table.
+def known_table(env: gym.Env[Any, Any]) -> Table | None:
+    """Returns the table of an env; None without one.
 
     Whether the env follows it is for others to see: each chunk of steps is compared with the table.
     """

@@ -68,7 +68,7 @@ def make_chunk(first_episode, lengths, *, first_step=0, last_end=TERMINATED, ste
 def make_walk(first_episode, lengths):
     """A chunk over a table of two states: action 1 changes the state, and ends the episode in the second."""
     arrays = (np.array([0, 1, 1, 0], np.int32), np.array([0.0, -0.0, 1.0, 0.5]), np.array([0, 0, 0, 1]) > 0)
-    table, _ = table_of(2, np.arange(5), *arrays)
+    table = table_of(2, np.arange(5), *arrays)
     lengths = np.array(lengths)
     actions = np.zeros(lengths.sum(), np.uint8)
     actions[np.concatenate([np.cumsum(lengths) - 2, np.cumsum(lengths) - 1])] = 1

@@ -22,7 +22,17 @@ def random_model(rng, n_states, n_actions, most_outcomes):
     return n_actions, offsets, successor, rng.choice(REWARDS, total), rng.random(total) < 0.2
 
 
-def random_walk(rng, model, ranks, segments):
+def distinct_outcomes(model, pair):
+    """Returns the outcomes of a pair in the order of their first appearance, and which of them each is."""
+    _, offsets, *columns = model
+    here = slice(offsets[pair], offsets[pair + 1])
+    successor, reward, terminated = (column[here] for column in columns)
+    outcomes = list(zip(successor.tolist(), reward.view(np.int64).tolist(), terminated.tolist(), strict=True))
+    distinct = list(dict.fromkeys(outcomes))
+    return distinct, [distinct.index(outcome) for outcome in outcomes]
+
+
+def random_walk(rng, model, segments):
     """Returns (steps, lengths, terminations, outcomes) of a chunk that plays random actions in a model."""
     n_actions, offsets, successor, reward, terminated = model
     n_states = (len(offsets) - 1) // n_actions
@@ -38,7 +48,7 @@ def random_walk(rng, model, ranks, segments):
             observations.append(state)
             actions.append(action)
             rewards.append(reward[i])
-            outcomes.append(ranks[i])
+            outcomes.append(distinct_outcomes(model, pair)[1][i - offsets[pair]])
         lengths.append(length)
         ends.append(is_over)
     steps = {
@@ -71,8 +81,8 @@ cases = given(
 def test_steps_in_a_table_come_back_from_what_is_stored_of_them(seed, n_states, n_actions, most_outcomes, segments):
     rng = np.random.default_rng(seed)
     model = random_model(rng, n_states, n_actions, most_outcomes)
-    table, ranks = table_of(*model)
-    steps, lengths, terminations, outcomes = random_walk(rng, model, ranks, segments)
+    table = table_of(*model)
+    steps, lengths, terminations, outcomes = random_walk(rng, model, segments)
     walk = Walk.of(table, steps, lengths, terminations)
     assert walk.outcomes is None if table.is_deterministic else walk.outcomes.tolist() == outcomes.tolist()
     assert_same_bits(walk, steps)
@@ -89,14 +99,10 @@ def test_steps_in_a_table_come_back_from_what_is_stored_of_them(seed, n_states, 
 @cases
 def test_equal_outcomes_of_a_pair_are_kept_once_where_the_first_was(seed, n_states, n_actions, most_outcomes, segments):
     model = random_model(np.random.default_rng(seed), n_states, n_actions, most_outcomes)
-    table, ranks = table_of(*model)
-    offsets, outcomes = model[1], list(zip(model[2], model[3].view(np.int64), model[4], strict=True))
+    table, offsets = table_of(*model), model[1]
     kept = list(zip(table.successor, table.reward.view(np.int64), table.terminated, strict=True))
     for pair in range(len(offsets) - 1):
-        here = outcomes[offsets[pair] : offsets[pair + 1]]
-        distinct = list(dict.fromkeys(here))
-        assert kept[table.offsets[pair] : table.offsets[pair + 1]] == distinct
-        assert ranks[offsets[pair] : offsets[pair + 1]].tolist() == [distinct.index(one) for one in here]
+        assert kept[table.offsets[pair] : table.offsets[pair + 1]] == distinct_outcomes(model, pair)[0]
 
 
 @settings(deadline=None, max_examples=150)
@@ -104,8 +110,8 @@ def test_equal_outcomes_of_a_pair_are_kept_once_where_the_first_was(seed, n_stat
 def test_steps_that_differ_from_the_table_in_one_bit_are_no_walk(seed, n_states, n_actions, most_outcomes, segments):
     rng = np.random.default_rng(seed)
     model = random_model(rng, n_states, n_actions, most_outcomes)
-    table, ranks = table_of(*model)
-    steps, lengths, terminations, _ = random_walk(rng, model, ranks, segments)
+    table = table_of(*model)
+    steps, lengths, terminations, _ = random_walk(rng, model, segments)
     rewards = steps["rewards"].view(np.int64).copy()
     if not len(rewards):
         return
@@ -115,7 +121,7 @@ def test_steps_that_differ_from_the_table_in_one_bit_are_no_walk(seed, n_states,
 
 TWO_STATES = table_of(
     2, np.arange(5), np.array([0, 1, 1, 1], np.int32), np.array([0.0, 1, 0, 0]), np.array([0, 1, 0, 0]) > 0
-)[0]
+)
 STEPS = {
     "observations": np.array([0, 0, 1], np.int32),
     "actions": np.array([0, 1], np.int16),
@@ -150,7 +156,7 @@ def test_steps_that_end_where_the_table_does_not_are_no_walk():
 
 
 def test_outcomes_that_differ_in_their_end_alone_are_told_apart():
-    table, _ = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.zeros(2), np.array([False, True]))
+    table = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.zeros(2), np.array([False, True]))
     steps = {
         "observations": np.zeros(4, np.int32),
         "actions": np.zeros(3, np.int16),
@@ -183,7 +189,7 @@ def test_stored_columns_that_are_no_walk_over_the_table_are_refused(column, valu
 
 
 def test_an_outcome_that_the_table_does_not_have_is_refused():
-    table, _ = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.array([0.0, 1.0]), np.zeros(2, np.bool_))
+    table = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.array([0.0, 1.0]), np.zeros(2, np.bool_))
     given_ = (table, np.zeros(1, np.int32), np.zeros(3, np.uint8), np.zeros(3, np.bool_))
     with pytest.raises(UsageError, match="step 2 "):
         Walk(*given_, np.array([0, 1, 2], np.uint8), np.array([3]), np.array([False]))["rewards"]
@@ -213,7 +219,8 @@ def test_arrays_that_are_no_table_are_refused(name, value):
 def test_a_pair_with_more_outcomes_than_a_byte_counts_makes_no_table():
     most = np.arange(256.0), np.arange(257.0)
     for rewards in most[:1]:
-        assert len(table_of(1, np.array([0, 256]), np.zeros(256, np.int32), rewards, np.zeros(256, np.bool_))[1]) == 256
+        table = table_of(1, np.array([0, 256]), np.zeros(256, np.int32), rewards, np.zeros(256, np.bool_))
+        assert table.most_outcomes == 256
     with pytest.raises(UsageError, match="1 to 256 outcomes"):
         table_of(1, np.array([0, 257]), np.zeros(257, np.int32), most[1], np.zeros(257, np.bool_))
 
@@ -264,7 +271,7 @@ def test_a_chunk_over_a_table_stores_and_names_it():
 
 def test_a_chunk_with_another_table_than_its_own_is_damaged():
     row, parts = row_and_parts()
-    other, _ = table_of(2, np.arange(5), np.zeros(4, np.int32), np.zeros(4), np.zeros(4, np.bool_))
+    other = table_of(2, np.arange(5), np.zeros(4, np.int32), np.zeros(4), np.zeros(4, np.bool_))
     with pytest.raises(StoreError, match=r"chunk 0, steps is damaged: step 1 .* does not follow from its table"):
         assembled(BEFORE["id"], row.span, parts, lambda _: other, keeps_steps=True)
 
