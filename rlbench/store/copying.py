@@ -245,7 +245,7 @@ def _copy_chunk(source: Backend, target: Store, after: Document, span: Span) -> 
         found, blob = source.select_part(run_id, span, part)
         if not (found and blob is None and part == "steps"):
             about = intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(span, part))
-            table = _table_row(source, about["table"]) if is_walk(about) else None
+            table = _table_row(source, str(about["table"])) if is_walk(about) else None
         blobs.append(blob)
     segments, figures, steps = blobs
     _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps, table))

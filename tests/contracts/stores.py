@@ -25,6 +25,7 @@ from rlbench.store import (
     Checkpoint,
     EpisodeChunk,
     checking,
+    codec,
     copying,
     open_store,
     writers,
@@ -1118,6 +1119,14 @@ class StoreContract:
             next(iter(store.chunks(walks[0])))
         with open_store("memory://") as other, pytest.raises(StoreError, match=f"table {digest}"):
             copying.copy(store, other)
+
+    def test_a_copy_refuses_a_chunk_whose_table_is_named_by_no_text(self, store, walks):
+        _, blob = store.backend.select_part(walks[0].id, store.backend.select_spans(walks[0].id)[0], "steps")
+        columns, about = codec.unpack(blob)
+        forged = codec.pack(columns, {**about, "table": ["0" * 32]})
+        self.alter(store, "chunks", {"run": walks[0].id, "number": 0}, {"steps_blob": forged})
+        with open_store("memory://") as other, pytest.raises(StoreError, match=r"table .* is missing"):
+            copying.copy(store, other, [walks[0].id])
 
     def test_a_copy_brings_the_table(self, store, walks):
         with open_store("memory://") as other:
