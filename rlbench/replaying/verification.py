@@ -144,9 +144,8 @@ class _CompiledPlayer(Player):
         if chunk.first_step:
             observations[0] = steps["observations"][0]
         offsets = _offsets(chunk)
-        last = (
-            np.cumsum(chunk.lengths) - chunk.lengths + self.limit - offsets - 1
-        )  # where the step limit cuts each segment
+        begins = np.cumsum(chunk.lengths) - chunk.lengths
+        last = begins + self.limit - offsets - 1  # where the step limit cuts each segment
         found["truncated"][:] = False
         found["truncated"][last[(self.limit > 0) & (offsets + chunk.lengths >= self.limit)]] = True
         return {**found, "observations": observations.astype(steps["observations"].dtype, copy=False)}

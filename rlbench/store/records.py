@@ -26,7 +26,7 @@ STATUSES = ("running", "finished", "interrupted")
 OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
 EVALUATION = ("evaluation", "evaluation_low", "evaluation_high")  # figures: mean return and its interval, else NaN
 RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
-CHUNK_STEPS = 2**18  # maximum steps per chunk, by default: in fewer, a writer would be slower, for each takes it 3 ms
+CHUNK_STEPS = 2**18  # maximum steps per chunk, by default: each costs the writer 3 ms, so many small ones slow it down
 CHUNK_BYTES = 2**23  # and bytes of its columns
 RESERVE = 2**12  # steps: only longer episodes are split between chunks
 
