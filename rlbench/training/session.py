@@ -20,7 +20,7 @@ from rlbench.training.hooks import Evaluator, Hooks
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
-from rlbench.training.tables import known_table
+from rlbench.training.tables import compile_packing, known_table
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.store import Checkpoint, EpisodeChunk, RunRecord, Store
+    from rlbench.store.walks import Table
     from rlbench.training.repeating import Stored
 
 CHECKPOINT_SECONDS = 1.0  # at least, between two checkpoints
@@ -73,7 +74,7 @@ class Session:
         with stopping_on_signal(self.budget), Writer(self.store, self.run.id, table) as self._writer:
             try:
                 self._hooks = self._hooks_of()
-                self._compile(world)
+                self._compile(world, table)
                 if self.stored is not None and not self.budget.stop:
                     self._repeat(world, self.stored)
                 with stopping_on_signal(self.budget, at_once=world is None):
@@ -124,13 +125,15 @@ class Session:
         returns, lengths = (before[name][: self._first_episode] for name in ("return", "length"))
         return Hooks(self.callbacks, evaluator, self.agent, returns, lengths)
 
-    def _compile(self, world: Any) -> None:
-        """Compiles the loop, or loads it, so that the seconds are of training alone."""
+    def _compile(self, world: Any, table: Table | None) -> None:
+        """Compiles the loop and what packs its steps, or loads it, so that the seconds are of training alone."""
+        if self.run.config.keeps_steps:
+            compile_packing(table, self.agent.n_actions)
         if world is not None:
             from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
 
             compile_for(world, self.agent)
-            self._begin_clock()
+        self._begin_clock()
 
     def _begin_clock(self) -> None:
         self._started = self._checkpointed = self._flushed = time.perf_counter()

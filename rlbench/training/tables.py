@@ -1,11 +1,16 @@
-"""The table that the steps of a run follow from, where its env has one."""
+"""The table that the steps of a run follow from, where its env has one, and chunks packed by it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rlbench.envs.tabular import read_model
-from rlbench.store.walks import table_of
+from rlbench.store import CUT_OFF, TERMINATED, EpisodeChunk
+from rlbench.store.documents import COUNTS, chunk_row
+from rlbench.store.walks import Walk, action_dtype, table_of
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -23,3 +28,30 @@ def known_table(env: gym.Env[Any, Any]) -> Table | None:
         return table_of(model.n_actions, model.offsets, model.successor, model.reward, model.terminated)
     except Exception:  # noqa: BLE001  (whatever a foreign env raises: then its steps are stored as they are)
         return None
+
+
+def walked(chunk: EpisodeChunk, table: Table | None) -> EpisodeChunk:
+    """Returns a chunk with its steps as a walk, if they follow from the table."""
+    if table is None or chunk.steps is None or isinstance(chunk.steps, Walk):
+        return chunk
+    walk = Walk.of(table, chunk.steps, chunk.lengths, chunk.terminations)
+    return chunk if walk is None else replace(chunk, steps=walk)
+
+
+def compile_packing(table: Table | None, n_actions: int) -> None:
+    """Compiles what packs recorded steps, or loads it from numba's cache, by packing one step."""
+    following, reward, ends = (0, 0.0, True) if table is None else (column[0] for column in table.arrays[1:4])
+    steps = {
+        "observations": np.array([0, following], np.int32),
+        "actions": np.zeros(1, action_dtype(n_actions)),
+        "rewards": np.array([reward], np.float64),
+        "explored": np.zeros(1, np.bool_),
+    }
+    figures = {
+        "return": steps["rewards"],
+        "explored": np.zeros(1, np.int32),
+        "action_counts": np.zeros((1, n_actions), np.int32),
+    }
+    end = np.full(1, TERMINATED if ends else CUT_OFF, np.uint8)
+    chunk = EpisodeChunk(0, 0, np.ones(1, np.int64), end, figures, steps)
+    chunk_row({"id": "", **dict.fromkeys(COUNTS, 0)}, walked(chunk, table))

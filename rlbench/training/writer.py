@@ -6,13 +6,12 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from rlbench.errors import StoreAway, StoreError
 from rlbench.store.spool import Spool, recover
-from rlbench.store.walks import Walk
 from rlbench.store.writers import BEAT
+from rlbench.training.tables import walked
 
 if TYPE_CHECKING:
     from rlbench.store import Checkpoint, EpisodeChunk, Store
@@ -89,7 +88,7 @@ class Writer:
     def _append(
         self, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None, *, keep: bool = False, **progress: Any
     ) -> None:
-        chunk = None if chunk is None else self._walked(chunk)
+        chunk = None if chunk is None else walked(chunk, self._table)
         if self._spool is None:
             try:
                 self._store.append(self._run_id, chunk, checkpoint, keep=keep, **progress)
@@ -101,13 +100,6 @@ class Writer:
         self._spool.put(self._run_id, chunk, checkpoint, keep=keep, **progress)
         if time.monotonic() - self._looked > RETRY:
             self._upload()
-
-    def _walked(self, chunk: EpisodeChunk) -> EpisodeChunk:
-        """Returns a chunk with its steps as a walk, if they follow from the table."""
-        if self._table is None or chunk.steps is None or isinstance(chunk.steps, Walk):
-            return chunk
-        walk = Walk.of(self._table, chunk.steps, chunk.lengths, chunk.terminations)
-        return chunk if walk is None else replace(chunk, steps=walk)
 
     def _upload(self) -> None:
         """Uploads the spool, if the store is back."""

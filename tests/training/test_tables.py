@@ -1,0 +1,23 @@
+"""The table of an env, and what is compiled before its steps are packed."""
+
+import pytest
+
+import rlbench
+from rlbench.envs.making import make_env
+from rlbench.store import _walking
+from rlbench.training.tables import compile_packing, known_table
+
+PASSES = _walking.trace, _walking.follow, _walking.add_up, _walking.tally
+
+
+@pytest.mark.parametrize("env_id", ["rlbench/SafeCab-v0", "FrozenLake-v1", "rlbench/DiscreteCartPole-v1"])
+def test_all_that_packs_the_steps_of_a_training_is_compiled_before_its_seconds_begin(env_id):
+    env = make_env(env_id)
+    for compiled in PASSES:
+        compiled._reset_overloads()
+    compile_packing(known_table(env), env.action_space.n)
+    before = [compiled.signatures for compiled in PASSES]
+    assert any(before)
+    rlbench.train(env_id, episodes=20, seed=0)
+    assert [compiled.signatures for compiled in PASSES] == before
+    env.close()
