@@ -64,14 +64,16 @@ class Screen:
             command, env=self.environment, capture_output=True, text=True, check=True, timeout=HANG
         ).stdout.strip()
 
-    def window(self, process):
-        """Waits for the window of a process, gives it the keys, and returns its number."""
-        return until(lambda: self._focused(process), f"process {process} opened no window")
+    def window(self, process=None):
+        """Waits for the window of a process, else of this one, gives it the keys, and returns its number."""
+        return until(lambda: self._focused(process), "no window was opened")
 
     def _focused(self, process):
         """Returns the number of the window that has the keys now; None while it is opened, or opened anew."""
+        assert process is None or process.poll() is None, f"it ended without a window: {process.communicate()}"
         with suppress(subprocess.CalledProcessError):
-            number = self.tool("search", "--onlyvisible", "--pid", process).splitlines()[-1]
+            pid = os.getpid() if process is None else process.pid
+            number = self.tool("search", "--onlyvisible", "--pid", pid).splitlines()[-1]
             self.tool("windowfocus", "--sync", number)
             return number
         return None
@@ -90,7 +92,8 @@ class Screen:
 def _xvfb():
     needed("Xvfb", "xdotool")
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x1000x24", "-nolisten", "tcp"]
+    # -noreset: else, when its last client leaves, it begins anew and refuses those who come meanwhile
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x1000x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writer)
     with os.fdopen(reader) as said:

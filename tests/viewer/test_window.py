@@ -41,7 +41,7 @@ def viewer(screen, clips, monkeypatch):
     made = Viewer(clips, LONG)
     made.playback.toggle()  # paused at the start: time does not pass by itself
     made.turn(0.0)
-    screen.window(os.getpid())
+    screen.window()
     yield made
     made.close()
 
@@ -138,7 +138,7 @@ def test_q_quits(screen, viewer):
 
 
 def test_closing_the_window_quits(screen, viewer):
-    screen.close(screen.window(os.getpid()))
+    screen.close(screen.window())
     until(viewer, lambda: viewer.playback.is_over)
 
 
@@ -146,7 +146,7 @@ def test_closing_the_window_quits(screen, viewer):
 
 
 def test_dragging_on_the_timeline_scrubs(screen, viewer):
-    number = screen.window(os.getpid())
+    number = screen.window()
     box = viewer.timeline_box()
     left, right = panels.timeline_ends(box.width)
     screen.tool("mousemove", "--window", number, left, box.centery, "mousedown", 1)
@@ -162,7 +162,7 @@ def test_dragging_on_the_timeline_scrubs(screen, viewer):
 
 @pytest.mark.parametrize("size", [(700, 500), (300, 200), (1300, 900), (640, 900)])
 def test_the_window_can_be_resized(screen, viewer, size):
-    screen.tool("windowsize", screen.window(os.getpid()), *size)
+    screen.tool("windowsize", screen.window(), *size)
     until(viewer, lambda: viewer.screen.get_size() == size)
     viewer.turn(0.0)
     width = max(size[0], window.LEAST[0])
@@ -308,7 +308,7 @@ def folder(tmp_path):
 )
 def test_a_command_opens_the_window_and_ends_with_it(screen, folder, arguments):
     process = started(screen, folder, *arguments)
-    screen.window(process.pid)
+    screen.window(process)
     screen.press("Right", "v", "n", "q")
     out, err = process.communicate(timeout=waiting.HANG)
     assert (process.returncode, err) == (0, "")
@@ -317,7 +317,7 @@ def test_a_command_opens_the_window_and_ends_with_it(screen, folder, arguments):
 
 def test_what_was_driven_by_hand_is_stored(screen, tmp_path):
     process = started(screen, tmp_path, "play", "safecab", "--seed", "0")
-    screen.window(process.pid)
+    screen.window(process)
     screen.press("Up", "Down", "p", "Return", "Left", "q")
     out, err = process.communicate(timeout=waiting.HANG)
     assert (process.returncode, err) == (0, "")
@@ -331,7 +331,7 @@ def test_what_was_driven_by_hand_is_stored(screen, tmp_path):
 
 def test_closing_the_window_in_the_middle_of_an_episode_loses_nothing(screen, tmp_path):
     process = started(screen, tmp_path, "play", "safecab", "--seed", "0")
-    number = screen.window(process.pid)
+    number = screen.window(process)
     screen.press("Up", "Down", "Down")
     screen.close(number)
     process.communicate(timeout=waiting.HANG)
@@ -345,7 +345,7 @@ def test_a_killed_viewer_leaves_the_store_as_it_was(screen, folder):
     with open_store(folder / "rlbench.db") as store:
         before = [episode.rewards.tolist() for episode in store.episodes("latest")]
     process = started(screen, folder, "replay", "latest", "--render", "human")
-    screen.window(process.pid)
+    screen.window(process)
     process.kill()
     process.communicate(timeout=waiting.HANG)
     with open_store(folder / "rlbench.db") as store:
