@@ -128,7 +128,7 @@ class Session:
     def _compile(self, world: Any, table: Table | None) -> None:
         """Compiles the loop and what packs its steps, or loads it, so that the seconds are of training alone."""
         if self.run.config.keeps_steps:
-            compile_packing(table, self.agent.n_actions)
+            compile_packing(self.agent.n_actions, 0 if table is None else table.most_outcomes)
         if world is not None:
             from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
 

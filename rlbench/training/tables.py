@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlbench.envs.tabular import read_model
-from rlbench.store import CUT_OFF, TERMINATED, EpisodeChunk
+from rlbench.store import CUT_OFF, EpisodeChunk
 from rlbench.store.documents import COUNTS, chunk_row
-from rlbench.store.walks import Walk, action_dtype, table_of
+from rlbench.store.walks import Table, Walk, action_dtype, table_of
 
 if TYPE_CHECKING:
     import gymnasium as gym
-
-    from rlbench.store.walks import Table
+    from numpy.typing import NDArray
 
 
 def known_table(env: gym.Env[Any, Any]) -> Table | None:
@@ -38,20 +38,25 @@ def walked(chunk: EpisodeChunk, table: Table | None) -> EpisodeChunk:
     return chunk if walk is None else replace(chunk, steps=walk)
 
 
-def compile_packing(table: Table | None, n_actions: int) -> None:
-    """Compiles what packs recorded steps, or loads it from numba's cache, by packing one step."""
-    following, reward, ends = (0, 0.0, True) if table is None else (column[0] for column in table.arrays[1:4])
+@cache
+def compile_packing(n_actions: int, most_outcomes: int) -> None:
+    """Compiles what packs recorded steps, or loads it from numba's cache, by packing one step; once in a process.
+
+    `most_outcomes` are those of an action in a state of the table; 0: there is no table.
+    """
+    offsets = most_outcomes * np.arange(n_actions + 1)
+    nothing = np.zeros(offsets[-1], np.int32), np.zeros(offsets[-1]), np.zeros(offsets[-1], np.bool_)
+    table = Table(n_actions, offsets, *nothing) if most_outcomes else None
     steps = {
-        "observations": np.array([0, following], np.int32),
+        "observations": np.zeros(2, np.int32),
         "actions": np.zeros(1, action_dtype(n_actions)),
-        "rewards": np.array([reward], np.float64),
+        "rewards": np.zeros(1),
         "explored": np.zeros(1, np.bool_),
     }
-    figures = {
-        "return": steps["rewards"],
+    figures: dict[str, NDArray[Any]] = {
+        "return": np.zeros(1),
         "explored": np.zeros(1, np.int32),
         "action_counts": np.zeros((1, n_actions), np.int32),
     }
-    end = np.full(1, TERMINATED if ends else CUT_OFF, np.uint8)
-    chunk = EpisodeChunk(0, 0, np.ones(1, np.int64), end, figures, steps)
+    chunk = EpisodeChunk(0, 0, np.ones(1, np.int64), np.full(1, CUT_OFF, np.uint8), figures, steps)
     chunk_row({"id": "", **dict.fromkeys(COUNTS, 0)}, walked(chunk, table))
