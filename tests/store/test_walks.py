@@ -195,6 +195,19 @@ def test_an_outcome_that_the_table_does_not_have_is_refused():
         Walk(*given_, np.array([0, 1, 2], np.uint8), np.array([3]), np.array([False]))["rewards"]
 
 
+def test_an_outcome_of_the_next_action_is_not_that_of_this_one():
+    alike = np.zeros(3, np.int32), np.zeros(3), np.zeros(3, np.bool_)
+    table = Table(2, np.array([0, 1, 3]), *alike)  # the second action has two outcomes, the first one
+    columns = np.zeros(1, np.int32), np.zeros(1, np.uint8), np.zeros(1, np.bool_)
+    lengths, terminations = np.array([1]), np.array([False])
+    with pytest.raises(UsageError, match="step 0 "):
+        Walk(table, *columns, np.array([1], np.uint8), lengths, terminations).packed()
+    stored = Walk(table, *columns, np.array([0], np.uint8), lengths, terminations).packed()
+    one = np.array([0b1000_0000], np.uint8)  # eight outcomes a byte, the first in its highest bit
+    with pytest.raises(UsageError, match="step 0 "):
+        Walk.unpacked(table, {**stored, "outcomes": one}, lengths, terminations)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -280,3 +293,10 @@ def test_a_walk_of_other_episodes_than_the_chunk_is_malformed():
     walk = Walk.of(TWO_STATES, STEPS, LENGTHS, ENDED)
     chunk = EpisodeChunk(0, 0, LENGTHS, np.array([TRUNCATED], np.uint8), {"return": np.array([1.0])}, walk)
     assert "its walk must have its lengths" in chunk.problem()
+
+
+def test_steps_over_a_table_larger_than_a_document_takes_are_stored_as_they_are(monkeypatch):
+    monkeypatch.setattr("rlbench.store.documents.MOST_TABLE", 9)
+    row, parts = row_and_parts()
+    assert row.table is None
+    assert_same_bits(assembled(BEFORE["id"], row.span, parts, lambda _: None, keeps_steps=True).steps, STEPS)
