@@ -25,7 +25,7 @@ COUNTED = 256  # actions: with more, an episode does not keep how often it took 
 COUNT_BYTES = 2**24  # on a tape, for these counts
 MOST_STEPS = 100_000  # of an episode, where the env has no limit: a task may never end
 UNRECORDED_STEPS = 2**20  # steps between looks at the clock when only figures are kept
-UNRECORDED_EPISODES = 2**17  # figures held in memory, about 50 bytes each, before they are written
+UNRECORDED_EPISODES = 2**16  # figures held in memory, about 50 bytes each, before they are written beside the loop
 
 
 class Recorder:
