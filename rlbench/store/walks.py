@@ -241,6 +241,9 @@ class Walk(Mapping[str, "Array"]):
         """Returns a column of steps."""
         return self._columns[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in COLUMNS  # a mapping's own derives the column to tell
+
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)
 

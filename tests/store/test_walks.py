@@ -195,6 +195,14 @@ def test_an_outcome_that_the_table_does_not_have_is_refused():
         Walk(*given_, np.array([0, 1, 2], np.uint8), np.array([3]), np.array([False]))["rewards"]
 
 
+def test_a_walk_says_which_columns_it_has_without_following_its_steps():
+    impossible = np.array([7], np.uint8)  # an action of which it would be told if it were followed
+    walk = Walk(TWO_STATES, np.zeros(1, np.int32), impossible, np.zeros(1, np.bool_), None, np.array([1]), ~ENDED)
+    assert ("rewards" in walk, "seen" in walk) == (True, False)
+    with pytest.raises(UsageError):
+        walk["rewards"]
+
+
 def test_an_outcome_of_the_next_action_is_not_that_of_this_one():
     alike = np.zeros(3, np.int32), np.zeros(3), np.zeros(3, np.bool_)
     table = Table(2, np.array([0, 1, 3]), *alike)  # the second action has two outcomes, the first one
