@@ -10,7 +10,7 @@ import numpy as np
 
 from rlbench.envs.tabular import read_model
 from rlbench.store import CUT_OFF, EpisodeChunk
-from rlbench.store.documents import COUNTS, chunk_row
+from rlbench.store.documents import COUNTS, MOST_TABLE, chunk_row
 from rlbench.store.walks import Table, Walk, action_dtype, table_of
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 
 def known_table(env: gym.Env[Any, Any]) -> Table | None:
-    """Returns the table of an env; None without one.
+    """Returns the table of an env; None without one, or if it is larger than a store keeps.
 
     Whether the env follows it is for others to see: each chunk of steps is compared with the table.
     """
     try:
         model = read_model(env)
-        return table_of(model.n_actions, model.offsets, model.successor, model.reward, model.terminated)
+        table = table_of(model.n_actions, model.offsets, model.successor, model.reward, model.terminated)
+        return table if len(table.blob) <= MOST_TABLE else None
     except Exception:  # noqa: BLE001  (whatever a foreign env raises: then its steps are stored as they are)
         return None
 

@@ -23,3 +23,13 @@ def test_all_that_packs_the_steps_of_a_training_is_compiled_before_its_seconds_b
     rlbench.train(env_id, episodes=20, seed=0)
     assert [compiled.signatures for compiled in PASSES] == before
     env.close()
+
+
+def test_a_table_that_is_too_large_to_be_kept_is_not_looked_for_in_the_steps(monkeypatch):
+    env = make_env("FrozenLake-v1")
+    size = len(known_table(env).blob)
+    monkeypatch.setattr("rlbench.training.tables.MOST_TABLE", size)
+    assert known_table(env) is not None
+    monkeypatch.setattr("rlbench.training.tables.MOST_TABLE", size - 1)
+    assert known_table(env) is None
+    env.close()
