@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 ENDINGS = (".html", ".htm")
 HEAD, TAIL = 60, 20  # steps listed from the two ends of a long episode
 FILM_FRAMES = 200  # of an animation
-SLOW_FRAMES = 80  # likewise, for an env that renders itself: some take 10 ms per frame
+SLOW_FRAMES = 40  # likewise, for an env that renders itself: some take 10 ms per frame
 FILM = 360  # pixels: the longer side
 
 
