@@ -6,15 +6,14 @@ import os
 
 from gymnasium.error import DependencyNotInstalled
 
-from rlbench.errors import UsageError
+from rlbench.errors import MissingPackageError
 
 
-class ViewerMissingError(UsageError, DependencyNotInstalled, ModuleNotFoundError):
-    """The extra `viewer` is not installed; `name` is the module that is missing."""
+class ViewerMissingError(MissingPackageError, DependencyNotInstalled):
+    """The extra `viewer` is not installed."""
 
     def __init__(self, name: str, what: str) -> None:
-        super().__init__(f"{what}, which is not installed: pip install 'rlbench[viewer]', or draw in text ('ansi')")
-        self.name = name
+        super().__init__(what, name, "viewer", or_else=", or draw in text ('ansi')")
 
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # its greeting would corrupt JSON on stdout

@@ -40,6 +40,14 @@ class UsageError(RlbenchError, ValueError):
     """An argument is wrong; the message says what was expected and what came."""
 
 
+class MissingPackageError(UsageError, ModuleNotFoundError):
+    """An optional package is not installed; the message says how to install it, `name` is the missing module."""
+
+    def __init__(self, what: str, module: str, extra: str, or_else: str = "") -> None:
+        super().__init__(f'{what}, which is not installed: pip install "rlbench[{extra}]"{or_else}')
+        self.name = module
+
+
 class UnknownNameError(UsageError):
     """A name is not in its registry; the message suggests the nearest ones."""
 

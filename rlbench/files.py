@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlbench.errors import RlbenchError, StoreError, UsageError
+from rlbench.errors import MissingPackageError, RlbenchError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +44,12 @@ READ_ERRORS = (  # what parsers raise for a damaged file, or one of another form
 
 
 def require(module: str, extra: str, purpose: str) -> Any:
-    """Imports an optional package; UsageError names the extra that installs it."""
+    """Imports an optional package; MissingPackageError names the extra that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(
-            f'{purpose} needs {module.partition(".")[0]}, which is not installed: pip install "rlbench[{extra}]"'
-        ) from error
+        missing = error.name or module  # or what the package itself needs
+        raise MissingPackageError(f"{purpose} needs {missing.partition('.')[0]}", missing, extra) from error
 
 
 def packaged(package: str, name: str) -> str:

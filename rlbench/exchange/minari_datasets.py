@@ -20,7 +20,16 @@ from rlbench.exchange.content import Content, left_out
 from rlbench.exchange.flat import marks_json, marks_of
 from rlbench.exchange.hdf5_files import Disk
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, columns_of, unknown_run
-from rlbench.exchange.minari_episodes import MAIN, Hdf5Episodes, cast_if_exact, columns, opened, space_of, unfit
+from rlbench.exchange.minari_episodes import (
+    DATASET,
+    MAIN,
+    Hdf5Episodes,
+    cast_if_exact,
+    columns,
+    opened,
+    space_of,
+    unfit,
+)
 from rlbench.files import is_dataset, require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import parts
@@ -89,7 +98,7 @@ def write(path: Path, content: Content, *, env: gym.Env[Any, Any] | None, name: 
     Raises:
         UsageError: Minari cannot hold an episode, or is not installed.
     """
-    minari, storages = _minari()
+    minari, storages = _minari(data_format)
     both = _spaces(env, content.manifest)
     path.mkdir()
     storage = storages.MinariStorage.new(
@@ -142,10 +151,10 @@ def _returned(known: Any) -> dict[str, Any]:
     return {name: set(value) if name.startswith("author") else value for name, value in fitting.items()}
 
 
-def _minari() -> tuple[Any, Any]:
-    require("h5py", "minari", "minari")
-    require("PIL", "minari", "minari")  # Minari imports it without declaring it
-    return require("minari", "minari", "minari"), require("minari.dataset.minari_storage", "minari", "minari")
+def _minari(data_format: str) -> tuple[Any, Any]:
+    require("PIL", "minari", DATASET)  # Minari imports it without declaring it
+    require("h5py" if data_format == "hdf5" else "pyarrow", "minari", DATASET)
+    return require("minari", "minari", DATASET), require("minari.dataset.minari_storage", "minari", DATASET)
 
 
 def _lossless(storages: Any) -> dict[str, Any]:

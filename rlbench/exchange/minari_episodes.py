@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
     Space = dict[str, Any]  # as Minari writes it: {"type": "Box", "shape": [4], ...}
 
+DATASET = "a Minari dataset"  # what needs a package
 MAIN = "main_data.hdf5"  # in the dataset's folder
 NUMERIC = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 PLAIN_DTYPE = re.compile(r"bool|(u?int|float|complex)\d{1,3}")  # as Minari writes it
@@ -43,7 +44,7 @@ class Hdf5Episodes:
     extra_rows = 0  # after the last step, in columns other than the observations
 
     def __init__(self, folder: Path) -> None:
-        self._h5py = require("h5py", "minari", "minari")
+        self._h5py = require("h5py", "minari", DATASET)
         path = folder / MAIN
         if not path.is_file():
             raise UsageError(f"No data found in {path}")
@@ -100,7 +101,7 @@ class ArrowEpisodes:
     extra_rows = 1
 
     def __init__(self, folder: Path, data_format: str) -> None:
-        self._pa, self._ds = require("pyarrow", "minari", "minari"), require("pyarrow.dataset", "minari", "minari")
+        self._pa, self._ds = require("pyarrow", "minari", DATASET), require("pyarrow.dataset", "minari", DATASET)
         self._folder, self._format = folder, data_format
         self.ids = sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and _is_number(path.name))
 
@@ -286,7 +287,7 @@ def _is_image(space: Space, shape: tuple[int, ...]) -> bool:
 
 
 def _decoded(pictures: list[bytes], shape: tuple[int, ...], name: str) -> NDArray[np.uint8]:
-    image = require("PIL.Image", "minari", "minari")
+    image = require("PIL.Image", "minari", DATASET)
     claimed = len(pictures) * math.prod(shape)
     if claimed > max(FREE, MOST_EXPANSION * sum(map(len, pictures))):
         raise UsageError(f"{name} claims {claimed:,} bytes but does not hold them")

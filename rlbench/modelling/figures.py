@@ -19,7 +19,7 @@ from rlbench.modelling import charts
 from rlbench.modelling.charts import MOST_GROUPS, NAMED, PLANE
 from rlbench.modelling.data import BUILT_IN, CsvFile, Dataset
 from rlbench.modelling.kinds import CLASSES, COMPONENTS, GROUPS, NUMBERS, RATINGS, TEXTS, new_estimator
-from rlbench.modelling.plan import Plan, Split, load_dataset, split
+from rlbench.modelling.plan import Plan, Split, load_dataset, new_scaler, split
 from rlbench.plots.style import check_path, new_figure, plain, save, styled
 
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _draw_learning(model: Model, ax: Axes) -> None:
 
 def _score(model: Model, parts: Split, chosen: NDArray[np.intp]) -> tuple[float, float] | None:
     """Trains a new estimator of the same kind on some rows, and scores it on those and on the held-out rows."""
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
-
     estimator = new_estimator(model.kind, model.about["settings"], model.about["seed"])
     targets = parts.targets[chosen]
     if model.task != NUMBERS and len(np.unique(targets)) < 2:  # noqa: PLR2004  (with one class there is nothing to learn)
@@ -151,7 +149,7 @@ def _score(model: Model, parts: Split, chosen: NDArray[np.intp]) -> tuple[float,
     else:
         rows, test_rows = parts.rows[chosen], parts.test_rows
         if model.scaler is not None:
-            scaler = StandardScaler().fit(rows)
+            scaler = new_scaler().fit(rows)
             rows, test_rows = scaler.transform(rows), scaler.transform(test_rows)
     estimator.fit(rows, targets)
     return float(estimator.score(rows, targets)), float(estimator.score(test_rows, parts.test_targets))

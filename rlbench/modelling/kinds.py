@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import rlbench.models
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -68,7 +67,10 @@ def new_estimator(name: str, settings: Mapping[str, Any], seed: int) -> Any:
         UnknownNameError: the kind or a parameter is unknown.
         UsageError: a parameter cannot be set by name, such as a tokenizer.
     """
-    estimator = getattr(rlbench.models, kind_named(name).estimator)
+    kind = kind_named(name)
+    from rlbench import models  # noqa: PLC0415  (scikit-learn, an extra)
+
+    estimator = getattr(models, kind.estimator)
     known = estimator().get_params(deep=False)
     for setting in settings:
         if setting not in known:

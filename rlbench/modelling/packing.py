@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import rlbench.models
 from rlbench.errors import RlbenchError, StoreError, UsageError
 from rlbench.modelling.soundness import FORMS, check_estimator
 from rlbench.random_state import check_positions
@@ -137,13 +136,15 @@ PACKERS: tuple[tuple[Any, Callable[[Any, Arrays, str], dict[str, Any]]], ...] = 
 
 
 def _class_of(name: str) -> Any:
+    if name not in FORMS:
+        raise ValueError(f"unknown estimator {name!r}")
     if name == SCALER:
         from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  (an extra)
 
         return StandardScaler
-    if name not in FORMS:
-        raise ValueError(f"unknown estimator {name!r}")
-    return getattr(rlbench.models, name)
+    from rlbench import models  # noqa: PLC0415  (scikit-learn, an extra)
+
+    return getattr(models, name)
 
 
 def _unpacked_estimator(document: Any, arrays: Arrays) -> Any:

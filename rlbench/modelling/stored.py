@@ -13,6 +13,7 @@ import numpy as np
 
 from rlbench._version import __version__
 from rlbench.errors import RlbenchError, StoreError, UsageError
+from rlbench.files import require
 from rlbench.modelling.kinds import KINDS, RATINGS, TEXTS
 from rlbench.modelling.model import Model
 from rlbench.modelling.packing import pack_estimator, room_for, unpack_estimator
@@ -107,8 +108,10 @@ def load_model(store: Store, ref: str) -> Model:
 
     Raises:
         StoreError: no model matches, or it is damaged.
+        UsageError: scikit-learn is not installed.
     """
     entry = find_model(store, ref).sound()
+    require("sklearn", "models", "a stored model")
     arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
     try:
         documents = json.loads(arrays[DOCUMENT].tobytes())

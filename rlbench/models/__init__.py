@@ -5,8 +5,8 @@
     LogisticRegression().fit([[10.0], [250.0]], ["send", "keep"]).predict([[20.0]])
 
 The arithmetic is NumPy (numba in the modules that start with an underscore). scikit-learn (the extra `models`) provides
-`BaseEstimator` and input validation, so every estimator works in its pipelines and searches. Each estimator is imported
-on first use.
+`BaseEstimator` and input validation, so every estimator works in its pipelines and searches; without it, importing this
+package says what to install. Each estimator is imported on first use.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rlbench.models.recommender import MatrixFactorization, hold_out_per_user
     from rlbench.models.text import MultinomialNB, TextClassifier, Tokenizer
     from rlbench.models.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
+
+require("sklearn", "models", "rlbench.models")
 
 _HOMES = {
     "DecisionTreeClassifier": "tree",
@@ -67,7 +69,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        require("sklearn", "models", f"rlbench.models.{name}")
         return getattr(importlib.import_module(f"rlbench.models.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'rlbench.models' has no attribute {name!r}")
 

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from rlbench.errors import UsageError
+from rlbench.files import require
 from rlbench.models._validation import check_choice, check_number
 
 if TYPE_CHECKING:
@@ -234,16 +235,11 @@ def extract_palette(image: Any, n_colors: int = 5, *, random_state: Any = None) 
 
 
 def _read_image(path: str | Path) -> NDArray[Any]:
+    pillow = require("PIL.Image", "viewer", "an image file")
     try:
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - needed only for image files
-    except ImportError as error:
-        raise UsageError(
-            "reading an image file requires Pillow: pip install pillow, or pass the image as an array"
-        ) from error
-    try:
-        with Image.open(path) as image:
+        with pillow.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, pillow.DecompressionBombError) as error:
         raise UsageError(f"image must be a file that Pillow can read, got {path}: {error}") from error
 
 

@@ -476,8 +476,9 @@ def open_mongodb(url: str, _rest: str, *, create: bool, read_only: bool) -> Mong
     """Opens the new or existing database named in the URL's path, "rlbench" by default.
 
     Raises:
-        StoreError: pymongo is missing, the address is malformed, the user is refused, or the database is not an
-            rlbench store, or does not exist and may not be created; StoreAway if no server answers within 4 s.
+        StoreError: the address is malformed, the user is refused, or the database is not an rlbench store, or does not
+            exist and may not be created; StoreAway if no server answers within 4 s.
+        UsageError: pymongo is not installed.
     """
     pymongo = driver()
     with addressed(url):

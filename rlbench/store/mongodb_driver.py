@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rlbench.errors import StoreAway, StoreError, UsageError
+from rlbench.files import require
 from rlbench.store.urls import redact
 
 if TYPE_CHECKING:
@@ -61,12 +62,8 @@ def _written(host: str, port: int | None) -> str:
 
 
 def driver() -> Any:
-    """Returns the module pymongo; StoreError if it is not installed."""
-    try:
-        import pymongo  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        raise StoreError("a MongoDB store needs pymongo: pip install 'rlbench[mongo]'") from error
-    return pymongo
+    """Returns the module pymongo; UsageError if it is not installed."""
+    return require("pymongo", "mongo", "a MongoDB store")
 
 
 def parsed_url(url: str) -> tuple[str, dict[str, Any]]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.envs._pygame import ViewerMissingError
 from rlbench.errors import UsageError
-from rlbench.files import written
+from rlbench.files import require, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -181,10 +180,7 @@ def _with_colors(numbers: NDArray[np.uint8], colors: bytes) -> Any:
 
 
 def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
-    try:
-        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: PLC0415  (finds ffmpeg)
-    except ImportError as error:
-        raise ViewerMissingError("imageio_ffmpeg", ".mp4 files are written by imageio-ffmpeg") from error
+    imageio_ffmpeg = require("imageio_ffmpeg", "viewer", "an .mp4 file")  # it finds ffmpeg
     with path.open("wb"):  # fails with a clean error; ffmpeg would print a long one
         first = _even(next(pictures))
     writer = imageio_ffmpeg.write_frames(
@@ -216,8 +212,4 @@ WRITERS: dict[str, Callable[[Path, Iterator[Picture], float], None]] = {".gif": 
 
 
 def _image() -> Any:
-    try:
-        from PIL import Image  # noqa: PLC0415  (only when writing a file)
-    except ImportError as error:
-        raise ViewerMissingError("PIL", "pictures are written by Pillow") from error
-    return Image
+    return require("PIL.Image", "viewer", "a file of pictures")

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlbench.envs.making import make_from_spec
 from rlbench.errors import RlbenchError, StoreError
-from rlbench.files import packaged
+from rlbench.files import packaged, require
 from rlbench.store.records import row_of
 from rlbench.texts import escaped
 from rlbench.viewer.rides import pace_of
@@ -87,15 +87,14 @@ def _script(name: str, **places: int) -> str:
 
 def _sheet(frames: Sequence[NDArray[np.uint8]], columns: int) -> str:
     """Returns all frames in rows as one base64-encoded PNG with a small palette."""
-    from PIL import Image  # noqa: PLC0415  (an extra)
-
+    image = require("PIL.Image", "viewer", "an episode in a notebook")
     height, width, _ = frames[0].shape
     sheet = np.zeros((-(-len(frames) // columns) * height, columns * width, 3), np.uint8)
     for k, frame in enumerate(frames):
         top, left = k // columns * height, k % columns * width
         sheet[top : top + height, left : left + width] = frame
     target = io.BytesIO()
-    Image.fromarray(sheet).quantize(PLAYER_COLORS, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    image.fromarray(sheet).quantize(PLAYER_COLORS, dither=image.Dither.NONE).save(target, "PNG", optimize=True)
     return base64.b64encode(target.getvalue()).decode()
 
 

@@ -313,15 +313,6 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["tree", "linear", "recommender"])
-def test_without_scikit_learn_the_extra_to_install_is_named(model, kind, tmp_path, monkeypatch):
-    (tmp_path / "a.csv").write_text("x,z,y\n1,2,3\n4,5,6\n")
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    refused = model("train", kind, "--data", "a.csv", "--target", "y")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert 'needs sklearn, which is not installed: pip install "rlbench[models]"' in refused.err
-
-
 def test_help_of_the_commands_imports_no_scikit_learn():
     import subprocess
 

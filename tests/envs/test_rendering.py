@@ -392,7 +392,7 @@ def test_a_display_that_does_not_answer_is_no_display():
 
 def test_without_pygame_the_extra_is_named():
     outcome = run("import sys; sys.modules['pygame'] = None; " + MAKE.format("rgb_array"))
-    assert "pip install 'rlbench[viewer]'" in outcome.stderr.splitlines()[-1]
+    assert 'pip install "rlbench[viewer]"' in outcome.stderr.splitlines()[-1]
 
 
 def test_text_needs_no_pygame():

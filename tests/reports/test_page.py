@@ -14,7 +14,7 @@ from training.toys import Circle
 from waiting import HANG
 
 import rlbench
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import MissingPackageError, StoreError, UsageError
 from rlbench.reports.page import HEAD, TAIL, _episodes, _gif, page, report, run_html
 from rlbench.reports.several import page_of_several
 
@@ -133,7 +133,7 @@ def test_of_a_long_episode_the_beginning_moves(monkeypatch, run):
 
 def test_without_the_viewer_the_episodes_are_listed_and_the_reason_is_said(monkeypatch, run):
     def missing(*_):
-        raise UsageError("pictures are written by Pillow, which is not installed: pip install 'rlbench[viewer]'")
+        raise MissingPackageError("a file of pictures needs PIL", "PIL", "viewer")
 
     monkeypatch.setattr("rlbench.reports.page._gif", missing)
     shown = _episodes(run)

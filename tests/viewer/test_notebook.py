@@ -91,7 +91,7 @@ def test_without_the_extra_an_episode_is_a_table_that_names_it(known, monkeypatc
     for name in ("rlbench.envs.drawing", "rlbench.envs._pygame"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "pygame", None)
-    assert "pip install &#x27;rlbench[viewer]&#x27;" in known._repr_html_()
+    assert "pip install &quot;rlbench[viewer]&quot;" in known._repr_html_()
 
 
 def test_what_an_observation_says_is_not_markup(trip):
