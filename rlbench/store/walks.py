@@ -16,7 +16,7 @@ from rlbench.lazy import LazyModule
 from rlbench.store import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -162,26 +162,21 @@ def action_dtype(n_actions: int) -> np.dtype[Any]:
 class Walk(Mapping[str, "Array"]):
     """The steps of a chunk over a table, as a mapping of the columns that plain steps have.
 
-    These are "observations" (int32, T+1 rows a segment), "actions", "rewards" (float64) and "explored"; what follows
-    from the table is made when it is first asked for.
-
     Attributes:
         table: where each step leads.
-        starts: int32 (segments,), the first observation of each segment.
-        actions: whole numbers (steps,).
-        explored: bool (steps,), whether each was exploratory.
-        outcomes: uint8 (steps,), the rank of each step's outcome; None if the table is deterministic.
         lengths: int64 (segments,), the steps of each segment, as in the chunk.
         terminations: bool (segments,), whether each ends in a termination, as in the chunk.
+        columns: "observations" (int32, T+1 rows a segment), "actions", "rewards" (float64) and "explored" (bool).
+        kept: the columns that these follow from: "starts", int32 (segments,), the first observation of each segment;
+            "explored"; "repeats", "changes" and "tries", the packed actions; and, unless the table is deterministic,
+            "outcomes", uint8 (steps,), the rank of each step's outcome.
     """
 
     table: Table
-    starts: NDArray[np.int32]
-    actions: Array
-    explored: NDArray[np.bool_]
-    outcomes: NDArray[np.uint8] | None
     lengths: NDArray[np.int64]
     terminations: NDArray[np.bool_]
+    columns: dict[str, Array]
+    kept: dict[str, Array]
 
     @classmethod
     def of(
@@ -191,17 +186,13 @@ class Walk(Mapping[str, "Array"]):
         dtypes = dict(zip(COLUMNS, (OBSERVATION, action_dtype(table.n_actions), REWARD, EXPLORED), strict=True))
         if {name: column.dtype for name, column in steps.items()} != dtypes:
             return None
-        observations, actions, rewards, explored = (np.ascontiguousarray(steps[name]) for name in COLUMNS)
-        starts = observations[np.cumsum(lengths) - lengths + np.arange(len(lengths))]
-        if table.is_deterministic:  # to follow it, which packing does anyway, and compare is faster than to trace it
-            walk = cls(table, starts, actions, explored, None, lengths, terminations)
-            return walk if walk._leads_to(observations, rewards) else None
-        if not (_are_below(observations, table.n_states) and _are_below(actions, table.n_actions)):
+        form = _plain_form(table, len(lengths), int(np.sum(lengths)))
+        try:
+            found = checked({**steps, "lengths": lengths, "terminations": terminations}, form)
+        except UsageError:
             return None
-        misfit, outcomes = _walking.trace(table.arrays, observations, actions, rewards, lengths, terminations)
-        if misfit != _walking.ALL:
-            return None
-        return cls(table, starts, actions, explored, outcomes, lengths, terminations)
+        columns, kept = {name: found[name] for name in COLUMNS}, _traced(table, *found.values())
+        return None if kept is None else cls(table, lengths, terminations, columns, kept)
 
     @classmethod
     def unpacked(
@@ -216,33 +207,19 @@ class Walk(Mapping[str, "Array"]):
             name: _spread(column, bases[name], counts[name]) if name in bases else column
             for name, column in columns.items()
         }
-        form = {
-            **_form(table, len(lengths), steps),
-            "repeats": Numbers(np.bool_, (steps - tried,)),
-            **{name: _actions(table, counts[name]) for name in ("changes", "tries")},
-        }
-        found = checked({**given, "lengths": lengths, "terminations": terminations}, form)
-        packed = [found[name] for name in PACKED]
-        actions = np.empty(steps, action_dtype(table.n_actions))
-        derived = _passed(_walking.retrace, table, found, *packed, actions)
-        walk = cls(table, found["starts"], actions, found["explored"], found.get("outcomes"), lengths, terminations)
-        vars(walk)["_followed"] = (*derived, *packed)
-        return walk
+        form = _kept_form(table, len(lengths), steps, counts)
+        kept = checked(given, form)
+        ends = checked({"lengths": lengths, "terminations": terminations}, _segments_form(len(lengths), steps))
+        return cls(table, lengths, terminations, _retraced(table, kept, *ends.values()), kept)
 
     def packed(self) -> dict[str, Array]:
-        """Returns the columns to store; UsageError if this is not a walk over its table."""
-        columns = {"starts": self.starts, "explored": self.explored}
-        columns |= dict(zip(PACKED, self._followed[2:], strict=True))
-        columns |= {} if self.outcomes is None else {"outcomes": self.outcomes}
+        """Returns the columns to store."""
         bases = _bases(self.table)
-        return {name: _dense(column, bases[name]) if name in bases else column for name, column in columns.items()}
+        return {name: _dense(column, bases[name]) if name in bases else column for name, column in self.kept.items()}
 
     def __getitem__(self, name: str) -> Array:
         """Returns a column of steps."""
-        return self._columns[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in COLUMNS  # a mapping's own derives the column to tell
+        return self.columns[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)
@@ -250,54 +227,68 @@ class Walk(Mapping[str, "Array"]):
     def __len__(self) -> int:
         return len(COLUMNS)
 
-    def _leads_to(self, observations: Array, rewards: Array) -> bool:
-        """Returns whether it is a walk over its table with these observations, and all bits of these rewards."""
-        try:
-            its_observations, its_rewards, *_ = self._followed
-        except UsageError:
-            return False
-        are_bits_equal = np.array_equal(its_rewards.view(np.int64), rewards.view(np.int64))
-        return are_bits_equal and np.array_equal(its_observations, observations)
 
-    @cached_property
-    def _columns(self) -> dict[str, Array]:
-        observations, rewards = self._followed[:2]
-        actions = self.actions.astype(action_dtype(self.table.n_actions), copy=False)
-        return dict(zip(COLUMNS, (observations, actions, rewards, self.explored), strict=True))
-
-    @cached_property
-    def _followed(self) -> tuple[Array, ...]:
-        """The observations and rewards, and the columns of the packed actions."""
-        steps = int(np.sum(self.lengths))
-        form = {**_form(self.table, len(self.lengths), steps), "actions": _actions(self.table, steps)}
-        found = checked(vars(self), form)
-        return _passed(_walking.follow, self.table, found, found["actions"])
+def _plain_form(table: Table, segments: int, steps: int) -> Form:
+    """Returns the form that plain steps must have before compiled code traces them through a table."""
+    return {
+        "observations": Numbers(OBSERVATION, (steps + segments,), 0, table.n_states - 1),
+        "actions": Numbers(action_dtype(table.n_actions), (steps,), 0, table.n_actions - 1),
+        "rewards": Numbers(REWARD, (steps,)),
+        "explored": Numbers(EXPLORED, (steps,)),
+        **_segments_form(segments, steps),
+    }
 
 
-def _form(table: Table, segments: int, steps: int) -> Form:
-    """Returns the form that columns must have before compiled code follows them through a table."""
+def _kept_form(table: Table, segments: int, steps: int, counts: Mapping[str, int]) -> Form:
+    """Returns the form that what is kept of steps must have before compiled code makes them of it."""
     form: Form = {
         "starts": Numbers(OBSERVATION, (segments,), 0, table.n_states - 1),
         "explored": Numbers(EXPLORED, (steps,)),
-        "lengths": Numbers(np.int64, (segments,), 0, steps),
-        "terminations": Numbers(np.bool_, (segments,)),
+        "repeats": Numbers(np.bool_, (steps - counts["tries"],)),
+        **{name: Numbers(_digit(table), (counts[name],), 0, table.n_actions - 1) for name in ("changes", "tries")},
     }
     return form if table.is_deterministic else {**form, "outcomes": Numbers(np.uint8, (steps,))}
 
 
-def _actions(table: Table, count: int) -> Numbers:
-    most = table.n_actions - 1
-    return Numbers(np.min_scalar_type(most), (count,), 0, most)  # in the smallest dtype: nearly always bytes
+def _segments_form(segments: int, steps: int) -> Form:
+    return {
+        "lengths": Numbers(np.int64, (segments,), 0, steps),
+        "terminations": Numbers(np.bool_, (segments,)),
+    }
 
 
-def _passed(kernel: Callable[..., Any], table: Table, found: Mapping[str, Array], *own: Array) -> tuple[Array, ...]:
-    """Returns what a compiled pass makes of checked columns; UsageError for the first step that does not fit."""
-    names = ("starts", "explored", "outcomes", "lengths", "terminations")
-    columns = [found.get(name, NO_OUTCOMES) for name in names]
-    misfit, *made = kernel(table.arrays, *columns, *own)
+def _traced(
+    table: Table, observations: Array, actions: Array, rewards: Array, explored: Array, lengths: Array, ends: Array
+) -> dict[str, Array] | None:
+    """Returns what is kept of checked steps; None unless they follow from their table."""
+    first, has_steps = np.cumsum(lengths) - lengths + np.arange(len(lengths)), lengths > 0
+    rows = observations if has_steps.all() else np.delete(observations, first[~has_steps])
+    columns = rows, actions, rewards, explored, lengths[has_steps], ends[has_steps]
+    outcomes = np.empty(0 if table.is_deterministic else len(actions), np.uint8)
+    packed = [np.empty(len(actions), dtype) for dtype in (np.dtype(np.bool_), _digit(table), _digit(table))]
+    fits, *counts = _walking.trace(table.arrays, *columns, outcomes, *packed)
+    kept = {"starts": observations[first], "explored": explored}
+    kept |= {name: column[:count] for name, column, count in zip(PACKED, packed, counts, strict=True)}
+    kept |= {} if table.is_deterministic else {"outcomes": outcomes}
+    return kept if fits else None
+
+
+def _retraced(table: Table, kept: Mapping[str, Array], lengths: Array, ends: Array) -> dict[str, Array]:
+    """Returns the steps that checked columns were kept of; UsageError for the first that does not fit the table."""
+    explored, outcomes = kept["explored"], kept.get("outcomes", NO_OUTCOMES)
+    actions = np.empty(len(explored), action_dtype(table.n_actions))
+    packed = [kept[name] for name in PACKED]
+    misfit, observations, rewards = _walking.retrace(
+        table.arrays, kept["starts"], explored, outcomes, lengths, ends, *packed, actions
+    )
     if misfit != _walking.ALL:
         raise UsageError(f"step {misfit} of a chunk does not follow from its table")
-    return tuple(made)
+    return dict(zip(COLUMNS, (observations, actions, rewards, explored), strict=True))
+
+
+def _digit(table: Table) -> np.dtype[Any]:
+    """Returns the smallest dtype of an action: nearly always bytes."""
+    return np.min_scalar_type(table.n_actions - 1)
 
 
 def _bases(table: Table) -> dict[str, int]:
@@ -331,7 +322,3 @@ def _spread(packed: Array, base: int, count: int) -> Array:
 def _digits(base: int) -> int:
     """Returns how many digits to a base a byte holds; 1 if it holds none."""
     return max(count for count in range(1, 9) if count == 1 or base**count <= 2**8)
-
-
-def _are_below(column: Array, most: int) -> bool:
-    return column.ndim == 1 and column.min(initial=0) >= 0 and column.max(initial=0) < most

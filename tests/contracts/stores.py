@@ -70,12 +70,18 @@ def make_walk(first_episode, lengths):
     """A chunk over a table of two states: action 1 changes the state, and ends the episode in the second."""
     arrays = (np.array([0, 1, 1, 0], np.int32), np.array([0.0, -0.0, 1.0, 0.5]), np.array([0, 0, 0, 1]) > 0)
     table = table_of(2, np.arange(5), *arrays)
-    lengths = np.array(lengths)
-    actions = np.zeros(lengths.sum(), np.uint8)
-    actions[np.concatenate([np.cumsum(lengths) - 2, np.cumsum(lengths) - 1])] = 1
+    lengths, stops = np.array(lengths), np.cumsum(lengths)
+    steps = {
+        "observations": np.zeros(stops[-1] + len(lengths), np.int32),
+        "actions": np.zeros(stops[-1], np.int16),
+        "rewards": np.zeros(stops[-1]),
+        "explored": np.arange(stops[-1]) % 3 == 0,
+    }
+    steps["observations"][stops + np.arange(len(lengths)) - 1] = 1
+    steps["actions"][[stops - 2, stops - 1]] = 1
+    steps["rewards"][stops - 2], steps["rewards"][stops - 1] = -0.0, 0.5
     ends = np.full(len(lengths), TERMINATED, np.uint8)
-    starts, explored = np.zeros(len(lengths), np.int32), np.arange(len(actions)) % 3 == 0
-    walk = Walk(table, starts, actions, explored, None, lengths, ends == TERMINATED)
+    walk = Walk.of(table, steps, lengths, ends == TERMINATED)
     return EpisodeChunk(first_episode, 0, lengths, ends, {"return": np.full(len(lengths), 0.5)}, walk)
 
 

@@ -84,7 +84,8 @@ def test_steps_in_a_table_come_back_from_what_is_stored_of_them(seed, n_states, 
     table = table_of(*model)
     steps, lengths, terminations, outcomes = random_walk(rng, model, segments)
     walk = Walk.of(table, steps, lengths, terminations)
-    assert walk.outcomes is None if table.is_deterministic else walk.outcomes.tolist() == outcomes.tolist()
+    expected = [] if table.is_deterministic else outcomes.tolist()
+    assert walk.kept.get("outcomes", np.empty(0)).tolist() == expected
     assert_same_bits(walk, steps)
     again = Table.unpack(table.blob, table.digest)
     stored, _ = codec.unpack(codec.pack(walk.packed()))
@@ -155,6 +156,11 @@ def test_steps_that_end_where_the_table_does_not_are_no_walk():
     assert Walk.of(TWO_STATES, {name: rows[:-1] for name, rows in STEPS.items()}, LENGTHS - 1, ENDED) is None
 
 
+@pytest.mark.parametrize("lengths", [[3], [1], [2, 0], [3, -1], [2**63 - 1, 2**63 - 1, 4]])
+def test_steps_that_do_not_fill_their_segments_are_no_walk(lengths):
+    assert Walk.of(TWO_STATES, STEPS, np.array(lengths), np.ones(len(lengths), np.bool_)) is None
+
+
 def test_outcomes_that_differ_in_their_end_alone_are_told_apart():
     table = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.zeros(2), np.array([False, True]))
     steps = {
@@ -163,8 +169,8 @@ def test_outcomes_that_differ_in_their_end_alone_are_told_apart():
         "rewards": np.zeros(3),
         "explored": np.zeros(3, np.bool_),
     }
-    assert Walk.of(table, steps, np.array([3]), np.array([True])).outcomes.tolist() == [0, 0, 1]
-    assert Walk.of(table, steps, np.array([3]), np.array([False])).outcomes.tolist() == [0, 0, 0]
+    assert Walk.of(table, steps, np.array([3]), np.array([True])).kept["outcomes"].tolist() == [0, 0, 1]
+    assert Walk.of(table, steps, np.array([3]), np.array([False])).kept["outcomes"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -188,29 +194,13 @@ def test_stored_columns_that_are_no_walk_over_the_table_are_refused(column, valu
         Walk.unpacked(TWO_STATES, columns, LENGTHS, ENDED)
 
 
-def test_an_outcome_that_the_table_does_not_have_is_refused():
-    table = table_of(1, np.array([0, 2]), np.zeros(2, np.int32), np.array([0.0, 1.0]), np.zeros(2, np.bool_))
-    given_ = (table, np.zeros(1, np.int32), np.zeros(3, np.uint8), np.zeros(3, np.bool_))
-    with pytest.raises(UsageError, match="step 2 "):
-        Walk(*given_, np.array([0, 1, 2], np.uint8), np.array([3]), np.array([False]))["rewards"]
-
-
-def test_a_walk_says_which_columns_it_has_without_following_its_steps():
-    impossible = np.array([7], np.uint8)  # an action of which it would be told if it were followed
-    walk = Walk(TWO_STATES, np.zeros(1, np.int32), impossible, np.zeros(1, np.bool_), None, np.array([1]), ~ENDED)
-    assert ("rewards" in walk, "seen" in walk) == (True, False)
-    with pytest.raises(UsageError):
-        walk["rewards"]
-
-
-def test_an_outcome_of_the_next_action_is_not_that_of_this_one():
+@pytest.mark.parametrize(("offsets", "action"), [([0, 1, 3], 0), ([0, 2, 3], 1)])
+def test_an_outcome_beyond_those_of_an_action_is_refused(offsets, action):
     alike = np.zeros(3, np.int32), np.zeros(3), np.zeros(3, np.bool_)
-    table = Table(2, np.array([0, 1, 3]), *alike)  # the second action has two outcomes, the first one
-    columns = np.zeros(1, np.int32), np.zeros(1, np.uint8), np.zeros(1, np.bool_)
+    table = Table(2, np.array(offsets), *alike)  # one action has two outcomes, the other, which is taken, has one
+    columns = np.zeros(2, np.int32), np.full(1, action, np.int16), np.zeros(1), np.zeros(1, np.bool_)
     lengths, terminations = np.array([1]), np.array([False])
-    with pytest.raises(UsageError, match="step 0 "):
-        Walk(table, *columns, np.array([1], np.uint8), lengths, terminations).packed()
-    stored = Walk(table, *columns, np.array([0], np.uint8), lengths, terminations).packed()
+    stored = Walk.of(table, dict(zip(STEPS, columns, strict=True)), lengths, terminations).packed()
     one = np.array([0b1000_0000], np.uint8)  # eight outcomes a byte, the first in its highest bit
     with pytest.raises(UsageError, match="step 0 "):
         Walk.unpacked(table, {**stored, "outcomes": one}, lengths, terminations)
