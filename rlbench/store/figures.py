@@ -64,6 +64,8 @@ def _schedule_at(chunk: EpisodeChunk, timesteps: int) -> Schedule | None:
 
 def _rows_to_store(name: str, column: Array, chunk: EpisodeChunk) -> int:
     """Returns how many of the first rows of a figure must be stored: the others follow."""
+    if chunk.adds_up and not chunk.first_step and _may_follow(name, column, chunk):
+        return 0
     derived = _derived(name, column, chunk)
     if derived is not None:
         for rows in (0, 1):
@@ -128,9 +130,13 @@ def named(stored: Iterable[str], about: Mapping[str, Any]) -> list[str]:
 # ---------------------------------------------------------------------- what follows
 
 
+def _may_follow(name: str, like: Array, chunk: EpisodeChunk) -> bool:
+    return name in DERIVED and claimed({name: like}, chunk.episodes) <= codec.FREE
+
+
 def _derived(name: str, like: Array, chunk: EpisodeChunk) -> Array | None:
     """Returns a figure as it follows from a chunk, in the dtype and with the width of another; None if it does not."""
-    if name not in DERIVED or claimed({name: like}, chunk.episodes) > codec.FREE:
+    if not _may_follow(name, like, chunk):
         return None
     found = DERIVED[name](chunk, like.shape[1:])
     is_alike = found is not None and found.shape[1:] == like.shape[1:] and found.dtype.kind == _kind(like)

@@ -77,6 +77,7 @@ class EpisodeChunk:
     # this reset, if any; no "state": it could not be read; None: unknown
     env_rng: dict[str, Any] | None = None
     exploration: Schedule | None = None  # what the figure "exploration_rate" follows from, if it is known
+    adds_up: bool = False  # other figures are known to follow from the steps; else whoever packs them compares
 
     @property
     def episodes(self) -> int:

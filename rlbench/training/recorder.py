@@ -205,6 +205,8 @@ class Recorder:
             steps=steps if tape.recording else None,
             env_rng=None if self._first[1] else self._env_rng,
             exploration=self._exploration,
+            # machine code did; what a foreign agent says that it explored may not be a bool
+            adds_up=tape.recording and self._begun is None,
         )
 
 

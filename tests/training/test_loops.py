@@ -1,6 +1,7 @@
 """The readable and the compiled loop are one: for the same seed the same bits, and both are the rule of the book."""
 
 import itertools
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +15,7 @@ import rlbench
 from rlbench.agents import AGENTS, QLearning
 from rlbench.envs import Discretize
 from rlbench.names import AGENT_NAMES
+from rlbench.store.documents import chunk_row
 from rlbench.training import recorder, session
 
 COMPILED = [name for name, cls in AGENTS.items() if cls(3, 2).learner() is not None]
@@ -203,6 +205,25 @@ def test_the_split_changes_no_episode(monkeypatch):
     assert len(split["chunks"]) > len(whole["chunks"]) == 1
     for part in ("counts", "agent", "figures", "checkpoint", "episodes"):
         assert split[part] == whole[part], part
+
+
+@pytest.mark.parametrize("world", ["safecab", "cartpole", "ice without a limit"])
+def test_figures_that_the_compiled_loop_added_up_are_stored_as_if_they_had_been_compared(world, monkeypatch):
+    added_up = []
+
+    def packed(before, chunk):
+        row = chunk_row(before, chunk)
+        assert row == chunk_row(before, replace(chunk, adds_up=False))
+        added_up.append(chunk.adds_up)
+        return row
+
+    monkeypatch.setattr("rlbench.store.store.chunk_row", packed)
+    monkeypatch.setattr(recorder, "CHUNK_STEPS", 37)
+    monkeypatch.setattr(recorder, "RESERVE", 5)
+    env, env_kwargs = WORLDS[world]
+    rlbench.train(env, "q-learning", env_kwargs=env_kwargs, episodes=60, seed=5)
+    assert len(added_up) > 1
+    assert all(added_up)
 
 
 @pytest.mark.parametrize("agent", COMPILED)
