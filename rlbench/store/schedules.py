@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = ("constant", "exponential", "multiplicative", "linear")
 MOST_COUNT = 2**52  # episodes or steps: a float holds each
-BLOCK = 2**12  # rates worked out at once: what arises in between stays in the cache, which takes half the time
+BLOCK = 2**13  # rates worked out at once: what arises in between stays in the cache, which takes a quarter of the time
 LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # its first 33 bits, and the rest
 TAYLOR = [1.0 / math.factorial(power) for power in range(14, 1, -1)]  # of the exponential function, highest first
 
@@ -79,5 +79,8 @@ def _exp(x: Floats, rest: Floats | float = 0.0) -> Floats:
     high, low = x - twos * LN2[0], rest - twos * LN2[1]  # the former is exact
     r = high + low
     lost = (high - r) + low
-    series = np.polyval(TAYLOR, r)
+    series = np.full_like(r, TAYLOR[0])
+    for coefficient in TAYLOR[1:]:  # in place: np.polyval takes half as long again
+        series *= r
+        series += coefficient
     return np.ldexp(1.0 + (r + (lost + r * r * series)), twos.astype(np.int32))
