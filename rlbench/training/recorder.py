@@ -161,15 +161,15 @@ class Recorder:
         self.steps, self.length = self.steps + steps, counts.episode_length
         self.segments = segments - (self.length >= 0)
 
-    def flush(self) -> None:
-        """Hands the chunk on, if there is anything in it, and begins the next."""
+    def flush(self, sink: Callable[[EpisodeChunk], object] | None = None) -> None:
+        """Hands the chunk on, if there is anything in it, and begins the next; `sink` takes it in place of the own."""
         unfinished = self.length >= 0 and self.tape.recording  # its figures are not known yet, its steps are
         if not self.segments and not (unfinished and self.steps):
             return
         if unfinished and self._begun is not None:
             self.tape.lengths[self.segments] = self.steps - self._begun
             self.tape.ends[self.segments] = OPEN
-        self.sink(self._chunk(self.segments + unfinished))
+        (sink or self.sink)(self._chunk(self.segments + unfinished))
         self._episode += self.segments
         self._first = (self._episode, max(self.length, 0))
         carried = self.tape.action_counts[self.segments] if unfinished else 0

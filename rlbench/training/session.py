@@ -12,7 +12,7 @@ import numpy as np
 
 from rlbench.agents.compiled import rules
 from rlbench.envs.making import step_limit
-from rlbench.errors import StoreError, UsageError
+from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store.schedules import KINDS, Schedule
 from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
@@ -70,10 +70,13 @@ class Session:
             exploration=self._exploration,
         )
         status, table = "interrupted", known_table(self.env) if recording else None
+        rest: EpisodeChunk | None = None
         self._begin_clock()
         with stopping_on_signal(self.budget), Writer(self.store, self.run.id, table) as self._writer:
             try:
                 self._hooks = self._hooks_of()
+                if world is None or self._hooks is not None:  # an episode, or a callback, may take its time
+                    self._writer.keep_alive()
                 self._compile(world, table)
                 if self.stored is not None and not self.budget.stop:
                     self._repeat(world, self.stored)
@@ -82,16 +85,16 @@ class Session:
                     if recording:  # writing the steps is part of such training
                         self._settle()
                 self.seconds = self._elapsed()
-                self._settle()
+                rest = self._rest()
                 status = "interrupted" if self.budget.stop and not self._stopped else "finished"
             except BaseException:
                 self.seconds = self._elapsed()
                 if not self._failed:
-                    self._settle()
+                    rest = self._rest()
                 raise
             finally:
                 self._monitor.close()
-                self._close(status)
+                self._close(status, rest)
 
     @property
     def _first_episode(self) -> int:
@@ -146,9 +149,9 @@ class Session:
 
     def _settle(self) -> None:
         """Waits until everything that was recorded is stored."""
+        rest = self._rest()
         with self._noting_failure():
-            self._recorder.flush()
-            self._writer.wait()
+            self._writer.write(rest, seconds=self._elapsed())
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -190,6 +193,8 @@ class Session:
         if budget.abort:
             raise KeyboardInterrupt
         self._monitor.look()
+        if not (self._recorder.is_between_episodes and budget.is_spent(self.agent)):
+            self._writer.keep_alive()
         if not self._recorder.is_between_episodes:
             return
         if self._hooks is not None:
@@ -200,13 +205,25 @@ class Session:
     def _take(self, chunk: EpisodeChunk) -> None:
         """Passes a chunk on to the store, now and then with a checkpoint."""
         with self._noting_failure():
-            self._monitor.hear(_checked(chunk))
-            chunk = chunk if self._hooks is None else self._hooks.with_points(chunk)
-            self._flushed = now = time.perf_counter()
-            new = chunk if self.stored is None else self.stored.take(chunk)
+            new = self._accepted(chunk)
             if new is not None:
-                due = self._recorder.is_between_episodes and now - self._checkpointed >= self._interval
+                due = self._recorder.is_between_episodes and self._flushed - self._checkpointed >= self._interval
                 self._writer.put(new, self._checkpoint() if due else None, seconds=self._elapsed())
+
+    def _rest(self) -> EpisodeChunk | None:
+        """Takes what is left on the tape, once all before it is written; returns what is to be stored of it."""
+        left: list[EpisodeChunk] = []
+        with self._noting_failure():
+            self._writer.wait()
+            self._recorder.flush(left.append)
+            return self._accepted(left[0]) if left else None
+
+    def _accepted(self, chunk: EpisodeChunk) -> EpisodeChunk | None:
+        """Returns what is to be stored of a chunk; None if all of it is."""
+        self._monitor.hear(_checked(chunk))
+        chunk = chunk if self._hooks is None else self._hooks.with_points(chunk)
+        self._flushed = time.perf_counter()
+        return chunk if self.stored is None else self.stored.take(chunk)
 
     def _checkpoint(self) -> Checkpoint:
         checkpoint = checkpoint_of(self.env, self.agent, unfinished_episode=not self._recorder.is_between_episodes)
@@ -215,19 +232,30 @@ class Session:
         self._checkpointed = time.perf_counter()
         return checkpoint
 
-    def _close(self, status: str) -> None:
-        if self._failed:  # what the agent learnt from is not stored, so its state is not either
-            with suppress(StoreError):  # the failure itself is on its way
-                self._writer.close()
-                self.store.append(self.run.id, status=status, seconds=self.seconds)
-            return
+    def _close(self, status: str, rest: EpisodeChunk | None) -> None:
+        """Writes the end of the run, and with it what is left to store."""
+        try:
+            if not self._failed:
+                self._finish(status, rest)
+        except StoreAway:
+            raise  # what the store lacks is in a spool
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            if self._failed:  # what the agent learnt from is not stored, so its state is not either
+                with suppress(StoreError):  # the failure itself is on its way
+                    self._writer.close()
+                    self.store.append(self.run.id, status="interrupted", seconds=self.seconds)
+
+    def _finish(self, status: str, rest: EpisodeChunk | None) -> None:
         is_behind = self.stored is not None and not self.stored.is_repeated
         checkpoint = None if is_behind else self._checkpoint()
         progress: dict[str, Any] = {"status": status, "seconds": self.seconds}
         if self._stopped:
             progress["config"] = replace(self.run.config, stopped=self._stopped)
         # kept when finished: a longer run goes on from it
-        self._writer.finish(checkpoint, keep=status == "finished", **progress)
+        self._writer.finish(rest, checkpoint, keep=status == "finished", **progress)
 
 
 def _checked(chunk: EpisodeChunk) -> EpisodeChunk:

@@ -23,7 +23,7 @@ RETRY = 10.0  # seconds between two tries to reach a store that is away
 class Writer:
     """Appends to a run in a thread of its own, chunk by chunk; what fails there is raised here.
 
-    Steps that follow from the `table` are stored as a walk over it.
+    No thread begins before it is needed. Steps that follow from the `table` are stored as a walk over it.
     Where the store goes away, what it should have been given is spooled to a local file, and uploaded when it is back.
     """
 
@@ -34,11 +34,10 @@ class Writer:
         self._spool: Spool | None = None
         self._looked = 0.0
         self._closing = threading.Event()
-        self._pulse = threading.Thread(target=self._show_alive, name="rlbench-pulse", daemon=True)
+        self._pulse: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         recover(self._store)
-        self._pulse.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,10 +47,16 @@ class Writer:
         """Waits until nothing is being written any more, whether it succeeded or not."""
         self._closing.set()
         self._pool.shutdown(wait=True)
-        self._pulse.join()
+        if self._pulse is not None:
+            self._pulse.join()
+
+    def keep_alive(self) -> None:
+        """Shows others from now on that the run is being written, however long an episode takes."""
+        if self._pulse is None:
+            self._pulse = threading.Thread(target=self._show_alive, name="rlbench-pulse", daemon=True)
+            self._pulse.start()
 
     def _show_alive(self) -> None:
-        """Shows others that the run is being written, however long an episode takes."""
         while not self._closing.wait(BEAT):
             with suppress(StoreError):  # if it matters, the next write fails too
                 self._store.show_alive(self._run_id)
@@ -67,14 +72,22 @@ class Writer:
         if pending is not None:
             pending.result()
 
-    def finish(self, checkpoint: Checkpoint | None = None, *, keep: bool = False, **progress: Any) -> None:
-        """Writes the end of a run.
+    def write(self, chunk: EpisodeChunk | None, **progress: Any) -> None:
+        """Writes a chunk after all others, and waits for it."""
+        self.wait()
+        if chunk is not None:
+            self._append(chunk, None, **progress)
+
+    def finish(
+        self, chunk: EpisodeChunk | None, checkpoint: Checkpoint | None = None, *, keep: bool = False, **progress: Any
+    ) -> None:
+        """Writes the last chunk, if there is one, and the end of a run, all of it or nothing.
 
         Raises:
             StoreAway: the store is still away; the message says where what it lacks is kept.
         """
         self.wait()
-        self._append(None, checkpoint, keep=keep, **progress)
+        self._append(chunk, checkpoint, keep=keep, **progress)
         if self._spool is not None:
             self._upload()
         if self._spool is not None:

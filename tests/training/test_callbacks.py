@@ -271,7 +271,8 @@ def test_a_run_that_went_on_without_its_callbacks_does_not_answer_for_them(statu
 
 def test_a_callback_that_ends_a_run_before_the_end_of_what_it_stored_is_not_the_same(store, monkeypatch):
     with monkeypatch.context() as patch:  # as if killed: without a checkpoint
-        patch.setattr(session.Session, "_close", lambda self, status: self.store.append(self.run.id, status=status))
+        close = lambda self, status, rest: self.store.append(self.run.id, rest, status=status)  # noqa: E731
+        patch.setattr(session.Session, "_close", close)
         with pytest.raises(ZeroDivisionError):
             early(store, callbacks=[breaking()])
     changed = rlbench.StopOnReturn(0.2, window=50)

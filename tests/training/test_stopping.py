@@ -339,6 +339,29 @@ def test_a_store_that_breaks_for_a_moment_is_reported_too(store, monkeypatch):
     assert _latest(store).status == "interrupted"
 
 
+def test_a_store_that_breaks_in_the_end_interrupts_the_run(store, monkeypatch):
+    append = store.append
+
+    def breaking(run_id, chunk=None, *args, **kwargs):
+        if chunk is not None:
+            raise StoreError("the disk is full")
+        append(run_id, chunk, *args, **kwargs)
+
+    monkeypatch.setattr(store, "append", breaking)
+    with pytest.raises(StoreError, match="the disk is full"):
+        rlbench.train("FrozenLake-v1", episodes=20, seed=0, store=store, record="none")
+    assert (store.run("latest").status, store.checkpoints("latest")) == ("interrupted", [])
+
+
+def test_a_short_training_begins_no_thread_and_stores_its_end_and_its_figures_at_once(store, monkeypatch):
+    append, appended = store.append, []
+    monkeypatch.setattr(store, "append", lambda *args, **kwargs: (appended.append(args), append(*args, **kwargs)))
+    monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail(f"{self.name} began"))
+    run = rlbench.train("FrozenLake-v1", episodes=20, seed=0, store=store, record="none")
+    [(_, chunk, checkpoint)] = appended
+    assert (run.status, chunk.episodes, checkpoint.episodes) == ("finished", 20, 20)
+
+
 def test_training_in_a_thread_that_is_not_the_main_one_gives_the_same(tmp_path):
     runs = {}
 
