@@ -35,28 +35,34 @@ class Found(NamedTuple):
         return self.checkpoint.episodes == self.record.episodes
 
 
-def cache_key(config: RunConfig, seed: int) -> str:
-    """Returns what a run is known by: env, agent, parameters, seed, versions; not its budget.
+def known_by(config: RunConfig) -> str:
+    """Returns what runs with this configuration are known by beside their seeds, as JSON.
 
-    Evaluations while training count, for the run is to have them, and so do callbacks, which may end it. Schedules that
-    depend on the budget are in the parameters, in absolute units; `Parameters.named` says which count. Empty if the env
-    has no spec, or if some of the code that decides the result cannot be known. Our own code is known by the versions
-    alone.
+    That is env, agent, parameters and versions; not the budget. Evaluations while training count, for the run is to
+    have them, and so do callbacks, which may end it. Schedules that depend on the budget are in the parameters, in
+    absolute units; `Parameters.named` says which count. Empty if the env has no spec, or if some of the code that
+    decides the result cannot be known. Our own code is known by the versions alone.
     """
     if config.env.spec is None or reason_unknown(config):
         return ""
     versions = {name: config.versions[name] for name in ("algorithm", "gymnasium")}
     spec = json.loads(config.env.spec)
-    known_by = {"env": spec, "agent": asdict(config.agent), "seed": seed, "record": config.record, **versions}
+    known = {"env": spec, "agent": asdict(config.agent), "record": config.record, **versions}
     if config.initial_table is not None:
-        known_by["initial_table"] = config.initial_table
+        known["initial_table"] = config.initial_table
     if config.code is not None:
-        known_by["code"] = config.code
+        known["code"] = config.code
     if config.callbacks is not None:
-        known_by["callbacks"] = config.callbacks
+        known["callbacks"] = config.callbacks
     if config.evaluating is not None:
-        known_by["evaluating"] = asdict(config.evaluating)
-    return hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
+        known["evaluating"] = asdict(config.evaluating)
+    return json.dumps(known, sort_keys=True)
+
+
+def cache_key(known: str, seed: int) -> str:
+    """Returns the key of the run with a seed, from what `known_by` returns; empty if that is."""
+    whole = f'{known[:-1]}, "seed": {seed}}}'  # the last name of all, sorted
+    return hashlib.sha256(whole.encode()).hexdigest() if known else ""
 
 
 def reason_unknown(config: RunConfig) -> str:

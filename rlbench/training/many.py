@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ from rlbench.processes import in_processes
 from rlbench.store import Store, open_store
 from rlbench.training.monitor import Bar
 from rlbench.training.run import Run
-from rlbench.training.running import train
+from rlbench.training.running import Trainer, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -122,19 +121,19 @@ def trainings(
 def _one_by_one(
     requests: Sequence[Request], store: str | Path | Store | None, then: Callable[[Run], object] | None, bar: Bar
 ) -> Iterator[Trained]:
-    for number, request in enumerate(requests):
-        own = {**request, "callbacks": copy.deepcopy(request.get("callbacks", ()))}  # none sees another's training
-        try:
-            run = train(**own, store=store, progress=partial(bar.hear, number))
-            if then is not None:
-                then(run)
-        except RlbenchError as error:
-            yield Trained(number, error=error)
-            return
-        store = run.store
-        yield Trained(number, _again(store, run.id, run.cache, run.cached_episodes))
-        if run.status == "interrupted":
-            return
+    with closing(Trainer()) as trainer:
+        for number, request in enumerate(requests):
+            try:
+                run = trainer.train(**request, store=store, progress=partial(bar.hear, number))
+                if then is not None:
+                    then(run)
+            except RlbenchError as error:
+                yield Trained(number, error=error)
+                return
+            store = run.store
+            yield Trained(number, _again(store, run.id, run.cache, run.cached_episodes))
+            if run.status == "interrupted":
+                return
 
 
 def _at_once(

@@ -24,7 +24,7 @@ from rlbench.training.code import code_of
 from rlbench.training.parents import at_final_exploration, check_keeps_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import gymnasium as gym
     import numpy as np
@@ -41,16 +41,31 @@ ALGORITHM_VERSION = 1  # raised whenever the same seed gives another result
 
 def naming_unknown(function: Callable[P, R]) -> Callable[P, R]:
     """Lets a function refuse an argument that it does not have in one line, which says what is meant."""
-    known = inspect.signature(function).parameters
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name not in known:
-                raise _unknown_argument(function.__name__, name, list(known))
+        _check_names(function, kwargs)
         return function(*args, **kwargs)
 
     return checked
+
+
+def all_arguments(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a function by name, those that are not given by default; refuses what it has not."""
+    _check_names(function, given)
+    known = _parameters(function)
+    return {**{name: one.default for name, one in known.items() if one.default is not one.empty}, **given}
+
+
+def _check_names(function: Callable[..., Any], given: Iterable[str]) -> None:
+    for name in given:
+        if name not in _parameters(function):
+            raise _unknown_argument(function.__name__, name, list(_parameters(function)))
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 def _unknown_argument(function: str, name: str, known: list[str]) -> UnknownNameError:
