@@ -145,9 +145,10 @@ class Store:
             document |= {"id": run_id, "created_at": moment, "beat": moment, "owners": f'[[0, "{run_id}"]]'}
             if base is not None and checkpoint is not None:
                 document |= self._begun(base, checkpoint, run_id)
-            if self.backend.insert_run({**document, **sums(document)}, base):
+            document |= sums(document)
+            if self.backend.insert_run(document, base):
                 self._open.add(run_id)
-                return self.run(run_id)
+                return record(document, self.backend.now())
         raise StoreError(f"found no free run id in {self.url}: try again")
 
     def _begun(self, base: str, checkpoint: CheckpointInfo, run_id: str) -> Document:

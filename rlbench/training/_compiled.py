@@ -8,7 +8,6 @@ import numpy as np
 
 from rlbench.agents._learners import set_sfc64_words, sfc64_words
 from rlbench.training._kernel import loop_for
-from rlbench.training.recorder import Recorder
 from rlbench.training.tapes import Counts
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.training.budgets import Budget
+    from rlbench.training.recorder import Recorder
+
+_LOADED: set[Any] = set()  # kinds of worlds and learners whose loop this process has
 
 
 def run(
@@ -57,12 +59,23 @@ def run(
             recorder.flush()
 
 
-def compile_for(world: Any, agent: Agent) -> None:
+def compile_for(world: Any, agent: Agent, recorder: Recorder) -> None:
     """Compiles the loop for a world and an agent, or loads it from numba's cache, without taking a step."""
-    recorder = Recorder(agent.n_actions, recording=False, episode_steps=0, sink=lambda _: None, steps=1)
-    words = np.zeros(4, np.uint64)
-    counts = Counts(0, 0, -1, 0.0, 0.0, 0)
-    limits = recorder.limits._replace(episodes=0, timesteps=0)
-    rng = np.random.Generator(np.random.PCG64(0))
-    state, learner = world.blank_state(), agent.learner()
-    loop_for(world, learner)(world, rng, state, learner, words, agent.n_actions, counts, limits, recorder.tape, 0)
+    learner, tape = agent.learner(), recorder.tape
+    kind = _kind_of((world, learner, tape))
+    if kind in _LOADED:
+        return
+    words, counts = np.zeros(4, np.uint64), Counts(0, 0, -1, 0.0, 0.0, 0)
+    limits, rng = recorder.limits._replace(episodes=0, timesteps=0), np.random.Generator(np.random.PCG64(0))
+    state = world.blank_state()
+    loop_for(world, learner)(world, rng, state, learner, words, agent.n_actions, counts, limits, tape, 0)
+    _LOADED.add(kind)
+
+
+def _kind_of(value: Any) -> Any:
+    """Returns what decides the type that numba gives a value."""
+    if isinstance(value, tuple):
+        return type(value), *map(_kind_of, value)
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.ndim, value.flags.num
+    return type(value)

@@ -31,6 +31,10 @@ class Budget:
         episodes, timesteps = self.episodes + agent.episodes, self.timesteps + agent.timesteps
         return Budget(min(UNLIMITED, episodes), min(UNLIMITED, timesteps))
 
+    def left(self, agent: Agent) -> int:
+        """Returns how many episodes an agent may play yet at most: each takes a step or more."""
+        return max(0, min(self.episodes - agent.episodes, self.timesteps - agent.timesteps))
+
     def is_spent(self, agent: Agent) -> bool:
         """Whether no further episode may begin."""
         return self.stop or agent.episodes >= self.episodes or agent.timesteps >= self.timesteps

@@ -131,7 +131,8 @@ def _one_by_one(
                 yield Trained(number, error=error)
                 return
             store = run.store
-            yield Trained(number, _again(store, run.id, run.cache, run.cached_episodes))
+            record = run.record if then is None else store.run(run.id)
+            yield Trained(number, Run(record, store, run.cache, run.cached_episodes, trust=True))
             if run.status == "interrupted":
                 return
 

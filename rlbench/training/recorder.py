@@ -37,6 +37,7 @@ class Recorder:
         episode_steps: the env's step limit; 0 for none, and an episode is cut off after MOST_STEPS.
         sink: takes each chunk, and is through with it when it takes the next but one.
         steps: how many a chunk may hold, else what suits the recording.
+        episodes: how many there will be at most, if that is known: a tape without steps needs no more room.
         first_episode: how many the run has already.
         exploration: the schedule that its exploration rates follow, if any.
     """
@@ -49,13 +50,14 @@ class Recorder:
         episode_steps: int,
         sink: Callable[[EpisodeChunk], None],
         steps: int | None = None,
+        episodes: int = UNRECORDED_EPISODES,
         first_episode: int = 0,
         exploration: Schedule | None = None,
     ) -> None:
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
         reserve = min(episode_steps or RESERVE, RESERVE, steps)
         self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
-        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps)
+        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps, episodes=episodes)
         self.tape = self._new_tape()
         self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
         self.sink, self._exploration = sink, exploration
@@ -210,9 +212,9 @@ class Recorder:
         )
 
 
-def _new_tape(n_actions: int, *, recording: bool, steps: int) -> Tape:
+def _new_tape(n_actions: int, *, recording: bool, steps: int, episodes: int) -> Tape:
     kept = steps if recording else 0
-    episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES)
+    episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES, episodes)
     episodes = min(episodes, max(1, COUNT_BYTES // (4 * n_actions)))
     return Tape(
         recording=recording,

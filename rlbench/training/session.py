@@ -66,6 +66,7 @@ class Session:
             recording=recording,
             episode_steps=step_limit(self.env),
             sink=self._take,
+            episodes=self.budget.left(self.agent) + 1,  # room for one more: a full tape would not wait for the end
             first_episode=self._first_episode,
             exploration=self._exploration,
         )
@@ -135,7 +136,7 @@ class Session:
         if world is not None:
             from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)
 
-            compile_for(world, self.agent)
+            compile_for(world, self.agent, self._recorder)
         self._begin_clock()
 
     def _begin_clock(self) -> None:

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_the_readable_loop_with_the_episode_under_way(store):
 
 
 def test_a_signal_while_the_loop_is_compiled_leaves_an_interrupted_run_that_can_be_resumed(store, monkeypatch):
-    monkeypatch.setattr(_compiled, "compile_for", lambda world, agent: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(_compiled, "compile_for", lambda *_: signal.raise_signal(signal.SIGTERM))
     run = rlbench.train("FrozenLake-v1", episodes=20, seed=0, store=store)
     assert (run.status, run.episodes, run.timesteps) == ("interrupted", 0, 0)
     monkeypatch.undo()

@@ -12,6 +12,8 @@ from rlbench.training.writer import Writer
 class Shelf:
     """A store that notes what it is given, as soon as it may."""
 
+    url = "memory://"
+
     def __init__(self):
         self.open = threading.Event()
         self.open.set()
