@@ -62,6 +62,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
+        """Replaces a chunk of a run, finished or not, by one that reads the same, atomically, and adds its table.
+
+        False, changing nothing that is read, if its blobs are not those of `before` (any more), or are too large to be
+        compared and replaced at once.
+        """
+
+    @abstractmethod
     def remove_run(self, run_id: str) -> bool:
         """Deletes a run, with chunks, checkpoints and tables that no other run needs; False if it does not exist."""
 

@@ -11,7 +11,8 @@ with every such update. Hence, without transactions,
 - `compact` lists the rows to delete, then changes the revisions of all runs that name their owner, so that none can
   commit them any longer;
 - a table is written after the chunk that names it, each time with a new stamp. It is deleted only with the stamp that
-  it had before no chunk was found to name it, so a chunk written meanwhile saves it, or brings it again.
+  it had before no chunk was found to name it, so a chunk written meanwhile saves it, or brings it again;
+- a chunk is exchanged in place by one update, after it has named its new table: until then it reads as before.
 
 Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
 rows on a standalone server, which are not waited for: they precede the commit in its only journal.
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Document
 
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
+REQUEST = 3 * PART  # bytes of blobs in one request
 BATCH = 1000  # names per request
 ROOM = 2**20  # bytes: freeing less is not worth the second it takes
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
@@ -153,6 +155,21 @@ class MongoBackend(Backend):
     def _too_busy(self, what: str) -> StoreError:
         return StoreError(f"cannot use the store {self.url}: other processes keep changing {what}; try again")
 
+    def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
+        was, new = _blobs_of(before), _blobs_of(after)
+        sizes = [len(blob or b"") for blob in (*was.values(), *new.values())]
+        if max(sizes) > PART or sum(sizes) > REQUEST:  # some are split into parts, which no one update replaces
+            return False
+        with self._writing() as store:
+            name = self._find_chunk(run_id, before.span, []).get("_id")
+            expected = {field: {"$eq": value} for field, value in {"_id": name, **was}.items()}
+            if after.table is not None:
+                if not store.chunks.update_one(expected, {"$set": {"table": after.table.digest}}).matched_count:
+                    return False
+                self._put_table(after.table)
+            self._prefetched = {}
+            return store.chunks.update_one(expected, {"$set": new}).matched_count == 1
+
     def remove_run(self, run_id: str) -> bool:
         with self._writing() as store:
             found = store.runs.find_one_and_delete({"_id": {"$eq": run_id}})
@@ -202,7 +219,7 @@ class MongoBackend(Backend):
     def _add_chunk(self, run_id: str, chunk: ChunkRow) -> str:
         """Writes a chunk that does not count yet, and returns its token."""
         fields = chunk.span._asdict() | ({} if chunk.table is None else {"table": chunk.table.digest})
-        blobs = {BLOBS[part]: getattr(chunk, part) for part in BLOBS}
+        blobs = _blobs_of(chunk)
         for _ in range(TRIES):
             token = self._token
             name = chunk_name(chunk.span.run, chunk.span.number, token)
@@ -516,6 +533,11 @@ def _told(name: str, value: Any) -> Any:
 
 def _n_parts(blob: bytes) -> int:
     return -(-len(blob) // PART)
+
+
+def _blobs_of(chunk: ChunkRow) -> dict[str, bytes | None]:
+    """Returns the blobs of a chunk by the fields of its row."""
+    return {field: getattr(chunk, part) for part, field in BLOBS.items()}
 
 
 def _like(run_id: str, expected: Document) -> Document:

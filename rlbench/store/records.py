@@ -128,6 +128,20 @@ class EpisodeChunk:
         }
         return replace(self, lengths=self.lengths[:segments], ends=self.ends[:segments], figures={}, steps=steps)
 
+    def equals(self, other: EpisodeChunk) -> bool:
+        """Returns whether another chunk holds the same, bit for bit, however it is stored."""
+        own, theirs = self._columns, other._columns
+        places = [(chunk.first_episode, chunk.first_step, chunk.env_rng) for chunk in (self, other)]
+        is_alike = places[0] == places[1] and own.keys() == theirs.keys()
+        return is_alike and all(_are_same_bits(column, theirs[name]) for name, column in own.items())
+
+    @property
+    def _columns(self) -> dict[tuple[str, str], Array]:
+        """Every column, by its part and its name."""
+        segments: Mapping[str, Array] = {"lengths": self.lengths, "ends": self.ends}
+        parts = {"segments": segments, "figures": self.figures, "steps": self.steps or {}}
+        return {(part, name): column for part, columns in parts.items() for name, column in columns.items()}
+
     def problem(self) -> str | None:
         """Returns what makes this chunk malformed, or None."""
         return self._misfit_segments() or self._misfit_walk() or self._misfit_columns()
@@ -281,6 +295,10 @@ def row_of(tree: Any, row: int) -> Any:
     if isinstance(tree, dict):
         return {name: row_of(part, row) for name, part in tree.items()}
     return tree[row].tolist()
+
+
+def _are_same_bits(one: Array, other: Array) -> bool:
+    return (one.dtype, one.shape) == (other.dtype, other.shape) and one.tobytes() == other.tobytes()
 
 
 def _misfits(column: Array, rows: int) -> bool:

@@ -128,6 +128,17 @@ class SqliteBackend(Backend):
                 _put_checkpoint(connection, checkpoint)
         return True
 
+    def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
+        del run_id  # the span names the run that wrote the chunk
+        sql = """UPDATE chunks SET segments_blob = ?, figures_blob = ?, steps_blob = ?, step_table = ?
+                 WHERE run = ? AND number = ?"""
+        with self._transaction() as connection:
+            if not _is_stored(connection, before):
+                return False
+            digest = _put_table(connection, after)
+            connection.execute(sql, (*_blobs_of(after), digest, after.span.run, after.span.number))
+            return True
+
     def _pieces(self, run_id: str) -> list[Piece]:
         return [piece for row in self._rows(PIECES + " WHERE id = ?", (run_id,)) for piece in _pieces_of(row)]
 
@@ -258,16 +269,29 @@ def _put_chunk(connection: sqlite3.Connection, chunk: ChunkRow) -> None:
     insert = f"""INSERT INTO chunks ({SPAN}, segments_blob, figures_blob, steps_blob, step_table)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""  # noqa: S608  the names above only
     connection.execute(OWN, (chunk.span.run,))
-    blobs, digest = (chunk.segments, chunk.figures, chunk.steps), None
-    if chunk.table is not None:
-        digest = chunk.table.digest
-        connection.execute("INSERT INTO tables VALUES (?, ?) ON CONFLICT DO NOTHING", chunk.table)
-    if connection.execute(insert, (*chunk.span, *blobs, digest)).rowcount:
-        return
-    same = """SELECT 1 FROM chunks
-              WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
-    if not connection.execute(same, (chunk.span.run, chunk.span.number, *blobs)).fetchone():
+    digest = _put_table(connection, chunk)
+    is_new = connection.execute(insert, (*chunk.span, *_blobs_of(chunk), digest)).rowcount == 1
+    if not is_new and not _is_stored(connection, chunk):
         raise StoreError(f"run {chunk.span.run} has a different chunk {chunk.span.number}: nothing was changed")
+
+
+def _put_table(connection: sqlite3.Connection, chunk: ChunkRow) -> str | None:
+    """Adds the table of a chunk unless it is there; returns its digest, None without a table."""
+    if chunk.table is None:
+        return None
+    connection.execute("INSERT INTO tables VALUES (?, ?) ON CONFLICT DO NOTHING", chunk.table)
+    return chunk.table.digest
+
+
+def _is_stored(connection: sqlite3.Connection, chunk: ChunkRow) -> bool:
+    """Returns whether a chunk is stored with the same blobs."""
+    sql = """SELECT 1 FROM chunks
+             WHERE run = ? AND number = ? AND segments_blob = ? AND figures_blob = ? AND steps_blob IS ?"""
+    return connection.execute(sql, (chunk.span.run, chunk.span.number, *_blobs_of(chunk))).fetchone() is not None
+
+
+def _blobs_of(chunk: ChunkRow) -> tuple[bytes, bytes, bytes | None]:
+    return chunk.segments, chunk.figures, chunk.steps
 
 
 def _put_checkpoint(connection: sqlite3.Connection, checkpoint: CheckpointRow) -> None:

@@ -31,7 +31,7 @@ from rlbench.store import (
     writers,
 )
 from rlbench.store.config import RunConfig
-from rlbench.store.documents import FIXED, NOTES, PARTS, sums
+from rlbench.store.documents import FIXED, NOTES, PARTS, ChunkRow, chunk_row, sums
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.sql import answered
 from rlbench.store.sqlite import SqliteBackend
@@ -83,6 +83,17 @@ def make_walk(first_episode, lengths):
     ends = np.full(len(lengths), TERMINATED, np.uint8)
     walk = Walk.of(table, steps, lengths, ends == TERMINATED)
     return EpisodeChunk(first_episode, 0, lengths, ends, {"return": np.full(len(lengths), 0.5)}, walk)
+
+
+def in_full(chunk):
+    """The same chunk, with its steps written out."""
+    return dataclasses.replace(chunk, steps=dict(chunk.steps))
+
+
+def row_of(store, run_id, number):
+    """A chunk as it is stored, without its table."""
+    span = span_of(store, run_id, number)
+    return ChunkRow(span, *(store.backend.select_part(run_id, span, part)[1] for part in PARTS), None)
 
 
 HOSTILE = [  # names of envs, agents, tags, snapshots
@@ -1142,6 +1153,50 @@ class StoreContract:
             copying.copy(other, store)
         assert list(checking.check(store)) == []
         assert len(store.episodes(walks[0])[0]) == 2
+
+    # -- chunks that are exchanged
+
+    @pytest.fixture
+    def exchange(self, store):
+        """A finished run with steps in full, another that shares them, and a chunk of it in both forms."""
+        run = store.create_run("Taxi-v4", "q-learning", seed=0)
+        store.append(run.id, in_full(make_walk(0, [2, 5])))
+        store.append(run.id, in_full(make_walk(2, [3])), Checkpoint(3, 10, {}), keep=True, status="finished")
+        child = store.create_run("Taxi-v4", "q-learning", seed=0, base=run.id, checkpoint=store.checkpoints(run.id)[0])
+        counts = {"id": run.id, "chunks": 0, "next_episode": 0, "next_step": 0, "timesteps": 0}
+        return run, child, row_of(store, run.id, 0), chunk_row(counts, make_walk(0, [2, 5]))
+
+    def test_an_exchanged_chunk_reads_the_same_in_all_runs_that_share_it(self, store, exchange):
+        run, child, before, after = exchange
+        documents = [document_of(store.backend, one.id) for one in (run, child)]
+        assert store.backend.exchange_chunk(run.id, before, after)
+        assert row_of(store, child.id, 0) == after._replace(table=None)
+        for one in (run, child):
+            found, expected = next(iter(store.chunks(one))), make_walk(0, [2, 5])
+            assert found.equals(dataclasses.replace(expected, env_rng=found.env_rng))
+        assert [document_of(store.backend, one.id) for one in (run, child)] == documents
+        assert self.rows(store, "tables") == 1
+        assert list(checking.check(store)) == []
+        store.delete_run(run.id)
+        store.backend.compact()
+        assert next(iter(store.chunks(child))).steps["actions"].tolist() == expected.steps["actions"].tolist()
+        store.delete_run(child.id)
+        assert (self.rows(store, "chunks"), self.rows(store, "tables")) == (0, 0)
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_a_chunk_that_was_changed_meanwhile_is_not_exchanged(self, store, exchange, part):
+        run, _, before, after = exchange
+        assert not store.backend.exchange_chunk(run.id, before._replace(**{part: b"other"}), after)
+        assert not store.backend.exchange_chunk(run.id, after, before)
+        assert row_of(store, run.id, 0) == before
+        assert self.rows(store, "tables") == 0
+
+    def test_a_chunk_that_is_gone_is_not_exchanged(self, store, exchange):
+        run, child, before, after = exchange
+        for one in (run, child):
+            store.delete_run(one.id)
+        assert not store.backend.exchange_chunk(run.id, before, after)
+        assert (self.rows(store, "chunks"), self.rows(store, "tables")) == (0, 0)
 
     # -- copies
 
