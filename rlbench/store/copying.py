@@ -167,8 +167,7 @@ def _compare(source: Backend, target: Store, document: Document, spans: list[Spa
         raise StoreError(f"{target.url} has a different run {run_id}: it was left unchanged, copy the others by id")
     if len(there) > len(spans):
         raise StoreError(f"run {run_id} is longer in {target.url}: copy it the other way, or delete one of them")
-    last = [(run_id, there[-1], part) for part in PARTS] if there else []
-    if any(source.select_part(*part) != target.backend.select_part(*part) for part in last):
+    if there and not _is_same_chunk(there[-1], (source, document), (target.backend, theirs)):
         raise StoreError(f"run {run_id} has diverged in {target.url}: it was left unchanged, delete one of them")
     return len(there)
 
@@ -202,20 +201,30 @@ def _base(source: Backend, target: Backend, document: Document, spans: list[Span
     for piece in reversed(pieces(document)):
         for theirs in target.select_runs({"id": piece.owner}, 1) or target.select_runs({"owner": piece.owner}, 1):
             with suppress(StoreError):  # it is damaged
-                shared = _alike(source, document["id"], spans, target, sound(theirs))
+                shared = _alike(source, document, spans, target, sound(theirs))
                 if shared:
                     return theirs["id"], shared
     return None, 0
 
 
-def _alike(source: Backend, run_id: str, spans: list[Span], target: Backend, theirs: Document) -> int:
+def _alike(source: Backend, document: Document, spans: list[Span], target: Backend, theirs: Document) -> int:
     """Returns how many of the first chunks of a run are also the first of a run in the target."""
     for number, (span, other) in enumerate(zip(spans, reading.spans_of(target, theirs), strict=False)):
-        if span != other or any(
-            source.select_part(run_id, span, part) != target.select_part(theirs["id"], span, part) for part in PARTS
-        ):
+        if span != other or not _is_same_chunk(span, (source, document), (target, theirs)):
             return number
     return min(len(spans), int(theirs["chunks"]))
+
+
+def _is_same_chunk(span: Span, *places: tuple[Backend, Document]) -> bool:
+    """Returns whether a chunk is the same in two runs: in its bytes, or once it is read, for `migrate` changes them."""
+    one, other = ([backend.select_part(run["id"], span, part) for part in PARTS] for backend, run in places)
+    if one == other:
+        return True
+    try:
+        chunk, found = (reading.chunk_loader(backend, run)(span) for backend, run in places)
+    except StoreError:  # it is damaged in one of them
+        return False
+    return chunk.equals(found)
 
 
 @contextmanager

@@ -1198,6 +1198,25 @@ class StoreContract:
         assert not store.backend.exchange_chunk(run.id, before, after)
         assert (self.rows(store, "chunks"), self.rows(store, "tables")) == (0, 0)
 
+    def test_what_was_exchanged_in_one_store_is_the_same_run_in_another(self, store, exchange):
+        run, child, before, after = exchange
+        last, spare = row_of(store, run.id, 1), make_walk(2, [3])
+        counts = {"id": run.id, "chunks": 1, "next_episode": 2, "next_step": 0, "timesteps": 7}
+        with open_store("memory://") as other:
+            copying.copy(store, other, [run])
+            assert store.backend.exchange_chunk(run.id, before, after)
+            assert store.backend.exchange_chunk(run.id, last, chunk_row(counts, spare))
+            assert [result.action for result in copying.copy(store, other, [run])] == ["equal"]
+            assert [result[1:3] for result in copying.copy(store, other, [child])] == [("copied", 0)]
+            assert row_of(other, child.id, 0) == before
+            assert list(checking.check(other)) == []
+            store.delete_run(child.id)
+            assert [result[1:3] for result in copying.copy(other, store)] == [("equal", 0), ("copied", 0)]
+            assert list(checking.check(store)) == []
+            self.alter(store, "chunks", {"run": run.id, "number": 1}, {"steps_blob": after.steps})
+            with pytest.raises(StoreError, match=f"run {run.id} has diverged in"):
+                copying.copy(other, store, [run])
+
     # -- copies
 
     @pytest.mark.parametrize("refs", [None, "all"])
