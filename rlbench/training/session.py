@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.agents.compiled import rules
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreAway, StoreError, UsageError
-from rlbench.store.schedules import KINDS, Schedule
 from rlbench.training.budgets import Budget
 from rlbench.training.checkpoints import checkpoint_of
 from rlbench.training.hooks import Evaluator, Hooks
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
-from rlbench.training.tables import compile_packing, known_table
+from rlbench.training.tables import compile_packing, known_table, schedule_of
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from rlbench.agents import Agent
     from rlbench.store import Checkpoint, EpisodeChunk, RunRecord, Store
+    from rlbench.store.schedules import Schedule
     from rlbench.store.walks import Table
     from rlbench.training.repeating import Stored
 
@@ -104,13 +103,9 @@ class Session:
     @property
     def _exploration(self) -> Schedule | None:
         """The schedule of the agent's exploration rate, by what came before each episode of the run."""
-        schedule = getattr(self.agent, "exploration", None)
-        if not isinstance(schedule, rules.Schedule):
-            return None
         timesteps = self.run.timesteps if self.stored is None else self.stored.first_timestep
-        ahead = self.agent.timesteps - timesteps if schedule.per_step else self.agent.episodes - self._first_episode
-        kind, per_step, initial, final, rate = schedule
-        return Schedule(KINDS[kind], per_step, initial, final, rate, ahead)
+        ahead = self.agent.episodes - self._first_episode, self.agent.timesteps - timesteps
+        return schedule_of(getattr(self.agent, "exploration", None), *ahead)
 
     @property
     def _stopped(self) -> str:

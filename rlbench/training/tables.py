@@ -1,4 +1,4 @@
-"""The table that the steps of a run follow from, where its env has one, and chunks packed by it."""
+"""What steps and exploration rates of a run follow from: the table of its env, the schedule of its agent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlbench.agents.compiled import rules
 from rlbench.envs.tabular import read_model
 from rlbench.store import CUT_OFF, EpisodeChunk
 from rlbench.store.documents import COUNTS, MOST_TABLE, chunk_row
+from rlbench.store.schedules import KINDS, Schedule
 from rlbench.store.walks import Table, Walk, action_dtype, table_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,20 @@ def known_table(env: gym.Env[Any, Any]) -> Table | None:
         return table if len(table.blob) <= MOST_TABLE else None
     except Exception:  # noqa: BLE001  (whatever a foreign env raises: then its steps are stored as they are)
         return None
+
+
+def schedule_of(exploration: Any, episodes: int, timesteps: int) -> Schedule | None:
+    """Returns the schedule of an agent's exploration rates in a run; None if a function of its own gives them.
+
+    Args:
+        exploration: what the agent takes them from.
+        episodes: how many came before the run.
+        timesteps: likewise.
+    """
+    if not isinstance(exploration, rules.Schedule):
+        return None
+    kind, per_step, initial, final, rate = exploration
+    return Schedule(KINDS[kind], per_step, initial, final, rate, timesteps if per_step else episodes)
 
 
 def walked(chunk: EpisodeChunk, table: Table | None) -> EpisodeChunk:
