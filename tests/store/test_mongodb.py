@@ -41,6 +41,7 @@ from rlbench.store import (
 )
 from rlbench.store.codec import to_json
 from rlbench.store.config import RunConfig
+from rlbench.store.documents import chunk_row
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
 
@@ -1270,3 +1271,57 @@ def test_a_table_that_a_chunk_begins_to_need_while_it_is_swept_is_not_lost(imita
         assert next(left, None) is None
         assert backend.select_table(stores.make_walk(0, [2]).steps.table.digest) is not None
         assert list(checking.check(store)) == []
+
+
+@pytest.fixture
+def exchange(imitated):
+    """A store, a run whose only chunk is in full, and both forms of that chunk."""
+    with open_store(imitated) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, stores.in_full(stores.make_walk(0, [2, 5])), status="finished")
+        counts = {"id": run.id, "chunks": 0, "next_episode": 0, "next_step": 0, "timesteps": 0}
+        yield store, run, stores.row_of(store, run.id, 0), chunk_row(counts, stores.make_walk(0, [2, 5]))
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_an_exchange_that_breaks_off_before_its_last_update_changes_nothing(exchange, monkeypatch, written):
+    store, run, before, after = exchange
+    put = store.backend._put_table
+
+    def breaking(table):
+        if written:
+            put(table)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.backend, "_put_table", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        store.backend.exchange_chunk(run.id, before, after)
+    monkeypatch.setattr(store.backend, "_put_table", put)
+    store.backend.compact()
+    assert stores.row_of(store, run.id, 0) == before
+    assert list(checking.check(store)) == []
+    assert (store.backend.select_table(after.table.digest) is not None) == written
+    assert store.backend.exchange_chunk(run.id, before, after)
+    assert stores.row_of(store, run.id, 0) == after._replace(table=None)
+    assert list(checking.check(store)) == []
+
+
+def test_a_table_that_an_exchanged_chunk_begins_to_need_while_it_is_swept_is_not_lost(exchange, monkeypatch):
+    store, run, before, after = exchange
+    other = store.create_run("Taxi-v4", "random", seed=1)
+    store.append(other.id, stores.make_walk(0, [2, 5]), status="finished")
+    chunks, left = store.backend._collections.chunks, iter([1])
+    find_one = type(chunks).find_one
+
+    def late(self, *args, **kwargs):
+        found = find_one(self, *args, **kwargs)
+        if "table" in args[0] and next(left, None):
+            assert found is None
+            assert store.backend.exchange_chunk(run.id, before, after)
+        return found
+
+    monkeypatch.setattr(type(chunks), "find_one", late)
+    store.delete_run(other.id)
+    assert next(left, None) is None
+    assert store.backend.select_table(after.table.digest) is not None
+    assert list(checking.check(store)) == []
