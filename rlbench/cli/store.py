@@ -1,8 +1,9 @@
-"""`rlbench store ...`: info, check, sql, copy, backup, compact."""
+"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import click
 
 import rlbench
 from rlbench.cli import completing
+from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, find_run, json_option, store_option
+from rlbench.cli.options import examples, find_run, json_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.store import checking, copying, spool
@@ -20,16 +22,18 @@ from rlbench.store.sql import answered, columns_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlbench.replaying import MigrationResult
     from rlbench.store import Store
     from rlbench.store.copying import CopyResult
 
 ROWS = 100  # of an answer that a table shows
 SLOW = 500_000  # steps: reading more takes seconds
+MIGRATED = ("chunks", "migrated", "bytes_before", "bytes_after")  # of a migration
 
 
 @click.group(cls=Group, epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
-    """Maintain a store: count its records, check, query, copy, back up, compact."""
+    """Maintain a store: count its records, check, query, copy, back up, migrate, compact."""
 
 
 @store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
@@ -134,9 +138,15 @@ def _leave_out(_run_id: str, problem: str) -> None:
 
 
 def _tell_progress(done: int, total: int) -> None:
-    if total > SLOW and sys.stderr.isatty():
+    if total > SLOW:
+        _show_progress("reading steps", done, total)
+
+
+def _show_progress(what: str, done: int, total: int) -> None:
+    """Shows how much is done, on a terminal, in a line that vanishes in the end."""
+    if sys.stderr.isatty():
         end = "\r\x1b[K" if done >= total else ""
-        click.echo(f"\rreading steps: {done / total:4.0%} of {total:,}{end}", nl=False, err=True)
+        click.echo(f"\r{what}: {done / total:4.0%} of {total:,}{end}", nl=False, err=True)
 
 
 @store.command(
@@ -187,6 +197,50 @@ def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
         print_json({"store": opened.url, "backup": str(written), "bytes": size})
     else:
         say(f"{opened.url} is kept in {path} ({size:,} bytes)")
+
+
+@store.command(epilog=examples("rlbench store migrate", "rlbench store migrate --store mongodb://127.0.0.1/rl"))
+@store_option
+@trust_option
+@json_option
+@says_that_it_compiles
+def migrate(store: str, trust: bool, as_json: bool) -> int:  # noqa: FBT001
+    """Store again, in fewer bytes, what an earlier version of rlbench wrote.
+
+    Steps that follow from the transition table of their env, and figures that follow from the steps, are no longer
+    written out: a chunk is exchanged only if it then reads the same, bit for bit. Everything else stays as it is, and
+    is named. It can be stopped, even killed, at any moment: the same command goes on. Others may use the store
+    meanwhile; a run that another process is writing is left as it is. If anything is damaged, it is named, and the
+    exit code is 1. `rlbench store compact` then gives the freed space back to the disk.
+    """
+    from rlbench.replaying import migration  # noqa: PLC0415  (Gymnasium)
+
+    def tell(result: MigrationResult) -> None:
+        if result.problem:
+            say(f"{result.problem}: it stays as it is", err=True)
+        if not as_json:
+            say(f"run {result.run}: {_migrated(result._asdict())}")
+            for why, chunks in result.left.items():
+                say(f"  steps of {chunks:,} stay as they are: {why}")
+
+    def show(run: str, done: int, total: int) -> None:
+        if not as_json:
+            _show_progress(f"run {run}, chunks", done, total)
+
+    with rlbench.open_store(store, create=False) as opened:
+        results = migration.migrate(opened, trust=trust, on_run=tell, on_chunk=show)
+    counts = {name: sum(getattr(result, name) for result in results) for name in MIGRATED}
+    if as_json:
+        left = sum((Counter(result.left) for result in results), Counter())
+        print_json({"store": opened.url, **counts, "left": left, "runs": [result._asdict() for result in results]})
+    else:
+        say(f"{opened.url}: {_migrated(counts)}")
+    return int(any(result.problem for result in results))
+
+
+def _migrated(counts: dict[str, Any]) -> str:
+    chunks, migrated, before, after = (counts[name] for name in MIGRATED)
+    return f"{migrated:,} of {chunks:,} chunks migrated ({before:,} bytes before, {after:,} now)"
 
 
 @store.command(epilog=examples("rlbench store compact"))

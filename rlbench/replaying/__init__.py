@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from rlbench.replaying.differences import Difference, diff
+from rlbench.replaying.migration import MigrationResult, migrate
 from rlbench.replaying.reproduction import command_of, origins_of, program_of
 from rlbench.replaying.verification import Verification, verify
 
-__all__ = ["Difference", "Verification", "command_of", "diff", "origins_of", "program_of", "verify"]
+__all__ = [
+    "Difference",
+    "MigrationResult",
+    "Verification",
+    "command_of",
+    "diff",
+    "migrate",
+    "origins_of",
+    "program_of",
+    "verify",
+]

@@ -25,6 +25,7 @@ LOOKS = {  # commands that need no env, or do without
     "export minari": ("export", "latest", "--format", "minari", "--out", "made/run-v0"),
     "check": ("store", "check"),
     "copy": ("store", "copy", "stranger.db", "made/copy.db"),
+    "migrate": ("store", "migrate"),
 }
 QUICK = {name: LOOKS[name] for name in ("runs", "replay", "diff", "export minari")}
 MAKES = {  # commands that cannot do without the env

@@ -1,48 +1,18 @@
 """Stores that the version before the newest formats made: all that is in them is read, verified and gone on from."""
 
-import gzip
-import shutil
-from pathlib import Path
-
-import mongomock
+import earlier
 import numpy as np
 import pytest
-from bson import json_util
+from earlier import MADE_BY
 
 import rlbench
 from rlbench.store import checking, open_store
 
-# the same runs in both: two budgets of SafeCab that share a chunk, FrozenLake, CartPole in bins, CliffWalking of which
-# figures alone were kept, and Taxi, interrupted; the file has schema version 2, the collections layout version 3
-DATA = Path(__file__).parents[1] / "data"
-FILE, COLLECTIONS = DATA / "store_v2.sqlite", DATA / "store_v3_mongodb.jsonl.gz"
-MADE_BY = {  # env: arguments that made its runs
-    "rlbench/SafeCab-v0": {"env": "safecab", "seed": 0},
-    "FrozenLake-v1": {"env": "FrozenLake-v1", "seed": 1},
-    "rlbench/DiscreteCartPole-v1": {"env": "cartpole", "seed": 2},
-    "CliffWalking-v1": {"env": "CliffWalking-v1", "seed": 4, "record": "none"},
-    "Taxi-v4": {"env": "Taxi-v4", "agent": "random", "seed": 5},
-}
 
-
-def restored(lines):
-    """Returns a client of collections that hold the documents of these lines, of MongoDB's extended JSON."""
-    client = mongomock.MongoClient()
-    for line in lines:
-        entry = json_util.loads(line)
-        client.rlbench[entry["collection"]].insert_one(entry["document"])
-    return client
-
-
-@pytest.fixture(params=["SQLite", "MongoDB"])
+@pytest.fixture(params=earlier.KINDS)
 def store(request, tmp_path):
     """A store that the earlier version made, opened by this one."""
-    if request.param == "SQLite":
-        given = shutil.copy(FILE, tmp_path / "x.db")
-    else:
-        with gzip.open(COLLECTIONS, "rt") as lines:
-            given = restored(lines)
-    with open_store(given) as store:
+    with open_store(earlier.given(request.param, tmp_path)) as store:
         yield store
 
 
