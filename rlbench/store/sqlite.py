@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
+import weakref
 from contextlib import closing, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -65,6 +66,7 @@ class SqliteBackend(Backend):
         self._connection, self._file, self._read_only = connection, file, read_only
         self._place = _place_of(file)
         self._lock = threading.RLock()
+        weakref.finalize(self, connection.close)  # who closes a file last takes its -wal away: nobody may forget
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies a file by its path, to open it again, and a database in memory with its contents."""

@@ -400,6 +400,20 @@ for i in range(20):
         assert len(store.runs()) == 80
 
 
+def test_a_store_that_nobody_closes_leaves_one_file_even_if_its_process_ends_without_looking_for_garbage(tmp_path):
+    code = f"""
+import gc
+from rlbench.store import open_store
+store = open_store({str(tmp_path / "x.db")!r})
+store.create_run("Taxi-v4", "random", seed=0)
+store.itself = store
+del store
+gc.freeze()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+
+
 def test_a_store_may_be_used_from_another_thread(tmp_path):
     run_id = a_store(tmp_path / "x.db")
     with open_store(tmp_path / "x.db") as store:
