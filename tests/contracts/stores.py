@@ -1198,6 +1198,22 @@ class StoreContract:
         assert not store.backend.exchange_chunk(run.id, before, after)
         assert (self.rows(store, "chunks"), self.rows(store, "tables")) == (0, 0)
 
+    @pytest.mark.parametrize("parts", [1, 2])
+    def test_a_chunk_that_is_exchanged_while_it_is_read_reads_the_same(self, store, exchange, parts, monkeypatch):
+        run, _, before, after = exchange
+        select, left = store.backend.select_part, iter(range(parts))
+
+        def late(*args):
+            if next(left, None) is None:
+                monkeypatch.setattr(store.backend, "select_part", select)
+                assert store.backend.exchange_chunk(run.id, before, after)
+            return select(*args)
+
+        monkeypatch.setattr(store.backend, "select_part", late)
+        found = next(iter(store.chunks(run)))
+        assert found.equals(dataclasses.replace(make_walk(0, [2, 5]), env_rng=found.env_rng))
+        assert row_of(store, run.id, 0) == after._replace(table=None)
+
     def test_what_was_exchanged_in_one_store_is_the_same_run_in_another(self, store, exchange):
         run, child, before, after = exchange
         last, spare = row_of(store, run.id, 1), make_walk(2, [3])

@@ -6,6 +6,7 @@ import pytest
 from earlier import MADE_BY
 
 import rlbench
+from rlbench.replaying import migrate
 from rlbench.store import checking, open_store
 
 
@@ -44,7 +45,10 @@ def test_every_figure_and_step_of_an_earlier_store_is_what_training_makes_today(
             assert rlbench.verify(run).mismatched == 0
 
 
-def test_a_run_of_an_earlier_store_is_resumed_and_continued_as_if_it_had_never_stopped(store):
+@pytest.mark.parametrize("is_migrated", [False, True])
+def test_a_run_of_an_earlier_store_is_resumed_and_continued_as_if_it_had_never_stopped(store, is_migrated):
+    if is_migrated:
+        migrate(store)
     [broken] = store.runs(status="interrupted")
     resumed = rlbench.resume(rlbench.load_run(store, broken.id), episodes=20)
     assert np.array_equal(resumed.returns, rlbench.train(**MADE_BY["Taxi-v4"], episodes=20).returns)
