@@ -39,8 +39,11 @@ FEW_PLANES = 16  # up to this many, copying them one by one is faster than a tra
 FREE = 2**23  # bytes that any blob may unpack to
 EXPANSION = 64  # times its size, and no more, it may unpack to beyond that: a few kilobytes cannot fill the memory
 DEEPEST = 200  # levels of lists and dicts in JSON: whoever goes through it needs a call or two for each
-NARROW_INTEGERS = tuple(map(np.dtype, ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")))
-INT32 = np.iinfo(np.int32)
+NARROW_INTEGERS = tuple(  # each with its limits
+    (np.dtype(kind), int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for kind in ("<u1", "<i1", "<u2", "<i2", "<u4", "<i4")
+)
+INT32_MIN, INT32_MAX = int(np.iinfo(np.int32).min), int(np.iinfo(np.int32).max)
 DTYPE = re.compile(r"[<>|][biufc]\d{1,2}")
 
 
@@ -109,7 +112,8 @@ def pack(columns: Mapping[str, Array], about: object = None, *, free: int = FREE
     Raises:
         UsageError: a column has another dtype (objects, strings), or `about` is not JSON.
     """
-    packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
+    with np.errstate(all="ignore"):  # lossy casts are found by comparing bits
+        packed = [_pack_column(TOOLS.compressor, name, np.asarray(array)) for name, array in columns.items()]
     header = to_json({"about": about, "columns": [column for column, _ in packed]}).encode()
     header += b" " * _padding([column for column, _ in packed], len(header), free)
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header))
@@ -186,8 +190,7 @@ def _padding(columns: list[Column], header: int, free: int) -> int:
 def _pack_column(compressor: zstandard.ZstdCompressor, name: str, array: Array) -> tuple[Column, bytes]:
     if array.dtype.kind not in "biufc":
         raise UsageError(f"column {name!r} must hold numbers or bools, got dtype {array.dtype}")
-    with np.errstate(all="ignore"):  # lossy casts are found by comparing bits
-        stored = _narrow(np.ascontiguousarray(array))
+    stored = _narrow(np.ascontiguousarray(array))
     stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
     differences, block = _compress(compressor, _words(stored)) if stored.size else (False, b"")
     column = Column(
@@ -215,16 +218,15 @@ def _narrow_integers(array: Array) -> Array:
 
 def _smallest(low: int, high: int, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Returns the smallest integer dtype that holds `low` to `high`, or `dtype` if none is smaller."""
-    for smaller in NARROW_INTEGERS:
-        limits = np.iinfo(smaller)
-        if smaller.itemsize < dtype.itemsize and limits.min <= low and high <= limits.max:
+    for smaller, least, most in NARROW_INTEGERS:
+        if smaller.itemsize < dtype.itemsize and least <= low and high <= most:
             return smaller
     return dtype
 
 
 def _narrow_floats(array: Array) -> Array:
     low, high = array.min(), array.max()
-    if INT32.min <= low and high <= INT32.max:  # False for NaN
+    if low >= INT32_MIN and high <= INT32_MAX:  # False for NaN
         integers = _cast(array, _smallest(int(low), int(high), np.dtype(np.int32)))
         if integers is not None:
             return integers

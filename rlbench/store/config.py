@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from rlbench.settings import write_call
-from rlbench.store.codec import from_json
+from rlbench.store.codec import from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,6 +152,11 @@ class RunConfig:
         told = {name: document[name] for name in PARTS if type(document.get(name)) is dict}
         parts = {name: PARTS[name](**_readable(PARTS[name], part)) for name, part in told.items()}
         return cls(**_readable(cls, document), **parts, stored=dict(document))
+
+    @cached_property
+    def text(self) -> str:
+        """The JSON to store, as text; made once for all runs with this configuration."""
+        return to_json(self.document())
 
     def document(self) -> dict[str, Any]:
         """Returns the JSON to store: the JSON that was read, in its order, with the changes made since."""

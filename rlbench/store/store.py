@@ -42,6 +42,7 @@ from rlbench.store.documents import (
     sound,
     sums,
     text,
+    told,
     verified,
 )
 from rlbench.store.episodes import EpisodeSequence
@@ -77,6 +78,7 @@ class Store:
         self.writer = writers.identity(token, purpose)
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
         self._open: set[str] = set()  # ids of the runs that it may still be writing
+        self._known: dict[str, Document] = {}  # of these, as it last wrote them: nobody else does
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies the backend; the new store does not become the writer of this one's runs."""
@@ -148,7 +150,8 @@ class Store:
             document |= sums(document)
             if self.backend.insert_run(document, base):
                 self._open.add(run_id)
-                return record(document, self.backend.now())
+                self._known[run_id] = document
+                return told(document, self.backend.now())
         raise StoreError(f"found no free run id in {self.url}: try again")
 
     def _begun(self, base: str, checkpoint: CheckpointInfo, run_id: str) -> Document:
@@ -195,7 +198,7 @@ class Store:
             UsageError: the chunk is malformed or out of order.
             StoreError: the run does not exist, is finished, or another process is writing it.
         """
-        changes, before = clean(progress, PROGRESS), self._own(run_id)
+        changes, before = clean(progress, PROGRESS), self._known.pop(run_id, None) or self._own(run_id)
         row = chunk_row(before, chunk) if chunk is not None else None
         if row is not None and chunk is not None:
             left_open = open_steps(chunk.first_step, chunk.lengths, chunk.ends)
@@ -203,7 +206,8 @@ class Store:
         chunks = before["chunks"] + (row is not None)
         state = checkpoint_row(run_id, checkpoint, chunks, keep=keep) if checkpoint is not None else None
         if state is not None:
-            changes["checkpoints"] = 1 + sum(map(outlasts(state.info), self.backend.select_checkpoints(run_id)))
+            others = self.backend.select_checkpoints(run_id) if before["checkpoints"] else []
+            changes["checkpoints"] = 1 + sum(map(outlasts(state.info), others))
         if changes.get("status", "running") != "running":
             changes["writer"] = ""
         changes = {**changes, "beat": self._now(), "record_sum": record_sum({**before, **changes})}
@@ -211,6 +215,8 @@ class Store:
             raise reading.refusal(self.backend, run_id)
         if "writer" in changes:
             self._open.discard(run_id)
+        else:
+            self._known[run_id] = {**before, **changes}
 
     def show_alive(self, run_id: str) -> None:
         """Shows others that the writer of a run, this store, is alive; StoreError if another process writes it."""
@@ -253,6 +259,7 @@ class Store:
 
     def delete_run(self, run_id: str) -> None:
         """Deletes a run, by its full id, with the chunks and checkpoints that no other run shares."""
+        self._known.pop(run_id, None)
         if not self.backend.remove_run(run_id):
             raise reading.unknown_run(self.backend, run_id)
 

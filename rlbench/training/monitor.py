@@ -11,7 +11,6 @@ from rlbench.signals import ending_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from rlbench.agents import Agent
     from rlbench.store import EpisodeChunk
@@ -127,18 +126,32 @@ def _short(rate: float) -> str:
     return f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate / 1e3:.1f} k"  # noqa: PLR2004
 
 
-@contextmanager
-def stopping_on_signal(budget: Budget, *, at_once: bool = True) -> Iterator[None]:
-    """Lets a first Ctrl-C, SIGTERM or SIGHUP end training with the episode under way, and a second one at once.
+class Stopping:
+    """Lets a first Ctrl-C, SIGTERM or SIGHUP end training with the episode under way, and a second one at once."""
 
-    Not quite at once in the compiled loop, but when it next looks up: what it shares with Python is whole then.
-    """
+    def __init__(self, budget: Budget) -> None:
+        self._budget, self._at_once = budget, True
 
-    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        budget.abort = budget.stop
-        if budget.abort and at_once:
+    def hear(self, *_: object) -> None:
+        """Takes a signal."""
+        self._budget.abort = self._budget.stop
+        if self._budget.abort and self._at_once:
             raise KeyboardInterrupt
-        budget.stop = True
+        self._budget.stop = True
 
-    with ending_by(stop):
-        yield
+    @contextmanager
+    def between_looks(self, world: Any) -> Iterator[None]:
+        """Lets a second signal wait in the compiled loop for its next look: what that shares with Python is whole."""
+        self._at_once = world is None
+        try:
+            yield
+        finally:
+            self._at_once = True
+
+
+@contextmanager
+def stopping_on_signal(budget: Budget) -> Iterator[Stopping]:
+    """Lets signals end what is trained within a budget."""
+    stopping = Stopping(budget)
+    with ending_by(stopping.hear):
+        yield stopping

@@ -72,7 +72,10 @@ class Session:
         status, table = "interrupted", known_table(self.env) if recording else None
         rest: EpisodeChunk | None = None
         self._begin_clock()
-        with stopping_on_signal(self.budget), Writer(self.store, self.run.id, table) as self._writer:
+        with (
+            stopping_on_signal(self.budget) as stopping,
+            Writer(self.store, self.run.id, table) as self._writer,
+        ):
             try:
                 self._hooks = self._hooks_of()
                 if world is None or self._hooks is not None:  # an episode, or a callback, may take its time
@@ -80,7 +83,7 @@ class Session:
                 self._compile(world, table)
                 if self.stored is not None and not self.budget.stop:
                     self._repeat(world, self.stored)
-                with stopping_on_signal(self.budget, at_once=world is None):
+                with stopping.between_looks(world):
                     self._loop(world, self.budget)
                     if recording:  # writing the steps is part of such training
                         self._settle()
@@ -164,7 +167,7 @@ class Session:
         if not repeated:
             return  # the first reset, and its seed, are still to come
         budget = Budget(episodes=self.agent.episodes + repeated)
-        with stopping_on_signal(budget, at_once=world is None):
+        with stopping_on_signal(budget) as stopping, stopping.between_looks(world):
             self._loop(world, budget)
         self._settle()
         self.budget.stop = self.budget.stop or budget.stop

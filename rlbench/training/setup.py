@@ -53,14 +53,18 @@ def naming_unknown(function: Callable[P, R]) -> Callable[P, R]:
 def all_arguments(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of a function by name, those that are not given by default; refuses what it has not."""
     _check_names(function, given)
-    known = _parameters(function)
-    return {**{name: one.default for name, one in known.items() if one.default is not one.empty}, **given}
+    return {**_defaults(function), **given}
 
 
 def _check_names(function: Callable[..., Any], given: Iterable[str]) -> None:
     for name in given:
         if name not in _parameters(function):
             raise _unknown_argument(function.__name__, name, list(_parameters(function)))
+
+
+@cache
+def _defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
+    return {name: one.default for name, one in _parameters(function).items() if one.default is not one.empty}
 
 
 @cache

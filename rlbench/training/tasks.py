@@ -173,7 +173,7 @@ class Task:
             seed_env(self.env, env_seed)
             session = None if found is None else gone_on(found, kept, wanted)
             is_new = session is None
-            session = session or _begun(kept, wanted, seed, key)
+            session = session or _begun(kept, wanted, seed, env_seed, key)
             labels.put_on(kept, session.run)
             return trained(session, plan.world, progress=progress, cache="miss" if is_new else "prefix", trust=True)
 
@@ -260,11 +260,11 @@ def _answered(found: Found, store: Store, labels: Labels, *, trust: bool) -> Run
     return run
 
 
-def _begun(store: Store, wanted: Wanted, seed: int, key: str) -> Session:
+def _begun(store: Store, wanted: Wanted, seed: int, env_seed: int, key: str) -> Session:
     """Begins a new run; if it begins with a parent's values it keeps them, for the parent may be deleted."""
     env, agent, budget, config, callbacks = wanted
     parents = parents_of(agent)
     run = store.create_run(config.env.id, agent.name, seed=seed, config=config, cache_key=key, parents=parents)
     if config.initial_table is not None:
         store.append(run.id, checkpoint=checkpoint_of(env, agent, unfinished_episode=False))
-    return Session(store, run, env, agent, budget, seed=seeds_of(seed)[0], callbacks=callbacks)
+    return Session(store, run, env, agent, budget, seed=env_seed, callbacks=callbacks)

@@ -29,7 +29,7 @@ class Writer:
 
     def __init__(self, store: Store, run_id: str, table: Table | None = None) -> None:
         self._store, self._run_id, self._table = store, run_id, table
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rlbench-writer")
+        self._pool: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         self._spool: Spool | None = None
         self._looked = 0.0
@@ -46,7 +46,8 @@ class Writer:
     def close(self) -> None:
         """Waits until nothing is being written any more, whether it succeeded or not."""
         self._closing.set()
-        self._pool.shutdown(wait=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
         if self._pulse is not None:
             self._pulse.join()
 
@@ -64,6 +65,7 @@ class Writer:
     def put(self, chunk: EpisodeChunk, checkpoint: Checkpoint | None = None, **progress: Any) -> None:
         """Takes a chunk once the one before is written: at most one waits, so memory stays bounded."""
         self.wait()
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="rlbench-writer")
         self._pending = self._pool.submit(self._append, chunk, checkpoint, **progress)
 
     def wait(self) -> None:

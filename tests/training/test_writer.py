@@ -83,8 +83,8 @@ def test_leaving_waits_for_what_is_under_way(monkeypatch):
     shelf = Shelf()
     shelf.open.clear()
     with Writer(shelf, "abc") as writer:
-        monkeypatch.setattr(writer._pool, "shutdown", opening(shelf, writer._pool.shutdown))
         writer.put(0)
+        monkeypatch.setattr(writer._pool, "shutdown", opening(shelf, writer._pool.shutdown))
     assert len(shelf.taken) == 1
 
 
