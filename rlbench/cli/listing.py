@@ -22,7 +22,7 @@ FORMS = {"episodes": ",", "steps": ",", "seconds": ".2f", "return": ".2f", "regr
 FIRST_TO_GO = ("started", "seconds", "steps", "regret", "tags", "episodes")  # on a narrow terminal
 LAST_TO_GO = ("agent", "seed", "env", "return")  # run and status stay
 WIDEST = 24  # characters of a value
-UNLISTED = {"run", *FIGURES, "record", "initial_table"}  # the digest of a table says nothing to a person
+UNLISTED = {"run", *FIGURES, "studies", "record", "initial_table"}  # the digest of a table says nothing to a person
 
 
 def ordered(runs: Sequence[RunRecord], sort: str | None) -> list[RunRecord]:

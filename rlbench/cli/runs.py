@@ -329,6 +329,7 @@ def _document(run: RunRecord) -> dict[str, Any]:
         "seconds": run.seconds,
         "created_at": run.created_at,
         "tags": list(run.tags),
+        "studies": list(run.studies),
         "parents": list(run.parents),
         "cache": asdict(run.cache),
         "evaluation": run.evaluation,

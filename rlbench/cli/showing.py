@@ -67,6 +67,8 @@ def _made(run: Run) -> Iterator[tuple[str, str]]:
     maker = "another program or a person" if config.was_recorded else f"{config.engine or 'unknown'} loop"
     yield "made by", ", ".join(filter(None, (maker, kept)))
     yield "tags", ", ".join(record.tags) or "none"
+    if record.studies:
+        yield "studies", ", ".join(record.studies)
     if record.note:
         yield "note", record.note
     yield "parents", ", ".join(record.parents) or "none"

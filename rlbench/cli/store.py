@@ -62,7 +62,7 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
     """
     with rlbench.open_store(store, create=False) as opened:
         damages = list(checking.check(opened, run))
-        runs = 1 if run else len(opened.runs())
+        runs = 1 if run else len(opened.runs(study="all"))
     if as_json:
         print_json({"store": opened.url, "runs": runs, "damages": [damage._asdict() for damage in damages]})
         return int(bool(damages))
@@ -115,7 +115,7 @@ def sql(
 
 
 def _print_columns(opened: Store, *, as_json: bool) -> None:
-    tables = columns_of(opened.backend, opened.runs(on_damaged=_leave_out))
+    tables = columns_of(opened.backend, opened.runs(study="all", on_damaged=_leave_out))
     if as_json:
         print_json({"tables": tables})
     else:

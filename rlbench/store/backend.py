@@ -41,8 +41,9 @@ class Backend(ABC):
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         """Returns the runs that match every filter, the most recently added first.
 
-        The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" (one of its tags), "prefix" (the
-        beginning of its id) and "owner" (a run that wrote some of its chunks, or may have). A `limit` is 1 or more.
+        The filters are "id", "env_id", "agent_name", "status", "cache_key", "tag" and "study" (each one of its
+        tags), "not_tag" (none of them), "prefix" (the beginning of its id) and "owner" (a run that wrote some of its
+        chunks, or may have). A `limit` is 1 or more.
         """
 
     @abstractmethod

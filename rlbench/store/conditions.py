@@ -42,6 +42,7 @@ def values_of(run: RunRecord) -> dict[str, Any]:
         "regret": evaluation.get("regret"),
         "started": run.created_at[:26].replace("T", " "),
         "tags": list(run.tags) or None,
+        "studies": list(run.studies) or None,
     }
     return settings_of(run) | {name: value for name, value in known.items() if value is not None}
 

@@ -213,7 +213,7 @@ PARTS: dict[str, Any] = {
 }
 TAKEN = (  # names by which something else is known of a run
     *("run", "env", "agent", "seed", "preset", "record", "callbacks", "eval_every", "eval_episodes", "initial_table"),
-    *("status", "episodes", "steps", "total_timesteps", "seconds", "return", "regret", "started", "tags"),
+    *("status", "episodes", "steps", "total_timesteps", "seconds", "return", "regret", "started", "tags", "studies"),
 )
 OPTIONAL = dict.fromkeys(  # not stored if None
     (

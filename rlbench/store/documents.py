@@ -16,7 +16,7 @@ import numpy as np
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, figures, writers
 from rlbench.store.config import CacheConfig, RunConfig
-from rlbench.store.records import OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
+from rlbench.store.records import MADE, OF_STUDY, OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
 from rlbench.store.walks import Walk
 from rlbench.texts import escaped, has_controls
 
@@ -200,12 +200,23 @@ def told(document: Document, moment: datetime | None = None) -> RunRecord:
     try:
         values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
         values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
+        values |= {"tags": tuple(tag for tag in values["tags"] if not is_ours(tag)), "studies": studies_of(document)}
         values |= {"evaluations": tuple(evaluations_of(document)), "cache": CacheConfig.of(_object(document["cache"]))}
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
     if is_abandoned(document, moment):
         values["status"] = "interrupted"
     return RunRecord(**values)
+
+
+def is_ours(tag: str) -> bool:
+    """Returns whether a tag says that a run belongs to a study: a person neither sees nor sets it."""
+    return tag == MADE or tag.startswith(OF_STUDY)
+
+
+def studies_of(document: Document) -> tuple[str, ...]:
+    """Returns the names of the studies to which a run belongs."""
+    return tuple(escaped(tag.removeprefix(OF_STUDY)) for tag in document["tags"] if tag.startswith(OF_STUDY))
 
 
 def _printable(value: Any) -> Any:
@@ -297,6 +308,14 @@ def _texts(values: Iterable[str]) -> list[str]:
     return list(map(text, values))
 
 
+def _tags(values: Iterable[str]) -> list[str]:
+    found = _texts(values)
+    ours = next(filter(is_ours, found), None)
+    if ours is not None:
+        raise UsageError(f"a tag that begins with {OF_STUDY!r} names a study, got {ours!r}: choose another")
+    return found
+
+
 PROGRESS: dict[str, Callable[[Any], Any]] = {  # what the writer of a run may change
     "status": _status,
     "episodes": _count,
@@ -308,7 +327,7 @@ PROGRESS: dict[str, Callable[[Any], Any]] = {  # what the writer of a run may ch
     "parents": _texts,
 }
 ANNOTATIONS: dict[str, Callable[[Any], Any]] = {  # what anyone may change, at any time
-    "tags": _texts,
+    "tags": _tags,
     "note": text,
     "cache": lambda cache: codec.to_json(asdict(cache)),
 }

@@ -199,7 +199,12 @@ def _tables_of_steps(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX chunks_by_step_table ON chunks (step_table) WHERE step_table IS NOT NULL")
 
 
-MIGRATIONS = (_first_tables, _owners_and_checksums, _tables_of_steps)
+def _index_of_tags(connection: sqlite3.Connection) -> None:
+    """Lets runs be found by their tags without being read: a study has thousands."""
+    connection.execute("CREATE INDEX runs_by_tags ON runs (tags)")
+
+
+MIGRATIONS = (_first_tables, _owners_and_checksums, _tables_of_steps, _index_of_tags)
 READABLE = 2  # migrations that a file must have had to be read without another
 
 

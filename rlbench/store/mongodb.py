@@ -549,9 +549,13 @@ def _snapshot(kind: str, name: str) -> Document:
     return {"kind": {"$eq": kind}, "name": {"$eq": name}}
 
 
-def _condition(name: str, value: str) -> tuple[str, Document]:
+def _condition(name: str, value: str) -> tuple[str, Any]:
     if name == "owner":
         return "owners", {"$regex": re.escape(f'"{value}"')}
     if name == "prefix":
         return "_id", {"$gte": value, "$lt": value + "g"}  # g follows the last hexadecimal digit
+    if name == "not_tag":
+        return "$nor", [{"tags": {"$eq": value}}]
+    if name == "study":
+        return "$and", [{"tags": {"$eq": value}}]  # beside a tag
     return ("_id" if name == "id" else FILTERS[name]), {"$eq": value}

@@ -25,7 +25,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.figures import named, needed
-from rlbench.store.records import Checkpoint
+from rlbench.store.records import MADE, Checkpoint
 from rlbench.store.walks import COLUMNS, Table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def match(backend: Backend, ref: Ref) -> Document:
     ref = str(getattr(ref, "id", ref))
     found, name = [], ref.strip().lower()
     if name == "latest":
-        found = backend.select_runs({}, 1)
+        found = backend.select_runs({"not_tag": MADE}, 1)
     elif ID_BEGINNING.fullmatch(name):
         found = backend.select_runs({"prefix": name}, 2)
     if not found:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STATUSES = ("running", "finished", "interrupted")
 OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOTH is TERMINATED | TRUNCATED
 EVALUATION = ("evaluation", "evaluation_low", "evaluation_high")  # figures: mean return and its interval, else NaN
+MADE = "rlbench:made for a study"  # the tag of runs that nobody asked for but a study
+OF_STUDY = "rlbench:study "  # begins the tags that name the studies of a run
 RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
 CHUNK_STEPS = 2**18  # maximum steps per chunk, by default: each costs the writer 3 ms, so many small ones slow it down
 CHUNK_BYTES = 2**23  # and bytes of its columns
@@ -48,6 +50,7 @@ class RunRecord:
     seconds: float  # of training alone
     evaluations: tuple[dict[str, Any], ...]  # oldest first
     tags: tuple[str, ...]
+    studies: tuple[str, ...]  # the names of those it belongs to
     note: str
     parents: tuple[str, ...]  # ids of the runs it learnt from or continues
     cache_key: str  # the key by which the training cache finds it; "" for none

@@ -101,6 +101,7 @@ RUNS: dict[str, Callable[[RunRecord], Any]] = {
     "engine": lambda run: run.config.engine,
     "note": lambda run: run.note,
     "tags": lambda run: run.tags,  # JSON, as all that follow
+    "studies": lambda run: run.studies,
     "parents": lambda run: run.parents,
     "parameters": lambda run: run.config.agent.parameters,
     "env_kwargs": lambda run: run.config.env.made_with.get("kwargs"),

@@ -31,6 +31,9 @@ PART = 2**29  # bytes of a blob in one row: SQLite allows no more than a billion
 CHECKPOINT, SNAPSHOT = "checkpoint", "snapshot"  # the tables whose blobs may be larger
 BUSY_TIMEOUT = 60.0  # seconds to wait for other processes' transactions: long, since SQLite has no queue
 LISTS = ("tags", "parents")  # kept as JSON text
+TAGGED = (  # a search of the index of tags alone
+    "(SELECT rowid FROM runs WHERE json_valid(tags) AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :{}))"
+)
 FILTERS = {
     "id": "id = :id",
     "env_id": "env_id = :env_id",
@@ -39,7 +42,9 @@ FILTERS = {
     "cache_key": "cache_key = :cache_key",
     "prefix": "id >= :prefix AND id < :prefix || 'g'",  # g follows the last hexadecimal digit
     "owner": "EXISTS (SELECT 1 FROM owners WHERE owners.id = :owner) AND instr(runs.owners, :owner)",
-    "tag": "json_valid(tags) AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
+    "tag": "rowid IN " + TAGGED.format("tag"),
+    "study": "rowid IN " + TAGGED.format("study"),
+    "not_tag": "rowid NOT IN " + TAGGED.format("not_tag"),
 }
 SPAN = "number, first_episode, first_step, episodes, segments, steps, run"
 INFO = "episodes, timesteps, chunks, created_at, kept, size, run"

@@ -6,7 +6,7 @@ import json
 import operator
 import secrets
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -32,6 +32,7 @@ from rlbench.store.documents import (
     intact,
     is_abandoned,
     is_evaluation,
+    is_ours,
     iso,
     label,
     notes_sum,
@@ -46,7 +47,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.episodes import EpisodeSequence
-from rlbench.store.records import RESERVED, SnapshotInfo
+from rlbench.store.records import MADE, OF_STUDY, RESERVED, SnapshotInfo
 from rlbench.store.sql import answered
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.reading import Ref
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
+
+
+ALL = "all"  # in place of a study: runs of any and of none
 
 
 class Store:
@@ -79,6 +83,7 @@ class Store:
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
         self._open: set[str] = set()  # ids of the runs that it may still be writing
         self._known: dict[str, Document] = {}  # of these, as it last wrote them: nobody else does
+        self._marks: list[str] = []  # tags of the runs that it creates
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies the backend; the new store does not become the writer of this one's runs."""
@@ -103,6 +108,15 @@ class Store:
         self.backend.close()
 
     # ------------------------------------------------------------------ writing
+
+    @contextmanager
+    def working_for(self, study: str) -> Iterator[None]:
+        """Makes the runs that are created meanwhile those of a study: `runs` and "latest" leave them out."""
+        before, self._marks = self._marks, [MADE, OF_STUDY + study]
+        try:
+            yield
+        finally:
+            self._marks = before
 
     def create_run(
         self,
@@ -141,6 +155,7 @@ class Store:
         names = {"env_id": text(env_id), "agent_name": text(agent_name)}
         document = {**NEW, **names, **clean(given, PROGRESS), "writer": self.writer}
         document |= {**UNNOTED, **clean({"tags": tags, "note": note}, ANNOTATIONS)}
+        document["tags"] = [*self._marks, *document["tags"]]
         for _ in range(TRIES):
             moment = self._now()
             run_id = secrets.token_hex(6)
@@ -249,9 +264,33 @@ class Store:
             StoreError: the run does not exist, or other processes keep changing it.
         """
         cleaned = clean(changes, ANNOTATIONS)
+
+        def changed(before: Document) -> Document:
+            kept = {"tags": [*filter(is_ours, before["tags"]), *cleaned["tags"]]} if "tags" in cleaned else {}
+            return {**cleaned, **kept, **({} if evaluation is None else {"evaluation": _with(before, evaluation)})}
+
+        return self._annotate(run_id, changed)
+
+    def add_to_study(self, run_id: str, study: str) -> RunRecord:
+        """Makes a run one of a study too; `runs` goes on listing it if it did."""
+        tag = OF_STUDY + study
+        return self._annotate(run_id, lambda run: {"tags": [tag, *(one for one in run["tags"] if one != tag)]})
+
+    def remove_from_study(self, run_id: str, study: str) -> RunRecord:
+        """Makes a run none of a study any more."""
+        tag = OF_STUDY + study
+        return self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != tag]})
+
+    def list_run(self, run_id: str) -> RunRecord:
+        """Lets `runs` list a run that was made for a study, unless this store works for one."""
+        if self._marks:
+            return self.run(run_id)
+        return self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != MADE]})
+
+    def _annotate(self, run_id: str, changed: Callable[[Document], Document]) -> RunRecord:
         for _ in range(TRIES):
             before = reading.document_of(self.backend, run_id)
-            new = {**cleaned, **({} if evaluation is None else {"evaluation": _with(before, evaluation)})}
+            new = changed(before)
             new["notes_sum"] = notes_sum({**before, **new})
             if self.backend.commit(run_id, {"notes_sum": before["notes_sum"]}, new):
                 return self.run(run_id)
@@ -307,6 +346,7 @@ class Store:
         agent_name: str | None = None,
         status: str | None = None,
         tag: str | None = None,
+        study: str | None = None,
         cache_key: str | None = None,
         where: Iterable[str] = (),
         limit: int | None = None,
@@ -319,6 +359,8 @@ class Store:
             agent_name: only runs of this agent.
             status: only runs that are "running", "finished" or "interrupted".
             tag: only runs with this tag.
+            study: only runs of this study; "all": of any and of none. Without it, runs that were made for a study are
+                left out, unless a tag or a key asks for them.
             cache_key: only runs with this key.
             where: only runs for which these conditions hold: `["seed=3", "learning_rate>=0.1"]`, with =, !=, <, <=, >
                 or >=, on any parameter of the agent, argument of the env or column of `rlbench runs`; `!=` holds of
@@ -332,8 +374,8 @@ class Store:
         if isinstance(where, str):
             raise UsageError(f"where takes a list of conditions, got {where!r}: give [{where!r}]")
         conditions = list(where)
-        filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "cache_key": cache_key}
-        wanted = {name: text(value) for name, value in filters.items() if value is not None}
+        filters = {"env_id": env_id, "agent_name": agent_name, "tag": tag, "study": study, "cache_key": cache_key}
+        wanted = _asked({name: text(value) for name, value in filters.items() if value is not None})
         if limit is not None and operator.index(limit) < 0:
             raise UsageError(f"limit must be 0 or more, got {limit}")
         if limit == 0:
@@ -344,8 +386,8 @@ class Store:
         return reading.listed(self.backend, wanted, status, most, on_damaged)
 
     def count_runs(self, **filters: str) -> int:
-        """Counts the runs that fit these filters of `runs` (`env_id`, `agent_name`, `tag`), damaged ones included."""
-        return len(self.backend.select_runs(filters, None))
+        """Counts the runs that fit these filters of `runs` (`env_id`, `agent_name`, `tag`, `study`), damaged ones too."""
+        return len(self.backend.select_runs(_asked(filters), None))
 
     def run(self, ref: Ref) -> RunRecord:
         """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match.
@@ -357,7 +399,7 @@ class Store:
     def damaged_runs(self) -> list[tuple[str, str]]:
         """Reads every record; returns the id of each run whose record is damaged, and what is wrong with it."""
         found: list[tuple[str, str]] = []
-        self.runs(on_damaged=lambda *one: found.append(one))
+        self.runs(study=ALL, on_damaged=lambda *one: found.append(one))
         return found
 
     def chunks(
@@ -469,6 +511,17 @@ class Store:
 
     def _now(self) -> str:
         return iso(self.backend.now())
+
+
+def _asked(filters: dict[str, str]) -> dict[str, str]:
+    """Returns filters of runs as a backend takes them."""
+    wanted = dict(filters)
+    study = wanted.pop("study", None)
+    if study is None and not wanted.keys() & {"tag", "cache_key"}:
+        wanted["not_tag"] = MADE
+    elif study not in (None, ALL):
+        wanted["study"] = OF_STUDY + study
+    return wanted
 
 
 def _with(document: Document, evaluation: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ FILTERS: dict[str, tuple[Callable[[RunRecord, Any], bool], str]] = {  # of Store
     "env_id": (lambda run, env_id: run.env_id == env_id, " of {}"),
     "agent_name": (lambda run, name: run.agent_name == name, " by {}"),
     "tag": (lambda run, tag: tag in run.tags, " tagged {}"),
+    "study": (lambda run, study: study in run.studies, " of the study {}"),
     "where": (lambda run, where: bool(holding([run], where)), " where {}"),
 }
 

@@ -95,7 +95,9 @@ class Labels(NamedTuple):
     note: str
 
     def put_on(self, store: Store, run: RunRecord) -> None:
-        """Adds the tags that a run lacks, and the note if there is one."""
+        """Adds the tags that a run lacks, and the note if there is one; lists it even if a study made it."""
+        if run.studies:
+            store.list_run(run.id)
         missing = [tag for tag in dict.fromkeys(self.tags) if tag not in run.tags]
         if missing or self.note:
             store.update_run(run.id, tags=[*run.tags, *missing], note=self.note or run.note)

@@ -283,6 +283,48 @@ class StoreContract:
         assert [run.id for run in store.runs(tag="'; DROP TABLE runs", env_id="a")] == [made[0].id]
         assert store.runs(env_id="' OR 1=1 --") == []
 
+    def test_the_runs_of_a_study_are_listed_where_they_are_asked_for(self, store):
+        before = fill(store, tags=["mine"], cache_key="a")
+        with store.working_for("s"):
+            made = [fill(store, tags=[f"t{i}"], cache_key="a") for i in range(2)]
+        after = fill(store)
+        joined = store.add_to_study(store.add_to_study(before.id, "s").id, "other")
+        assert (joined.studies, joined.tags) == (("other", "s"), ("mine",))
+        assert [(run.studies, run.tags) for run in made] == [(("s",), (f"t{i}",)) for i in range(2)]
+        ids = {"before": before.id, "made 0": made[0].id, "made 1": made[1].id, "after": after.id}
+
+        def listed(**asked):
+            assert store.count_runs(**asked) == len(store.runs(**asked))
+            return [name for run in store.runs(**asked) for name in ids if ids[name] == run.id]
+
+        assert listed() == ["after", "before"]
+        assert listed(study="s") == ["made 1", "made 0", "before"]
+        assert listed(study="s", tag="t0") == listed(tag="t0") == ["made 0"]
+        assert listed(study="other") == ["before"]
+        assert listed(study="' OR 1=1 --") == []
+        assert listed(study="all") == ["after", "made 1", "made 0", "before"]
+        assert [run.id for run in store.runs(cache_key="a")] == [made[1].id, made[0].id, before.id]
+        store.delete_run(after.id)
+        assert store.run("latest").id == before.id
+        assert store.run(made[1].id).studies == ("s",)
+
+    def test_a_run_made_for_a_study_keeps_it_when_tagged_and_can_be_listed_or_leave(self, store):
+        with store.working_for("s"):
+            made = fill(store)
+            assert store.list_run(made.id) == made
+            assert store.runs() == []
+        assert store.update_run(made.id, tags=["good"]).studies == ("s",)
+        assert store.runs() == []
+        store.list_run(made.id)
+        assert [(run.id, run.tags, run.studies) for run in store.runs()] == [(made.id, ("good",), ("s",))]
+        assert store.remove_from_study(made.id, "s").studies == ()
+        assert list(checking.check(store)) == []
+
+    @pytest.mark.parametrize("tag", ["rlbench:study s", "rlbench:made for a study"])
+    def test_nobody_tags_a_run_as_one_of_a_study(self, store, run, tag):
+        with pytest.raises(UsageError, match="a tag that begins with 'rlbench:study ' names a study, got 'rlbench:"):
+            store.update_run(run.id, tags=[tag])
+
     def test_its_writer_says_how_far_a_run_has_come(self, store, run):
         changes = {"parents": [run.id], "episodes": np.int64(5), "timesteps": 7, "seconds": 1, "seed": 3}
         store.append(run.id, status="finished", **changes)
