@@ -7,6 +7,7 @@ from importlib import import_module
 DRAWERS = {
     "Episode": "rlbench.viewer.notebook:episode_html",
     "Run": "rlbench.reports.page:run_html",
+    "Study": "rlbench.studies.shown:study_html",
 }
 
 

@@ -1,5 +1,10 @@
 """The names that the command line knows before it imports what they name, which takes up to a second."""
 
+import re
+
+ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")  # of a run
+RUNS = ("latest", "best", "all")  # words for runs
+
 SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}  # of envs
 PLOT_KINDS = (
     "curve",
@@ -29,3 +34,9 @@ AGENT_NAMES = (
     "dyna-q",
     "replay-q",
 )
+
+
+def means_runs(name: str) -> bool:
+    """Returns whether a name stands for runs, by a word or the beginning of an id; no study is called so."""
+    word = name.strip().lower()
+    return word in RUNS or ID_BEGINNING.fullmatch(word) is not None

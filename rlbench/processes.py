@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
+from itertools import islice
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
@@ -20,7 +21,7 @@ from rlbench.errors import ProcessError, RlbenchError, UsageError
 from rlbench.signals import ending_by, interrupt, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.connection import Connection
 
 SPAWN = get_context("spawn")  # alike on every platform, and safe where threads run
@@ -41,7 +42,7 @@ class Outcome(NamedTuple):
 
 def in_processes(
     job: Callable[[Any, Callable[[float], None]], Any],
-    items: Sequence[Any],
+    items: Iterable[Any],
     *,
     workers: int,
     hear: Callable[[int, float], object] = lambda _number, _share: None,
@@ -53,7 +54,8 @@ def in_processes(
 
     Args:
         job: a function of a module; calls `tell` with the share of its work that is done, from 0 to 1.
-        items: what to do it with; they and the values travel to and from the processes by pickle.
+        items: what to do it with; they and the values travel to and from the processes by pickle. An item is taken
+            when a process is soon free for it: there may be any number.
         workers: how many processes.
         hear: called with the number of an item, and the share that is done.
 
@@ -61,8 +63,9 @@ def in_processes(
         UsageError: an item cannot go to another process.
         ProcessError: the processes cannot start.
     """
-    workers = min(workers, len(items))
-    waiting = deque(enumerate(_packed(job, item) for item in items))
+    coming = ((number, _packed(job, item)) for number, item in enumerate(items))
+    waiting = deque(islice(coming, workers))
+    workers = min(workers, len(waiting))
     pool: list[_Worker] = []
     with _ending(pool) as ended:
         try:
@@ -77,8 +80,10 @@ def in_processes(
                         yield found
                         if isinstance(found.error, UsageError):
                             waiting.clear()
+                            coming.close()
                     if worker.is_free and waiting and not ended:
                         worker.give(*waiting.popleft())
+                        waiting.extend(islice(coming, 1))
         finally:
             for worker in pool:
                 worker.end()

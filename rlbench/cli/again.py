@@ -29,8 +29,10 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
+from rlbench.cli.studies import resume_study, workers_option
 from rlbench.cli.train import evaluated, run_document, run_lines
 from rlbench.errors import StoreError, UsageError
+from rlbench.names import means_runs
 from rlbench.settings import parse_settings, write_setting
 
 if TYPE_CHECKING:
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
     from rlbench.training.retraining import Retraining
 
 
-@click.command(epilog=examples("rlbench resume latest", "rlbench resume 3f2a --episodes 100000"))
-@click.argument("run", shell_complete=completing.runs)
+@click.command(
+    epilog=examples(
+        "rlbench resume latest", "rlbench resume 3f2a --episodes 100000", "rlbench resume cliff --workers 2"
+    )
+)
+@click.argument("run", metavar="RUN|STUDY", shell_complete=completing.runs_and_studies)
 @click.option("--episodes", metavar="N", type=int, help="The new budget, counted from the run's beginning.")
 @click.option("--timesteps", metavar="N", type=int, help="The same, in steps.")
 @engine_option
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Continue without the callbacks that watched or ended the training, such as --stop-at.",
 )
+@workers_option("Processes for a study; by default one for each core.")
 @trust_option
 @env_filter_option
 @store_option
@@ -64,6 +71,7 @@ def resume(
     episodes: int | None,
     timesteps: int | None,
     engine: str,
+    workers: int | None,
     env_filter: str | None,
     store: str,
     anyway: bool,  # noqa: FBT001  (click calls by name)
@@ -71,12 +79,18 @@ def resume(
     as_json: bool,  # noqa: FBT001
     trust: bool,  # noqa: FBT001
 ) -> int:
-    """Resume RUN, as if it had never stopped.
+    """Resume RUN or STUDY, as if it had never stopped.
 
     A finished run stays as it is: with a larger budget, a new run begins where it ends. Without a budget, an
     interrupted run continues to the end of the one it was begun with; what it stored after its last checkpoint is
     trained again and compared.
+
+    A study does what is missing, and tries again what failed, as it was asked for when it was begun.
     """
+    if not means_runs(run):
+        if episodes is not None or timesteps is not None:
+            raise UsageError("a study keeps its budget: begin another with `rlbench sweep`")
+        return resume_study(run, store, workers, as_json=as_json)
     with rlbench.open_store(store, create=False) as opened:
         found = _run(opened, run, env_filter, needs="training", trust=trust)
         shown = sys.stderr.isatty() and not as_json

@@ -22,7 +22,9 @@ from rlbench.errors import ALIASES, RlbenchError, UnknownNameError, UsageError, 
 # name: (module:function, one line for --help); a module is imported only when its command runs
 COMMANDS = {
     "train": ("rlbench.cli.train:train", "Train an agent on an env, store every step, evaluate it."),
-    "resume": ("rlbench.cli.again:resume", "Resume a run, as if it had never stopped."),
+    "resume": ("rlbench.cli.again:resume", "Resume a run or a study, as if it had never stopped."),
+    "sweep": ("rlbench.cli.studies:sweep", "Train every combination of some parameters, and rank them."),
+    "studies": ("rlbench.cli.studies:studies", "List the stored studies; show or delete them."),
     "retrain": ("rlbench.cli.again:retrain", "Learn from stored steps alone."),
     "evaluate": ("rlbench.cli.runs:evaluate", "Play a run's greedy policy and compare it with the optimum."),
     "replay": ("rlbench.cli.watch:replay", "Show a stored episode, step by step."),
@@ -56,6 +58,8 @@ IN_OUR_WORDS = {
     "trust=True": "--trust",
     "(import its module)": "(--env MODULE:ID imports its module)",
     "bins=": "--bins",
+    "objective='return'": "--objective return",
+    "yes=True": "--yes",
     "give runs=[...]": "name them after the query",
 }
 IN_OUR_OPTIONS = {  # what other programs call an option

@@ -63,6 +63,7 @@ def _either(*completers: Completer) -> Completer:
 
 
 agents = words(*AGENT_NAMES)
+several_agents = words(*AGENT_NAMES)
 plots = words(*PLOT_KINDS)
 
 
@@ -80,6 +81,13 @@ def runs(context: click.Context, _incomplete: str) -> Iterable[CompletionItem]:
 def tags(context: click.Context, _incomplete: str) -> Iterable[str]:
     """The tags of the runs in the store."""
     return sorted({tag for record in _records(context) for tag in record.tags})
+
+
+@_completer
+def studies(context: click.Context, _incomplete: str) -> Iterable[str]:
+    """The names of the studies in the store."""
+    with _opened(context) as store:
+        return [info.name for info in store.snapshots("study")]
 
 
 @_completer
@@ -176,6 +184,7 @@ def bins(context: click.Context, parameter: click.Parameter, incomplete: str) ->
     return fitted or file(context, parameter, incomplete)
 
 
+runs_and_studies = _either(runs, studies)
 several_runs = _either(words("all"), runs)
 runs_and_envs = _either(runs, envs)
 policies = _either(words("random"), runs)

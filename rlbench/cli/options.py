@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from rlbench.cli import completing
 from rlbench.cli.output import say
@@ -95,6 +96,9 @@ trust_option: Decorator = click.option(
     is_flag=True,
     help="Make the env even if that runs code that the store names: only if you know who wrote it.",
 )
+limit_option: Decorator = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
+)
 force_option: Decorator = click.option("--force", is_flag=True, help="Replace what is there already.")
 env_filter_option: Decorator = click.option(
     "--env",
@@ -102,6 +106,15 @@ env_filter_option: Decorator = click.option(
     metavar="ENV",
     shell_complete=completing.envs,
     help="Only runs of this env: an id, or module:id.",
+)
+
+
+study_filter_option: Decorator = click.option(
+    "--study",
+    "study_filter",
+    metavar="STUDY",
+    shell_complete=completing.studies,
+    help="Only runs of this study; all: of any and of none. Without it, runs that a study made are left out.",
 )
 
 
@@ -127,6 +140,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=completing.settings,
         help="Only runs with this setting, such as seed=3 or 'gamma>=0.9'; !=, <, <=, > too; may be repeated.",
     )
+    @study_filter_option
     @wraps(command)
     def selecting(
         *arguments: Any,
@@ -134,12 +148,14 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         agent_filter: str | None,
         tags: tuple[str, ...],
         where: tuple[str, ...],
+        study_filter: str | None,
         **options: Any,
     ) -> Any:
         given = {
             "env_id": env_id_of(env_filter),
             "agent_name": agent_filter,
             "tag": "".join(tags[:1]),
+            "study": study_filter,
             "where": (*(f"tags={tag}" for tag in tags[1:]), *where),
         }
         selection = {name: value for name, value in given.items() if value}
@@ -204,6 +220,14 @@ def find_run(store: Store, ref: str, env: str | None = None, *, needs: str = "",
     if ref.strip().lower() == "latest" and needs and store.run("latest").id != found.id and not wanted:
         say(f"latest{NEEDS[needs][1]}: run {found.id}", err=True)
     return found
+
+
+def opened_after(outer: str, inner: str) -> Store:
+    """Opens the store that was named after a subcommand, else the one before it."""
+    from rlbench.store import open_store  # noqa: PLC0415  (NumPy, which `rlbench --help` goes without)
+
+    source = click.get_current_context().get_parameter_source("store")
+    return open_store(inner if source is ParameterSource.COMMANDLINE else outer, create=False)
 
 
 def import_function(name: str) -> Any:

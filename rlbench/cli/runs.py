@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli import completing, listing, showing
@@ -18,6 +17,8 @@ from rlbench.cli.options import (
     examples,
     find_run,
     json_option,
+    limit_option,
+    opened_after,
     seed_option,
     selection_options,
     store_option,
@@ -50,9 +51,7 @@ def _listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             shell_complete=completing.settings,
             help="Sort by a column or a setting; -NAME: from the highest.",
         ),
-        click.option(
-            "--limit", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="At most this many."
-        ),
+        limit_option,
         click.option(
             "--cache", "shows_cache", is_flag=True, help="Show how often each run was reused, and the time that saved."
         ),
@@ -87,7 +86,7 @@ def runs(context: click.Context, /, store: str, **options: Any) -> None:
 @click.pass_obj
 def list_runs(outer: str, /, store: str, **options: Any) -> None:
     """List the stored runs, newest first, as `rlbench runs` does."""
-    _list(_opened(outer, store), **options)
+    _list(opened_after(outer, store), **options)
 
 
 def _list(
@@ -110,6 +109,7 @@ def _list(
             limit=None if reads_all else limit,
             on_damaged=lambda *one: damaged.append(one),
         )
+        of_studies = opened.runs(study="all", limit=1)
         total = len(found) if reads_all or len(found) < limit else opened.count_runs(**selection)
     found = listing.ordered(found, sort)[:limit]
     if as_json:
@@ -121,7 +121,7 @@ def _list(
         say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
     if not found:
         fits_none = selection or status
-        say("no runs fit" if fits_none else "no runs yet: start one with `rlbench train safecab`")
+        say("no runs fit" if fits_none else _none_yet(of_studies))
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
         say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")
@@ -129,6 +129,12 @@ def _list(
         listing.print_runs(found)
     if len(found) < total:
         say(f"{len(found)} of {total:,} runs, the rest with --limit {total}")
+
+
+def _none_yet(of_studies: list[RunRecord]) -> str:
+    if of_studies:
+        return "no runs but those of studies: `rlbench studies` lists them, --study NAME theirs"
+    return "no runs yet: start one with `rlbench train safecab`"
 
 
 @runs.command(epilog=examples("rlbench runs show latest", "rlbench runs show 3f2a --json"))
@@ -142,7 +148,7 @@ def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool
 
     A parameter is the agent's default unless it is marked: "set" by whoever trained, or by the "preset".
     """
-    with _opened(outer, store) as opened:
+    with opened_after(outer, store) as opened:
         found = rlbench.Run(find_run(opened, run, env_filter), opened)
         if as_json:
             record = found.record
@@ -179,7 +185,7 @@ def tag_run(
     """Add TAGS to RUN, or remove them; or replace its note."""
     if not tags and note is None:
         raise UsageError("name a tag, or give --note TEXT")
-    with _opened(outer, store) as opened:
+    with opened_after(outer, store) as opened:
         record = find_run(opened, run)
         kept = [tag for tag in record.tags if tag not in tags]
         new = kept if remove else [*kept, *dict.fromkeys(tags)]
@@ -199,7 +205,7 @@ def tag_run(
 @click.pass_obj
 def delete(outer: str, names: tuple[str, ...], yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Delete runs with all their episodes, after you confirm."""
-    with _opened(outer, store) as opened:
+    with opened_after(outer, store) as opened:
         found = dict(_to_delete(opened, name) for name in names)
         if not yes:
             confirm_deletion("run", list(found.values()))
@@ -230,18 +236,12 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
 @click.pass_obj
 def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the runs that RUN learnt from, and their parents in turn."""
-    with _opened(outer, store) as opened:
+    with opened_after(outer, store) as opened:
         tree = _ancestors(opened, find_run(opened, run))
     if as_json:
         print_json(tree)
     else:
         say("\n".join(_branches(tree)))
-
-
-def _opened(outer: str, inner: str) -> Store:
-    """Opens the store that was named after the subcommand, else the one before it."""
-    source = click.get_current_context().get_parameter_source("store")
-    return rlbench.open_store(inner if source is ParameterSource.COMMANDLINE else outer, create=False)
 
 
 def _ancestors(store: Store, record: RunRecord) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def sql(
     """Answer QUERY, one SELECT over the tables runs, episodes and steps, with the rows of RUNS or of all runs.
 
     Without QUERY, list the tables and their columns. The store is only read: nothing is written into it, and a query
-    reads no more of it than it names. Tags, parents, parameters, env_kwargs, evaluation and config are JSON:
+    reads no more of it than it names. Tags, studies, parents, parameters, env_kwargs, evaluation and config are JSON:
     parameters ->> 'learning_rate'. The table shows the first 100 rows; --csv and --json print all.
     """
     if as_csv and as_json:

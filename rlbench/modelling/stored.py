@@ -17,8 +17,8 @@ from rlbench.files import require
 from rlbench.modelling.kinds import KINDS, RATINGS, TEXTS
 from rlbench.modelling.model import Model
 from rlbench.modelling.packing import pack_estimator, room_for, unpack_estimator
+from rlbench.names import ID_BEGINNING
 from rlbench.store.documents import label
-from rlbench.store.reading import ID_BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

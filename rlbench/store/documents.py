@@ -201,6 +201,7 @@ def told(document: Document, moment: datetime | None = None) -> RunRecord:
         values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
         values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
         values |= {"tags": tuple(tag for tag in values["tags"] if not is_ours(tag)), "studies": studies_of(document)}
+        values["is_listed"] = MADE not in document["tags"]
         values |= {"evaluations": tuple(evaluations_of(document)), "cache": CacheConfig.of(_object(document["cache"]))}
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error

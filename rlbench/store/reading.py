@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from rlbench.errors import StoreError, unknown_name
+from rlbench.names import ID_BEGINNING
 from rlbench.store import codec, writers
 from rlbench.store.documents import (
     PARTS,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 COUNTLESS = 2**62  # no count comes near it, and two of them can be added
 MOST_FIGURES = 2**26  # bytes that the figures of any run may take; more only if as much of them is stored
-ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")
 
 # ---------------------------------------------------------------------- runs
 

@@ -51,6 +51,7 @@ class RunRecord:
     evaluations: tuple[dict[str, Any], ...]  # oldest first
     tags: tuple[str, ...]
     studies: tuple[str, ...]  # the names of those it belongs to
+    is_listed: bool  # a person asked for it, not a study alone
     note: str
     parents: tuple[str, ...]  # ids of the runs it learnt from or continues
     cache_key: str  # the key by which the training cache finds it; "" for none

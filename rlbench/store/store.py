@@ -281,11 +281,10 @@ class Store:
         tag = OF_STUDY + study
         return self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != tag]})
 
-    def list_run(self, run_id: str) -> RunRecord:
+    def list_run(self, run_id: str) -> None:
         """Lets `runs` list a run that was made for a study, unless this store works for one."""
-        if self._marks:
-            return self.run(run_id)
-        return self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != MADE]})
+        if not self._marks:
+            self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != MADE]})
 
     def _annotate(self, run_id: str, changed: Callable[[Document], Document]) -> RunRecord:
         for _ in range(TRIES):
@@ -386,7 +385,7 @@ class Store:
         return reading.listed(self.backend, wanted, status, most, on_damaged)
 
     def count_runs(self, **filters: str) -> int:
-        """Counts the runs that fit these filters of `runs` (`env_id`, `agent_name`, `tag`, `study`), damaged ones too."""
+        """Counts the runs, damaged ones too, that fit these filters of `runs`: env_id, agent_name, tag, study."""
         return len(self.backend.select_runs(_asked(filters), None))
 
     def run(self, ref: Ref) -> RunRecord:

@@ -96,7 +96,7 @@ class Labels(NamedTuple):
 
     def put_on(self, store: Store, run: RunRecord) -> None:
         """Adds the tags that a run lacks, and the note if there is one; lists it even if a study made it."""
-        if run.studies:
+        if not run.is_listed:
             store.list_run(run.id)
         missing = [tag for tag in dict.fromkeys(self.tags) if tag not in run.tags]
         if missing or self.note:

@@ -145,7 +145,7 @@ def test_the_json_of_runs_has_every_figure(rlbench):
     (run,) = rlbench("runs", "--json").document["runs"]
     assert list(run) == [
         *("run", "env_id", "agent", "seed", "status", "episodes", "timesteps", "seconds", "created_at"),
-        *("tags", "parents", "cache", "evaluation", "stopped", "note", "settings"),
+        *("tags", "studies", "parents", "cache", "evaluation", "stopped", "note", "settings"),
     ]
     assert (run["settings"]["gamma"], run["settings"]["max_episode_steps"]) == (0.95, 100)
     shared = ("run", "env_id", "agent", "seed", "episodes", "timesteps", "seconds")

@@ -69,7 +69,7 @@ def test_every_list_and_every_show_has_the_same_words_for_runs_and_models():
     paths = {each.command_path for each in CONTEXTS}
     for verb in ("list", "show", "delete"):
         assert {f"rlbench runs {verb}", f"rlbench model {verb}"} <= paths
-    assert {command for command, _ in OPTIONS["--limit"]} == {"runs", "runs list", "model list"}
+    assert {command for command, _ in OPTIONS["--limit"]} == {"runs", "runs list", "model list", "studies show"}
 
 
 def test_every_command_that_prints_results_has_json_and_every_one_that_reads_a_store_says_which():

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient, MongoClient, errors
 from waiting import until
 
+import rlbench
 from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.store import (
     Checkpoint,
@@ -88,6 +89,14 @@ def rows_of(store):
 
 def lengths(store, run_id):
     return [len(episode) for episode in store.episodes(run_id)]
+
+
+def test_two_processes_do_a_study_on_a_server_and_come_to_the_same_hash(emptied_url):
+    asked = {"over": {"learning_rate": "0.1..1:2"}, "seeds": range(3), "episodes": 10, "name": "lake"}
+    study = rlbench.sweep("FrozenLake-v1", **asked, store=emptied_url, workers=2)
+    with study.store:
+        assert study.hash == rlbench.sweep("FrozenLake-v1", **asked).hash
+        assert (len(study.runs()), study.store.runs()) == (6, [])
 
 
 # ---------------------------------------------------------------- the contract

@@ -1,0 +1,340 @@
+"""`rlbench sweep` and `rlbench studies`: many runs at once, and what they are worth together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import rlbench
+from rlbench.cli import completing
+from rlbench.cli.codes import DONE, FAILED, INTERRUPTED
+from rlbench.cli.compiling import says_that_it_compiles
+from rlbench.cli.groups import Group
+from rlbench.cli.listing import cell
+from rlbench.cli.options import (
+    bins_option,
+    env_set_option,
+    examples,
+    json_option,
+    limit_option,
+    opened_after,
+    parse_seeds,
+    preset_option,
+    set_option,
+    store_option,
+)
+from rlbench.cli.output import confirm_deletion, print_json, print_table, say
+from rlbench.lazy import LazyModule
+from rlbench.settings import parse_settings
+
+if TYPE_CHECKING:
+    from rlbench import studies as room
+    from rlbench.cli.options import Decorator
+    from rlbench.studies import Row, Study, axes, keeping
+else:  # NumPy and Gymnasium only when a command runs
+    room, axes, keeping = (LazyModule(f"rlbench.{name}") for name in ("studies", "studies.axes", "studies.keeping"))
+
+INTERVAL = "95% interval"
+STUDIES = ("study", "env", "agents", "objective", "combinations", "seeds", "done", "best", "hash")
+RIGHT = ("combinations", "seeds", "done", "best")
+OPTIONAL = ("hash", "objective", "agents", "env")  # the first to go on a narrow terminal
+MOST = 30  # combinations that a sweep prints
+HASH = 12  # digits of a hash in a table
+
+
+def workers_option(text: str) -> Decorator:
+    """Makes the option for the number of processes; `text` is its help."""
+    return click.option("--workers", type=click.IntRange(min=1), metavar="N", help=text)
+
+
+@click.command(
+    epilog=examples(
+        "rlbench sweep CliffWalking-v1 --agent q-learning,sarsa --over learning_rate=0.1..1:10 --episodes 100",
+        "rlbench sweep safecab --over learning_rate=0.01..1:7:log --over gamma=0.9,0.95,0.99 --seeds 0:20",
+        "rlbench sweep FrozenLake-v1 --over env.is_slippery=true,false --objective steps-to:0.5 --aggregate q50",
+    )
+)
+@click.argument("env", shell_complete=completing.envs)
+@click.option(
+    "--agent",
+    "agents",
+    metavar="NAME",
+    default="q-learning",
+    show_default=True,
+    shell_complete=completing.several_agents,
+    help="One, or several with commas between; see `rlbench agents`.",
+)
+@click.option(
+    "--over",
+    multiple=True,
+    required=True,
+    metavar="NAME=VALUES",
+    shell_complete=completing.parameters,
+    help="A parameter of the agent, or env.NAME of the env, and its values: a,b,c, or lo..hi:n (n values from lo to "
+    "hi), or lo..hi:n:log. May be repeated: every combination is trained.",
+)
+@click.option(
+    "--seeds",
+    metavar="A:B",
+    default="0:10",
+    show_default=True,
+    help="Each combination, with each seed from A to B - 1.",
+)
+@click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")
+@click.option("--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps.")
+@preset_option
+@set_option
+@env_set_option
+@bins_option
+@click.option(
+    "--objective",
+    metavar="regret|return|area|steps-to:R",
+    shell_complete=completing.choices,
+    help="What counts, see above. By default regret where it is exact, else return.",
+)
+@click.option(
+    "--aggregate",
+    metavar="mean|iqm|qP",
+    shell_complete=completing.choices,
+    default="mean",
+    show_default=True,
+    help="Of the seeds: their mean, interquartile mean, or the P-th percentile (q50: the median).",
+)
+@workers_option("Processes; by default one for each core.")
+@store_option
+@click.option("--name", metavar="NAME", help="Of the study; by default the env's and a digest of what is asked for.")
+@click.option(
+    "--record",
+    metavar="all|none",
+    shell_complete=completing.choices,
+    default="none",
+    show_default=True,
+    help="Store every step, or only the figures of each episode.",
+)
+@click.option("--yes", is_flag=True, help="Yes, more than 100,000 combinations.")
+@json_option
+@says_that_it_compiles
+def sweep(
+    env: str,
+    agents: str,
+    over: tuple[str, ...],
+    seeds: str,
+    episodes: int | None,
+    timesteps: int | None,
+    preset: str,
+    settings: tuple[str, ...],
+    env_settings: tuple[str, ...],
+    bins: str | None,
+    objective: str | None,
+    aggregate: str,
+    workers: int | None,
+    store: str,
+    name: str | None,
+    record: str,
+    yes: bool,  # noqa: FBT001  (click calls by name)
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Train every combination of parameters, for every agent, with every seed, on ENV; rank the combinations.
+
+    The objective of a run is its regret (how far the exact return of its greedy policy lies below the optimum), its
+    return (exact, or of 100 greedy episodes), the area under its learning curve (the mean return of all episodes of
+    training), or steps-to:R, the steps of training until the mean return of 100 episodes reached R.
+
+    The same command again goes on where it was stopped, and so does `rlbench resume`. What the store has already is not
+    trained again. The hash at the end depends on what was asked for and what came of it, not on the number of
+    processes, the store, or whether it was stopped.
+    """
+    study = rlbench.sweep(
+        env,
+        [agent.strip() for agent in agents.split(",")],
+        over=axes.parse_over(over),
+        seeds=parse_seeds(seeds),
+        episodes=episodes,
+        total_timesteps=timesteps,
+        preset=preset,
+        agent_kwargs=parse_settings(settings, "--set"),
+        env_kwargs=parse_settings(env_settings, "--env-set"),
+        bins=bins,
+        objective=objective,
+        aggregate=aggregate,
+        record=record,
+        workers=number_of_workers(workers, store),
+        store=store,
+        name=name,
+        yes=yes,
+        progress=sys.stderr.isatty() and not as_json,
+    )
+    with study.store:
+        return finished(study, as_json=as_json)
+
+
+def resume_study(name: str, store: str, workers: int | None, *, as_json: bool) -> int:
+    """Finishes a study, prints what came of it, and returns the exit code."""
+    shown = sys.stderr.isatty() and not as_json
+    study = rlbench.resume_study(store, name, workers=number_of_workers(workers, store), progress=shown)
+    with study.store:
+        return finished(study, as_json=as_json)
+
+
+def number_of_workers(asked: int | None, store: str) -> int:
+    """Returns how many processes are to work: by default one for each core, of a store in memory this one."""
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if store.startswith("memory:") else cores
+
+
+def finished(study: Study, *, as_json: bool) -> int:
+    """Prints what came of a study, and returns the exit code."""
+    if as_json:
+        print_json(document(study))
+    else:
+        print_study(study)
+    _say_what_failed(study)
+    if not study.is_done:
+        return INTERRUPTED
+    return FAILED if study.failed.any() else DONE
+
+
+def _say_what_failed(study: Study) -> None:
+    if not study.failed.any():
+        return
+    first = study.failures[0]
+    agent, parameters = study.settings.combination(first.combination)
+    told = " ".join([agent, *(f"{name}={cell(name, value)}" for name, value in parameters.items())])
+    what = f"{study.failed.sum():,} of {study.settings.runs:,} runs failed"
+    say(f"Error: {what}, such as {told} with seed {first.seed}: {first.reason}", err=True)
+
+
+def document(study: Study) -> dict[str, Any]:
+    """Returns a study as JSON."""
+    asked = study.settings
+    failures = [
+        {**asked.combination(one.combination)._asdict(), "seed": one.seed, "error": one.reason}
+        for one in study.failures
+    ]
+    return {
+        **_summary(study),
+        "table": [{**row._asdict(), "interval": row.interval and list(row.interval)} for row in study.table],
+        "failed": int(study.failed.sum()),
+        "failures": failures,
+        "seconds": study.seconds,
+    }
+
+
+def _summary(study: Study) -> dict[str, Any]:
+    asked = study.settings
+    return {
+        "study": study.name,
+        "hash": study.hash or None,
+        "env_id": asked.env,
+        "agents": list(asked.agents),
+        "objective": asked.objective,
+        "aggregate": asked.aggregate,
+        "combinations": asked.combinations,
+        "seeds": len(asked.seeds),
+        "runs": study.done,
+        "of": asked.runs,
+    }
+
+
+def print_study(study: Study, limit: int = MOST) -> None:
+    """Prints what a study is, its best combinations, and how to go on."""
+    asked, rows = study.settings, [study.row(number) for number in study.ranking[:limit].tolist()]
+    varied = [axis.name for axis in asked.axes]
+    of_seeds = {"mean": "mean", "iqm": "IQM"}.get(asked.aggregate, asked.aggregate)
+    value = f"{of_seeds} {asked.objective}"
+    header = [*(["agent"] if len(asked.agents) > 1 else []), *varied, "seeds", value, INTERVAL]
+    say(f"study {study.name}: {', '.join(asked.agents)} on {asked.env}, {study.done:,} of {asked.runs:,} runs")
+    cells = ([*_who(study, row), str(row.seeds), f"{row.value:.4g}", _interval(row)] for row in rows)
+    print_table(header, cells, right=header[-3:-1], optional=[INTERVAL])
+    if asked.combinations > limit:
+        say(f"the best {limit} of {asked.combinations:,}, more with `rlbench studies show {study.name} --limit N`")
+    if study.is_done:
+        say(f"  hash      {study.hash}")
+    else:
+        say(f"  stopped   `rlbench resume {study.name}` goes on")
+
+
+def _who(study: Study, row: Row) -> list[str]:
+    agent = [row.agent] if len(study.settings.agents) > 1 else []
+    return [*agent, *(cell(name, value) for name, value in row.parameters.items())]
+
+
+def _interval(row: Row) -> str:
+    return "-" if row.interval is None else "{:.4g} to {:.4g}".format(*row.interval)
+
+
+# ---------------------------------------------------------------------- rlbench studies
+
+
+@click.group(cls=Group, invoke_without_command=True, epilog=examples("rlbench studies", "rlbench studies show NAME"))
+@store_option
+@json_option
+@click.pass_context
+def studies(context: click.Context, /, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """List the stored studies, the newest first; or show or delete one.
+
+    The best is the value of the best combination so far; the hash tells two studies that came to the same.
+    """
+    if context.invoked_subcommand is not None:
+        context.obj = store
+        return
+    with rlbench.open_store(store, create=False) as opened:
+        found = [room.load_study(opened, name) for name in keeping.names(opened)]
+        if as_json:
+            print_json({"studies": [{**_summary(study), "best": _best(study)} for study in found]})
+        elif found:
+            print_table(STUDIES, map(_row, found), right=RIGHT, optional=OPTIONAL)
+        else:
+            say("no studies yet: begin one with `rlbench sweep safecab --over learning_rate=0.1,0.5,1`")
+
+
+def _best(study: Study) -> dict[str, Any] | None:
+    best = study.best
+    return {"agent": best.agent, "parameters": best.parameters, "value": best.value} if best.seeds else None
+
+
+def _row(study: Study) -> list[str]:
+    asked, best = study.settings, study.best
+    counts = [f"{asked.combinations:,}", f"{len(asked.seeds):,}", f"{study.done:,} of {asked.runs:,}"]
+    told = [f"{best.value:.4g}" if best.seeds else "-", study.hash[:HASH] or "-"]
+    return [study.name, asked.env, ", ".join(asked.agents), f"{asked.aggregate} {asked.objective}", *counts, *told]
+
+
+@studies.command(epilog=examples("rlbench studies show cliff", "rlbench studies show cliff --json"))
+@click.argument("study", shell_complete=completing.studies)
+@limit_option
+@store_option
+@json_option
+@click.pass_obj
+def show(outer: str, study: str, limit: int, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show the combinations of STUDY, the best first."""
+    with opened_after(outer, store) as opened:
+        found = room.load_study(opened, study)
+        if as_json:
+            print_json(document(found))
+        else:
+            print_study(found, limit)
+
+
+@studies.command(epilog=examples("rlbench studies delete cliff"))
+@click.argument("study", shell_complete=completing.studies)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+@json_option
+@click.pass_obj
+def delete(outer: str, study: str, yes: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Delete STUDY with the runs that were made for it alone, after you confirm."""
+    with opened_after(outer, store) as opened:
+        keeping.check_exists(opened, study)
+        if not yes:
+            confirm_deletion("study", [[study, f"{opened.count_runs(study=study):,} runs"]])
+        deleted = room.delete_study(opened, study)
+    if as_json:
+        print_json({"deleted": study, "runs": deleted})
+    else:
+        say(f"deleted {study} and {deleted:,} runs")

@@ -1,0 +1,80 @@
+"""Studies in a store: the settings and the values of each as a snapshot, beside its runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlbench.errors import StoreError, unknown_name
+from rlbench.studies.settings import Settings
+from rlbench.studies.study import Failure, Study
+
+if TYPE_CHECKING:
+    from rlbench.store import Store
+
+KIND = "study"
+
+
+def save(study: Study) -> None:
+    """Stores what is known of a study."""
+    failures = [failure._asdict() for failure in study.failures]
+    numbers = {"settings": study.settings.document(), "failures": failures, "seconds": study.seconds}
+    study.store.save_snapshot(KIND, study.name, {"values": study.values, "failed": study.failed}, numbers)
+
+
+def names(store: Store) -> list[str]:
+    """Returns the names of the studies in a store, the last saved first."""
+    found = sorted(store.snapshots(KIND), key=lambda info: info.created_at, reverse=True)
+    return [info.name for info in found]
+
+
+def load_study(store: Store, name: str) -> Study:
+    """Reads a study.
+
+    Raises:
+        StoreError: it is damaged, or does not exist.
+    """
+    check_exists(store, name)
+    arrays, numbers = store.load_snapshot(KIND, name)
+    try:
+        return _study(store, name, arrays, numbers)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise StoreError(f"the study {name} is damaged: {str(error)[:200]}") from error
+
+
+def check_exists(store: Store, name: str) -> None:
+    """Raises StoreError unless a store has a study of this name."""
+    known = names(store)
+    if name not in known:
+        told = str(unknown_name("study", name, known)) if known else f"there is no study {name!r:.80}"
+        raise StoreError(f"{told} in {store.url}")
+
+
+def _study(store: Store, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Study:
+    settings = Settings.of(numbers["settings"])
+    shape = settings.combinations, len(settings.seeds)
+    values, failed = arrays["values"], arrays["failed"]
+    if (values.shape, values.dtype, failed.shape, failed.dtype) != (shape, np.float64, shape, np.bool_):
+        raise ValueError(f"expected {shape} values")
+    failures = [Failure(int(one["combination"]), int(one["seed"]), str(one["reason"])) for one in numbers["failures"]]
+    if not all(0 <= one.combination < settings.combinations for one in failures):
+        raise ValueError("a failure of no combination")
+    return Study(name, settings, store, values.copy(), failed.copy(), failures, float(numbers["seconds"]))
+
+
+def delete_study(store: Store, name: str) -> int:
+    """Deletes a study, with the runs that were made for it and belong to no other; returns how many these were.
+
+    Raises:
+        StoreError: it does not exist.
+    """
+    check_exists(store, name)
+    own = [run.id for run in store.runs(study=name) if run.studies == (name,) and not run.is_listed]
+    for run in store.runs(study=name):
+        if run.id in own:
+            store.delete_run(run.id)
+        else:
+            store.remove_from_study(run.id, name)
+    store.delete_snapshot(KIND, name)
+    return len(own)

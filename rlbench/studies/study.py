@@ -1,0 +1,212 @@
+"""A study: many runs of one env, over agents, parameters and seeds, and what they are worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench._shown import Shown
+from rlbench.files import require
+from rlbench.settings import write_setting
+from rlbench.studies.objectives import interval_of, objective_of, value_of
+from rlbench.training import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from rlbench.intervals import Interval
+    from rlbench.store import Store
+    from rlbench.studies.objectives import Objective
+    from rlbench.studies.settings import Settings
+    from rlbench.studies.trials import Trial
+
+MOST_REASONS = 20  # that a study keeps of trials that failed
+DIGITS = ".9g"  # of the values in a hash: the last ones of a linear solve may differ between machines
+
+
+class Row(NamedTuple):
+    """A combination in a study's table.
+
+    Attributes:
+        agent: its name.
+        parameters: what the study varies; an argument of the env is "env." and its name.
+        seeds: how many seeds have a value.
+        value: the objective over these seeds; NaN if there are none.
+        interval: its 95 % bootstrap interval; None for fewer than two seeds.
+    """
+
+    agent: str
+    parameters: dict[str, Any]
+    seeds: int
+    value: float
+    interval: Interval | None
+
+    @property
+    def label(self) -> str:
+        """The agent and the parameters, as text."""
+        return " ".join([self.agent, *(f"{name}={write_setting(value)}" for name, value in self.parameters.items())])
+
+
+class Failure(NamedTuple):
+    """A trial that raised an error."""
+
+    combination: int
+    seed: int
+    reason: str
+
+
+@dataclass(eq=False)
+class Study(Shown):
+    """A study, as `sweep` returns it and `load_study` reads it back.
+
+    Attributes:
+        name: by which the store knows it.
+        settings: what was asked for.
+        store: where its runs live.
+        values: (combinations, seeds) the objective of each run, NaN where it is not known.
+        failed: (combinations, seeds) whether the trial raised an error.
+        failures: the first of them, with their reasons.
+        seconds: how long it took, over all the times that it was worked on.
+    """
+
+    name: str
+    settings: Settings
+    store: Store
+    values: NDArray[np.float64] = field(repr=False)
+    failed: NDArray[np.bool_] = field(repr=False)
+    failures: list[Failure] = field(default_factory=list, repr=False)
+    seconds: float = 0.0
+
+    @classmethod
+    def new(cls, name: str, settings: Settings, store: Store) -> Study:
+        """Returns a study without any result."""
+        shape = settings.combinations, len(settings.seeds)
+        return cls(name, settings, store, np.full(shape, np.nan), np.zeros(shape, np.bool_))
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """(combinations,) the objective over the seeds of each, NaN where none has a value."""
+        return np.array([self._score(number) for number in range(self.settings.combinations)])
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What it measures."""
+        return objective_of(self.settings.objective)
+
+    # ------------------------------------------------------------------ how far it is
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(combinations, seeds) whether a trial has ended, with a value or an error."""
+        return ~np.isnan(self.values) | self.failed
+
+    def known_of(self, combination: int) -> NDArray[np.bool_]:
+        """(seeds,) the same for a combination."""
+        known: NDArray[np.bool_] = ~np.isnan(self.values[combination]) | self.failed[combination]
+        return known
+
+    @property
+    def done(self) -> int:
+        """How many runs have ended."""
+        return int(self.known.sum())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every run has ended."""
+        return self.done == self.settings.runs
+
+    def take(self, combination: int, places: NDArray[np.int64], trials: list[Trial]) -> None:
+        """Takes what came of some seeds of a combination; `places` are those of the seeds."""
+        for place, trial in zip(places.tolist(), trials, strict=False):
+            self.values[combination, place] = trial.value
+            self.failed[combination, place] = math.isnan(trial.value)
+            if math.isnan(trial.value) and len(self.failures) < MOST_REASONS:
+                reason = trial.reason or "its value is not a number"
+                self.failures.append(Failure(combination, self.settings.seeds[place], reason))
+        self.scores[combination] = self._score(combination)
+
+    def forget_failures(self) -> None:
+        """Lets what failed be tried again."""
+        self.failed[:] = False
+        self.failures.clear()
+
+    # ------------------------------------------------------------------ what came of it
+
+    def row(self, combination: int) -> Row:
+        """Returns a combination with its value."""
+        agent, parameters = self.settings.combination(combination)
+        values = self.seed_values(combination)
+        return Row(agent, parameters, len(values), float(self.scores[combination]), self._interval(values))
+
+    def _score(self, combination: int) -> float:
+        values = self.seed_values(combination)
+        return value_of(values, self.settings.aggregate) if len(values) else math.nan
+
+    def _interval(self, values: NDArray[np.float64]) -> Interval | None:
+        return interval_of(values, self.settings.aggregate) if len(values) > 1 else None
+
+    def seed_values(self, combination: int) -> NDArray[np.float64]:
+        """Returns the values of the seeds of a combination that have one, in the order of the seeds."""
+        values = self.values[combination]
+        found: NDArray[np.float64] = values[~np.isnan(values)]
+        return found
+
+    @property
+    def ranking(self) -> NDArray[np.int64]:
+        """(combinations,) their numbers, the best first, those without a value last."""
+        return np.argsort(self.scores if self.objective.is_loss else -self.scores, kind="stable")
+
+    @property
+    def table(self) -> list[Row]:
+        """The combinations, the best first."""
+        return [self.row(number) for number in self.ranking.tolist()]
+
+    @property
+    def best(self) -> Row:
+        """The best combination."""
+        return self.row(int(self.ranking[0]))
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 hash of the settings and of the values in their order; empty until it is done."""
+        if not self.is_done:
+            return ""
+        found = hashlib.sha256(self.settings.digest.encode())
+        for values in self.values:
+            found.update(json.dumps([format(value, DIGITS) for value in values.tolist()]).encode())
+        return found.hexdigest()
+
+    def runs(self) -> list[Run]:
+        """Returns its runs in the store, the first made first."""
+        return [Run(record, self.store) for record in reversed(self.store.runs(study=self.name))]
+
+    def to_dataframe(self) -> DataFrame:
+        """Returns the values as a pandas DataFrame, a row a run (extra `plots`)."""
+        pandas = require("pandas", "plots", "a data frame")
+        columns: dict[str, list[Any]] = defaultdict(list)
+        for agent, parameters, seed, value in self._runs():
+            for name, told in {"agent": agent, **parameters, "seed": seed, self.objective.name: value}.items():
+                columns[name].append(told)
+        return pandas.DataFrame(columns)
+
+    def _runs(self) -> Iterator[tuple[str, dict[str, Any], int, float]]:
+        for number, values in enumerate(self.values.tolist()):
+            agent, parameters = self.settings.combination(number)
+            for seed, value in zip(self.settings.seeds, values, strict=True):
+                yield agent, parameters, seed, value
+
+    def __repr__(self) -> str:
+        asked = self.settings
+        sizes = f"{asked.combinations:,} combinations x {len(asked.seeds):,} seeds"
+        done = f"{self.done:,} of {asked.runs:,} runs"
+        return f"Study({self.name}: {', '.join(asked.agents)} on {asked.env}, {sizes}, {done})"

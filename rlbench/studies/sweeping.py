@@ -1,0 +1,175 @@
+"""`sweep`: every combination of some parameters, for every agent, with every seed, in several processes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rlbench.checks import whole_number
+from rlbench.envs.making import full_id
+from rlbench.errors import UsageError
+from rlbench.presets import DEFAULT
+from rlbench.store import Store, open_store
+from rlbench.studies.axes import axes_of
+from rlbench.studies.keeping import load_study, names, save
+from rlbench.studies.settings import Settings, check_name, check_size, check_trusted, completed
+from rlbench.studies.study import Study
+from rlbench.studies.working import work
+from rlbench.training.binning import read_bins
+from rlbench.training.many import checked_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from rlbench.training.binning import Asked
+
+
+def sweep(
+    env: str,
+    agents: str | Iterable[str] = "q-learning",
+    *,
+    over: Mapping[str, str | Iterable[Any]],
+    seeds: Iterable[int] = range(10),
+    episodes: int | None = None,
+    total_timesteps: int | None = None,
+    preset: str = DEFAULT,
+    agent_kwargs: dict[str, Any] | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    bins: Asked | None = None,
+    objective: str | None = None,
+    aggregate: str = "mean",
+    record: str = "none",
+    workers: int = 1,
+    store: str | Path | Store | None = None,
+    name: str | None = None,
+    yes: bool = False,
+    progress: bool = False,
+) -> Study:
+    """Trains every combination of some parameters, for every agent, with every seed, and tells which is best.
+
+        study = rlbench.sweep("CliffWalking-v1", ["q-learning", "sarsa"], over={"learning_rate": "0.1..1:10"})
+        print(study.best, study.hash)
+
+    The result depends on these arguments alone, not on the number of processes or the kind of store. The same call
+    again goes on where it was stopped, and what the store has already is not trained again. A program that does this
+    with several workers does it under `if __name__ == "__main__":`, since they import it. Ctrl-C ends it with the
+    episodes under way; `resume_study` goes on.
+
+    Args:
+        env: an id or a short name, as in `train`.
+        agents: names; one or several.
+        over: of each parameter its values, or a text: "a,b,c", "lo..hi:n" (evenly spaced) or "lo..hi:n:log". "env.NAME"
+            is an argument of the env.
+        seeds: whole numbers; each combination is trained with each.
+        episodes: as in `train`, as are `total_timesteps`, `preset`, `agent_kwargs`, `env_kwargs`, `bins` and `record`.
+        total_timesteps: likewise.
+        preset: likewise.
+        agent_kwargs: likewise, the same for all.
+        env_kwargs: likewise.
+        bins: likewise.
+        objective: "regret", "return", "area" or "steps-to:THRESHOLD", see `Objective`; by default regret where it is
+            exact, else return.
+        aggregate: of the seeds: "mean", "iqm" (interquartile mean) or a percentile, "q0" to "q100".
+        record: "none", or "all" to keep every step.
+        workers: how many processes; 1: this one alone.
+        store: as in `train`; several workers need a file or a server.
+        name: of the study; by default made of the env and a digest of all these arguments.
+        yes: agree to more than 100,000 combinations.
+        progress: show a bar on a terminal, for anything over a second.
+
+    Raises:
+        UsageError: an argument is wrong, or the name belongs to a study with others.
+        StoreError: as in `train`.
+    """
+    if not isinstance(env, str) or not isinstance(agents, str | list | tuple):
+        raise UsageError("sweep takes the id of an env and the names of agents, which any process can make")
+    _check_workers(workers, store)
+    asked = Settings(
+        env=":".join([*env.split(":")[:-1], full_id(env)]),
+        agents=_agents([agents] if isinstance(agents, str) else agents),
+        axes=axes_of(over),
+        seeds=tuple(checked_seeds(seeds)),
+        episodes=episodes,
+        total_timesteps=total_timesteps,
+        preset=preset,
+        agent_kwargs=agent_kwargs or {},
+        env_kwargs=env_kwargs or {},
+        bins=None if bins is None else _lasting(bins),
+        objective=objective or "",
+        aggregate=aggregate,
+        record=record,
+    )
+    check_size(asked, yes=yes)
+    settings = completed(asked)
+    chosen = check_name(settings.default_name if name is None else name)
+    with _kept_on_success(store) as opened:
+        study = _begun(chosen, settings, opened)
+        work(study, store, workers, progress=progress)
+    return study
+
+
+def resume_study(store: str | Path | Store, name: str, *, workers: int = 1, progress: bool = False) -> Study:
+    """Finishes a study that was stopped, as if it had never been; what failed is tried again.
+
+    Args:
+        store: an open store, or the URL or path of one that exists.
+        name: of the study.
+        workers: how many processes; 1: this one alone.
+        progress: show a bar on a terminal, for anything over a second.
+
+    Raises:
+        StoreError: the study does not exist, is damaged, or names what is only done if you ask for it yourself.
+    """
+    _check_workers(workers, store)
+    with _kept_on_success(store, create=False) as opened:
+        study = load_study(opened, name)
+        check_trusted(study.settings)
+        completed(study.settings)
+        work(study, store, workers, progress=progress)
+    return study
+
+
+def _check_workers(workers: int, store: str | Path | Store | None) -> None:
+    whole_number("workers", workers)
+    url = store.url if isinstance(store, Store) else str(store or "memory:")
+    if workers > 1 and url.startswith("memory:"):
+        raise UsageError("a store in memory belongs to one process: name a file as store, or take workers=1")
+
+
+def _agents(asked: Iterable[Any]) -> tuple[str, ...]:
+    found = tuple(asked)
+    if not found or not all(isinstance(agent, str) for agent in found) or len(set(found)) < len(found):
+        raise UsageError(f"agents are different names, one at least, got {', '.join(map(str, found)) or 'none'}")
+    return found
+
+
+def _lasting(bins: Asked) -> Any:
+    """Returns a request for bins that says the same later: what a file holds, not its name."""
+    kind, value = read_bins(bins)
+    return f"{kind}:{value}" if kind in ("kmeans", "quantile") else value
+
+
+@contextmanager
+def _kept_on_success(store: str | Path | Store | None, *, create: bool = True) -> Iterator[Store]:
+    """Opens a store, which a study keeps; it is closed again if no study comes of it."""
+    if isinstance(store, Store):
+        yield store
+        return
+    with ExitStack() as unless_kept:
+        yield unless_kept.enter_context(open_store("memory://" if store is None else store, create=create))
+        unless_kept.pop_all()
+
+
+def _begun(name: str, settings: Settings, store: Store) -> Study:
+    """Returns the study of this name, as far as it is known; UsageError if it has other settings."""
+    if name not in names(store):
+        study = Study.new(name, settings, store)
+        save(study)
+        return study
+    study = load_study(store, name)
+    if study.settings != settings:
+        theirs, ours = study.settings.document(), settings.document()
+        differing = ", ".join(one for one in ours if ours[one] != theirs[one])
+        raise UsageError(f"the study {name} is there already, with other settings ({differing}): choose another name")
+    return study

@@ -1,0 +1,159 @@
+"""The work of a study: what is missing is done in batches, here or in several processes, and stored now and then."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rlbench.errors import ProcessError, StoreError
+from rlbench.processes import Outcome, in_processes
+from rlbench.studies.keeping import save
+from rlbench.studies.trials import Batch, Trial, try_batch, try_elsewhere
+from rlbench.training.monitor import Bar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from rlbench.store import Store
+    from rlbench.studies.study import Study
+
+MOST_SEEDS = 32  # that a process takes at a time: they share an env and its table
+SHARES = 8  # of the work, at least, that a process takes one after another, so that all end together
+TRIES = 3  # of batches whose process was killed
+SAVE_SECONDS = 5.0  # between two times that a study is stored; longer if that takes long
+SAVE_SHARE = 0.05  # of the time, that storing it may take
+
+
+class Part(NamedTuple):
+    """Some seeds of a combination, by their places."""
+
+    combination: int
+    places: NDArray[np.int64]
+
+
+def missing(study: Study, workers: int = 1) -> Iterator[Part]:
+    """Yields what is not known of a study yet, in order, in parts for some workers."""
+    size = min(MOST_SEEDS, max(1, (study.settings.runs - study.done) // (SHARES * workers)))
+    for combination in range(study.settings.combinations):
+        places = np.flatnonzero(~study.known_of(combination))
+        for first in range(0, len(places), size):
+            yield Part(combination, places[first : first + size])
+
+
+def work(study: Study, address: str | Path | Store | None, workers: int, *, progress: bool) -> None:
+    """Does what is missing of a study; Ctrl-C ends it with the episodes under way.
+
+    Args:
+        study: takes the results, and is stored now and then and in the end.
+        address: of the study's store, for other processes.
+        workers: how many processes; 1: this one.
+        progress: show a bar.
+
+    Raises:
+        StoreError: the store failed.
+        ProcessError: the processes cannot start.
+    """
+    study.forget_failures()
+    with _Worker(study, address, workers, shown=progress).working() as worker:
+        for _ in range(TRIES):
+            killed = worker.do_what_is_missing()
+            if not killed:
+                return
+        for part in missing(study):
+            study.take(*part, [Trial(reason=f"{killed}, {TRIES} times")] * len(part.places))
+
+
+class _Worker:
+    """Has what is missing done, and keeps the count."""
+
+    def __init__(self, study: Study, address: Any, workers: int, *, shown: bool) -> None:
+        self.study, self.address, self.workers = study, address, workers
+        self._bar = Bar(study.settings.runs, shown=shown)
+        self._begun_with = study.done
+        self._under_way: dict[int, Part] = {}  # by the number of the task
+        self._shares: dict[int, float] = {}  # that are done of them
+        self._saved = self._started = time.perf_counter()
+        self._interval = SAVE_SECONDS
+
+    @contextmanager
+    def working(self) -> Iterator[_Worker]:
+        """Stores the study in the end, however it ends, and counts the time."""
+        try:
+            with suppress(KeyboardInterrupt):
+                yield self
+        except BaseException:
+            with suppress(StoreError):  # what went wrong is on its way
+                self._save()
+            raise
+        else:
+            self._save()
+        finally:
+            self._bar.close()
+
+    def do_what_is_missing(self) -> str:
+        """Returns how a process was killed whose batch is still to be done; empty if none was, or a signal came."""
+        killed, is_ended = "", False
+        for number, trials, error in self._outcomes():
+            part = self._under_way.pop(number)
+            self._shares.pop(number, None)
+            if isinstance(error, ProcessError):
+                killed = str(error)
+            elif error is not None:
+                raise error
+            else:
+                self.study.take(*part, trials)
+                is_ended |= len(trials) < len(part.places)
+                self._look()
+        return "" if is_ended or self._under_way else killed
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        if self.workers > 1:
+            items = ((self.address, batch) for batch in self._batches())
+            yield from in_processes(try_elsewhere, items, workers=self.workers, hear=self._hear)
+            return
+        for number, batch in enumerate(self._batches()):
+            trials = try_batch(self.study.store, batch, lambda share: self._hear(number, share))  # noqa: B023  called now
+            yield Outcome(number, trials)
+            if len(trials) < len(batch.seeds):
+                return
+
+    def _batches(self) -> Iterator[Batch]:
+        study = self.study
+        self._under_way.clear()
+        for number, part in enumerate(missing(study, self.workers)):
+            self._under_way[number] = part
+            request = study.settings.request(study.settings.combination(part.combination))
+            seeds = tuple(study.settings.seeds[place] for place in part.places)
+            yield Batch(study.name, study.objective, request, seeds)
+
+    def _hear(self, number: int, share: float) -> None:
+        """Notes which share of a task is done, and draws the bar."""
+        self._shares[number] = share * len(self._under_way[number].places)
+        if self._bar.is_due():
+            done = self.study.done + sum(self._shares.values())
+            self._bar.draw(done, self.study.settings.runs, self._status(done))
+
+    def _status(self, done: float) -> str:
+        study = self.study
+        combinations = int(study.known.all(axis=1).sum())
+        rate = (done - self._begun_with) / (time.perf_counter() - self._started)
+        best = f"best {study.scores[study.ranking[0]]:.4g}  " if combinations else ""
+        return f"{combinations:,} of {study.settings.combinations:,} combinations  {best}{rate:.0f} runs/s"
+
+    def _look(self) -> None:
+        """Stores the study if that is due."""
+        if time.perf_counter() - self._saved > self._interval:
+            self._save()
+
+    def _save(self) -> None:
+        before = time.perf_counter()
+        self.study.seconds += before - self._saved
+        self._saved = before
+        save(self.study)
+        self._interval = max(SAVE_SECONDS, (time.perf_counter() - before) / SAVE_SHARE)
