@@ -109,6 +109,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, KeyError):  # its message is only the key
         key = str(error.args[0] if error.args else "something")
         return key if " " in key else f"{key!r} is missing"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8: save it as such"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

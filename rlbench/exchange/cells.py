@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from rlbench.errors import UsageError
 from rlbench.exchange.flat import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 BOOLS = {"True": True, "False": False}  # as Python writes them
 WORDS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 BLANKS = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"}
+MARKED = re.compile(r"[+-]?(\d+[.,]\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)  # a number with one mark in it
+UNCLEAR = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # one such, or a thousand times as much
 WHOLE = 2**53  # beyond it, a number written with a point may stand for several whole ones
 FAST: dict[str, Callable[[list[str]], list[Any]]] = {
     "b": lambda cells: [BOOLS[cell] for cell in cells],
@@ -37,8 +41,18 @@ class Parser:
     """
 
     def __init__(self, delimiter: str, *, is_checked: bool) -> None:
-        self._has_commas, self._is_checked = delimiter != ",", is_checked
-        self._point = "" if self._has_commas else "."  # what stands before decimals; "" while it is unknown
+        self._is_checked = is_checked
+        self._point = "." if delimiter == "," else ""  # what stands before decimals; "" while it is unknown
+
+    def learn(self, columns: Iterable[Iterable[str]]) -> None:
+        """Learns what stands before decimals, while it is unknown, from the first number that leaves no doubt."""
+        if self._point:
+            return
+        for cell in itertools.chain.from_iterable(map(dict.fromkeys, columns)):
+            text = cell.strip()
+            if MARKED.fullmatch(text) and not UNCLEAR.fullmatch(text):
+                self._point = "." if "." in text else ","
+                return
 
     def is_blank(self, cell: str) -> bool:
         """Returns whether a cell holds nothing, or a word for it."""
@@ -72,7 +86,7 @@ class Parser:
     def _at_once(self, field: Field, cells: list[str]) -> list[Any] | None:
         """Returns the values of cells that are all written as Python writes them; None if some are not, perhaps."""
         text = "".join(cells)
-        if "_" in text or (self._has_commas and "." in text):
+        if "_" in text or (self._point != "." and "." in text):
             return None
         try:
             return FAST[field.dtype.kind](cells)
@@ -80,11 +94,17 @@ class Parser:
             return None
 
     def _one(self, field: Field, cell: str, line: int) -> Any:
+        text = cell.strip()
         try:
-            return self._value(field, cell.strip())
+            return self._value(field, text)
         except (ValueError, KeyError):
-            expected = KINDS[field.dtype.kind]
-            raise UsageError(f"line {line}, column {field.name!r}: expected {expected}, got {cell[:40]!r}") from None
+            place = f"line {line}, column {field.name!r}"
+        if not self._point and UNCLEAR.fullmatch(text):
+            raise UsageError(
+                f"{place}: {text} is a number or a thousand times as much: "
+                "save the file with commas between cells and points before decimals"
+            )
+        raise UsageError(f"{place}: expected {KINDS[field.dtype.kind]}, got {cell[:40]!r}")
 
     def _value(self, field: Field, text: str) -> Any:
         if field.dtype.kind == "b":
@@ -99,19 +119,14 @@ class Parser:
         return int(number)
 
     def _number(self, text: str) -> float:
-        for point in (".", ","):
-            if point in text:
-                if text.count(point) > 1 or self._point not in {"", point}:
-                    raise ValueError
-                self._point = point
-        if "_" in text:
+        if "_" in text or (self._point != "." and "." in text) or (self._point != "," and "," in text):
             raise ValueError
         return float(text.replace(",", "."))
 
     def _fitted(self, field: Field, values: list[Any], cells: list[str], lines: NDArray[np.int64]) -> NDArray[Any]:
         if field.dtype.kind in "iu":
-            limits = np.iinfo(field.dtype)
-            wrong = [row for row, value in enumerate(values) if not limits.min <= value <= limits.max]
+            least, most = np.iinfo(field.dtype).min, np.iinfo(field.dtype).max
+            wrong = [row for row, value in enumerate(values) if not least <= value <= most]
         else:
             numbers = np.array(values, np.float64 if field.dtype.kind == "f" else np.bool_)
             with np.errstate(over="ignore"):

@@ -20,7 +20,7 @@ from rlbench.exchange import csv_guesses, text_files
 from rlbench.exchange.cells import Parser
 from rlbench.exchange.content import Content
 from rlbench.exchange.csv_tables import Table
-from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Layout
+from rlbench.exchange.flat import KINDS, SOME_ROWS, STEP_ROWS, Field, Flat, Layout, joined
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest, plain_numbers
 from rlbench.store.frames import flat_columns
 from rlbench.texts import to_cell
@@ -137,42 +137,58 @@ def _batches(manifest: Manifest, table: Table) -> Iterator[Batch]:
 
 
 class _Rows:
-    """Turns rows of cells into batches."""
+    """Turns rows of cells into batches: of an episode that is longer than a block, only the numbers are held."""
 
     def __init__(self, layout: Layout, table: Table, parser: Parser) -> None:
         self._layout, self._table, self._parser = layout, table, parser
         self._places = table.places(layout.names)
         self._step, self._reward = self._places[1], self._places[layout.reward]
+        self._held: list[tuple[Flat, NDArray[np.int64]]] = []  # blocks of the next batch, with their lines
+        self._before = (-1, -1)  # the episode and step of the last row held
 
     def batches(self) -> Iterator[Batch]:
         rows: list[list[str]] = []
         lines: list[int] = []
         self._table.begin()
         for row in self._table.rows():
-            if rows and self._table.is_full(len(rows)) and self._is_whole(rows[-1], row):
-                yield self._batch(rows, lines)
-                rows, lines = [], []
-                self._table.begin()
+            if rows and self._table.is_full(len(rows)):
+                is_whole = self._is_whole(rows[-1], row)
+                if is_whole or self._table.is_full(len(rows), times=2):
+                    self._hold(rows, lines, is_whole=is_whole)
+                    rows, lines = [], []
+                    self._table.begin(holds_last=not is_whole)
+                if is_whole:
+                    yield self._batch()
             rows.append(row)
             lines.append(self._table.line)
         if rows:
             if self._layout.is_old and rows[-1][self._reward]:
                 raise UsageError("it ends in the middle of an episode")
-            yield self._batch(rows, lines)
+            self._hold(rows, lines, is_whole=True)
+            yield self._batch()
 
     def _is_whole(self, last: list[str], following: list[str]) -> bool:
         return not last[self._reward] if self._layout.is_old else self._parser.is_zero(following[self._step])
 
-    def _batch(self, rows: list[list[str]], lines: list[int]) -> Batch:
+    def _hold(self, rows: list[list[str]], lines: list[int], *, is_whole: bool) -> None:
+        """Parses a block; `is_whole` says whether its last row ends an episode."""
         numbers, columns = np.array(lines), list(zip(*rows, strict=True))
         cells = [columns[place] for place in self._places]
+        self._parser.learn(cells)
         has_step = np.array([not self._parser.is_blank(cell) for cell in cells[self._layout.reward]])
         episodes, steps = (self._parser.parsed(self._layout.fields[at], list(cells[at]), numbers) for at in (0, 1))
-        flat = self._layout.rows(episodes, steps, has_step, numbers)
+        flat = self._layout.rows(episodes, steps, has_step, numbers, before=self._before, is_whole=is_whole)
         selectors = {rows: flat.where(rows) for rows in {field.rows for field in self._layout.fields}}
         for field, column in zip(self._layout.fields, cells, strict=True):
             flat.values.append(self._values(field, column, selectors[field.rows], numbers))
-        return self._layout.batch(flat, numbers)
+        self._held.append((flat, numbers))
+        self._before = (int(episodes[-1]), int(steps[-1]))
+
+    def _batch(self) -> Batch:
+        """Returns the blocks held, and lets go of them."""
+        flats, lines = zip(*self._held, strict=True)
+        self._held, self._before = [], (-1, -1)
+        return self._layout.batch(joined(flats), np.concatenate(lines))
 
     def _values(
         self, field: Field, cells: tuple[str, ...], where: NDArray[np.bool_], lines: NDArray[np.int64]

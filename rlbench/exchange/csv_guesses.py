@@ -46,6 +46,8 @@ def guessed(table: Table, env: gym.Env[Any, Any] | None) -> Manifest:
         raise UsageError(f"line 1: the column {missing[0]!r} is missing: episodes have {', '.join(NEEDED)}")
     table.places(NEEDED)
     kinds, episodes = _kinds(table)
+    if not episodes:
+        raise UsageError(f"line {table.line}: it has the names of columns, but no episode begins below them")
     arrays = _arrays(table.header)
     columns = {_plural(name): _column(name, ways, kinds) for name, ways in arrays.items() if _is_of_a_step(name)}
     if env is not None:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import UsageError
-from rlbench.exchange.batches import Batch, Mark
+from rlbench.exchange.batches import Batch, Mark, joined_rows
 from rlbench.store.frames import Column, flat_columns, singular, spread
 from rlbench.store.records import end_code, has_last_row, is_terminated, is_truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,6 +56,15 @@ class Flat:
     def where(self, rows: int) -> NDArray[np.bool_]:
         """Returns a mask of the rows in which a field of this kind is not blank."""
         return {EVERY_ROW: np.ones_like(self.last), STEP_ROWS: self.steps}.get(rows, self.last)
+
+
+def joined(flats: Sequence[Flat]) -> Flat:
+    """Returns one table with the rows of several."""
+    if len(flats) == 1:
+        return flats[0]
+    tables = [(flat.steps, flat.last, *flat.values) for flat in flats]
+    steps, last, *values = (joined_rows(list(arrays)) for arrays in zip(*tables, strict=True))
+    return Flat(steps, last, values)
 
 
 class Layout:
@@ -129,7 +138,16 @@ class Layout:
         for name, column in self._figures.items():
             yield from _parts(f"episode_{name}", column, LAST_ROWS)
 
-    def rows(self, episodes: Array, steps: Array, has_step: NDArray[np.bool_], lines: Array | None = None) -> Flat:
+    def rows(
+        self,
+        episodes: Array,
+        steps: Array,
+        has_step: NDArray[np.bool_],
+        lines: Array | None = None,
+        *,
+        before: tuple[int, int] = (-1, -1),
+        is_whole: bool = True,
+    ) -> Flat:
         """Returns a table, without values yet, that knows its rows.
 
         Args:
@@ -137,22 +155,25 @@ class Layout:
             steps: (rows,) the step of each, from 0.
             has_step: (rows,) whether each holds a step.
             lines: (rows,) the line of each in its file, for messages.
+            before: the episode and step of the row before the first, if that one may continue its episode.
+            is_whole: whether the last row ends its episode.
 
         Raises:
             UsageError: a row does not follow the one before.
         """
         begins = steps == 0
-        follows = (np.diff(episodes, prepend=-1) == 0) & (np.diff(steps, prepend=-1) == 1)
+        follows = (np.diff(episodes, prepend=before[0]) == 0) & (np.diff(steps, prepend=before[1]) == 1)
         wrong = np.flatnonzero(~begins & ~follows)
         if len(wrong):
             row = wrong[0]
             place = f"in row {row}" if lines is None else f"line {lines[row]}"
-            is_same = row and episodes[row] == episodes[row - 1]
-            expected = f"{steps[row - 1] + 1}, or 0 to begin an episode" if is_same else "0 where an episode begins"
+            episode, step = (episodes[row - 1], steps[row - 1]) if row else before
+            is_same = step >= 0 and episodes[row] == episode
+            expected = f"{step + 1}, or 0 to begin an episode" if is_same else "0 where an episode begins"
             raise UsageError(
                 f"{place}, column 'step': expected {expected}, got {steps[row]} in episode {episodes[row]}"
             )
-        last = ~has_step if self.is_old else np.append(begins[1:], [True] * bool(len(begins)))
+        last = ~has_step if self.is_old else np.append(begins[1:], [is_whole] * bool(len(begins)))
         misplaced = ~has_step & ~(begins & last)
         if misplaced.any() and not self.is_old:
             row = int(np.flatnonzero(misplaced)[0])

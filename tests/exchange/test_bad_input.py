@@ -128,13 +128,19 @@ def line(path, number, edit):
             lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().rfind(b"\n4,0")]),
             "expected 5 episodes, got 4: export the run again, or remove run.csv.json",
         ),
-        (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "codec can't decode"),
-        (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")), "codec can't decode"),
+        (lambda p: p.write_bytes(p.read_text("utf-8").encode("utf-16")), "it is not text in UTF-8: save it as such"),
+        (
+            lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\xff,")),
+            "it is not text in UTF-8: save it as such",
+        ),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"\n0,0,", b"\n0,\0,")), "line 2"),
         (lambda p: edited(p, "\n0,0,", '\n0,"0,'), "expected after|unexpected end of data"),
         (lambda p: p.write_bytes(p.read_bytes()[: p.read_bytes().find(b"\n1,2")] + b"\n"), "line 5, column 'final_obs"),
         (lambda p: p.write_text(""), "it is empty: expected a line with the names of columns"),
-        (lambda p: p.write_bytes(pickle.dumps(print)), "codec can't decode|is missing|describes 9 columns"),
+        (
+            lambda p: p.write_bytes(pickle.dumps(print)),
+            "is not text in UTF-8|is missing|describes 9 columns",
+        ),
     ],
 )
 def test_a_damaged_csv_is_refused_with_its_line(csv, store, edit, complaint):
@@ -151,7 +157,35 @@ def test_a_csv_with_a_byte_order_mark_and_windows_line_ends_is_read(csv, store, 
 def test_a_line_without_end_is_not_read_into_memory(csv, store, monkeypatch):
     monkeypatch.setattr(csv_tables, "MOST_LINE", 1000)
     edited(csv, "\n0,0,", "\n0," + "0" * 2000 + ",")
-    refused(csv, store, "it has a line of more than 1000 characters")
+    refused(csv, store, "line 2 has more than 1,000 characters")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda text: "x" * 2000, "line 1 has more than 1,000 characters"),
+        (lambda text: '"' * 2000, "line 1 has more than 1,000 characters"),
+        (lambda text: text + '"' * 2000, "line 19 has more than 1,000 characters"),
+        (lambda text: text.replace("\n", "\0\n", 1), "line 1 holds NUL characters: save the file as text in UTF-8"),
+        (lambda text: text.encode("utf-16-le").decode("latin-1"), "line 1 holds NUL characters"),
+        (lambda text: text + "\n" * 200, "line 119: most of the lines before it are blank"),
+        (lambda text: text + ",,,,\n\r" * 200, "line 119: most of the lines before it are blank"),
+        (lambda text: text.split("\n", 1)[0], "line 1: it has the names of columns, but no episode begins below them"),
+    ],
+)
+def test_what_is_no_table_is_refused_early(csv, store, monkeypatch, change, complaint):
+    csv.with_name("run.csv.json").unlink()
+    csv.write_text(change(csv.read_text("utf-8")), "utf-8", newline="")
+    monkeypatch.setattr(csv_tables, "MOST_LINE", 1000)
+    monkeypatch.setattr(csv_tables, "MOST_BLANK", 100)
+    refused(csv, store, complaint)
+
+
+def test_a_table_with_a_blank_line_after_every_line_is_read(csv, store, samples, monkeypatch):
+    monkeypatch.setattr(csv_tables, "MOST_BLANK", 1)
+    csv.write_bytes(csv.read_bytes().replace(b"\n", b"\r\r\n"))
+    run = samples.ALL["discrete"](store)
+    assert samples.chunks_as_bits(store, import_run(csv, store).id) == samples.chunks_as_bits(store, run.id)
 
 
 def test_a_manifest_without_end_is_not_read_into_memory(csv, store, monkeypatch):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 import gymnasium as gym
@@ -104,7 +105,11 @@ def test_a_file_that_was_saved_again_is_the_same_run(csv, run, store, samples, w
         (",1,0.5,", ',1,"1,234.5",', "line 2, column 'reward': expected a number, got '1,234.5'"),
         (",True,False,", ",WAHR,False,", "line 3, column 'terminated': expected True or False, got 'WAHR'"),
         ("\n0,1,", "\n0,2,", "line 3, column 'step': expected 1, or 0 to begin an episode, got 2 in episode 0"),
-        (",final_observation.1,", ",x,", "line 1: the column 'final_observation.1' is missing"),
+        (
+            ",final_observation.1,",
+            ",x,",
+            "'final_observation.1' is missing; 'next_observation.1' in every row",
+        ),
         ("observation.1,action", "observation.2,action", "the columns of 'observation' must be numbered from"),
         ("episode,step,", "episode,stop,", "line 1: the column 'step' is missing: episodes have episode, step, "),
         ("-0.5,2", "-0.25,2", "the figures of episode 0 are wrong: return -0.25"),
@@ -119,6 +124,44 @@ def test_a_table_that_is_not_described_is_right_or_refused_with_its_line(csv, st
         import_run(csv, store)
     assert "\n" not in str(caught.value)
     assert store.runs() == before
+
+
+@pytest.mark.parametrize(
+    ("cell", "others", "found"),
+    [
+        ("0.5", "1.234", 1.234),  # a point that leaves no doubt
+        ("0,5", "1,234", 1.234),
+        ("1", "1.234", "line 3, column 'reward': 1.234 is a number or a thousand times as much: save the file with"),
+        ("1", "1,234", "line 3, column 'reward': 1,234 is a number or a thousand times as much: save the file with"),
+        ("1", "-12.345", "-12.345 is a number or a thousand times as much"),
+        ("0,5", "1.234", "line 3, column 'reward': expected a number, got '1.234'"),
+        ("0.5", "1,234", "line 3, column 'reward': expected a number, got '1,234'"),
+        ("1.234,5", "1", "line 2, column 'reward': expected a number, got '1.234,5'"),
+        ("1", "0.125", 0.125),
+        ("1.5e3", "1.234", 1.234),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_mark_that_may_part_thousands_is_read_as_other_cells_tell_or_refused(
+    tmp_path, store, delimiter, cell, others, found
+):
+    head = ["episode", "step", "observation", "action", "reward", "terminated", "truncated", "final_observation"]
+    rows = [head, *(["0", str(k), "7", "1", (cell, others)[k], ("False", "True")[k], "False", ""] for k in range(2))]
+    rows[-1][-1] = "8"
+    (tmp_path / "a.csv").write_text("\n".join(map(delimiter.join, rows)))
+    if isinstance(found, str):
+        with pytest.raises(UsageError, match=re.escape(found)):
+            import_run(tmp_path / "a.csv", store)
+        return
+    assert store.episodes(import_run(tmp_path / "a.csv", store).id)[0].rewards[1] == found
+
+
+def test_whole_numbers_with_a_mark_before_thousands_are_not_taken_for_small_ones(csv, store):
+    csv.with_name("run.csv.json").unlink()
+    by_pandas(index=False, sep=";")(csv)
+    csv.write_text(re.sub(r"\b\d+\.\d+\b", "1", csv.read_text()).replace("\n0;0;1;1;1;", "\n0;0;1;1;1.000;"))
+    with pytest.raises(UsageError, match=r"1.000 is a number or a thousand times as much"):
+        import_run(csv, store)
 
 
 def test_what_is_not_known_of_a_table_alone_is_said(csv, store):

@@ -1,15 +1,26 @@
 """Long runs: exports and imports hold a few chunks at a time, whatever their number."""
 
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rlbench.exchange
-from rlbench.exchange import batches, csv_tables, export, feather_files, hdf5_files, import_run, parquet_files
+from rlbench.exchange import (
+    batches,
+    csv_files,
+    csv_tables,
+    export,
+    feather_files,
+    hdf5_files,
+    import_run,
+    parquet_files,
+)
 from rlbench.exchange.batches import chunks_of, whole_episodes
 from rlbench.store import OPEN, EpisodeChunk, Store
 
+DATA = Path(__file__).parents[1] / "data"
 STEPS = 300  # per chunk
 KINDS = ("csv", "json", "parquet", "feather", "hdf5", pytest.param("minari", marks=pytest.mark.long))
 
@@ -58,6 +69,44 @@ def test_an_import_holds_few_batches_and_chunks(tmp_path, store, samples, monkey
     assert record.timesteps == 40 * STEPS
     assert (read.seen >= 35, read.most <= 4) == (True, True)
     assert (written.seen, written.most <= 4) == (40, True)
+
+
+@pytest.mark.parametrize("sample", ["discrete", "cartpole", "composite", "layout 1"])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_the_blocks_in_which_a_csv_file_is_read_change_nothing(tmp_path, store, samples, monkeypatch, sample, rows):
+    if sample == "layout 1":
+        path, run = DATA / "layout_1.csv", samples.ALL["discrete"](store)
+    else:
+        path, run = tmp_path / "run.csv", samples.ALL[sample](store)
+        export(run, path)
+    monkeypatch.setattr(csv_tables, "BATCH_STEPS", rows)
+    assert samples.chunks_as_bits(store, import_run(path, store).id) == samples.chunks_as_bits(store, run.id)
+
+
+def test_of_an_episode_longer_than_a_block_the_cells_are_not_held(tmp_path, store, samples, monkeypatch):
+    steps = 20 * STEPS
+    columns = {"observations": np.arange(steps + 1), "actions": np.zeros(steps, np.int8), "rewards": np.ones(steps)}
+    export(samples.stored(store, samples.chunk_of([steps], columns)), tmp_path / "run.csv")
+    monkeypatch.setattr(csv_tables, "BATCH_STEPS", STEPS)
+    sizes, hold = [], csv_files._Rows._hold
+
+    def counted(self, rows, lines, *, is_whole):
+        sizes.append(len(rows))
+        hold(self, rows, lines, is_whole=is_whole)
+
+    monkeypatch.setattr(csv_files._Rows, "_hold", counted)
+    assert import_run(tmp_path / "run.csv", store).timesteps == steps
+    assert (sum(sizes), max(sizes)) == (steps, 2 * STEPS)
+
+
+def test_a_row_that_does_not_follow_the_block_before_is_named(tmp_path, store, samples, monkeypatch):
+    columns = {"observations": np.arange(10), "actions": np.zeros(9, np.int8), "rewards": np.ones(9)}
+    path = tmp_path / "run.csv"
+    export(samples.stored(store, samples.chunk_of([9], columns)), path)
+    path.write_text(path.read_text().replace("\n0,4,", "\n0,5,"))
+    monkeypatch.setattr(csv_tables, "BATCH_STEPS", 1)
+    with pytest.raises(rlbench.errors.UsageError, match="line 6, column 'step': expected 4, or 0 to begin an"):
+        import_run(path, store)
 
 
 def test_an_export_of_a_few_episodes_reads_their_chunks_only(tmp_path, store, samples, monkeypatch):
