@@ -172,12 +172,13 @@ class EpisodeChunk:
         return None if is_its_own else "its walk must have its lengths and its terminations"
 
     def _misfit_columns(self) -> str | None:
-        if self.steps is not None and "rewards" not in self.steps:
+        steps = None if isinstance(self.steps, Walk) else self.steps  # those of a walk are made when they are asked for
+        if steps is not None and "rewards" not in steps:
             return "its steps must have a column 'rewards'"
         for name, column in self.figures.items():
             if _misfits(column, self.episodes):
                 return f"figure {name!r} must have {self.episodes} rows, got shape {np.shape(column)}"
-        for name, column in (self.steps or {}).items():
+        for name, column in (steps or {}).items():
             expected = self.n_steps + (len(self.lengths) if has_last_row(name) else 0)
             if _misfits(column, expected):
                 return f"column {name!r} must have {expected} rows, got shape {np.shape(column)}"

@@ -166,16 +166,14 @@ class Walk(Mapping[str, "Array"]):
         table: where each step leads.
         lengths: int64 (segments,), the steps of each segment, as in the chunk.
         terminations: bool (segments,), whether each ends in a termination, as in the chunk.
-        columns: "observations" (int32, T+1 rows a segment), "actions", "rewards" (float64) and "explored" (bool).
-        kept: the columns that these follow from: "starts", int32 (segments,), the first observation of each segment;
-            "explored"; "repeats", "changes" and "tries", the packed actions; and, unless the table is deterministic,
-            "outcomes", uint8 (steps,), the rank of each step's outcome.
+        kept: the columns that the others follow from: "starts", int32 (segments,), the first observation of each
+            segment; "explored", bool (steps,); "repeats", "changes" and "tries", the packed actions; and, unless the
+            table is deterministic, "outcomes", uint8 (steps,), the rank of each step's outcome.
     """
 
     table: Table
     lengths: NDArray[np.int64]
     terminations: NDArray[np.bool_]
-    columns: dict[str, Array]
     kept: dict[str, Array]
 
     @classmethod
@@ -191,8 +189,12 @@ class Walk(Mapping[str, "Array"]):
             found = checked({**steps, "lengths": lengths, "terminations": terminations}, form)
         except UsageError:
             return None
-        columns, kept = {name: found[name] for name in COLUMNS}, _traced(table, *found.values())
-        return None if kept is None else cls(table, lengths, terminations, columns, kept)
+        kept = _traced(table, *found.values())
+        if kept is None:
+            return None
+        walk = cls(table, lengths, terminations, kept)
+        vars(walk)["columns"] = {name: found[name] for name in COLUMNS}
+        return walk
 
     @classmethod
     def unpacked(
@@ -210,7 +212,14 @@ class Walk(Mapping[str, "Array"]):
         form = _kept_form(table, len(lengths), steps, counts)
         kept = checked(given, form)
         ends = checked({"lengths": lengths, "terminations": terminations}, _segments_form(len(lengths), steps))
-        return cls(table, lengths, terminations, _retraced(table, kept, *ends.values()), kept)
+        walk = cls(table, lengths, terminations, kept)
+        vars(walk)["columns"] = _retraced(table, kept, *ends.values())
+        return walk
+
+    @cached_property
+    def columns(self) -> dict[str, Array]:
+        """The columns: "observations" (int32, T+1 rows a segment), "actions", "rewards" (float64) and "explored"."""
+        return _retraced(self.table, self.kept, self.lengths, self.terminations)
 
     def packed(self) -> dict[str, Array]:
         """Returns the columns to store."""

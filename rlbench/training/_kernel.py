@@ -39,7 +39,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     first_epsilon = counts.episode_epsilon
     epsilon = schedule_value(learner.core.exploration, before if per_step_epsilon else episodes)
     rate = schedule_value(learner.core.learning_rate, before if per_step_rate else episodes)
-    n, written = 0, 0
+    n, written, tried = 0, 0, 0
     while True:
         # begin an episode, or go on with the one that the last chunk left
         if length < 0:
@@ -54,6 +54,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             tape.observations[written] = s
             written += 1
         begun, terminated = n, False
+        tried -= explored_count  # of an episode that goes on: those in earlier chunks
         # one comparison a step serves the step limit and the end of the chunk
         stop = min(limits.chunk_steps, n + limits.episode_steps - length)
         while n < stop and not terminated:
@@ -74,14 +75,18 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             explored_count += explored
             tape.action_counts[np.uint64(segments), np.uint64(action)] += 1
             if tape.recording:
-                tape.observations[written] = s_next
-                written += 1
-                tape.actions[n] = action
-                tape.rewards[n] = reward
                 tape.explored[n] = explored
+                if tape.walking:
+                    pack(tape.packed, s, action, explored, n, tried + explored_count - explored)
+                else:
+                    tape.observations[written] = s_next
+                    written += 1
+                    tape.actions[n] = action
+                    tape.rewards[n] = reward
             n += 1
             s = s_next
         length += n - begun
+        tried += explored_count
         is_over = length == limits.episode_steps
         truncated, cut_off = is_over and limits.truncates, is_over and not (limits.truncates or terminated)
         if tape.recording:
@@ -103,6 +108,17 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     # plain: were it a NamedTuple, a signal that arrives while it is made would crash the process
     after = (episodes, before + n, length, total, first_epsilon, explored_count)
     return state, after, n, segments
+
+
+@njit(inline="always")
+def pack(packed, s, action, explored, n, tried):
+    """Packs the action of step n, after so many that explored, as `rlbench.store._walking.trace` does."""
+    before, changed = packed.usual[np.uint64(s)], np.uint64(packed.changed[0])
+    # no branch: which column takes an action cannot be foretold, so each does, and some go on
+    packed.tries[np.uint64(tried)] = packed.changes[changed] = action
+    packed.repeats[np.uint64(n - tried)] = action == before
+    packed.changed[0] += action != before and not explored
+    packed.usual[np.uint64(s)] = before if explored else action
 
 
 def loop_for(world: Any, learner: Any) -> Any:

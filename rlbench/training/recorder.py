@@ -9,16 +9,18 @@ import numpy as np
 
 from rlbench.envs.making import env_rng
 from rlbench.store import OPEN, EpisodeChunk
-from rlbench.store.records import CHUNK_STEPS, RESERVE, end_code
-from rlbench.training.tapes import Limits, Tape
+from rlbench.store.records import CHUNK_STEPS, RESERVE, end_code, is_terminated
+from rlbench.store.walks import Walk
+from rlbench.training.tapes import Limits, Packed, Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.store.schedules import Schedule
+    from rlbench.store.walks import Table
     from rlbench.training.tapes import Counts
 
 COUNTED = 256  # actions: with more, an episode does not keep how often it took each
@@ -40,6 +42,7 @@ class Recorder:
         episodes: how many there will be at most, if that is known: a tape without steps needs no more room.
         first_episode: how many the run has already.
         exploration: the schedule that its exploration rates follow, if any.
+        table: what every step follows from, if that is certain: it is for the compiled loop alone.
     """
 
     def __init__(
@@ -53,13 +56,16 @@ class Recorder:
         episodes: int = UNRECORDED_EPISODES,
         first_episode: int = 0,
         exploration: Schedule | None = None,
+        table: Table | None = None,
     ) -> None:
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
         reserve = min(episode_steps or RESERVE, RESERVE, steps)
         self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
-        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps, episodes=episodes)
+        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps, episodes=episodes, table=table)
         self.tape = self._new_tape()
+        self._table = table
         self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
+        self._spare_rows = 0  # of its figures
         self.sink, self._exploration = sink, exploration
         self.steps = 0  # on the tape
         self.segments = 0  # episodes ended on the tape
@@ -74,6 +80,11 @@ class Recorder:
     def is_between_episodes(self) -> bool:
         """Whether the last episode has ended and the env has drawn nothing since."""
         return self.length < 0 and not self._resetting
+
+    @property
+    def packs(self) -> bool:
+        """Whether it writes steps as they are stored: of a table, in chunks of whole episodes."""
+        return self._table is not None and self.limits.episode_steps <= self.limits.reserve
 
     @property
     def episodes(self) -> int:
@@ -153,9 +164,8 @@ class Recorder:
         tape, steps = self.tape, self.steps
         if not (tape.recording and steps):
             return tape, self.limits
-        columns = {name: getattr(tape, name)[steps:] for name in ("actions", "rewards", "explored")}
-        tape = tape._replace(observations=tape.observations[steps + self.segments :], **columns)
-        return tape, self.limits._replace(chunk_steps=self.limits.chunk_steps - steps)
+        limits = self.limits._replace(chunk_steps=self.limits.chunk_steps - steps)
+        return tape.after(steps, self.segments), limits
 
     def take(self, counts: Counts, steps: int, segments: int) -> None:
         """Takes over what the compiled loop wrote."""
@@ -177,9 +187,10 @@ class Recorder:
         carried = self.tape.action_counts[self.segments] if unfinished else 0
         # two tapes in turn: one is written while the sink reads the other
         if self._spare is not None:
-            self._spare.action_counts[:] = 0
+            self._spare.action_counts[: self._spare_rows] = 0
+            self._spare.packed.usual[:] = self._spare.packed.changed[:] = 0
         self.tape, self._spare = self._spare or self._new_tape(), self.tape
-        self.tape.action_counts[0] = carried
+        self.tape.action_counts[0], self._spare_rows = carried, self.segments + 1
         self.steps = self.segments = 0
 
     def _chunk(self, segments: int) -> EpisodeChunk:
@@ -192,41 +203,58 @@ class Recorder:
         }
         if tape.action_counts.shape[1] <= COUNTED:
             figures["action_counts"] = tape.action_counts[:ended]
-        steps: dict[str, NDArray[Any]] = {
-            "observations": tape.observations[: self.steps + segments],
-            "actions": tape.actions[: self.steps],
-            "rewards": tape.rewards[: self.steps],
-            "explored": tape.explored[: self.steps],
-        }
         return EpisodeChunk(
             first_episode=self._first[0],
             first_step=self._first[1],
-            lengths=tape.lengths[:segments] if tape.recording else tape.episode_lengths[:segments].astype(np.int64),
+            lengths=self._lengths(segments),
             ends=tape.ends[:segments],
             figures=figures,
-            steps=steps if tape.recording else None,
+            steps=self._steps(segments),
             env_rng=None if self._first[1] else self._env_rng,
             exploration=self._exploration,
             # machine code did; what a foreign agent says that it explored may not be a bool
             adds_up=tape.recording and self._begun is None,
         )
 
+    def _lengths(self, segments: int) -> NDArray[np.int64]:
+        tape = self.tape
+        return tape.lengths[:segments] if tape.recording else tape.episode_lengths[:segments].astype(np.int64)
 
-def _new_tape(n_actions: int, *, recording: bool, steps: int, episodes: int) -> Tape:
+    def _steps(self, segments: int) -> Mapping[str, NDArray[Any]] | None:
+        if not self.tape.recording:
+            return None
+        columns = self.tape.steps(self.steps, segments)
+        if self._table is None:
+            return columns
+        return Walk(self._table, self._lengths(segments), is_terminated(self.tape.ends[:segments]), columns)
+
+
+def _new_tape(n_actions: int, *, recording: bool, steps: int, episodes: int, table: Table | None) -> Tape:
     kept = steps if recording else 0
+    plain, packed = (kept, 0) if table is None else (0, kept)
     episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES, episodes)
     episodes = min(episodes, max(1, COUNT_BYTES // (4 * n_actions)))
+    digit = np.min_scalar_type(n_actions - 1)
+    # the loops add to what begins as zeros; all else they write first
     return Tape(
         recording=recording,
+        walking=table is not None,
         lengths=np.empty(episodes if recording else 0, np.int64),
         ends=np.empty(episodes, np.uint8),
         returns=np.empty(episodes, np.float64),
         episode_lengths=np.empty(episodes, np.int32),
         epsilons=np.empty(episodes, np.float64),
         explored_counts=np.empty(episodes, np.int32),
-        action_counts=np.zeros((episodes, n_actions), np.int32),  # the loops add to it; all else they write first
-        observations=np.empty(kept + episodes, np.int32),
-        actions=np.empty(kept, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),
-        rewards=np.empty(kept, np.float64),
+        action_counts=np.zeros((episodes, n_actions), np.int32),
         explored=np.empty(kept, np.bool_),
+        observations=np.empty(plain + episodes, np.int32),
+        actions=np.empty(plain, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),
+        rewards=np.empty(plain, np.float64),
+        packed=Packed(
+            usual=np.zeros(0 if table is None else table.n_states, digit),
+            repeats=np.empty(packed, np.bool_),
+            changes=np.empty(packed, digit),
+            tries=np.empty(packed, digit),
+            changed=np.zeros(1, np.int64),
+        ),
     )

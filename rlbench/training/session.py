@@ -18,7 +18,7 @@ from rlbench.training.hooks import Evaluator, Hooks
 from rlbench.training.loops import compiled_loop, readable_loop
 from rlbench.training.monitor import Monitor, stopping_on_signal
 from rlbench.training.recorder import Recorder
-from rlbench.training.tables import compile_packing, known_table, schedule_of
+from rlbench.training.tables import compile_packing, is_table, known_table, schedule_of
 from rlbench.training.writer import Writer
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Session:
     def train(self, world: Any, *, progress: bool | Callable[[float], object]) -> None:
         """Runs the loop and leaves the run finished or interrupted, with a checkpoint of the agent."""
         recording = self.run.config.keeps_steps
+        table = known_table(self.env) if recording else None
         self._monitor = Monitor(self.agent, self.budget, shown=progress)
         self._recorder = Recorder(
             self.agent.n_actions,
@@ -68,9 +69,9 @@ class Session:
             episodes=self.budget.left(self.agent) + 1,  # room for one more: a full tape would not wait for the end
             first_episode=self._first_episode,
             exploration=self._exploration,
+            table=table if is_table(world, table) else None,
         )
-        status, table = "interrupted", known_table(self.env) if recording else None
-        rest: EpisodeChunk | None = None
+        status, rest = "interrupted", None
         self._begin_clock()
         with (
             stopping_on_signal(self.budget) as stopping,
@@ -129,7 +130,7 @@ class Session:
 
     def _compile(self, world: Any, table: Table | None) -> None:
         """Compiles the loop and what packs its steps, or loads it, so that the seconds are of training alone."""
-        if self.run.config.keeps_steps:
+        if self.run.config.keeps_steps and not self._recorder.packs:
             compile_packing(self.agent.n_actions, 0 if table is None else table.most_outcomes)
         if world is not None:
             from rlbench.training._compiled import compile_for  # noqa: PLC0415  (numba)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def known_table(env: gym.Env[Any, Any]) -> Table | None:
     """Returns the table of an env; None without one, or if it is larger than a store keeps.
 
-    Whether the env follows it is for others to see: each chunk of steps is compared with the table.
+    Whether the env follows it is for others to see: each chunk of steps is compared with the table, or the world.
     """
     try:
         model = read_model(env)
@@ -45,6 +45,22 @@ def schedule_of(exploration: Any, episodes: int, timesteps: int) -> Schedule | N
         return None
     kind, per_step, initial, final, rate = exploration
     return Schedule(KINDS[kind], per_step, initial, final, rate, timesteps if per_step else episodes)
+
+
+def is_table(world: Any, table: Table | None) -> bool:
+    """Returns whether a compiled world is this very table: then each of its steps follows from it."""
+    if world is None or table is None:
+        return False
+    from rlbench.envs._worlds import DeterministicWorld  # noqa: PLC0415  (numba)
+
+    if not isinstance(world, DeterministicWorld) or world.outcome.shape != (table.n_states, table.n_actions):
+        return False
+    outcome, reward = world.outcome.ravel(), world.rewards[world.reward.ravel()]
+    return (
+        np.array_equal(outcome >> 1, table.successor)
+        and np.array_equal(outcome & 1, table.terminated)
+        and np.array_equal(reward.view(np.int64), table.reward.view(np.int64))
+    )
 
 
 def walked(chunk: EpisodeChunk, table: Table | None) -> EpisodeChunk:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -31,10 +32,25 @@ class Limits(NamedTuple):
     timesteps: int  # stop at the end of the episode that reaches this
 
 
+class Packed(NamedTuple):
+    """Actions as a store keeps them of steps that follow from a table; see `rlbench.store._walking`."""
+
+    usual: NDArray[np.unsignedinteger[Any]]  # (states,): what each saw when it last did not explore
+    repeats: NDArray[np.bool_]  # (steps,), of which those that did not explore have a row
+    changes: NDArray[np.unsignedinteger[Any]]  # (steps,), of which `changed` have a row
+    tries: NDArray[np.unsignedinteger[Any]]  # (steps,), of which those that explored have a row
+    changed: NDArray[np.int64]  # (1,)
+
+
 class Tape(NamedTuple):
-    """What the loop writes: figures an episode, and every step if `recording`."""
+    """What the loop writes: figures an episode, and every step if `recording`.
+
+    Steps that follow from a table are `walking`: written are `packed`, `explored` and the first observation of each
+    segment.
+    """
 
     recording: bool
+    walking: bool
     lengths: NDArray[np.int64]  # (segments,) if recording: steps of each episode within this chunk
     ends: NDArray[np.uint8]  # (segments,)
     returns: NDArray[np.float64]  # (segments,), and likewise below: of episodes that end here
@@ -42,7 +58,38 @@ class Tape(NamedTuple):
     epsilons: NDArray[np.float64]
     explored_counts: NDArray[np.int32]
     action_counts: NDArray[np.int32]  # (segments, n_actions)
-    observations: NDArray[np.int32]  # (steps + segments,)
-    actions: NDArray[np.int16]  # (steps,)
-    rewards: NDArray[np.float64]  # (steps,)
     explored: NDArray[np.bool_]  # (steps,)
+    observations: NDArray[np.int32]  # (steps + segments,); walking: (segments,)
+    actions: NDArray[np.int16]  # (steps,), as the next unless walking
+    rewards: NDArray[np.float64]  # (steps,)
+    packed: Packed
+
+    def after(self, steps: int, segments: int) -> Tape:
+        """Returns the rest of the tape, with all rows of the figures."""
+        tried = np.count_nonzero(self.explored[:steps])
+        columns = {name: getattr(self, name)[steps:] for name in ("explored", "actions", "rewards")}
+        repeats, tries = self.packed.repeats[steps - tried :], self.packed.tries[tried:]
+        return self._replace(
+            observations=self.observations[segments + (0 if self.walking else steps) :],
+            packed=self.packed._replace(repeats=repeats, tries=tries),
+            **columns,
+        )
+
+    def steps(self, steps: int, segments: int) -> dict[str, NDArray[Any]]:
+        """Returns the columns of so many steps: those of a chunk, or what a walk keeps of them."""
+        explored = self.explored[:steps]
+        if not self.walking:
+            return {
+                "observations": self.observations[: steps + segments],
+                "actions": self.actions[:steps],
+                "rewards": self.rewards[:steps],
+                "explored": explored,
+            }
+        tried, packed = np.count_nonzero(explored), self.packed
+        return {
+            "starts": self.observations[:segments],
+            "explored": explored,
+            "repeats": packed.repeats[: steps - tried],
+            "changes": packed.changes[: packed.changed[0]],
+            "tries": packed.tries[:tried],
+        }

@@ -16,6 +16,7 @@ from rlbench.agents import AGENTS, QLearning
 from rlbench.envs import Discretize
 from rlbench.names import AGENT_NAMES
 from rlbench.store.documents import chunk_row
+from rlbench.store.walks import Walk
 from rlbench.training import recorder, session
 
 COMPILED = [name for name, cls in AGENTS.items() if cls(3, 2).learner() is not None]
@@ -207,23 +208,38 @@ def test_the_split_changes_no_episode(monkeypatch):
         assert split[part] == whole[part], part
 
 
-@pytest.mark.parametrize("world", ["safecab", "cartpole", "ice without a limit"])
-def test_figures_that_the_compiled_loop_added_up_are_stored_as_if_they_had_been_compared(world, monkeypatch):
-    added_up = []
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("world", ["safecab", "another city", "cartpole", "ice without a limit"])
+def test_what_the_compiled_loop_adds_up_and_packs_is_what_its_steps_add_up_and_are_packed_to(
+    world, pauses, monkeypatch
+):
+    seen = []
 
     def packed(before, chunk):
-        row = chunk_row(before, chunk)
-        assert row == chunk_row(before, replace(chunk, adds_up=False))
-        added_up.append(chunk.adds_up)
+        row, steps = chunk_row(before, chunk), dict(chunk.steps)
+        if isinstance(chunk.steps, Walk):
+            steps = Walk.of(chunk.steps.table, steps, chunk.lengths, chunk.terminations)
+        assert row == chunk_row(before, replace(chunk, steps=steps, adds_up=False))
+        seen.append((chunk.adds_up, isinstance(chunk.steps, Walk)))
         return row
 
     monkeypatch.setattr("rlbench.store.store.chunk_row", packed)
     monkeypatch.setattr(recorder, "CHUNK_STEPS", 37)
     monkeypatch.setattr(recorder, "RESERVE", 5)
     env, env_kwargs = WORLDS[world]
-    rlbench.train(env, "q-learning", env_kwargs=env_kwargs, episodes=60, seed=5)
-    assert len(added_up) > 1
-    assert all(added_up)
+    callbacks = [Pause()] if pauses else []
+    rlbench.train(env, "q-learning", env_kwargs=env_kwargs, episodes=60, seed=5, callbacks=callbacks)
+    assert len(seen) > 3
+    assert set(seen) == {(True, world != "cartpole")}
+
+
+class Pause(rlbench.Callback):
+    """Has the compiled loop return in the middle of a chunk."""
+
+    every = 3
+
+    def on_checkpoint(self, progress):
+        pass
 
 
 @pytest.mark.parametrize("agent", COMPILED)
