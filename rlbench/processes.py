@@ -63,7 +63,7 @@ def in_processes(
         UsageError: an item cannot go to another process.
         ProcessError: the processes cannot start.
     """
-    coming = ((number, _packed(job, item)) for number, item in enumerate(items))
+    coming = ((number, packed((job, item))) for number, item in enumerate(items))
     waiting = deque(islice(coming, workers))
     workers = min(workers, len(waiting))
     pool: list[_Worker] = []
@@ -89,13 +89,22 @@ def in_processes(
                 worker.end()
 
 
-def _packed(job: Callable[..., Any], item: Any) -> Any:
+def packed(thing: object) -> bytes:
+    """Returns what is to go to another process as bytes; UsageError if it cannot go there."""
     try:
-        return ForkingPickler.dumps((job, item))
+        return bytes(ForkingPickler.dumps(thing))
     except RlbenchError:
         raise
     except Exception as error:  # whatever an object raises that cannot be pickled
         raise UsageError(f"this cannot go to another process: {error}; {ELSEWHERE}") from error
+
+
+def unpacked(data: bytes) -> Any:
+    """Returns what another process packed; UsageError if it cannot be made here."""
+    try:
+        return ForkingPickler.loads(data)
+    except Exception as error:  # whatever an import raises
+        raise UsageError(f"this cannot be made again in another process: {error}; {ELSEWHERE}") from error
 
 
 def _heard(pool: list[_Worker]) -> list[_Worker]:
@@ -143,10 +152,10 @@ class _Worker:
     def is_free(self) -> bool:
         return self.is_alive and self.is_ready and not self.is_busy
 
-    def give(self, index: int, packed: Any) -> None:
+    def give(self, index: int, data: bytes) -> None:
         self._item = index
         with suppress(OSError):  # it has just ended: the next look finds out
-            self.connection.send_bytes(packed)
+            self.connection.send_bytes(data)
 
     def hear(self, hear: Callable[[int, float], object]) -> Outcome | None:
         """Takes a message; returns what came of the item, if it says so."""
@@ -216,12 +225,9 @@ def _serve(connection: Connection) -> None:
 
 
 def _answer(connection: Connection) -> tuple[str, Any]:
-    packed = connection.recv_bytes()
+    data = connection.recv_bytes()
     try:
-        job, item = ForkingPickler.loads(packed)
-    except Exception as error:  # noqa: BLE001  (whatever an import raises)
-        return "failed", UsageError(f"this cannot be made again in another process: {error}; {ELSEWHERE}")
-    try:
+        job, item = unpacked(data)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: connection.send(("warning", str(message)))
             return "done", job(item, lambda share: connection.send(("share", share)))

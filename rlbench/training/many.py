@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.checks import whole_number
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.processes import in_processes
+from rlbench.processes import in_processes, packed, unpacked
 from rlbench.store import Store, open_store
 from rlbench.training.monitor import Bar
 from rlbench.training.run import Run
-from rlbench.training.running import Trainer, train
+from rlbench.training.running import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,7 +140,7 @@ def _one_by_one(
 def _at_once(
     requests: Sequence[Request], store: Any, then: Callable[[Run], object] | None, bar: Bar, workers: int
 ) -> Iterator[Trained]:
-    items = [(request, store, then) for request in requests]  # a URL keeps its password, an open store does not
+    items = _items(requests, store, then)  # a URL keeps its password, an open store does not
     for number, told, error in in_processes(_train, items, workers=workers, hear=bar.hear):
         bar.hear(number, 1.0)
         if told is not None:
@@ -148,12 +148,52 @@ def _at_once(
         yield Trained(number, None if told is None else _again(store, *told), error)
 
 
-def _train(item: Any, tell: Callable[[float], None]) -> tuple[str, str, int]:
-    request, address, then = item
-    run = train(**request, store=address, progress=tell)
-    with run.store:
-        if then is not None:
-            then(run)
+def _items(requests: Sequence[Request], store: Any, then: Any) -> Iterator[tuple[bytes, int | None]]:
+    """Yields what each process needs to know of a request: what it shares with the one before, packed, and its seed."""
+    before: Request | None = None
+    for request in requests:
+        shared = {name: value for name, value in request.items() if name != "seed"}
+        if before is None or not _are_alike(shared, before):
+            before, data = shared, packed((shared, store, then))
+        yield data, request.get("seed")
+
+
+def _are_alike(one: Request, other: Request) -> bool:
+    return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
+
+
+class _Place:
+    """Where a process trains: what it prepared for the seeds of a request, and the store that it opened."""
+
+    def __init__(self, data: bytes) -> None:
+        self._request, self._store, self._then = unpacked(data)
+        self._trainer = Trainer()
+
+    def train(self, seed: int | None, tell: Callable[[float], None]) -> Run:
+        """Trains with a seed."""
+        run = self._trainer.train(**self._request, seed=seed, store=self._store, progress=tell)
+        self._store = run.store
+        if self._then is not None:
+            self._then(run)
+        return run
+
+    def close(self) -> None:
+        """Closes what it opened."""
+        self._trainer.close()
+        if isinstance(self._store, Store):
+            self._store.close()
+
+
+_PLACES: dict[bytes, _Place] = {}  # of this process: the last
+
+
+def _train(item: tuple[bytes, int | None], tell: Callable[[float], None]) -> tuple[str, str, int]:
+    data, seed = item
+    if data not in _PLACES:
+        while _PLACES:
+            _PLACES.popitem()[1].close()
+        _PLACES[data] = _Place(data)
+    run = _PLACES[data].train(seed, tell)
     return run.id, run.cache, run.cached_episodes
 
 

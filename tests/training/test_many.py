@@ -13,7 +13,7 @@ import rlbench
 from rlbench.agents import QLearning
 from rlbench.envs.making import make_env
 from rlbench.errors import StoreError, UsageError
-from rlbench.training import tasks
+from rlbench.training import many, tasks
 from rlbench.training.many import trainings
 
 LAKE = {"episodes": 30, "engine": "python"}
@@ -152,6 +152,17 @@ def test_each_of_many_runs_is_the_one_that_its_seed_gives_alone(case, made):
 def test_where_the_readable_loop_runs_each_training_has_an_env_of_its_own(made):
     rlbench.train_many("FrozenLake-v1", seeds=range(3), **LAKE)
     assert len(made) == 3
+
+
+def test_another_process_prepares_once_what_seeds_share(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "_PLACES", {})
+    shared = [{"env": env, "episodes": 5, "record": "none"} for env in ("FrozenLake-v1", "CliffWalking-v1")]
+    requests = [{**one, "seed": seed} for one in shared for seed in range(3)]
+    items = list(many._items(requests, str(tmp_path / "runs.db"), None))
+    ids = {many._train(item, lambda _share: None)[0] for item in items}
+    assert (len(ids), made) == (6, ["FrozenLake-v1", "CliffWalking-v1"])
+    for place in many._PLACES.values():
+        place.close()
 
 
 def test_trainings_that_differ_in_more_than_their_seeds_share_nothing(made):
