@@ -43,7 +43,7 @@ def given(kind, folder):
 def writing_in_full(steps):
     """Lets training write every column of steps and figures, as that version did, in chunks of so many steps."""
     with (
-        mock.patch("rlbench.training.session.known_table", lambda _env: None),
+        mock.patch("rlbench.training.session.known_table", return_value=None),
         mock.patch("rlbench.store.figures.reduced", lambda chunk, _timesteps: (chunk.figures, {})),
         mock.patch("rlbench.training.recorder.CHUNK_STEPS", steps),
     ):
