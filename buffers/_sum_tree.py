@@ -60,7 +60,8 @@ def set_all(tree, values, held):
     """Sets the first leaves to `values` and the rest of the first `held` to 0; touches no memory past these."""
     leaves, n = tree.shape[0] // 2, values.shape[0]
     set_range(tree, 0, max(n, held, 1), 0.0)
-    tree[leaves : leaves + n] = values
+    for i in range(n):  # not by a slice, whose complaint about shapes takes numba seconds to compile
+        tree[leaves + i] = values[i]
     low, high = leaves, leaves + max(n, 1) - 1
     while low > 1:
         low, high = low // 2, high // 2

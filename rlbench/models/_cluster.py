@@ -18,6 +18,13 @@ def squared_distance(a, b):
     return total
 
 
+@njit(cache=True, inline="always")
+def copy_row(source, target):
+    """Copies a row one by one: of `target[:] = source` numba compiles a complaint about shapes for seconds."""
+    for j in range(len(source)):
+        target[j] = source[j]
+
+
 @njit(cache=True, nogil=True)
 def nearest(x, centers):
     """Returns the index of the centre nearest to x (the first on a tie) and its squared distance."""
@@ -94,7 +101,7 @@ def lloyd(X, centers, max_iter, tol):
             if counts[k]:
                 mean = sums[k] / counts[k]
                 moved += squared_distance(mean, centers[k])
-                centers[k] = mean
+                copy_row(mean, centers[k])
         if moved <= tol:
             break
     assign(X, centers, labels, distances)
@@ -110,7 +117,7 @@ def plus_plus(X, first, uniforms):
     """
     n, n_clusters = len(X), len(uniforms) + 1
     centers = np.empty((n_clusters, X.shape[1]))
-    centers[0] = X[first]
+    copy_row(X[first], centers[0])
     closest = np.empty(n)
     for i in range(n):
         closest[i] = squared_distance(X[i], centers[0])
@@ -126,7 +133,7 @@ def plus_plus(X, first, uniforms):
                 potential += trial[i]
             if t == 0 or potential < least:
                 least = potential
-                centers[k] = X[candidate]
+                copy_row(X[candidate], centers[k])
                 kept, trial = trial, kept
         closest, kept = kept, closest
     return centers

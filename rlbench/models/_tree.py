@@ -44,7 +44,7 @@ class Limits(NamedTuple):
     max_features: int  # tried per node; drawn anew for each node if fewer than all
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def measure(rows, targets, criterion, value):
     """Writes the mean or class shares of the rows into `value` (k,); returns their weight, impurity and purity."""
     codes, values, weights = targets
@@ -62,7 +62,7 @@ def measure(rows, targets, criterion, value):
     return weight, impurity(rows, targets, criterion, value, weight), False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def impurity(rows, targets, criterion, value, weight):
     """Returns the variance about the mean, 1 - sum p**2, or -sum p log2 p."""
     if criterion == VARIANCE:
@@ -71,7 +71,10 @@ def impurity(rows, targets, criterion, value, weight):
             squares += targets.weights[i] * (targets.values[i] - value[0]) ** 2
         return squares / weight
     if criterion == GINI:
-        return 1.0 - (value * value).sum()
+        squares = 0.0
+        for p in value:
+            squares += p * p
+        return 1.0 - squares
     entropy = 0.0
     for p in value:
         if p > 0.0:
@@ -79,7 +82,7 @@ def impurity(rows, targets, criterion, value, weight):
     return entropy
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def purity(sums, weight, criterion):
     """Returns one side's part of what the best split maximises: weight * (a constant - impurity)."""
     total = 0.0
@@ -93,7 +96,7 @@ def purity(sums, weight, criterion):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def best_cut(x, rows, targets, criterion, min_samples_leaf, centre, margin, sums):
     """Returns the highest purity of cutting rows, sorted by x, in two, and how many go left; 0 if no cut is possible.
 
@@ -102,8 +105,8 @@ def best_cut(x, rows, targets, criterion, min_samples_leaf, centre, margin, sums
     """
     codes, values, weights = targets
     whole, left, right = sums[0], sums[1], sums[2]
-    left[:] = 0.0
-    right[:] = whole
+    for k in range(len(whole)):  # not right[:] = whole, whose complaint about shapes takes numba seconds to compile
+        left[k], right[k] = 0.0, whole[k]
     total = 0.0
     for i in rows:
         total += weights[i]
@@ -122,7 +125,7 @@ def best_cut(x, rows, targets, criterion, min_samples_leaf, centre, margin, sums
     return best, n_left
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def partition(order, chosen, start, middle, end, goes_left, buffer):
     """Moves the rows order[chosen, start:middle] to the front of every feature's segment, keeping them sorted."""
     for p in range(start, end):
@@ -139,10 +142,11 @@ def partition(order, chosen, start, middle, end, goes_left, buffer):
             buffer[spill] = i
             write += goes_left[i]
             spill += 1 - goes_left[i]
-        rows[write:end] = buffer[:spill]
+        for k in range(spill):
+            rows[write + k] = buffer[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def draw(features, n, state):
     """Moves `n` random features to the front, drawn by an xorshift64 generator with its state in `state` (1,)."""
     for k in range(n):
@@ -155,7 +159,7 @@ def draw(features, n, state):
         features[k], features[other] = features[other], features[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def best_split(columns, order, start, end, targets, criterion, limits, node, value, sums, features, state):
     """Returns the feature that splits a node best and how many rows go left; 0 rows if no split is possible."""
     centre = value[0] if criterion == VARIANCE else 0.0
@@ -217,8 +221,9 @@ def grow(columns, order, targets, n_values, criterion, limits, seed):
                 entry.threshold = np.float64(low) / 2 + np.float64(high) / 2
                 entry.left, entry.right = count, count + 1
                 partition(order, chosen, start, middle, end, goes_left, buffer)
-                segments[count] = (start, middle, depth + 1)
-                segments[count + 1] = (middle, end, depth + 1)
+                segments[count, 0], segments[count, 1] = start, middle
+                segments[count + 1, 0], segments[count + 1, 1] = middle, end
+                segments[count, 2] = segments[count + 1, 2] = depth + 1
                 count += 2
         node += 1
     return nodes[:count].copy(), value[:count].copy()
@@ -295,7 +300,7 @@ def weakest_links(nodes):
     return order[:count], alphas[: count + 1], impurities[: count + 1]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, inline="always")
 def _forget(nodes, node, alpha, stack):
     """Removes a node and everything below it from the candidates."""
     stack[0] = node
