@@ -2,7 +2,9 @@
 
 import gc
 import math
+import os
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -31,7 +33,13 @@ def _chunks_as_on_a_fast_machine():
 
 
 def pytest_configure():
-    """Lets signals end the programs that tests start: a shell's background ignores Ctrl-C, and nohup a hang-up."""
+    """Sets up this process, and through its environment those that xdist and tests start.
+
+    Python keeps the bytecode of what it imports: hundreds of processes import rlbench.
+    Signals end programs: a shell's background ignores Ctrl-C, and nohup a hang-up.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
