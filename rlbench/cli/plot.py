@@ -92,9 +92,9 @@ def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @out_option("A .png, .svg or .pdf; by default a PNG named after run and kind.")
 @click.option(
     "--smooth",
-    metavar="savgol|mean:N|none",
+    metavar="bell|mean:N|savgol|none",
     shell_complete=completing.choices,
-    default="savgol",
+    default="bell",
     show_default=True,
     help="How curve, iqm, reward, exploration, share and td are smoothed.",
 )

@@ -18,13 +18,14 @@ from rlbench.plots.judging import evaluation, profile, regret, trials
 from rlbench.plots.kinds import KINDS, check, draw
 from rlbench.plots.lines import actions, curve, exploration, iqm, reward, share, td
 from rlbench.plots.retracing import regrets_of, td_errors
-from rlbench.plots.smoothing import Smoothing, moving_mean, savitzky_golay, smoothing
+from rlbench.plots.smoothing import Smoothing, bell_mean, moving_mean, savitzky_golay, smoothing
 from rlbench.plots.style import check_path, save
 
 __all__ = [
     "KINDS",
     "Smoothing",
     "actions",
+    "bell_mean",
     "check",
     "check_path",
     "comparison_figure",

@@ -65,7 +65,7 @@ def draw(
     runs: Sequence[Run],
     kind: str = "curve",
     *,
-    smooth: str = "savgol",
+    smooth: str = "bell",
     x: str = "episodes",
     row: str | None = None,
     col: str | None = None,
@@ -83,7 +83,7 @@ def draw(
     Args:
         runs: one or more; all of one env for the kinds that are lines.
         kind: one of KINDS.
-        smooth: for "curve", "iqm", "reward", "exploration", "share" and "td": "savgol", "mean:N" or "none".
+        smooth: for "curve", "iqm", "reward", "exploration", "share" and "td": "bell", "mean:N", "savgol" or "none".
         x: for the kinds over training: "episodes" or environment "steps".
         row: only this row of maps, such as the passenger's zone.
         col: only this column of maps, such as the destination.
@@ -121,7 +121,7 @@ def draw(
 
 def check(
     kind: str = "curve",
-    smooth: str = "savgol",
+    smooth: str = "bell",
     path: str | Path | None = None,
     *,
     x: str = "episodes",

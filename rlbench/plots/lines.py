@@ -47,15 +47,15 @@ BLOCKS = 150  # of episodes, to count actions or show the spread
 FEW = 60  # episodes that are shown individually
 SPREAD = (10, 90)  # percentiles
 ROUNDING_ERROR = 1e-12  # relative to the largest error: anything smaller is rounding
-NARROWER = 5  # a mean blurs about five times as much as savgol with the same window
-AS_NOISY = 2  # a mean over half the window of savgol leaves about as much noise
+NARROWER = 5  # a mean blurs about three times as much as a bell with the same window
+AS_NOISY = 2  # a mean over half the window of a bell leaves about as much noise
 
 
 def curve(
     data: Curves,
     ax: Axes | None = None,
     *,
-    smooth: str | Smoothing = "savgol",
+    smooth: str | Smoothing = "bell",
     spread: bool | None = None,
     x: str = "episodes",
 ) -> Axes:
@@ -68,7 +68,8 @@ def curve(
     Args:
         data: a run, runs of one env, or returns: (episodes,), (runs, episodes), or a dict of any of these by label.
         ax: where to draw; a new figure's by default.
-        smooth: "savgol" (window 1001, order 2, at most a tenth of the episodes), "mean:N" or "none".
+        smooth: "bell" (a weighted mean of 1001 episodes, at most a tenth of all), "mean:N", "savgol" (a parabola fitted
+            to as many, which overshoots at a bend; Savitzky & Golay, 1964) or "none".
         spread: shade the band that holds 8 of 10 episodes; by default only for a single run.
         x: what the curve is drawn over: "episodes" or environment "steps".
 
@@ -88,7 +89,7 @@ def curve(
     return drawn
 
 
-def iqm(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "savgol", x: str = "episodes") -> Axes:
+def iqm(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "bell", x: str = "episodes") -> Axes:
     """Draws learning curves like `curve`, but the interquartile mean of the runs, with its 95 % bootstrap interval.
 
     One failed run among ten does not move it (Agarwal et al., 2021). Of fewer than four runs it is their mean.
@@ -101,7 +102,7 @@ def iqm(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "savg
     return drawn
 
 
-def reward(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "savgol", x: str = "episodes") -> Axes:
+def reward(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "bell", x: str = "episodes") -> Axes:
     """Draws the mean reward a step of each episode over training, smoothed; otherwise like `curve`."""
     how = smoothing(smooth)
     lines = lines_of(data, lambda run: how(returns_of(run) / np.maximum(run.lengths, 1)), how, x)
@@ -115,7 +116,7 @@ def exploration(
     data: Run | Sequence[Run] | Figures,
     ax: Axes | None = None,
     *,
-    smooth: str | Smoothing = "savgol",
+    smooth: str | Smoothing = "bell",
     x: str = "episodes",
 ) -> Axes:
     """Draws the exploration rate, and the actual share of exploratory actions; of several seeds the means.
@@ -190,7 +191,7 @@ def share(
     action: int | str | None = None,
     state: int | None = None,
     optimal: float | None = None,
-    smooth: str | Smoothing = "savgol",
+    smooth: str | Smoothing = "bell",
     x: str = "episodes",
 ) -> Axes:
     """Draws the share of one action over training, for several agents and several runs of each in one plot.
@@ -204,7 +205,7 @@ def share(
         action: its number, or its name if it has one; for shares, its label.
         state: count only the actions in this state; needs runs that kept their steps.
         optimal: the share under the optimal policy, drawn as a dashed line.
-        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window. For runs, counts are smoothed before
+        smooth: "mean:N" or "none"; others are a mean over a fifth of their window. For runs, counts are smoothed before
             their share is taken, and the share is interpolated where there are no counts.
         x: "episodes" or "steps".
 
@@ -231,14 +232,14 @@ def share(
     return drawn
 
 
-def td(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "savgol", x: str = "episodes") -> Axes:
+def td(data: Curves, ax: Axes | None = None, *, smooth: str | Smoothing = "bell", x: str = "episodes") -> Axes:
     """Draws the mean absolute temporal-difference error of each episode's updates, on a logarithmic axis.
 
     Args:
         data: Q-learning runs that kept their steps (see `td_errors`), or errors: as in `curve`.
         ax: where to draw; a new figure's by default.
-        smooth: "mean:N" or "none"; "savgol" is a mean over a fifth of its window, because no parabola fits values that
-            fall by orders of magnitude.
+        smooth: "mean:N" or "none"; others are a mean over a fifth of their window, for the errors fall by orders of
+            magnitude.
         x: "episodes" or "steps".
 
     Raises:
@@ -374,8 +375,8 @@ def _stands_alone(values: Array) -> NDArray[np.bool_]:
 
 
 def _mean_window(how: Smoothing, count: int, narrower: int = NARROWER) -> int:
-    """Returns the window of a mean over `count` values, where no parabola fits."""
-    return max(1, how.window_for(count) // (narrower if how.name == "savgol" else 1))
+    """Returns the window of a mean over `count` values, in place of what would blur them or leave their bounds."""
+    return max(1, how.window_for(count) // (1 if how.name == "mean" else narrower))
 
 
 def _share(taken: Array, chances: Array, how: Smoothing) -> Array:

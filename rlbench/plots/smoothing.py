@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-WINDOW, ORDER = 1001, 2  # of the Savitzky-Golay filter
+WINDOW = 1001  # values
+ORDER = 2  # of the Savitzky-Golay filter
+REACH = 4  # standard deviations from the middle of a bell to its end: as much noise is left as by a parabola
 SHARE = 10  # a window spans at most 1/SHARE of the values: a wider one would impose its own shape
 SHORTEST = 5  # values: the shortest window that makes sense for a parabola
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """A smoothing method, "savgol", "mean" or "none", and its window."""
+    """A smoothing method, "bell", "mean", "savgol" or "none", and its window."""
 
-    name: str = "savgol"
+    name: str = "bell"
     window: int = WINDOW
 
     def window_for(self, count: int) -> int:
@@ -41,23 +43,44 @@ class Smoothing:
         window = self.window_for(len(series))
         if self.name == "savgol" and window > ORDER:
             return savitzky_golay(series, window, ORDER)
+        if self.name == "bell" and window > 1:
+            return bell_mean(series, window)
         return moving_mean(series, window)
 
 
 def smoothing(spec: str | Smoothing) -> Smoothing:
-    """Reads "savgol", "mean:N" or "none".
+    """Reads "bell", "mean:N", "savgol" or "none".
 
     Raises:
         UsageError: it is none of these.
     """
     if isinstance(spec, Smoothing):
         return spec
-    if spec in ("savgol", "none"):
+    if spec in ("bell", "savgol", "none"):
         return Smoothing(spec)
     found = re.fullmatch(r"mean:0*([1-9]\d{0,17})", str(spec))
     if found is None:
-        raise UsageError(f"smooth must be savgol, mean:N (a mean over N episodes, 1 or more) or none, got {spec!r}")
+        known = "bell, mean:N (a mean over N episodes, 1 or more), savgol or none"
+        raise UsageError(f"smooth must be {known}, got {spec!r}")
     return Smoothing("mean", int(found[1]))
+
+
+def bell_mean(values: ArrayLike, window: int) -> Array:
+    """Returns, for each value, the mean of the window around it, weighted by a bell curve (Gauss).
+
+    No weight is negative, so the means stay in the range of the values in their window, which a parabola leaves next
+    to a bend. The standard deviation is an eighth of the window. Both ends are mirrored.
+
+    Args:
+        values: (n,).
+        window: the number of values per mean: odd, at most n.
+
+    Raises:
+        UsageError: the window does not fit.
+    """
+    series = _checked(values, window, 0)
+    weights = np.exp(-0.5 * np.linspace(-REACH, REACH, window) ** 2)
+    return _convolved(series, weights / weights.sum())
 
 
 def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:
@@ -75,14 +98,22 @@ def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:
     Raises:
         UsageError: the window does not fit.
     """
-    series = np.asarray(values, dtype=np.float64)
-    if window % 2 == 0 or not order < window <= len(series):
-        raise UsageError(f"window must be odd, above {order} and at most {len(series)}, got {window}")
-    half = window // 2
+    series, half = _checked(values, window, order), window // 2
     # scaled to [-1, 1]: powers of hundreds would lose digits
     basis = np.vander(np.arange(-half, half + 1) / max(half, 1), order + 1, increasing=True)
     fit = np.linalg.pinv(basis)  # (order + 1, window): from values to coefficients
-    return np.convolve(np.pad(series, half, mode="reflect"), fit[0][::-1], mode="valid")
+    return _convolved(series, fit[0][::-1])
+
+
+def _checked(values: ArrayLike, window: int, order: int) -> Array:
+    series = np.asarray(values, dtype=np.float64)
+    if window % 2 == 0 or not order < window <= len(series):
+        raise UsageError(f"window must be odd, above {order} and at most {len(series)}, got {window}")
+    return series
+
+
+def _convolved(series: Array, weights: Array) -> Array:
+    return np.convolve(np.pad(series, len(weights) // 2, mode="reflect"), weights, mode="valid")
 
 
 def moving_mean(values: ArrayLike, window: int) -> Array:

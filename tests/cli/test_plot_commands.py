@@ -117,7 +117,7 @@ def test_plot_draws_one_map_of_a_city(rlbench, runs, tmp_path):
     ("arguments", "code", "message"),
     [
         (["--kind", "curves"], 2, "unknown kind of plot 'curves'; did you mean curve"),
-        (["--smooth", "mean:0"], 2, "smooth must be savgol, mean:N"),
+        (["--smooth", "mean:0"], 2, "smooth must be bell, mean:N"),
         (["--out", "a.jpg"], 2, "a picture must end in .png, .svg or .pdf, got 'a.jpg'"),
         (["--out", "none/a.png"], 2, "none is not a folder"),
         (["--kind", "values", "--destination", "Q"], 2, "unknown map going to 'Q'; known: B, G, R, Y"),

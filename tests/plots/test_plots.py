@@ -107,8 +107,38 @@ def test_a_window_that_does_not_fit_is_refused(window, order):
         plots.savitzky_golay(np.zeros(9), window, order)
 
 
-def test_a_window_shrinks_with_the_series_and_is_1001_at_most():
-    smooth = plots.smoothing("savgol")
+@pytest.mark.parametrize("window", [0, 4, 11])
+def test_a_bell_that_does_not_fit_is_refused(window):
+    with pytest.raises(UsageError, match="window must be odd, above 0 and at most 9"):
+        plots.bell_mean(np.zeros(9), window)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(0, 30))
+def test_a_smoothed_curve_stays_in_the_range_of_the_values_around_it(values, half):
+    half = min(half, (len(values) - 1) // 2)
+    smooth = plots.bell_mean(values, 2 * half + 1)
+    around = [np.pad(values, half, mode="reflect")[k : k + 2 * half + 1] for k in range(len(values))]
+    assert all(min(near) - 1e-9 <= y <= max(near) + 1e-9 for y, near in zip(smooth, around, strict=True))
+
+
+def test_a_curve_that_rises_and_then_stays_does_not_overshoot_unless_parabolas_are_fitted():
+    returns = np.r_[np.full(100, -100.0), np.full(900, -13.0)]
+    assert plots.smoothing("bell")(returns).max() == pytest.approx(-13)
+    assert np.diff(plots.smoothing("bell")(returns)).min() > -1e-9
+    assert plots.smoothing("savgol")(returns).max() > -10
+
+
+def test_a_bell_leaves_as_much_noise_as_a_parabola_over_the_same_window():
+    noise = np.random.default_rng(0).normal(size=20_000)
+    spreads = [
+        np.std(smooth(noise, 1001, *order)) for smooth, order in ((plots.bell_mean, ()), (plots.savitzky_golay, (2,)))
+    ]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.1)
+
+
+@pytest.mark.parametrize("spec", ["bell", "savgol"])
+def test_a_window_shrinks_with_the_series_and_is_1001_at_most(spec):
+    smooth = plots.smoothing(spec)
     assert [smooth.window_for(n) for n in (5, 9, 10, 100, 1000, 10_010, 60_000)] == [1, 1, 5, 9, 99, 1001, 1001]
     assert smooth([3.0, 1.0, 2.0]).tolist() == [3.0, 1.0, 2.0]
 
@@ -131,7 +161,7 @@ def test_the_mean_of_small_values_after_large_ones_is_free_of_their_rounding():
 
 @pytest.mark.parametrize("spec", ["mean", "mean:0", "mean:-1", "mean:x", "median", "", "savgol:5", None])
 def test_another_way_to_smooth_is_refused(spec):
-    with pytest.raises(UsageError, match="smooth must be savgol, mean:N"):
+    with pytest.raises(UsageError, match="smooth must be bell, mean:N"):
         plots.smoothing(spec)
 
 
@@ -148,7 +178,7 @@ def test_a_curve_without_smoothing_is_the_returns(cab, ax):
 
 def test_a_curve_is_smoothed_over_a_tenth_of_the_episodes(cab, ax):
     plots.curve(cab, ax)
-    expected = plots.savitzky_golay(cab.returns, 29, 2)
+    expected = plots.bell_mean(cab.returns, 29)
     assert ax.get_lines()[-1].get_ydata() == pytest.approx(expected)
     assert labels(ax) == ["8 of 10 episodes", "smoothed returns"]
 
