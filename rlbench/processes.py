@@ -15,7 +15,7 @@ from itertools import islice
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import ProcessError, RlbenchError, UsageError
 from rlbench.signals import ending_by, interrupt, take
@@ -47,31 +47,63 @@ def in_processes(
     workers: int,
     hear: Callable[[int, float], object] = lambda _number, _share: None,
 ) -> Iterator[Outcome]:
-    """Calls `job(item, tell)` for each item, in several processes, and yields what comes of it as it comes.
+    """Does a job with each item in processes of its own; see `Pool.each`."""
+    with Pool(workers) as pool:
+        yield from pool.each(job, items, hear)
 
-    After a signal that asks this process to end (Ctrl-C), no item is begun, and the processes are asked to end theirs:
-    those that had begun are still yielded. The same holds after a UsageError, which the other items would meet too.
+
+class Pool:
+    """Processes that do jobs, and are kept from one call of `each` to the next: to start one takes a second.
 
     Args:
-        job: a function of a module; calls `tell` with the share of its work that is done, from 0 to 1.
-        items: what to do it with; they and the values travel to and from the processes by pickle. An item is taken
-            when a process is soon free for it: there may be any number.
-        workers: how many processes.
-        hear: called with the number of an item, and the share that is done.
-
-    Raises:
-        UsageError: an item cannot go to another process.
-        ProcessError: the processes cannot start.
+        workers: how many processes, at most; they start when there is something to do.
     """
-    coming = ((number, packed((job, item))) for number, item in enumerate(items))
-    waiting = deque(islice(coming, workers))
-    workers = min(workers, len(waiting))
-    pool: list[_Worker] = []
-    with _ending(pool) as ended:
-        try:
+
+    def __init__(self, workers: int) -> None:
+        self._most = workers
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def each(
+        self,
+        job: Callable[[Any, Callable[[float], None]], Any],
+        items: Iterable[Any],
+        hear: Callable[[int, float], object] = lambda _number, _share: None,
+    ) -> Iterator[Outcome]:
+        """Calls `job(item, tell)` for each item, in several processes, and yields what comes of it as it comes.
+
+        After a signal that asks this process to end (Ctrl-C), no item is begun, and the processes are asked to end
+        theirs: those that had begun are still yielded. The same holds after a UsageError, which the other items would
+        meet too.
+
+        Args:
+            job: a function of a module; calls `tell` with the share of its work that is done, from 0 to 1.
+            items: what to do it with; they and the values travel to and from the processes by pickle. An item is taken
+                when a process is soon free for it: there may be any number.
+            hear: called with the number of an item, and the share that is done.
+
+        Raises:
+            UsageError: an item cannot go to another process.
+            ProcessError: the processes cannot start.
+        """
+        coming = ((number, packed((job, item))) for number, item in enumerate(items))
+        waiting = deque(islice(coming, self._most))
+        most = min(self._most, len(waiting))
+        pool = self._workers
+        with _ending(pool) as ended:
             while (waiting and not ended) or any(worker.is_busy for worker in pool):
-                while waiting and not ended and len(pool) < workers:
+                while waiting and not ended and len(pool) < most:
                     pool.append(_Worker())
+                for worker in pool:
+                    if worker.is_free and waiting and not ended:
+                        worker.give(*waiting.popleft())
+                        waiting.extend(islice(coming, 1))
                 for worker in _heard(pool):
                     found = worker.hear(hear)
                     if not worker.is_alive:
@@ -81,12 +113,6 @@ def in_processes(
                         if isinstance(found.error, UsageError):
                             waiting.clear()
                             coming.close()
-                    if worker.is_free and waiting and not ended:
-                        worker.give(*waiting.popleft())
-                        waiting.extend(islice(coming, 1))
-        finally:
-            for worker in pool:
-                worker.end()
 
 
 def packed(thing: object) -> bytes:

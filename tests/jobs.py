@@ -30,6 +30,11 @@ WORDS = {
 }
 
 
+def who(_item, _tell):
+    """Returns the id of the process."""
+    return os.getpid()
+
+
 def until_told(item, tell):
     """Returns the item once the process is asked to end."""
     told = threading.Event()

@@ -11,7 +11,7 @@ import pytest
 from waiting import HANG
 
 from rlbench.errors import ProcessError, StoreError, UsageError
-from rlbench.processes import in_processes
+from rlbench.processes import Pool, in_processes
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups are POSIX")
 
@@ -92,3 +92,13 @@ def test_a_program_without_its_guard_is_told_to_have_one(code, tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"another process ended with exit code {code} before it began: ")
     assert '`if __name__ == "__main__":`' in ended.stderr
+
+
+@posix
+def test_a_pool_keeps_its_processes_and_replaces_one_that_died():
+    with Pool(1) as pool:
+        (first,) = {one.value for one in pool.each(jobs.who, range(3))}
+        assert {one.value for one in pool.each(jobs.who, range(3))} == {first}
+        list(pool.each(jobs.double, ["die"]))
+        (another,) = {one.value for one in pool.each(jobs.who, range(3))}
+        assert another != first
