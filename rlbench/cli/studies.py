@@ -203,7 +203,7 @@ def _say_what_failed(study: Study) -> None:
     if not study.failed.any():
         return
     first = study.failures[0]
-    agent, parameters = study.settings.combination(first.combination)
+    agent, parameters = study.combination(first.combination)
     told = " ".join([agent, *(f"{name}={cell(name, value)}" for name, value in parameters.items())])
     what = f"{study.failed.sum():,} of {study.settings.runs:,} runs failed"
     say(f"Error: {what}, such as {told} with seed {first.seed}: {first.reason}", err=True)
@@ -211,9 +211,8 @@ def _say_what_failed(study: Study) -> None:
 
 def document(study: Study) -> dict[str, Any]:
     """Returns a study as JSON."""
-    asked = study.settings
     failures = [
-        {**asked.combination(one.combination)._asdict(), "seed": one.seed, "error": one.reason}
+        {**study.combination(one.combination)._asdict(), "seed": one.seed, "error": one.reason}
         for one in study.failures
     ]
     return {

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rlbench.intervals import Interval
     from rlbench.store import Store
     from rlbench.studies.objectives import Objective
-    from rlbench.studies.settings import Settings
+    from rlbench.studies.settings import Combination, Settings
     from rlbench.studies.trials import Trial
 
 MOST_REASONS = 20  # that a study keeps of trials that failed
@@ -79,6 +79,8 @@ class Study(Shown):
         seconds: how long it took, over all the times that it was worked on.
     """
 
+    unit: ClassVar[str] = "combinations"  # what it consists of
+
     name: str
     settings: Settings
     store: Store
@@ -97,6 +99,15 @@ class Study(Shown):
     def scores(self) -> NDArray[np.float64]:
         """(combinations,) the objective over the seeds of each, NaN where none has a value."""
         return np.array([self._score(number) for number in range(self.settings.combinations)])
+
+    @property
+    def asked(self) -> int:
+        """How many of its combinations are known so far."""
+        return self.settings.combinations
+
+    def combination(self, index: int) -> Combination:
+        """Returns a combination by its number."""
+        return self.settings.combination(index)
 
     @cached_property
     def objective(self) -> Objective:
@@ -144,7 +155,7 @@ class Study(Shown):
 
     def row(self, combination: int) -> Row:
         """Returns a combination with its value."""
-        agent, parameters = self.settings.combination(combination)
+        agent, parameters = self.combination(combination)
         values = self.seed_values(combination)
         return Row(agent, parameters, len(values), float(self.scores[combination]), self._interval(values))
 
@@ -201,7 +212,7 @@ class Study(Shown):
 
     def _runs(self) -> Iterator[tuple[str, dict[str, Any], int, float]]:
         for number, values in enumerate(self.values.tolist()):
-            agent, parameters = self.settings.combination(number)
+            agent, parameters = self.combination(number)
             for seed, value in zip(self.settings.seeds, values, strict=True):
                 yield agent, parameters, seed, value
 

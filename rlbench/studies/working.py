@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import ProcessError, StoreError
-from rlbench.processes import Outcome, in_processes
+from rlbench.processes import Outcome, Pool
 from rlbench.studies.keeping import save
 from rlbench.studies.trials import Batch, Trial, try_batch, try_elsewhere
 from rlbench.training.monitor import Bar
@@ -39,8 +39,8 @@ class Part(NamedTuple):
 
 def missing(study: Study, workers: int = 1) -> Iterator[Part]:
     """Yields what is not known of a study yet, in order, in parts for some workers."""
-    size = min(MOST_SEEDS, max(1, (study.settings.runs - study.done) // (SHARES * workers)))
-    for combination in range(study.settings.combinations):
+    size = min(MOST_SEEDS, max(1, (study.asked * len(study.settings.seeds) - study.done) // (SHARES * workers)))
+    for combination in range(study.asked):
         places = np.flatnonzero(~study.known_of(combination))
         for first in range(0, len(places), size):
             yield Part(combination, places[first : first + size])
@@ -60,20 +60,17 @@ def work(study: Study, address: str | Path | Store | None, workers: int, *, prog
         ProcessError: the processes cannot start.
     """
     study.forget_failures()
-    with _Worker(study, address, workers, shown=progress).working() as worker:
-        for _ in range(TRIES):
-            killed = worker.do_what_is_missing()
-            if not killed:
-                return
-        for part in missing(study):
-            study.take(*part, [Trial(reason=f"{killed}, {TRIES} times")] * len(part.places))
+    with Worker(study, address, workers, shown=progress).working() as worker:
+        worker.finish(study)
 
 
-class _Worker:
-    """Has what is missing done, and keeps the count."""
+class Worker:
+    """Has done what is missing of a study, keeps the count, and stores the study now and then."""
 
     def __init__(self, study: Study, address: Any, workers: int, *, shown: bool) -> None:
         self.study, self.address, self.workers = study, address, workers
+        self._kept = study
+        self._pool = Pool(workers)
         self._bar = Bar(study.settings.runs, shown=shown)
         self._begun_with = study.done
         self._under_way: dict[int, Part] = {}  # by the number of the task
@@ -82,21 +79,32 @@ class _Worker:
         self._interval = SAVE_SECONDS
 
     @contextmanager
-    def working(self) -> Iterator[_Worker]:
+    def working(self) -> Iterator[Worker]:
         """Stores the study in the end, however it ends, and counts the time."""
         try:
-            with suppress(KeyboardInterrupt):
+            with self._pool, suppress(KeyboardInterrupt):
                 yield self
         except BaseException:
             with suppress(StoreError):  # what went wrong is on its way
-                self._save()
+                self.save()
             raise
         else:
-            self._save()
+            self.save()
         finally:
             self._bar.close()
 
-    def do_what_is_missing(self) -> str:
+    def finish(self, study: Study) -> bool:
+        """Does what is missing of the study, or of a part of it; returns whether that is done: no signal came."""
+        self.study = study
+        for _ in range(TRIES):
+            killed = self._do_what_is_missing()
+            if not killed:
+                return next(missing(study), None) is None
+        for part in missing(study):
+            study.take(*part, [Trial(reason=f"{killed}, {TRIES} times")] * len(part.places))
+        return True
+
+    def _do_what_is_missing(self) -> str:
         """Returns how a process was killed whose batch is still to be done; empty if none was, or a signal came."""
         killed, is_ended = "", False
         for number, trials, error in self._outcomes():
@@ -115,7 +123,7 @@ class _Worker:
     def _outcomes(self) -> Iterator[Outcome]:
         if self.workers > 1:
             items = ((self.address, batch) for batch in self._batches())
-            yield from in_processes(try_elsewhere, items, workers=self.workers, hear=self._hear)
+            yield from self._pool.each(try_elsewhere, items, self._hear)
             return
         for number, batch in enumerate(self._batches()):
             trials = try_batch(self.study.store, batch, lambda share: self._hear(number, share))  # noqa: B023  called now
@@ -128,7 +136,7 @@ class _Worker:
         self._under_way.clear()
         for number, part in enumerate(missing(study, self.workers)):
             self._under_way[number] = part
-            request = study.settings.request(study.settings.combination(part.combination))
+            request = study.settings.request(study.combination(part.combination))
             seeds = tuple(study.settings.seeds[place] for place in part.places)
             yield Batch(study.name, study.objective, request, seeds)
 
@@ -144,16 +152,17 @@ class _Worker:
         combinations = int(study.known.all(axis=1).sum())
         rate = (done - self._begun_with) / (time.perf_counter() - self._started)
         best = f"best {study.scores[study.ranking[0]]:.4g}  " if combinations else ""
-        return f"{combinations:,} of {study.settings.combinations:,} combinations  {best}{rate:.0f} runs/s"
+        return f"{combinations:,} of {study.settings.combinations:,} {study.unit}  {best}{rate:.0f} runs/s"
 
     def _look(self) -> None:
         """Stores the study if that is due."""
         if time.perf_counter() - self._saved > self._interval:
-            self._save()
+            self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Stores the study."""
         before = time.perf_counter()
-        self.study.seconds += before - self._saved
+        self._kept.seconds += before - self._saved
         self._saved = before
-        save(self.study)
+        save(self._kept)
         self._interval = max(SAVE_SECONDS, (time.perf_counter() - before) / SAVE_SHARE)
