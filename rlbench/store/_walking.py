@@ -12,6 +12,8 @@ from numba import njit
 from rlbench._stamp import stamp
 
 ALL = -1  # in place of the first step that does not fit the table
+U = np.uint64  # of an index: it is then not looked for from the end
+ONE, RANK, ACTION = U(1), U(2**8 - 1), U(2**23 - 1)  # what `Slots` packs
 GOES_ON, BREAKS_OFF, ENDS = range(3)  # what a segment does after a step; the last: it terminates
 
 
@@ -26,30 +28,28 @@ def trace(table, observations, actions, rewards, explored, lengths, ends, outcom
     known, found, drawn = reward.view(np.int64), rewards.view(np.int64), outcomes.shape[0] > 0
     usual = np.zeros((offsets.shape[0] - 1) // n_actions, changes.dtype)
     closing = _closing(lengths, ends, actions.shape[0])
-    # unsigned: an index from the end is not looked for, 10% faster
-    one, row = np.uint64(1), np.uint64(0)
-    repeated, changed, tried = row, row, row
+    row, repeated, changed, tried = U(0), U(0), U(0), U(0)
     for n in range(actions.shape[0]):
-        state, after = np.uint64(observations[row]), observations[row + one]
+        state, after = U(observations[row]), observations[row + ONE]
         action, explores, is_end = actions[n], explored[n], closing[n] == ENDS
-        row += one + np.uint64(closing[n] != GOES_ON)
-        pair = state * np.uint64(n_actions) + np.uint64(action)
+        row += ONE + U(closing[n] != GOES_ON)
+        pair = state * U(n_actions) + U(action)
         i = pair
         if drawn:
-            i, stop = np.uint64(offsets[pair]), np.uint64(offsets[pair + one])
+            i, stop = U(offsets[pair]), U(offsets[pair + ONE])
             while i < stop and (successor[i] != after or known[i] != found[n] or terminated[i] != is_end):
-                i += one
+                i += ONE
             if i == stop:
                 return False, repeated, changed, tried
-            outcomes[n] = i - np.uint64(offsets[pair])
+            outcomes[n] = i - U(offsets[pair])
         elif successor[i] != after or known[i] != found[n] or terminated[i] != is_end:
             return False, repeated, changed, tried
         before = usual[state]
         # no branch: which column takes an action cannot be foretold, so each does, and some go on
         repeats[repeated], changes[changed], tries[tried] = action == before, action, action
-        repeated += np.uint64(not explores)
-        changed += np.uint64(not explores and action != before)
-        tried += np.uint64(explores)
+        repeated += U(not explores)
+        changed += U(not explores and action != before)
+        tried += U(explores)
         usual[state] = before if explores else action
     return True, repeated, changed, tried
 
@@ -68,60 +68,50 @@ def _closing(lengths, ends, steps):
 
 
 @njit(cache=True, nogil=True)
-def retrace(table, starts, explored, outcomes, lengths, ends, repeats, changes, tries, actions):
+def retrace(slots, starts, explored, outcomes, lengths, ends, repeats, changes, tries, actions):
     """Writes the actions of a walk that `trace` packed; returns (first step that does not fit, observations, rewards).
 
-    Each step that did not explore must have a repeat, each repeat that is False a change, and each other step a try.
+    Each step that did not explore must have a repeat, each repeat that is False a change, and each other step a try;
+    each of these three has one more at its end, which is read but not used.
     """
-    offsets, successor, reward, terminated, n_actions = table
-    n_steps, n, row, repeated, changed, tried = actions.shape[0], 0, 0, 0, 0, 0
-    drawn = outcomes.shape[0] > 0  # else each pair has one outcome: 20% faster than looking for it
-    observations, rewards = np.empty(n_steps + lengths.shape[0], np.int32), np.empty(n_steps)
-    # of each state the pair with its usual action, not the action: the next state then does not wait for a product
-    usual = np.arange((offsets.shape[0] - 1) // n_actions) * n_actions
-    for segment in range(lengths.shape[0]):
-        state = np.int64(starts[segment])
-        observations[row] = state
-        for left in range(lengths[segment], 0, -1):
-            first = state * n_actions
-            pair = np.uint64(usual[np.uint64(state)])
-            if explored[n]:
-                pair, tried = np.uint64(first + tries[tried]), tried + 1
-            elif repeats[repeated]:
-                repeated += 1
-            else:
-                pair, repeated, changed = np.uint64(first + changes[changed]), repeated + 1, changed + 1
-                usual[np.uint64(state)] = pair
-            i = np.uint64(offsets[pair] + outcomes[n]) if drawn else pair
-            if i >= offsets[pair + np.uint64(1)] or terminated[i] != (left == 1 and ends[segment]):
-                return n, observations, rewards
-            state, rewards[n], actions[n] = np.int64(successor[i]), reward[i], np.int64(pair) - first
-            row, n = row + 1, n + 1
-            observations[row] = state
-        row += 1
+    first, outcome, reward, width, usual = slots
+    first = first.copy()  # where a state changes its usual action, its last slot changes
+    n_steps, n_segments, drawn = U(explored.shape[0]), U(lengths.shape[0]), outcomes.shape[0] > 0
+    observations, rewards = np.empty(n_steps + n_segments, np.int32), np.empty(n_steps)
+    begin, changed, tried = U(0), U(0), U(0)
+    for segment in range(n_segments):
+        slot, stop = U(starts[segment]) << width, begin + U(lengths[segment])
+        observations[begin + segment] = starts[segment]
+        for n in range(begin, stop):
+            # no branch: what explores cannot be foretold, so that both are read, and one of them is not used
+            explores, repeat, tries_it = U(explored[n]), U(repeats[n - tried]), U(tries[tried])
+            if not (explores | repeat):
+                first[slot + usual] = first[slot + U(changes[changed])]
+                changed += ONE
+            i = U(first[slot + (tries_it if explores else usual)])
+            i += U(outcomes[n]) if drawn else U(0)
+            found = outcome[i]
+            is_another = drawn and (found >> ONE) & RANK != U(outcomes[n])  # the action has fewer: it is the next one's
+            if is_another or (found & ONE) != U(n + ONE == stop and ends[segment]):
+                return np.int64(n), observations, rewards
+            rewards[n], actions[n] = reward[i], (found >> U(9)) & ACTION
+            slot, tried = found >> U(32), tried + explores
+            observations[n + segment + ONE] = slot >> width
+        begin = stop
     return ALL, observations, rewards
 
 
 @njit(cache=True, nogil=True)
-def add_up(lengths, column, sums):
-    """Adds the rows of each episode to its sum, in order."""
-    n = 0
-    for episode in range(lengths.shape[0]):
-        total = sums[episode]
-        for _ in range(lengths[episode]):
-            total += column[n]
-            n += 1
-        sums[episode] = total
-
-
-@njit(cache=True, nogil=True)
-def tally(lengths, actions, counts):
-    """Adds to `counts` how often each episode took each action."""
-    n = 0
-    for episode in range(lengths.shape[0]):
-        for _ in range(lengths[episode]):
-            counts[np.uint64(episode), np.uint64(actions[n])] += 1
-            n += 1
+def add_up(lengths, rewards, explored, actions, returns, tries, counts):
+    """Adds up the steps of each episode: its rewards, in order, those that explored, and those with each action."""
+    begin = U(0)
+    for episode in range(U(lengths.shape[0])):
+        total, tried, stop = 0.0, U(0), begin + U(lengths[episode])
+        for n in range(begin, stop):
+            total, tried = total + rewards[n], tried + U(explored[n])
+            counts[episode, U(actions[n])] += 1
+        returns[episode], tries[episode] = total, tried
+        begin = stop
 
 
 stamp(__name__)

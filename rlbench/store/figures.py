@@ -18,7 +18,7 @@ from rlbench.store import codec
 from rlbench.store.schedules import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 _walking = LazyModule("rlbench.store._walking")
 
 RATE, ULPS = "exploration_rate", "ulps of exploration_rate"  # columns: the figure, and how far it is from its schedule
-STEPS = {"return": "rewards", "explored": "explored", "action_counts": "actions"}  # what a figure needs
+STEPS = {  # the column that a figure adds up, and the characters of the dtypes it may have, first the usual one
+    "return": ("rewards", "d"),
+    "explored": ("explored", "?"),
+    "action_counts": ("actions", "hilqbBHILQ"),
+}
 
 
 # ---------------------------------------------------------------------- in and out of a chunk
@@ -40,7 +44,8 @@ def reduced(chunk: EpisodeChunk, timesteps: int) -> tuple[dict[str, Array], dict
 
     `timesteps` came before the chunk in its run.
     """
-    stored = {name: column[: _rows_to_store(name, column, chunk)] for name, column in chunk.figures.items()}
+    rows = _rows_to_store(chunk)
+    stored = {name: column[: rows[name]] for name, column in chunk.figures.items()}
     schedule = _schedule_at(chunk, timesteps)
     if schedule is None or RATE not in stored or ULPS in stored or stored[RATE].dtype != np.float64:
         return stored, {}
@@ -62,11 +67,16 @@ def _schedule_at(chunk: EpisodeChunk, timesteps: int) -> Schedule | None:
     return None
 
 
-def _rows_to_store(name: str, column: Array, chunk: EpisodeChunk) -> int:
-    """Returns how many of the first rows of a figure must be stored: the others follow."""
-    if chunk.adds_up and not chunk.first_step and _may_follow(name, column, chunk):
-        return 0
-    derived = _derived(name, column, chunk)
+def _rows_to_store(chunk: EpisodeChunk) -> dict[str, int]:
+    """Returns how many of the first rows of each figure must be stored: the others follow."""
+    if chunk.adds_up and not chunk.first_step:
+        return {name: 0 if _may_follow(name, column, chunk) else len(column) for name, column in chunk.figures.items()}
+    derived = _derived(chunk, chunk.figures)
+    return {name: _rows_that_differ(column, derived.get(name)) for name, column in chunk.figures.items()}
+
+
+def _rows_that_differ(column: Array, derived: Array | None) -> int:
+    """Returns how many of the first rows of a figure do not follow: none, one or all."""
     if derived is not None:
         for rows in (0, 1):
             if column[rows:].tobytes() == derived[rows:].tobytes():
@@ -83,22 +93,25 @@ def completed(
         StoreError: they do not follow from the rest of the chunk.
     """
     wanted = [name for name in named(stored, about) if names is None or name in names]
+    derived = _derived(chunk, {name: stored[name] for name in wanted if len(stored[name]) < chunk.episodes})
     try:
-        return {name: _completed(name, stored, about, chunk) for name in wanted}
+        return {name: _completed(name, stored, about, chunk, derived.get(name)) for name in wanted}
     except ValueError as error:
         raise StoreError(f"its figures do not follow from the rest of it: expected {error}") from error
 
 
-def _completed(name: str, stored: Mapping[str, Array], about: Mapping[str, Any], chunk: EpisodeChunk) -> Array:
+def _completed(
+    name: str, stored: Mapping[str, Array], about: Mapping[str, Any], chunk: EpisodeChunk, derived: Array | None
+) -> Array:
     if name == RATE and "exploration" in about:
         return _scheduled(Schedule.of(about["exploration"]), stored.get(ULPS), chunk)
     column = stored[name]
     if len(column) == chunk.episodes:
         return column
-    derived = _derived(name, column, chunk) if len(column) <= 1 else None
-    if derived is None:
+    if derived is None or len(column) > 1:
         raise ValueError(f"{chunk.episodes} rows of {name!r}, got {len(column)}")
-    return np.concatenate([column, derived[len(column) :]])
+    derived[: len(column)] = column
+    return derived
 
 
 def _scheduled(schedule: Schedule, ulps: Array | None, chunk: EpisodeChunk) -> NDArray[np.float64]:
@@ -107,7 +120,8 @@ def _scheduled(schedule: Schedule, ulps: Array | None, chunk: EpisodeChunk) -> N
         return rates
     if ulps.shape != rates.shape or ulps.dtype != np.int8:
         raise ValueError(f"{len(rates)} ulps, got shape {ulps.shape}")
-    return (rates.view(np.int64) + ulps).view(np.float64)
+    rates.view(np.int64)[:] += ulps
+    return rates
 
 
 def claimed(stored: Mapping[str, Array], episodes: int) -> int:
@@ -118,7 +132,7 @@ def claimed(stored: Mapping[str, Array], episodes: int) -> int:
 def needed(stored: Mapping[str, Array], episodes: int, names: Collection[str] | None = None) -> set[str]:
     """Returns the columns of steps from which figures with these names, or all, are to be derived."""
     derived = [name for name in stored if len(stored[name]) < episodes and (names is None or name in names)]
-    columns = {STEPS[name] for name in derived if name in STEPS}
+    columns = {STEPS[name][0] for name in derived if name in STEPS}
     return columns | {"rewards"} if columns else columns  # all steps have rewards
 
 
@@ -130,25 +144,45 @@ def named(stored: Iterable[str], about: Mapping[str, Any]) -> list[str]:
 # ---------------------------------------------------------------------- what follows
 
 
-def _may_follow(name: str, like: Array, chunk: EpisodeChunk) -> bool:
-    return name in DERIVED and claimed({name: like}, chunk.episodes) <= codec.FREE
+def _may_follow(name: str, column: Array, chunk: EpisodeChunk) -> bool:
+    return name in ("length", *STEPS) and claimed({name: column}, chunk.episodes) <= codec.FREE
 
 
-def _derived(name: str, like: Array, chunk: EpisodeChunk) -> Array | None:
-    """Returns a figure as it follows from a chunk, in the dtype and with the width of another; None if it does not."""
-    if not _may_follow(name, like, chunk):
-        return None
-    found = DERIVED[name](chunk, like.shape[1:])
-    is_alike = found is not None and found.shape[1:] == like.shape[1:] and found.dtype.kind == _kind(like)
-    return found.astype(like.dtype) if found is not None and is_alike else None
+def _derived(chunk: EpisodeChunk, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns those of these figures that follow from a chunk, each in its dtype."""
+    like = {name: column for name, column in like.items() if _may_follow(name, column, chunk)}
+    found = _sums(chunk, like) | ({"length": _lengths(chunk)} if "length" in like else {})
+    return {
+        name: column.astype(like[name].dtype, copy=False) for name, column in found.items() if _fits(column, like[name])
+    }
 
 
-def _kind(column: Array) -> str:
-    """Returns the kind of a dtype: "i" for all whole numbers."""
-    return column.dtype.kind.replace("u", "i")
+def _fits(found: Array, column: Array) -> bool:
+    """Returns whether a figure has rows like those of another: all kinds of whole numbers are alike."""
+    return found.shape[1:] == column.shape[1:] and found.dtype.kind == column.dtype.kind.replace("u", "i")
 
 
-def _lengths(chunk: EpisodeChunk, _: object = None) -> NDArray[np.int64]:
+def _sums(chunk: EpisodeChunk, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns those of these figures that add up the steps of each episode: one pass makes all of them."""
+    columns = {name: column for name in STEPS if name in like and (column := _column(chunk, *STEPS[name])) is not None}
+    if "action_counts" in columns and not _are_counted(columns["action_counts"], like["action_counts"]):
+        del columns["action_counts"]
+    if not columns:
+        return {}
+    episodes, width = chunk.episodes, like["action_counts"].shape[1] if "action_counts" in columns else 1
+    sums: tuple[Array, ...] = np.zeros(episodes), np.zeros(episodes, np.int32), np.zeros((episodes, width), np.int32)
+    added = [columns[name] if name in columns else np.zeros(chunk.n_steps, of[1][0]) for name, of in STEPS.items()]
+    _walking.add_up(_lengths_here(chunk), *added, *sums)
+    return {name: column for name, column in zip(STEPS, sums, strict=True) if name in columns}
+
+
+def _are_counted(actions: Array, counts: Array) -> bool:
+    """Returns whether a figure has a column for each of these actions."""
+    is_wide = counts.ndim == 2 and actions.max(initial=0) < counts.shape[1]  # noqa: PLR2004  (a row an episode)
+    return bool(is_wide and actions.min(initial=0) >= 0)
+
+
+def _lengths(chunk: EpisodeChunk) -> NDArray[np.int64]:
     """Returns the lengths of the episodes that end in a chunk, the steps in earlier ones included."""
     lengths = _lengths_here(chunk)
     lengths[:1] += chunk.first_step
@@ -160,44 +194,8 @@ def _lengths_here(chunk: EpisodeChunk) -> NDArray[np.int64]:
     return chunk.lengths[: chunk.episodes].astype(np.int64)
 
 
-def _column(chunk: EpisodeChunk, name: str, kinds: str) -> Array | None:
-    """Returns a column of steps; None if there is none with one number a step, of one of these kinds."""
+def _column(chunk: EpisodeChunk, name: str, dtypes: str) -> Array | None:
+    """Returns a column of steps; None if there is none with one number a step, of one of these dtypes."""
     column = (chunk.steps or {}).get(name)
-    is_simple = column is not None and column.ndim == 1 and column.dtype.kind in kinds and column.dtype.isnative
+    is_simple = column is not None and column.ndim == 1 and column.dtype.char in dtypes and column.dtype.isnative
     return np.ascontiguousarray(column) if is_simple else None
-
-
-def _returns(chunk: EpisodeChunk, _: object) -> Array | None:
-    rewards = _column(chunk, "rewards", "f")
-    if rewards is None or rewards.dtype != np.float64:
-        return None
-    return _added_up(chunk, rewards, np.zeros(chunk.episodes))
-
-
-def _explored(chunk: EpisodeChunk, _: object) -> Array | None:
-    explored = _column(chunk, "explored", "b")
-    return None if explored is None else _added_up(chunk, explored, np.zeros(chunk.episodes, np.int32))
-
-
-def _added_up(chunk: EpisodeChunk, column: Array, sums: Array) -> Array:
-    _walking.add_up(_lengths_here(chunk), column, sums)
-    return sums
-
-
-def _action_counts(chunk: EpisodeChunk, width: tuple[int, ...]) -> Array | None:
-    actions = _column(chunk, "actions", "iu")
-    if actions is None or len(width) != 1:
-        return None
-    if actions.min(initial=0) < 0 or actions.max(initial=0) >= width[0]:
-        return None
-    counts = np.zeros((chunk.episodes, *width), np.int32)
-    _walking.tally(_lengths_here(chunk), actions, counts)
-    return counts
-
-
-DERIVED: dict[str, Callable[[EpisodeChunk, tuple[int, ...]], Array | None]] = {  # by the shape of their rows
-    "length": _lengths,
-    "return": _returns,
-    "explored": _explored,
-    "action_counts": _action_counts,
-}

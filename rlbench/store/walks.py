@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rlbench.errors import StoreError, UsageError
-from rlbench.forms import FINITE, MOST, Numbers, UpTo, Whole, checked
+from rlbench.forms import FINITE, Numbers, UpTo, Whole, checked
 from rlbench.lazy import LazyModule
 from rlbench.store import codec
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 _walking = LazyModule("rlbench.store._walking")
 
 MOST_OUTCOMES = 2**8  # of an action in a state: their ranks are bytes
+MOST_ACTIONS, MOST_PAIRS, MOST_ROWS = 2**22, 2**30, 2**31  # of a table: so that `Slots` can hold it
 COLUMNS = ("observations", "actions", "rewards", "explored")  # of steps
 PACKED = ("repeats", "changes", "tries")  # columns: what is stored of the actions
 NO_OUTCOMES = np.empty(0, np.uint8)  # of a deterministic table
 OBSERVATION, REWARD, EXPLORED = np.dtype(np.int32), np.dtype(np.float64), np.dtype(np.bool_)
 TABLE: Form = {
-    "n_actions": Whole(1),
-    "offsets": Numbers(np.int64, (UpTo("pairs + 1", MOST),), 0, MOST),
-    "successor": Numbers(np.int32, (UpTo("outcomes", MOST),), 0),
-    "reward": Numbers(np.float64, (UpTo("outcomes", MOST),), -FINITE, FINITE),
-    "terminated": Numbers(np.bool_, (UpTo("outcomes", MOST),)),
+    "n_actions": Whole(1, MOST_ACTIONS),
+    "offsets": Numbers(np.int64, (UpTo("pairs + 1", MOST_PAIRS),), 0, MOST_ROWS),
+    "successor": Numbers(np.int32, (UpTo("outcomes", MOST_ROWS),), 0),
+    "reward": Numbers(np.float64, (UpTo("outcomes", MOST_ROWS),), -FINITE, FINITE),
+    "terminated": Numbers(np.bool_, (UpTo("outcomes", MOST_ROWS),)),
 }
 
 
@@ -51,6 +52,19 @@ class Arrays(NamedTuple):
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     n_actions: int
+
+
+class Slots(NamedTuple):
+    """A table as `retrace` takes it: what a step needs, in few bytes.
+
+    A state has a slot for each action, and behind them one for its usual action: that which it saw last, at first 0.
+    """
+
+    first: NDArray[np.uint32]  # (states << width,), of each slot the first outcome
+    outcome: NDArray[np.uint64]  # (outcomes + 256,), slots of the next state << 32 | action << 9 | rank << 1 | ends
+    reward: NDArray[np.float64]  # (outcomes,)
+    width: np.uint64  # bits of a slot's number
+    n_actions: np.uint64
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +121,19 @@ class Table:
     def arrays(self) -> Arrays:
         """The table as compiled code takes it."""
         return Arrays(self.offsets, self.successor, self.reward, self.terminated, self.n_actions)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """The table as `retrace` takes it."""
+        width, n_actions = self.n_actions.bit_length(), self.n_actions
+        first = np.zeros((self.n_states, 2**width), np.uint32)
+        first[:, :n_actions] = self.offsets[:-1].reshape(-1, n_actions)
+        first[:, n_actions] = first[:, 0]
+        pairs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        ranks, next_slots = np.arange(len(pairs)) - self.offsets[pairs], self.successor.astype(np.int64) << width
+        outcome = np.zeros(len(pairs) + MOST_OUTCOMES, np.uint64)  # rank 0: no outcome too many is taken for one
+        outcome[: len(pairs)] = next_slots << 32 | pairs % n_actions << 9 | ranks << 1 | self.terminated
+        return Slots(first.reshape(-1), outcome, self.reward, np.uint64(width), np.uint64(n_actions))
 
     @cached_property
     def digest(self) -> str:
@@ -286,9 +313,9 @@ def _retraced(table: Table, kept: Mapping[str, Array], lengths: Array, ends: Arr
     """Returns the steps that checked columns were kept of; UsageError for the first that does not fit the table."""
     explored, outcomes = kept["explored"], kept.get("outcomes", NO_OUTCOMES)
     actions = np.empty(len(explored), action_dtype(table.n_actions))
-    packed = [kept[name] for name in PACKED]
+    packed = [np.append(kept[name], kept[name].dtype.type(0)) for name in PACKED]
     misfit, observations, rewards = _walking.retrace(
-        table.arrays, kept["starts"], explored, outcomes, lengths, ends, *packed, actions
+        table.slots, kept["starts"], explored, outcomes, lengths, ends, *packed, actions
     )
     if misfit != _walking.ALL:
         raise UsageError(f"step {misfit} of a chunk does not follow from its table")
@@ -318,14 +345,18 @@ def _dense(digits: Array, base: int) -> Array:
 
 def _spread(packed: Array, base: int, count: int) -> Array:
     """Returns the digits, `count` of them, that `_dense` packed; anything else as it is."""
-    if packed.dtype.kind != "u" or packed.ndim != 1:
+    if packed.dtype != np.uint8 or packed.ndim != 1 or _digits(base) == 1:
         return packed
-    group = _digits(base)
-    digits = np.empty(len(packed) * group, packed.dtype)
-    for place in range(group - 1, 0, -1):
-        packed, digits[place::group] = np.divmod(packed, base)
-    digits[::group] = packed
-    return digits[:count]
+    return np.take(_spreading(base), packed, axis=0).reshape(-1)[:count]
+
+
+@cache
+def _spreading(base: int) -> NDArray[np.uint8]:
+    """Returns the digits that each byte holds, (256, digits): the first also holds what is left of too large a byte."""
+    places = base ** np.arange(_digits(base))[::-1]
+    digits = np.arange(2**8)[:, np.newaxis] // places
+    digits[:, 1:] %= base
+    return digits.astype(np.uint8)
 
 
 def _digits(base: int) -> int:

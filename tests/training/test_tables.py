@@ -10,7 +10,7 @@ from rlbench.envs.making import make_env
 from rlbench.store import _walking
 from rlbench.training.tables import compile_packing, is_table, known_table
 
-PASSES = _walking.trace, _walking.retrace, _walking.add_up, _walking.tally
+PASSES = _walking.trace, _walking.retrace, _walking.add_up
 
 
 @pytest.mark.parametrize("env_id", ["rlbench/SafeCab-v0", "FrozenLake-v1", "rlbench/DiscreteCartPole-v1"])
