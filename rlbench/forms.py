@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -149,6 +150,7 @@ def _read(name: str, entry: Entry, value: Any, lengths: dict[str, int]) -> Any:
         raise UsageError(f"the state is damaged, or belongs to something else: {name} must be {error}") from error
 
 
+@cache
 def _reach(dtype: np.dtype[Any]) -> tuple[float, float]:
     """Returns the least and the greatest number that a dtype holds."""
     if dtype.kind not in "iu":

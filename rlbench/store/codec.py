@@ -339,7 +339,7 @@ def _widen(rows: Array, dtype: np.dtype[Any], count: int) -> Array:
     if dtype.kind == "b":
         return np.unpackbits(rows, count=count).view(np.bool_)
     with np.errstate(all="ignore"):  # signalling NaNs are expected
-        return rows.astype(dtype, copy=False)
+        return rows.astype(dtype, copy=not rows.flags.writeable)
 
 
 def _may_restore(stored: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
@@ -368,7 +368,9 @@ def _rows(raw: Array, rows: int, stored: np.dtype[Any], *, differences: bool) ->
 
 
 def _interleave(planes: Array) -> Array:
-    """Returns a contiguous copy of the transpose."""
+    """Returns the transpose, contiguous; a single plane is not copied."""
+    if len(planes) == 1:
+        return planes.T
     rows = np.empty(planes.shape[::-1], np.uint8)
     if len(planes) > FEW_PLANES:
         rows[:] = planes.T

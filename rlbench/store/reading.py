@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from rlbench.store.documents import (
     sound,
     sound_info,
     text,
+    told,
     verified,
 )
 from rlbench.store.figures import named, needed
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
     from rlbench.store.records import CheckpointInfo, EpisodeChunk, RunRecord, Span
+
+# Freed at once and never touched: from then on glibc keeps freed memory, up to twice the largest piece that ever was.
+# It would give back that of each chunk, and to get it again, page by page, takes longer than to make the columns.
+np.empty(2**25 - 2**13, np.uint8)
 
 MOST = 2**31 - 1  # runs in a listing: the largest limit that every backend accepts
 COUNTLESS = 2**62  # no count comes near it, and two of them can be added
@@ -236,12 +241,17 @@ def load_table(backend: Parts, digest: str) -> Table:
     blob = backend.select_table(digest)
     if blob is None:
         raise StoreError(f"table {digest} is missing")
+    return _unpacked_table(blob, digest)
+
+
+@lru_cache(1)  # of all bytes: what is damaged is another
+def _unpacked_table(blob: bytes, digest: str) -> Table:
     return Table.unpack(blob, digest)
 
 
 def says_it_keeps_steps(document: Document) -> bool:
     """Returns whether a run was trained to keep every step."""
-    return record(document).config.record == "all"
+    return told(document).config.record == "all"
 
 
 def load_part(
