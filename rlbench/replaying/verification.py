@@ -125,10 +125,38 @@ class _CompiledPlayer(Player):
         self.limit = step_limit(env)
 
     def play(self, chunk: EpisodeChunk) -> Columns:
+        """Returns the columns that a chunk's actions lead to; none if all of them are as stored."""
+        check_range("action", (chunk.steps or {})["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
+        generator = self.env.unwrapped.np_random.bit_generator
+        before = self.state, generator.state
+        if self._is_as_stored(chunk):
+            return {}
+        self.state, generator.state = before
+        return self._columns(chunk)
+
+    def _is_as_stored(self, chunk: EpisodeChunk) -> bool:
+        from rlbench.training._stored import leads_to  # noqa: PLC0415  (numba only when something is played)
+
+        steps = chunk.steps or {}
+        self.state, is_as_stored = leads_to(
+            self.world,
+            self.env.unwrapped.np_random,
+            self.state,
+            chunk.first_step,
+            self.limit,
+            steps["actions"],
+            chunk.lengths,
+            chunk.terminations,
+            chunk.truncations,
+            steps["observations"],
+            steps["rewards"].astype(np.float64, copy=False).view(np.int64),
+        )
+        return bool(is_as_stored)
+
+    def _columns(self, chunk: EpisodeChunk) -> Columns:
         from rlbench.training._stored import play_again  # noqa: PLC0415  (numba only when something is played)
 
         steps, found = chunk.steps or {}, expected(chunk)
-        check_range("action", steps["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
         observations = np.empty(len(steps["observations"]), np.int32)
         self.state = play_again(
             self.world,
@@ -177,7 +205,7 @@ class _Tally:
         self._different: dict[int, Mismatch | None] = {}  # by episode; None beyond those that are listed
 
     def take(self, chunk: EpisodeChunk, found: Columns | None) -> None:
-        """Adds a chunk and the result of playing it again; None if that was impossible."""
+        """Adds a chunk and what playing it again led to: none if that is as stored, None if it was impossible."""
         episodes = chunk.first_episode + np.arange(len(chunk.lengths))
         is_wanted = np.ones(len(episodes), np.bool_) if self._wanted is None else np.isin(episodes, self._wanted)
         ended = int(np.count_nonzero(is_wanted & (chunk.ends != OPEN)))
@@ -207,6 +235,8 @@ class _Tally:
 
 def _differences(chunk: EpisodeChunk, found: Columns) -> list[tuple[int, int, str, int]]:
     """Lists (segment, step, column, row) where what was found differs from what is stored, by segment and step."""
+    if not found:
+        return []
     stored, starts, offsets = compared(chunk), np.cumsum(chunk.lengths) - chunk.lengths, _offsets(chunk)
     differences: list[tuple[int, int, str, int]] = []
     for name, column in stored.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
@@ -30,6 +31,32 @@ def play_again(world, rng, state, begun, actions, lengths, observations, rewards
             n += 1
             written += 1
     return state
+
+
+@njit(cache=True, nogil=True)
+def leads_to(
+    world, rng, state, first_step, limit, actions, lengths, terminations, truncations, observations, reward_bits
+):
+    """Plays a chunk's actions again as `play_again` does, up to the first step of which anything is not as stored.
+
+    Returns (last state, whether all is as stored).
+    """
+    n, row, taken = 0, 0, first_step
+    for segment in range(lengths.shape[0]):
+        if taken == 0:
+            state = reset(world, rng)
+            if observe(world, state) != observations[row]:
+                return state, False
+        for left in range(lengths[segment], 0, -1):
+            state, reward, terminated = step(world, state, actions[n], rng)
+            is_truncated, is_last = taken + 1 == limit, left == 1
+            if observe(world, state) != observations[row + 1] or np.float64(reward).view(np.int64) != reward_bits[n]:
+                return state, False
+            if terminated != (is_last and terminations[segment]) or is_truncated != (is_last and truncations[segment]):
+                return state, False
+            n, row, taken = n + 1, row + 1, taken + 1
+        row, taken = row + 1, 0
+    return state, True
 
 
 @njit(cache=True, nogil=True)
