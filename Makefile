@@ -34,6 +34,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/agents.py
 	$(BIN)/python benchmarks/viewer.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python benchmarks/models.py
 
 # docs/results.md: every agent on every env, 20 seeds.
