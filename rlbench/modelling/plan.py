@@ -104,7 +104,7 @@ def training_record(plan: Plan) -> dict[str, Any]:
     return {"settings": plan.settings, "seed": plan.seed}
 
 
-def data_record(plan: Plan, features: Sequence[str], target: str, fingerprint: str, rows: int) -> dict[str, Any]:
+def data_record(plan: Plan, features: Sequence[str], target: str, fingerprint: str, rows: int = 0) -> dict[str, Any]:
     """Returns a model's record of its data."""
     return {
         "source": plan.source if plan.source in BUILT_IN else str(Path(plan.source).absolute()),

@@ -18,7 +18,7 @@ from rlbench.modelling.model import Model
 from rlbench.modelling.plan import Plan, data_record, new_scaler, taken, training_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -147,7 +147,7 @@ def _learn_chunk(estimator: Any, scaler: Any, chunk: Chunk, classes: NDArray[Any
         estimator.partial_fit(rows, targets, classes=classes)
 
 
-class _RatingRows(NamedTuple):
+class RatingRows(NamedTuple):
     """Ratings of a chunk, with the indices of users and items, and which of them are held out."""
 
     users: NDArray[np.int64]
@@ -155,9 +155,9 @@ class _RatingRows(NamedTuple):
     values: NDArray[np.float64]
     held: NDArray[np.bool_]
 
-    def chosen(self, rows: NDArray[np.bool_]) -> _RatingRows:
+    def chosen(self, rows: NDArray[np.bool_]) -> RatingRows:
         """Returns the ratings of a mask."""
-        return _RatingRows(self.users[rows], self.items[rows], self.values[rows], self.held[rows])
+        return RatingRows(self.users[rows], self.items[rows], self.values[rows], self.held[rows])
 
 
 class _RatingNames(NamedTuple):
@@ -179,24 +179,34 @@ def _streamed_ratings(plan: Plan, stream: _Stream, estimator: Any) -> Model:
                 matrix = readers.sparse_matrix(places, known.items, known.values, (len(who), len(names.items)))
                 estimator.partial_fit(matrix, users=who)
     seconds = time.perf_counter() - started
-    errors, rows_of = {"train": Errors(), "test": Errors()}, {"train": 0, "test": 0}
-    for found in _ratings(stream, names, "measuring"):
+    about_data = data_record(plan, stream.columns, "".join(stream.named), stream.file.fingerprint())
+    about_data |= {"chunk_rows": stream.size, "passes": plan.passes}
+    return rating_model(plan, estimator, about_data, seconds, names[:2], _ratings(stream, names, "measuring"))
+
+
+def rating_model(
+    plan: Plan,
+    estimator: Any,
+    about_data: dict[str, Any],
+    seconds: float,
+    names: tuple[NDArray[Any], NDArray[Any]],
+    ratings: Iterable[RatingRows],
+) -> Model:
+    """Measures what was learnt from ratings of users and items by these names, and returns it with its record."""
+    errors = {"train": Errors(), "test": Errors()}
+    for found in ratings:
         for part, rows in (("train", ~found.held), ("test", found.held)):
-            rows_of[part] += int(rows.sum())
-            if rows.any():
-                asked = found.chosen(rows)
+            asked = found.chosen(rows)
+            if len(asked.values):
                 errors[part].add(asked.values, estimator.predict_pairs(asked.users, asked.items))
-    about_data = data_record(plan, stream.columns, "".join(stream.named), stream.file.fingerprint(), rows_of["train"])
-    about_data |= {"test_rows": rows_of["test"], "chunk_rows": stream.size, "passes": plan.passes}
-    metrics = summaries(errors, has_test=rows_of["test"] > 0)
-    return Model(
-        plan.kind,
-        estimator,
-        None,
-        {**training_record(plan), "data": about_data, "metrics": metrics, "seconds": seconds},
-        names.users,
-        names.items,
-    )
+    known, test = (errors[part].summary()["rows"] for part in ("train", "test"))
+    about = {
+        **training_record(plan),
+        "data": about_data | {"rows": known, "test_rows": test},
+        "seconds": seconds,
+        "metrics": summaries(errors, has_test=test > 0),
+    }
+    return Model(plan.kind, estimator, None, about, *names)
 
 
 def _names_of_ratings(stream: _Stream) -> _RatingNames:
@@ -220,7 +230,7 @@ def _names_of_ratings(stream: _Stream) -> _RatingNames:
     return _RatingNames(user, item, is_last)
 
 
-def _ratings(stream: _Stream, names: _RatingNames, what: str) -> Iterator[_RatingRows]:
+def _ratings(stream: _Stream, names: _RatingNames, what: str) -> Iterator[RatingRows]:
     """Reads the file once, without the ratings that a later line replaces."""
     start = 0
     for cells, held in stream.cells(what):
@@ -228,6 +238,6 @@ def _ratings(stream: _Stream, names: _RatingNames, what: str) -> Iterator[_Ratin
             np.searchsorted(known, readers.read_labels(cells.labels(column), whole=known.dtype.kind == "i"))
             for column, known in zip(stream.columns, names[:2], strict=True)
         )
-        found = _RatingRows(users, items, cells.numbers(stream.named)[:, 0], held)
+        found = RatingRows(users, items, cells.numbers(stream.named)[:, 0], held)
         yield found.chosen(names.is_last[start : start + len(held)])
         start += len(held)

@@ -24,10 +24,10 @@ from rlbench.modelling.kinds import (
     kind_named,
     new_estimator,
 )
-from rlbench.modelling.metrics import Errors, meters_of, summaries
+from rlbench.modelling.metrics import meters_of, summaries
 from rlbench.modelling.model import Model, explained
 from rlbench.modelling.plan import Plan, data_record, load_dataset, new_scaler, split, training_record
-from rlbench.modelling.streaming import streamed
+from rlbench.modelling.streaming import RatingRows, rating_model, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -186,16 +186,6 @@ def _fitted_ratings(plan: Plan, estimator: Any) -> Model:
     started = time.perf_counter()
     estimator.fit(known, validation=test if held.any() else None)
     seconds = time.perf_counter() - started
-    about_data = data_record(plan, columns, plan.target or "", file.fingerprint(), int((~held).sum()))
-    about_data["test_rows"] = int(held.sum())
-    errors = {"train": Errors(), "test": Errors()}
-    for part, chosen in (("train", ~held), ("test", held)):
-        users, items = entries.coords[0][chosen], entries.coords[1][chosen]
-        errors[part].add(entries.data[chosen], estimator.predict_pairs(users, items) if chosen.any() else [])
-    about = {
-        **training_record(plan),
-        "data": about_data,
-        "seconds": seconds,
-        "metrics": summaries(errors, has_test=bool(held.any())),
-    }
-    return Model(plan.kind, estimator, None, about, ratings.users, ratings.items)
+    about_data = data_record(plan, columns, plan.target or "", file.fingerprint())
+    rows = RatingRows(entries.coords[0], entries.coords[1], entries.data, held)
+    return rating_model(plan, estimator, about_data, seconds, (ratings.users, ratings.items), [rows])
