@@ -29,10 +29,9 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
-from rlbench.cli.studies import resume_study, workers_option
+from rlbench.cli.studies import names_study, resume_study, workers_option
 from rlbench.cli.train import evaluated, run_document, run_lines
 from rlbench.errors import StoreError, UsageError
-from rlbench.names import means_runs
 from rlbench.settings import parse_settings, write_setting
 
 if TYPE_CHECKING:
@@ -87,11 +86,11 @@ def resume(
 
     A study does what is missing, and tries again what failed, as it was asked for when it was begun.
     """
-    if not means_runs(run):
-        if episodes is not None or timesteps is not None:
-            raise UsageError("a study keeps its budget: begin another with `rlbench sweep`")
-        return resume_study(run, store, workers, as_json=as_json)
     with rlbench.open_store(store, create=False) as opened:
+        if names_study(opened, run):
+            if episodes is not None or timesteps is not None:
+                raise UsageError("a study keeps its budget: begin another with `rlbench sweep`")
+            return resume_study(run, store, workers, as_json=as_json)
         found = _run(opened, run, env_filter, needs="training", trust=trust)
         shown = sys.stderr.isatty() and not as_json
         resumed = rlbench.resume(

@@ -185,7 +185,7 @@ def bins(context: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 
 runs_and_studies = _either(runs, studies)
-several_runs = _either(words("all"), runs)
+several_runs = _either(words("all"), runs, studies)
 runs_and_envs = _either(runs, envs)
 policies = _either(words("random"), runs)
 

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import rlbench
 from rlbench.cli import completing
@@ -21,6 +22,7 @@ from rlbench.cli.options import (
     trust_option,
 )
 from rlbench.cli.output import print_json, print_table, say
+from rlbench.cli.studies import compare_study, draw_study, names_study
 from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 
@@ -137,6 +139,9 @@ def plot(
 ) -> None:
     """Draw a picture of one or more RUNs, or of all that fit --env, --agent, --tag and --where, and write it to a file.
 
+    The name of a STUDY draws its objective over its parameters: a line for each agent, or a map of two parameters; with
+    --kind its runs are drawn.
+
     "all" names the runs that fit, without a filter those of the latest run's env.
 
     Over training: curve (returns), iqm (their interquartile mean), reward (mean reward a step), evaluation (returns of
@@ -150,6 +155,9 @@ def plot(
     plots.check(kind, smooth, path=out, x=x_axis, size=look["size"], column=look["column"], dpi=dpi)
     of_kind: dict[str, Any] = {"smooth": smooth, "x": x_axis, "row": row, "col": col, "action": action, "state": state}
     with rlbench.open_store(store, create=False) as opened:
+        if len(runs) == 1 and not _is_given("kind") and names_study(opened, runs[0]):
+            draw_study(rlbench.load_study(opened, runs[0]), out, look, dpi, as_json=as_json)
+            return
         found = _runs(opened, runs, selection, needs="episodes", trust=trust)
         figure = plots.draw(found, kind, **of_kind, optimal=optimal, **look)
     path = plots.save(figure, out or _name(found, f"-{kind}.png"), dpi=dpi)
@@ -194,13 +202,19 @@ def compare(
     """Say which RUN does better and how sure that is; runs that differ only in their seed count as one candidate.
 
     Without a RUN, all that fit --env, --agent, --tag and --where are compared; "all" names them too, without a filter
-    those of the latest run's env.
+    those of the latest run's env. Of a STUDY the best combination of each agent is compared, or the ten best of a
+    single agent, by what the study measured.
 
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
     """
     plots.check(path=out, size=look["size"], column=look["column"], dpi=dpi)
     with rlbench.open_store(store, create=False) as opened:
+        if len(runs) == 1 and names_study(opened, runs[0]):
+            if out is not None:
+                raise UsageError(f"`rlbench plot {runs[0]}` draws a study: leave out --out")
+            compare_study(rlbench.load_study(opened, runs[0]), as_json=as_json)
+            return
         compared = _runs(opened, runs, selection, needs="agent", trust=trust)
         found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
     path = None if out is None else plots.save(plots.comparison_figure(found, **look), out, dpi=dpi)
@@ -259,7 +273,13 @@ def _runs(store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, nee
     return [rlbench.Run(record, store, trust=trust) for record in {record.id: record for record in found}.values()]
 
 
+def _is_given(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
 def _named(store: Store, ref: str, selection: dict[str, Any], needs: str) -> list[RunRecord]:
+    if names_study(store, ref):
+        return store.runs(**selection, study=ref)[::-1]
     if ref != "all":
         return [find_run(store, ref, needs=needs, **selection)]
     wanted = selection or {"env_id": find_run(store, "latest").env_id}

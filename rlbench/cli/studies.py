@@ -28,16 +28,25 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.lazy import LazyModule
+from rlbench.names import means_runs
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
+    from rlbench import plots
     from rlbench import studies as room
     from rlbench.cli.options import Decorator
-    from rlbench.studies import Row, Study, axes, keeping
+    from rlbench.plots import comparing
+    from rlbench.store import Store
+    from rlbench.studies import Row, Study, axes, figure, keeping
+    from rlbench.studies.study import Candidate
 else:  # NumPy and Gymnasium only when a command runs
-    room, axes, keeping = (LazyModule(f"rlbench.{name}") for name in ("studies", "studies.axes", "studies.keeping"))
+    room, axes, figure, keeping, plots, comparing = (
+        LazyModule(f"rlbench.{name}")
+        for name in ("studies", "studies.axes", "studies.figure", "studies.keeping", "plots", "plots.comparing")
+    )
 
 INTERVAL = "95% interval"
+COMPARISON = ("", "candidate", "seeds", "value", INTERVAL, "beats A", f"{INTERVAL} ")
 STUDIES = ("study", "env", "agents", "objective", "combinations", "seeds", "done", "best", "hash")
 RIGHT = ("combinations", "seeds", "done", "best")
 OPTIONAL = ("hash", "objective", "agents", "env")  # the first to go on a narrow terminal
@@ -171,6 +180,14 @@ def sweep(
         return finished(study, as_json=as_json)
 
 
+def names_study(store: Store, name: str) -> bool:
+    """Returns whether a name is that of a study; StoreError if it can be no run's, and there are other studies."""
+    if means_runs(name) or not keeping.names(store):
+        return False
+    keeping.check_exists(store, name)
+    return True
+
+
 def resume_study(name: str, store: str, workers: int | None, *, as_json: bool) -> int:
     """Finishes a study, prints what came of it, and returns the exit code."""
     shown = sys.stderr.isatty() and not as_json
@@ -265,6 +282,38 @@ def _who(study: Study, row: Row) -> list[str]:
 
 def _interval(row: Row) -> str:
     return "-" if row.interval is None else "{:.4g} to {:.4g}".format(*row.interval)
+
+
+def draw_study(study: Study, out: str | None, look: dict[str, Any], dpi: int, *, as_json: bool) -> None:
+    """Writes the figure of a study."""
+    path = plots.save(study.plot(**look), out or f"{study.name}.png", dpi=dpi)
+    if as_json:
+        print_json({"study": study.name, "out": str(path)})
+    else:
+        say(f"wrote {path}")
+
+
+def compare_study(study: Study, *, as_json: bool) -> None:
+    """Prints how the best combinations of a study compare."""
+    found = study.compare()
+    if as_json:
+        candidates = [_compared(one) for one in found]
+        print_json({**_summary(study), "candidates": candidates})
+        return
+    rows = [[comparing.letter(number), *_cells(one)] for number, one in enumerate(found)]
+    print_table(COMPARISON, rows, right=("seeds", "value", "beats A"))
+    better = "less" if study.objective.is_loss else "more"
+    say(f"{study.settings.env}; {figure.label_of(study.settings)}, {better} is better")
+
+
+def _compared(one: Candidate) -> dict[str, Any]:
+    row = {**one.row._asdict(), "interval": one.row.interval and list(one.row.interval)}
+    return {**row, "label": one.row.label, "beats_first": one.probability, "beats_interval": one.interval}
+
+
+def _cells(one: Candidate) -> list[str]:
+    beats = ["", ""] if one.interval is None else [f"{one.probability:.2f}", "{:.2f} to {:.2f}".format(*one.interval)]
+    return [one.row.label, str(one.row.seeds), f"{one.row.value:.4g}", _interval(one.row), *beats]
 
 
 # ---------------------------------------------------------------------- rlbench studies

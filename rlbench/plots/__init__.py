@@ -17,6 +17,7 @@ from rlbench.plots.grids import policy, states, values
 from rlbench.plots.judging import evaluation, profile, regret, trials
 from rlbench.plots.kinds import KINDS, check, draw
 from rlbench.plots.lines import actions, curve, exploration, iqm, reward, share, td
+from rlbench.plots.parameters import parameter_figure, parameter_lines, parameter_map
 from rlbench.plots.retracing import regrets_of, td_errors
 from rlbench.plots.smoothing import Smoothing, bell_mean, moving_mean, savitzky_golay, smoothing
 from rlbench.plots.style import check_path, save
@@ -37,6 +38,9 @@ __all__ = [
     "interquartile_means",
     "iqm",
     "moving_mean",
+    "parameter_figure",
+    "parameter_lines",
+    "parameter_map",
     "policy",
     "profile",
     "regret",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RANGE = re.compile(r"([^:]+?)\.\.([^:]+?):(\d{1,9})(:log)?")
 MOST_VALUES = 100_000  # of a parameter
 FORMS = "values a,b,c, or a range lo..hi:n or lo..hi:n:log"
-DIGITS = ".12g"  # of a value in a range: 0.3, not 0.30000000000000004, is what a person types
+DIGITS, LOG_DIGITS = ".12g", ".6g"  # of a value inside a range: a person types 0.3, not 0.30000000000000004
 
 
 class Axis(NamedTuple):
@@ -96,6 +96,8 @@ def _range(name: str, text: str) -> tuple[list[Any], bool]:
         raise UsageError(f"a range goes from the lower end to the higher, got {name}={text}")
     if is_log and low <= 0:
         raise UsageError(f"a range on a logarithmic scale begins above 0, got {name}={text}")
-    values = [float(format(value, DIGITS)) for value in (np.geomspace if is_log else np.linspace)(low, high, count)]
-    are_whole = all(type(end) is int for end in ends) and all(value.is_integer() for value in values)
-    return [int(value) if are_whole else value for value in values], is_log
+    inner = (np.geomspace if is_log else np.linspace)(low, high, count)[1:-1].tolist()
+    if all(type(end) is int for end in ends) and all(float(format(value, DIGITS)).is_integer() for value in inner):
+        return [low, *map(round, inner), high], is_log
+    digits = LOG_DIGITS if is_log else DIGITS
+    return [float(low), *(float(format(value, digits)) for value in inner), float(high)], is_log

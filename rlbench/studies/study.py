@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from rlbench._shown import Shown
+from rlbench.errors import UsageError
 from rlbench.files import require
+from rlbench.intervals import improvement_interval, probability_of_improvement
 from rlbench.settings import write_setting
+from rlbench.studies.figure import study_figure
 from rlbench.studies.objectives import interval_of, objective_of, value_of
 from rlbench.training import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from pandas import DataFrame
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from rlbench.studies.settings import Combination, Settings
     from rlbench.studies.trials import Trial
 
+MOST_COMPARED = 10  # combinations of a single agent
+NONE = (math.nan, math.nan)  # in place of an interval
 MOST_REASONS = 20  # that a study keeps of trials that failed
 DIGITS = ".9g"  # of the values in a hash: the last ones of a linear solve may differ between machines
 
@@ -55,6 +61,14 @@ class Row(NamedTuple):
     def label(self) -> str:
         """The agent and the parameters, as text."""
         return " ".join([self.agent, *(f"{name}={write_setting(value)}" for name, value in self.parameters.items())])
+
+
+class Candidate(NamedTuple):
+    """A combination, and how probable it is that with one seed it does better than the best with another."""
+
+    row: Row
+    probability: float | None  # None for the best itself
+    interval: Interval | None  # its 95 % bootstrap interval
 
 
 class Failure(NamedTuple):
@@ -200,6 +214,38 @@ class Study(Shown):
     def runs(self) -> list[Run]:
         """Returns its runs in the store, the first made first."""
         return [Run(record, self.store) for record in reversed(self.store.runs(study=self.name))]
+
+    def plot(self, **look: Any) -> Figure:
+        """Draws the objective over the parameters (extra `plots`); `look` is as in `plots.draw`: `title`, `size` ..."""
+        intervals = [self.row(number).interval or NONE for number in range(self.settings.combinations)]
+        return study_figure(self.settings, self.scores, np.array(intervals), **look)
+
+    def compare(self) -> list[Candidate]:
+        """Compares the best combination of each agent, or the ten best of a single one, with the best of all."""
+        best, *others = self._compared()
+        first = self._merits(best)
+        found = [Candidate(self.row(best), None, None)]
+        for number in others:
+            own = self._merits(number)
+            improvement = probability_of_improvement(own, first), improvement_interval(own, first)
+            found.append(Candidate(self.row(number), *improvement))
+        return found
+
+    def _compared(self) -> list[int]:
+        ranked = [number for number in self.ranking.tolist() if not math.isnan(self.scores[number])]
+        if not ranked:
+            raise UsageError(f"the study {self.name} has no values yet: `rlbench resume {self.name}` goes on")
+        if len(self.settings.agents) == 1:
+            return ranked[:MOST_COMPARED]
+        best_of: dict[int, int] = {}
+        for number in ranked:
+            best_of.setdefault(number // self.settings.grid, number)
+        return list(best_of.values())
+
+    def _merits(self, combination: int) -> NDArray[np.float64]:
+        """Returns the values of the seeds of a combination, the higher the better."""
+        values = self.seed_values(combination)
+        return -values if self.objective.is_loss else values
 
     def to_dataframe(self) -> DataFrame:
         """Returns the values as a pandas DataFrame, a row a run (extra `plots`)."""

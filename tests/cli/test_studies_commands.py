@@ -93,6 +93,24 @@ def test_resume_finishes_a_study(rlbench, study, tmp_path):
     )
 
 
+def test_plot_and_compare_take_the_name_of_a_study(rlbench, study, tmp_path):
+    assert rlbench("plot", "lake", "--title", "mine").out == "wrote lake.png\n"
+    assert (tmp_path / "lake.png").stat().st_size > 5_000
+    drawn = rlbench("plot", "lake", "--kind", "iqm", "--out", "iqm.png", "--json").document
+    assert len(drawn["runs"]) == 6
+    assert rlbench("plot", "lak").err.startswith("Error: unknown study 'lak'; did you mean lake?")
+    compared = rlbench("compare", "lake", "--json").document
+    assert compared["study"] == "lake"
+    assert [one["parameters"] for one in compared["candidates"]] == [row["parameters"] for row in study["table"]]
+    assert compared["candidates"][0]["beats_first"] is None
+    assert 0 <= compared["candidates"][1]["beats_first"] <= 1
+    printed = rlbench("compare", "lake").out.splitlines()
+    assert printed[1].startswith("A  q-learning learning_rate=")
+    assert printed[-1] == "FrozenLake-v1; mean regret, less is better"
+    assert "`rlbench plot lake` draws a study" in rlbench("compare", "lake", "--out", "x.png").err
+    assert len(rlbench("report", "lake", "--json").document["runs"]) == 6
+
+
 def test_failures_are_told_and_the_exit_code_says_so(rlbench, tmp_path, monkeypatch):
     found = rlbench(
         *("sweep", "hazards:Hazard-v0", "--over", "env.reward=1,3", "--seeds", "0:2", "--episodes", 2),
