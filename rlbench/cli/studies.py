@@ -265,7 +265,7 @@ def print_study(study: Study, limit: int = MOST) -> None:
     value = f"{of_seeds} {asked.objective}"
     header = [*(["agent"] if len(asked.agents) > 1 else []), *varied, "seeds", value, INTERVAL]
     say(f"study {study.name}: {', '.join(asked.agents)} on {asked.env}, {study.done:,} of {asked.runs:,} runs")
-    cells = ([*_who(study, row), str(row.seeds), f"{row.value:.4g}", _interval(row)] for row in rows)
+    cells = ([*_who(study, row), str(row.seeds), _value(row), _interval(row)] for row in rows)
     print_table(header, cells, right=header[-3:-1], optional=[INTERVAL])
     if asked.combinations > limit:
         say(f"the best {limit} of {asked.combinations:,}, more with `rlbench studies show {study.name} --limit N`")
@@ -278,6 +278,10 @@ def print_study(study: Study, limit: int = MOST) -> None:
 def _who(study: Study, row: Row) -> list[str]:
     agent = [row.agent] if len(study.settings.agents) > 1 else []
     return [*agent, *(cell(name, value) for name, value in row.parameters.items())]
+
+
+def _value(row: Row) -> str:
+    return f"{row.value:.4g}" if row.seeds else "-"
 
 
 def _interval(row: Row) -> str:
@@ -313,7 +317,7 @@ def _compared(one: Candidate) -> dict[str, Any]:
 
 def _cells(one: Candidate) -> list[str]:
     beats = ["", ""] if one.interval is None else [f"{one.probability:.2f}", "{:.2f} to {:.2f}".format(*one.interval)]
-    return [one.row.label, str(one.row.seeds), f"{one.row.value:.4g}", _interval(one.row), *beats]
+    return [one.row.label, str(one.row.seeds), _value(one.row), _interval(one.row), *beats]
 
 
 # ---------------------------------------------------------------------- rlbench studies
@@ -349,7 +353,7 @@ def _best(study: Study) -> dict[str, Any] | None:
 def _row(study: Study) -> list[str]:
     asked, best = study.settings, study.best
     counts = [f"{asked.combinations:,}", f"{len(asked.seeds):,}", f"{study.done:,} of {asked.runs:,}"]
-    told = [f"{best.value:.4g}" if best.seeds else "-", study.hash[:HASH] or "-"]
+    told = [_value(best), study.hash[:HASH] or "-"]
     return [study.name, asked.env, ", ".join(asked.agents), f"{asked.aggregate} {asked.objective}", *counts, *told]
 
 

@@ -239,7 +239,7 @@ def test_a_study_is_a_data_frame_and_a_table_in_a_notebook(lake):
             {"over": {"learning_rate": "0.1..1:9999", "gamma": "0.1..1:9999"}, "yes": True},
             "a study has at most 10,000,000",
         ),
-        ({"name": "cafe"}, "'cafe' means runs, as latest, best, all and the beginning of an id do"),
+        ({"name": "cafe"}, "'cafe' means runs: latest, best, all and whatever an id can begin with"),
         ({"name": "Latest"}, "'Latest' means runs"),
         ({"name": "a b"}, "the name of a study is 1 to 80 letters, digits, dots, - or _, got 'a b'"),
         ({"episodes": 0}, "episodes must be a whole number"),
