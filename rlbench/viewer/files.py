@@ -136,11 +136,13 @@ def _changes(frames: Sequence[Picture], colors: bytes, table: NDArray[np.uint8])
     shown = _numbered(frames[0], table)
     yield shown
     for frame in frames[1:]:
-        wanted = _numbered(frame, table)
-        is_new = wanted != shown
-        is_new[is_new] = distance[wanted[is_new], shown[is_new]] > NEAR_COLOR
-        shown = np.where(is_new, wanted, shown)
-        yield np.where(is_new, wanted, np.uint8(GIF_COLORS))
+        wanted, change = _numbered(frame, table), np.full_like(shown, GIF_COLORS)
+        at = np.flatnonzero(wanted != shown)
+        at = at[distance[wanted.take(at), shown.take(at)] > NEAR_COLOR]
+        shown = shown.copy()
+        for picture in (shown, change):
+            picture.put(at, wanted.take(at))
+        yield change
 
 
 def _hundredths(milliseconds: float, frames: int) -> list[int]:
@@ -164,13 +166,14 @@ def _palette(samples: Sequence[Picture]) -> tuple[bytes, NDArray[np.uint8]]:
 
 
 def _numbered(frame: Picture, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return table[_coarse(frame)]
+    return table.take(_coarse(frame))
 
 
 def _coarse(frame: Picture) -> NDArray[np.uint16]:
     """Returns the 15-bit colour of each pixel."""
-    wide = frame.astype(np.uint16) >> 3
-    return (wide[..., 0] << 10 | wide[..., 1] << 5 | wide[..., 2]).astype(np.uint16, copy=False)
+    red, green, blue = np.ascontiguousarray(np.moveaxis(frame, -1, 0)) >> 3
+    coarse: NDArray[np.uint16] = red.astype(np.uint16) << 10 | green.astype(np.uint16) << 5 | blue
+    return coarse
 
 
 def _with_colors(numbers: NDArray[np.uint8], colors: bytes) -> Any:

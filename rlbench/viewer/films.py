@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zstandard
 
 from rlbench.errors import UsageError
 from rlbench.store.records import row_of
@@ -36,9 +36,9 @@ class Film:
     def __getitem__(self, step: int) -> Picture:
         while len(self._kept) <= step:
             frame = next(self._frames)
-            self._kept.append((frame.shape, zlib.compress(frame.tobytes(), 1)))
+            self._kept.append((frame.shape, zstandard.compress(frame.tobytes(), 1)))
         shape, packed = self._kept[step]
-        return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+        return np.frombuffer(zstandard.decompress(packed), np.uint8).reshape(shape)
 
 
 def placed_frames(env: gym.Env[Any, Any], episode: Episode) -> Iterator[Picture]:
