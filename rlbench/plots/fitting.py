@@ -36,6 +36,7 @@ MOST_LAYOUTS = 3
 SMALLEST = 5.0  # points: smaller letters are not printed
 SHARE_OF_LEGEND = 0.5  # of the height of a figure whose size is fixed, at most
 EDGE = 0.02  # inches that no text may reach into
+SPARE = 0.25  # inches that a map may leave empty: taking away less is not worth another layout
 
 
 @contextmanager
@@ -129,7 +130,10 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
             break
     if not fixed and any(ax.get_aspect() != "auto" for ax in figure.axes):  # squares stay square: a wide map is low
         width, height = figure.get_size_inches()
-        figure.set_size_inches(width, min(height, figure.get_tightbbox().height + LEGEND_GAP))
+        needed = figure.get_tightbbox().height + LEGEND_GAP
+        figure.stale = False  # measuring sets it
+        if needed < height - SPARE:
+            figure.set_size_inches(width, needed)
 
 
 def _lay_out(figure: Figure) -> None:
