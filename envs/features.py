@@ -48,6 +48,11 @@ class Feature(NamedTuple):
     name: str = ""
     edge: Callable[[float], str] = lambda threshold: f"{threshold:.3g}"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a quantity of whole numbers."""
+        return self.edge is _whole
+
     def ask(self, threshold: float) -> tuple[str, bool]:
         """Returns a question and whether "yes" means values up to the threshold."""
         return (f"{self.yes}?", False) if self.yes else (f"{self.name} < {self.edge(threshold)}?", True)

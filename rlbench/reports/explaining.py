@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 DEPTH = 8  # default limit of questions per answer
-ENOUGH = 0.999  # fidelity over the greedy steps at which the tree stops growing
+ENOUGH = (
+    0.999  # of the greedy steps: when as many are alike, the tree stops growing; rules for the rest are not printed
+)
 DEEPEST = 20
 EPISODES = 300  # greedy ones, to count how often each state is visited
 MOST_EPISODES = 100_000
@@ -76,8 +78,13 @@ class Explanation:
         return int(self.tree.get_depth())
 
     def text(self) -> str:
-        """Returns the rules, one per line, with the share of steps each decides and its fidelity."""
-        lines = [f"{rule.share:>6.1%} of steps, {rule.fidelity:>4.0%} alike   {rule}" for rule in self.rules]
+        """Returns the rules that decide 99.9 % of the steps, one per line, with the share of each and its fidelity."""
+        before = np.cumsum([0.0, *(rule.share for rule in self.rules[:-1])])
+        shown = int((before < ENOUGH).sum())
+        lines = [f"{rule.share:>6.1%} of steps, {rule.fidelity:>4.0%} alike   {rule}" for rule in self.rules[:shown]]
+        if shown < len(self.rules):
+            rest = sum(rule.share for rule in self.rules[shown:])
+            lines.append(f"{rest:>6.1%} of steps are decided by {len(self.rules) - shown} more rules")
         return "\n".join([*lines, *(["", self.view.note] if self.view.note else [])])
 
     def draw(self, ax: Any = None) -> Any:

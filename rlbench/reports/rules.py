@@ -115,6 +115,8 @@ class _Range(NamedTuple):
             return f"{feature.name} < {feature.edge(self.high)}"
         if self.high == np.inf:
             return f"{feature.name} >= {feature.edge(self.low)}"
+        if feature.is_whole and self.high - self.low == 1:  # thresholds lie in the middle
+            return f"{feature.name} = {feature.edge(self.low)}"
         return f"{feature.edge(self.low)} <= {feature.name} < {feature.edge(self.high)}"
 
 

@@ -1,13 +1,16 @@
 """Explanations: rules that say what an agent does, and how faithful they are."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 import rlbench
+from rlbench.envs.features import PLACE
 from rlbench.errors import UsageError
 from rlbench.reports.explaining import explain
+from rlbench.reports.rules import _Range
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
 
@@ -69,6 +72,8 @@ def holds(view, words):
         if feature.yes and words in (feature.yes, feature.no):
             return (values == 1) == (words == feature.yes)
         if feature.name and feature.name in words:
+            if " = " in words:
+                return values == float(words.partition(" = ")[2])
             low = words.partition(" <= ")[0] if " <= " in words else words.partition(" >= ")[2]
             high = words.partition(" < ")[2]
             return (values >= float(low or "-inf")) & (values < float(high or "inf"))
@@ -88,6 +93,26 @@ def test_bins_are_said_by_their_edges():
 def test_a_grid_is_explained_by_row_and_column():
     lake = explain(rlbench.train("FrozenLake-v1", seed=0, episodes=3000, env_kwargs={"is_slippery": False}))
     assert {feature.name for feature in lake.view.features} == {"the row", "the column"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(1.5, 2.5, "the row = 2"), (1.5, 3.5, "2 <= the row < 4"), (-np.inf, 0.5, "the row < 1")]
+)
+def test_a_whole_number_with_one_value_left_is_said_to_be_it(low, high, words):
+    assert _Range(0, low, high).say(PLACE[0]) == words
+
+
+def test_rules_that_decide_next_to_no_step_are_counted_and_not_printed(explanation):
+    few = dataclasses.replace(
+        explanation,
+        rules=tuple(
+            rule._replace(share=share)
+            for rule, share in zip(explanation.rules, [0.9985, 0.0008, 0.0005, 0.0002, *[0.0] * 20], strict=True)
+        ),
+    )
+    *shown, rest, _, _ = few.text().splitlines()
+    assert [line[:6] for line in shown] == [" 99.9%", "  0.1%"]
+    assert rest == "  0.1% of steps are decided by 22 more rules"
 
 
 def test_the_same_seed_gives_the_same_explanation(cab):
