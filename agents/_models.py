@@ -127,7 +127,7 @@ def sweep(table, model, queue, s, a, r, s_next, terminated, learning_rate, gamma
             before = queue.following[before]
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def model_error(table, model, s, a, gamma):
     """Returns the temporal-difference error of the model's outcome for a pair."""
     outcome = model.outcomes[s, a]
@@ -135,7 +135,7 @@ def model_error(table, model, s, a, gamma):
     return model.rewards[s, a] + gamma * value - q_value(table, s, a)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _link(queue, pair, outcome):
     """Adds a pair to the list of those that lead to its next state; not needed if the episode ends there."""
     if outcome < 0 or outcome & 1:
@@ -146,7 +146,7 @@ def _link(queue, pair, outcome):
         queue.preceding[head] = pair
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _unlink(queue, pair, outcome):
     if outcome < 0 or outcome & 1:
         return
@@ -180,7 +180,7 @@ def _enqueue(queue, pair, priority, threshold):
     queue.heap[place], queue.places[pair] = pair, place
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _remove_first(queue):
     queue.places[queue.heap[0]] = -1
     queue.held[0] -= 1
@@ -199,7 +199,7 @@ def _remove_first(queue):
     queue.heap[place], queue.places[pair] = pair, place
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _comes_first(queue, one, other):
     p, q = queue.priorities[one], queue.priorities[other]
     return p > q or (p == q and one < other)

@@ -43,9 +43,9 @@ def n_step_update(table, steps, s, a, r, s_next, a_next, terminated, learning_ra
     steps.states[place], steps.actions[place], steps.rewards[place] = s, a, r
     steps.cursor[1] += 1
     if terminated:
-        n_step_finish(table, steps, s_next, a_next, True, learning_rate, gamma)
+        n_step_finish(table, steps, s_next, a_next, terminated, learning_rate, gamma)
     elif steps.cursor[1] == n:
-        _n_step_oldest(table, steps, s_next, a_next, False, learning_rate, gamma)
+        _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamma)
 
 
 @njit(cache=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.agents import ReplayQ
 from rlbench.agents._learners import set_sfc64_words, sfc64_words
 from rlbench.errors import UsageError
+from rlbench.store.walks import OBSERVATION, action_dtype
 from rlbench.training._stored import learn_backwards, learn_minibatches
 from rlbench.training.stored import check_range, put, transitions
 
@@ -64,7 +65,10 @@ def _pass(learner: TableAgent, source: Source) -> float:
 def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float:
     """Learns a chunk from its last step to its first, in machine code; returns the largest error."""
     steps, words = chunk.steps or {}, sfc64_words(learner.rng)
-    columns = (steps["observations"], steps["actions"], steps["rewards"], chunk.lengths)
+    # of the types that a walk has, whatever the store's: numba compiles the loop anew for each
+    observations = steps["observations"].astype(OBSERVATION, copy=False)
+    actions = steps["actions"].astype(action_dtype(learner.n_actions), copy=False)
+    columns = (observations, actions, steps["rewards"], chunk.lengths)
     rates = (learner.learning_rate, learner.exploration_rate)
     largest: float = learn_backwards(compiled, *columns, chunk.terminations, *rates, words)
     set_sfc64_words(learner.rng, words)
