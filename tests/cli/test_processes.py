@@ -36,7 +36,7 @@ def _started(*arguments, folder, **streams):
 
 def test_ctrl_c_stores_what_was_learnt_and_the_run_can_be_listed_evaluated_and_replayed(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with _started(*LONG, "--json", folder=tmp_path, **pipes) as process:
+    with _started("train", "Taxi-v4", "--episodes", "100000000", "--json", folder=tmp_path, **pipes) as process:
         until_steps_are_stored(tmp_path / "rlbench.db", process)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=HANG)
