@@ -29,6 +29,7 @@ def _chunks_as_on_a_fast_machine():
     """Lets no chunk be handed on because time has passed: where chunks lie depends on nothing but the run."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("rlbench.training.session.FLUSH_SECONDS", math.inf)
+        patched.setattr("rlbench.training.recording.FLUSH_SECONDS", math.inf)
         yield
 
 

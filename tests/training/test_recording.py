@@ -341,6 +341,7 @@ def test_short_episodes_are_not_split_between_chunks(kept):
 def test_what_is_old_is_written_between_episodes_and_later_in_their_middle(kept, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(recording, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(recording, "FLUSH_SECONDS", 5.0)
     env = RecordEpisodes(Count(length=4), kept)
     env.reset()
     walk(env, 2)
