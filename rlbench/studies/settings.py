@@ -15,6 +15,8 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import AGENTS
+from rlbench.agents.base import sizes_of
+from rlbench.agents.saving import BELIEVED
 from rlbench.checks import flag
 from rlbench.envs.flattening import flattened
 from rlbench.envs.making import full_id, make_env
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 MOST_COMBINATIONS = 100_000  # unless the user says so
 MOST_RUNS = 10_000_000  # of a study: ten bytes of memory each
 ENV = "env."  # begins the name of an argument of the env
+FITTED = re.compile(r"(kmeans|quantile):\d{1,4}")  # bins that no file describes
 NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,80}")
 
 
@@ -228,12 +231,20 @@ def _agent_of(settings: Settings, index: int, env: gym.Env[Any, Any]) -> Agent:
 
 
 def check_trusted(settings: Settings) -> None:
-    """Refuses settings from a store that name a module, or arguments of an env that may do harm; see `envs.trust`."""
+    """Refuses settings from a store that name a module or a file, or arguments that may do harm; see `envs.trust`."""
     if ":" in settings.env:
         raise StoreError(f"the study's env {settings.env} would import a module: begin it again with its own command")
     for arguments in _env_arguments(settings):
         spec = gym.spec(full_id(settings.env))
         checked_spec(replace(spec, kwargs={**spec.kwargs, **arguments}).to_json())
+    if isinstance(settings.bins, str) and not FITTED.fullmatch(settings.bins):
+        raise StoreError(
+            f"the study's bins {settings.bins!r:.80} would read a file: begin it again with its own command"
+        )
+    with closing(_env_of(settings, 0)) as env:
+        states, actions = sizes_of(env, settings.agents[0])
+    if settings.bins is not None and states * actions > BELIEVED:
+        raise StoreError(f"the study asks for {states:,} states: begin it again with its own command")
 
 
 def _env_arguments(settings: Settings) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from rlbench.checks import whole_number
@@ -135,6 +136,8 @@ def _check_workers(workers: int, store: str | Path | Store | None) -> None:
     url = store.url if isinstance(store, Store) else str(store or "memory:")
     if workers > 1 and url.startswith("memory:"):
         raise UsageError("a store in memory belongs to one process: name a file as store, or take workers=1")
+    if workers > 1 and isinstance(store, Store):
+        ForkingPickler.dumps(store)  # a StoreError says why other processes cannot open it
 
 
 def _agents(asked: Iterable[Any]) -> tuple[str, ...]:

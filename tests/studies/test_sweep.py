@@ -25,6 +25,9 @@ LAKE = {
 HAZARD = {"env": hazards.ID, "over": {"env.reward": [0, 1]}, "seeds": range(2), "episodes": 2, "objective": "area"}
 
 
+GAMMA = [["gamma", list(range(8)), False]]  # as many combinations as LAKE
+
+
 @pytest.fixture(scope="module")
 def lake():
     """The study of LAKE, in memory."""
@@ -182,6 +185,13 @@ def test_a_killed_process_costs_its_time_and_one_that_is_always_killed_its_trial
             assert study.failures[0].reason == "its process was killed by SIGKILL, 3 times"
 
 
+def test_a_store_that_other_processes_cannot_open_is_refused_before_anything_is_written():
+    with open_store(mongomock.MongoClient().lab) as store:
+        with pytest.raises(StoreError, match="is not copied, since its client cannot be: open it again there"):
+            sweep(**LAKE, store=store, workers=2)
+        assert store.snapshots() == []
+
+
 def test_regret_is_the_default_where_it_is_exact_and_agents_learn():
     few = {"over": {"gamma": [0.9]}, "seeds": [0], "episodes": 2}
     assert sweep("FrozenLake-v1", **few).settings.objective == "regret"
@@ -288,11 +298,17 @@ def test_a_damaged_study_is_refused_in_a_line(lake, change):
     [
         ({"env": "hazards:Hazard-v0"}, "would import a module: begin it again with its own command"),
         ({"env_kwargs": {"map_name": "/etc/passwd"}}, "the env is not made, for its stored spec has the argument"),
+        (
+            {"env": "CartPole-v1", "axes": GAMMA, "bins": "/etc/passwd"},
+            "bins '/etc/passwd' would read a file",
+        ),
+        ({"env": "CartPole-v1", "axes": GAMMA, "bins": [999] * 4}, "the study asks for 996,005,996,001 states"),
     ],
 )
 def test_a_stored_study_imports_and_opens_nothing(lake, change, message):
     arrays, numbers = lake.store.load_snapshot("study", lake.name)
     numbers["settings"].update(change)
+    numbers["settings"]["agents"] = LAKE["agents"][: 1 if "axes" in change else 2]
     with open_store("memory://") as store:
         store.save_snapshot("study", "theirs", arrays, numbers)
         with pytest.raises(StoreError, match=message):
