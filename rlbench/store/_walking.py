@@ -68,18 +68,16 @@ def _closing(lengths, ends, steps):
 
 
 @njit(cache=True, nogil=True)
-def retrace(slots, starts, explored, outcomes, lengths, ends, repeats, changes, tries, actions):
-    """Writes the actions of a walk that `trace` packed; returns (first step that does not fit, observations, rewards).
+def retrace(slots, starts, explored, outcomes, lengths, ends, repeats, changes, tries, observations, actions, rewards):
+    """Writes the steps of a walk that `trace` packed; returns the first that does not fit the table, or ALL.
 
     Each step that did not explore must have a repeat, each repeat that is False a change, and each other step a try;
-    each of these three has one more at its end, which is read but not used.
+    each of these three has one more at its end, which is read but not used. Where a state changes its usual action, its
+    last slot changes. It makes no array itself: the part of numba that does so takes 25 ms to load.
     """
     first, outcome, reward, width, usual = slots
-    first = first.copy()  # where a state changes its usual action, its last slot changes
-    n_steps, n_segments, drawn = U(explored.shape[0]), U(lengths.shape[0]), outcomes.shape[0] > 0
-    observations, rewards = np.empty(n_steps + n_segments, np.int32), np.empty(n_steps)
-    begin, changed, tried = U(0), U(0), U(0)
-    for segment in range(n_segments):
+    begin, changed, tried, drawn = U(0), U(0), U(0), outcomes.shape[0] > 0
+    for segment in range(U(lengths.shape[0])):
         slot, stop = U(starts[segment]) << width, begin + U(lengths[segment])
         observations[begin + segment] = starts[segment]
         for n in range(begin, stop):
@@ -93,12 +91,12 @@ def retrace(slots, starts, explored, outcomes, lengths, ends, repeats, changes, 
             found = outcome[i]
             is_another = drawn and (found >> ONE) & RANK != U(outcomes[n])  # the action has fewer: it is the next one's
             if is_another or (found & ONE) != U(n + ONE == stop and ends[segment]):
-                return np.int64(n), observations, rewards
+                return np.int64(n)
             rewards[n], actions[n] = reward[i], (found >> U(9)) & ACTION
             slot, tried = found >> U(32), tried + explores
             observations[n + segment + ONE] = slot >> width
         begin = stop
-    return ALL, observations, rewards
+    return ALL
 
 
 @njit(cache=True, nogil=True)

@@ -312,14 +312,17 @@ def _traced(
 def _retraced(table: Table, kept: Mapping[str, Array], lengths: Array, ends: Array) -> dict[str, Array]:
     """Returns the steps that checked columns were kept of; UsageError for the first that does not fit the table."""
     explored, outcomes = kept["explored"], kept.get("outcomes", NO_OUTCOMES)
-    actions = np.empty(len(explored), action_dtype(table.n_actions))
+    steps, slots = len(explored), table.slots._replace(first=table.slots.first.copy())
     packed = [np.append(kept[name], kept[name].dtype.type(0)) for name in PACKED]
-    misfit, observations, rewards = _walking.retrace(
-        table.slots, kept["starts"], explored, outcomes, lengths, ends, *packed, actions
-    )
+    made = {
+        "observations": np.empty(steps + len(lengths), OBSERVATION),
+        "actions": np.empty(steps, action_dtype(table.n_actions)),
+        "rewards": np.empty(steps, REWARD),
+    }
+    misfit = _walking.retrace(slots, kept["starts"], explored, outcomes, lengths, ends, *packed, *made.values())
     if misfit != _walking.ALL:
         raise UsageError(f"step {misfit} of a chunk does not follow from its table")
-    return dict(zip(COLUMNS, (observations, actions, rewards, explored), strict=True))
+    return {**made, "explored": explored}
 
 
 def _digit(table: Table) -> np.dtype[Any]:
