@@ -42,8 +42,8 @@ def lasting_spec(env: gym.Env[Any, Any]) -> str | None:
 
 def difference_when_made_again(env: gym.Env[Any, Any]) -> str:
     """Returns the name of something that differs between an env and one made from its spec; empty if nothing does."""
-    spec = spec_json(env)
-    if spec is None or type(env.unwrapped) is SafeCabEnv:  # it is drawn from a seed
+    spec = None if type(env.unwrapped) is SafeCabEnv else spec_json(env)  # the former is drawn from a seed
+    if spec is None:
         return ""
     is_known = type(env.unwrapped).__module__.startswith(("gymnasium.", "rlbench."))
     compared = _tables if is_known else _everything

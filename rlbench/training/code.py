@@ -73,7 +73,8 @@ def check_same_code(run: RunRecord, env: gym.Env[Any, Any], agent: Agent | None 
     Raises:
         UsageError: the first module that differs.
     """
-    trained, now = run.config.code or {}, code_of(env, agent) or {}
+    trained = run.config.code or {}
+    now = (code_of(env, agent) or {}) if trained else {}
     for name in sorted(trained.keys() & now.keys()):
         if trained[name] != now[name] and not any(one[name].startswith(UNKNOWN) for one in (trained, now)):
             raise UsageError(
