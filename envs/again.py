@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from rlbench.envs.making import id_of, make_from_spec, spec_json
+from rlbench.envs.making import id_of, make_from_spec, spec_json, wrappers_of
 from rlbench.envs.physics import ATTRIBUTES
 from rlbench.envs.safecab import SafeCabEnv
 from rlbench.errors import StoreError, UsageError
@@ -20,19 +20,34 @@ SPACES = ("observation_space", "action_space")
 TABLES = ("P", "desc", "initial_state_distrib")
 SETTINGS = (*ATTRIBUTES, "power")  # the last of a car without bins
 COMPARED = (bool, int, float, np.generic, np.ndarray, list, tuple, dict, set, frozenset)  # no names, clocks and handles
+KNOWN = ("gymnasium.", "rlbench.")  # begin the names of modules that draw nothing but tables and settings
 STEPS = 20  # of the rides that are compared
 FIXED = {"FrozenLake": "pass the map that it draws: desc=generate_random_map(), or map_name='4x4' or '8x8'"}
 
+_LASTING: set[tuple[Any, ...]] = set()  # what makes envs that were found to be the same each time
+
 
 def check_same_again(env: gym.Env[Any, Any]) -> None:
-    """Refuses an env whose spec makes a different one each time.
+    """Refuses an env, made from its spec, if that makes a different one each time.
 
     Raises:
         UsageError: what differs, and the argument that fixes it.
     """
+    known = _known_by(env)
+    if known in _LASTING:
+        return
     differs = difference_when_made_again(env)
     if differs:
         raise UsageError(f"{id_of(env)} is another env each time it is made ({differs} differs): {_fix(env)}")
+    if known is not None:
+        _LASTING.add(known)
+
+
+def _known_by(env: gym.Env[Any, Any]) -> tuple[Any, ...] | None:
+    """Returns what decides how an env is made, if all of that is ours or Gymnasium's: then one check will do."""
+    spec, classes = spec_json(env), [type(one) for one in (*wrappers_of(env), env.unwrapped)]
+    is_known = all(one.__module__.startswith(KNOWN) for one in classes)
+    return (spec, *((one, one.__init__) for one in classes)) if spec is not None and is_known else None
 
 
 def lasting_spec(env: gym.Env[Any, Any]) -> str | None:
@@ -45,7 +60,7 @@ def difference_when_made_again(env: gym.Env[Any, Any]) -> str:
     spec = None if type(env.unwrapped) is SafeCabEnv else spec_json(env)  # the former is drawn from a seed
     if spec is None:
         return ""
-    is_known = type(env.unwrapped).__module__.startswith(("gymnasium.", "rlbench."))
+    is_known = type(env.unwrapped).__module__.startswith(KNOWN)
     compared = _tables if is_known else _everything
     try:
         again = make_from_spec(spec, trust=True)  # as the env that is there already was

@@ -12,10 +12,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
 import rlbench
 from rlbench.agents import AGENTS, make_agent
 from rlbench.agents.parameters import parameter
+from rlbench.envs import again
 from rlbench.envs.again import difference_when_made_again
 from rlbench.envs.making import make_env, spec_json
 from rlbench.errors import UsageError
@@ -271,6 +273,33 @@ def test_an_env_that_is_another_when_made_again_is_refused(drawn, kwargs, named)
 def test_the_refusal_of_a_drawn_lake_names_the_argument_that_fixes_it():
     with pytest.raises(UsageError, match=r"FrozenLake-v1 is another env .*desc=generate_random_map\(\)"):
         rlbench.train("FrozenLake-v1", "random", episodes=1, env_kwargs={"map_name": None})
+
+
+def test_an_env_is_made_again_once_in_a_process_as_long_as_it_is_made_by_the_same_code(monkeypatch):
+    made, make = [], again.make_from_spec
+    monkeypatch.setattr(again, "make_from_spec", lambda *args, **named: (made.append(args), make(*args, **named))[1])
+    monkeypatch.setattr(again, "_LASTING", set())
+
+    def train(**more):
+        return rlbench.train("FrozenLake-v1", "random", episodes=1, **more)
+
+    train()
+    train()
+    assert len(made) == 1
+    train(env_kwargs={"is_slippery": False})
+    assert len(made) == 2
+    init = FrozenLakeEnv.__init__
+    monkeypatch.setattr(FrozenLakeEnv, "__init__", lambda self, **named: init(self, **{**named, "map_name": None}))
+    with pytest.raises(UsageError, match="another env each time it is made"):
+        train()
+
+
+def test_an_env_that_is_not_known_is_made_again_each_time(drawn):
+    for _ in range(2):
+        assert rlbench.train(drawn, "random", episodes=1, env_kwargs={"goal": 3}).episodes == 1
+    before = Drawn.count
+    rlbench.train(drawn, "random", episodes=1, env_kwargs={"goal": 3})
+    assert Drawn.count > before + 1
 
 
 def test_an_env_object_is_not_stored_as_a_spec_that_makes_another():
