@@ -13,7 +13,7 @@ from rlbench._stamp import stamp
 
 ALL = -1  # in place of the first step that does not fit the table
 U = np.uint64  # of an index: it is then not looked for from the end
-ONE, RANK, ACTION = U(1), U(2**8 - 1), U(2**23 - 1)  # what `Slots` packs
+ONE, RANK = U(1), U(2**8 - 1)
 GOES_ON, BREAKS_OFF, ENDS = range(3)  # what a segment does after a step; the last: it terminates
 
 
@@ -68,33 +68,33 @@ def _closing(lengths, ends, steps):
 
 
 @njit(cache=True, nogil=True)
-def retrace(slots, starts, explored, outcomes, lengths, ends, repeats, changes, tries, observations, actions, rewards):
+def retrace(links, starts, explored, outcomes, lengths, ends, repeats, changes, tries, observations, actions, rewards):
     """Writes the steps of a walk that `trace` packed; returns the first that does not fit the table, or ALL.
 
     Each step that did not explore must have a repeat, each repeat that is False a change, and each other step a try;
-    each of these three has one more at its end, which is read but not used. Where a state changes its usual action, its
-    last slot changes. It makes no array itself: the part of numba that does so takes 25 ms to load.
+    each of these three has one more at its end, which is read but not used. Where a state changes its usual action, the
+    last row of `first` changes. It makes no array itself: the part of numba that does so takes 25 ms to load.
     """
-    first, outcome, reward, width, usual = slots
-    begin, changed, tried, drawn = U(0), U(0), U(0), outcomes.shape[0] > 0
+    first, successor, about, reward = links
+    usual, drawn = U(first.shape[0] - 1), outcomes.shape[0] > 0
+    begin, changed, tried = U(0), U(0), U(0)
     for segment in range(U(lengths.shape[0])):
-        slot, stop = U(starts[segment]) << width, begin + U(lengths[segment])
+        state, stop = U(starts[segment]), begin + U(lengths[segment])
         observations[begin + segment] = starts[segment]
         for n in range(begin, stop):
             # no branch: what explores cannot be foretold, so that both are read, and one of them is not used
             explores, repeat, tries_it = U(explored[n]), U(repeats[n - tried]), U(tries[tried])
             if not (explores | repeat):
-                first[slot + usual] = first[slot + U(changes[changed])]
+                first[usual, state] = first[U(changes[changed]), state]
                 changed += ONE
-            i = U(first[slot + (tries_it if explores else usual)])
+            i = U(first[tries_it if explores else usual, state])
             i += U(outcomes[n]) if drawn else U(0)
-            found = outcome[i]
+            found = U(about[i])
             is_another = drawn and (found >> ONE) & RANK != U(outcomes[n])  # the action has fewer: it is the next one's
             if is_another or (found & ONE) != U(n + ONE == stop and ends[segment]):
                 return np.int64(n)
-            rewards[n], actions[n] = reward[i], (found >> U(9)) & ACTION
-            slot, tried = found >> U(32), tried + explores
-            observations[n + segment + ONE] = slot >> width
+            state, rewards[n], actions[n], tried = U(successor[i]), reward[i], found >> U(9), tried + explores
+            observations[n + segment + ONE] = state
         begin = stop
     return ALL
 

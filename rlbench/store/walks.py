@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _walking = LazyModule("rlbench.store._walking")
 
 MOST_OUTCOMES = 2**8  # of an action in a state: their ranks are bytes
-MOST_ACTIONS, MOST_PAIRS, MOST_ROWS = 2**22, 2**30, 2**31  # of a table: so that `Slots` can hold it
+MOST_ACTIONS, MOST_PAIRS, MOST_ROWS = 2**22, 2**30, 2**31  # of a table: so that `Links` can hold it
 COLUMNS = ("observations", "actions", "rewards", "explored")  # of steps
 PACKED = ("repeats", "changes", "tries")  # columns: what is stored of the actions
 NO_OUTCOMES = np.empty(0, np.uint8)  # of a deterministic table
@@ -54,17 +54,16 @@ class Arrays(NamedTuple):
     n_actions: int
 
 
-class Slots(NamedTuple):
+class Links(NamedTuple):
     """A table as `retrace` takes it: what a step needs, in few bytes.
 
-    A state has a slot for each action, and behind them one for its usual action: that which it saw last, at first 0.
+    The last row of `first` is that of each state's usual action: the one that it saw last, and at first action 0.
     """
 
-    first: NDArray[np.uint32]  # (states << width,), of each slot the first outcome
-    outcome: NDArray[np.uint64]  # (outcomes + 256,), slots of the next state << 32 | action << 9 | rank << 1 | ends
+    first: NDArray[np.uint32]  # (n_actions + 1, states): which is the first outcome of an action in a state
+    successor: NDArray[np.uint32]  # (outcomes + 256,)
+    about: NDArray[np.uint32]  # (outcomes + 256,): action << 9 | rank << 1 | whether the episode ends
     reward: NDArray[np.float64]  # (outcomes,)
-    width: np.uint64  # bits of a slot's number
-    n_actions: np.uint64
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,17 +122,17 @@ class Table:
         return Arrays(self.offsets, self.successor, self.reward, self.terminated, self.n_actions)
 
     @cached_property
-    def slots(self) -> Slots:
+    def links(self) -> Links:
         """The table as `retrace` takes it."""
-        width, n_actions = self.n_actions.bit_length(), self.n_actions
-        first = np.zeros((self.n_states, 2**width), np.uint32)
-        first[:, :n_actions] = self.offsets[:-1].reshape(-1, n_actions)
-        first[:, n_actions] = first[:, 0]
+        first = np.empty((self.n_actions + 1, self.n_states), np.uint32)
+        first[:-1] = self.offsets[:-1].reshape(-1, self.n_actions).T
+        first[-1] = first[0]
         pairs = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        ranks, next_slots = np.arange(len(pairs)) - self.offsets[pairs], self.successor.astype(np.int64) << width
-        outcome = np.zeros(len(pairs) + MOST_OUTCOMES, np.uint64)  # rank 0: no outcome too many is taken for one
-        outcome[: len(pairs)] = next_slots << 32 | pairs % n_actions << 9 | ranks << 1 | self.terminated
-        return Slots(first.reshape(-1), outcome, self.reward, np.uint64(width), np.uint64(n_actions))
+        ranks = np.arange(len(pairs)) - self.offsets[pairs]
+        about = pairs % self.n_actions << 9 | ranks << 1 | self.terminated
+        beyond = np.zeros(MOST_OUTCOMES, np.uint32)  # rank 0: whatever is one outcome too many is none of these
+        rows = [np.append(column.astype(np.uint32), beyond) for column in (self.successor, about)]
+        return Links(first, rows[0], rows[1], self.reward)
 
     @cached_property
     def digest(self) -> str:
@@ -312,14 +311,14 @@ def _traced(
 def _retraced(table: Table, kept: Mapping[str, Array], lengths: Array, ends: Array) -> dict[str, Array]:
     """Returns the steps that checked columns were kept of; UsageError for the first that does not fit the table."""
     explored, outcomes = kept["explored"], kept.get("outcomes", NO_OUTCOMES)
-    steps, slots = len(explored), table.slots._replace(first=table.slots.first.copy())
+    steps, links = len(explored), table.links._replace(first=table.links.first.copy())
     packed = [np.append(kept[name], kept[name].dtype.type(0)) for name in PACKED]
     made = {
         "observations": np.empty(steps + len(lengths), OBSERVATION),
         "actions": np.empty(steps, action_dtype(table.n_actions)),
         "rewards": np.empty(steps, REWARD),
     }
-    misfit = _walking.retrace(slots, kept["starts"], explored, outcomes, lengths, ends, *packed, *made.values())
+    misfit = _walking.retrace(links, kept["starts"], explored, outcomes, lengths, ends, *packed, *made.values())
     if misfit != _walking.ALL:
         raise UsageError(f"step {misfit} of a chunk does not follow from its table")
     return {**made, "explored": explored}
