@@ -86,9 +86,9 @@ def verify(
     _check(run, wanted)
     made = run.make_same_env() if env is None else env
     try:
-        found = _played(run, _player(made, engine), wanted, wanted)
+        found = _played(run, player_of(made, engine), wanted, wanted)
         if wanted and (found.mismatched or found.unverifiable) and compiled_world(made) is None:
-            found = _played(run, _player(made, engine), wanted, range(wanted[-1] + 1))
+            found = _played(run, player_of(made, engine), wanted, range(wanted[-1] + 1))
     finally:
         if env is None:
             made.close()
@@ -179,7 +179,12 @@ class _CompiledPlayer(Player):
         return {**found, "observations": observations.astype(steps["observations"].dtype, copy=False)}
 
 
-def _player(env: gym.Env[Any, Any], engine: str) -> Player:
+def player_of(env: gym.Env[Any, Any], engine: str = "auto") -> Player:
+    """Returns what plays chunks again in an env: in machine code where it can.
+
+    Raises:
+        UsageError: engine="compiled", and the env has no compiled counterpart.
+    """
     world = None if engine == "python" else compiled_world(env)
     if world is None and engine == "compiled":
         raise UsageError("engine='compiled' is not possible: this env has no compiled counterpart; use engine='auto'")

@@ -8,8 +8,9 @@ import numpy as np
 
 from rlbench.envs.compiled import compiled_world
 from rlbench.errors import StoreError
+from rlbench.replaying.verification import player_of
 from rlbench.store.columns import flatten, unflatten
-from rlbench.training.again import Player, needs_only_np_random
+from rlbench.training.again import needs_only_np_random
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +62,7 @@ def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
     Raises:
         StoreError: the state of the env's generator is not recorded.
     """
-    player = Player(env)
+    player = player_of(env)
     for chunk in run.store.chunks(run.id, figures=False, episodes=_played_before(run, env, index)):
         if not player.stands_at(chunk):
             raise StoreError("the state of the env's generator before this episode is not recorded")
