@@ -384,6 +384,12 @@ class Store:
             return holding(reading.listed(self.backend, wanted, status, None, on_damaged), conditions)[:most]
         return reading.listed(self.backend, wanted, status, most, on_damaged)
 
+    def broken_off(self, study: str) -> list[RunRecord]:
+        """Returns the runs of a study that did not finish and that nobody is writing; reads few others."""
+        stored = [{"study": OF_STUDY + study, "status": status} for status in ("running", "interrupted")]
+        found = [document for wanted in stored for document in self.backend.select_runs(wanted, None)]
+        return [run for run in (record(each, self.backend.now()) for each in found) if run.status == "interrupted"]
+
     def count_runs(self, **filters: str) -> int:
         """Counts the runs, damaged ones too, that fit these filters of `runs`: env_id, agent_name, tag, study."""
         return len(self.backend.select_runs(_asked(filters), None))

@@ -11,7 +11,7 @@ from rlbench.studies.settings import Settings
 from rlbench.studies.study import Failure, Study
 
 if TYPE_CHECKING:
-    from rlbench.store import Store
+    from rlbench.store import RunRecord, Store
 
 KIND = "study"
 
@@ -70,11 +70,24 @@ def delete_study(store: Store, name: str) -> int:
         StoreError: it does not exist.
     """
     check_exists(store, name)
-    own = [run.id for run in store.runs(study=name) if run.studies == (name,) and not run.is_listed]
+    deleted = 0
     for run in store.runs(study=name):
-        if run.id in own:
+        if _is_its_own(run, name):
             store.delete_run(run.id)
+            deleted += 1
         else:
             store.remove_from_study(run.id, name)
     store.delete_snapshot(KIND, name)
-    return len(own)
+    return deleted
+
+
+def delete_broken_off(store: Store, name: str) -> None:
+    """Deletes the runs of a study that killed processes left unfinished; another has taken the place of each."""
+    for run in store.broken_off(name):
+        if _is_its_own(run, name):
+            store.delete_run(run.id)
+
+
+def _is_its_own(run: RunRecord, study: str) -> bool:
+    """Returns whether a run was made for a study and belongs to no other."""
+    return run.studies == (study,) and not run.is_listed

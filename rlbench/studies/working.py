@@ -10,7 +10,7 @@ import numpy as np
 
 from rlbench.errors import ProcessError, StoreError
 from rlbench.processes import Outcome, Pool
-from rlbench.studies.keeping import save
+from rlbench.studies.keeping import delete_broken_off, save
 from rlbench.studies.trials import Batch, Trial, try_batch, try_elsewhere
 from rlbench.training.monitor import Bar
 
@@ -62,6 +62,8 @@ def work(study: Study, address: str | Path | Store | None, workers: int, *, prog
     study.forget_failures()
     with Worker(study, address, workers, shown=progress).working() as worker:
         worker.finish(study)
+    if study.is_done and not study.failed.any():
+        delete_broken_off(study.store, study.name)
 
 
 class Worker:

@@ -188,6 +188,8 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_hash(rlbench, tmp_path):
         process.send_signal(signal.SIGKILL)
     resumed = rlbench("resume", "mine", "--store", tmp_path / "runs.db", "--workers", 1, "--json").document
     assert (resumed["hash"], resumed["runs"]) == (whole.hash, 80)
+    with library.open_store(tmp_path / "runs.db") as store:
+        assert store.broken_off("mine") == []
 
 
 def _finished(path):

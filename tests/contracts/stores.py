@@ -308,6 +308,15 @@ class StoreContract:
         assert store.run("latest").id == before.id
         assert store.run(made[1].id).studies == ("s",)
 
+    def test_the_runs_of_a_study_that_broke_off_are_told(self, store):
+        with store.working_for("s"):
+            made = [store.create_run("a", "b", seed=seed) for seed in range(4)]
+        store.append(made[0].id, status="finished")
+        store.append(made[1].id, status="interrupted")
+        store.backend.commit(made[2].id, {}, {"writer": ""})  # its writer was killed
+        assert {run.id for run in store.broken_off("s")} == {made[1].id, made[2].id}
+        assert store.broken_off("other") == []
+
     def test_a_run_made_for_a_study_keeps_it_when_tagged_and_can_be_listed_or_leave(self, store):
         with store.working_for("s"):
             made = fill(store)
