@@ -128,6 +128,7 @@ def fit(figure: Figure, *, fixed: bool = False) -> None:
             text.set_text("\n".join(wrapped(_unwrapped(line), inches, float(text.get_fontsize())) for line in lines))
         if not too_long:
             break
+        figure.stale = True  # the text of a label that is set does not do that
     if not fixed and any(ax.get_aspect() != "auto" for ax in figure.axes):  # squares stay square: a wide map is low
         width, height = figure.get_size_inches()
         needed = figure.get_tightbbox().height + LEGEND_GAP

@@ -234,7 +234,7 @@ def power_of_ten(value: float) -> str:
     """Returns a tick label: "0.05", "2,000", or "10⁻⁸" if that is shorter."""
     exponent = math.log10(value)
     if SMALLEST <= value <= LARGEST or not exponent.is_integer():
-        return f"{value:,g}" if value < LARGEST else f"{value:g}"
+        return f"{value:,.7g}"
     return "10" + str(int(exponent)).translate(SUPERSCRIPTS)
 
 

@@ -15,7 +15,7 @@ from rlbench.errors import UnknownNameError, UsageError
 from rlbench.intervals import interquartile_band, interquartile_mean, mean_band, wilson_interval
 from rlbench.plots.fitting import labelled, wrapped
 from rlbench.plots.sizes import grid_of, read_size
-from rlbench.plots.style import render
+from rlbench.plots.style import lay_out, render
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 
@@ -112,6 +112,15 @@ def test_a_figure_is_laid_out_once_and_again_only_when_something_in_it_changes(s
     figure.axes[0].set_title("two\nlines")
     assert b"lines" in render(figure, ".svg")
     assert len(laid_out) == 2
+
+
+def test_the_label_of_a_colour_bar_that_was_wrapped_is_in_the_figure_that_is_written(lakes):
+    figure = plots.draw(lakes, "values")
+    [bar] = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    assert bar.get_ylabel() == "mean value of the best\naction"
+    lay_out(figure)  # as for a file: no more than has to be laid out anew
+    figure.set_layout_engine("none")
+    assert bar.get_ylabel() not in outside(figure)
 
 
 def test_a_figure_too_small_for_its_text_is_refused(settings):

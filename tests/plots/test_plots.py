@@ -406,8 +406,8 @@ def test_what_rounding_leaves_of_an_error_is_none(ax):
 
 
 def test_ticks_of_a_logarithmic_axis_are_said_in_digits_or_powers():
-    ticks = [power_of_ten(value) for value in (1.0, 0.05, 2000.0, 1e-8, 1e9, 5e-8)]
-    assert ticks == ["1", "0.05", "2,000", "10⁻⁸", "10⁹", "5e-08"]
+    ticks = [power_of_ten(value) for value in (1.0, 0.05, 2000.0, 1e6, 1e-8, 1e9, 5e-8)]
+    assert ticks == ["1", "0.05", "2,000", "1,000,000", "10⁻⁸", "10⁹", "5e-08"]
 
 
 # --------------------------------------------------------------------------------------------- visits, states
