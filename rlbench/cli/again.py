@@ -227,15 +227,16 @@ def verify(
     return FAILED if any(result.mismatched for result in results) else DONE
 
 
-@click.command(epilog=examples("rlbench diff 3f2a 77b0"))
+@click.command(epilog=examples("rlbench diff 3f2a 77b0", "rlbench diff latest best --env safecab"))
 @click.argument("run_a", shell_complete=completing.runs)
 @click.argument("run_b", shell_complete=completing.runs)
+@env_filter_option
 @store_option
 @json_option
-def diff(run_a: str, run_b: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+def diff(run_a: str, run_b: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the settings in which RUN_A and RUN_B differ, and the first episode and step at which they diverge."""
     with rlbench.open_store(store, create=False) as opened:
-        a, b = _run(opened, run_a), _run(opened, run_b)
+        a, b = _run(opened, run_a, env_filter), _run(opened, run_b, env_filter)
         found = rlbench.diff(a, b)
     if as_json:
         where = {"episode": found.episode, "step": found.step, "cause": found.cause, "table_entry": found.table_entry}

@@ -170,6 +170,7 @@ def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool
 @click.argument("tags", nargs=-1, shell_complete=completing.tags)
 @click.option("--remove", is_flag=True, help="Remove these tags.")
 @click.option("--note", metavar="TEXT", help="Replace the note on the run.")
+@env_filter_option
 @store_option
 @json_option
 @click.pass_obj
@@ -179,6 +180,7 @@ def tag_run(
     tags: tuple[str, ...],
     remove: bool,  # noqa: FBT001
     note: str | None,
+    env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
@@ -186,7 +188,7 @@ def tag_run(
     if not tags and note is None:
         raise UsageError("name a tag, or give --note TEXT")
     with opened_after(outer, store) as opened:
-        record = find_run(opened, run)
+        record = find_run(opened, run, env_filter)
         kept = [tag for tag in record.tags if tag not in tags]
         new = kept if remove else [*kept, *dict.fromkeys(tags)]
         record = opened.update_run(record.id, tags=new, note=record.note if note is None else note)
@@ -231,13 +233,14 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))
 @click.argument("run", shell_complete=completing.runs)
+@env_filter_option
 @store_option
 @json_option
 @click.pass_obj
-def lineage(outer: str, run: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+def lineage(outer: str, run: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the runs that RUN learnt from, and their parents in turn."""
     with opened_after(outer, store) as opened:
-        tree = _ancestors(opened, find_run(opened, run))
+        tree = _ancestors(opened, find_run(opened, run, env_filter))
     if as_json:
         print_json(tree)
     else:

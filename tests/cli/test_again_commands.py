@@ -170,6 +170,14 @@ def test_diff_says_where_two_runs_part(rlbench):
     assert "the same for 40 episodes" in rlbench("diff", a, a).out
 
 
+def test_latest_and_best_are_narrowed_to_an_env_wherever_a_run_is_named(rlbench):
+    run = trained(rlbench)["run"]
+    rlbench("train", "FrozenLake-v1", "--episodes", 3)
+    assert rlbench("diff", "latest", "best", "--env", "safecab", "--json").document["run_b"] == run
+    assert rlbench("runs", "lineage", "latest", "--env", "safecab", "--json").document["run"] == run
+    assert rlbench("runs", "tag", "latest", "x", "--env", "safecab").out == f"run {run}: x\n"
+
+
 # -------------------------------------------------------------------------------------------------- store
 
 
