@@ -158,7 +158,8 @@ def check_name(name: str) -> str:
         raise UsageError(f"the name of a study is 1 to 80 letters, digits, dots, - or _, got {str(name)!r:.80}")
     if means_runs(name):
         raise UsageError(
-            f"{name!r} means runs: latest, best, all and whatever an id can begin with (0-9, a-f) do; choose another"
+            f"{name!r} would be taken for a run (latest, best, all, or the beginning of an id, 0-9 and a-f): "
+            "choose another name"
         )
     return name
 

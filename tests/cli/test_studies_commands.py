@@ -169,7 +169,7 @@ def test_the_options_of_train_and_the_objective_reach_the_runs(rlbench):
         ),
         (["--over", "gamma=0.9", "--agent", "random", "--objective", "regret"], "unknown parameter of random 'gamma'"),
         (["--over", "gamma=0.9", "--workers", 2, "--store", "memory://"], "a store in memory belongs to one process"),
-        (["--over", "gamma=0.9", "--name", "best"], "'best' means runs"),
+        (["--over", "gamma=0.9", "--name", "best"], "'best' would be taken for a run"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(rlbench, tmp_path, arguments, message):
