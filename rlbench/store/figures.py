@@ -178,8 +178,8 @@ def _sums(chunk: EpisodeChunk, like: Mapping[str, Array]) -> dict[str, Array]:
 
 def _are_counted(actions: Array, counts: Array) -> bool:
     """Returns whether a figure has a column for each of these actions."""
-    is_wide = counts.ndim == 2 and actions.max(initial=0) < counts.shape[1]  # noqa: PLR2004  (a row an episode)
-    return bool(is_wide and actions.min(initial=0) >= 0)
+    unsigned = actions.view(f"u{actions.itemsize}")  # in which one below 0 is large
+    return counts.ndim == 2 and int(unsigned.max(initial=0)) < counts.shape[1]  # noqa: PLR2004  (a row an episode)
 
 
 def _lengths(chunk: EpisodeChunk) -> NDArray[np.int64]:

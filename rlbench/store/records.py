@@ -83,7 +83,7 @@ class EpisodeChunk:
     exploration: Schedule | None = None  # what the figure "exploration_rate" follows from, if it is known
     adds_up: bool = False  # other figures are known to follow from the steps; else whoever packs them compares
 
-    @property
+    @cached_property
     def episodes(self) -> int:
         """How many episodes end in this chunk."""
         return int(np.count_nonzero(self.ends))
