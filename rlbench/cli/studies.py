@@ -27,6 +27,7 @@ from rlbench.cli.options import (
     store_option,
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
+from rlbench.errors import StoreError
 from rlbench.lazy import LazyModule
 from rlbench.names import means_runs
 from rlbench.settings import parse_settings
@@ -336,13 +337,23 @@ def studies(context: click.Context, /, store: str, as_json: bool) -> None:  # no
         context.obj = store
         return
     with rlbench.open_store(store, create=False) as opened:
-        found = [room.load_study(opened, name) for name in keeping.names(opened)]
+        names = keeping.names(opened)
+        found = [study for name in names for study in _readable(opened, name)]
         if as_json:
             print_json({"studies": [{**_summary(study), "best": _best(study)} for study in found]})
         elif found:
             print_table(STUDIES, map(_row, found), right=RIGHT, optional=OPTIONAL)
-        else:
+        elif not names:
             say("no studies yet: begin one with `rlbench sweep safecab --over learning_rate=0.1,0.5,1`")
+
+
+def _readable(store: Store, name: str) -> list[Study]:
+    """Returns a study; none, and says so, if it is damaged."""
+    try:
+        return [room.load_study(store, name)]
+    except StoreError as error:
+        say(f"{error}: restore a backup, or `rlbench studies delete {name}`", err=True)
+        return []
 
 
 def _best(study: Study) -> dict[str, Any] | None:

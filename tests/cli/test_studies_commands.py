@@ -93,6 +93,16 @@ def test_resume_finishes_a_study(rlbench, study, tmp_path):
     )
 
 
+def test_a_damaged_study_is_told_beside_the_others_and_can_be_deleted(rlbench, study, tmp_path):
+    with library.open_store(tmp_path / "rlbench.db") as store:
+        store.save_snapshot("study", "broken", {}, {"settings": {}})
+    listed = rlbench("studies", "--json")
+    assert [one["study"] for one in listed.document["studies"]] == ["lake"]
+    assert listed.err.startswith("the study broken is damaged: ")
+    assert listed.err.endswith(": restore a backup, or `rlbench studies delete broken`\n")
+    assert rlbench("studies", "delete", "broken", "--yes").out == "deleted broken and 0 runs\n"
+
+
 def test_plot_and_compare_take_the_name_of_a_study(rlbench, study, tmp_path):
     assert rlbench("plot", "lake", "--title", "mine").out == "wrote lake.png\n"
     assert (tmp_path / "lake.png").stat().st_size > 5_000
