@@ -22,7 +22,7 @@ LIVING: set[str] = set()  # tokens of the stores open in this process
 def identity(token: str, purpose: str = "") -> str:
     """Returns the identity of a writer in this process, for a run's document: JSON of host, pid, started, token."""
     pid = os.getpid()
-    who = {"host": _host(), "pid": pid, "started": _started(pid) or "", "token": token}
+    who = {"host": _host(), "pid": pid, "started": _began(pid), "token": token}
     return json.dumps({**who, "purpose": purpose} if purpose else who)
 
 

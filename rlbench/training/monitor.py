@@ -12,12 +12,16 @@ from rlbench.signals import ending_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rlbench.agents import Agent
     from rlbench.store import EpisodeChunk
     from rlbench.training.budgets import Budget
 
 PATIENCE = 1.0  # seconds before a bar appears: shorter trainings need none
 INTERVAL = 0.1  # seconds between two looks
+LAST = 1000  # episodes, whose mean return is shown
 
 
 class Bar:
@@ -84,7 +88,7 @@ class Monitor:
 
     def __init__(self, agent: Agent, budget: Budget, *, shown: bool | Callable[[float], object]) -> None:
         self.agent, self.budget = agent, budget
-        self.mean_return: float | None = None
+        self._returns: NDArray[np.float64] | None = None  # the last
         self._told = shown if callable(shown) else None
         self._bar = Bar(1, shown=bool(shown))
         self._first_step = agent.timesteps
@@ -93,7 +97,7 @@ class Monitor:
         """Notes the returns of a finished chunk."""
         returns = chunk.figures["return"]
         if len(returns):
-            self.mean_return = float(returns[-1000:].mean())
+            self._returns = returns[-LAST:].copy()
 
     def look(self) -> None:
         """Draws the bar, or tells the function, if it is due."""
@@ -117,7 +121,7 @@ class Monitor:
 
     def _status(self) -> str:
         rate = (self.agent.timesteps - self._first_step) / (time.perf_counter() - self._bar.started)
-        mean = "" if self.mean_return is None else f"return {self.mean_return:.1f}  "
+        mean = "" if self._returns is None else f"return {self._returns.mean():.1f}  "
         epsilon = self.agent.exploration_rate
         return f"episode {self.agent.episodes:,}  {mean}epsilon {epsilon:.3f}  {_short(rate)} steps/s"
 
