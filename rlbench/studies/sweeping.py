@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from rlbench.errors import UsageError
 from rlbench.presets import DEFAULT
 from rlbench.store import Store, open_store
 from rlbench.studies.axes import axes_of
+from rlbench.studies.executors import address_for_workers
 from rlbench.studies.keeping import load_study, names, save
 from rlbench.studies.settings import Settings, check_name, check_size, check_trusted, completed
 from rlbench.studies.study import Study
@@ -42,6 +45,7 @@ def sweep(
     aggregate: str = "mean",
     record: str = "none",
     workers: int = 1,
+    executor: Executor | None = None,
     store: str | Path | Store | None = None,
     name: str | None = None,
     yes: bool = False,
@@ -74,6 +78,9 @@ def sweep(
         aggregate: of the seeds: "mean", "iqm" (interquartile mean) or a percentile, "q0" to "q100".
         record: "none", or "all" to keep every step.
         workers: how many processes; 1: this one alone.
+        executor: works in their place: any `concurrent.futures.Executor`, such as `client.get_executor()` of a Dask
+            client. `workers` then says how many batches of seeds it works on at a time, if these are more than this
+            machine has cores. Its workers open the store by themselves, and need the same versions.
         store: as in `train`; several workers need a file or a server.
         name: of the study; by default made of the env and a digest of all these arguments.
         yes: agree to more than 100,000 combinations.
@@ -82,10 +89,11 @@ def sweep(
     Raises:
         UsageError: an argument is wrong, or the name belongs to a study with others.
         StoreError: as in `train`.
+        ProcessError: the executor ended; `resume_study` goes on.
     """
     if not isinstance(env, str) or not isinstance(agents, str | list | tuple):
         raise UsageError("sweep takes the id of an env and the names of agents, which any process can make")
-    _check_workers(workers, store)
+    workers = _workers(workers, executor, store)
     asked = Settings(
         env=":".join([*env.split(":")[:-1], full_id(env)]),
         agents=_agents([agents] if isinstance(agents, str) else agents),
@@ -106,38 +114,54 @@ def sweep(
     chosen = check_name(settings.default_name if name is None else name)
     with _kept_on_success(store) as opened:
         study = _begun(chosen, settings, opened)
-        work(study, store, workers, progress=progress)
+        work(study, store, workers, executor, progress=progress)
     return study
 
 
-def resume_study(store: str | Path | Store, name: str, *, workers: int = 1, progress: bool = False) -> Study:
+def resume_study(
+    store: str | Path | Store,
+    name: str,
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> Study:
     """Finishes a study that was stopped, as if it had never been; what failed is tried again.
 
     Args:
         store: an open store, or the URL or path of one that exists.
         name: of the study.
         workers: how many processes; 1: this one alone.
+        executor: works in their place, as in `sweep`.
         progress: show a bar on a terminal, for anything over a second.
 
     Raises:
+        ProcessError: the executor ended; the same call goes on.
         StoreError: the study does not exist, is damaged, or names what is only done if you ask for it yourself.
     """
-    _check_workers(workers, store)
+    workers = _workers(workers, executor, store)
     with _kept_on_success(store, create=False) as opened:
         study = load_study(opened, name)
         check_trusted(study.settings)
         completed(study.settings)
-        work(study, store, workers, progress=progress)
+        work(study, store, workers, executor, progress=progress)
     return study
 
 
-def _check_workers(workers: int, store: str | Path | Store | None) -> None:
+def _workers(workers: int, executor: Executor | None, store: str | Path | Store | None) -> int:
+    """Returns how many are to work at a time."""
     whole_number("workers", workers)
+    if not isinstance(executor, Executor | None):
+        raise UsageError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
     url = store.url if isinstance(store, Store) else str(store or "memory:")
-    if workers > 1 and url.startswith("memory:"):
+    if (workers > 1 or executor is not None) and url.startswith("memory:"):
         raise UsageError("a store in memory belongs to one process: name a file as store, or take workers=1")
+    if executor is not None:
+        address_for_workers(store)
+        return max(workers, os.cpu_count() or 1)
     if workers > 1 and isinstance(store, Store):
         ForkingPickler.dumps(store)  # a StoreError says why other processes cannot open it
+    return workers
 
 
 def _agents(asked: Iterable[Any]) -> tuple[str, ...]:

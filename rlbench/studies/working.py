@@ -1,4 +1,4 @@
-"""The work of a study: what is missing is done in batches, here or in several processes, and stored now and then."""
+"""The work of a study: what is missing is done in batches, here or elsewhere, and stored now and then."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from rlbench.errors import ProcessError, StoreError
 from rlbench.processes import Outcome, Pool
+from rlbench.studies import executors
 from rlbench.studies.keeping import delete_broken_off, save
 from rlbench.studies.trials import Batch, Trial, try_batch, try_elsewhere
 from rlbench.training.monitor import Bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,21 +48,30 @@ def missing(study: Study, workers: int = 1) -> Iterator[Part]:
             yield Part(combination, places[first : first + size])
 
 
-def work(study: Study, address: str | Path | Store | None, workers: int, *, progress: bool) -> None:
+def work(
+    study: Study,
+    address: str | Path | Store | None,
+    workers: int,
+    executor: Executor | None = None,
+    *,
+    progress: bool,
+) -> None:
     """Does what is missing of a study; Ctrl-C ends it with the episodes under way.
 
     Args:
         study: takes the results, and is stored now and then and in the end.
         address: of the study's store, for other processes.
-        workers: how many processes; 1: this one.
+        workers: how many processes; 1: this one. Or how many batches the executor works on at a time.
+        executor: tries the batches in place of processes of our own.
         progress: show a bar.
 
     Raises:
         StoreError: the store failed.
-        ProcessError: the processes cannot start.
+        ProcessError: the processes cannot start, or the executor ended.
+        UsageError: a worker of the executor has other versions.
     """
     study.forget_failures()
-    with Worker(study, address, workers, shown=progress).working() as worker:
+    with Worker(study, address, workers, executor, shown=progress).working() as worker:
         worker.finish(study)
     if study.is_done and not study.failed.any():
         delete_broken_off(study.store, study.name)
@@ -69,8 +80,10 @@ def work(study: Study, address: str | Path | Store | None, workers: int, *, prog
 class Worker:
     """Has done what is missing of a study, keeps the count, and stores the study now and then."""
 
-    def __init__(self, study: Study, address: Any, workers: int, *, shown: bool) -> None:
-        self.study, self.address, self.workers = study, address, workers
+    def __init__(
+        self, study: Study, address: Any, workers: int, executor: Executor | None = None, *, shown: bool
+    ) -> None:
+        self.study, self.address, self.workers, self.executor = study, address, workers, executor
         self._kept = study
         self._pool = Pool(workers)
         self._bar = Bar(study.settings.runs, shown=shown)
@@ -123,10 +136,16 @@ class Worker:
         return "" if is_ended or self._under_way else killed
 
     def _outcomes(self) -> Iterator[Outcome]:
-        if self.workers > 1:
+        if self.executor is not None:
+            store = executors.address_for_workers(self.address)
+            yield from executors.each(self.executor, self.workers, store, self._batches(), self._hear)
+        elif self.workers > 1:
             items = ((self.address, batch) for batch in self._batches())
             yield from self._pool.each(try_elsewhere, items, self._hear)
-            return
+        else:
+            yield from self._done_here()
+
+    def _done_here(self) -> Iterator[Outcome]:
         for number, batch in enumerate(self._batches()):
             trials = try_batch(self.study.store, batch, lambda share: self._hear(number, share))  # noqa: B023  called now
             yield Outcome(number, trials)
