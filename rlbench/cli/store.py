@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rlbench.store.copying import CopyResult
 
 ROWS = 100  # of an answer that a table shows
+LONGEST = 60  # characters of a text in it, where there are several columns
 SLOW = 500_000  # steps: reading more takes seconds
 MIGRATED = ("chunks", "migrated", "bytes_before", "bytes_after")  # of a migration
 
@@ -96,7 +97,8 @@ def sql(
 
     Without QUERY, list the tables and their columns. The store is only read: nothing is written into it, and a query
     reads no more of it than it names. Tags, studies, parents, parameters, env_kwargs, evaluation and config are JSON:
-    parameters ->> 'learning_rate'. The table shows the first 100 rows; --csv and --json print all.
+    parameters ->> 'learning_rate'. The table shows the first 100 rows, and of several columns the beginnings of long
+    texts; --csv and --json print all.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json are two ways to print: choose one")
@@ -124,9 +126,17 @@ def _print_columns(opened: Store, *, as_json: bool) -> None:
 
 def _print_answer(columns: list[str], found: list[tuple[Any, ...]], rest: Iterator[tuple[Any, ...]]) -> None:
     numbers = [name for n, name in enumerate(columns) if all(isinstance(row[n], int | float | None) for row in found)]
-    print_table(columns, [list(map(cell, row)) for row in found], right=numbers)
+    texts = [list(map(cell, row)) for row in found]
+    longest = LONGEST if len(columns) > 1 else sys.maxsize
+    print_table(columns, [[_shortened(text, longest) for text in row] for row in texts], right=numbers)
+    if any(len(text) > longest for row in texts for text in row):
+        say("long texts are cut: --csv and --json print all", err=True)
     if next(rest, None) is not None:
         say(f"these are the first {ROWS} rows: --csv and --json print all", err=True)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _exact(value: Any) -> Any:

@@ -391,6 +391,15 @@ def test_the_command_says_when_there_are_more_rows(filled):
     assert len(command(steps, "latest", "--store", filled).stdout.splitlines()) == 15
 
 
+def test_the_command_cuts_long_texts_beside_others_and_says_so(filled):
+    texts = "SELECT printf('%.*c', 61, 'x') AS long, printf('%.*c', 60, 'x') AS short"
+    shown = command(texts, "--store", filled)
+    assert shown.stdout.splitlines()[1].split() == ["x" * 57 + "...", "x" * 60]
+    assert shown.stderr == "long texts are cut: --csv and --json print all\n"
+    assert "x" * 61 in command("SELECT printf('%.*c', 61, 'x') AS long", "--store", filled).stdout
+    assert "x" * 61 in command(texts, "--store", filled, "--csv").stdout
+
+
 @pytest.mark.parametrize("how", [[], ["--csv"], ["--json"]])
 def test_no_terminal_obeys_what_the_command_prints(filled, how):
     shown = command("SELECT char(27) || '[2J' AS a, char(8238) AS b", "--store", filled, *how)
