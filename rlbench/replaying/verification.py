@@ -125,7 +125,7 @@ class _CompiledPlayer(Player):
         self.limit = step_limit(env)
 
     def play(self, chunk: EpisodeChunk) -> Columns:
-        """Returns the columns that a chunk's actions lead to; none if all of them are as stored."""
+        """As `Player.play`; no columns if all of them are as stored."""
         check_range("action", (chunk.steps or {})["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
         generator = self.env.unwrapped.np_random.bit_generator
         before = self.state, generator.state

@@ -56,7 +56,10 @@ class Player:
         return True
 
     def play(self, chunk: EpisodeChunk) -> Columns:
-        """Returns the columns that a chunk's actions lead to: step columns, "terminated" and "truncated" (steps,)."""
+        """Returns the columns that a chunk's actions lead to: step columns, "terminated" and "truncated" (steps,).
+
+        A player that compares them itself returns none where all of them are as stored.
+        """
         found = expected(chunk)
         steps, n, row = chunk.steps or {}, 0, 0
         for segment, length in enumerate(chunk.lengths.tolist()):
@@ -89,7 +92,8 @@ def difference(player: Player, chunks: Iterable[EpisodeChunk]) -> str:
             found = player.play(chunk)
         except Exception as error:  # noqa: BLE001  (whatever a foreign env raises where it never was before)
             return f"playing the {episodes} again raised {type(error).__name__}: {error}"
-        if any(unequal(column, found[name]).any() for name, column in compared(chunk).items()):
+        stored = compared(chunk)
+        if any(unequal(stored[name], column).any() for name, column in found.items()):
             return f"the {episodes}, played again, differ from what is stored"
     return ""
 

@@ -9,8 +9,10 @@ import pytest
 import rlbench
 from rlbench.envs import FlattenDiscrete
 from rlbench.errors import StoreError, UsageError
+from rlbench.replaying.verification import player_of
 from rlbench.store import Store
 from rlbench.training import recorder
+from rlbench.training.again import difference
 
 ENVS = {"safecab": 400, "cartpole": 120, "FrozenLake-v1": 200, "Taxi-v4": 60, "CliffWalking-v1": 20}
 PHYSICS = {"MountainCar-v0": 9, "Acrobot-v1": 5}
@@ -109,6 +111,14 @@ def test_the_first_step_and_field_that_differ_are_named(spoil, fields, engine):
     if spoil is _reward:
         assert first.found == episode.rewards[first.step - 1]
     assert str(first).startswith(f"episode {first.episode}, step {first.step}: {first.field} is ")
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_chunks_played_again_are_told_from_those_with_another_reward(engine):
+    run = trained()
+    with run.make_same_env() as env:
+        assert not difference(player_of(env, engine), run.store.chunks(run.id))
+        assert "differ" in difference(player_of(env, engine), spoilt(run, _reward).store.chunks(run.id))
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
