@@ -27,19 +27,18 @@ class Quantities(NamedTuple):
 
 
 def quantities_of(
-    make: Callable[[], gym.Env[Any, Any]], episode: Episode, begin: Callable[[gym.Env[Any, Any]], Any]
+    env: gym.Env[Any, Any], episode: Episode, begin: Callable[[gym.Env[Any, Any]], Any]
 ) -> Quantities | None:
     """Returns the quantities of a CartPole episode, replayed if only its bins are stored.
 
     Args:
-        make: makes the env.
+        env: the env, to play it again in.
         episode: the stored episode.
         begin: brings the env to the episode's start and returns the first observation.
 
     Returns:
         None for other envs, or if the replay diverges from the stored episode.
     """
-    env = make()
     if not is_cart_pole(env):
         return None
     observations = episode.observations
@@ -47,7 +46,6 @@ def quantities_of(
         return Quantities(np.asarray(observations, np.float64), edges_of(env))
     world: Any = env.unwrapped
     states = [np.array(world.state, np.float64) for _ in play_again(env, episode, lambda: begin(env))]
-    env.close()
     return Quantities(np.array(states), edges_of(env)) if len(states) == len(episode) + 1 else None
 
 

@@ -257,7 +257,7 @@ def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Call
 
     need_no_display()
     drawing = make(render_mode="rgb_array")
-    quantities = quantities_of(make, episode, begin)
+    quantities = quantities_of(env, episode, begin)
     if quantities is not None:
         return FilmStage(Film(posed_frames(drawing, quantities.values)), quantities)
     is_placed = map_of(env) is not None

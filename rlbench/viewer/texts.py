@@ -176,7 +176,7 @@ def drawer_of(make: MakeEnv | None, episode: Episode, begin: Callable[[Any], Any
         rows, actions, place = episode.observations, episode.actions, sketch.place
         if sketch.is_placed:
             return lambda step: place(row_of(rows, step), row_of(actions, step - 1) if step else None)
-        cart = quantities_of(make, episode, begin)
+        cart = quantities_of(sketch.env, episode, begin)
         if cart is not None:
             return lambda step: draw_cart(cart.values[step].tolist())
     return lambda step: "\n".join(lines_of(episode, step))

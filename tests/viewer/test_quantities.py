@@ -16,7 +16,7 @@ def test_the_quantities_of_a_stored_episode_fall_into_the_bins_that_are_stored(c
     for index in (0, 7, 19):
         episode = cart_run.store.episodes(cart_run.id)[index]
         found = quantities_of(
-            cart_run.make_env, episode, lambda again, index=index: begin_stored(cart_run, again, index)
+            cart_run.make_env(), episode, lambda again, index=index: begin_stored(cart_run, again, index)
         )
         assert found.values.shape == (len(episode) + 1, 4)
         bins = [env.unwrapped._encode(row.astype(np.float32).tolist()) for row in found.values]
@@ -25,20 +25,20 @@ def test_the_quantities_of_a_stored_episode_fall_into_the_bins_that_are_stored(c
 
 def test_an_episode_that_goes_another_way_has_none(cart_run):
     episode = cart_run.store.episodes(cart_run.id)[0]
-    assert quantities_of(cart_run.make_env, episode, lambda env: begin_stored(cart_run, env, 1)) is None
+    assert quantities_of(cart_run.make_env(), episode, lambda env: begin_stored(cart_run, env, 1)) is None
 
 
 def test_an_observed_state_needs_no_playing_again():
     ride = random_ride("CartPole-v1")
     env = ride.make_env()
     episode = drive(env, ride.agent_for(env, 0), 0, 30)
-    found = quantities_of(ride.make_env, episode, lambda _: pytest.fail("it was played again"))
+    found = quantities_of(ride.make_env(), episode, lambda _: pytest.fail("it was played again"))
     assert np.array_equal(found.values, episode.observations)
     assert found.edges == ((), (), (), ())
 
 
 def test_other_envs_have_none(cab_run):
-    assert quantities_of(cab_run.make_env, cab_run.store.episodes(cab_run.id)[0], lambda _: None) is None
+    assert quantities_of(cab_run.make_env(), cab_run.store.episodes(cab_run.id)[0], lambda _: None) is None
 
 
 def test_edges_lie_between_the_bins():
