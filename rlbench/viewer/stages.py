@@ -178,7 +178,9 @@ class FilmStage:
         picture = pygame.image.frombuffer(pixels.tobytes(), (pixels.shape[1], pixels.shape[0]), "RGB")
         scale = min(self.size[0] / picture.get_width(), self.size[1] / picture.get_height())
         if scale != 1:
-            picture = pygame.transform.smoothscale_by(picture, scale)
+            wide = pygame.Surface(picture.get_size(), 0, 32)  # four bytes a pixel are scaled five times as fast
+            wide.blit(picture, (0, 0))
+            picture = pygame.transform.smoothscale_by(wide, scale)
         canvas.fill(STRIP_TEXT)
         place = picture.get_rect(center=canvas.get_rect().center)
         canvas.blit(picture, place)
