@@ -246,5 +246,5 @@ def _observed_once(chunk: EpisodeChunk, observations: NDArray[np.int64]) -> NDAr
 def add_to_episodes(sums: Array, chunk: EpisodeChunk, values: Array) -> None:
     """Adds one value a step of a chunk to the sums of their episodes, (episodes,)."""
     episodes = chunk.first_episode + np.repeat(np.arange(len(chunk.lengths)), chunk.lengths)[: len(values)]
-    inside = episodes < len(sums)  # an episode cut off by the end of the run may have no figures
-    np.add.at(sums, episodes[inside], values[inside])
+    inside = np.searchsorted(episodes, len(sums))  # an episode cut off by the end of the run may have no figures
+    np.add.at(sums, episodes[:inside], values[:inside])
