@@ -3,14 +3,19 @@
 import gc
 import math
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 from hypothesis import settings
 from needs import summary
 
 from rlbench.signals import ENDING
+
+MEMORY = "/dev/shm"  # noqa: S108  (a file system in memory: what a killed process wrote stays, as on a disk)
+ROOM = 2**31  # bytes, several times what the tests keep at once
 
 settings.register_profile("rlbench", deadline=None)  # no verdict depends on the machine's pace
 settings.load_profile("rlbench")
@@ -37,10 +42,13 @@ def pytest_configure():
     """Sets up this process, and through its environment those that xdist and tests start.
 
     Python keeps the bytecode of what it imports: hundreds of processes import rlbench.
+    Temporary files lie in memory, where there is room: on a disk, stores and servers wait for thousands of syncs.
     Signals end programs: a shell's background ignores Ctrl-C, and nohup a hang-up.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = MEMORY
     for number in ENDING:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

