@@ -210,12 +210,9 @@ def test_training_goes_on_while_the_server_is_dead_and_is_whole_when_it_is_back(
         until(lambda: list((tmp_path / "rlbench").glob("rlbench-spool-*.db")))  # training has noticed
         mongod.start()
 
-    url = (
-        f"{mongo_url}&serverSelectionTimeoutMS=500" if "?" in mongo_url else f"{mongo_url}?serverSelectionTimeoutMS=500"
-    )
     thread = threading.Thread(target=outage)
     thread.start()
-    with open_store(url) as store:
+    with open_store(mongo_url) as store:
         try:
             run = rlbench.train(Circle(hook), episodes=300, seed=0, store=store)
         except StoreAway:
