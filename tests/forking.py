@@ -18,13 +18,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 HANG = 900  # seconds, as in waiting.py, which imports rlbench
-HEAVY = (
-    "gymnasium",
+NEEDED_BY_MOST = ("gymnasium", "numba", "rich.table")
+NEEDED_BY_SOME = (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
-    "numba",
     "pandas",
-    "rich.table",
     "sklearn.model_selection",
     "sklearn.tree",
 )
@@ -33,10 +31,10 @@ HEAVY = (
 class Forks:
     """Runs `rlbench ...` and Python files as `subprocess.run` does, each in a new process."""
 
-    def __init__(self, **environment):
+    def __init__(self, modules=NEEDED_BY_MOST, **environment):
         self._output = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._output.name],
+            [sys.executable, __file__, self._output.name, *modules],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -55,9 +53,9 @@ class Forks:
         self._output.cleanup()
 
 
-def serve(output):
+def serve(output, *modules):
     """Runs the programs that the lines of standard input name, one at a time, and writes their exit codes."""
-    for module in HEAVY:
+    for module in modules:
         importlib.import_module(module)
     sys.modules["numba"].njit("int64()")(lambda: 0)  # the first compilation imports the rest of numba
     gc.freeze()  # otherwise a collection in a fork copies every page
@@ -90,4 +88,4 @@ def follow(output, arguments, folder):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

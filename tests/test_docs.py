@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from forking import Forks
+from forking import NEEDED_BY_MOST, NEEDED_BY_SOME, Forks
 
 from rlbench.cli import cli
 
@@ -65,8 +65,10 @@ def shown(printed):
 
 
 @pytest.fixture(scope="module")
-def forks():
-    forks = Forks(PYTHONWARNINGS="error", COLUMNS="150", SDL_VIDEODRIVER="dummy")
+def forks(request):
+    has_long = any(item.get_closest_marker("long") for item in request.session.items)
+    modules = (*NEEDED_BY_MOST, *(NEEDED_BY_SOME if has_long else ()))
+    forks = Forks(modules, PYTHONWARNINGS="error", COLUMNS="150", SDL_VIDEODRIVER="dummy")
     yield forks
     forks.close()
 
