@@ -207,7 +207,7 @@ def _draw_rewards(surface: pygame.Surface, playback: Playback, left: int, right:
     for k in range(playback.length):
         x = left + round((k + 1) * step) - wide // 2 - 1
         tall = max(2, round(abs(heights[k]) / highest * 24)) if rewards[k] else 1
-        color = GOOD if rewards[k] > 0 else BAD
+        color = GOOD if rewards[k] > 0 else BAD if rewards[k] < 0 else STRIP_NAME
         pygame.draw.rect(surface, color, (x, middle - tall if rewards[k] > 0 else middle + 1, wide, tall))
         if explored[k]:
             pygame.draw.rect(surface, STRANGE, (x, middle - 5 if rewards[k] <= 0 else middle + 2, wide, 3))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -224,6 +225,15 @@ def test_a_large_city_is_zoomed_by_the_wheel_and_follows_the_cab(screen):
 
 
 # ------------------------------------------------------------------ what is drawn
+
+
+def test_a_reward_of_zero_is_neither_good_nor_bad_on_the_timeline():
+    surface = pygame.Surface((300, 60))
+    playback = SimpleNamespace(rewards=np.array([-1.0, 0.0, 1.0]), explored=np.zeros(3, bool), length=3)
+    panels._draw_rewards(surface, playback, 0, 300, 30)
+    bars = [pygame.surfarray.array3d(surface)[x - 8 : x].reshape(-1, 3) for x in (100, 200, 300)]
+    drawn = [{tuple(color) for color in bar[bar.any(axis=1)].tolist()} for bar in bars]
+    assert drawn == [{panels.BAD}, {panels.STRIP_NAME}, {panels.GOOD}]
 
 
 def test_the_state_values_lie_over_the_city_and_their_colours_are_explained(viewer):
