@@ -142,11 +142,11 @@ def _meaning(found: Comparison) -> str:
 
 
 def _runs(groups: Sequence[Group], found: Comparison | None) -> str:
-    """Lists all runs, with the scores of each."""
+    """Lists all runs, with the scores of each, in the order of their seeds."""
     header = ["", "run", "seed", "mean return", "regret", "episodes", "steps", "training", "status"]
     rows = []
     for i, group in enumerate(groups):
-        for k, run in enumerate(group.runs):
+        for k, run in sorted(enumerate(group.runs), key=lambda numbered: numbered[1].seed):
             counted = [f"{run.episodes:,}", f"{run.timesteps:,}", f"{run.seconds:.2f} s"]
             own = None if found is None else found.candidates[i]
             scores = ["", ""] if own is None else [number(own.means[k]), _figure(own.regrets[k])]

@@ -277,7 +277,8 @@ def test_a_report_of_several_candidates_says_what_differs_and_who_does_better(la
 
 def test_a_report_of_seeds_takes_them_for_one_candidate(monkeypatch, lakes):
     monkeypatch.setattr("rlbench.reports.several.PICTURES", {"curve": "Returns over training"})
-    found = page_of_several(lakes[:2])
+    found = page_of_several(lakes[1::-1])
+    assert found.index(f">{lakes[0].id}<") < found.index(f">{lakes[1].id}<")  # in the order of their seeds
     shown = Markup(found).text
     assert "q-learning on FrozenLake-v1, 2 runs" in shown
     assert "interquartile mean return" in shown
