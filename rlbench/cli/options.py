@@ -77,11 +77,11 @@ set_option: Decorator = click.option(
 )
 preset_option: Decorator = click.option(
     "--preset",
-    metavar="NAME",
+    metavar="NAME|FILE",
     shell_complete=completing.presets,
     default="default",
     show_default=True,
-    help="Tuned parameters; see `rlbench envs`.",
+    help="Tuned parameters: a name, see `rlbench envs`, or a TOML file from `rlbench tune --save-preset`.",
 )
 engine_option: Decorator = click.option(
     "--engine",
@@ -177,16 +177,16 @@ def agent_option(text: str) -> Decorator:
     )
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Reads --seeds: 0:8 is 0 to 7; also a number, or several of these separated by commas."""
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """Reads seeds: 0:8 is 0 to 7; also a number, or several of these separated by commas."""
     found: list[int] = []
     for part in map(str.strip, text.split(",")):
         match = SEEDS.fullmatch(part)
         if match is None:
-            raise UsageError(f"--seeds takes A:B or numbers, such as 0:8 (0 to 7) or 1,2,5, got {part!r}")
+            raise UsageError(f"{option} takes A:B or numbers, such as 0:8 (0 to 7) or 1,2,5, got {part!r}")
         first, stop = int(match[1]), int(match[2] or int(match[1]) + 1)
         if stop - first + len(found) > MOST_SEEDS:
-            raise UsageError(f"--seeds takes at most {MOST_SEEDS:,} seeds, got {text!r}")
+            raise UsageError(f"{option} takes at most {MOST_SEEDS:,} seeds, got {text!r}")
         found += range(first, stop)
     return found
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from importlib.resources.abc import Traversable
 
 DEFAULT = "default"
+SUFFIX = ".toml"  # of a file, which no preset is named like
 DECAY = ("learning_rate_final", "learning_rate_steps")
 
 
@@ -52,6 +56,48 @@ def load_preset(env_id: str, name: str = DEFAULT) -> Preset:
     return presets[name]
 
 
+def preset_of(env_id: str, asked: str) -> Preset:
+    """Returns a preset of an env by its name, or the default one in a TOML file, as `rlbench tune` saves it.
+
+    For what a person asks, never for a name that was stored: it opens a file.
+
+    Raises:
+        UsageError: there is no such preset, or the file cannot be read or belongs to another env.
+    """
+    if not str(asked).endswith(SUFFIX):
+        return load_preset(env_id, asked)
+    try:
+        presets = _presets_in(Path(asked))
+    except OSError as error:
+        raise UsageError(f"cannot read the preset {asked}: {error.strerror}") from error
+    if DEFAULT not in presets.get(env_id, {}):
+        raise UsageError(f"{asked} has no default preset of {env_id}, but of {', '.join(presets)}")
+    return presets[env_id][DEFAULT]
+
+
+def write_preset(env_id: str, preset: Preset, comments: Iterable[str] = ()) -> str:
+    """Returns a preset as the text of a TOML file, which `preset_of` reads."""
+    top = f"preset.{preset.name}"
+    tables = {top: {"episodes": preset.episodes, "total_timesteps": preset.total_timesteps}}
+    tables |= {f"{top}.env": preset.env, f"{top}.bins": preset.bins or {}}
+    tables |= {f"{top}.agents.{agent}": parameters for agent, parameters in preset.agents.items()}
+    lines = [*(f"# {comment}" for comment in comments), f"env_id = {_toml(env_id)}"]
+    for name, table in tables.items():
+        told = [f"{key} = {_toml(value)}" for key, value in table.items() if value is not None]
+        lines += ["", f"[{name}]", *told] if told or name == top else []
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items() if one is not None) + "}"
+        )
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)
+
+
 def preset_names(env_id: str) -> list[str]:
     """Returns the names of an env's presets, the default first."""
     return [DEFAULT, *sorted(set(_all_presets().get(env_id, {})) - {DEFAULT})]
@@ -68,7 +114,7 @@ def _all_presets() -> dict[str, dict[str, Preset]]:
     return {env_id: presets for found in read for env_id, presets in found.items()}
 
 
-def _presets_in(file: Traversable) -> dict[str, dict[str, Preset]]:
+def _presets_in(file: Traversable | Path) -> dict[str, dict[str, Preset]]:
     """Returns the presets of an env, and of others that differ from it in their arguments alone.
 
     Raises:
@@ -80,7 +126,7 @@ def _presets_in(file: Traversable) -> dict[str, dict[str, Preset]]:
         others = {name: replace(preset, env={}) for name, preset in presets.items()}
         return {found["env_id"]: presets, **dict.fromkeys(found.get("also", ()), others)}
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise UsageError(f"the presets in {file.name} are damaged, install rlbench again: {error}") from error
+        raise UsageError(f"the presets in {file.name} are damaged: {error}") from error
 
 
 def _checked(preset: Preset) -> Preset:

@@ -13,7 +13,7 @@ from rlbench.agents import AGENTS, TableAgent
 from rlbench.agents.saving import state_of
 from rlbench.checks import whole_number
 from rlbench.errors import RlbenchError, UsageError, unknown_name
-from rlbench.presets import DEFAULT, load_preset
+from rlbench.presets import DEFAULT, preset_of
 from rlbench.store import Checkpoint
 from rlbench.store.config import RetrainingConfig, RunConfig
 from rlbench.training.observing import sight_of
@@ -97,7 +97,7 @@ def retrain(
 
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
-    chosen = load_preset(runs[0].env_id, preset)
+    chosen = preset_of(runs[0].env_id, preset)
     parameters = chosen.parameters(agent, agent_kwargs or {})
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
         parameters["buffer_size"] = min(LARGEST_BUFFER, max(1, sum(run.timesteps for run in runs)))

@@ -16,7 +16,7 @@ from rlbench.envs.flattening import flattened
 from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
 from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
-from rlbench.presets import load_preset
+from rlbench.presets import preset_of
 from rlbench.store import Store, open_store
 from rlbench.store.documents import ANNOTATIONS, clean
 from rlbench.training.binning import in_bins
@@ -119,7 +119,7 @@ class Task:
         self.request, self._made_by = request, _makers(request)
         self._plan: Plan | None = None
         self.env_id = full_id(request.env) if isinstance(request.env, str) else id_of(request.env)
-        self.preset = load_preset(self.env_id, request.preset)
+        self.preset = preset_of(self.env_id, request.preset)
         with ExitStack() as unless_begun:
             self.env = unless_begun.enter_context(_made(request, self.env_id, self.preset))
             self.budget = budget_of(request.episodes, request.total_timesteps, self.preset, self.env_id)
