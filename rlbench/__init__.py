@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlbench.replaying import Difference, Verification, diff, verify
     from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
-    from rlbench.studies import Study, load_study, resume_study, sweep
+    from rlbench.studies import Study, Tuning, load_study, resume_study, sweep, tune
     from rlbench.training import (
         Callback,
         RecordEpisodes,
@@ -53,6 +53,7 @@ _HOMES = {
     "StopOnReturn": "training",
     "Store": "store",
     "Study": "studies",
+    "Tuning": "studies",
     "Verification": "replaying",
     "compare": "evaluation",
     "diff": "replaying",
@@ -72,6 +73,7 @@ _HOMES = {
     "sweep": "studies",
     "train": "training",
     "train_many": "training",
+    "tune": "studies",
     "verify": "replaying",
 }
 _ROOMS = (
@@ -107,6 +109,7 @@ __all__ = [
     "StopOnReturn",
     "Store",
     "Study",
+    "Tuning",
     "Verification",
     "__version__",
     "compare",
@@ -127,6 +130,7 @@ __all__ = [
     "sweep",
     "train",
     "train_many",
+    "tune",
     "verify",
 ]
 

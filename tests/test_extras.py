@@ -12,7 +12,8 @@ from rlbench.errors import MissingPackageError, UsageError
 from rlbench.files import require
 
 PACKAGES = (
-    "bson,gridfs,h5py,imageio,imageio_ffmpeg,joblib,matplotlib,minari,pandas,PIL,pyarrow,pygame,pymongo,scipy,sklearn"
+    "bson,gridfs,h5py,imageio,imageio_ffmpeg,joblib,matplotlib,"
+    "minari,optuna,pandas,PIL,pyarrow,pygame,pymongo,scipy,sklearn"
 )
 BASE = """
 import importlib, json, pkgutil, sys
@@ -63,6 +64,7 @@ NEEDS = {  # what each of these commands needs
     "model predict tree-iris --row 5.1,3.5,1.4,0.2": "models",
     "model plot tree-iris --out a.png": "plots",
     "train CartPole-v1 --bins kmeans:5 --episodes 2": "models",
+    "tune FrozenLake-v1 --search gamma=0.5..1 --episodes 2": "tune",
     "runs --store mongodb://localhost/somewhere": "mongo",
     "export RUN --out a.parquet": "minari",
     "export RUN --out a.feather --what results": "minari",

@@ -25,6 +25,7 @@ EXTRAS = {
     "imageio",
     "matplotlib",
     "minari",
+    "optuna",
     "pandas",
     "pyarrow",
     "pygame",

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("rlbench.cli.train:train", "Train an agent on an env, store every step, evaluate it."),
     "resume": ("rlbench.cli.again:resume", "Resume a run or a study, as if it had never stopped."),
     "sweep": ("rlbench.cli.studies:sweep", "Train every combination of some parameters, and rank them."),
+    "tune": ("rlbench.cli.tune:tune", "Search the parameters of an agent, and test them on other seeds."),
     "studies": ("rlbench.cli.studies:studies", "List the stored studies; show or delete them."),
     "retrain": ("rlbench.cli.again:retrain", "Learn from stored steps alone."),
     "evaluate": ("rlbench.cli.runs:evaluate", "Play a run's greedy policy and compare it with the optimum."),

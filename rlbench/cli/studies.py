@@ -27,12 +27,15 @@ from rlbench.cli.options import (
     store_option,
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
+from rlbench.cli.tuned import print_test, tuning_document
 from rlbench.errors import StoreError
 from rlbench.lazy import LazyModule
 from rlbench.names import means_runs
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlbench import plots
     from rlbench import studies as room
     from rlbench.cli.options import Decorator
@@ -53,11 +56,47 @@ RIGHT = ("combinations", "seeds", "done", "best")
 OPTIONAL = ("hash", "objective", "agents", "env")  # the first to go on a narrow terminal
 MOST = 30  # combinations that a sweep prints
 HASH = 12  # digits of a hash in a table
+OF_WORKERS = "Processes; by default one for each core."
 
 
 def workers_option(text: str) -> Decorator:
     """Makes the option for the number of processes; `text` is its help."""
     return click.option("--workers", type=click.IntRange(min=1), metavar="N", help=text)
+
+
+objective_option: Decorator = click.option(
+    "--objective",
+    metavar="regret|return|area|steps-to:R",
+    shell_complete=completing.choices,
+    help="What counts, see above. By default regret where it is exact, else return.",
+)
+aggregate_option: Decorator = click.option(
+    "--aggregate",
+    metavar="mean|iqm|qP",
+    shell_complete=completing.choices,
+    default="mean",
+    show_default=True,
+    help="Of the seeds: their mean, interquartile mean, or the P-th percentile (q50: the median).",
+)
+name_option: Decorator = click.option(
+    "--name", metavar="NAME", help="Of the study; by default the env's and a digest of what is asked for."
+)
+record_option: Decorator = click.option(
+    "--record",
+    metavar="all|none",
+    shell_complete=completing.choices,
+    default="none",
+    show_default=True,
+    help="Store every step, or only the figures of each episode.",
+)
+
+
+def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --episodes and --timesteps."""
+    timesteps = click.option(
+        "--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps."
+    )
+    return click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")(timesteps(command))
 
 
 @click.command(
@@ -93,37 +132,17 @@ def workers_option(text: str) -> Decorator:
     show_default=True,
     help="Each combination, with each seed from A to B - 1.",
 )
-@click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")
-@click.option("--timesteps", metavar="N", type=int, help="Stop at the end of the episode that reaches N steps.")
+@budget_options
 @preset_option
 @set_option
 @env_set_option
 @bins_option
-@click.option(
-    "--objective",
-    metavar="regret|return|area|steps-to:R",
-    shell_complete=completing.choices,
-    help="What counts, see above. By default regret where it is exact, else return.",
-)
-@click.option(
-    "--aggregate",
-    metavar="mean|iqm|qP",
-    shell_complete=completing.choices,
-    default="mean",
-    show_default=True,
-    help="Of the seeds: their mean, interquartile mean, or the P-th percentile (q50: the median).",
-)
-@workers_option("Processes; by default one for each core.")
+@objective_option
+@aggregate_option
+@workers_option(OF_WORKERS)
 @store_option
-@click.option("--name", metavar="NAME", help="Of the study; by default the env's and a digest of what is asked for.")
-@click.option(
-    "--record",
-    metavar="all|none",
-    shell_complete=completing.choices,
-    default="none",
-    show_default=True,
-    help="Store every step, or only the figures of each episode.",
-)
+@name_option
+@record_option
 @click.option("--yes", is_flag=True, help="Yes, more than 100,000 combinations.")
 @json_option
 @says_that_it_compiles
@@ -211,10 +230,11 @@ def finished(study: Study, *, as_json: bool) -> int:
         print_json(document(study))
     else:
         print_study(study)
-    _say_what_failed(study)
+    for part in study.parts:
+        _say_what_failed(part)
     if not study.is_done:
         return INTERRUPTED
-    return FAILED if study.failed.any() else DONE
+    return FAILED if any(part.failed.any() for part in study.parts) else DONE
 
 
 def _say_what_failed(study: Study) -> None:
@@ -235,6 +255,7 @@ def document(study: Study) -> dict[str, Any]:
     ]
     return {
         **_summary(study),
+        **(tuning_document(study) if isinstance(study, room.Tuning) else {}),
         "table": [{**row._asdict(), "interval": row.interval and list(row.interval)} for row in study.table],
         "failed": int(study.failed.sum()),
         "failures": failures,
@@ -251,7 +272,7 @@ def _summary(study: Study) -> dict[str, Any]:
         "agents": list(asked.agents),
         "objective": asked.objective,
         "aggregate": asked.aggregate,
-        "combinations": asked.combinations,
+        study.unit: asked.combinations,
         "seeds": len(asked.seeds),
         "runs": study.done,
         "of": asked.runs,
@@ -268,8 +289,12 @@ def print_study(study: Study, limit: int = MOST) -> None:
     say(f"study {study.name}: {', '.join(asked.agents)} on {asked.env}, {study.done:,} of {asked.runs:,} runs")
     cells = ([*_who(study, row), str(row.seeds), _value(row), _interval(row)] for row in rows)
     print_table(header, cells, right=header[-3:-1], optional=[INTERVAL])
-    if asked.combinations > limit:
-        say(f"the best {limit} of {asked.combinations:,}, more with `rlbench studies show {study.name} --limit N`")
+    if study.asked > limit:
+        say(
+            f"the best {limit} of {study.asked:,} {study.unit}, more with `rlbench studies show {study.name} --limit N`"
+        )
+    if isinstance(study, room.Tuning):
+        print_test(study)
     if study.is_done:
         say(f"  hash      {study.hash}")
     else:

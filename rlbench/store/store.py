@@ -323,9 +323,13 @@ class Store:
         self.backend.put_snapshot(info, blob)
         return info
 
+    def add_snapshot(self, kind: str, name: str, numbers: Mapping[str, Any]) -> bool:
+        """Saves numbers, unless there is such a snapshot already; then False, whoever saved it."""
+        return self.backend.put_snapshot(*_packed(kind, name, {}, numbers, self._now()), replace=False)
+
     def reserve(self, kind: str, name: str) -> bool:
         """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
-        return self.backend.put_snapshot(*_packed(RESERVED + kind, name, {}, {}, self._now()), replace=False)
+        return self.add_snapshot(RESERVED + kind, name, {})
 
     def reserved(self, kind: str) -> list[str]:
         """Returns the reserved names of a kind, sorted."""

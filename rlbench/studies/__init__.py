@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from rlbench.studies.keeping import delete_study, load_study
 from rlbench.studies.objectives import AGGREGATES, OBJECTIVES, Objective
+from rlbench.studies.resuming import resume_study
 from rlbench.studies.study import Row, Study
-from rlbench.studies.sweeping import resume_study, sweep
+from rlbench.studies.sweeping import sweep
+from rlbench.studies.tuned import Tuning
+from rlbench.studies.tuning import tune
 
 __all__ = [
     "AGGREGATES",
@@ -13,8 +16,10 @@ __all__ = [
     "Objective",
     "Row",
     "Study",
+    "Tuning",
     "delete_study",
     "load_study",
     "resume_study",
     "sweep",
+    "tune",
 ]

@@ -28,15 +28,15 @@ class Axis(NamedTuple):
     is_log: bool = False  # whether their logarithms are evenly spaced
 
 
-def parse_over(texts: Iterable[str]) -> dict[str, str]:
-    """Reads NAME=VALUES pairs, as --over takes them; UsageError for anything else."""
+def parse_over(texts: Iterable[str], option: str = "--over", forms: str = FORMS) -> dict[str, str]:
+    """Reads NAME=VALUES pairs, as an option takes them; UsageError for anything else."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, values = (part.strip() for part in text.partition("="))
         if not equals or not name or not values:
-            raise UsageError(f"--over takes NAME=VALUES, with {FORMS}, got {text!r}")
+            raise UsageError(f"{option} takes NAME=VALUES, with {forms}, got {text!r}")
         if name in found:
-            raise UsageError(f"--over {name}=... is given twice: give it once")
+            raise UsageError(f"{option} {name}=... is given twice: give it once")
         found[name] = values
     return found
 

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.errors import StoreError, unknown_name
+from rlbench.studies.journal import delete_journal
 from rlbench.studies.settings import Settings
 from rlbench.studies.study import Failure, Study
+from rlbench.studies.tuned import Tuning, TuningSettings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rlbench.store import RunRecord, Store
 
 KIND = "study"
@@ -18,9 +22,18 @@ KIND = "study"
 
 def save(study: Study) -> None:
     """Stores what is known of a study."""
-    failures = [failure._asdict() for failure in study.failures]
-    numbers = {"settings": study.settings.document(), "failures": failures, "seconds": study.seconds}
-    study.store.save_snapshot(KIND, study.name, {"values": study.values, "failed": study.failed}, numbers)
+    numbers = {"settings": study.settings.document(), "seconds": study.seconds, "failures": _told(study.failures)}
+    arrays = {"values": study.values, "failed": study.failed}
+    if isinstance(study, Tuning):
+        numbers["parameters"] = study.parameters
+    if isinstance(study, Tuning) and study.test is not None:
+        arrays |= {"test_values": study.test.values, "test_failed": study.test.failed}
+        numbers["test_failures"] = _told(study.test.failures)
+    study.store.save_snapshot(KIND, study.name, arrays, numbers)
+
+
+def _told(failures: list[Failure]) -> list[dict[str, Any]]:
+    return [failure._asdict() for failure in failures]
 
 
 def names(store: Store) -> list[str]:
@@ -52,15 +65,37 @@ def check_exists(store: Store, name: str) -> None:
 
 
 def _study(store: Store, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Study:
+    if "trials" in numbers["settings"]:
+        return _tuning(store, name, arrays, numbers)
     settings = Settings.of(numbers["settings"])
+    found = _results(settings, arrays["values"], arrays["failed"], numbers["failures"])
+    return Study(name, settings, store, *found, float(numbers["seconds"]))
+
+
+def _tuning(store: Store, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Tuning:
+    settings, parameters = TuningSettings.of(numbers["settings"]), list(numbers["parameters"])
+    if len(parameters) > settings.trials or not all(map(settings.allows, parameters)):
+        raise ValueError("it has trials that were not asked for")
+    found = _results(settings, arrays["values"], arrays["failed"], numbers["failures"])
+    study = Tuning(name, settings, store, *found, float(numbers["seconds"]), parameters)
+    if "test_failures" in numbers:
+        test = study.settings.for_test()
+        found = _results(test, arrays["test_values"], arrays["test_failed"], numbers["test_failures"])
+        study.test = Tuning(name, test, store, *found, parameters=study.tested)
+    return study
+
+
+def _results(
+    settings: Settings, values: Any, failed: Any, failures: list[dict[str, Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Failure]]:
+    """Returns what came of the runs, which are as many as the settings say."""
     shape = settings.combinations, len(settings.seeds)
-    values, failed = arrays["values"], arrays["failed"]
     if (values.shape, values.dtype, failed.shape, failed.dtype) != (shape, np.float64, shape, np.bool_):
         raise ValueError(f"expected {shape} values")
-    failures = [Failure(int(one["combination"]), int(one["seed"]), str(one["reason"])) for one in numbers["failures"]]
-    if not all(0 <= one.combination < settings.combinations for one in failures):
+    told = [Failure(int(one["combination"]), int(one["seed"]), str(one["reason"])) for one in failures]
+    if not all(0 <= one.combination < settings.combinations for one in told):
         raise ValueError("a failure of no combination")
-    return Study(name, settings, store, values.copy(), failed.copy(), failures, float(numbers["seconds"]))
+    return values.copy(), failed.copy(), told
 
 
 def delete_study(store: Store, name: str) -> int:
@@ -77,6 +112,7 @@ def delete_study(store: Store, name: str) -> int:
             deleted += 1
         else:
             store.remove_from_study(run.id, name)
+    delete_journal(store, name)
     store.delete_snapshot(KIND, name)
     return deleted
 

@@ -32,7 +32,7 @@ from rlbench.training.many import checked_seeds
 from rlbench.training.setup import agent_for, check_kwargs, check_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rlbench.agents import Agent
 
@@ -131,6 +131,11 @@ class Settings:
             chosen[axis.name] = axis.values[value]
         return Combination(self.agents[agent], dict(reversed(chosen.items())))
 
+    def variants(self, axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+        """Yields what these of its axes may be, together: all of it is checked before the study begins."""
+        for values in product(*(axis.values for axis in axes)):
+            yield dict(zip((axis.name for axis in axes), values, strict=True))
+
     def request(self, combination: Combination) -> dict[str, Any]:
         """Returns the arguments of `train` for a combination, except its seed and store."""
         varied = combination.parameters.items()
@@ -202,8 +207,7 @@ def _check_parameters(settings: Settings, agent: str) -> None:
     if twice is not None:
         raise UsageError(f"{twice} is varied and has a value too: give one of the two")
     preset = load_preset(full_id(settings.env), settings.preset)
-    for values in product(*(axis.values for axis in axes)):
-        varied = dict(zip((axis.name for axis in axes), values, strict=True))
+    for varied in settings.variants(axes):
         AGENTS[agent].Parameters.of(preset.parameters(agent, {**settings.agent_kwargs, **varied}), agent)
 
 
@@ -250,6 +254,6 @@ def check_trusted(settings: Settings) -> None:
 
 def _env_arguments(settings: Settings) -> Iterator[dict[str, Any]]:
     axes = [axis for axis in settings.axes if axis.name.startswith(ENV)]
-    for values in product(*(axis.values for axis in axes)):
-        varied = {axis.name.removeprefix(ENV): value for axis, value in zip(axes, values, strict=True)}
+    for found in settings.variants(axes):
+        varied = {name.removeprefix(ENV): value for name, value in found.items()}
         yield {**load_preset(full_id(settings.env), settings.preset).env, **settings.env_kwargs, **varied}

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class Study(Shown):
     seconds: float = 0.0
 
     @classmethod
-    def new(cls, name: str, settings: Settings, store: Store) -> Study:
+    def new(cls, name: str, settings: Any, store: Store) -> Self:
         """Returns a study without any result."""
         shape = settings.combinations, len(settings.seeds)
         return cls(name, settings, store, np.full(shape, np.nan), np.zeros(shape, np.bool_))
@@ -118,6 +118,11 @@ class Study(Shown):
     def asked(self) -> int:
         """How many of its combinations are known so far."""
         return self.settings.combinations
+
+    @property
+    def parts(self) -> list[Study]:
+        """The study, and its test if it has one."""
+        return [self]
 
     def combination(self, index: int) -> Combination:
         """Returns a combination by its number."""
@@ -188,8 +193,8 @@ class Study(Shown):
 
     @property
     def ranking(self) -> NDArray[np.int64]:
-        """(combinations,) their numbers, the best first, those without a value last."""
-        return np.argsort(self.scores if self.objective.is_loss else -self.scores, kind="stable")
+        """Their numbers, the best first, those without a value last."""
+        return np.argsort(self.scores if self.objective.is_loss else -self.scores, kind="stable")[: self.asked]
 
     @property
     def table(self) -> list[Row]:
@@ -199,7 +204,7 @@ class Study(Shown):
     @property
     def best(self) -> Row:
         """The best combination."""
-        return self.row(int(self.ranking[0]))
+        return self.row(int(self.ranking[0]) if self.asked else 0)
 
     @property
     def hash(self) -> str:
@@ -257,13 +262,13 @@ class Study(Shown):
         return pandas.DataFrame(columns)
 
     def _runs(self) -> Iterator[tuple[str, dict[str, Any], int, float]]:
-        for number, values in enumerate(self.values.tolist()):
+        for number, values in enumerate(self.values[: self.asked].tolist()):
             agent, parameters = self.combination(number)
             for seed, value in zip(self.settings.seeds, values, strict=True):
                 yield agent, parameters, seed, value
 
     def __repr__(self) -> str:
         asked = self.settings
-        sizes = f"{asked.combinations:,} combinations x {len(asked.seeds):,} seeds"
+        sizes = f"{asked.combinations:,} {self.unit} x {len(asked.seeds):,} seeds"
         done = f"{self.done:,} of {asked.runs:,} runs"
-        return f"Study({self.name}: {', '.join(asked.agents)} on {asked.env}, {sizes}, {done})"
+        return f"{type(self).__name__}({self.name}: {', '.join(asked.agents)} on {asked.env}, {sizes}, {done})"

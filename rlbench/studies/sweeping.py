@@ -6,7 +6,7 @@ import os
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.checks import whole_number
 from rlbench.envs.making import full_id
@@ -16,7 +16,7 @@ from rlbench.store import Store, open_store
 from rlbench.studies.axes import axes_of
 from rlbench.studies.executors import address_for_workers
 from rlbench.studies.keeping import load_study, names, save
-from rlbench.studies.settings import Settings, check_name, check_size, check_trusted, completed
+from rlbench.studies.settings import Settings, check_name, check_size, completed
 from rlbench.studies.study import Study
 from rlbench.studies.working import work
 from rlbench.training.binning import read_bins
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rlbench.training.binning import Asked
+
+Kind = TypeVar("Kind", bound=Study)
 
 
 def sweep(
@@ -93,7 +95,7 @@ def sweep(
     """
     if not isinstance(env, str) or not isinstance(agents, str | list | tuple):
         raise UsageError("sweep takes the id of an env and the names of agents, which any process can make")
-    workers = _workers(workers, executor, store)
+    workers = workers_of(workers, executor, store)
     asked = Settings(
         env=":".join([*env.split(":")[:-1], full_id(env)]),
         agents=_agents([agents] if isinstance(agents, str) else agents),
@@ -104,7 +106,7 @@ def sweep(
         preset=preset,
         agent_kwargs=agent_kwargs or {},
         env_kwargs=env_kwargs or {},
-        bins=None if bins is None else _lasting(bins),
+        bins=None if bins is None else lasting(bins),
         objective=objective or "",
         aggregate=aggregate,
         record=record,
@@ -112,43 +114,13 @@ def sweep(
     check_size(asked, yes=yes)
     settings = completed(asked)
     chosen = check_name(settings.default_name if name is None else name)
-    with _kept_on_success(store) as opened:
-        study = _begun(chosen, settings, opened)
+    with kept_on_success(store) as opened:
+        study = begun(Study, chosen, settings, opened)
         work(study, store, workers, executor, progress=progress)
     return study
 
 
-def resume_study(
-    store: str | Path | Store,
-    name: str,
-    *,
-    workers: int = 1,
-    executor: Executor | None = None,
-    progress: bool = False,
-) -> Study:
-    """Finishes a study that was stopped, as if it had never been; what failed is tried again.
-
-    Args:
-        store: an open store, or the URL or path of one that exists.
-        name: of the study.
-        workers: how many processes; 1: this one alone.
-        executor: works in their place, as in `sweep`.
-        progress: show a bar on a terminal, for anything over a second.
-
-    Raises:
-        ProcessError: the executor ended; the same call goes on.
-        StoreError: the study does not exist, is damaged, or names what is only done if you ask for it yourself.
-    """
-    workers = _workers(workers, executor, store)
-    with _kept_on_success(store, create=False) as opened:
-        study = load_study(opened, name)
-        check_trusted(study.settings)
-        completed(study.settings)
-        work(study, store, workers, executor, progress=progress)
-    return study
-
-
-def _workers(workers: int, executor: Executor | None, store: str | Path | Store | None) -> int:
+def workers_of(workers: int, executor: Executor | None, store: str | Path | Store | None) -> int:
     """Returns how many are to work at a time."""
     whole_number("workers", workers)
     if not isinstance(executor, Executor | None):
@@ -171,14 +143,14 @@ def _agents(asked: Iterable[Any]) -> tuple[str, ...]:
     return found
 
 
-def _lasting(bins: Asked) -> Any:
+def lasting(bins: Asked) -> Any:
     """Returns a request for bins that says the same later: what a file holds, not its name."""
     kind, value = read_bins(bins)
     return f"{kind}:{value}" if kind in ("kmeans", "quantile") else value
 
 
 @contextmanager
-def _kept_on_success(store: str | Path | Store | None, *, create: bool = True) -> Iterator[Store]:
+def kept_on_success(store: str | Path | Store | None, *, create: bool = True) -> Iterator[Store]:
     """Opens a store, which a study keeps; it is closed again if no study comes of it."""
     if isinstance(store, Store):
         yield store
@@ -188,15 +160,15 @@ def _kept_on_success(store: str | Path | Store | None, *, create: bool = True) -
         unless_kept.pop_all()
 
 
-def _begun(name: str, settings: Settings, store: Store) -> Study:
+def begun(kind: type[Kind], name: str, settings: Settings, store: Store) -> Kind:
     """Returns the study of this name, as far as it is known; UsageError if it has other settings."""
     if name not in names(store):
-        study = Study.new(name, settings, store)
+        study = kind.new(name, settings, store)
         save(study)
         return study
-    study = load_study(store, name)
-    if study.settings != settings:
-        theirs, ours = study.settings.document(), settings.document()
-        differing = ", ".join(one for one in ours if ours[one] != theirs[one])
+    found = load_study(store, name)
+    if found.settings != settings or not isinstance(found, kind):
+        theirs, ours = found.settings.document(), settings.document()
+        differing = ", ".join(one for one in {**ours, **theirs} if ours.get(one) != theirs.get(one))
         raise UsageError(f"the study {name} is there already, with other settings ({differing}): choose another name")
-    return study
+    return found

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import unittest.mock
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from rlbench.store.config import RunConfig
 from rlbench.store.documents import chunk_row
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.records import CheckpointInfo
+from rlbench.studies.journal import Journal
 
 IMITATED = "mongodb://somebody:secret@somewhere/x"
 QUICK = "serverSelectionTimeoutMS=300&connectTimeoutMS=300"
@@ -233,6 +235,14 @@ def test_two_may_make_a_store_at_once(imitated, monkeypatch):
     monkeypatch.setattr(mongomock.Database, "list_collection_names", overtaken)
     open_store(imitated).close()
     assert made
+
+
+def test_of_many_who_write_a_journal_each_gets_numbers_of_its_own(mongo_url):
+    with open_store(mongo_url) as store, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: Journal(store, "mine").append_logs([{"n": n}, {"n": n}]), range(16)))
+        notes = [note["n"] for note in Journal(store, "mine").read_logs(0)]
+    assert notes[::2] == notes[1::2]
+    assert sorted(notes[::2]) == list(range(16))
 
 
 def test_a_store_whose_maker_was_killed_is_finished_by_the_next(mongo_url, monkeypatch):

@@ -1,0 +1,195 @@
+"""`rlbench tune`: search the parameters of an agent, and test what was found on other seeds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import rlbench
+from rlbench.cli import completing
+from rlbench.cli.compiling import says_that_it_compiles
+from rlbench.cli.options import (
+    agent_option,
+    bins_option,
+    env_set_option,
+    examples,
+    force_option,
+    json_option,
+    parse_seeds,
+    preset_option,
+    seed_option,
+    set_option,
+    store_option,
+)
+from rlbench.cli.output import say
+from rlbench.cli.studies import (
+    OF_WORKERS,
+    aggregate_option,
+    budget_options,
+    finished,
+    name_option,
+    number_of_workers,
+    objective_option,
+    record_option,
+    workers_option,
+)
+from rlbench.errors import UsageError
+from rlbench.lazy import LazyModule
+from rlbench.settings import parse_settings
+
+if TYPE_CHECKING:
+    from rlbench.studies import again, axes
+else:  # NumPy and Gymnasium only when a command runs
+    again, axes = LazyModule("rlbench.studies.again"), LazyModule("rlbench.studies.axes")
+
+FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
+
+
+@click.command(
+    epilog=examples(
+        "rlbench tune FrozenLake-v1 --search learning_rate=0.01..1:log --trials 50 --episodes 2000",
+        "rlbench tune safecab --search learning_rate=0.1..1 --search exploration_final_eps=0.001..0.3:log --workers 2",
+        "rlbench tune Taxi-v4 --agent sarsa --search ties=first,random --search gamma=0.9,0.99 --sampler grid",
+    )
+)
+@click.argument("env", shell_complete=completing.envs)
+@agent_option("The agent to tune; see `rlbench agents`.")
+@click.option(
+    "--search",
+    multiple=True,
+    required=True,
+    metavar="NAME=RANGE",
+    shell_complete=completing.parameters,
+    help="A parameter of the agent, or env.NAME of the env, and where to search: lo..hi, lo..hi:log (evenly in its "
+    "logarithm), or values a,b,c. A whole number stays whole. May be repeated.",
+)
+@click.option("--trials", type=int, metavar="N", help="How many to try: 100 by default, or the whole grid.")
+@click.option(
+    "--round",
+    "of_round",
+    type=int,
+    metavar="K",
+    default=8,
+    show_default=True,
+    help="Choose K trials, train them, and learn from all of them before the next are chosen.",
+)
+@click.option(
+    "--seeds", metavar="A:B", default="0:8", show_default=True, help="Each trial, with each seed from A to B - 1."
+)
+@click.option(
+    "--test-seeds",
+    metavar="C:D",
+    default="100:120",
+    show_default=True,
+    help="Other seeds, with which the best trial is tested beside the preset.",
+)
+@click.option(
+    "--sampler",
+    metavar="tpe|random|grid",
+    shell_complete=completing.choices,
+    default="tpe",
+    show_default=True,
+    help="What chooses the trials: a tree-structured Parzen estimator, chance, or a grid of the values.",
+)
+@seed_option
+@budget_options
+@preset_option
+@set_option
+@env_set_option
+@bins_option
+@objective_option
+@aggregate_option
+@workers_option(OF_WORKERS)
+@store_option
+@name_option
+@record_option
+@click.option(
+    "--save-preset",
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="Write the best parameters to a TOML file, for `rlbench train --preset FILE`.",
+)
+@force_option
+@json_option
+@says_that_it_compiles
+def tune(
+    env: str,
+    agent: str,
+    search: tuple[str, ...],
+    trials: int | None,
+    of_round: int,
+    seeds: str,
+    test_seeds: str,
+    sampler: str,
+    seed: int,
+    episodes: int | None,
+    timesteps: int | None,
+    preset: str,
+    settings: tuple[str, ...],
+    env_settings: tuple[str, ...],
+    bins: str | None,
+    objective: str | None,
+    aggregate: str,
+    workers: int | None,
+    store: str,
+    name: str | None,
+    record: str,
+    save_preset: str | None,
+    force: bool,  # noqa: FBT001  (click calls by name)
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Search the parameters of an agent on ENV that are best over some seeds, and test them on others.
+
+    A trial is trained with every seed; its value is the objective over them, as in `rlbench sweep`. At the end the best
+    trial is trained with the test seeds, and so is what the preset gives without the search.
+
+    The same command again goes on where it was stopped, and so does `rlbench resume`. The hash at the end is one of the
+    parameters and values of all trials; it depends on what was asked for alone, not on the number of processes, the
+    store, or whether it was stopped.
+    """
+    if save_preset is not None:
+        _check_file(save_preset, force=force)
+    study = rlbench.tune(
+        env,
+        agent,
+        search=axes.parse_over(search, "--search", FORMS),
+        trials=trials,
+        round=of_round,
+        seeds=parse_seeds(seeds),
+        test_seeds=parse_seeds(test_seeds, "--test-seeds"),
+        sampler=sampler,
+        seed=seed,
+        episodes=episodes,
+        total_timesteps=timesteps,
+        preset=preset,
+        agent_kwargs=parse_settings(settings, "--set"),
+        env_kwargs=parse_settings(env_settings, "--env-set"),
+        bins=bins,
+        objective=objective,
+        aggregate=aggregate,
+        record=record,
+        workers=number_of_workers(workers, store),
+        store=store,
+        name=name,
+        progress=sys.stderr.isatty() and not as_json,
+    )
+    with study.store:
+        code = finished(study, as_json=as_json)
+        if save_preset is not None and study.is_done:
+            again.save_preset(study, save_preset, force=force)
+            if not as_json:
+                say(f"  preset    {save_preset}, for `rlbench train {env} --agent {agent} --preset {save_preset}`")
+    return code
+
+
+def _check_file(path: str, *, force: bool) -> None:
+    """Refuses a file that could not be written, or read as a preset, in the end."""
+    if Path(path).suffix != ".toml":
+        raise UsageError(f"--save-preset takes a TOML file, such as best.toml, got {path!r}")
+    if Path(path).exists() and not force:
+        raise UsageError(f"{path} is there already: give --force to replace it")
+    if not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"the folder of {path} does not exist: make it first")
