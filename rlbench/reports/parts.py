@@ -29,6 +29,7 @@ PICTURES = {
     "policy": "Learnt policy",
     "states": "States seen in training",
 }
+WIDE = 7.5  # inches: a wider picture has a row of its own, and a narrow screen shows a part of it, in letters to read
 EVALUATION = {"evaluation": "Greedy episodes over training"}  # of runs that were evaluated while they were trained
 # on a dark page pictures are inverted (page.css), but the colours of a heat map keep their meaning
 HEAT = b"@media (prefers-color-scheme: dark) {image:not(#ground) {filter: invert(1) hue-rotate(180deg)}}"
@@ -111,4 +112,5 @@ def image_of(figure: Any, title: str) -> str:
     picture = render(figure, ".svg").replace(b"</style>", HEAT + b"</style>", 1)
     data = base64.b64encode(picture).decode()
     caption = f"<figcaption>{text(title)}</figcaption>" if title else ""
-    return f'<figure class="plot">{caption}<img alt="{text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    kind = "plot wide" if figure.get_size_inches()[0] > WIDE else "plot"
+    return f'<figure class="{kind}">{caption}<img alt="{text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'

@@ -15,7 +15,9 @@ from waiting import HANG
 
 import rlbench
 from rlbench.errors import MissingPackageError, StoreError, UsageError
+from rlbench.plots.style import new_figure
 from rlbench.reports.page import HEAD, TAIL, _episodes, _gif, page, report, run_html
+from rlbench.reports.parts import image_of
 from rlbench.reports.several import page_of_several
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
@@ -169,6 +171,12 @@ def test_no_name_becomes_markup(run, text):
 
 def test_the_report_is_small(text):
     assert len(text.encode()) < 3_000_000
+
+
+def test_a_wide_picture_has_a_row_of_its_own():
+    figures = [new_figure((width, 3)) for width in (5.5, 9.8)]
+    shown = [image_of(figure, "map") for figure in figures if figure.subplots()]
+    assert [Markup(one).tags[0][1]["class"] for one in shown] == ["plot", "plot wide"]
 
 
 def test_a_long_episode_is_shown_by_its_beginning_and_its_end():
