@@ -290,9 +290,7 @@ def print_study(study: Study, limit: int = MOST) -> None:
     cells = ([*_who(study, row), str(row.seeds), _value(row), _interval(row)] for row in rows)
     print_table(header, cells, right=header[-3:-1], optional=[INTERVAL])
     if study.asked > limit:
-        say(
-            f"the best {limit} of {study.asked:,} {study.unit}, more with `rlbench studies show {study.name} --limit N`"
-        )
+        say(f"the best {limit} of {study.asked:,}, more with `rlbench studies show {study.name} --limit N`")
     if isinstance(study, room.Tuning):
         print_test(study)
     if study.is_done:
