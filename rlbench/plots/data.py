@@ -31,7 +31,7 @@ Figures: TypeAlias = "Mapping[str, NDArray[Any]]"
 
 def is_run(data: Any) -> bool:
     """Returns whether this is a Run, without importing the training code."""
-    return hasattr(data, "record") and hasattr(data, "figures")
+    return hasattr(data, "record") and hasattr(type(data), "figures")  # asked of the run itself, it reads them
 
 
 def are_runs(data: Any) -> bool:

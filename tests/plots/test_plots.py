@@ -479,6 +479,12 @@ def test_every_layout_is_tested():
     assert len(LAYOUTS) + len(["bins"]) == len(MAPPED)
 
 
+def test_a_map_of_what_was_learnt_reads_no_figures_of_episodes(cab, ax):
+    run = rlbench.load_run(cab.store, cab.id)
+    plots.policy(run, ax)
+    assert "figures" not in vars(run)
+
+
 @pytest.mark.parametrize(
     ("env_id", "more"),
     [
