@@ -11,6 +11,7 @@ import numpy as np
 from rlbench.envs.making import id_of, make_from_spec, spec_json, wrappers_of
 from rlbench.envs.physics import ATTRIBUTES
 from rlbench.envs.safecab import SafeCabEnv
+from rlbench.envs.trust import code_name
 from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def check_same_again(env: gym.Env[Any, Any]) -> None:
 def _known_by(env: gym.Env[Any, Any]) -> tuple[Any, ...] | None:
     """Returns what decides how an env is made, if all of that is ours or Gymnasium's: then one check will do."""
     spec, classes = spec_json(env), [type(one) for one in (*wrappers_of(env), env.unwrapped)]
-    is_known = all(one.__module__.startswith(KNOWN) for one in classes)
-    return (spec, *((one, one.__init__) for one in classes)) if spec is not None and is_known else None
+    if env.spec is None or spec is None:
+        return None
+    modules = [str(code_name(env.spec.entry_point)), *(one.__module__ for one in classes)]
+    is_known = all(module.startswith(KNOWN) for module in modules)
+    return (spec, *((one, one.__init__) for one in classes)) if is_known else None
 
 
 def lasting_spec(env: gym.Env[Any, Any]) -> str | None:

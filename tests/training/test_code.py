@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
 import rlbench
@@ -300,6 +301,23 @@ def test_an_env_that_is_not_known_is_made_again_each_time(drawn):
     before = Drawn.count
     rlbench.train(drawn, "random", episodes=1, env_kwargs={"goal": 3})
     assert Drawn.count > before + 1
+
+
+def test_a_known_env_that_a_function_makes_is_made_again_each_time():
+    gravities = iter([9.8, 9.8, 9.8, 4.9])
+
+    def drawn_cart():
+        cart = CartPoleEnv()
+        cart.gravity = next(gravities)
+        return cart
+
+    gym.register("DrawnCart-v0", entry_point=drawn_cart)
+    try:
+        assert rlbench.train("DrawnCart-v0", "random", episodes=1, bins="3,3,3,3").episodes == 1
+        with pytest.raises(UsageError, match=r"another env each time it is made .*gravity"):
+            rlbench.train("DrawnCart-v0", "random", episodes=1, bins="3,3,3,3")
+    finally:
+        gym.registry.pop("DrawnCart-v0")
 
 
 def test_an_env_object_is_not_stored_as_a_spec_that_makes_another():
