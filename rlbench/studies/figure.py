@@ -44,6 +44,16 @@ def study_figure(asked: Settings, scores: Array, intervals: Array, **look: Any) 
     return parameter_figure(measured, shown, label_of(asked), title, is_loss=is_loss, **look)
 
 
+def trials_figure(asked: Settings, scores: Array, **look: Any) -> Figure:
+    """Draws the value of each trial of a tuning, and the best so far; `scores` (trials,) are NaN where it failed."""
+    is_loss = objective_of(asked.objective).is_loss
+    best = (np.fmin if is_loss else np.fmax).accumulate(scores)
+    measured = [Measured("each trial", scores), Measured("best so far", best)]
+    trial = Parameter("trial", tuple(range(1, len(scores) + 1)))
+    title = f"{asked.agents[0]} on {asked.env}, {', '.join(axis.name for axis in asked.axes)}"
+    return parameter_figure(measured, [trial], label_of(asked), title, is_loss=is_loss, **look)
+
+
 def label_of(asked: Settings) -> str:
     """Returns what a study measures, in words."""
     objective = objective_of(asked.objective)

@@ -12,6 +12,7 @@ import numpy as np
 
 from rlbench.checks import whole_number
 from rlbench.errors import UsageError, unknown_name
+from rlbench.studies.figure import trials_figure
 from rlbench.studies.searching import SAMPLERS, is_in
 from rlbench.studies.settings import MOST_RUNS, Combination, Settings
 from rlbench.studies.study import DIGITS, Study
@@ -19,6 +20,8 @@ from rlbench.training.many import checked_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from matplotlib.figure import Figure
 
     from rlbench.studies.axes import Axis
 
@@ -131,6 +134,10 @@ class Tuning(Study):
     def _score(self, combination: int) -> float:
         """Returns the objective of a trial; a seed that failed is no small thing, so that it has none then."""
         return super()._score(combination) if not self.failed[combination].any() else math.nan
+
+    def plot(self, **look: Any) -> Figure:
+        """Draws the value of each trial and the best so far (extra `plots`); `look` is as in `plots.draw`."""
+        return trials_figure(self.settings, self.scores[: self.asked], **look)
 
     def forget_failures(self) -> None:
         """Keeps what failed: the trials that followed were chosen in view of it."""

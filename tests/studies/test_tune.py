@@ -222,6 +222,15 @@ def test_a_steps_to_that_is_never_reached_is_told_as_infinite():
     assert study.is_done
 
 
+def test_its_figure_has_each_trial_and_the_best_so_far(lake):
+    [ax] = lake.plot().axes
+    each, best = ax.get_lines()
+    np.testing.assert_array_equal(each.get_xdata(), range(1, 17))
+    np.testing.assert_array_equal(each.get_ydata(), lake.scores)
+    np.testing.assert_array_equal(best.get_ydata(), np.maximum.accumulate(lake.scores))
+    assert ax.get_ylabel() == "mean return of training"
+
+
 def test_a_saved_preset_trains_what_the_study_found(lake, tmp_path):
     save_preset(lake, tmp_path / "best.toml")
     best = int(lake.ranking[0])
