@@ -6,7 +6,8 @@ A *short run* is 500 episodes of CliffWalking, with nothing recorded, in memory,
 beside its loop is the time that a caller waits less `run.seconds`. *Many* are 64 seeds in one call of `train_many`, on
 one core, against 64 calls of `train`. The *exact evaluation* is that of a greedy policy in SafeCab's 500 states. *Two
 processes* train the runs of a sweep over SafeCab's gamma, default preset, against one; starting them is included. The
-last figures are in benchmarks/studies.md.
+*bookkeeping of a trial* of a tuning, two parameters and rounds of eight in a file, is asking for it, and telling and
+storing what came of it. The last figures are in benchmarks/studies.md.
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 import rlbench
 from rlbench.envs.tabular import TabularModel
 from rlbench.planning import score_policy, solve
+from rlbench.studies.asking import Asking
+from rlbench.studies.searching import search_of
+from rlbench.studies.trials import Trial
+from rlbench.studies.tuned import Tuning, TuningSettings
 
 SHORT = {"env": "CliffWalking-v1", "episodes": 500, "record": "none"}
 SEEDS = 64
@@ -33,6 +41,8 @@ BARS = {  # what is measured: its bar, and whether it is the least or the most
     "64 short runs: by train / by train_many": (3.0, "least"),
     "exact evaluation of 500 states, ms": (1.0, "most"),
     "1,000 runs: one process / two": (1.8, "least"),
+    "bookkeeping of a trial, random sampler, ms": (3.0, "most"),
+    "bookkeeping of a trial, TPE at 1,000 trials, ms": (15.0, "most"),
 }
 
 
@@ -44,6 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = [*_short_runs(Path(folder), arguments.rounds), _evaluation(), _two_processes(folder, arguments.runs)]
+        found += _bookkeeping(Path(folder))
     figures = dict(zip(BARS, found, strict=True))
     print(json.dumps(figures) if arguments.json else _table(figures))
 
@@ -97,6 +108,53 @@ def _two_processes(folder, runs):
     if len(hashes) > 1:
         raise SystemExit("two processes found something else than one")
     return seconds[0] / seconds[1]
+
+
+def _bookkeeping(folder):
+    """Returns the milliseconds a trial, at random from the first to the 1,000th, then by TPE."""
+    with rlbench.open_store(folder / "tuning.db") as store:
+        study = Tuning.new("tuning", _tuning(1200), store)
+        asking, random, rng = Asking(study), [], np.random.default_rng(0)
+        while study.asked < 1000:
+            random.append(_round(study, asking, rng))
+        asking._settings = replace(study.settings, sampler="tpe")
+        tpe = [_round(study, asking, rng) for _ in range(10)]
+    return [statistics.median(times) * 1e3 for times in (random, tpe)]
+
+
+def _round(study, asking, rng):
+    """Returns the seconds a trial of a round; what comes of its trials is drawn."""
+    for number in range(study.asked):
+        if np.isnan(study.values[number]).any():
+            study.take(number, np.arange(8), [Trial(value) for value in rng.random(8)])
+    started = time.perf_counter()
+    asking.go_on()
+    return (time.perf_counter() - started) / study.settings.round
+
+
+def _tuning(trials):
+    axes, ranges = search_of({"learning_rate": "0.01..1:log", "gamma": "0.5..1"}, "q-learning")
+    return TuningSettings(
+        env="CliffWalking-v1",
+        agents=("q-learning",),
+        axes=axes,
+        seeds=tuple(range(8)),
+        episodes=500,
+        total_timesteps=None,
+        preset="default",
+        agent_kwargs={},
+        env_kwargs={},
+        bins=None,
+        objective="regret",
+        aggregate="mean",
+        record="none",
+        ranges=ranges,
+        trials=trials,
+        round=8,
+        sampler="random",
+        seed=0,
+        test_seeds=(),
+    )
 
 
 def _table(figures):
