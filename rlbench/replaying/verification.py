@@ -135,10 +135,10 @@ class _CompiledPlayer(Player):
         return self._columns(chunk)
 
     def _is_as_stored(self, chunk: EpisodeChunk) -> bool:
-        from rlbench.training._stored import leads_to  # noqa: PLC0415  (numba only when something is played)
+        from rlbench.training._stored import for_world, leads_to  # noqa: PLC0415  (numba only when something is played)
 
         steps = chunk.steps or {}
-        self.state, is_as_stored = leads_to(
+        self.state, is_as_stored = for_world(leads_to, self.world)(
             self.world,
             self.env.unwrapped.np_random,
             self.state,
@@ -154,11 +154,11 @@ class _CompiledPlayer(Player):
         return bool(is_as_stored)
 
     def _columns(self, chunk: EpisodeChunk) -> Columns:
-        from rlbench.training._stored import play_again  # noqa: PLC0415  (numba only when something is played)
+        from rlbench.training._stored import for_world, play_again  # noqa: PLC0415  (numba only when something is played)
 
         steps, found = chunk.steps or {}, expected(chunk)
         observations = np.empty(len(steps["observations"]), np.int32)
-        self.state = play_again(
+        self.state = for_world(play_again, self.world)(
             self.world,
             self.env.unwrapped.np_random,
             self.state,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from numba import njit
+from typing import Any
 
 from rlbench._stamp import stamp
-from rlbench.envs._worlds import observe, reset, step
+from rlbench.envs._worlds import functions_of, observe, reset, step
+from rlbench.training._linking import compiled
 
 
-@njit(cache=True, nogil=True)
+def player_for(world: Any) -> Any:
+    """Returns `play_greedily`, compiled for a world of this type."""
+    return compiled(play_greedily, functions_of(world), STAMP)
+
+
 def play_greedily(world, rng, policy, most, returns, lengths, states, terminations):
     """Plays an episode for each row of the last four arrays, of `most` steps at most, and writes there how it ended.
 
@@ -25,4 +30,4 @@ def play_greedily(world, rng, policy, most, returns, lengths, states, terminatio
         returns[episode], lengths[episode], states[episode], terminations[episode] = total, length, s, terminated
 
 
-stamp(__name__)
+STAMP = stamp(__name__)

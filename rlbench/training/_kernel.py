@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from rlbench._stamp import put_stamp, stamp
+from rlbench._stamp import stamp
 from rlbench.agents import _learners
 from rlbench.agents._learners import choose, finish, learn
 from rlbench.agents._rules import schedule_value
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 from rlbench.store.records import CUT_OFF, TERMINATED, TRUNCATED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rlbench.training._linking import compiled
 
 MAKES_NO_ARRAYS: Any = {"_nrt": False}  # so numba need not count who uses them, which may cost calls each step
 
@@ -123,25 +119,8 @@ def pack(packed, s, action, explored, n, tried):
 
 def loop_for(world: Any, learner: Any) -> Any:
     """Returns `run_chunk`, compiled for a world and a learner of these types."""
-    return _loop_of(*_worlds.functions_of(world).items(), *_learners.functions_of(learner).items())
-
-
-@cache
-def _loop_of(*parts: tuple[str, Callable[..., Any]]) -> Any:
-    loop = njit(cache=True, nogil=True, error_model="numpy", **MAKES_NO_ARRAYS)(_linked(run_chunk, dict(parts)))
-    put_stamp(loop, STAMP)
-    return loop
-
-
-def _linked(function: Callable[..., Any], parts: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """Returns a copy of a function that calls these parts by their names, and has them inlined.
-
-    numba inlines them before it infers types. What it dispatches by type, with overloads, it infers twice: of the
-    seconds that each pair of world and learner takes to compile, that would be a third.
-    """
-    called = {name: part for name, part in parts.items() if name in function.__code__.co_names}
-    inlined = {name: njit(inline="always")(_linked(part, parts)) for name, part in called.items()}
-    return FunctionType(function.__code__, function.__globals__ | inlined, function.__name__)
+    parts = _worlds.functions_of(world) | _learners.functions_of(learner)
+    return compiled(run_chunk, parts, STAMP, error_model="numpy", **MAKES_NO_ARRAYS)
 
 
 STAMP = stamp(__name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -10,10 +12,15 @@ from rlbench.agents._learners import learn, replay
 from rlbench.agents._replay import largest_error
 from rlbench.agents._rules import greedy_value, q_value
 from rlbench.buffers._sfc64 import put_words, words_of
-from rlbench.envs._worlds import observe, reset, step
+from rlbench.envs._worlds import functions_of, observe, reset, step
+from rlbench.training._linking import compiled
 
 
-@njit(cache=True, nogil=True)
+def for_world(function: Any, world: Any) -> Any:
+    """Returns `play_again` or `leads_to`, compiled for a world of this type."""
+    return compiled(function, functions_of(world), STAMP)
+
+
 def play_again(world, rng, state, begun, actions, lengths, observations, rewards, terminated):
     """Plays a chunk's actions again, from its first reset, or from `state` if its first segment had `begun` before.
 
@@ -33,7 +40,6 @@ def play_again(world, rng, state, begun, actions, lengths, observations, rewards
     return state
 
 
-@njit(cache=True, nogil=True)
 def leads_to(
     world, rng, state, first_step, limit, actions, lengths, terminations, truncations, observations, reward_bits
 ):
@@ -91,4 +97,4 @@ def learn_minibatches(learner, count, learning_rate):
     return largest_error(learner.core.table, learner.memory, learner.core.gamma)
 
 
-stamp(__name__)
+STAMP = stamp(__name__)

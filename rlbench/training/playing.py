@@ -82,14 +82,14 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: in
 
 
 def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
-    from rlbench.training._greedy import play_greedily  # noqa: PLC0415  (numba only when something runs)
+    from rlbench.training._greedy import player_for  # noqa: PLC0415  (numba only when something runs)
 
     policy, rng, most = agent.greedy_policy(), env.unwrapped.np_random, step_limit(env) or MOST_STEPS
     batches = []
     for first in range(0, episodes, AT_ONCE):
         n = min(AT_ONCE, episodes - first)
         batch = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.bool_)
-        play_greedily(world, rng, policy, most, *batch)
+        player_for(world)(world, rng, policy, most, *batch)
         batches.append(batch)
     returns, lengths, states, terminations = (np.concatenate(columns) for columns in zip(*batches, strict=True))
     unfinished = 0 if step_limit(env) else int(np.count_nonzero(lengths[~terminations] == MOST_STEPS))
