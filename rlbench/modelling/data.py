@@ -16,6 +16,7 @@ import csv
 import hashlib
 import io
 import re
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -160,7 +161,8 @@ class Cells(NamedTuple):
         Raises:
             UsageError: a cell is empty or not a finite number; the message names its line and column.
         """
-        at = [self.header.index(column) for column in columns]
+        places = {name: place for place, name in enumerate(self.header)}
+        at = [places[column] for column in columns]
         chosen = [[row[i] for i in at] for row in self.cells]
         if any(NOT_IN_NUMBERS.search("\n".join(row)) for row in chosen):
             raise self._no_number(columns, chosen)
@@ -324,7 +326,7 @@ class CsvFile:
             raise UsageError(f"{self.path} holds NUL bytes: name its encoding, such as utf-16")
         if all(is_number(name) or name.lower() in MISSING for name in names):
             raise UsageError(f"{self.path} begins with numbers: its first line must hold the names of the columns")
-        twice = sorted({name for name in names if name and names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
         if twice:
             raise UsageError(
                 f"{self.path} has several columns named {twice[0]!r}: give each a different name, above the rows"

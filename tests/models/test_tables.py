@@ -262,3 +262,11 @@ def test_a_recommender_is_asked_in_pairs(file):
 @pytest.mark.parametrize("rows", [[["a", "b", "c", "d"]], [{"a": 1}], [[1, 2, 3, float("nan")]], None, [[1], [2, 3]]])
 def test_rows_that_are_no_numbers_are_refused_in_a_line(rows):
     refusal(train_model("tree").predict, rows)
+
+
+def test_a_table_of_very_many_columns_is_read(tmp_path):
+    """Each name was compared with all others, for minutes."""
+    names = [f"c{number}" for number in range(50_000)]
+    (tmp_path / "wide.csv").write_text(",".join([*names, "y"]) + "\n" + ",".join("1" for _ in names) + ",2\n")
+    found = load_csv(tmp_path / "wide.csv", "y")
+    assert (found.rows.shape, found.targets.tolist()) == ((1, 50_000), [2])
