@@ -169,8 +169,6 @@ class _CompiledPlayer(Player):
             found["rewards"],
             found["terminated"],
         )
-        if chunk.first_step:
-            observations[0] = steps["observations"][0]
         offsets = _offsets(chunk)
         begins = np.cumsum(chunk.lengths) - chunk.lengths
         last = begins + self.limit - offsets - 1  # where the step limit cuts each segment

@@ -51,8 +51,8 @@ def leads_to(
     for segment in range(lengths.shape[0]):
         if taken == 0:
             state = reset(world, rng)
-            if observe(world, state) != observations[row]:
-                return state, False
+        if observe(world, state) != observations[row]:
+            return state, False
         for left in range(lengths[segment], 0, -1):
             state, reward, terminated = step(world, state, actions[n], rng)
             is_truncated, is_last = taken + 1 == limit, left == 1

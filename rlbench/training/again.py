@@ -40,6 +40,7 @@ class Player:
         self.env, self._seeded = env, seeded
         self._is_lost = True  # it is not known where the env stands
         self._next = -1  # the episode before which the env stands
+        self._observation: Any = None  # the last
 
     def stands_at(self, chunk: EpisodeChunk) -> bool:
         """Brings the env to where it stood at the beginning of a chunk; returns False if that is unknown."""
@@ -64,17 +65,21 @@ class Player:
         steps, n, row = chunk.steps or {}, 0, 0
         for segment, length in enumerate(chunk.lengths.tolist()):
             if segment or not chunk.first_step:
-                _write(found, row, flatten(self.env.observation_space, self.reset(chunk, segment), "observations"))
+                self._observation = self.reset(chunk, segment)
+            self._write_observation(found, row)
             for k in range(length):
                 action = unflatten(self.env.action_space, steps, "actions", n + k)
-                observation, reward, terminated, truncated, _ = self.env.step(action)
-                _write(found, row + k + 1, flatten(self.env.observation_space, observation, "observations"))
+                self._observation, reward, terminated, truncated, _ = self.env.step(action)
+                self._write_observation(found, row + k + 1)
                 _write(found, n + k, {"rewards": reward, "terminated": terminated, "truncated": truncated})
                 if (terminated or truncated) and k + 1 < length:
                     break  # too early: the rest cannot be played
             n, row = n + length, row + length + 1
         self._next = chunk.first_episode + chunk.episodes
         return found
+
+    def _write_observation(self, columns: Columns, row: int) -> None:
+        _write(columns, row, flatten(self.env.observation_space, self._observation, "observations"))
 
     def reset(self, chunk: EpisodeChunk, segment: int) -> Any:
         """Resets the env as before a segment of a chunk, up to which all is played; returns the observation."""

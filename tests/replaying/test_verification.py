@@ -54,15 +54,16 @@ def test_any_env_that_draws_from_its_own_generator_verifies():
     assert (found.episodes, found.mismatched) == (50, 0)
 
 
-def spoilt(run, spoil):
-    """The run, with its steps changed as they are read."""
+def spoilt(run, spoil, only=lambda chunk: True):
+    """The run, with its steps, or those of some chunks only, changed as they are read."""
     chunks = run.store.chunks
 
     def changed(*args, **kwargs):
         for chunk in chunks(*args, **kwargs):
             steps = {name: column.copy() for name, column in chunk.steps.items()}
             ends = chunk.ends.copy()
-            spoil(steps, ends)
+            if only(chunk):
+                spoil(steps, ends)
             yield dataclasses.replace(chunk, steps=steps, ends=ends)
 
     run.store.chunks = changed
@@ -111,6 +112,21 @@ def test_the_first_step_and_field_that_differ_are_named(spoil, fields, engine):
     if spoil is _reward:
         assert first.found == episode.rewards[first.step - 1]
     assert str(first).startswith(f"episode {first.episode}, step {first.step}: {first.field} is ")
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_an_episode_that_goes_on_elsewhere_in_the_next_chunk_differs_there(engine, monkeypatch):
+    monkeypatch.setattr(recorder, "CHUNK_STEPS", 32)
+    monkeypatch.setattr(recorder, "RESERVE", 8)
+    run = trained(episodes=5)
+    split = [(chunk.first_episode, chunk.first_step) for chunk in run.store.chunks(run.id) if chunk.first_step]
+
+    def move(steps, ends):
+        steps["observations"][0] += 1
+
+    found = rlbench.verify(spoilt(run, move, only=lambda chunk: chunk.first_step > 0), engine=engine)
+    first = {episode: (step, "observation") for episode, step in reversed(split)}
+    assert {one.episode: (one.step, one.field) for one in found.mismatches} == first
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
