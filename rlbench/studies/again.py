@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def save_preset(study: Tuning, path: str | Path, *, force: bool = False) -> None
     Raises:
         UsageError: no trial has a value, or the file is there already.
     """
-    if not study.asked or study.best.seeds == 0:
+    if math.isnan(study.best.value):
         raise UsageError(f"no trial of {study.name} has a value: there is nothing to save as a preset")
     bins = study.settings.bins
     made = [f"made by: {command_of(study.settings, study.name) or 'rlbench.tune'}", f"hash of the study: {study.hash}"]

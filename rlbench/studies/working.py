@@ -110,7 +110,8 @@ class Worker:
 
     def finish(self, study: Study) -> bool:
         """Does what is missing of the study, or of a part of it; returns whether that is done: no signal came."""
-        self.study = study
+        if study is not self.study:
+            self.study, self._begun_with, self._started = study, study.done, time.perf_counter()
         for _ in range(TRIES):
             killed = self._do_what_is_missing()
             if not killed:

@@ -1,6 +1,7 @@
 """A tuning: the same hash wherever and however it is done, and a test on seeds that it has not seen."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import hazards
@@ -66,13 +67,14 @@ def test_the_best_trial_is_tested_beside_the_preset_on_other_seeds(lake):
     assert lake.store.runs() == []
 
 
-@pytest.mark.parametrize("where", ["a file", "two processes", "mongomock", "other words"])
+@pytest.mark.parametrize("where", ["a file", "two processes", "an executor", "mongomock", "other words"])
 def test_the_hash_is_the_same_wherever_it_is_done(lake, where, tmp_path):
     store = mongomock.MongoClient().lab if where == "mongomock" else tmp_path / "runs.db"
     words = {"search": {**LAKE["search"], "env.is_slippery": [True, False]}, "record": "all"}
-    with open_store(store) as opened:
+    with open_store(store) as opened, ThreadPoolExecutor(2) as executor:
         study = tune(
             **{**LAKE, **(words if where == "other words" else {})},
+            executor=executor if where == "an executor" else None,
             store=opened,
             workers=2 if where == "two processes" else 1,
             name="mine",
