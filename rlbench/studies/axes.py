@@ -12,7 +12,7 @@ from rlbench.errors import UsageError
 from rlbench.settings import parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 RANGE = re.compile(r"([^:]+?)\.\.([^:]+?):(\d{1,9})(:log)?")
 MOST_VALUES = 100_000  # of a parameter
@@ -68,7 +68,7 @@ def _axis(name: str, asked: str | Iterable[Any]) -> Axis:
     return Axis(name, tuple(values), is_log)
 
 
-def _check(name: str, values: list[Any]) -> None:
+def _check(name: str, values: Sequence[Any]) -> None:
     if not values:
         raise UsageError(f"{name} has no values: give one at least")
     if len(values) > MOST_VALUES:
@@ -76,9 +76,9 @@ def _check(name: str, values: list[Any]) -> None:
     seen: set[str] = set()
     for value in values:
         try:
-            told = json.dumps(value, allow_nan=False, sort_keys=True)
-        except (TypeError, ValueError, RecursionError):
-            raise UsageError(f"{name} takes finite numbers, words and lists of them, got {value!r}") from None
+            told = json.dumps(float(value) if type(value) is int else value, allow_nan=False, sort_keys=True)
+        except (TypeError, ValueError, RecursionError, OverflowError):
+            raise UsageError(f"{name} takes finite numbers, words and lists of them, got {value!r:.80}") from None
         if told in seen:
             raise UsageError(f"the values of {name} must be different, got {value!r} twice")
         seen.add(told)

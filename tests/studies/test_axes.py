@@ -56,6 +56,8 @@ def test_values_may_be_given_as_such():
         (",", "x has no values: give one at least"),
         ([], "x has no values"),
         ("0.1,0.2,0.1", "the values of x must be different, got 0.1 twice"),
+        ("1,0.5,1.0", "the values of x must be different, got 1.0 twice"),
+        ([10**400], "x takes finite numbers"),
         ([math.nan], "x takes finite numbers, words and lists of them, got nan"),
         ([object], "x takes finite numbers"),
         (range(100_001), "x takes at most 100,000 values, got 100,001"),
