@@ -68,6 +68,17 @@ def _axis(name: str, asked: str | Iterable[Any]) -> Axis:
     return Axis(name, tuple(values), is_log)
 
 
+def check_axes(axes: Sequence[Axis]) -> None:
+    """Raises UsageError unless the axes have different names and each different values, which can be drawn."""
+    names = [axis.name for axis in axes]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"a study varies different parameters, one at least, got {', '.join(names) or 'none'}")
+    for axis in axes:
+        _check(axis.name, axis.values)
+        if axis.is_log and not all(type(value) in (int, float) and value > 0 for value in axis.values):
+            raise UsageError(f"on a logarithmic scale {axis.name} takes numbers above 0, got {axis.values!r:.80}")
+
+
 def _check(name: str, values: Sequence[Any]) -> None:
     if not values:
         raise UsageError(f"{name} has no values: give one at least")

@@ -9,7 +9,7 @@ import numpy as np
 from rlbench.errors import StoreError, unknown_name
 from rlbench.studies.journal import delete_journal
 from rlbench.studies.settings import Settings
-from rlbench.studies.study import Failure, Study
+from rlbench.studies.study import MOST_REASONS, Failure, Study
 from rlbench.studies.tuned import Tuning, TuningSettings
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def _results(
     told = [Failure(int(one["combination"]), int(one["seed"]), str(one["reason"])) for one in failures]
     if not all(0 <= one.combination < settings.combinations for one in told):
         raise ValueError("a failure of no combination")
+    if len(told) > MOST_REASONS or bool(told) != bool(failed.any()):
+        raise ValueError(f"expected 1 to {MOST_REASONS} reasons if trials failed, got {len(told):,}")
     return values.copy(), failed.copy(), told
 
 

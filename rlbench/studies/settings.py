@@ -24,7 +24,7 @@ from rlbench.envs.trust import checked_spec
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.names import means_runs
 from rlbench.presets import load_preset
-from rlbench.studies.axes import Axis
+from rlbench.studies.axes import Axis, check_axes
 from rlbench.studies.objectives import aggregate_of, is_exact, objective_of
 from rlbench.training.binning import in_bins
 from rlbench.training.budgets import budget_of
@@ -82,8 +82,9 @@ class Settings:
         )
         if not all(isinstance(text, str) for text in (found.env, *found.agents, found.preset)):
             raise TypeError("expected texts")
-        if not found.agents or not all(axis.values for axis in axes):
-            raise ValueError("expected agents and values")
+        if not found.agents:
+            raise ValueError("expected agents")
+        check_axes(axes)
         objective_of(found.objective), aggregate_of(found.aggregate), checked_seeds(found.seeds)
         check_kwargs(agent_kwargs=found.agent_kwargs, env_kwargs=found.env_kwargs)
         return found
