@@ -240,8 +240,11 @@ def check_trusted(settings: Settings) -> None:
     """Refuses settings from a store that name a module or a file, or arguments that may do harm; see `envs.trust`."""
     if ":" in settings.env:
         raise StoreError(f"the study's env {settings.env} would import a module: begin it again with its own command")
+    env_id = full_id(settings.env)
+    if env_id not in gym.registry:
+        raise StoreError(f"the study's env {settings.env!r:.80} is not registered here: resume it where it is")
     for arguments in _env_arguments(settings):
-        spec = gym.spec(full_id(settings.env))
+        spec = gym.spec(env_id)
         checked_spec(replace(spec, kwargs={**spec.kwargs, **arguments}).to_json())
     if isinstance(settings.bins, str) and not FITTED.fullmatch(settings.bins):
         raise StoreError(

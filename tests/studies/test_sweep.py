@@ -303,6 +303,7 @@ def test_a_damaged_study_is_refused_in_a_line(lake, change):
     ("change", "message"),
     [
         ({"env": "hazards:Hazard-v0"}, "would import a module: begin it again with its own command"),
+        ({"env": "rlbench/Gone-v0"}, "the study's env 'rlbench/Gone-v0' is not registered here"),
         ({"env_kwargs": {"map_name": "/etc/passwd"}}, "the env is not made, for its stored spec has the argument"),
         (
             {"env": "CartPole-v1", "axes": GAMMA, "bins": "/etc/passwd"},
