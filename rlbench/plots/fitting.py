@@ -32,6 +32,7 @@ NARROWEST = 1.5  # inches, of a legend below a narrow plot
 HINTING = 1.05  # times the width of outlines is at least that of letters on a grid of dots
 TITLE_INDENT = 0.6  # inches of the ticks and labels to the left of a title
 LINE_HEIGHT = 1.3  # font sizes
+LABEL_HEIGHT = 1.15  # font sizes, of a line below an axis
 MOST_LAYOUTS = 3
 SMALLEST = 5.0  # points: smaller letters are not printed
 SHARE_OF_LEGEND = 0.5  # of the height of a figure whose size is fixed, at most
@@ -264,9 +265,22 @@ def _below(ax: Axes, inches: float) -> Transform:
 
 
 def _depth(ax: Axes) -> float:
-    """Returns how far ticks and labels reach below axes, in inches."""
-    box = ax.xaxis.get_tightbbox()
-    return 0.0 if box is None else max(0.0, float(ax.get_window_extent().y0 - box.y0) / ax.figure.dpi)
+    """Returns how far ticks and labels reach below axes, in inches; reckoned, because measuring them takes long."""
+    axis, names = ax.xaxis, [text for text in ax.get_xticklabels() if text.get_text()]
+    if any(text.get_rotation() for text in names):
+        box = axis.get_tightbbox()
+        return 0.0 if box is None else max(0.0, float(ax.get_window_extent().y0 - box.y0) / ax.figure.dpi)
+    ticks = (
+        axis.get_tick_padding() + float(rc_params()["xtick.major.pad"]) + max(map(_points_high, names))
+        if names
+        else 0.0
+    )
+    label = axis.labelpad + _points_high(axis.label) if axis.label.get_text() else 0.0
+    return float(ticks + label) / POINTS
+
+
+def _points_high(text: Text) -> float:
+    return LABEL_HEIGHT * float(text.get_fontsize()) * (text.get_text().count("\n") + 1)
 
 
 def _height(legend: Legend) -> float:
