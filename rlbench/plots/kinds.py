@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.errors import UsageError, unknown_name
 from rlbench.evaluation.comparison import check_same_env, group_runs
-from rlbench.plots.data import is_evaluated, title_of
+from rlbench.plots.data import is_evaluated, listed, title_of
 from rlbench.plots.fitting import fit, labelled
 from rlbench.plots.grids import figure_size, policy, states, values
 from rlbench.plots.judging import evaluation, profile, regret, trials
@@ -62,7 +62,7 @@ KINDS = {
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Run | Sequence[Run],
     kind: str = "curve",
     *,
     smooth: str = "bell",
@@ -81,7 +81,7 @@ def draw(
     drawn once for each, in a grid that fits a screen.
 
     Args:
-        runs: one or more; all of one env for the kinds that are lines.
+        runs: one, or several in a list; all of one env for the kinds that are lines.
         kind: one of KINDS.
         smooth: for "curve", "iqm", "reward", "exploration", "share" and "td": "bell", "mean:N", "savgol" or "none".
         x: for the kinds over training: "episodes" or environment "steps".
@@ -98,6 +98,7 @@ def draw(
         StoreError: likewise.
     """
     check(kind, smooth, x=x, size=size, column=column)
+    runs = listed(runs)
     _check_options(runs, kind, x, maps=(row, col), share=tuple(of_share.values()))
     chosen, wanted = KINDS[kind], read_size(size, column)
     groups = _named(_groups(runs, chosen), labels)

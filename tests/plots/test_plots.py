@@ -197,6 +197,7 @@ def test_runs_that_differ_in_their_seed_are_a_mean_with_a_band(ax):
 def test_a_list_of_one_run_is_drawn_like_the_run(cab, ax):
     plots.curve([cab], ax, smooth="none")
     assert labels(ax) == ["8 of 10 episodes", "returns"]
+    assert render(plots.draw(cab, "policy"), ".png") == render(plots.draw([cab], "policy"), ".png")
 
 
 def test_runs_of_other_settings_are_lines_of_their_own_named_below_the_picture(ax):
