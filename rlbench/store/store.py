@@ -255,6 +255,7 @@ class Store:
         if not self.backend.commit(run_id, expected, changes):
             raise reading.refusal(self.backend, run_id)
         self._open.add(run_id)
+        self._known.pop(run_id, None)  # another store may have written it in between
         return self.run(run_id)
 
     def update_run(self, run_id: str, *, evaluation: Mapping[str, Any] | None = None, **changes: Any) -> RunRecord:

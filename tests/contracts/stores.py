@@ -24,6 +24,7 @@ from rlbench.store import (
     TRUNCATED,
     Checkpoint,
     EpisodeChunk,
+    Store,
     checking,
     codec,
     copying,
@@ -861,6 +862,16 @@ class StoreContract:
         self.alter(store, "runs", {"id": run.id}, {"writer": writer, "beat": "never"})
         assert store.run(run.id).status == "interrupted"
         assert store.claim(run.id).status == "running"
+
+    def test_a_run_that_was_written_elsewhere_goes_on_from_there_when_it_is_claimed_again(self, store, run):
+        store.append(run.id, make_chunk(0, [2]))
+        self.alter(store, "runs", {"id": run.id}, {"writer": a_writer()})
+        other = Store(store.backend)
+        other.claim(run.id)
+        other.append(run.id, make_chunk(1, [3]), status="interrupted")
+        store.claim(run.id)
+        store.append(run.id, make_chunk(2, [4]))
+        assert [len(episode) for episode in store.episodes(run.id)] == [2, 3, 4]
 
     def test_of_two_that_claim_a_run_at_once_one_is_refused(self, store, run, monkeypatch):
         self.alter(store, "runs", {"id": run.id}, {"writer": a_writer()})
