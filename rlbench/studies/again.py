@@ -62,7 +62,7 @@ def best_preset(study: Tuning) -> Preset:
 def command_of(settings: TuningSettings, name: str) -> str:
     """Returns the command that makes a tuning again; "" if it has values that no command line takes."""
     told = [(axis, [write_setting(value) for value in axis.values]) for axis in settings.axes]
-    if any("," in value for _, values in told for value in values) or isinstance(settings.bins, dict):
+    if any("," in value or ".." in value for _, values in told for value in values) or isinstance(settings.bins, dict):
         return ""
     options: list[tuple[str, Any]] = [
         ("--agent", settings.agents[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -104,9 +105,7 @@ class Asking:
         return self._parameters(self._trials.ask(self._space))
 
     def _on_grid(self, number: int) -> dict[str, Any]:
-        chosen = self._settings.combination(number).parameters
-        places = {axis.name: axis.values.index(chosen[axis.name]) for axis in self._settings.axes}
-        return {name: self._space[name].choices[place] for name, place in places.items()}
+        return {name: json.dumps(value) for name, value in self._settings.combination(number).parameters.items()}
 
 
 @contextmanager

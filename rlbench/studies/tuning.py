@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from rlbench.checks import whole_number
 from rlbench.envs.making import full_id
@@ -102,7 +101,7 @@ def tune(
         raise UsageError("tune takes the id of an env and the name of an agent, which any process can make")
     workers = workers_of(workers, executor, store)
     axes, ranges = search_of(search, agent)
-    grid = int(np.prod([len(axis.values) for axis in axes], dtype=object))
+    grid = math.prod(len(axis.values) for axis in axes)
     asked = TuningSettings(
         env=":".join([*env.split(":")[:-1], full_id(env)]),
         agents=(agent,),

@@ -218,6 +218,12 @@ def test_a_grid_tries_each_combination_once_in_an_order_of_the_seed():
     assert {type(parameters["gamma"]) for parameters in one.parameters} == {float, int}
 
 
+def test_values_that_python_takes_for_equal_are_different():
+    search = {"env.is_slippery": [True, 1, 0, False]}
+    study = tune("FrozenLake-v1", search=search, seeds=[0], test_seeds=[], episodes=2, sampler="grid")
+    assert sorted(str(one["env.is_slippery"]) for one in study.parameters) == ["0", "1", "False", "True"]
+
+
 def test_a_steps_to_that_is_never_reached_is_told_as_infinite():
     study = tune(**{**LAKE, "trials": 12, "objective": "steps-to:0.9", "test_seeds": []})
     assert np.isinf(study.scores).any()
