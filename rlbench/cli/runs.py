@@ -133,7 +133,7 @@ def _list(
 
 def _none_yet(of_studies: list[RunRecord]) -> str:
     if of_studies:
-        return "no runs but those of studies: `rlbench studies` lists them, --study NAME theirs"
+        return "no runs but those of studies: --study NAME lists those of one, --study all those of any"
     return "no runs yet: start one with `rlbench train safecab`"
 
 

@@ -67,7 +67,9 @@ def test_studies_lists_shows_and_deletes(rlbench, study):
 
 
 def test_the_runs_of_a_study_are_listed_if_asked_for(rlbench, study):
-    assert rlbench("runs").out == "no runs but those of studies: `rlbench studies` lists them, --study NAME theirs\n"
+    assert rlbench("runs").out == (
+        "no runs but those of studies: --study NAME lists those of one, --study all those of any\n"
+    )
     document = rlbench("runs", "--study", "lake", "--json").document
     assert (len(document["runs"]), document["total"]) == (6, 6)
     assert {tuple(run["studies"]) for run in document["runs"]} == {("lake",)}
