@@ -296,7 +296,8 @@ def print_study(study: Study, limit: int = MOST) -> None:
     if study.is_done:
         say(f"  hash      {study.hash}")
     else:
-        say(f"  stopped   `rlbench resume {study.name}` goes on")
+        how = "the same command" if ":" in asked.env else f"`rlbench resume {study.name}`"  # which imports no module
+        say(f"  stopped   {how} goes on")
 
 
 def _who(study: Study, row: Row) -> list[str]:

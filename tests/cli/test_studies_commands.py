@@ -1,6 +1,7 @@
 """`rlbench sweep`, `studies`, and what other commands make of a study."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -143,6 +144,11 @@ def test_failures_are_told_and_the_exit_code_says_so(rlbench, tmp_path, monkeypa
     }
     assert document["table"][1]["value"] is None
     assert rlbench("resume", "risky").err.startswith("Error: the study's env hazards:Hazard-v0 would import a module")
+    with library.open_store(tmp_path / "rlbench.db") as store:
+        stopped = library.load_study(store, "risky")
+        stopped.values[:] = math.nan
+        keeping.save(stopped)
+    assert rlbench("studies", "show", "risky").out.endswith("  stopped   the same command goes on\n")
 
 
 def test_the_options_of_train_and_the_objective_reach_the_runs(rlbench):
