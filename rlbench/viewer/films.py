@@ -37,6 +37,8 @@ class Film:
         while len(self._kept) <= step:
             frame = next(self._frames)
             self._kept.append((frame.shape, zstandard.compress(frame.tobytes(), 1)))
+            if len(self._kept) > step:
+                return frame
         shape, packed = self._kept[step]
         return np.frombuffer(zstandard.decompress(packed), np.uint8).reshape(shape)
 

@@ -231,12 +231,12 @@ def stored_stage(run: Run, episode: Episode, env: gym.Env[Any, Any] | None) -> S
             stacklevel=2,
         )
         return FilmStage(Film(cards(episode)))
-    return _stage(run.make_env, episode, lambda again: begin_stored(run, again, episode.index))
+    return _stage(env, run.make_env, episode, lambda again: begin_stored(run, again, episode.index))
 
 
 def live_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, seed: int) -> Stage:
     """Returns the stage of an episode that started with reset(seed=seed)."""
-    return _stage(make, episode, lambda env: env.reset(seed=seed)[0])
+    return _stage(make(), make, episode, lambda env: env.reset(seed=seed)[0])
 
 
 def lone_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode) -> Stage:
@@ -245,11 +245,12 @@ def lone_stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode) -> Stag
     def begin(_env: Any) -> Any:
         raise StoreError("the start of this episode is unknown")
 
-    return _stage(make, episode, begin)
+    return _stage(make(), make, episode, begin)
 
 
-def _stage(make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Callable[[Any], Any]) -> Stage:
-    env = make()
+def _stage(
+    env: gym.Env[Any, Any], make: Callable[..., gym.Env[Any, Any]], episode: Episode, begin: Callable[[Any], Any]
+) -> Stage:
     world = city_of(env)
     if world is not None:
         return CityStage(world, episode)
