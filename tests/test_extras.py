@@ -12,7 +12,7 @@ from rlbench.errors import MissingPackageError, UsageError
 from rlbench.files import require
 
 PACKAGES = (
-    "bson,gridfs,h5py,imageio,imageio_ffmpeg,joblib,matplotlib,"
+    "bson,distributed,gridfs,h5py,imageio,imageio_ffmpeg,joblib,matplotlib,"
     "minari,optuna,pandas,PIL,pyarrow,pygame,pymongo,scipy,sklearn"
 )
 BASE = """
@@ -74,6 +74,7 @@ NEEDS = {  # what each of these commands needs
     "import run.parquet": "minari",
     "import run.hdf5": "minari",
     "import set": "minari",
+    "sweep FrozenLake-v1 --over gamma=0.9 --cluster tcp://127.0.0.1:1": "cluster",
 }
 WITHOUT = (
     "runs",

@@ -20,6 +20,7 @@ TOP_LEVEL = sorted(set(FOLDERS.values()))
 MAPPED = sorted(set(TOP_LEVEL) - {"rlbench"})
 EXTRAS = {
     "bson",
+    "distributed",
     "gridfs",
     "h5py",
     "imageio",

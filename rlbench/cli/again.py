@@ -29,7 +29,7 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import print_json, say
 from rlbench.cli.report import evaluation_lines
-from rlbench.cli.studies import names_study, resume_study, workers_option
+from rlbench.cli.studies import cluster_options, names_study, placed, resume_study, workers_option
 from rlbench.cli.train import evaluated, run_document, run_lines
 from rlbench.errors import StoreError, UsageError
 from rlbench.settings import parse_settings, write_setting
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     help="Continue without the callbacks that watched or ended the training, such as --stop-at.",
 )
 @workers_option("Processes for a study; by default one for each core.")
+@cluster_options
 @trust_option
 @env_filter_option
 @store_option
@@ -71,8 +72,10 @@ def resume(
     timesteps: int | None,
     engine: str,
     workers: int | None,
+    scheduler: str | None,
     env_filter: str | None,
     store: str,
+    insecure: bool,  # noqa: FBT001
     anyway: bool,  # noqa: FBT001  (click calls by name)
     no_callbacks: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
@@ -90,7 +93,8 @@ def resume(
         if names_study(opened, run):
             if episodes is not None or timesteps is not None:
                 raise UsageError("a study keeps its budget: begin another with `rlbench sweep`")
-            return resume_study(run, store, workers, as_json=as_json)
+            with placed(workers, scheduler, store, insecure=insecure) as place:
+                return resume_study(run, store, place, as_json=as_json)
         found = _run(opened, run, env_filter, needs="training", trust=trust)
         shown = sys.stderr.isatty() and not as_json
         resumed = rlbench.resume(

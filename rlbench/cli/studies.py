@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,25 +29,25 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.tuned import print_test, tuning_document
-from rlbench.errors import StoreError
+from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 from rlbench.names import means_runs
 from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rlbench import plots
     from rlbench import studies as room
     from rlbench.cli.options import Decorator
     from rlbench.plots import comparing
     from rlbench.store import Store
-    from rlbench.studies import Row, Study, axes, figure, keeping
+    from rlbench.studies import Row, Study, axes, cluster, figure, keeping
     from rlbench.studies.study import Candidate
 else:  # NumPy and Gymnasium only when a command runs
-    room, axes, figure, keeping, plots, comparing = (
-        LazyModule(f"rlbench.{name}")
-        for name in ("studies", "studies.axes", "studies.figure", "studies.keeping", "plots", "plots.comparing")
+    room, plots, comparing = (LazyModule(f"rlbench.{name}") for name in ("studies", "plots", "plots.comparing"))
+    axes, cluster, figure, keeping = (
+        LazyModule(f"rlbench.studies.{name}") for name in ("axes", "cluster", "figure", "keeping")
     )
 
 INTERVAL = "95% interval"
@@ -62,6 +63,30 @@ OF_WORKERS = "Processes; by default one for each core."
 def workers_option(text: str) -> Decorator:
     """Makes the option for the number of processes; `text` is its help."""
     return click.option("--workers", type=click.IntRange(min=1), metavar="N", help=text)
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --cluster and --insecure."""
+    url = click.option(
+        "--cluster",
+        "scheduler",
+        metavar="URL",
+        help="Work on a Dask cluster instead: tls://HOST:PORT of its scheduler, or tcp://127.0.0.1:PORT.",
+    )
+    insecure = click.option("--insecure", is_flag=True, help="Yes, a cluster on other machines by plain tcp.")
+    return url(insecure(command))
+
+
+@contextmanager
+def placed(workers: int | None, scheduler: str | None, store: str, *, insecure: bool) -> Iterator[dict[str, Any]]:
+    """Yields where a study is worked on, as arguments of `sweep`: processes of this machine, or a cluster."""
+    if scheduler is None:
+        yield {"workers": number_of_workers(workers, store)}
+        return
+    if workers is not None:
+        raise UsageError("--workers are processes of this machine, and a --cluster has its own: give one of the two")
+    with cluster.connected(scheduler, store, insecure=insecure) as (executor, size):
+        yield {"executor": executor, "workers": size}
 
 
 objective_option: Decorator = click.option(
@@ -140,6 +165,7 @@ def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @objective_option
 @aggregate_option
 @workers_option(OF_WORKERS)
+@cluster_options
 @store_option
 @name_option
 @record_option
@@ -160,10 +186,12 @@ def sweep(
     objective: str | None,
     aggregate: str,
     workers: int | None,
+    scheduler: str | None,
     store: str,
     name: str | None,
     record: str,
-    yes: bool,  # noqa: FBT001  (click calls by name)
+    insecure: bool,  # noqa: FBT001  (click calls by name)
+    yes: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> int:
     """Train every combination of parameters, for every agent, with every seed, on ENV; rank the combinations.
@@ -176,26 +204,27 @@ def sweep(
     trained again. The hash at the end depends on what was asked for and what came of it, not on the number of
     processes, the store, or whether it was stopped.
     """
-    study = rlbench.sweep(
-        env,
-        [agent.strip() for agent in agents.split(",")],
-        over=axes.parse_over(over),
-        seeds=parse_seeds(seeds),
-        episodes=episodes,
-        total_timesteps=timesteps,
-        preset=preset,
-        agent_kwargs=parse_settings(settings, "--set"),
-        env_kwargs=parse_settings(env_settings, "--env-set"),
-        bins=bins,
-        objective=objective,
-        aggregate=aggregate,
-        record=record,
-        workers=number_of_workers(workers, store),
-        store=store,
-        name=name,
-        yes=yes,
-        progress=sys.stderr.isatty() and not as_json,
-    )
+    with placed(workers, scheduler, store, insecure=insecure) as place:
+        study = rlbench.sweep(
+            env,
+            [agent.strip() for agent in agents.split(",")],
+            over=axes.parse_over(over),
+            seeds=parse_seeds(seeds),
+            episodes=episodes,
+            total_timesteps=timesteps,
+            preset=preset,
+            agent_kwargs=parse_settings(settings, "--set"),
+            env_kwargs=parse_settings(env_settings, "--env-set"),
+            bins=bins,
+            objective=objective,
+            aggregate=aggregate,
+            record=record,
+            **place,
+            store=store,
+            name=name,
+            yes=yes,
+            progress=sys.stderr.isatty() and not as_json,
+        )
     with study.store:
         return finished(study, as_json=as_json)
 
@@ -208,10 +237,10 @@ def names_study(store: Store, name: str) -> bool:
     return True
 
 
-def resume_study(name: str, store: str, workers: int | None, *, as_json: bool) -> int:
-    """Finishes a study, prints what came of it, and returns the exit code."""
+def resume_study(name: str, store: str, place: dict[str, Any], *, as_json: bool) -> int:
+    """Finishes a study at a place, prints what came of it, and returns the exit code."""
     shown = sys.stderr.isatty() and not as_json
-    study = rlbench.resume_study(store, name, workers=number_of_workers(workers, store), progress=shown)
+    study = rlbench.resume_study(store, name, **place, progress=shown)
     with study.store:
         return finished(study, as_json=as_json)
 

@@ -29,10 +29,11 @@ from rlbench.cli.studies import (
     OF_WORKERS,
     aggregate_option,
     budget_options,
+    cluster_options,
     finished,
     name_option,
-    number_of_workers,
     objective_option,
+    placed,
     record_option,
     workers_option,
 )
@@ -103,6 +104,7 @@ FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
 @objective_option
 @aggregate_option
 @workers_option(OF_WORKERS)
+@cluster_options
 @store_option
 @name_option
 @record_option
@@ -134,11 +136,13 @@ def tune(
     objective: str | None,
     aggregate: str,
     workers: int | None,
+    scheduler: str | None,
     store: str,
     name: str | None,
     record: str,
     save_preset: str | None,
-    force: bool,  # noqa: FBT001  (click calls by name)
+    insecure: bool,  # noqa: FBT001  (click calls by name)
+    force: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> int:
     """Search the parameters of an agent on ENV that are best over some seeds, and test them on others.
@@ -152,30 +156,31 @@ def tune(
     """
     if save_preset is not None:
         _check_file(save_preset, force=force)
-    study = rlbench.tune(
-        env,
-        agent,
-        search=axes.parse_over(search, "--search", FORMS),
-        trials=trials,
-        round=of_round,
-        seeds=parse_seeds(seeds),
-        test_seeds=parse_seeds(test_seeds, "--test-seeds"),
-        sampler=sampler,
-        seed=seed,
-        episodes=episodes,
-        total_timesteps=timesteps,
-        preset=preset,
-        agent_kwargs=parse_settings(settings, "--set"),
-        env_kwargs=parse_settings(env_settings, "--env-set"),
-        bins=bins,
-        objective=objective,
-        aggregate=aggregate,
-        record=record,
-        workers=number_of_workers(workers, store),
-        store=store,
-        name=name,
-        progress=sys.stderr.isatty() and not as_json,
-    )
+    with placed(workers, scheduler, store, insecure=insecure) as place:
+        study = rlbench.tune(
+            env,
+            agent,
+            search=axes.parse_over(search, "--search", FORMS),
+            trials=trials,
+            round=of_round,
+            seeds=parse_seeds(seeds),
+            test_seeds=parse_seeds(test_seeds, "--test-seeds"),
+            sampler=sampler,
+            seed=seed,
+            episodes=episodes,
+            total_timesteps=timesteps,
+            preset=preset,
+            agent_kwargs=parse_settings(settings, "--set"),
+            env_kwargs=parse_settings(env_settings, "--env-set"),
+            bins=bins,
+            objective=objective,
+            aggregate=aggregate,
+            record=record,
+            **place,
+            store=store,
+            name=name,
+            progress=sys.stderr.isatty() and not as_json,
+        )
     with study.store:
         code = finished(study, as_json=as_json)
         if save_preset is not None and study.is_done:
