@@ -7,7 +7,8 @@ beside its loop is the time that a caller waits less `run.seconds`. *Many* are 6
 one core, against 64 calls of `train`. The *exact evaluation* is that of a greedy policy in SafeCab's 500 states. *Two
 processes* train the runs of a sweep over SafeCab's gamma, default preset, against one; starting them is included. The
 *bookkeeping of a trial* of a tuning, two parameters and rounds of eight in a file, is asking for it, and telling and
-storing what came of it. The last figures are in benchmarks/studies.md.
+storing what came of it. *Dask* has two workers try 64 runs of the same sweep in batches of four, against a process pool
+of two, both through `executor=` and warm, the least of three times each. The last figures are in benchmarks/studies.md.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import json
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +46,7 @@ BARS = {  # what is measured: its bar, and whether it is the least or the most
     "1,000 runs: one process / two": (1.8, "least"),
     "bookkeeping of a trial, random sampler, ms": (3.0, "most"),
     "bookkeeping of a trial, TPE at 1,000 trials, ms": (15.0, "most"),
+    "64 runs: a process pool / Dask, of two": (0.9, "least"),
 }
 
 
@@ -54,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = [*_short_runs(Path(folder), arguments.rounds), _evaluation(), _two_processes(folder, arguments.runs)]
-        found += _bookkeeping(Path(folder))
+        found += [*_bookkeeping(Path(folder)), _dask(Path(folder))]
     figures = dict(zip(BARS, found, strict=True))
     print(json.dumps(figures) if arguments.json else _table(figures))
 
@@ -155,6 +159,22 @@ def _tuning(trials):
         seed=0,
         test_seeds=(),
     )
+
+
+def _dask(folder):
+    """Returns how many times as long a process pool takes as Dask's workers."""
+    from distributed import Client
+
+    pool, seconds = ProcessPoolExecutor(2, mp_context=get_context("spawn")), {}
+    with pool, Client(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as client:
+        for number in range(4):  # the first is the warm-up
+            for kind, executor in {"pool": pool, "dask": client.get_executor(pure=False)}.items():
+                started = time.perf_counter()
+                rlbench.sweep(
+                    **SWEEP, seeds=range(16), workers=2, executor=executor, store=folder / f"{kind}-{number}.db"
+                ).store.close()
+                seconds.setdefault(kind, []).append(time.perf_counter() - started)
+    return min(seconds["pool"][1:]) / min(seconds["dask"][1:])
 
 
 def _table(figures):
