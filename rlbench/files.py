@@ -14,6 +14,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,14 @@ def require(module: str, extra: str, purpose: str) -> Any:
     except ImportError as error:
         missing = error.name or module  # or what the package itself needs
         raise MissingPackageError(f"{purpose} needs {missing.partition('.')[0]}", missing, extra) from error
+
+
+def check_installed(module: str, extra: str, purpose: str) -> None:
+    """As `require`, for a package that takes long to import: it only looks whether it is there."""
+    with suppress(ImportError):
+        if find_spec(module) is not None:
+            return
+    raise MissingPackageError(f"{purpose} needs {module}", module, extra)
 
 
 def packaged(package: str, name: str) -> str:

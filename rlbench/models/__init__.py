@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rlbench.files import require
+from rlbench.files import check_installed
 
 if TYPE_CHECKING:
     from rlbench.models.cluster import KMeans, elbow, extract_palette
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlbench.models.text import MultinomialNB, TextClassifier, Tokenizer
     from rlbench.models.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
 
-require("sklearn", "models", "rlbench.models")
+check_installed("sklearn", "models", "rlbench.models")
 
 _HOMES = {
     "DecisionTreeClassifier": "tree",

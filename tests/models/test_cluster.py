@@ -261,8 +261,8 @@ def test_an_image_is_read_from_a_file(tmp_path):
 
 
 def test_without_pillow_a_file_is_refused_in_a_line_that_helps(monkeypatch):
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(UsageError, match="pip install pillow"):
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(UsageError, match=r'an image file needs PIL, .*: pip install "rlbench\[viewer\]"'):
         extract_palette("flag.png")
 
 
