@@ -228,7 +228,7 @@ def migrate(store: str, trust: bool, as_json: bool) -> int:  # noqa: FBT001
     def tell(result: MigrationResult) -> None:
         if result.problem:
             say(f"{result.problem}: it stays as it is", err=True)
-        if not as_json:
+        if not as_json and (result.migrated or result.left):
             say(f"run {result.run}: {_migrated(result._asdict())}")
             for why, chunks in result.left.items():
                 say(f"  steps of {chunks:,} stay as they are: {why}")
