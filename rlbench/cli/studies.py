@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from rlbench.plots import comparing
     from rlbench.store import Store
     from rlbench.studies import Row, Study, axes, cluster, figure, keeping
+    from rlbench.studies import settings as asking
     from rlbench.studies.study import Candidate
 else:  # NumPy and Gymnasium only when a command runs
     room, plots, comparing = (LazyModule(f"rlbench.{name}") for name in ("studies", "plots", "plots.comparing"))
-    axes, cluster, figure, keeping = (
-        LazyModule(f"rlbench.studies.{name}") for name in ("axes", "cluster", "figure", "keeping")
+    axes, cluster, figure, keeping, asking = (
+        LazyModule(f"rlbench.studies.{name}") for name in ("axes", "cluster", "figure", "keeping", "settings")
     )
 
 INTERVAL = "95% interval"
@@ -124,6 +125,55 @@ def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--episodes", metavar="N", type=int, help="Stop after N episodes.")(timesteps(command))
 
 
+def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that `sweep` and `tune` share, for `arguments_of`."""
+    for option in reversed(SHARED):
+        command = option(command)
+    return command
+
+
+SHARED: tuple[Decorator, ...] = (
+    budget_options,
+    preset_option,
+    set_option,
+    env_set_option,
+    bins_option,
+    objective_option,
+    aggregate_option,
+    workers_option(OF_WORKERS),
+    cluster_options,
+    store_option,
+    name_option,
+    record_option,
+)
+
+
+@contextmanager
+def arguments_of(
+    *,
+    timesteps: int | None,
+    settings: tuple[str, ...],
+    env_settings: tuple[str, ...],
+    workers: int | None,
+    scheduler: str | None,
+    insecure: bool,
+    store: str,
+    as_json: bool,
+    **others: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yields the arguments that `rlbench.sweep` and `rlbench.tune` share, and where the study is worked on."""
+    with placed(workers, scheduler, store, insecure=insecure) as place:
+        yield {
+            **others,
+            **place,
+            "total_timesteps": timesteps,
+            "agent_kwargs": parse_settings(settings, "--set"),
+            "env_kwargs": parse_settings(env_settings, "--env-set"),
+            "store": store,
+            "progress": sys.stderr.isatty() and not as_json,
+        }
+
+
 @click.command(
     epilog=examples(
         "rlbench sweep CliffWalking-v1 --agent q-learning,sarsa --over learning_rate=0.1..1:10 --episodes 100",
@@ -157,18 +207,7 @@ def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Each combination, with each seed from A to B - 1.",
 )
-@budget_options
-@preset_option
-@set_option
-@env_set_option
-@bins_option
-@objective_option
-@aggregate_option
-@workers_option(OF_WORKERS)
-@cluster_options
-@store_option
-@name_option
-@record_option
+@study_options
 @click.option("--yes", is_flag=True, help="Yes, more than 100,000 combinations.")
 @json_option
 @says_that_it_compiles
@@ -177,22 +216,9 @@ def sweep(
     agents: str,
     over: tuple[str, ...],
     seeds: str,
-    episodes: int | None,
-    timesteps: int | None,
-    preset: str,
-    settings: tuple[str, ...],
-    env_settings: tuple[str, ...],
-    bins: str | None,
-    objective: str | None,
-    aggregate: str,
-    workers: int | None,
-    scheduler: str | None,
-    store: str,
-    name: str | None,
-    record: str,
-    insecure: bool,  # noqa: FBT001  (click calls by name)
-    yes: bool,  # noqa: FBT001
+    yes: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
+    **shared: Any,
 ) -> int:
     """Train every combination of parameters, for every agent, with every seed, on ENV; rank the combinations.
 
@@ -204,26 +230,14 @@ def sweep(
     trained again. The hash at the end depends on what was asked for and what came of it, not on the number of
     processes, the store, or whether it was stopped.
     """
-    with placed(workers, scheduler, store, insecure=insecure) as place:
+    with arguments_of(**shared, as_json=as_json) as arguments:
         study = rlbench.sweep(
             env,
             [agent.strip() for agent in agents.split(",")],
             over=axes.parse_over(over),
             seeds=parse_seeds(seeds),
-            episodes=episodes,
-            total_timesteps=timesteps,
-            preset=preset,
-            agent_kwargs=parse_settings(settings, "--set"),
-            env_kwargs=parse_settings(env_settings, "--env-set"),
-            bins=bins,
-            objective=objective,
-            aggregate=aggregate,
-            record=record,
-            **place,
-            store=store,
-            name=name,
             yes=yes,
-            progress=sys.stderr.isatty() and not as_json,
+            **arguments,
         )
     with study.store:
         return finished(study, as_json=as_json)
@@ -325,8 +339,7 @@ def print_study(study: Study, limit: int = MOST) -> None:
     if study.is_done:
         say(f"  hash      {study.hash}")
     else:
-        how = "the same command" if ":" in asked.env else f"`rlbench resume {study.name}`"  # which imports no module
-        say(f"  stopped   {how} goes on")
+        say(f"  stopped   {asking.how_to_go_on(study.name, asked.env)} goes on")
 
 
 def _who(study: Study, row: Row) -> list[str]:

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
-from rlbench.cli.options import (
-    agent_option,
-    bins_option,
-    env_set_option,
-    examples,
-    force_option,
-    json_option,
-    parse_seeds,
-    preset_option,
-    seed_option,
-    set_option,
-    store_option,
-)
+from rlbench.cli.options import agent_option, examples, force_option, json_option, parse_seeds, seed_option
 from rlbench.cli.output import say
-from rlbench.cli.studies import (
-    OF_WORKERS,
-    aggregate_option,
-    budget_options,
-    cluster_options,
-    finished,
-    name_option,
-    objective_option,
-    placed,
-    record_option,
-    workers_option,
-)
+from rlbench.cli.studies import arguments_of, finished, study_options
 from rlbench.errors import UsageError
 from rlbench.lazy import LazyModule
-from rlbench.settings import parse_settings
 
 if TYPE_CHECKING:
     from rlbench.studies import again, axes
@@ -96,18 +71,7 @@ FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
     help="What chooses the trials: a tree-structured Parzen estimator, chance, or a grid of the values.",
 )
 @seed_option
-@budget_options
-@preset_option
-@set_option
-@env_set_option
-@bins_option
-@objective_option
-@aggregate_option
-@workers_option(OF_WORKERS)
-@cluster_options
-@store_option
-@name_option
-@record_option
+@study_options
 @click.option(
     "--save-preset",
     metavar="FILE",
@@ -127,23 +91,10 @@ def tune(
     test_seeds: str,
     sampler: str,
     seed: int,
-    episodes: int | None,
-    timesteps: int | None,
-    preset: str,
-    settings: tuple[str, ...],
-    env_settings: tuple[str, ...],
-    bins: str | None,
-    objective: str | None,
-    aggregate: str,
-    workers: int | None,
-    scheduler: str | None,
-    store: str,
-    name: str | None,
-    record: str,
     save_preset: str | None,
-    insecure: bool,  # noqa: FBT001  (click calls by name)
-    force: bool,  # noqa: FBT001
+    force: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
+    **shared: Any,
 ) -> int:
     """Search the parameters of an agent on ENV that are best over some seeds, and test them on others.
 
@@ -156,7 +107,7 @@ def tune(
     """
     if save_preset is not None:
         _check_file(save_preset, force=force)
-    with placed(workers, scheduler, store, insecure=insecure) as place:
+    with arguments_of(**shared, as_json=as_json) as arguments:
         study = rlbench.tune(
             env,
             agent,
@@ -167,19 +118,7 @@ def tune(
             test_seeds=parse_seeds(test_seeds, "--test-seeds"),
             sampler=sampler,
             seed=seed,
-            episodes=episodes,
-            total_timesteps=timesteps,
-            preset=preset,
-            agent_kwargs=parse_settings(settings, "--set"),
-            env_kwargs=parse_settings(env_settings, "--env-set"),
-            bins=bins,
-            objective=objective,
-            aggregate=aggregate,
-            record=record,
-            **place,
-            store=store,
-            name=name,
-            progress=sys.stderr.isatty() and not as_json,
+            **arguments,
         )
     with study.store:
         code = finished(study, as_json=as_json)

@@ -19,6 +19,7 @@ from rlbench.processes import Outcome, packed
 from rlbench.store import STORES, Store
 from rlbench.store.urls import split_url
 from rlbench.studies.objectives import Objective
+from rlbench.studies.settings import how_to_go_on
 from rlbench.studies.trials import Batch, Trial, try_elsewhere
 from rlbench.training.setup import versions
 
@@ -86,7 +87,8 @@ def _outcome(number: int, batch: Batch, future: Future[str]) -> Outcome:
 def _ended(batch: Batch, error: Exception) -> ProcessError:
     why = f"{type(error).__name__}{f': {error}' if str(error) else ''}"
     return ProcessError(
-        f"the executor, or the cluster, ended ({why}); what is done is stored: `rlbench resume {batch.study}` goes on"
+        f"the executor, or the cluster, ended ({why}); what is done is stored: "
+        f"{how_to_go_on(batch.study, batch.request['env'])} goes on"
     )
 
 

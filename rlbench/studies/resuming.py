@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from rlbench.studies.keeping import load_study
 from rlbench.studies.settings import check_trusted, completed
-from rlbench.studies.sweeping import kept_on_success, workers_of
+from rlbench.studies.sweeping import workers_of
 from rlbench.studies.tuned import Tuning
 from rlbench.studies.tuning import work_on_tuning
 from rlbench.studies.working import work
+from rlbench.training.tasks import kept_on_success
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -155,6 +155,16 @@ class Settings:
         }
 
 
+def id_with_module(env: str) -> str:
+    """Returns the full id of an env, after the module that registers it, if that was named."""
+    return ":".join([*env.split(":")[:-1], full_id(env)])
+
+
+def how_to_go_on(study: str, env: str) -> str:
+    """Returns what goes on with a study that was stopped, in words: `resume` imports no module."""
+    return "the same command" if ":" in env else f"`rlbench resume {study}`"
+
+
 # ---------------------------------------------------------------------- checks
 
 

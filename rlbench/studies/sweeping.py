@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.checks import whole_number
-from rlbench.envs.making import full_id
 from rlbench.errors import UsageError
 from rlbench.presets import DEFAULT
-from rlbench.store import Store, open_store
+from rlbench.store import Store
 from rlbench.studies.axes import axes_of
 from rlbench.studies.executors import address_for_workers
 from rlbench.studies.keeping import load_study, names, save
-from rlbench.studies.settings import Settings, check_name, check_size, completed
+from rlbench.studies.settings import Settings, check_name, check_size, completed, id_with_module
 from rlbench.studies.study import Study
 from rlbench.studies.working import work
 from rlbench.training.binning import read_bins
 from rlbench.training.many import checked_seeds
+from rlbench.training.tasks import kept_on_success
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rlbench.training.binning import Asked
@@ -97,7 +96,7 @@ def sweep(
         raise UsageError("sweep takes the id of an env and the names of agents, which any process can make")
     workers = workers_of(workers, executor, store)
     asked = Settings(
-        env=":".join([*env.split(":")[:-1], full_id(env)]),
+        env=id_with_module(env),
         agents=_agents([agents] if isinstance(agents, str) else agents),
         axes=axes_of(over),
         seeds=tuple(checked_seeds(seeds)),
@@ -147,17 +146,6 @@ def lasting(bins: Asked) -> Any:
     """Returns a request for bins that says the same later: what a file holds, not its name."""
     kind, value = read_bins(bins)
     return f"{kind}:{value}" if kind in ("kmeans", "quantile") else value
-
-
-@contextmanager
-def kept_on_success(store: str | Path | Store | None, *, create: bool = True) -> Iterator[Store]:
-    """Opens a store, which a study keeps; it is closed again if no study comes of it."""
-    if isinstance(store, Store):
-        yield store
-        return
-    with ExitStack() as unless_kept:
-        yield unless_kept.enter_context(open_store("memory://" if store is None else store, create=create))
-        unless_kept.pop_all()
 
 
 def begun(kind: type[Kind], name: str, settings: Settings, store: Store) -> Kind:

@@ -6,18 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rlbench.checks import whole_number
-from rlbench.envs.making import full_id
 from rlbench.errors import UsageError
 from rlbench.files import require
 from rlbench.presets import DEFAULT
 from rlbench.studies.asking import Asking
 from rlbench.studies.keeping import delete_broken_off
 from rlbench.studies.searching import search_of
-from rlbench.studies.settings import check_name, completed
-from rlbench.studies.sweeping import begun, kept_on_success, lasting, workers_of
+from rlbench.studies.settings import check_name, completed, id_with_module
+from rlbench.studies.sweeping import begun, lasting, workers_of
 from rlbench.studies.tuned import Tuning, TuningSettings, check_tuning
 from rlbench.studies.working import Worker
 from rlbench.training.many import checked_seeds
+from rlbench.training.tasks import kept_on_success
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ def tune(
     axes, ranges = search_of(search, agent)
     grid = math.prod(len(axis.values) for axis in axes)
     asked = TuningSettings(
-        env=":".join([*env.split(":")[:-1], full_id(env)]),
+        env=id_with_module(env),
         agents=(agent,),
         axes=axes,
         seeds=tuple(checked_seeds(seeds)),

@@ -166,7 +166,7 @@ class Task:
             _say_if_unknown(plan.config)
         wanted = Wanted(self.env, learner, self.budget.after(learner), plan.config, callbacks)
         key = cache_key(plan.known_by, seed)
-        with _opened(store) as kept:
+        with kept_on_success(store) as kept:
             found = find(kept, key, wanted.budget) if cache and key and store is not None else None
             if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept, labels, trust=found.record.config.env.spec == plan.config.env.spec)
@@ -241,15 +241,15 @@ def _say_if_unknown(config: RunConfig) -> None:
 
 
 @contextmanager
-def _opened(store: str | Path | Store | None) -> Iterator[Store]:
-    """Opens the store that a run is kept in; what was opened here is closed again if no run comes of it."""
+def kept_on_success(store: str | Path | Store | None, *, create: bool = True) -> Iterator[Store]:
+    """Opens the store of a run or a study, which keeps it; what was opened here is closed again if none comes of it."""
     if isinstance(store, Store):
         yield store
         return
     if store is not None and not isinstance(store, str | os.PathLike):
         raise UsageError(f"store must be a path, a URL or an open store, got {store!r}")
     with ExitStack() as unless_kept:
-        yield unless_kept.enter_context(open_store("memory://" if store is None else store))
+        yield unless_kept.enter_context(open_store("memory://" if store is None else store, create=create))
         unless_kept.pop_all()
 
 
