@@ -11,6 +11,8 @@ import pytest
 from rlbench.errors import ProcessError, StoreError, UsageError
 from rlbench.store import open_store
 from rlbench.studies import executors, resume_study, sweep, working
+from rlbench.studies.objectives import objective_of
+from rlbench.studies.trials import Batch
 
 CLIFF = {
     "env": "CliffWalking-v1",
@@ -123,3 +125,11 @@ def test_a_store_that_only_this_process_has_is_refused(tmp_path):
         sweep(**CLIFF, store=store, executor=AtOnce())
     with pytest.raises(UsageError, match=r"executor must be a concurrent.futures.Executor, got int"):
         sweep(**CLIFF, store=tmp_path / "runs.db", executor=3)
+
+
+def test_where_resume_would_import_a_module_an_executor_that_ended_tells_to_give_the_same_command():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    batch = Batch("mine", objective_of("return"), {"env": "stairs:Mine-v0"}, (0,))
+    with pytest.raises(ProcessError, match=r"what is done is stored: the same command goes on$"):
+        next(executors.each(executor, 1, "runs.db", [batch], lambda *_: None))
