@@ -46,11 +46,18 @@ def dask(folder, kind, *arguments):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def said_where(process, log):
+    """Returns the URL of a scheduler once it has said it; it fails at once if the scheduler has ended instead."""
+    found = re.search(r"Scheduler at:\s*(\S+)", log.read_text())
+    assert found or process.poll() is None, log.read_text()
+    return found and found[1]
+
+
 @contextmanager
 def running(folder, scheduler, workers):
     """Runs a scheduler and its workers; yields the scheduler's process and its URL."""
     with dask(folder, *scheduler) as (process, log):
-        url = until(lambda: re.search(r"Scheduler at:\s*(\S+)", log.read_text()), log.read_text)[1]
+        url = until(lambda: said_where(process, log), log.read_text)
         with dask(folder, "worker", url, *workers):
             until(lambda: log.read_text().count("Register worker") >= 2, log.read_text)
             yield process, url
