@@ -99,8 +99,12 @@ class Backend(ABC):
     # ------------------------------------------------------------------ snapshots
 
     @abstractmethod
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
-        """Saves a snapshot, replacing one of the same kind and name; without `replace`, False if there is one."""
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+        """Saves a snapshot in place of any of the same kind and name; `replace` names the only one that it may replace.
+
+        False, changing nothing, if another has taken the place of that one, or it is gone; without `replace`, if there
+        is one at all.
+        """
 
     @abstractmethod
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:

@@ -346,9 +346,8 @@ class MongoBackend(Backend):
 
     # ------------------------------------------------------------------ snapshots
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
-        key = _snapshot(info.kind, info.name)
-        allowed: Document = {} if replace else {"row": None}  # only one that is not complete yet
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+        key, allowed = _snapshot(info.kind, info.name), _replaceable(replace=replace)
         for _ in range(TRIES):
             row = new_name()
             with self._writing() as store:
@@ -358,19 +357,21 @@ class MongoBackend(Backend):
                 old = store.snapshots.find_one_and_update(
                     {**key, "pending": {"$eq": row}, **allowed}, {"$set": change, "$pull": {"pending": row}}
                 )
-                taken = old is None and not replace and self._sweep_taken(store, key, row)
+                refused = old is None and replace is not True and self._sweep_refused(store, key, row, replace=replace)
             if old is not None:
                 self._discard([old["row"]] if "row" in old else [])
                 return True
-            if taken:
+            if refused:
                 return False
         raise self._too_busy(f"snapshot {info.name}")
 
-    def _sweep_taken(self, store: Collections, key: Document, row: str) -> bool:
-        """Deletes what was written for a snapshot; returns whether another process has completed it meanwhile."""
-        taken = store.snapshots.update_one({**key, "row": COMPLETE}, {"$pull": {"pending": row}}).matched_count == 1
+    def _sweep_refused(self, store: Collections, key: Document, row: str, *, replace: SnapshotInfo | bool) -> bool:
+        """Deletes what was written for a snapshot; returns whether another process was faster, not only swept it."""
+        store.snapshots.update_one(key, {"$pull": {"pending": row}})
         self._discard([row])
-        return taken
+        if isinstance(replace, SnapshotInfo):
+            return store.snapshots.find_one({**key, **_replaceable(replace=replace)}, {"_id": 1}) is None
+        return store.snapshots.find_one({**key, "row": COMPLETE}, {"_id": 1}) is not None
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         wanted = {"row": COMPLETE} if kind is None else {"kind": {"$eq": kind}, "row": COMPLETE}
@@ -547,6 +548,13 @@ def _like(run_id: str, expected: Document) -> Document:
 
 def _snapshot(kind: str, name: str) -> Document:
     return {"kind": {"$eq": kind}, "name": {"$eq": name}}
+
+
+def _replaceable(*, replace: SnapshotInfo | bool) -> Document:
+    """Returns the condition on a snapshot for another to take its place."""
+    if isinstance(replace, SnapshotInfo):
+        return {"row": COMPLETE, "created_at": {"$eq": replace.created_at}, "size": {"$eq": replace.size}}
+    return {} if replace else {"row": None}  # only one that is not complete yet
 
 
 def _condition(name: str, value: str) -> tuple[str, Any]:

@@ -47,6 +47,7 @@ FILTERS = {
     "not_tag": "rowid NOT IN " + TAGGED.format("not_tag"),
 }
 SPAN = "number, first_episode, first_step, episodes, segments, steps, run"
+THERE = "SELECT 1 FROM snapshots WHERE (kind, name, created_at, size) = (?, ?, ?, ?)"
 INFO = "episodes, timesteps, chunks, created_at, kept, size, run"
 EXPLANATIONS = {
     sqlite3.SQLITE_BUSY: f"another process has been writing to it for {BUSY_TIMEOUT:g} s; try again later",
@@ -191,10 +192,12 @@ class SqliteBackend(Backend):
             connection.execute(UNUSED_TABLES)
         return row is not None
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: bool = True) -> bool:
+    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
         verb = "REPLACE" if replace else "IGNORE"
         insert = f"INSERT OR {verb} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
         with self._transaction() as connection:
+            if isinstance(replace, SnapshotInfo) and not connection.execute(THERE, replace).fetchone():
+                return False
             is_new = connection.execute(insert, (*info, blob[:PART])).rowcount == 1
             if is_new:
                 _put_parts(connection, blob, SNAPSHOT, info.kind, info.name)

@@ -7,6 +7,7 @@ import operator
 import secrets
 import weakref
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -324,13 +325,24 @@ class Store:
         self.backend.put_snapshot(info, blob)
         return info
 
-    def add_snapshot(self, kind: str, name: str, numbers: Mapping[str, Any]) -> bool:
-        """Saves numbers, unless there is such a snapshot already; then False, whoever saved it."""
-        return self.backend.put_snapshot(*_packed(kind, name, {}, numbers, self._now()), replace=False)
+    def add_snapshot(
+        self, kind: str, name: str, numbers: Mapping[str, Any], arrays: Mapping[str, Any] | None = None
+    ) -> SnapshotInfo | None:
+        """Saves numbers and arrays, unless there is such a snapshot already; then None, whoever saved it."""
+        info, blob = _packed(kind, name, arrays or {}, numbers, self._now())
+        return info if self.backend.put_snapshot(info, blob, replace=False) else None
+
+    def exchange_snapshot(
+        self, before: SnapshotInfo, numbers: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> SnapshotInfo | None:
+        """Replaces a snapshot by the next of its name; None if another took its place meanwhile, or it was deleted."""
+        moment = max(self._now(), _just_after(before.created_at))  # so that no two of a name are taken for one
+        info, blob = _packed(before.kind, before.name, arrays, numbers, moment)
+        return info if self.backend.put_snapshot(info, blob, replace=before) else None
 
     def reserve(self, kind: str, name: str) -> bool:
         """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
-        return self.add_snapshot(RESERVED + kind, name, {})
+        return self.add_snapshot(RESERVED + kind, name, {}) is not None
 
     def reserved(self, kind: str) -> list[str]:
         """Returns the reserved names of a kind, sorted."""
@@ -541,6 +553,12 @@ def _with(document: Document, evaluation: Mapping[str, Any]) -> str:
         what = "the figures of an evaluation are numbers, its episodes and seed whole ones, its wrappers texts"
         raise UsageError(f"{what}, got {str(new)[:MAX_NAME]}")
     return codec.to_json([*(one for one in evaluations_of(document) if one != new), new])
+
+
+def _just_after(moment: str) -> str:
+    with suppress(ValueError, OverflowError):  # it is what a store says
+        return iso(datetime.fromisoformat(moment) + timedelta(microseconds=1))
+    return ""
 
 
 def _packed(

@@ -54,9 +54,8 @@ class Journal:
         """Adds what is noted meanwhile all at once in the end, or nothing of it.
 
         Raises:
-            StoreError: another process has added to the journal meanwhile.
+            StoreError: another process has added to the journal since this one read it.
         """
-        self._catch_up()
         self._draft = []
         try:
             yield

@@ -15,13 +15,33 @@ from rlbench.studies.tuned import Tuning, TuningSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rlbench.store import RunRecord, Store
+    from rlbench.store import RunRecord, SnapshotInfo, Store
 
 KIND = "study"
 
 
+def add(study: Study) -> bool:
+    """Stores a study that is new; returns whether it is: another process may have begun one of its name."""
+    study.stored = study.store.add_snapshot(KIND, study.name, *_parts(study))
+    return study.stored is not None
+
+
 def save(study: Study) -> None:
-    """Stores what is known of a study."""
+    """Stores what is known of a study, with what other processes found of it meanwhile.
+
+    Raises:
+        StoreError: another process has deleted it, or begun another of its name.
+    """
+    while not (saved := study.stored and study.store.exchange_snapshot(study.stored, *_parts(study))):
+        theirs = load_study(study.store, study.name)
+        if theirs.settings != study.settings:
+            raise StoreError(f"another process has begun another study {study.name}: choose another name")
+        study.take_over(theirs)
+    study.stored = saved
+
+
+def _parts(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the numbers and arrays of a study."""
     numbers = {"settings": study.settings.document(), "seconds": study.seconds, "failures": _told(study.failures)}
     arrays = {"values": study.values, "failed": study.failed}
     if isinstance(study, Tuning):
@@ -29,7 +49,7 @@ def save(study: Study) -> None:
     if isinstance(study, Tuning) and study.test is not None:
         arrays |= {"test_values": study.test.values, "test_failed": study.test.failed}
         numbers["test_failures"] = _told(study.test.failures)
-    study.store.save_snapshot(KIND, study.name, arrays, numbers)
+    return numbers, arrays
 
 
 def _told(failures: list[Failure]) -> list[dict[str, Any]]:
@@ -48,20 +68,23 @@ def load_study(store: Store, name: str) -> Study:
     Raises:
         StoreError: it is damaged, or does not exist.
     """
-    check_exists(store, name)
+    info = check_exists(store, name)  # before it is read: it may be replaced, but by none that knows less
     arrays, numbers = store.load_snapshot(KIND, name)
     try:
-        return _study(store, name, arrays, numbers)
+        study = _study(store, name, arrays, numbers)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise StoreError(f"the study {name} is damaged: {str(error)[:200]}") from error
+    study.stored = info
+    return study
 
 
-def check_exists(store: Store, name: str) -> None:
-    """Raises StoreError unless a store has a study of this name."""
-    known = names(store)
+def check_exists(store: Store, name: str) -> SnapshotInfo:
+    """Returns the record of a study; StoreError unless a store has one of this name."""
+    known = {info.name: info for info in store.snapshots(KIND)}
     if name not in known:
         told = str(unknown_name("study", name, known)) if known else f"there is no study {name!r:.80}"
         raise StoreError(f"{told} in {store.url}")
+    return known[name]
 
 
 def _study(store: Store, name: str, arrays: dict[str, Any], numbers: dict[str, Any]) -> Study:

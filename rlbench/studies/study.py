@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from rlbench.intervals import Interval
-    from rlbench.store import Store
+    from rlbench.store import SnapshotInfo, Store
     from rlbench.studies.objectives import Objective
     from rlbench.studies.settings import Combination, Settings
     from rlbench.studies.trials import Trial
@@ -91,6 +91,7 @@ class Study(Shown):
         failed: (combinations, seeds) whether the trial raised an error.
         failures: the first of them, with their reasons.
         seconds: how long it took, over all the times that it was worked on.
+        stored: the record of it that was last read or written, with all that it knew; None if there is none.
     """
 
     unit: ClassVar[str] = "combinations"  # what it consists of
@@ -102,6 +103,7 @@ class Study(Shown):
     failed: NDArray[np.bool_] = field(repr=False)
     failures: list[Failure] = field(default_factory=list, repr=False)
     seconds: float = 0.0
+    stored: SnapshotInfo | None = field(default=None, repr=False, kw_only=True)
 
     @classmethod
     def new(cls, name: str, settings: Any, store: Store) -> Self:
@@ -164,6 +166,18 @@ class Study(Shown):
                 reason = trial.reason or "its value is not a number"
                 self.failures.append(Failure(combination, self.settings.seeds[place], reason))
         self.scores[combination] = self._score(combination)
+
+    def take_over(self, other: Study) -> None:
+        """Takes what another process found of the same study, where this one knows nothing; and its record's place."""
+        new = other.known & ~self.known
+        np.copyto(self.values, other.values, where=new)
+        self.failed |= other.failed & new
+        if self.failed.any():
+            told = [*self.failures, *(one for one in other.failures if one not in self.failures)]
+            self.failures[:] = told[:MOST_REASONS]
+        for combination in np.flatnonzero(new.any(axis=1)).tolist():
+            self.scores[combination] = self._score(combination)
+        self.seconds, self.stored = max(self.seconds, other.seconds), other.stored
 
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""

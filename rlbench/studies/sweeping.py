@@ -13,7 +13,7 @@ from rlbench.presets import DEFAULT
 from rlbench.store import Store
 from rlbench.studies.axes import axes_of
 from rlbench.studies.executors import address_for_workers
-from rlbench.studies.keeping import load_study, names, save
+from rlbench.studies.keeping import add, load_study, names
 from rlbench.studies.settings import Settings, check_name, check_size, completed, id_with_module
 from rlbench.studies.study import Study
 from rlbench.studies.working import work
@@ -150,9 +150,8 @@ def lasting(bins: Asked) -> Any:
 
 def begun(kind: type[Kind], name: str, settings: Settings, store: Store) -> Kind:
     """Returns the study of this name, as far as it is known; UsageError if it has other settings."""
-    if name not in names(store):
-        study = kind.new(name, settings, store)
-        save(study)
+    study = kind.new(name, settings, store)
+    if name not in names(store) and add(study):
         return study
     found = load_study(store, name)
     if found.settings != settings or not isinstance(found, kind):

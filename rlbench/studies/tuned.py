@@ -135,6 +135,19 @@ class Tuning(Study):
         """Returns the objective of a trial; a seed that failed is no small thing, so that it has none then."""
         return super()._score(combination) if not self.failed[combination].any() else math.nan
 
+    def take_over(self, other: Study) -> None:
+        """Takes what another process found of the same tuning, its later trials too."""
+        if isinstance(other, Tuning):
+            self.parameters += other.parameters[self.asked :]
+            self._take_test(other)
+        super().take_over(other)
+
+    def _take_test(self, other: Tuning) -> None:
+        if self.test is None:
+            self.test = other.test
+        elif other.test is not None:
+            self.test.take_over(other.test)
+
     def plot(self, **look: Any) -> Figure:
         """Draws the value of each trial and the best so far (extra `plots`); `look` is as in `plots.draw`."""
         return trials_figure(self.settings, self.scores[: self.asked], **look)

@@ -946,6 +946,26 @@ class StoreContract:
         assert (store.snapshots("model"), checking.info(store)["snapshots"]) == ([], 0)
         assert not list(checking.check(store))
 
+    def test_a_snapshot_is_exchanged_for_the_one_that_was_read_alone(self, store):
+        first = store.add_snapshot("study", "a", {"n": 0}, {"x": np.zeros(3)})
+        assert store.add_snapshot("study", "a", {"n": 1}) is None
+        second = store.exchange_snapshot(first, {"n": 2}, {"x": np.ones(3)})
+        assert second.created_at > first.created_at
+        assert store.exchange_snapshot(first, {"n": 3}, {}) is None
+        assert store.snapshots() == [second]
+        arrays, numbers = store.load_snapshot("study", "a")
+        assert (arrays["x"].tolist(), numbers) == ([1, 1, 1], {"n": 2})
+        store.delete_snapshot("study", "a")
+        assert store.exchange_snapshot(second, {"n": 4}, {}) is None
+        assert (store.snapshots(), list(checking.check(store))) == ([], [])
+
+    def test_of_all_who_exchange_one_snapshot_at_once_one_does(self, store):
+        before = store.add_snapshot("study", "a", {})
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda n: store.exchange_snapshot(before, {"n": n}, {}), range(8)))
+        [won] = [n for n, info in enumerate(got) if info is not None]
+        assert store.load_snapshot("study", "a")[1] == {"n": won}
+
     def test_the_numbers_of_a_snapshot_are_told_without_its_arrays(self, store, monkeypatch):
         store.save_snapshot("model", "a", {"rows": np.zeros(9)}, {"cursor": 2**100, "about": {"kind": "tree"}})
         monkeypatch.setattr("rlbench.store.codec._unpack_column", None)
