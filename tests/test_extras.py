@@ -12,8 +12,8 @@ from rlbench.errors import MissingPackageError, UsageError
 from rlbench.files import require
 
 PACKAGES = (
-    "bson,distributed,gridfs,h5py,imageio,imageio_ffmpeg,joblib,matplotlib,"
-    "minari,optuna,pandas,PIL,pyarrow,pygame,pymongo,scipy,sklearn"
+    "bson,distributed,gridfs,h5py,imageio,imageio_ffmpeg,jinja2,joblib,matplotlib,"
+    "minari,optuna,pandas,PIL,prometheus_client,pyarrow,pygame,pymongo,scipy,sklearn,starlette,uvicorn"
 )
 BASE = """
 import importlib, json, pkgutil, sys
@@ -52,6 +52,7 @@ def outcome(arguments):
 
 print(json.dumps([outcome(arguments.split()) for arguments in json.loads(sys.argv[2])]))
 """
+EXTRA_OF = {"rlbench.models": "models", "rlbench.web": "serve"}  # of these rooms
 NEEDS = {  # what each of these commands needs
     "plot RUN --kind policy --out a.png": "plots",
     "compare RUN RUN --out a.svg": "plots",
@@ -74,6 +75,7 @@ NEEDS = {  # what each of these commands needs
     "import run.parquet": "minari",
     "import run.hdf5": "minari",
     "import set": "minari",
+    "ui --no-browser": "serve",
     "sweep FrozenLake-v1 --over gamma=0.9 --cluster tcp://127.0.0.1:1": "cluster",
 }
 WITHOUT = (
@@ -103,7 +105,8 @@ def test_a_module_that_needs_an_extra_names_it_when_it_is_imported(tmp_path):
     said = {name: error for name, error in _in_a_base_install(IMPORTS, folder=tmp_path).items() if error}
     assert {"rlbench.models", "rlbench.models.tree", "rlbench.models.recommender", "rlbench.models.text"} <= set(said)
     for name, error in said.items():
-        assert _is_one_line_on("models" if name.startswith("rlbench.models") else "viewer", error), name
+        room = ".".join(name.split(".")[:2])
+        assert _is_one_line_on(EXTRA_OF.get(room, "viewer"), error), name
 
 
 @pytest.fixture(scope="module")

@@ -24,14 +24,18 @@ EXTRAS = {
     "gridfs",
     "h5py",
     "imageio",
+    "jinja2",
     "matplotlib",
     "minari",
     "optuna",
     "pandas",
+    "prometheus_client",
     "pyarrow",
     "pygame",
     "pymongo",
     "sklearn",
+    "starlette",
+    "uvicorn",
 }
 
 
@@ -143,8 +147,18 @@ def _expected():
 
 DATA = {"rlbench/py.typed"} | {
     path.relative_to(ROOT).as_posix()
-    for pattern in ("presets/*.toml", "reports/*.html", "reports/*.css", "viewer/*.html", "viewer/*.js")
+    for pattern in (
+        "presets/*.toml",
+        "reports/*.html",
+        "reports/*.css",
+        "viewer/*.html",
+        "viewer/*.js",
+        "web/templates/*",
+        "web/static/*",
+        "web/static/vendor/*",
+    )
     for path in (ROOT / "rlbench").glob(pattern)
+    if path.is_file()
 }
 
 

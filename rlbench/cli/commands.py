@@ -35,6 +35,7 @@ COMMANDS = {
     "plot": ("rlbench.cli.plot:plot", "Draw runs: learning curves, values, policies and more."),
     "compare": ("rlbench.cli.plot:compare", "Compare agents over their seeds, with intervals."),
     "report": ("rlbench.cli.plot:report", "Write a report of a run: one self-contained HTML page."),
+    "ui": ("rlbench.cli.ui:ui", "Show the stored runs in a browser."),
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
     "diff": ("rlbench.cli.again:diff", "Show where two runs diverge, and why."),

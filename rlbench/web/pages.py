@@ -1,0 +1,57 @@
+"""Pages: templates that escape whatever they are given, and errors told in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from rlbench._version import __version__
+from rlbench.texts import escaped
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from rlbench.store import Store
+
+NAVIGATION = (("Runs", "/"),)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a text without control characters, which would turn the page's own text round."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(map(escaped, value.split("\n")))
+    return value
+
+
+TEMPLATES = Environment(
+    loader=PackageLoader("rlbench.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_plain,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.globals |= {"navigation": NAVIGATION, "version": __version__}
+
+
+def page(request: Request, template: str, /, status: int = 200, **known: Any) -> HTMLResponse:
+    """Returns a page made from a template."""
+    state = request.app.state
+    here = {"store": state.store, "secret": state.secret, "path": request.url.path, "grant": request.scope["grant"]}
+    made = TEMPLATES.get_template(template).render({**here, **known})
+    return HTMLResponse(made, status, {"cache-control": "no-store"})
+
+
+def error_page(request: Request, status: int, words: str) -> Response:
+    """Returns a page that tells an error in one line."""
+    return page(request, "error.html", status, words=words)
+
+
+def store_of(request: Request) -> Store:
+    """Returns the store that the pages show."""
+    store: Store = request.app.state.store
+    return store
