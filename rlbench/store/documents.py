@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -198,7 +199,7 @@ def told(document: Document, moment: datetime | None = None) -> RunRecord:
         raise StoreError(f"run {document['id']} is damaged: its id has control characters")
     values = {name: _printable(document[name]) for name in RECORD_FIELDS if name in document}
     try:
-        values |= {"seed": int(document["seed"]), "config": RunConfig.of(_object(document["config"]))}
+        values |= {"seed": int(document["seed"]), "config": _config(document["config"])}
         values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
         values |= {"tags": tuple(tag for tag in values["tags"] if not is_ours(tag)), "studies": studies_of(document)}
         values["is_listed"] = MADE not in document["tags"]
@@ -258,6 +259,12 @@ def _object(text: str) -> dict[str, Any]:
     if type(found) is not dict:
         raise ValueError(f"expected a JSON object, got {text[:MAX_NAME]}")
     return found
+
+
+@lru_cache(maxsize=64)
+def _config(text: str) -> RunConfig:
+    """Returns a configuration that is stored as JSON: the runs of a combination share theirs."""
+    return RunConfig.of(_object(text))
 
 
 def is_abandoned(document: Document, moment: datetime | None = None) -> bool:

@@ -278,4 +278,6 @@ def trained(
     run = Run(record, session.store, cache=cache, cached_episodes=session.run.episodes, trust=trust)
     run.agent = session.agent
     run.agent.origins = (run.id,)
+    if session.figures is not None:
+        run.figures = session.figures  # to read them back takes as long as a short training
     return run

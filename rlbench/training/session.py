@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import gymnasium as gym
+    from numpy.typing import NDArray
 
     from rlbench.agents import Agent
     from rlbench.store import Checkpoint, EpisodeChunk, RunRecord, Store
@@ -50,6 +51,7 @@ class Session:
     seed: int | None = None  # of the env's first reset; None where env and agent go on
     callbacks: Sequence[Any] = ()
     seconds: float = field(default=0.0, init=False)  # of training alone, earlier stretches included
+    figures: dict[str, NDArray[Any]] | None = field(default=None, init=False)  # of all episodes, if in a single chunk
     _hooks: Hooks | None = field(default=None, init=False)  # None, so that nobody looks, if nothing is due
     _failed: bool = field(default=False, init=False)  # something could not be stored
     _checkpointed: float = field(default=0.0, init=False)
@@ -223,6 +225,8 @@ class Session:
         self._monitor.hear(_checked(chunk))
         chunk = chunk if self._hooks is None else self._hooks.with_points(chunk)
         self._flushed = time.perf_counter()
+        is_whole = self.stored is None and (chunk.first_episode, chunk.first_step) == (0, 0)
+        self.figures = chunk.figures if is_whole else None
         return chunk if self.stored is None else self.stored.take(chunk)
 
     def _checkpoint(self) -> Checkpoint:

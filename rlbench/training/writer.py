@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rlbench.store.walks import Table
 
 RETRY = 10.0  # seconds between two tries to reach a store that is away
+_RECOVERED: weakref.WeakSet[Store] = weakref.WeakSet()  # open stores that have got what was spooled for them
 
 
 class Writer:
@@ -37,7 +39,9 @@ class Writer:
         self._pulse: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        recover(self._store)
+        if self._store not in _RECOVERED:  # a look takes a tenth of a short training
+            recover(self._store)
+            _RECOVERED.add(self._store)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,6 +99,7 @@ class Writer:
         if self._spool is not None:
             self._spool.close()
             path = self._spool.path
+            _RECOVERED.discard(self._store)
             raise StoreAway(
                 f"{self._store.url} went away while run {self._run_id} was trained; what it lacks is in "
                 f"{path}: `rlbench store copy {path} URL` uploads it"

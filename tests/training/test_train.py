@@ -373,6 +373,19 @@ def test_every_chunk_tells_where_the_env_stood_and_playing_on_from_there_gives_i
     env.close()
 
 
+@pytest.mark.parametrize(("record", "episodes"), [("none", 5), ("all", 5), ("all", 400)])
+def test_the_figures_of_a_run_are_those_that_are_stored(record, episodes, store, monkeypatch):
+    monkeypatch.setattr(recorder, "CHUNK_STEPS", 2**12)  # the longest training has several chunks
+    run = rlbench.train("FrozenLake-v1", episodes=episodes, seed=0, record=record, store=store)
+    longer = rlbench.train("FrozenLake-v1", episodes=episodes + 5, seed=0, record=record, store=store)
+    for one in (run, longer):
+        stored = rlbench.load_run(store, one.id).figures
+        assert one.figures.keys() == stored.keys()
+        for name, column in stored.items():
+            assert one.figures[name].dtype == column.dtype
+            assert one.figures[name].tobytes() == column.tobytes()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_recording_the_figures_are_kept_and_no_steps(engine):
     full, bare = (rlbench.train("safecab", episodes=20, seed=1, engine=engine, record=r) for r in ("all", "none"))
