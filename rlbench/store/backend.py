@@ -10,6 +10,7 @@ from rlbench.store.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from rlbench.store.documents import CheckpointRow, ChunkRow, Document
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
@@ -131,6 +132,10 @@ class Backend(ABC):
     @abstractmethod
     def compact(self) -> None:
         """Frees the disk space of deleted records; StoreError, losing nothing, if that is impossible."""
+
+    def at_once(self) -> AbstractContextManager[object] | None:
+        """Returns a context in which all writes are one transaction; None if the storage has no such thing."""
+        return None
 
     def now(self) -> datetime:
         """Returns the time on the clock that all writers to this storage share."""

@@ -23,6 +23,7 @@ from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from rlbench.store.documents import Document
 
@@ -88,15 +89,25 @@ class SqliteBackend(Backend):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction: commits at the end, rolls back on an error."""
-        with self._lock, explained(self.url), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            if _place_of(self._file) != self._place:
-                raise StoreError(
-                    f"cannot use the store {self.url}: its file was deleted or replaced while it was open; "
-                    "nothing was written: put it back, or open the store again"
-                )
+        """Opens a transaction, or joins the one of `at_once`: commits at the end, rolls back on an error."""
+        with self._lock, explained(self.url):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._check_place()
+
+    def at_once(self) -> AbstractContextManager[object]:
+        return self._transaction()
+
+    def _check_place(self) -> None:
+        if _place_of(self._file) != self._place:
+            raise StoreError(
+                f"cannot use the store {self.url}: its file was deleted or replaced while it was open; "
+                "nothing was written: put it back, or open the store again"
+            )
 
     def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, explained(self.url):

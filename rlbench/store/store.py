@@ -8,7 +8,7 @@ import secrets
 import weakref
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.files import require
 from rlbench.store import codec, reading, writers
 from rlbench.store.backend import TRIES
+from rlbench.store.behind import Behind
 from rlbench.store.conditions import holding
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
@@ -118,6 +119,25 @@ class Store:
             yield
         finally:
             self._marks = before
+
+    @contextmanager
+    def writing_behind(self) -> Iterator[None]:
+        """Keeps short runs that are made meanwhile back, for a moment, to write several at once where that is faster.
+
+        Raises:
+            StoreError: they cannot be written; in the end, at the latest.
+        """
+        before = self.backend
+        if before.at_once() is None:
+            yield
+            return
+        behind = Behind(before)
+        self.backend = cast("Backend", behind)
+        try:
+            yield
+        finally:
+            self.backend = before
+            behind.flush()
 
     def create_run(
         self,

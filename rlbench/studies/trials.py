@@ -51,7 +51,12 @@ def try_batch(store: Store, batch: Batch, tell: Callable[[float], object]) -> li
         StoreError: the store failed; whatever else is raised is the reason of a trial.
     """
     trials: list[Trial] = []
-    with store.working_for(batch.study), closing(Trainer()) as trainer, closing(Judge(batch.objective)) as judge:
+    with (
+        store.working_for(batch.study),
+        store.writing_behind(),
+        closing(Trainer()) as trainer,
+        closing(Judge(batch.objective)) as judge,
+    ):
         for seed in batch.seeds:
             trial = _try(store, batch, seed, trainer, judge)
             if trial is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,7 +121,8 @@ def trainings(
 def _one_by_one(
     requests: Sequence[Request], store: str | Path | Store | None, then: Callable[[Run], object] | None, bar: Bar
 ) -> Iterator[Trained]:
-    with closing(Trainer()) as trainer:
+    with ExitStack() as opened:
+        trainer = opened.enter_context(closing(Trainer()))
         for number, request in enumerate(requests):
             try:
                 run = trainer.train(**request, store=store, progress=partial(bar.hear, number))
@@ -130,7 +131,9 @@ def _one_by_one(
             except RlbenchError as error:
                 yield Trained(number, error=error)
                 return
-            store = run.store
+            if store is not run.store:
+                store = run.store
+                opened.enter_context(store.writing_behind())
             record = run.record if then is None else store.run(run.id)
             yield Trained(number, Run(record, store, run.cache, run.cached_episodes, trust=True))
             if run.status == "interrupted":
