@@ -22,7 +22,7 @@ from rlbench.cli.options import (
     trust_option,
 )
 from rlbench.cli.output import print_json, print_table, say
-from rlbench.cli.studies import compare_study, draw_study, names_study
+from rlbench.cli.studies import check_study, compare_study, draw_study, names_study
 from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 
@@ -269,6 +269,7 @@ def _runs(store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, nee
     """Returns the runs that are named, each once, or all that a selection fits."""
     if not refs and not selection:
         raise UsageError("name a RUN, or say which are meant with --env, --agent, --tag or --where")
+    check_study(store, selection)
     found = [record for ref in refs or ("all",) for record in _named(store, ref, selection, needs)]
     return [rlbench.Run(record, store, trust=trust) for record in {record.id: record for record in found}.values()]
 

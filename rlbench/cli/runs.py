@@ -27,6 +27,7 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
+from rlbench.cli.studies import check_study
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.conditions import values_of
 from rlbench.store.records import STATUSES
@@ -109,6 +110,7 @@ def _list(
             limit=None if reads_all else limit,
             on_damaged=lambda *one: damaged.append(one),
         )
+        check_study(opened, selection)
         of_studies = opened.runs(study="all", limit=1)
         total = len(found) if reads_all or len(found) < limit else opened.count_runs(**selection)
     found = listing.ordered(found, sort)[:limit]

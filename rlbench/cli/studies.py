@@ -251,6 +251,13 @@ def names_study(store: Store, name: str) -> bool:
     return True
 
 
+def check_study(store: Store, selection: dict[str, Any]) -> None:
+    """Raises StoreError if runs are selected by a study of which there is none, and no run either."""
+    study = selection.get("study", "all")
+    if study != "all" and not store.runs(study=study, limit=1):
+        keeping.check_exists(store, study)
+
+
 def resume_study(name: str, store: str, place: dict[str, Any], *, as_json: bool) -> int:
     """Finishes a study at a place, prints what came of it, and returns the exit code."""
     shown = sys.stderr.isatty() and not as_json

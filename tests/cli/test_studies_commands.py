@@ -74,7 +74,9 @@ def test_the_runs_of_a_study_are_listed_if_asked_for(rlbench, study):
     document = rlbench("runs", "--study", "lake", "--json").document
     assert (len(document["runs"]), document["total"]) == (6, 6)
     assert {tuple(run["studies"]) for run in document["runs"]} == {("lake",)}
-    assert rlbench("runs", "--study", "other").out == "no runs fit\n"
+    for line in (("runs",), ("runs", "--json"), ("compare", "latest"), ("plot",), ("report", "all")):
+        result = rlbench(*line, "--study", "lak")
+        assert (result.code, "unknown study 'lak'; did you mean lake? in " in result.err) == (1, True)
     assert rlbench("evaluate", "latest").code == 1
     rlbench("train", "FrozenLake-v1", "--episodes", 5)
     assert len(rlbench("runs", "--json").document["runs"]) == 1
