@@ -72,6 +72,8 @@ def parameter_lines(agents: Sequence[Measured], parameter: Parameter, label: str
     elif not parameter.are_numbers:
         _write_values(ax.xaxis, parameter)
     ax.set(xlabel=plain(parameter.name), ylabel=label)
+    if not _has_values([one.values for one in agents], ax):
+        ax.set_yticks([])
     if len(agents) > 1:
         legend_below(ax)
     return ax
@@ -99,7 +101,7 @@ def parameter_map(
         _write_values(axis, parameter)
     ax.grid(visible=False)
     ax.set(xlabel=plain(parameters[0].name), ylabel=plain(parameters[1].name), title=plain(one.label))
-    if not values.mask.all():
+    if _has_values([one.values], ax):
         ax.figure.colorbar(image, ax=ax, label=label)
     return ax
 
@@ -161,6 +163,15 @@ def _maps(
     for ax in panels[len(agents) :]:
         ax.remove()
     return figure
+
+
+def _has_values(values: Sequence[Array], ax: Axes) -> bool:
+    """Returns whether anything can be drawn; else the axes say why not."""
+    if any(np.isfinite(one).any() for one in values):
+        return True
+    told = "infinite everywhere" if any(np.isinf(one).any() for one in values) else "no values yet"
+    ax.text(0.5, 0.5, told, transform=ax.transAxes, ha="center", va="center")
+    return False
 
 
 def _finite(values: Array) -> Array:

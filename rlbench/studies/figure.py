@@ -68,8 +68,9 @@ def _lines(asked: Settings, scores: Array, intervals: Array) -> list[Measured]:
 
 
 def _maps(asked: Settings, scores: Array, shape: list[int], *, is_loss: bool) -> list[Measured]:
-    worst, best = (np.inf, np.min) if is_loss else (-np.inf, np.max)
-    known = np.where(np.isnan(scores), worst, scores)
-    of_agents = known.reshape(len(asked.agents), *shape)
+    best = np.fmin if is_loss else np.fmax
+    of_agents = scores.reshape(len(asked.agents), *shape)
     others = tuple(range(SHOWN, len(shape)))
-    return [Measured(agent, best(values, axis=others)) for agent, values in zip(asked.agents, of_agents, strict=True)]
+    return [
+        Measured(agent, best.reduce(values, axis=others)) for agent, values in zip(asked.agents, of_agents, strict=True)
+    ]

@@ -33,6 +33,17 @@ def made(over, values, *, agents=("q-learning", "sarsa"), objective="area", aggr
     return Study("made", settings, None, values, np.isnan(values))
 
 
+@pytest.mark.parametrize(("value", "told"), [(math.inf, "infinite everywhere"), (math.nan, "no values yet")])
+def test_where_nothing_is_finite_the_figure_says_so_in_place_of_a_scale(value, told):
+    objective = "steps-to:0.9"
+    lines = made({"learning_rate": "0.1..1:2"}, [[value] * 2] * 4, objective=objective).plot()
+    maps = made({"learning_rate": "0.1..1:2", "gamma": [0.9, 1]}, [[value] * 2] * 8, objective=objective).plot()
+    for ax in (*lines.axes, *maps.axes):
+        assert [text.get_text() for text in ax.texts] == [told]
+    assert list(lines.axes[0].get_yticks()) == []
+    assert len(maps.axes) == 2  # without a scale of colours
+
+
 def test_one_parameter_gives_a_line_with_a_band_for_each_agent(tmp_path):
     study = made({"learning_rate": "0.01..1:3:log"}, [[1, 3], [4, 4], [math.inf, 2], [0, 0], [math.nan, 7], [5, 6]])
     figure = study.plot(title="mine", labels=["Q", "S"])
