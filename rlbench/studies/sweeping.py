@@ -18,7 +18,7 @@ from rlbench.studies.settings import Settings, check_name, check_size, completed
 from rlbench.studies.study import Study
 from rlbench.studies.working import work
 from rlbench.training.binning import read_bins
-from rlbench.training.many import checked_seeds
+from rlbench.training.many import check_shared, checked_seeds
 from rlbench.training.tasks import kept_on_success
 
 if TYPE_CHECKING:
@@ -124,9 +124,8 @@ def workers_of(workers: int, executor: Executor | None, store: str | Path | Stor
     whole_number("workers", workers)
     if not isinstance(executor, Executor | None):
         raise UsageError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
-    url = store.url if isinstance(store, Store) else str(store or "memory:")
-    if (workers > 1 or executor is not None) and url.startswith("memory:"):
-        raise UsageError("a store in memory belongs to one process: name a file as store, or take workers=1")
+    if workers > 1 or executor is not None:
+        check_shared(store)
     if executor is not None:
         address_for_workers(store)
         return max(workers, os.cpu_count() or 1)

@@ -91,6 +91,12 @@ def checked_seeds(seeds: Iterable[int]) -> list[int]:
     return found
 
 
+def check_shared(store: str | Path | Store | None) -> None:
+    """Refuses a store that other processes do not have."""
+    if (store.url if isinstance(store, Store) else str(store or "memory:")).startswith("memory:"):
+        raise UsageError("a store in memory belongs to one process: name a file as store, or take workers=1")
+
+
 def trainings(
     requests: Sequence[Request],
     store: str | Path | Store | None,
@@ -108,9 +114,8 @@ def trainings(
         progress: show a bar.
         then: called with each run where it was trained.
     """
-    whole_number("workers", workers)
-    if workers > 1 and (store.url if isinstance(store, Store) else str(store or "memory:")).startswith("memory:"):
-        raise UsageError("a store in memory belongs to one process: name a file as store, or train with workers=1")
+    if whole_number("workers", workers) > 1:
+        check_shared(store)
     with closing(Bar(len(requests), "trainings", shown=progress)) as bar:
         if workers == 1:
             yield from _one_by_one(requests, store, then, bar)
