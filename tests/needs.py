@@ -1,5 +1,6 @@
 """What some tests need besides Python: without it they are skipped, but under CI they fail."""
 
+import importlib
 import os
 import shutil
 
@@ -13,7 +14,7 @@ def without(what, how):
     """Skips a test, or fails it under CI, because something is missing; `how` says how to get it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and under CI nothing may be: {how}")
-    pytest.skip(f"{MARK}{what} ({how})")
+    pytest.skip(f"{MARK}{what} ({how})", allow_module_level=True)
 
 
 def needed(*programs):
@@ -21,6 +22,14 @@ def needed(*programs):
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         without(" and ".join(missing), f"apt-get install {' '.join(PACKAGES[name] for name in missing)}")
+
+
+def package(name, extra):
+    """Returns a package of an extra; without it, skips or fails the test, or the whole module of tests."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return without(name, f'pip install "rlbench[{extra}]"')
 
 
 def summary(reasons):

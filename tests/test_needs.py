@@ -1,5 +1,8 @@
 """What this machine lacks is named in one line at the end; under CI, tests that need it fail."""
 
+import json
+import sys
+
 import needs
 import pytest
 
@@ -15,6 +18,17 @@ def test_under_ci_it_fails(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="mongod is missing, and under CI nothing may be: pip install it"):
         needs.without("mongod", "pip install it")
+
+
+def test_a_package_of_an_extra_is_handled_alike(monkeypatch):
+    assert needs.package("json", "all") is json
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r'missing here: optuna \(pip install "rlbench\[tune\]"\)'):
+        needs.package("optuna", "tune")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="optuna is missing, and under CI nothing may be"):
+        needs.package("optuna", "tune")
 
 
 def test_one_line_names_all_that_is_missing_each_once():

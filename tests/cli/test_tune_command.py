@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 
+import needs
 import pytest
 from waiting import until
 
 import rlbench as library
 from rlbench.errors import StoreError
 
+needs.package("optuna", "tune")
 LINE = (
     *("tune", "FrozenLake-v1", "--search", "learning_rate=0.01..1:log", "--search", "ties=first,random"),
     *("--trials", "6", "--round", "3", "--seeds", "0:2", "--test-seeds", "5:7", "--episodes", "20"),

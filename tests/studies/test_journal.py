@@ -4,13 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import mongomock
-import optuna
+import needs
 import pytest
-from optuna.storages import JournalStorage
 
 from rlbench.errors import StoreError
 from rlbench.store import copying, open_store
 from rlbench.studies.journal import Journal, delete_journal
+
+optuna = needs.package("optuna", "tune")
+JournalStorage = optuna.storages.JournalStorage
 
 
 @pytest.fixture(params=["memory", "sqlite", "mongomock"])

@@ -2,6 +2,7 @@
 
 import hazards
 import mongomock
+import needs
 import pytest
 
 from rlbench.errors import StoreError, UsageError
@@ -65,6 +66,8 @@ def test_what_a_stopped_one_knows_never_replaces_what_another_has_found(stores, 
         whole.append(do(**asked, store=other))
         signal()
 
+    if do is tune:
+        needs.package("optuna", "tune")
     (one, other), whole = stores, []
     meanwhile(working, "try_batch", finish)
     stopped, [other] = do(**asked, store=one), whole
@@ -74,6 +77,7 @@ def test_what_a_stopped_one_knows_never_replaces_what_another_has_found(stores, 
 
 
 def test_a_tuning_that_another_has_gone_on_with_ends_and_spoils_nothing(stores, meanwhile):
+    needs.package("optuna", "tune")
     (one, other), whole = stores, []
     meanwhile(working, "try_batch", lambda: whole.append(tune(**TUNE, store=other)))
     with pytest.raises(StoreError, match="another process is working on the study mine: wait until it has ended"):

@@ -6,10 +6,9 @@ from contextlib import closing, suppress
 
 import hazards
 import mongomock
+import needs
 import numpy as np
-import optuna
 import pytest
-from optuna.storages import JournalStorage
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
@@ -18,6 +17,9 @@ from rlbench.store import open_store
 from rlbench.studies import delete_study, keeping, load_study, resume_study, tune, working
 from rlbench.studies.again import command_of, save_preset
 from rlbench.studies.journal import Journal
+
+optuna = needs.package("optuna", "tune")
+JournalStorage = optuna.storages.JournalStorage
 
 LAKE = {
     "env": "FrozenLake-v1",
