@@ -166,7 +166,8 @@ def _dask(folder):
     from distributed import Client
 
     pool, seconds = ProcessPoolExecutor(2, mp_context=get_context("spawn")), {}
-    with pool, Client(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as client:
+    quiet = {"dashboard_address": None, "silence_logs": 50, "local_directory": str(folder / "dask")}
+    with pool, Client(n_workers=2, threads_per_worker=1, **quiet) as client:
         for number in range(4):  # the first is the warm-up
             for kind, executor in {"pool": pool, "dask": client.get_executor(pure=False)}.items():
                 started = time.perf_counter()

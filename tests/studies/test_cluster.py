@@ -10,12 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import hazards
+import needs
 import pytest
 from waiting import until
 
 from rlbench.errors import ProcessError, UsageError
 from rlbench.studies import cluster, executors, resume_study, sweep, working
 
+needs.package("distributed", "cluster")
 ROOT = Path(__file__).parent.parent.parent
 CLIFF = {
     "env": "CliffWalking-v1",
@@ -35,7 +37,8 @@ WORKERS = ("--nthreads", "1", "--nworkers", "2", "--no-dashboard")
 def dask(folder, kind, *arguments):
     """Runs `dask scheduler` or `dask worker` in a folder; yields the process and the file that it logs to."""
     path = folder / f"{kind}.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    scratch = {"DASK_TEMPORARY_DIRECTORY": str(folder)}  # it would lie about wherever temporary files do
+    environment = {**os.environ, **scratch, "PYTHONPATH": str(ROOT / "tests")}
     command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
     apart = {"cwd": folder, "env": environment, "start_new_session": True}
     with path.open("w") as log, subprocess.Popen(command, stderr=log, stdout=log, **apart) as process:
