@@ -1,11 +1,11 @@
-"""A sweep on a real cluster of Dask: a scheduler and two worker processes of this machine."""
+"""Studies on a real cluster of Dask: a scheduler and two worker processes of this machine."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,8 @@ import pytest
 from waiting import until
 
 from rlbench.errors import ProcessError, UsageError
-from rlbench.studies import cluster, executors, resume_study, sweep, working
+from rlbench.store import open_store
+from rlbench.studies import cluster, delete_study, executors, load_study, resume_study, sweep, tune, working
 
 needs.package("distributed", "cluster")
 ROOT = Path(__file__).parent.parent.parent
@@ -29,6 +30,15 @@ CLIFF = {
 }
 COMMAND = "sweep CliffWalking-v1 --agent q-learning,sarsa --over learning_rate=0.1..1:2 --seeds 0:4 --episodes 10"
 HAZARD = {"env": hazards.ID, "over": {"env.reward": [0, 1]}, "seeds": range(2), "episodes": 2, "objective": "area"}
+TUNED = {"trials": 8, "round": 4, "seeds": range(2), "test_seeds": range(5, 7), "objective": "area"}
+STUDIES = {
+    "sweep": (sweep, CLIFF),
+    "tune": (tune, {"env": "CliffWalking-v1", "search": {"learning_rate": "0.1..1"}, "episodes": 10, **TUNED}),
+}
+DEADLY = {
+    "sweep": (sweep, HAZARD),
+    "tune": (tune, {"env": hazards.ID, "search": {"env.reward": "0..2"}, "episodes": 2, **TUNED}),
+}
 SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
 WORKERS = ("--nthreads", "1", "--nworkers", "2", "--no-dashboard")
 
@@ -98,6 +108,59 @@ def test_a_real_cluster_finds_what_one_process_does_though_a_worker_and_then_the
     resumed = resume_study(path, "gone")
     resumed.store.close()
     assert resumed.hash == whole.hash
+
+
+KILLED = """
+import os, signal, sys
+from rlbench.studies import cluster, working
+from test_cluster import STUDIES
+
+def look(worker):
+    worker.save()
+    looks.append(worker)
+    if len(looks) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+looks, working.MOST_SEEDS, working.Worker._look = [], 1, look
+kind, url, store = sys.argv[1:]
+do, asked = STUDIES[kind]
+with cluster.connected(url, store) as (executor, size):
+    do(**asked, store=store, executor=executor, workers=size, name="mine")
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["sweep", "tune"])
+def test_the_hash_is_one_on_any_workers_and_any_store_whoever_is_killed(kind, tmp_path, mongo_url):
+    def check(study, like):
+        """Compares a study with one that was done at once, and deletes it: the next one has all to do itself."""
+        with closing(study.store):
+            assert (study.hash, study.failures) == (like.hash, [])
+            delete_study(study.store, study.name)
+
+    if kind == "tune":
+        needs.package("optuna", "tune")
+    trap, stores = tmp_path / "trap", (tmp_path / "runs.db", mongo_url)
+    (do, asked), (_, risky) = STUDIES[kind], DEADLY[kind]
+    risky = {**risky, "env_kwargs": {"trap": str(trap)}}
+    whole, whole_risky = do(**asked), do(**risky)
+    with running(tmp_path, SCHEDULER, WORKERS) as (_, url):
+        for store in stores:
+            check(do(**asked, store=store, workers=2), whole)
+            with cluster.connected(url, str(store)) as (executor, size):
+                where = {"store": store, "executor": executor, "workers": size}
+                check(do(**asked, **where), whole)
+                trap.write_text("once")  # kills a worker
+                check(do(**risky, **where), whole_risky)
+                assert not trap.exists()
+            command = [sys.executable, "-c", KILLED, kind, url, str(store)]
+            paths = os.pathsep.join([str(ROOT / "tests"), str(Path(__file__).parent)])
+            killed = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": paths})
+            assert killed.returncode == -signal.SIGKILL
+            with open_store(store) as opened:
+                assert 0 < load_study(opened, "mine").done < whole.done
+            with cluster.connected(url, str(store)) as (executor, size):
+                check(resume_study(store, "mine", executor=executor, workers=size), whole)
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""A real MongoDB server for the tests of the stores, and a database of its own for each of them."""
+"""A real MongoDB server for the tests that need one, and a database of its own for each of them."""
 
 import itertools
 import os
