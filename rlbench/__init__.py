@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlbench.replaying import Difference, Verification, diff, verify
     from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
-    from rlbench.studies import Study, Tuning, load_study, resume_study, sweep, tune
+    from rlbench.studies import Power, Study, Tuning, load_study, power, resume_study, sweep, tune
     from rlbench.training import (
         Callback,
         RecordEpisodes,
@@ -47,6 +47,7 @@ _HOMES = {
     "Difference": "replaying",
     "Evaluation": "evaluation",
     "Plan": "planning",
+    "Power": "studies",
     "RecordEpisodes": "training",
     "Run": "training",
     "StopOnEvaluation": "training",
@@ -65,6 +66,7 @@ _HOMES = {
     "load_study": "studies",
     "open_store": "store",
     "plan": "planning",
+    "power": "studies",
     "record": "training",
     "report": "reports",
     "resume": "training",
@@ -103,6 +105,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "Plan",
+    "Power",
     "RecordEpisodes",
     "Run",
     "StopOnEvaluation",
@@ -122,6 +125,7 @@ __all__ = [
     "load_study",
     "open_store",
     "plan",
+    "power",
     "record",
     "report",
     "resume",

@@ -34,6 +34,7 @@ COMMANDS = {
     "play": ("rlbench.cli.play:play", "Drive yourself; your episodes are stored like any run."),
     "plot": ("rlbench.cli.plot:plot", "Draw runs: learning curves, values, policies and more."),
     "compare": ("rlbench.cli.plot:compare", "Compare agents over their seeds, with intervals."),
+    "power": ("rlbench.cli.power:power", "Say how many seeds it takes to tell two settings apart."),
     "report": ("rlbench.cli.plot:report", "Write a report of a run: one self-contained HTML page."),
     "ui": ("rlbench.cli.ui:ui", "Show the stored runs in a browser."),
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
@@ -62,6 +63,7 @@ IN_OUR_WORDS = {
     "bins=": "--bins",
     "objective='return'": "--objective return",
     "yes=True": "--yes",
+    "paired=True": "--paired",
     "give runs=[...]": "name them after the query",
 }
 IN_OUR_OPTIONS = {  # what other programs call an option

@@ -158,7 +158,7 @@ def plot(
         if len(runs) == 1 and not _is_given("kind") and names_study(opened, runs[0]):
             draw_study(rlbench.load_study(opened, runs[0]), out, look, dpi, as_json=as_json)
             return
-        found = _runs(opened, runs, selection, needs="episodes", trust=trust)
+        found = chosen_runs(opened, runs, selection, needs="episodes", trust=trust)
         figure = plots.draw(found, kind, **of_kind, optimal=optimal, **look)
     path = plots.save(figure, out or _name(found, f"-{kind}.png"), dpi=dpi)
     if as_json:
@@ -215,7 +215,7 @@ def compare(
                 raise UsageError(f"`rlbench plot {runs[0]}` draws a study: leave out --out")
             compare_study(rlbench.load_study(opened, runs[0]), as_json=as_json)
             return
-        compared = _runs(opened, runs, selection, needs="agent", trust=trust)
+        compared = chosen_runs(opened, runs, selection, needs="agent", trust=trust)
         found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
     path = None if out is None else plots.save(plots.comparison_figure(found, **look), out, dpi=dpi)
     if as_json:
@@ -257,7 +257,7 @@ def report(
     if out is not None:
         page.check_path(out)
     with rlbench.open_store(store, create=False) as opened:
-        found = _runs(opened, runs, selection, trust=trust)
+        found = chosen_runs(opened, runs, selection, trust=trust)
         path = page.report(found, out or _name(found, ".html"))
     if as_json:
         print_json({"runs": [run.id for run in found], "out": str(path), "bytes": path.stat().st_size})
@@ -265,7 +265,9 @@ def report(
         say(f"wrote {path}")
 
 
-def _runs(store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, needs: str = "", trust: bool) -> list[Run]:
+def chosen_runs(
+    store: Store, refs: tuple[str, ...], selection: dict[str, Any], *, needs: str = "", trust: bool
+) -> list[Run]:
     """Returns the runs that are named, each once, or all that a selection fits."""
     if not refs and not selection:
         raise UsageError("name a RUN, or say which are meant with --env, --agent, --tag or --where")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlbench.studies.keeping import delete_study, load_study
 from rlbench.studies.objectives import AGGREGATES, OBJECTIVES, Objective
+from rlbench.studies.power import Power, power
 from rlbench.studies.resuming import resume_study
 from rlbench.studies.study import Row, Study
 from rlbench.studies.sweeping import sweep
@@ -14,11 +15,13 @@ __all__ = [
     "AGGREGATES",
     "OBJECTIVES",
     "Objective",
+    "Power",
     "Row",
     "Study",
     "Tuning",
     "delete_study",
     "load_study",
+    "power",
     "resume_study",
     "sweep",
     "tune",

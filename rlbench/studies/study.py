@@ -241,7 +241,7 @@ class Study(Shown):
 
     def compare(self) -> list[Candidate]:
         """Compares the best combination of each agent, or the ten best of a single one, with the best of all."""
-        best, *others = self._compared()
+        best, *others = self.compared()
         first = self._merits(best)
         found = [Candidate(self.row(best), None, None)]
         for number in others:
@@ -250,7 +250,8 @@ class Study(Shown):
             found.append(Candidate(self.row(number), *improvement))
         return found
 
-    def _compared(self) -> list[int]:
+    def compared(self) -> list[int]:
+        """Returns the numbers of the combinations that `compare` compares, the best first."""
         ranked = [number for number in self.ranking.tolist() if not math.isnan(self.scores[number])]
         if not ranked:
             raise UsageError(f"the study {self.name} has no values yet: `rlbench resume {self.name}` goes on")
