@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlbench.cli.output import print_table, say
-from rlbench.errors import unknown_name
 from rlbench.settings import write_setting
 from rlbench.store.conditions import values_of
 
@@ -23,30 +22,6 @@ FIRST_TO_GO = ("started", "seconds", "steps", "regret", "tags", "episodes")  # o
 LAST_TO_GO = ("agent", "seed", "env", "return")  # run and status stay
 WIDEST = 24  # characters of a value
 UNLISTED = {"run", *FIGURES, "studies", "record", "initial_table"}  # the digest of a table says nothing to a person
-
-
-def ordered(runs: Sequence[RunRecord], sort: str | None) -> list[RunRecord]:
-    """Returns runs in the order of a value, "-NAME" from the highest; those without it come last.
-
-    Raises:
-        UnknownNameError: no run has a value of this name.
-    """
-    if sort is None or not runs:
-        return list(runs)
-    name = sort.removeprefix("-")
-    known = [(run, values_of(run)) for run in runs]
-    if not any(name in values for _, values in known):
-        raise unknown_name("column or setting", name, {name for _, values in known for name in values})
-    has = sorted(
-        (pair for pair in known if name in pair[1]), key=lambda pair: _rank(pair[1][name]), reverse=name != sort
-    )
-    return [run for run, _ in [*has, *(pair for pair in known if name not in pair[1])]]
-
-
-def _rank(value: Any) -> tuple[bool, float, str]:
-    """Returns a key by which numbers come before anything else, which is sorted as text."""
-    is_number = isinstance(value, int | float)
-    return not is_number, value if is_number else 0.0, "" if is_number else str(value)
 
 
 def differing(rows: Sequence[dict[str, Any]]) -> list[str]:

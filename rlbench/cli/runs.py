@@ -99,21 +99,14 @@ def _list(
     shows_cache: bool,  # noqa: FBT001  (click calls by name)
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    damaged: list[tuple[str, str]] = []
-    reads_all = bool(sort or status or selection.get("where"))
     with store as opened:
-        if status is not None and status not in STATUSES:
-            raise unknown_name("status", status, STATUSES)
-        found = opened.runs(
-            **selection,
-            status=status,
-            limit=None if reads_all else limit,
-            on_damaged=lambda *one: damaged.append(one),
-        )
+        if status is not None:
+            if status not in STATUSES:
+                raise unknown_name("status", status, STATUSES)
+            selection["status"] = status
+        found, total, damaged = opened.page(**selection, sort=sort, limit=limit)
         check_study(opened, selection)
         of_studies = opened.runs(study="all", limit=1)
-        total = len(found) if reads_all or len(found) < limit else opened.count_runs(**selection)
-    found = listing.ordered(found, sort)[:limit]
     if as_json:
         varied = listing.differing([values_of(run) for run in found])
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
@@ -122,8 +115,7 @@ def _list(
     for run_id, problem in damaged:
         say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
     if not found:
-        fits_none = selection or status
-        say("no runs fit" if fits_none else _none_yet(of_studies))
+        say("no runs fit" if selection else _none_yet(of_studies))
     elif shows_cache:
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
         say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")

@@ -21,6 +21,7 @@ from rlbench.intervals import (
     interquartile_mean,
     probability_of_improvement,
 )
+from rlbench.store.conditions import UNDECIDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 METRICS = ("evaluation", "training")
 LAST = 100  # training episodes that the metric "training" looks at
 SHOWN = 3  # settings in a label, unless more tell it from another
-UNDECIDING = {"preset", "record", "eval_every", "eval_episodes", "initial_table"}  # settings that others tell
 LONGEST = 24  # characters of a setting in a label
 
 

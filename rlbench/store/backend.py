@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlbench.store.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from rlbench.store.documents import CheckpointRow, ChunkRow, Document
@@ -46,6 +46,19 @@ class Backend(ABC):
         tags), "not_tag" (none of them), "prefix" (the beginning of its id) and "owner" (a run that wrote some of its
         chunks, or may have). A `limit` is 1 or more.
         """
+
+    @abstractmethod
+    def select_fields(
+        self, filters: Mapping[str, str], names: Sequence[str], limit: int | None = None, offset: int = 0
+    ) -> list[tuple[Any, ...]]:
+        """Returns these fields of the runs that match, in the order of `select_runs`, from `offset` on; None: lacking.
+
+        It is for lists of very many runs: nothing else of them is read.
+        """
+
+    @abstractmethod
+    def count_runs(self, filters: Mapping[str, str]) -> int:
+        """Returns how many runs match."""
 
     @abstractmethod
     def commit(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlbench.store.records import RunRecord
 
 CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
+UNDECIDING = {"preset", "record", "eval_every", "eval_episodes", "initial_table"}  # settings that others tell
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,

@@ -47,7 +47,7 @@ from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pymongo import MongoClient
     from pymongo.collection import Collection
@@ -130,6 +130,19 @@ class MongoBackend(Backend):
             found = list(store.runs.find(wanted, {"rows": 0}, sort=NEWEST, limit=limit or 0))
         names = {name: "_id" if name == "id" else name for name in RUN_FIELDS}
         return [{name: _told(name, run[key]) for name, key in names.items() if key in run} for run in found]
+
+    def select_fields(
+        self, filters: Mapping[str, str], names: Sequence[str], limit: int | None = None, offset: int = 0
+    ) -> list[tuple[Any, ...]]:
+        wanted = dict(_condition(name, value) for name, value in filters.items())
+        keys = ["_id" if name == "id" else name for name in names]
+        with self._reading() as store:
+            found = store.runs.find(wanted, dict.fromkeys(keys, 1), sort=NEWEST, limit=limit or 0, skip=offset)
+            return [tuple(_told(name, run.get(name)) for name in keys) for run in found]
+
+    def count_runs(self, filters: Mapping[str, str]) -> int:
+        with self._reading() as store:
+            return int(store.runs.count_documents(dict(_condition(name, value) for name, value in filters.items())))
 
     def commit(
         self,

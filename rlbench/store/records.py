@@ -12,7 +12,7 @@ from rlbench._shown import Shown
 from rlbench.store.walks import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,7 +60,7 @@ class RunRecord:
     @property
     def evaluation(self) -> dict[str, Any] | None:
         """The latest evaluation in the run's own env, if any; not one in further wrappers."""
-        return next((one for one in reversed(self.evaluations) if not one.get("wrappers")), None)
+        return latest(self.evaluations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +263,11 @@ class Episode(Shown):
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+
+def latest(evaluations: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Returns the latest evaluation, if any, in a run's own env, not in further wrappers."""
+    return next((one for one in reversed(evaluations) if not one.get("wrappers")), None)
 
 
 def end_code(terminated: Any, truncated: Any) -> Any:

@@ -22,7 +22,7 @@ from rlbench.store.migrations import APPLICATION_ID, MIGRATIONS, READABLE, migra
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from rlbench.store.documents import Document
@@ -124,11 +124,27 @@ class SqliteBackend(Backend):
             return connection.execute(sql, values).rowcount == 1
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
-        wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
-        sql = f"""SELECT {", ".join(RUN_FIELDS)} FROM runs WHERE {wanted}
-                  ORDER BY rowid DESC LIMIT :limit"""  # noqa: S608  the names above only
-        rows = self._rows(sql, {**filters, "limit": -1 if limit is None else limit})
+        rows = self._select(", ".join(RUN_FIELDS), filters, limit)
         return [_from_row(dict(zip(RUN_FIELDS, row, strict=True))) for row in rows]
+
+    def select_fields(
+        self, filters: Mapping[str, str], names: Sequence[str], limit: int | None = None, offset: int = 0
+    ) -> list[tuple[Any, ...]]:
+        rows = self._select(", ".join(names), filters, limit, offset)
+        lists = [name for name in names if name in LISTS]
+        if not lists:
+            return rows
+        return [tuple(_from_row(dict(zip(names, row, strict=True)), lists).values()) for row in rows]
+
+    def count_runs(self, filters: Mapping[str, str]) -> int:
+        return int(self._select("count(*)", filters)[0][0])
+
+    def _select(self, what: str, filters: Mapping[str, str], limit: int | None = None, offset: int = 0) -> list[Any]:
+        """Returns columns of the runs that match, the last added first."""
+        wanted = " AND ".join(FILTERS[name] for name in filters) or "TRUE"
+        sql = f"""SELECT {what} FROM runs WHERE {wanted}
+                  ORDER BY rowid DESC LIMIT :limit OFFSET :offset"""  # noqa: S608  the names of fields only
+        return self._rows(sql, {**filters, "limit": -1 if limit is None else limit, "offset": offset})
 
     def commit(
         self,
@@ -379,9 +395,9 @@ def _to_row(document: Document) -> dict[str, Any]:
     return {name: to_json(value) if name in LISTS else value for name, value in document.items()}
 
 
-def _from_row(row: dict[str, Any]) -> Document:
+def _from_row(row: dict[str, Any], lists: Iterable[str] = LISTS) -> Document:
     """Returns a run's document; an unreadable list stays text, which `sound` reports as damage."""
-    for name in LISTS:
+    for name in lists:
         with suppress(ValueError, TypeError, RecursionError):
             row[name] = json.loads(row[name])
     return row

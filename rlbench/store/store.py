@@ -14,10 +14,10 @@ import numpy as np
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.files import require
-from rlbench.store import codec, reading, writers
+from rlbench.store import codec, querying, reading, writers
 from rlbench.store.backend import TRIES
 from rlbench.store.behind import Behind
-from rlbench.store.conditions import holding
+from rlbench.store.conditions import Condition, condition, holding
 from rlbench.store.config import RunConfig
 from rlbench.store.documents import (
     ANNOTATIONS,
@@ -49,6 +49,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.episodes import EpisodeSequence
+from rlbench.store.querying import Query
 from rlbench.store.records import MADE, OF_STUDY, RESERVED, SnapshotInfo
 from rlbench.store.sql import answered
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
+    from rlbench.store.querying import Groups, Page
     from rlbench.store.reading import Ref
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
@@ -421,6 +423,33 @@ class Store:
             return holding(reading.listed(self.backend, wanted, status, None, on_damaged), conditions)[:most]
         return reading.listed(self.backend, wanted, status, most, on_damaged)
 
+    def page(
+        self, *, where: Iterable[str] = (), sort: str | None = None, limit: int = 50, offset: int = 0, **filters: str
+    ) -> Page:
+        """Returns some of the matching runs, from `offset` on, and how many match, without reading the others whole.
+
+        Args:
+            where: only runs for which these conditions hold, as in `runs`.
+            sort: the name of a value, such as "return" or a parameter, "-NAME" from the highest; the runs without it
+                come last. By default the last created come first.
+            limit: the most to return.
+            offset: how many to pass over.
+            filters: env_id, agent_name, tag, study and status, as in `runs`.
+
+        Raises:
+            UsageError: a condition is malformed, or no run has a value of a name.
+        """
+        return querying.page(self.backend, _query(where, sort, filters), limit, offset)
+
+    def groups(
+        self, *, where: Iterable[str] = (), sort: str | None = None, limit: int = 50, offset: int = 0, **filters: str
+    ) -> Groups:
+        """Returns some of the groups of matching runs that differ only in their seed; otherwise like `page`.
+
+        `sort` is also "runs", how many are in a group; "return" and "regret" are the means of a group.
+        """
+        return querying.groups(self.backend, _query(where, sort, filters), limit, offset)
+
     def broken_off(self, study: str) -> list[RunRecord]:
         """Returns the runs of a study that did not finish and that nobody is writing; reads few others."""
         stored = [{"study": OF_STUDY + study, "status": status} for status in ("running", "interrupted")]
@@ -429,7 +458,7 @@ class Store:
 
     def count_runs(self, **filters: str) -> int:
         """Counts the runs, damaged ones too, that fit these filters of `runs`: env_id, agent_name, tag, study."""
-        return len(self.backend.select_runs(_asked(filters), None))
+        return self.backend.count_runs(_asked(filters))
 
     def run(self, ref: Ref) -> RunRecord:
         """Returns a run by its id, a unique prefix of it, or "latest"; StoreError if none or several match.
@@ -564,6 +593,13 @@ def _asked(filters: dict[str, str]) -> dict[str, str]:
     elif study not in (None, ALL):
         wanted["study"] = OF_STUDY + study
     return wanted
+
+
+def _query(where: Iterable[str], sort: str | None, filters: dict[str, str]) -> Query:
+    """Returns a query; the status that a run shows is a condition: a stored "running" may show as "interrupted"."""
+    status = filters.pop("status", None)
+    shown = [] if status is None else [Condition("status", "=", status, status)]
+    return Query(_asked({name: text(value) for name, value in filters.items()}), [*map(condition, where), *shown], sort)
 
 
 def _with(document: Document, evaluation: Mapping[str, Any]) -> str:

@@ -233,7 +233,7 @@ def test_conditions_narrow_the_list(rlbench, sweep):
     assert listed("learning_rate>=.5") == listed("seed != 1") == listed("return<3") == [0]
     assert listed("planning_steps!=5") == [1, 0]
     assert rlbench("runs", "--where", "seed=7").out == "no runs fit\n"
-    assert rlbench("runs", "--where", "rate=1").err.startswith("Error: unknown setting 'rate'; did you mean")
+    assert rlbench("runs", "--where", "rate=1").err.startswith("Error: unknown column or setting 'rate'; did you mean")
     assert "a condition is NAME=VALUE" in rlbench("runs", "--where", "seed").err
 
 

@@ -525,6 +525,40 @@ class StoreContract:
         assert max(map(len, read)) == 4
         assert [run.seed for run in store.runs(status="interrupted")] == []
 
+    def test_a_page_reads_whole_only_the_runs_that_it_shows(self, store, monkeypatch):
+        config = [RunConfig.of({"agent": {"parameters": {"gamma": gamma / 10}}}) for gamma in range(9)]
+        made = [store.create_run("Taxi-v4", "random", seed=9 - i, config=config[i], tags=["t"][:i]) for i in range(9)]
+        select, read = store.backend.select_runs, []
+
+        def counted(wanted, limit):
+            read.append(select(wanted, limit))
+            return read[-1]
+
+        monkeypatch.setattr(store.backend, "select_runs", counted)
+        asked = (
+            ({}, [8, 7], 9),
+            ({"offset": 7}, [1, 0], 9),
+            ({"offset": 9}, [], 9),
+            ({"tag": "t", "sort": "seed"}, [8, 7], 8),
+            ({"where": ["gamma<0.5"], "sort": "-gamma", "offset": 1}, [3, 2], 5),
+            ({"status": "finished"}, [], 0),
+            ({"env_id": "' OR 1=1 --"}, [], 0),
+        )
+        for query, places, total in asked:
+            page = store.page(**query, limit=2)
+            assert ([run.id for run in page.runs], page.total) == ([made[place].id for place in places], total)
+        assert sum(map(len, read)) == 8
+
+    def test_a_page_names_its_damaged_runs_and_filters_by_what_is_readable(self, store):
+        runs = [fill(store, seed=seed) for seed in range(3)]
+        self.alter(store, "runs", {"id": runs[1].id}, {"config": "{"})
+        page = store.page()
+        assert [run.id for run in page.runs] == [runs[2].id, runs[0].id]
+        assert [run_id for run_id, _ in page.damaged] == [runs[1].id]
+        assert page.total == 3
+        assert store.page(where=["preset=default"], sort="return").runs == [runs[2], runs[0]]
+        assert [group.newest for group in store.groups().groups] == [runs[2]]
+
     def test_one_damaged_record_blocks_nothing_else(self, store):
         runs = [fill(store, seed=seed) for seed in range(3)]
         self.alter(store, "runs", {"id": runs[1].id}, {"config": "{"})
