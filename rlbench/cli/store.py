@@ -16,15 +16,20 @@ from rlbench.cli.groups import Group
 from rlbench.cli.options import examples, find_run, json_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
+from rlbench.lazy import LazyModule
 from rlbench.store import checking, copying, spool
 from rlbench.store.sql import answered, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rlbench.replaying import MigrationResult
     from rlbench.store import Store
     from rlbench.store.copying import CopyResult
+    from rlbench.studies import copying as moving
+    from rlbench.studies.copying import StudyCopy
+else:  # Gymnasium only where there are studies
+    moving = LazyModule("rlbench.studies.copying")
 
 ROWS = 100  # of an answer that a table shows
 LONGEST = 60  # characters of a text in it, where there are several columns
@@ -160,19 +165,27 @@ def _show_progress(what: str, done: int, total: int) -> None:
 
 
 @store.command(
-    epilog=examples("rlbench store copy rlbench.db mongodb://127.0.0.1/rl", "rlbench store copy a.db b.db 3f2a")
+    epilog=examples(
+        "rlbench store copy rlbench.db mongodb://127.0.0.1/rl",
+        "rlbench store copy a.db b.db 3f2a",
+        "rlbench store copy a.db b.db --study cliff",
+    )
 )
 @click.argument("source", shell_complete=completing.file)
 @click.argument("target", shell_complete=completing.file)
 @click.argument("runs", nargs=-1)
+@click.option("--study", metavar="STUDY", help="Copy this study, with its runs, instead.")
 @json_option
-def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
-    """Copy RUNS, or everything, from the store SOURCE to the store TARGET.
+def copy(source: str, target: str, runs: tuple[str, ...], study: str | None, as_json: bool) -> int:  # noqa: FBT001
+    """Copy RUNS, a study, or everything, from the store SOURCE to the store TARGET.
 
     Runs keep their ids, and the copies equal them record by record. Runs that are there already are not copied again;
-    an interrupted copy continues where it stopped; damaged runs are named and left out, and the exit code is 1. If
-    SOURCE is the spool of a training whose store went away, its steps are uploaded to the run that they belong to.
+    an interrupted copy continues where it stopped; damaged runs are named and left out, and the exit code is 1. To a
+    study that is there already, what only SOURCE knows is added. If SOURCE is the spool of a training whose store went
+    away, its steps are uploaded to the run that they belong to.
     """
+    if study is not None and runs:
+        raise UsageError("RUNS and --study are two things to copy: give one of the two")
 
     def tell(result: CopyResult) -> None:
         if result.problem:
@@ -184,11 +197,32 @@ def copy(source: str, target: str, runs: tuple[str, ...], as_json: bool) -> int:
         uploaded = {**spool.upload(one, other, claim=True), **spool.recover(other)}
         for run, entries in uploaded.items() if not as_json else ():
             say(f"run {run}: uploaded from the spool ({entries:,} entries)")
-        results = copying.copy(one, other, runs or None, on_run=tell)
+        results, copied = _copied(one, other, runs, study, tell)
+        for each in copied:
+            _tell_study(each, as_json=as_json)
         if as_json:
-            copied = [result._asdict() for result in results]
-            print_json({"source": one.url, "target": other.url, "uploaded": uploaded, "runs": copied})
-    return int(any(result.problem for result in results))
+            places = {"source": one.url, "target": other.url, "uploaded": uploaded}
+            found = {"runs": [result._asdict() for result in results], "studies": [each._asdict() for each in copied]}
+            print_json({**places, **found})
+    return int(any([*(result.problem for result in results), *(each.problem for each in copied)]))
+
+
+def _copied(
+    source: Store, target: Store, runs: tuple[str, ...], study: str | None, tell: Callable[[CopyResult], object]
+) -> tuple[list[CopyResult], list[StudyCopy]]:
+    if study is not None:
+        results, copied = moving.copy_study(source, target, study, on_run=tell)
+        return results, [copied]
+    if runs or not source.snapshots("study"):
+        return copying.copy(source, target, runs or None, on_run=tell), []
+    return moving.copy_all(source, target, on_run=tell)
+
+
+def _tell_study(result: StudyCopy, *, as_json: bool) -> None:
+    if result.problem:
+        say(f"{result.problem}: it is not copied", err=True)
+    elif not as_json:
+        say(f"study {result.study}: {result.action}")
 
 
 @store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))

@@ -23,6 +23,7 @@ from rlbench.store.documents import (
     advance,
     intact,
     is_walk,
+    notes_sum,
     now,
     outlasts,
     pieces,
@@ -31,7 +32,7 @@ from rlbench.store.documents import (
     sound,
     sums,
 )
-from rlbench.store.records import SnapshotInfo
+from rlbench.store.records import MADE, OF_STUDY
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Document
     from rlbench.store.reading import Ref
-    from rlbench.store.records import CheckpointInfo, Span
+    from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 IDENTITY = ("env_id", "agent_name", "seed", "created_at")  # identify a run besides its id; they never change
 OWN = ("id", "writer", "beat")  # fields that are not updated in a copy
@@ -63,18 +64,20 @@ def copy(
     refs: Iterable[Ref] | None = None,
     *,
     on_run: Callable[[CopyResult], object] | None = None,
+    snapshots: Iterable[SnapshotInfo] | None = None,
 ) -> list[CopyResult]:
-    """Copies runs unchanged, under the same ids; without `refs`, also the snapshots.
+    """Copies runs unchanged, under the same ids; without `refs`, also snapshots.
 
     Skips what the target has already, chunks that runs share included, and resumes interrupted copies. Afterwards the
-    target's records equal the source's: a tag changed in the target is changed back. Until a run is complete its status
-    is "running", or "interrupted" if the copying process has died.
+    target's records equal the source's: a tag changed in the target is changed back, though its studies keep their
+    runs. Until a run is complete its status is "running", or "interrupted" if the copying process has died.
 
     Args:
         source: the store to copy from; of a run being written, it copies what is committed.
         target: the store to copy to.
         refs: the runs to copy; None: all runs and the snapshots.
         on_run: called with the result of each run.
+        snapshots: those that are copied without `refs`; None: all.
 
     Raises:
         StoreError: a run named in `refs`, or a chunk of a run, is damaged; or the target has a different run of the
@@ -86,7 +89,7 @@ def copy(
         if on_run is not None:
             on_run(results[-1])
     if refs is None:
-        _copy_snapshots(source.backend, target.backend)
+        copy_snapshots(source, target, source.snapshots() if snapshots is None else snapshots)
     return results
 
 
@@ -114,6 +117,7 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
     theirs = target.backend.select_runs({"id": run_id}, 1)
     spans, checkpoints = reading.spans_of(source, document), reading.checkpoints_of(source, document)
     there = _compare(source, target, document, spans, sound(theirs[0])) if theirs else 0
+    document = _in_studies_of(theirs[0], document) if theirs else document
     missing = _missing(checkpoints, target.backend.select_checkpoints(run_id))
     if theirs and there == len(spans) and not missing and _final(document).items() <= theirs[0].items():
         return CopyResult(run_id, "equal", 0, 0)
@@ -133,6 +137,14 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
         _commit(target, {**begun, **_final(document), "checkpoints": count, "writer": ""})
     action = "copied" if not theirs else "continued" if size else "updated"
     return CopyResult(run_id, action, len(spans) - there, size)
+
+
+def _in_studies_of(theirs: Document, document: Document) -> Document:
+    """Returns a run that also belongs to the target's studies that have it, or to a person who asked for it there."""
+    more = [tag for tag in theirs["tags"] if tag.startswith(OF_STUDY) and tag not in document["tags"]]
+    tags = [*more, *(tag for tag in document["tags"] if tag != MADE or tag in theirs["tags"])]
+    found = {**document, "tags": tags}
+    return {**found, "notes_sum": notes_sum(found)} if tags != document["tags"] else document
 
 
 def _copy_notes(target: Store, document: Document, theirs: Document) -> None:
@@ -277,14 +289,15 @@ def _copy_checkpoint(source: Backend, target: Store, copy: Document, entry: Chec
     return entry.size
 
 
-def _copy_snapshots(source: Backend, target: Backend) -> None:
-    there = target.select_snapshots(None)
-    for entry in source.select_snapshots(None):
-        blob = source.select_snapshot(entry.kind, entry.name) if entry not in there else None
+def copy_snapshots(source: Store, target: Store, entries: Iterable[SnapshotInfo]) -> None:
+    """Copies snapshots unless the target has the same; StoreError if one is damaged."""
+    there = set(target.snapshots())
+    for entry in entries:
+        blob = source.backend.select_snapshot(entry.kind, entry.name) if entry not in there else None
         if blob is not None:
             about = {"kind": entry.kind, "name": entry.name}
             intact(blob, f"snapshot {entry.kind}/{entry.name}", about)
-            target.put_snapshot(SnapshotInfo(*entry), blob)
+            target.backend.put_snapshot(entry, blob)
 
 
 # ---------------------------------------------------------------------- backups

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import StoreError
+from rlbench.store import copying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,25 @@ class Journal:
             if int(info.name) > len(self._notes) or not notes:
                 raise StoreError(f"the {self._kind} is damaged: note {len(self._notes)} is missing")
             self._notes += notes
+
+
+def is_one(kind: str) -> bool:
+    """Returns whether snapshots of a kind are the records of a journal."""
+    return kind.startswith(KIND)
+
+
+def copy_journal(source: Store, target: Store, study: str) -> None:
+    """Copies what another store does not have of the journal of a study.
+
+    Raises:
+        StoreError: that has notes of its own.
+    """
+    ours, theirs = source.snapshots(KIND + study), target.snapshots(KIND + study)
+    if theirs != ours[: len(theirs)] and ours != theirs[: len(ours)]:
+        raise StoreError(
+            f"{target.url} has trials of its own of the study {study}: finish it there, or delete it there first"
+        )
+    copying.copy_snapshots(source, target, ours[len(theirs) :])
 
 
 def delete_journal(store: Store, study: str) -> None:

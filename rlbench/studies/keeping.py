@@ -37,6 +37,7 @@ def save(study: Study) -> None:
         if theirs.settings != study.settings:
             raise StoreError(f"another process has begun another study {study.name}: choose another name")
         study.take_over(theirs)
+        study.stored = theirs.stored
     study.stored = saved
 
 

@@ -168,7 +168,7 @@ class Study(Shown):
         self.scores[combination] = self._score(combination)
 
     def take_over(self, other: Study) -> None:
-        """Takes what another process found of the same study, where this one knows nothing; and its record's place."""
+        """Takes what another process found of the same study, where this one knows nothing."""
         new = other.known & ~self.known
         np.copyto(self.values, other.values, where=new)
         self.failed |= other.failed & new
@@ -177,7 +177,7 @@ class Study(Shown):
             self.failures[:] = told[:MOST_REASONS]
         for combination in np.flatnonzero(new.any(axis=1)).tolist():
             self.scores[combination] = self._score(combination)
-        self.seconds, self.stored = max(self.seconds, other.seconds), other.stored
+        self.seconds = max(self.seconds, other.seconds)
 
     def forget_failures(self) -> None:
         """Lets what failed be tried again."""

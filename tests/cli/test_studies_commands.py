@@ -67,6 +67,24 @@ def test_studies_lists_shows_and_deletes(rlbench, study):
     assert rlbench("runs", "--study", "all").out.startswith("no runs fit")
 
 
+def test_a_copied_study_is_the_same_there(rlbench, study):
+    rlbench("train", "FrozenLake-v1", "--episodes", 5)
+    copied = rlbench("store", "copy", "rlbench.db", "copy.db", "--study", "lake")
+    assert (copied.code, copied.out.count(": copied (1 chunks, "), copied.err) == (0, 6, "")
+    assert copied.out.splitlines()[-1] == "study lake: copied"
+    for line in (("studies",), ("studies", "show", "lake"), ("runs", "--study", "lake")):
+        assert rlbench(*line, "--store", "copy.db").out == rlbench(*line).out
+    assert len(rlbench("runs", "--study", "all", "--store", "copy.db", "--json").document["runs"]) == 6
+    again = rlbench("store", "copy", "rlbench.db", "copy.db", "--json").document
+    assert (len(again["runs"]), again["studies"]) == (7, [{"study": "lake", "action": "equal", "problem": ""}])
+    assert rlbench("resume", "lake", "--store", "copy.db", "--json").document["hash"] == study["hash"]
+    for line, told in (
+        (("--study", "lak"), "unknown study 'lak'; did you mean lake?"),
+        (("latest", "--study", "lake"), "RUNS and --study are two things to copy: give one of the two"),
+    ):
+        assert told in rlbench("store", "copy", "rlbench.db", "copy.db", *line).err
+
+
 def test_the_runs_of_a_study_are_listed_if_asked_for(rlbench, study):
     assert rlbench("runs").out == (
         "no runs but those of studies: --study NAME lists those of one, --study all those of any\n"
