@@ -7,8 +7,8 @@ beside its loop is the time that a caller waits less `run.seconds`. *Many* are 6
 one core, against 64 calls of `train`. The *exact evaluation* is that of a greedy policy in SafeCab's 500 states. *Two
 processes* train the runs of a sweep over SafeCab's gamma, default preset, against one; starting them is included. The
 *bookkeeping of a trial* of a tuning, two parameters and rounds of eight in a file, is asking for it, and telling and
-storing what came of it. *Dask* has two workers try 64 runs of the same sweep in batches of four, against a process pool
-of two, both through `executor=` and warm, the least of three times each. The last figures are in benchmarks/studies.md.
+storing what came of it. *Dask* has two workers try 64 runs of the same sweep in batches, against a process pool of two,
+both through `executor=` and warm, the least of three times each. The last figures are in benchmarks/studies.md.
 """
 
 from __future__ import annotations

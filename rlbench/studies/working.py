@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlbench.studies.study import Study
 
 MOST_SEEDS = 32  # that a process takes at a time: they share an env and its table
-SHARES = 8  # of the work, at least, that a process takes one after another, so that all end together
+SHARES = 2  # of what is left for each process: the last parts are small, so that all end together
 TRIES = 3  # of batches whose process was killed
 SAVE_SECONDS = 5.0  # between two times that a study is stored; longer if that takes long
 SAVE_SHARE = 0.05  # of the time, that storing it may take
@@ -41,11 +41,14 @@ class Part(NamedTuple):
 
 def missing(study: Study, workers: int = 1) -> Iterator[Part]:
     """Yields what is not known of a study yet, in order, in parts for some workers."""
-    size = min(MOST_SEEDS, max(1, (study.asked * len(study.settings.seeds) - study.done) // (SHARES * workers)))
+    left = study.asked * len(study.settings.seeds) - study.done
     for combination in range(study.asked):
         places = np.flatnonzero(~study.known_of(combination))
-        for first in range(0, len(places), size):
-            yield Part(combination, places[first : first + size])
+        while len(places):
+            size = min(MOST_SEEDS, max(1, left // (SHARES * workers)))
+            part, places = places[:size], places[size:]
+            left -= len(part)
+            yield Part(combination, part)
 
 
 def work(

@@ -1,5 +1,6 @@
 """A sweep: the same hash wherever and however it is done, from runs that are stored like any other."""
 
+import dataclasses
 import math
 from contextlib import closing
 
@@ -84,6 +85,20 @@ def test_the_hash_is_the_same_wherever_it_is_done(lake, where, tmp_path, monkeyp
         assert study.hash == lake.hash
         np.testing.assert_array_equal(study.values, lake.values)
         assert load_study(opened, "mine").hash == lake.hash
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_parts_are_the_smaller_the_less_is_left_so_that_all_processes_end_together(lake, workers):
+    study = lake.new("mine", dataclasses.replace(lake.settings, seeds=tuple(range(100))), lake.store)
+    study.values[0, 10:90] = 0.0
+    parts = list(working.missing(study, workers))
+    places = [(part.combination, place) for part in parts for place in part.places.tolist()]
+    assert places == list(zip(*np.nonzero(np.isnan(study.values)), strict=True))
+    left = len(places)
+    for part in parts:
+        assert len(part.places) <= max(1, left // (2 * workers))
+        left -= len(part.places)
+    assert len(parts) <= 32 + 8 * workers
 
 
 def test_the_hash_tells_settings_and_values_apart(lake):
