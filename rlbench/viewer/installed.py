@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 def installed_env(run: Run) -> gym.Env[Any, Any] | None:
     """Makes the env of a run; if it is missing or another version is installed, warns and returns None."""
+    env, reason = env_or_reason(run)
+    if env is None:
+        warnings.warn(f"{reason}: the stored steps of run {run.id} are shown as text", RuntimeWarning, stacklevel=2)
+    return env
+
+
+def env_or_reason(run: Run) -> tuple[gym.Env[Any, Any] | None, str]:
+    """Makes the env of a run; if it is missing or another version is installed, returns None and the reason."""
     reason = _other_version(run.env_id)
-    if not reason:
-        try:
-            return run.make_env()
-        except (RlbenchError, gym.error.Error, ImportError) as error:
-            reason = str(error)
-    warnings.warn(f"{reason}: the stored steps of run {run.id} are shown as text", RuntimeWarning, stacklevel=2)
-    return None
+    if reason:
+        return None, reason
+    try:
+        return run.make_env(), ""
+    except (RlbenchError, gym.error.Error, ImportError) as error:
+        return None, str(error)
 
 
 def _other_version(env_id: str) -> str:

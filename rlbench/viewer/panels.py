@@ -10,7 +10,7 @@ from rlbench.envs._pygame import pygame
 from rlbench.envs.cartpole import DIMENSIONS
 from rlbench.envs.drawing import BAD, GOOD, STRANGE, STRIP_GROUND, STRIP_NAME, STRIP_TEXT, text
 from rlbench.viewer.playback import WINDOW_HELP
-from rlbench.viewer.values import ramp
+from rlbench.viewer.value_maps import ramp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rlbench.viewer.playback import Bar, Playback
     from rlbench.viewer.quantities import Quantities
-    from rlbench.viewer.values import ValueMap
+    from rlbench.viewer.value_maps import ValueMap
 
     Color = tuple[int, ...]
 

@@ -14,7 +14,8 @@ from rlbench.viewer.clips import LiveClips, StoredClips
 from rlbench.viewer.films import Film, card
 from rlbench.viewer.rides import Random, drive, pace_of, random_ride, ride_of
 from rlbench.viewer.stages import CityStage, FilmStage, captions, city_of, deciding_state, frames, live_stage
-from rlbench.viewer.values import Veils, value_map
+from rlbench.viewer.value_maps import value_map
+from rlbench.viewer.values import Veils
 
 EAST, NORTH, SOUTH = 2, 1, 0
 
