@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from starlette.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse
 
 from rlbench._version import __version__
+from rlbench.errors import StoreError
 from rlbench.texts import escaped
+from rlbench.training import Run
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,7 +50,9 @@ def page(request: Request, template: str, /, status: int = 200, **known: Any) ->
 
 
 def error_page(request: Request, status: int, words: str) -> Response:
-    """Returns a page that tells an error in one line."""
+    """Returns a page that tells an error in one line; JSON for a script that asks for that."""
+    if request.headers.get("accept") == "application/json":
+        return JSONResponse({"error": words}, status)
     return page(request, "error.html", status, words=words)
 
 
@@ -55,3 +60,15 @@ def store_of(request: Request) -> Store:
     """Returns the store that the pages show."""
     store: Store = request.app.state.store
     return store
+
+
+def run_of(request: Request) -> Run:
+    """Returns the run that an address names by `{run}`, if the grant allows to see it."""
+    store, grant = store_of(request), request.scope["grant"]
+    try:
+        record = store.run(request.path_params["run"])
+    except StoreError as error:
+        raise HTTPException(404, str(error)) from None
+    if (grant.env_id and grant.env_id != record.env_id) or (grant.tag and grant.tag not in record.tags):
+        raise HTTPException(403, "this token does not open that run")
+    return Run(record, store)
