@@ -76,7 +76,7 @@ FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
     "--save-preset",
     metavar="FILE",
     shell_complete=completing.file,
-    help="Write the best parameters to a TOML file, for `rlbench train --preset FILE`.",
+    help="Write the best parameters to a TOML file, for `rlbench train --preset FILE` and the like.",
 )
 @force_option
 @json_option

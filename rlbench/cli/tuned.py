@@ -29,7 +29,8 @@ def print_test(study: Tuning) -> None:
     if study.test is not None:
         value, usual = (f"{score:.4g}" for score in study.test.scores)
         seeds = again.write_seeds(study.settings.test_seeds)
-        of_preset = f"the preset {study.settings.preset}" if study.settings.preset != "default" else "the default"
+        preset = study.settings.tuned.name
+        of_preset = f"the preset {preset}" if preset != "default" else "the default"
         say(f"  test      {study.settings.objective} {value} on the seeds {seeds}, where {of_preset} has {usual}")
     command = again.command_of(study.settings, study.name)
     if command:

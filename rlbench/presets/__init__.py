@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rlbench.errors import UsageError, unknown_name
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.resources.abc import Traversable
 
+AskedPreset: TypeAlias = "str | Path | dict[str, Any]"  # see `preset_of`
 DEFAULT = "default"
 SUFFIX = ".toml"  # of a file, which no preset is named like
 DECAY = ("learning_rate_final", "learning_rate_steps")
@@ -56,23 +57,64 @@ def load_preset(env_id: str, name: str = DEFAULT) -> Preset:
     return presets[name]
 
 
-def preset_of(env_id: str, asked: str) -> Preset:
+def preset_of(env_id: str, asked: AskedPreset) -> Preset:
     """Returns a preset of an env by its name, or the default one in a TOML file, as `rlbench tune` saves it.
 
-    For what a person asks, never for a name that was stored: it opens a file.
+    For what a person asks, never for what was stored: it opens a file; see `told_preset`.
+
+    Args:
+        env_id: the full id of the env.
+        asked: a name; a TOML file, like which its preset is named; or a dict with the fields of a `Preset`.
 
     Raises:
         UsageError: there is no such preset, or the file cannot be read or belongs to another env.
     """
-    if not str(asked).endswith(SUFFIX):
-        return load_preset(env_id, asked)
+    if isinstance(asked, dict):
+        return told_preset(env_id, asked)
+    if not names_file(asked):
+        return load_preset(env_id, str(asked))
     try:
         presets = _presets_in(Path(asked))
     except OSError as error:
         raise UsageError(f"cannot read the preset {asked}: {error.strerror}") from error
     if DEFAULT not in presets.get(env_id, {}):
         raise UsageError(f"{asked} has no default preset of {env_id}, but of {', '.join(presets)}")
-    return presets[env_id][DEFAULT]
+    return replace(presets[env_id][DEFAULT], name=str(asked))
+
+
+def lasting_preset(env_id: str, asked: AskedPreset) -> str | dict[str, Any]:
+    """Returns a request for a preset that says the same later and elsewhere: a name, or what a file tells.
+
+    Raises:
+        UsageError: as in `preset_of`, or it holds what JSON cannot tell.
+    """
+    if not isinstance(asked, dict) and not names_file(asked):
+        return str(asked)
+    preset = preset_of(env_id, asked)
+    try:
+        told: dict[str, Any] = json.loads(json.dumps(asdict(preset)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the preset {preset.name} has a value that cannot be stored: {error}") from error
+    return told
+
+
+def names_file(asked: str | Path) -> bool:
+    """Returns whether a request for a preset names a file."""
+    return str(asked).endswith(SUFFIX)
+
+
+def told_preset(env_id: str, told: str | dict[str, Any]) -> Preset:
+    """Returns the preset that `lasting_preset` told; opens no file.
+
+    Raises:
+        UsageError: the env has no preset of this name, or the dict tells none.
+    """
+    if not isinstance(told, dict):
+        return load_preset(env_id, told)
+    try:
+        return _checked(Preset(**told))
+    except (AttributeError, TypeError) as error:
+        raise UsageError(f"a preset is a name, a TOML file or a dict with the fields of Preset: {error}") from error
 
 
 def write_preset(env_id: str, preset: Preset, comments: Iterable[str] = ()) -> str:
@@ -130,6 +172,8 @@ def _presets_in(file: Traversable | Path) -> dict[str, dict[str, Preset]]:
 
 
 def _checked(preset: Preset) -> Preset:
+    if not isinstance(preset.name, str):
+        raise TypeError("its name is no text")
     budgets, tables = (
         (preset.episodes, preset.total_timesteps),
         (preset.env, preset.bins or {}, preset.agents, *preset.agents.values()),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.envs.making import full_id
 from rlbench.errors import UsageError
 from rlbench.files import written
-from rlbench.presets import DEFAULT, Preset, load_preset, write_preset
+from rlbench.presets import DEFAULT, Preset, names_file, write_preset
 from rlbench.settings import write_setting
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def best_preset(study: Tuning) -> Preset:
     """Returns the best trial as a preset."""
     settings = study.settings
     agent, request = settings.agents[0], settings.request(study.combination(int(study.ranking[0])))
-    preset = load_preset(full_id(settings.env), settings.preset)
+    preset = settings.tuned
     parameters = preset.parameters(agent, request["agent_kwargs"])
     env = {**preset.env, **request["env_kwargs"]}
     if settings.episodes is not None or settings.total_timesteps is not None:
@@ -64,6 +64,9 @@ def command_of(settings: TuningSettings, name: str) -> str:
     told = [(axis, [write_setting(value) for value in axis.values]) for axis in settings.axes]
     if any("," in value or ".." in value for _, values in told for value in values) or isinstance(settings.bins, dict):
         return ""
+    preset = settings.tuned.name
+    if isinstance(settings.preset, dict) and not names_file(preset):
+        return ""
     options: list[tuple[str, Any]] = [
         ("--agent", settings.agents[0]),
         *(("--search", f"{axis.name}={_values(settings, axis, values)}") for axis, values in told),
@@ -77,7 +80,7 @@ def command_of(settings: TuningSettings, name: str) -> str:
         ("--test-seeds", write_seeds(settings.test_seeds)),
         ("--episodes", settings.episodes),
         ("--timesteps", settings.total_timesteps),
-        ("--preset", settings.preset if settings.preset != "default" else None),
+        ("--preset", preset if preset != DEFAULT else None),
         ("--bins", ",".join(map(str, settings.bins)) if isinstance(settings.bins, list | tuple) else settings.bins),
         ("--objective", settings.objective),
         ("--aggregate", settings.aggregate),

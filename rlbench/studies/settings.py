@@ -23,7 +23,7 @@ from rlbench.envs.making import full_id, make_env
 from rlbench.envs.trust import checked_spec
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.names import means_runs
-from rlbench.presets import load_preset
+from rlbench.presets import Preset, told_preset
 from rlbench.studies.axes import Axis, check_axes
 from rlbench.studies.objectives import aggregate_of, is_exact, objective_of
 from rlbench.training.binning import in_bins
@@ -60,7 +60,7 @@ class Settings:
     seeds: tuple[int, ...]
     episodes: int | None
     total_timesteps: int | None
-    preset: str
+    preset: str | dict[str, Any]  # see `lasting_preset`
     agent_kwargs: dict[str, Any]
     env_kwargs: dict[str, Any]
     bins: Any
@@ -80,8 +80,10 @@ class Settings:
         found = cls(
             **{**document, "agents": tuple(document["agents"]), "axes": axes, "seeds": tuple(document["seeds"])}
         )
-        if not all(isinstance(text, str) for text in (found.env, *found.agents, found.preset)):
+        if not all(isinstance(text, str) for text in (found.env, *found.agents)):
             raise TypeError("expected texts")
+        if not isinstance(found.preset, str | dict):
+            raise TypeError("expected a preset")
         if not found.agents:
             raise ValueError("expected agents")
         check_axes(axes)
@@ -105,6 +107,11 @@ class Settings:
         """The env's name and the beginning of the digest."""
         env = re.sub(r"[^a-z0-9]+", "-", self.env.rpartition("/")[2].rpartition(":")[2].lower()).strip("-")
         return f"{env[:40] or 'study'}-{self.digest[:8]}"
+
+    @property
+    def tuned(self) -> Preset:
+        """The preset for what is not asked for; UsageError if there is none of its name."""
+        return told_preset(full_id(self.env), self.preset)
 
     # ------------------------------------------------------------------ combinations
 
@@ -217,9 +224,9 @@ def _check_parameters(settings: Settings, agent: str) -> None:
     twice = next((axis.name for axis in settings.axes if axis.name in _given(settings)), None)
     if twice is not None:
         raise UsageError(f"{twice} is varied and has a value too: give one of the two")
-    preset = load_preset(full_id(settings.env), settings.preset)
+    tuned = settings.tuned
     for varied in settings.variants(axes):
-        AGENTS[agent].Parameters.of(preset.parameters(agent, {**settings.agent_kwargs, **varied}), agent)
+        AGENTS[agent].Parameters.of(tuned.parameters(agent, {**settings.agent_kwargs, **varied}), agent)
 
 
 def _given(settings: Settings) -> set[str]:
@@ -233,17 +240,15 @@ def _is_exact(settings: Settings, index: int) -> bool:
 
 
 def _env_of(settings: Settings, index: int) -> gym.Env[Any, Any]:
-    request = settings.request(settings.combination(index))
-    preset = load_preset(full_id(settings.env), settings.preset)
-    made = make_env(full_id(settings.env), {**preset.env, **request["env_kwargs"]})
-    return flattened(in_bins(made, settings.bins, preset.bins, None))
+    request, tuned = settings.request(settings.combination(index)), settings.tuned
+    made = make_env(full_id(settings.env), {**tuned.env, **request["env_kwargs"]})
+    return flattened(in_bins(made, settings.bins, tuned.bins, None))
 
 
 def _agent_of(settings: Settings, index: int, env: gym.Env[Any, Any]) -> Agent:
-    request, env_id = settings.request(settings.combination(index)), full_id(settings.env)
-    preset = load_preset(env_id, settings.preset)
-    budget = budget_of(settings.episodes, settings.total_timesteps, preset, env_id)
-    return agent_for(request["agent"], env, request["agent_kwargs"], preset, budget, np.random.SeedSequence(0))
+    request, tuned = settings.request(settings.combination(index)), settings.tuned
+    budget = budget_of(settings.episodes, settings.total_timesteps, tuned, full_id(settings.env))
+    return agent_for(request["agent"], env, request["agent_kwargs"], tuned, budget, np.random.SeedSequence(0))
 
 
 def check_trusted(settings: Settings) -> None:
@@ -262,7 +267,7 @@ def check_trusted(settings: Settings) -> None:
         )
     with closing(_env_of(settings, 0)) as env:
         states, actions = sizes_of(env, settings.agents[0])
-    if settings.bins is not None and states * actions > BELIEVED:
+    if (settings.bins or isinstance(settings.preset, dict)) and states * actions > BELIEVED:
         raise StoreError(f"the study asks for {states:,} states: begin it again with its own command")
 
 
@@ -270,4 +275,4 @@ def _env_arguments(settings: Settings) -> Iterator[dict[str, Any]]:
     axes = [axis for axis in settings.axes if axis.name.startswith(ENV)]
     for found in settings.variants(axes):
         varied = {name.removeprefix(ENV): value for name, value in found.items()}
-        yield {**load_preset(full_id(settings.env), settings.preset).env, **settings.env_kwargs, **varied}
+        yield {**settings.tuned.env, **settings.env_kwargs, **varied}

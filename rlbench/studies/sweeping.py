@@ -8,8 +8,9 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.checks import whole_number
+from rlbench.envs.making import full_id
 from rlbench.errors import UsageError
-from rlbench.presets import DEFAULT
+from rlbench.presets import DEFAULT, lasting_preset
 from rlbench.store import Store
 from rlbench.studies.axes import axes_of
 from rlbench.studies.executors import address_for_workers
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from rlbench.presets import AskedPreset
     from rlbench.training.binning import Asked
 
 Kind = TypeVar("Kind", bound=Study)
@@ -38,7 +40,7 @@ def sweep(
     seeds: Iterable[int] = range(10),
     episodes: int | None = None,
     total_timesteps: int | None = None,
-    preset: str = DEFAULT,
+    preset: AskedPreset = DEFAULT,
     agent_kwargs: dict[str, Any] | None = None,
     env_kwargs: dict[str, Any] | None = None,
     bins: Asked | None = None,
@@ -102,7 +104,7 @@ def sweep(
         seeds=tuple(checked_seeds(seeds)),
         episodes=episodes,
         total_timesteps=total_timesteps,
-        preset=preset,
+        preset=lasting_preset(full_id(env), preset),
         agent_kwargs=agent_kwargs or {},
         env_kwargs=env_kwargs or {},
         bins=None if bins is None else lasting(bins),

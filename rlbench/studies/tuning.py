@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rlbench.checks import whole_number
+from rlbench.envs.making import full_id
 from rlbench.errors import UsageError
 from rlbench.files import require
-from rlbench.presets import DEFAULT
+from rlbench.presets import DEFAULT, lasting_preset
 from rlbench.studies.asking import Asking
 from rlbench.studies.keeping import delete_broken_off
 from rlbench.studies.searching import search_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+    from rlbench.presets import AskedPreset
     from rlbench.store import Store
     from rlbench.training.binning import Asked
 
@@ -44,7 +46,7 @@ def tune(
     seed: int = 0,
     episodes: int | None = None,
     total_timesteps: int | None = None,
-    preset: str = DEFAULT,
+    preset: AskedPreset = DEFAULT,
     agent_kwargs: dict[str, Any] | None = None,
     env_kwargs: dict[str, Any] | None = None,
     bins: Asked | None = None,
@@ -109,7 +111,7 @@ def tune(
         seeds=tuple(checked_seeds(seeds)),
         episodes=episodes,
         total_timesteps=total_timesteps,
-        preset=preset,
+        preset=lasting_preset(full_id(env), preset),
         agent_kwargs=agent_kwargs or {},
         env_kwargs=env_kwargs or {},
         bins=None if bins is None else lasting(bins),

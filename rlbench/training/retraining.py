@@ -24,6 +24,7 @@ from rlbench.training.setup import agent_config, naming_unknown, versions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rlbench.presets import AskedPreset
     from rlbench.store import Store
     from rlbench.store.config import EnvConfig
     from rlbench.training.binning import Asked
@@ -65,7 +66,7 @@ def retrain(
     seed: int = 0,
     wrappers: Sequence[str] = (),
     bins: Asked | None = None,
-    preset: str = DEFAULT,
+    preset: AskedPreset = DEFAULT,
     agent_kwargs: dict[str, Any] | None = None,
 ) -> Retraining:
     """Learns from the stored transitions of one or many runs of one env, again and again until nothing changes.
@@ -109,7 +110,7 @@ def retrain(
     errors = learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
-    config = _config(runs[0], sight.env, learner, preset, figures)
+    config = _config(runs[0], sight.env, learner, chosen.name, figures)
     run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
     run.trust = runs[0].trust
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)

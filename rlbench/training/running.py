@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
     from rlbench.agents import Agent
+    from rlbench.presets import AskedPreset
     from rlbench.store import Store
     from rlbench.training.binning import Asked
     from rlbench.training.callbacks import Callback
@@ -39,7 +40,7 @@ def train(
     wrappers: Sequence[str] = (),
     bins: Asked | None = None,
     agent_kwargs: dict[str, Any] | None = None,
-    preset: str = DEFAULT,
+    preset: AskedPreset = DEFAULT,
     parent: Run | None = None,
     cache: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -69,7 +70,8 @@ def train(
             or "quantile:K", fitted on 10,000 random steps, a JSON file or a dict with arguments of `Discretize`.
         agent_kwargs: hyper-parameters of the agent, added to the preset's. `learning_rate` and `exploration_schedule`
             may be functions of the share of the training that remains, from 1 to 0; the readable loop then runs.
-        preset: the name of a set of tuned parameters, or a TOML file that `rlbench tune --save-preset` wrote.
+        preset: the name of a set of tuned parameters, a TOML file that `rlbench tune --save-preset` wrote, or a dict
+            with the fields of `rlbench.presets.Preset`.
         parent: begin with the values of this run's agent, in its bins; counters, generators and schedules begin anew,
             exploration at its final value unless `agent_kwargs` say how.
         cache: answer from the store what has been trained there before, in whole or as far as it goes; the result is

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from rlbench.presets import Preset
+    from rlbench.presets import AskedPreset, Preset
     from rlbench.store import RunConfig, RunRecord
     from rlbench.training.binning import Asked
     from rlbench.training.cache import Found
@@ -67,7 +67,7 @@ class Request(NamedTuple):
     wrappers: Sequence[str]
     bins: Asked | None
     agent_kwargs: dict[str, Any] | None
-    preset: str
+    preset: AskedPreset
     parent: Run | None
     callbacks: Sequence[Callback]
     eval_every: int | None
@@ -200,7 +200,7 @@ class Task:
             self.env,
             agent,
             self.budget.after(agent),
-            request.preset,
+            self.preset.name,
             request.record,
             compiled=world is not None,
             initial_table=taken,

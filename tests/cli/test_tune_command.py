@@ -65,6 +65,9 @@ def test_it_is_printed_with_the_command_that_makes_it_again_and_the_preset(rlben
     assert f"  hash      {alone.hash}\n" in said
     assert f"for `rlbench train FrozenLake-v1 --agent q-learning --preset {preset}`" in said
     assert "answered from the store" in rlbench("train", "FrozenLake-v1", "--preset", preset, "--record", "none").out
+    once = ("--over", "gamma=0.99", "--seeds", "0:2", "--objective", "area")
+    [best] = rlbench("sweep", "FrozenLake-v1", "--preset", preset, *once, "--json").document["table"]
+    assert best["value"] == pytest.approx(alone.best.value)
     assert rlbench(*line).err == f"Error: {preset} is there already: give --force to replace it\n"
     assert rlbench(*line, "--force").code == 0
 

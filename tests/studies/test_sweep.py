@@ -27,6 +27,7 @@ HAZARD = {"env": hazards.ID, "over": {"env.reward": [0, 1]}, "seeds": range(2), 
 
 
 GAMMA = [["gamma", list(range(8)), False]]  # as many combinations as LAKE
+MANY = {"bins": [999] * 4, "low": [-1] * 4, "high": [1] * 4}
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +302,7 @@ def test_a_name_is_plain(name):
         lambda numbers, _: numbers.update(failures=[{"combination": 0, "seed": 0, "reason": ""}] * 21),
         lambda _, arrays: arrays["failed"].fill(True),
         lambda numbers, _: numbers.update(seconds="long"),
+        lambda numbers, _: numbers["settings"].update(preset=7),
         lambda _, arrays: arrays.update(values=arrays["values"].astype(np.float32)),
         lambda _, arrays: arrays.pop("failed"),
     ],
@@ -325,6 +327,8 @@ def test_a_damaged_study_is_refused_in_a_line(lake, change):
             "bins '/etc/passwd' would read a file",
         ),
         ({"env": "CartPole-v1", "axes": GAMMA, "bins": [999] * 4}, "the study asks for 996,005,996,001 states"),
+        ({"env": "CartPole-v1", "axes": GAMMA, "preset": {"bins": MANY}}, "the study asks for 996,005,996,001 states"),
+        ({"preset": {"env": {"map_name": "/etc/passwd"}}}, "the env is not made, for its stored spec has the argument"),
     ],
 )
 def test_a_stored_study_imports_and_opens_nothing(lake, change, message):

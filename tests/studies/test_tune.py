@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import hazards
 import mongomock
@@ -12,7 +13,7 @@ import pytest
 
 import rlbench
 from rlbench.errors import StoreError, UsageError
-from rlbench.presets import load_preset, preset_of, write_preset
+from rlbench.presets import Preset, load_preset, preset_of, write_preset
 from rlbench.store import open_store
 from rlbench.studies import delete_study, keeping, load_study, resume_study, tune, working
 from rlbench.studies.again import command_of, save_preset
@@ -256,7 +257,34 @@ def test_a_saved_preset_trains_what_the_study_found(lake, tmp_path):
 def test_a_written_preset_reads_back_the_same(env_id, tmp_path):
     preset = load_preset(env_id)
     (tmp_path / "mine.toml").write_text(write_preset(env_id, preset, ["two", "lines"]), encoding="utf-8")
-    assert preset_of(env_id, str(tmp_path / "mine.toml")) == preset
+    assert preset_of(env_id, tmp_path / "mine.toml") == replace(preset, name=str(tmp_path / "mine.toml"))
+
+
+def test_a_preset_in_a_file_is_that_of_a_study_wherever_it_is_done(tmp_path):
+    mine = tmp_path / "mine.toml"
+    tuned = Preset(episodes=20, env={"is_slippery": False}, agents={"q-learning": {"gamma": 0.9}})
+    mine.write_text(write_preset("FrozenLake-v1", tuned))
+    asked = {name: value for name, value in LAKE.items() if name not in ("search", "episodes")}
+    asked |= {"search": {"learning_rate": "0.01..1:log"}, "trials": 4}
+    study = tune(**asked, preset=mine, store=tmp_path / "one.db")
+    given = tune(**asked, episodes=20, env_kwargs={"is_slippery": False}, agent_kwargs={"gamma": 0.9})
+    assert (study.hash, study.settings.tuned) == (given.hash, replace(tuned, name=str(mine)))
+    assert study.runs()[0].record.config.preset == str(mine)
+    assert f"--preset {mine}" in command_of(study.settings, study.name)
+    save_preset(study, tmp_path / "best.toml")
+    best = preset_of("FrozenLake-v1", tmp_path / "best.toml")
+    assert best.agents == {"q-learning": {**tuned.agents["q-learning"], **study.best.parameters}}
+    assert (best.episodes, best.env) == (tuned.episodes, tuned.env)
+
+    with ThreadPoolExecutor(1) as workers:
+        elsewhere = tune(**asked, preset=mine, executor=workers, store=tmp_path / "two.db")
+    assert elsewhere.hash == study.hash
+    mine.write_text(mine.read_text().replace("0.9", "0.8"))
+    with pytest.raises(UsageError, match=r"is there already, with other settings \(preset\)"):
+        tune(**asked, preset=mine, store=study.store, name=study.name)
+    mine.unlink()
+    assert resume_study(study.store, study.name).hash == study.hash
+    study.store.close()
 
 
 @pytest.mark.parametrize(
@@ -377,7 +405,11 @@ def test_a_journal_that_is_not_the_studys_is_refused_in_a_line(lake):
         ),
         ({"sampler": "grid", "search": {"gamma": "0.9,1"}}, "the grid has 2 combinations, fewer than 16 trials"),
         ({"objective": "regrets"}, "unknown objective 'regrets'"),
-        ({"preset": "mine.toml"}, "unknown preset of FrozenLake-v1 'mine.toml'"),
+        ({"preset": "mine"}, "unknown preset of FrozenLake-v1 'mine'"),
+        ({"preset": "gone.toml"}, "cannot read the preset gone.toml: No such file"),
+        ({"preset": {"agents": {"q-learning": {"alpha": 1}}}}, "unknown parameter of q-learning 'alpha'"),
+        ({"preset": {"alpha": 1}}, "a preset is a name, a TOML file or a dict with the fields of Preset: .*'alpha'"),
+        ({"preset": {"env": {"desc": {1}}}}, "the preset default has a value that cannot be stored: "),
         ({"workers": 2}, "a store in memory belongs to one process"),
         ({"name": "cafe"}, "'cafe' would be taken for a run"),
     ],
