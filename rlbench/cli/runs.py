@@ -30,6 +30,7 @@ from rlbench.cli.report import evaluation_lines
 from rlbench.cli.studies import check_study
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.conditions import values_of
+from rlbench.store.listing import FIGURES, WHO, cell, differing
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _list(
         check_study(opened, selection)
         of_studies = opened.runs(study="all", limit=1)
     if as_json:
-        varied = listing.differing([values_of(run) for run in found])
+        varied = differing([values_of(run) for run in found])
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
         print_json({"runs": [_document(run) for run in found], "total": total, "differing": varied, **ids})
         return
@@ -222,7 +223,7 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
             raise
         return name, [name, "its record is damaged"]
     values = values_of(record)
-    return record.id, [listing.cell(name, values.get(name)) for name in ("run", *listing.WHO, *listing.FIGURES)]
+    return record.id, [cell(name, values.get(name)) for name in ("run", *WHO, *FIGURES)]
 
 
 @runs.command(epilog=examples("rlbench runs lineage latest"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.cli import listing
 from rlbench.cli.output import print_table, say
 from rlbench.store.conditions import values_of
+from rlbench.store.listing import FORMS, cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +38,8 @@ def print_seeds(runs: Sequence[Run]) -> None:
         return
     first, found = runs[0], together(runs)
     say(f"{first.agent_name} on {first.env_id}, {len(runs)} {'seed' if len(runs) == 1 else 'seeds'}")
-    rows = ([listing.cell(name, values_of(run.record).get(name)) for name in COLUMNS] for run in runs)
-    print_table(COLUMNS, rows, right=("seed", *listing.FORMS), optional=listing.FIRST_TO_GO)
+    rows = ([cell(name, values_of(run.record).get(name)) for name in COLUMNS] for run in runs)
+    print_table(COLUMNS, rows, right=("seed", *FORMS), optional=listing.FIRST_TO_GO)
     if found["mean_return"] is not None:
         interval = found["interval"] and " (95% interval {:.2f} to {:.2f})".format(*found["interval"])
         regret = "" if found["mean_regret"] is None else f", mean regret {found['mean_regret']:.4g}"

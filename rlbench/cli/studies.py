@@ -14,7 +14,6 @@ from rlbench.cli import completing
 from rlbench.cli.codes import DONE, FAILED, INTERRUPTED
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
-from rlbench.cli.listing import cell
 from rlbench.cli.options import (
     bins_option,
     env_set_option,
@@ -33,6 +32,7 @@ from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 from rlbench.names import means_runs
 from rlbench.settings import parse_settings
+from rlbench.store.listing import cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

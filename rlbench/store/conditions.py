@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rlbench.store.records import RunRecord
 
 CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
+FIRST = re.compile(  # a condition and what is between it and the next
+    r"""[^=<>!\s]+\s*(?:!=|<=|>=|==|=|<|>)\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s"'\[{]\S*)(?:[\s,]+|$)"""
+)
 UNDECIDING = {"preset", "record", "eval_every", "eval_episodes", "initial_table"}  # settings that others tell
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -80,6 +83,23 @@ def condition(text: str) -> Condition:
     name, sign, value = found.groups()
     value = SHORT_NAMES.get(value, value) if name == "env" else value
     return Condition(name, "=" if sign == "==" else sign, parse_value(value), value)
+
+
+def split(text: str) -> list[str]:
+    """Splits a line of conditions with blanks between them; a value with blanks in it stands in quotes or brackets.
+
+    Raises:
+        UsageError: a part of it is no condition.
+    """
+    found, rest = [], text.strip()
+    while rest:
+        first = FIRST.match(rest)
+        if first is None:
+            condition(rest.split()[0])  # says what one looks like
+            raise UsageError(f"expected a value at the end, got {rest!r:.80}")
+        found.append(first[0].strip(" ,"))
+        rest = rest[first.end() :]
+    return found
 
 
 def holding(runs: Iterable[RunRecord], where: Iterable[str]) -> list[RunRecord]:

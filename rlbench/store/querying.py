@@ -71,6 +71,15 @@ class Groups(NamedTuple):
     total: int
 
 
+class Names(NamedTuple):
+    """What the runs of a store are of, sorted."""
+
+    envs: list[str]
+    agents: list[str]
+    tags: list[str]
+    studies: list[str]
+
+
 # ---------------------------------------------------------------------- values of a run, by few of its fields
 
 
@@ -161,6 +170,21 @@ def page(backend: Backend, query: Query, limit: int, offset: int = 0) -> Page:
         ids, total = [str(row[0]) for row in rows], backend.count_runs(query.filters)
     runs, damaged = _read(backend, ids)
     return Page(runs, total, damaged)
+
+
+def names(backend: Backend) -> Names:
+    """Returns what the runs of a store are of; what is damaged is left out."""
+    found: tuple[set[str], ...] = set(), set(), set(), set()
+    for env, agent, tags in set(map(_hashable, backend.select_fields({}, ("env_id", "agent_name", "tags")))):
+        run = {"env_id": env, "agent_name": agent, "tags": tags}
+        for name, known in zip(("env", "agent", "tags", "studies"), found, strict=True):
+            value = value_of(name, run)
+            known.update([] if value is MISSING else value if isinstance(value, list) else [value])
+    return Names(*map(sorted, found))
+
+
+def _hashable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(tuple(value) if isinstance(value, list) else value for value in row)
 
 
 def groups(backend: Backend, query: Query, limit: int, offset: int = 0) -> Groups:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Arrays, Document
-    from rlbench.store.querying import Groups, Page
+    from rlbench.store.querying import Groups, Names, Page
     from rlbench.store.reading import Ref
     from rlbench.store.records import Checkpoint, CheckpointInfo, EpisodeChunk, RunRecord
 
@@ -449,6 +449,10 @@ class Store:
         `sort` is also "runs", how many are in a group; "return" and "regret" are the means of a group.
         """
         return querying.groups(self.backend, _query(where, sort, filters), limit, offset)
+
+    def names(self) -> Names:
+        """Returns the envs, agents, tags and studies of all runs."""
+        return querying.names(self.backend)
 
     def broken_off(self, study: str) -> list[RunRecord]:
         """Returns the runs of a study that did not finish and that nobody is writing; reads few others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse
 
 from rlbench._version import __version__
-from rlbench.errors import StoreError
+from rlbench.errors import StoreError, UsageError
 from rlbench.texts import escaped
 from rlbench.training import Run
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rlbench.store import Store
 
+MOST_FIELDS = 10_000  # of a form
 NAVIGATION = (("Runs", "/"),)
 
 
@@ -72,3 +74,12 @@ def run_of(request: Request) -> Run:
     if (grant.env_id and grant.env_id != record.env_id) or (grant.tag and grant.tag not in record.tags):
         raise HTTPException(403, "this token does not open that run")
     return Run(record, store)
+
+
+async def form_of(request: Request) -> list[tuple[str, str]]:
+    """Returns the names and values of a form that was sent, without blanks around them."""
+    body = (await request.body()).decode(errors="replace")
+    try:
+        return [(name, value.strip()) for name, value in parse_qsl(body, max_num_fields=MOST_FIELDS)]
+    except ValueError as error:
+        raise UsageError(f"a form has at most {MOST_FIELDS:,} fields") from error

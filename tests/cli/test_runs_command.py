@@ -7,12 +7,12 @@ import shlex
 
 import pytest
 
-from rlbench.cli.listing import differing
 from rlbench.cli.options import find_run
 from rlbench.errors import StoreError
 from rlbench.store import RunConfig, open_store, records
 from rlbench.store.conditions import values_of
 from rlbench.store.config import AgentConfig, EnvConfig
+from rlbench.store.listing import differing
 
 RUNS = ((9.0, ()), (5.0, ("good",)), (1.0, ()))  # mean returns and tags
 
