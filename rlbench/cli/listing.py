@@ -18,9 +18,9 @@ FIRST_TO_GO = ("started", "seconds", "steps", "regret", "tags", "episodes")  # o
 LAST_TO_GO = ("agent", "seed", "env", "return")  # run and status stay
 
 
-def print_runs(runs: Sequence[RunRecord]) -> None:
-    """Prints runs as a table, and what is the same for all."""
-    rows = list(map(values_of, runs))
+def print_runs(runs: Sequence[RunRecord], measured: Sequence[dict[str, float]] = ()) -> None:
+    """Prints runs as a table, and what is the same for all; `measured` is what a study found of each."""
+    rows = [{**values_of(run), **found} for run, found in zip(runs, measured or [{}] * len(runs), strict=True)]
     varied = differing(rows)
     who = [name for name in WHO if name in varied or len(rows) == 1]
     settings = [name for name in varied if name not in WHO]

@@ -27,16 +27,18 @@ from rlbench.cli.options import (
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.cli.report import evaluation_lines
-from rlbench.cli.studies import check_study
+from rlbench.cli.studies import check_study, measured_of
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.conditions import values_of
 from rlbench.store.listing import FIGURES, WHO, cell, differing
+from rlbench.store.querying import MISSING, Page, ordered
 from rlbench.store.records import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlbench.store import RunRecord, Store
+    from rlbench.studies.measured import Measured
 
 CACHE_HEADER = ("run", "env", "agent", "episodes", "hits", "gone on from", "seconds saved")
 
@@ -105,13 +107,19 @@ def _list(
             if status not in STATUSES:
                 raise unknown_name("status", status, STATUSES)
             selection["status"] = status
-        found, total, damaged = opened.page(**selection, sort=sort, limit=limit)
         check_study(opened, selection)
+        study = measured_of(opened, selection)
+        found, total, damaged = _page(opened, selection, sort, limit, study)
+        measured = [{} if study is None else study.of(run) for run in found]
         of_studies = opened.runs(study="all", limit=1)
     if as_json:
         varied = differing([values_of(run) for run in found])
         ids = {"damaged": [run_id for run_id, _ in damaged]} if damaged else {}
-        print_json({"runs": [_document(run) for run in found], "total": total, "differing": varied, **ids})
+        told = [
+            {**_document(run), **({"measured": values} if values else {})}
+            for run, values in zip(found, measured, strict=True)
+        ]
+        print_json({"runs": told, "total": total, "differing": varied, **ids})
         return
     for run_id, problem in damaged:
         say(f"{problem}: restore a backup, or `rlbench runs delete {run_id}`", err=True)
@@ -121,9 +129,18 @@ def _list(
         print_table(CACHE_HEADER, map(_cache_row, found), right=CACHE_HEADER[3:])
         say(f"{sum(run.cache.seconds_saved for run in found):.1f} s of training saved")
     else:
-        listing.print_runs(found)
+        listing.print_runs(found, measured)
     if len(found) < total:
         say(f"{len(found)} of {total:,} runs, the rest with --limit {total}")
+
+
+def _page(store: Store, selection: dict[str, Any], sort: str | None, limit: int, study: Measured | None) -> Page:
+    """Returns the runs to list; sorted by what the study measured, or by what the store knows of runs."""
+    if study is None or sort is None or sort.removeprefix("-") != study.name:
+        return store.page(**selection, sort=sort, limit=limit)
+    damaged: list[tuple[str, str]] = []
+    runs = store.runs(**selection, on_damaged=lambda *one: damaged.append(one))
+    return Page(ordered(runs, lambda run: study.of(run).get(study.name, MISSING), sort)[:limit], len(runs), damaged)
 
 
 def _none_yet(of_studies: list[RunRecord]) -> str:

@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     from rlbench.cli.options import Decorator
     from rlbench.plots import comparing
     from rlbench.store import Store
-    from rlbench.studies import Row, Study, axes, cluster, figure, keeping
+    from rlbench.studies import Row, Study, axes, cluster, figure, keeping, measured
     from rlbench.studies import settings as asking
     from rlbench.studies.study import Candidate
 else:  # NumPy and Gymnasium only when a command runs
     room, plots, comparing = (LazyModule(f"rlbench.{name}") for name in ("studies", "plots", "plots.comparing"))
-    axes, cluster, figure, keeping, asking = (
-        LazyModule(f"rlbench.studies.{name}") for name in ("axes", "cluster", "figure", "keeping", "settings")
+    axes, cluster, figure, keeping, measured, asking = (
+        LazyModule(f"rlbench.studies.{name}")
+        for name in ("axes", "cluster", "figure", "keeping", "measured", "settings")
     )
 
 INTERVAL = "95% interval"
@@ -256,6 +257,14 @@ def check_study(store: Store, selection: dict[str, Any]) -> None:
     study = selection.get("study", "all")
     if study != "all" and not store.runs(study=study, limit=1):
         keeping.check_exists(store, study)
+
+
+def measured_of(store: Store, selection: dict[str, Any]) -> measured.Measured | None:
+    """Returns what the study by which runs are selected measured of them; None without one that can be read."""
+    study = selection.get("study", "all")
+    if study == "all" or study not in keeping.names(store):
+        return None
+    return next(map(measured.Measured, _readable(store, study)), None)
 
 
 def resume_study(name: str, store: str, place: dict[str, Any], *, as_json: bool) -> int:

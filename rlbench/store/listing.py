@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WHO = ("env", "agent", "seed")
-FIGURES = ("tags", "status", "episodes", "steps", "seconds", "return", "regret", "started")
+FIGURES = ("tags", "status", "episodes", "steps", "seconds", "return", "regret", "area", "steps-to", "started")
 ASKED = {*WHO, "preset", "wrappers", "callbacks", "eval_every", "eval_episodes"}  # no env or preset brings them along
-FORMS = {"episodes": ",", "steps": ",", "seconds": ".2f", "return": ".2f", "regret": ".4g"}
+FORMS = {
+    "episodes": ",",
+    "steps": ",",
+    "seconds": ".2f",
+    "return": ".2f",
+    "regret": ".4g",
+    "area": ".2f",
+    "steps-to": ",.0f",
+}
 WIDEST = 24  # characters of a value
 UNLISTED = {"run", *FIGURES, "studies", "record", "initial_table"}  # the digest of a table says nothing to a person
 

@@ -67,6 +67,23 @@ def test_studies_lists_shows_and_deletes(rlbench, study):
     assert rlbench("runs", "--study", "all").out.startswith("no runs fit")
 
 
+def test_the_runs_of_a_study_are_listed_with_what_it_measured(rlbench, study):
+    values = sorted(value for row in sweep("FrozenLake-v1", **SAME).values.tolist() for value in row)
+    document = rlbench("runs", "--study", "lake", "--sort", "regret", "--json").document
+    assert [run["measured"]["regret"] for run in document["runs"]] == pytest.approx(values)
+    lines = rlbench("runs", "--study", "lake", "--sort", "-regret", "--limit", 2).out.splitlines()
+    place = lines[0].split().index("regret")
+    assert [float(line.split()[place]) for line in lines[1:3]] == pytest.approx(values[:-3:-1], rel=1e-3)
+    assert lines[-1] == "2 of 6 runs, the rest with --limit 6"
+    assert "regret" not in rlbench("runs", "--study", "all").out
+    rlbench(*SWEEP, "--name", "far", "--objective", "steps-to:9")
+    assert rlbench("runs", "--study", "far").out.splitlines()[0].split()[-3:] == ["seconds", "steps-to", "started"]
+    with library.open_store("rlbench.db") as store:
+        store.save_snapshot("study", "lake", {}, {})
+    listed = rlbench("runs", "--study", "lake")
+    assert (listed.code, "the study lake is damaged" in listed.err, "regret" in listed.out) == (0, True, False)
+
+
 def test_a_copied_study_is_the_same_there(rlbench, study):
     rlbench("train", "FrozenLake-v1", "--episodes", 5)
     copied = rlbench("store", "copy", "rlbench.db", "copy.db", "--study", "lake")

@@ -41,7 +41,7 @@ def source():
 
 @contextmanager
 def stopped_after(batches):
-    """Has a signal come after a number of batches."""
+    """Has a signal come after a number of batches of a single seed."""
 
     def counted(*args):
         calls.append(args)
@@ -52,6 +52,7 @@ def stopped_after(batches):
     calls, try_batch = [], working.try_batch
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(working, "try_batch", counted)
+        patched.setattr(working, "MOST_SEEDS", 1)
         yield
 
 
@@ -96,7 +97,7 @@ def test_one_that_was_stopped_goes_on_there_to_the_same_hash(kind, source, targe
 
 def test_what_each_of_two_stores_found_of_a_sweep_is_put_together(source, target):
     do, asked = SWEEP
-    with stopped_after(2):  # a batch is a seed here
+    with stopped_after(2):
         do(**asked, store=source)
     study = do(**asked, store=target)
     study.values[:2] = np.nan  # it knows the last combination only

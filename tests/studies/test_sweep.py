@@ -13,6 +13,7 @@ import rlbench
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import checking, copying, open_store
 from rlbench.studies import delete_study, keeping, load_study, resume_study, sweep, working
+from rlbench.studies.measured import Measured
 from rlbench.studies.settings import check_name
 
 LAKE = {
@@ -73,6 +74,19 @@ def test_its_runs_are_stored_but_not_listed_unless_asked_for(lake):
     with pytest.raises(StoreError, match="there is no run in memory"):
         rlbench.load_run(lake.store)
     assert list(checking.check(lake.store)) == []
+
+
+def test_it_tells_what_it_measured_of_each_of_its_runs(lake):
+    measured, seen = Measured(lake), []
+    for run in lake.runs():
+        assert measured.of(run.record) == {"area": run.returns.mean()}
+        seen.append(run.returns.mean())
+    assert sorted(seen) == sorted(lake.values.ravel())
+    other = rlbench.train("FrozenLake-v1", "dyna-q", episodes=1, seed=0)
+    assert measured.of(other.record) == {}
+    lake_again = load_study(lake.store, lake.name)
+    lake_again.values[:] = math.nan
+    assert Measured(lake_again).of(lake.runs()[0].record) == {}
 
 
 @pytest.mark.parametrize("where", ["another process", "two processes", "mongomock", "in batches of two"])

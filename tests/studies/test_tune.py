@@ -18,6 +18,7 @@ from rlbench.store import open_store
 from rlbench.studies import delete_study, keeping, load_study, resume_study, tune, working
 from rlbench.studies.again import command_of, save_preset
 from rlbench.studies.journal import Journal
+from rlbench.studies.measured import Measured
 
 optuna = needs.package("optuna", "tune")
 JournalStorage = optuna.storages.JournalStorage
@@ -68,6 +69,12 @@ def test_the_best_trial_is_tested_beside_the_preset_on_other_seeds(lake):
     np.testing.assert_array_equal(lake.test.values[1], usual)
     assert len(lake.runs()) == 16 * 2 + 2 * 2
     assert lake.store.runs() == []
+
+
+def test_it_tells_what_it_measured_of_each_of_its_runs_and_of_those_of_its_test(lake):
+    measured = Measured(lake)
+    for run in lake.runs():
+        assert measured.of(run.record) == {"area": run.returns.mean()}
 
 
 @pytest.mark.parametrize("where", ["a file", "two processes", "an executor", "mongomock", "other words"])
@@ -142,6 +149,7 @@ def test_a_signal_within_a_round_or_the_test_leaves_a_study_that_goes_on(lake, t
 
     calls, try_batch = [], working.try_batch
     monkeypatch.setattr(working, "try_batch", interrupted)
+    monkeypatch.setattr(working, "MOST_SEEDS", 1)
     with open_store(tmp_path / "runs.db") as store:
         study = tune(**LAKE, store=store, name="mine")
         assert (study.is_done, study.hash, study.asked, study.done) == (False, "", 4, 5)
