@@ -77,7 +77,7 @@ def to_json(value: object) -> str:
         UsageError: it holds something that JSON cannot represent.
     """
     try:
-        return _shallow(json.dumps(value, separators=(",", ":"), default=_plain))
+        return _shallow(ENCODER.encode(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"a record holds JSON only (numbers, strings, lists, dicts): {error}") from error
 
@@ -170,6 +170,9 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"got an object of type {type(value).__name__}")
+
+
+ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
 
 
 def _unpacked(columns: list[Column]) -> int:

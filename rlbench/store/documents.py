@@ -72,6 +72,7 @@ NEW: Document = {"status": "running", "seconds": 0.0, "checkpoints": 0, **dict.f
 UNNOTED: Document = {"tags": [], "note": "", "evaluation": "[]", "cache": "{}"}
 FIGURES = ("mean_return", "success_rate", "exact_return", "optimal_return", "regret")  # of an evaluation
 PARTS = ("segments", "figures", "steps")  # of a chunk
+SORTED = json.JSONEncoder(sort_keys=True)
 MAX_NAME = 200  # characters
 MOST_TABLE = 2**22  # bytes: what follows from a larger one is stored as plain steps
 
@@ -157,7 +158,7 @@ def notes_sum(document: Document) -> str:
 
 
 def _sum(values: Document) -> str:
-    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(SORTED.encode(values).encode(), digest_size=16).hexdigest()
 
 
 def pieces(document: Document) -> list[Piece]:

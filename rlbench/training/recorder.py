@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +62,6 @@ class Recorder:
         reserve = min(episode_steps or RESERVE, RESERVE, steps)
         self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
         self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps, episodes=episodes, table=table)
-        self.tape = self._new_tape()
         self._table = table
         self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
         self._spare_rows = 0  # of its figures
@@ -75,6 +74,11 @@ class Recorder:
         self._begun: int | None = None  # the step on the tape at which the readable loop began the episode
         self._resetting = False
         self._env_rng: dict[str, Any] | None = None
+
+    @cached_property
+    def tape(self) -> Tape:
+        """The tape that is written; made when it is needed, for after the last chunk it is not."""
+        return self._new_tape()
 
     @property
     def is_between_episodes(self) -> bool:
@@ -186,11 +190,16 @@ class Recorder:
         self._first = (self._episode, max(self.length, 0))
         carried = self.tape.action_counts[self.segments] if unfinished else 0
         # two tapes in turn: one is written while the sink reads the other
-        if self._spare is not None:
-            self._spare.action_counts[: self._spare_rows] = 0
-            self._spare.packed.usual[:] = self._spare.packed.changed[:] = 0
-        self.tape, self._spare = self._spare or self._new_tape(), self.tape
-        self.tape.action_counts[0], self._spare_rows = carried, self.segments + 1
+        blank, self._spare = self._spare, self.tape
+        if blank is None:
+            del self.tape
+        else:
+            blank.action_counts[: self._spare_rows] = 0
+            blank.packed.usual[:] = blank.packed.changed[:] = 0
+            self.tape = blank
+        if unfinished:
+            self.tape.action_counts[0] = carried
+        self._spare_rows = self.segments + 1
         self.steps = self.segments = 0
 
     def _chunk(self, segments: int) -> EpisodeChunk:
