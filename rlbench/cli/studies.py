@@ -225,7 +225,8 @@ def sweep(
 
     The objective of a run is its regret (how far the exact return of its greedy policy lies below the optimum), its
     return (exact, or of 100 greedy episodes), the area under its learning curve (the mean return of all episodes of
-    training), or steps-to:R, the steps of training until the mean return of 100 episodes reached R.
+    training; area:500 leaves the first 500 out), or steps-to:R, the steps of training until the mean return of 100
+    episodes reached R.
 
     The same command again goes on where it was stopped, and so does `rlbench resume`. What the store has already is not
     trained again. The hash at the end depends on what was asked for and what came of it, not on the number of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,8 @@ def label_of(asked: Settings) -> str:
     """Returns what a study measures, in words."""
     objective = objective_of(asked.objective)
     of_runs = OF_RUNS.get(objective.name, f"steps to a return of {objective.threshold:g}")
+    if objective.name == "area" and not math.isnan(objective.threshold):
+        of_runs += f" from episode {objective.threshold:g} on"
     return f"{OF_SEEDS.get(asked.aggregate, f'percentile {asked.aggregate[1:]} of the')} {of_runs}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.checks import is_whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError, unknown_name
 from rlbench.intervals import bootstrap_interval, interquartile_mean
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-OBJECTIVES = ("regret", "return", "area", "steps-to:THRESHOLD")
+OBJECTIVES = ("regret", "return", "area", "area:FROM", "steps-to:THRESHOLD")
 AGGREGATES = ("mean", "iqm", "q0 to q100")
 EPISODES = 100  # greedy ones that a return is sampled from, where no exact one is known
 WINDOW = 100  # episodes of training, in whose mean return a threshold is reached
+LAST_FROM = 999_999  # episodes that "area" may leave out
 HUGE, NEARLY_HUGE = 1e300, 1e290  # a mean of many values of which one is huge is nearly so
 QUANTILE = re.compile(r"q(\d{1,3}(?:\.\d{1,6})?)")
 
@@ -42,12 +44,12 @@ class Objective(NamedTuple):
 
     "regret": how far the greedy policy's exact return lies below the optimum. "return": its exact return, or the mean
     return of 100 greedy episodes, drawn alike for all runs of a seed. "area": the mean return of all episodes of
-    training. "steps-to": how many steps it trained until the mean return of 100 episodes reached the threshold,
-    infinitely many if it did not.
+    training; "area:500" leaves the first 500 out. "steps-to": how many steps it trained until the mean return of 100
+    episodes reached the threshold, infinitely many if it did not.
     """
 
     name: str
-    threshold: float = math.nan
+    threshold: float = math.nan  # of "area": how many of the first episodes do not count
 
     def __str__(self) -> str:
         return self.name if math.isnan(self.threshold) else f"{self.name}:{self.threshold:g}"
@@ -59,11 +61,15 @@ class Objective(NamedTuple):
 
 
 def objective_of(text: str) -> Objective:
-    """Reads an objective: regret, return, area or steps-to:THRESHOLD; UsageError for anything else."""
+    """Reads an objective: one of OBJECTIVES with numbers for the words; UsageError for anything else."""
     name, colon, threshold = str(text).partition(":")
     if name in OBJECTIVES[:3] and not colon:
         return Objective(name)
     value = parse_value(threshold)
+    if name == "area" and is_whole_number(value, most=LAST_FROM):
+        return Objective(name, float(value))
+    if name == "area":
+        raise UsageError(f"the objective area takes how many episodes to leave out, such as area:500, got {text!r}")
     if name == "steps-to" and type(value) in (int, float) and math.isfinite(value):
         return Objective(name, float(value))
     if name == "steps-to":
@@ -119,7 +125,8 @@ class Judge:
             UsageError: it has no exact value, or no episode.
         """
         if self.objective.name == "area":
-            return float(_some(run.returns).mean())
+            left_out = 0 if math.isnan(self.objective.threshold) else int(self.objective.threshold)
+            return float(_some(run.returns[left_out:]).mean())
         if self.objective.name == "steps-to":
             return steps_to(run.returns, run.lengths, self.objective.threshold)
         agent = run.agent
@@ -172,5 +179,5 @@ def steps_to(returns: Array, lengths: NDArray[np.int64], threshold: float) -> fl
 
 def _some(returns: Array) -> Array:
     if not len(returns):
-        raise UsageError("no episode of training ended: train longer")
+        raise UsageError("no episode of training ended that counts: train longer")
     return returns

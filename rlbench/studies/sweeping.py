@@ -76,8 +76,8 @@ def sweep(
         agent_kwargs: likewise, the same for all.
         env_kwargs: likewise.
         bins: likewise.
-        objective: "regret", "return", "area" or "steps-to:THRESHOLD", see `Objective`; by default regret where it is
-            exact, else return.
+        objective: "regret", "return", "area", "area:FROM" or "steps-to:THRESHOLD", see `Objective`; by default regret
+            where it is exact, else return.
         aggregate: of the seeds: "mean", "iqm" (interquartile mean) or a percentile, "q0" to "q100".
         record: "none", or "all" to keep every step.
         workers: how many processes; 1: this one alone.

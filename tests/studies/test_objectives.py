@@ -13,7 +13,7 @@ LAKE = {"env": "FrozenLake-v1", "episodes": 120, "record": "none", "seed": 3}
 
 
 def test_objectives_are_read_and_written():
-    for text in ("regret", "return", "area", "steps-to:-15", "steps-to:0.5"):
+    for text in ("regret", "return", "area", "area:500", "area:999999", "steps-to:-15", "steps-to:0.5"):
         assert str(objective_of(text)) == text
     assert objective_of("steps-to:-15") == Objective("steps-to", -15.0)
     assert [objective_of(name).is_loss for name in ("regret", "return", "area", "steps-to:1")] == [1, 0, 0, 1]
@@ -23,7 +23,10 @@ def test_objectives_are_read_and_written():
     ("text", "message"),
     [
         ("regrets", "unknown objective 'regrets'; did you mean regret"),
-        ("area:3", "unknown objective 'area:3'"),
+        ("regret:3", "unknown objective 'regret:3'"),
+        ("area:0", "the objective area takes how many episodes to leave out, such as area:500, got 'area:0'"),
+        ("area:0.5", "takes how many episodes"),
+        ("area:1000000", "takes how many episodes"),
         ("steps-to", "the objective steps-to takes the return to reach, such as steps-to:-15, got 'steps-to'"),
         ("steps-to:soon", "takes the return to reach"),
         ("steps-to:nan", "takes the return to reach"),
@@ -65,11 +68,14 @@ def test_a_run_is_worth_what_its_evaluation_and_its_figures_say():
     run = rlbench.train(**LAKE)
     found = rlbench.evaluate(run, seed=3)
     values = {}
-    for name in ("regret", "return", "area"):
-        judge = Judge(Objective(name))
+    for name in ("regret", "return", "area", "area:100"):
+        judge = Judge(objective_of(name))
         values[name] = judge.value(run)
         judge.close()
-    assert values == {"regret": found.regret, "return": found.exact_return, "area": run.returns.mean()}
+    areas = {"area": run.returns.mean(), "area:100": run.returns[100:].mean()}
+    assert values == {"regret": found.regret, "return": found.exact_return, **areas}
+    with pytest.raises(UsageError, match="no episode of training ended that counts: train longer"):
+        Judge(objective_of("area:120")).value(run)
 
 
 def test_a_return_is_sampled_alike_for_each_run_of_a_seed_where_none_is_exact():
