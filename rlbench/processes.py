@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import time
 import traceback
 import warnings
 from collections import deque
@@ -29,6 +31,7 @@ GUARD = (
     'put what starts the training under `if __name__ == "__main__":`, so that other processes can import your program'
 )
 ELSEWHERE = "define it in a module, outside of functions, or train with workers=1"
+PAUSE = 0.1  # seconds between two shares that are told
 TO_KILL = 3  # signals, until the processes are killed: the first ends the episode, the second the training
 
 
@@ -255,13 +258,25 @@ def _serve(connection: Connection) -> None:
             connection.send(_answer(connection))
 
 
+class _Teller:
+    """Tells the other end which share of an item is done, now and then: a bar is not drawn more often."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._told = connection, -math.inf
+
+    def __call__(self, share: float) -> None:
+        if time.monotonic() - self._told > PAUSE:
+            self._connection.send(("share", share))
+            self._told = time.monotonic()
+
+
 def _answer(connection: Connection) -> tuple[str, Any]:
     data = connection.recv_bytes()
     try:
         job, item = unpacked(data)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: connection.send(("warning", str(message)))
-            return "done", job(item, lambda share: connection.send(("share", share)))
+            return "done", job(item, _Teller(connection))
     except RlbenchError as error:
         return "failed", error
     except BaseException as error:  # noqa: BLE001  (whatever an env raises, KeyboardInterrupt included)

@@ -87,6 +87,7 @@ class Store:
         self._release = weakref.finalize(self, writers.LIVING.discard, token)
         self._open: set[str] = set()  # ids of the runs that it may still be writing
         self._known: dict[str, Document] = {}  # of these, as it last wrote them: nobody else does
+        self._ended: Document = {}  # the run that it ended last
         self._marks: list[str] = []  # tags of the runs that it creates
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -253,6 +254,7 @@ class Store:
             raise reading.refusal(self.backend, run_id)
         if "writer" in changes:
             self._open.discard(run_id)
+            self._ended = {**before, **changes}
         else:
             self._known[run_id] = {**before, **changes}
 
@@ -470,6 +472,11 @@ class Store:
         All methods that read a run take the run itself as well: `store.episodes(run)`.
         """
         return record(reading.find(self.backend, ref), self.backend.now())
+
+    def ended(self, run_id: str) -> RunRecord:
+        """Returns a run that this store has just written to its end; only one that it does not know is read."""
+        known = self._ended
+        return told(known, self.backend.now()) if known.get("id") == run_id else self.run(run_id)
 
     def damaged_runs(self) -> list[tuple[str, str]]:
         """Reads every record; returns the id of each run whose record is damaged, and what is wrong with it."""

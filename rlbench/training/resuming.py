@@ -274,7 +274,7 @@ def trained(
 ) -> Run:
     """Trains, and returns the run that came of it."""
     session.train(world, progress=progress)
-    record = session.store.run(session.run.id)
+    record = session.store.ended(session.run.id)
     run = Run(record, session.store, cache=cache, cached_episodes=session.run.episodes, trust=trust)
     run.agent = session.agent
     run.agent.origins = (run.id,)

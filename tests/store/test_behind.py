@@ -45,6 +45,15 @@ def test_what_is_written_behind_is_what_is_written_one_by_one(record, tmp_path):
     assert [run.id for run in many] == [run.id for run in reversed(run.store.runs())]
 
 
+def test_a_run_that_has_just_ended_is_known_without_being_read(pair):
+    store, other = pair
+    first, second = a_run(store), a_run(store)
+    assert store.ended(second) == store.run(second) == other.ended(second)
+    assert store.ended(first) == store.run(first)
+    with pytest.raises(StoreError, match="there is no run"):
+        store.ended("0" * 12)
+
+
 def test_others_see_runs_at_once_in_the_end_and_whoever_writes_them_sees_them_before(pair):
     store, other = pair
     with store.writing_behind():
