@@ -35,6 +35,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/viewer.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/studies.py
+	$(BIN)/python benchmarks/secure.py
 	$(BIN)/python benchmarks/models.py
 
 # docs/results.md: every agent on every env, 20 seeds.

@@ -14,6 +14,7 @@ from rlbench.cli import completing
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
 from rlbench.names import SHORT_NAMES
+from rlbench.store.keys import using
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,22 @@ VERSIONED = re.compile(r"-v\d+$")
 SEEDS = re.compile(r"(\d{1,15})(?::(\d{1,15}))?")
 MOST_SEEDS = 10_000
 
-store_option: Decorator = click.option(
+
+def _use_key(context: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Gives the stores that a command opens their key, and the processes that it starts."""
+    if path is not None:
+        context.with_resource(using(path))
+
+
+key_option: Decorator = click.option(
+    "--key-file",
+    metavar="FILE",
+    shell_complete=completing.file,
+    expose_value=False,
+    callback=_use_key,
+    help="The key of an encrypted store; or set RLBENCH_KEY_FILE. See `rlbench store key`.",
+)
+_store_option: Decorator = click.option(
     "--store",
     default="rlbench.db",
     envvar="RLBENCH_STORE",
@@ -36,6 +52,13 @@ store_option: Decorator = click.option(
     shell_complete=completing.file,
     help="Where runs are kept: a path, sqlite:///path, mongodb://host/name, or memory:// for nowhere.",
 )
+
+
+def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for a store and its key."""
+    return _store_option(key_option(command))
+
+
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 seed_option: Decorator = click.option(
     "--seed",

@@ -1,4 +1,4 @@
-"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact."""
+"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, key, encrypt, decrypt, rotate-key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import rlbench
 from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, find_run, json_option, store_option, trust_option
+from rlbench.cli.options import examples, find_run, json_option, key_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.lazy import LazyModule
-from rlbench.store import checking, copying, spool
+from rlbench.store import checking, copying, encrypting, spool
+from rlbench.store.keys import Key, read_key
 from rlbench.store.sql import answered, columns_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MIGRATED = ("chunks", "migrated", "bytes_before", "bytes_after")  # of a migrati
 
 @click.group(cls=Group, epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
-    """Maintain a store: count its records, check, query, copy, back up, migrate, compact."""
+    """Maintain a store: count its records, check, query, copy, back up, migrate, compact, encrypt."""
 
 
 @store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
@@ -53,8 +54,10 @@ def info(store: str, as_json: bool) -> None:  # noqa: FBT001  (click calls by na
         print_json(found)
         return
     say(str(found.pop("store")))
+    encrypted = "yes" if found.pop("encrypted") else "no"
     for name, count in found.items():
         say(f"  {name:<12}{count:>16,}")
+    say(f"  {'encrypted':<12}{encrypted:>16}")
 
 
 @store.command(epilog=examples("rlbench store check", "rlbench store check 3f2a"))
@@ -175,6 +178,7 @@ def _show_progress(what: str, done: int, total: int) -> None:
 @click.argument("target", shell_complete=completing.file)
 @click.argument("runs", nargs=-1)
 @click.option("--study", metavar="STUDY", help="Copy this study, with its runs, instead.")
+@key_option
 @json_option
 def copy(source: str, target: str, runs: tuple[str, ...], study: str | None, as_json: bool) -> int:  # noqa: FBT001
     """Copy RUNS, a study, or everything, from the store SOURCE to the store TARGET.
@@ -300,3 +304,84 @@ def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
         print_json({"store": opened.url, "bytes_before": before, "bytes": after})
     else:
         say(f"{opened.url}: {before:,} bytes before, {after:,} now")
+
+
+@store.command(epilog=examples("rlbench store key --out rlbench.key", "rlbench store key > rlbench.key"))
+@click.option(
+    "--out", metavar="FILE", shell_complete=completing.file, help="Write it to a new file that only you read."
+)
+@json_option
+def key(out: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Print a new key for encrypted stores.
+
+    Keep it apart from the store, and keep a copy: without it, what it encrypted is lost.
+    """
+    made = Key.new()
+    if out is not None:
+        made.write(out)
+        say(f"the key {made.id} is in {out}: keep a copy elsewhere", err=as_json)
+    if as_json:
+        print_json({"id": made.id} if out is not None else {"id": made.id, "key": made.text()})
+    elif out is None:
+        say(made.text())
+
+
+@store.command(
+    epilog=examples(
+        "rlbench store encrypt --key-file rlbench.key", "rlbench store encrypt --encrypt-figures --key-file rlbench.key"
+    )
+)
+@click.option("--encrypt-figures", is_flag=True, help="Encrypt names, parameters, tags, notes and evaluations as well.")
+@store_option
+@json_option
+def encrypt(encrypt_figures: bool, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Encrypt what the store holds, or make a new store that is encrypted.
+
+    Episodes, checkpoints, buffers and models are encrypted with the key (AES-256-GCM), each for its place; from then on
+    whoever reads or trains needs the key. What `rlbench runs` lists stays readable, unless --encrypt-figures encrypts
+    it too: then counts, times and statuses stay. It can be stopped, even killed, at any moment: the same command goes
+    on.
+    """
+    encrypting.check_key()
+    with rlbench.open_store(store) as opened:
+        count = encrypting.encrypt(opened, figures=encrypt_figures)
+    _tell_blobs(opened, "encrypted", count, as_json=as_json)
+
+
+@store.command(epilog=examples("rlbench store decrypt --key-file rlbench.key"))
+@store_option
+@json_option
+def decrypt(store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Decrypt everything that the store holds; it needs no key any more."""
+    encrypting.check_key()
+    with rlbench.open_store(store, create=False) as opened:
+        count = encrypting.decrypt(opened)
+    _tell_blobs(opened, "decrypted", count, as_json=as_json)
+
+
+def _tell_blobs(opened: Store, done: str, count: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"store": opened.url, done: count})
+    else:
+        say(f"{opened.url}: {count:,} records {done}")
+
+
+@store.command("rotate-key", epilog=examples("rlbench store rotate-key --key-file old.key --new-key-file new.key"))
+@click.option(
+    "--new-key-file", metavar="FILE", required=True, shell_complete=completing.file, help="The key from now on."
+)
+@store_option
+@json_option
+def rotate_key(new_key_file: str, store: str, as_json: bool) -> None:  # noqa: FBT001
+    """Hand the store over to a new key: the old one then opens nothing.
+
+    The data is not written again: only the keys that encrypt it are, which are themselves encrypted with yours. Whoever
+    has copied the store and knows the old key can still read that copy.
+    """
+    encrypting.check_key()
+    with rlbench.open_store(store, create=False) as opened:
+        count = encrypting.rotate(opened, read_key(new_key_file))
+    if as_json:
+        print_json({"store": opened.url, "data_keys": count})
+    else:
+        say(f"{opened.url}: {count:,} data keys are encrypted with the new key")

@@ -135,7 +135,7 @@ class _Migration:
         if not reading.chunk_loader(_Alone(after), document)(span).equals(chunk):
             return _Outcome(size, size, "the newest form would not read the same")
         if not self._store.backend.exchange_chunk(run.id, before, after):
-            return _Outcome(size, size, "they were changed meanwhile, or are too large to be exchanged at once")
+            return _Outcome(size, size, "they were changed meanwhile")
         return _Outcome(size, _size(after), why)
 
     def _problem(self, run_id: str, error: StoreError) -> str:

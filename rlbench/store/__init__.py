@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.store.config import RunConfig
 from rlbench.store.episodes import EpisodeSequence
+from rlbench.store.keys import given_key
 from rlbench.store.records import (
     BOTH,
     CUT_OFF,
@@ -21,6 +22,7 @@ from rlbench.store.records import (
     RunRecord,
     SnapshotInfo,
 )
+from rlbench.store.sealed import sealed
 from rlbench.store.store import Store
 from rlbench.store.urls import redact, split_url
 
@@ -74,8 +76,9 @@ def open_store(
     if not isinstance(url, str | os.PathLike):
         from rlbench.store.mongodb import open_given  # noqa: PLC0415  (a store in a file goes without)
 
-        return Store(open_given(url, create=create, read_only=read_only))
+        return Store(sealed(open_given(url, create=create, read_only=read_only), given_key()))
     url = os.fspath(url)
     scheme, rest = split_url(url, list(STORES))
     module, function = STORES[scheme].split(":")
-    return Store(getattr(import_module(module), function)(url, rest, create=create, read_only=read_only))
+    backend = getattr(import_module(module), function)(url, rest, create=create, read_only=read_only)
+    return Store(backend if scheme == "memory" else sealed(backend, given_key()))

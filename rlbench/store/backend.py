@@ -80,9 +80,16 @@ class Backend(ABC):
     def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
         """Replaces a chunk of a run, finished or not, by one that reads the same, atomically, and adds its table.
 
-        False, changing nothing that is read, if its blobs are not those of `before` (any more), or are too large to be
-        compared and replaced at once.
+        False, changing nothing that is read, if its blobs are not those of `before` (any more).
         """
+
+    @abstractmethod
+    def exchange_state(self, run_id: str, info: CheckpointInfo, before: bytes, after: bytes) -> bool:
+        """Replaces the blob of a checkpoint of a run, atomically; False if it is not `before` (any more)."""
+
+    @abstractmethod
+    def exchange_table(self, digest: str, before: bytes, after: bytes) -> bool:
+        """Replaces the blob of a table, atomically; False if it is not `before` (any more)."""
 
     @abstractmethod
     def remove_run(self, run_id: str) -> bool:
@@ -101,6 +108,10 @@ class Backend(ABC):
     @abstractmethod
     def select_table(self, digest: str) -> bytes | None:
         """Returns the blob of a table that chunks name; None if it does not exist."""
+
+    @abstractmethod
+    def select_tables(self) -> list[str]:
+        """Returns the digests of all tables."""
 
     @abstractmethod
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:

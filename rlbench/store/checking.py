@@ -18,6 +18,7 @@ from rlbench.store.documents import (
     verified,
 )
 from rlbench.store.records import RESERVED, STATUSES
+from rlbench.store.sealed import SealedBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,8 @@ class Damage(NamedTuple):
 def info(store: Store) -> dict[str, int]:
     """Counts what a store holds: runs, episodes, timesteps, chunks, checkpoints, snapshots, and bytes on disk.
 
-    What runs share counts in each of them; a run whose record is damaged counts only as damaged.
+    What runs share counts in each of them; a run whose record is damaged counts only as damaged. The last entry,
+    `encrypted`, is a bool: whether all of it is.
     """
     backend = store.backend
     found = backend.select_runs({}, None)
@@ -52,6 +54,7 @@ def info(store: Store) -> dict[str, int]:
         "damaged": len(found) - len(documents),
         "snapshots": sum(not entry.kind.startswith(RESERVED) for entry in backend.select_snapshots(None)),
         "bytes": backend.size(),
+        "encrypted": isinstance(backend, SealedBackend) and backend.keyring.is_strict,
     }
 
 
@@ -66,6 +69,8 @@ def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
         StoreError: the run does not exist.
     """
     backend = store.backend
+    if isinstance(backend, SealedBackend):
+        backend.keyring.checked()
     if ref is not None:
         yield from _check_run(backend, reading.match(backend, ref))
         return

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MAGIC = b"RLB1"
+SEALED = b"RLBE"  # begins what was encrypted
 PREFIX = struct.Struct("<4sII")  # magic, bytes of the header, crc32 of the header
 ZSTD = zstandard.ZstdCompressionParameters.from_level(  # level 3 gains nothing here
     1,
@@ -286,6 +287,8 @@ def _planes(words: Array) -> Array:
 
 
 def _opened(blob: bytes, where: str) -> tuple[list[Column], Any, list[memoryview]]:
+    if blob.startswith(SEALED):
+        raise StoreError(f"{where} has been encrypted: open the store again, with its key")
     try:
         columns, about, body = _read_header(blob)
     except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:

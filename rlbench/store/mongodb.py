@@ -12,7 +12,7 @@ with every such update. Hence, without transactions,
   commit them any longer;
 - a table is written after the chunk that names it, each time with a new stamp. It is deleted only with the stamp that
   it had before no chunk was found to name it, so a chunk written meanwhile saves it, or brings it again;
-- a chunk is exchanged in place by one update, after it has named its new table: until then it reads as before.
+- a chunk is exchanged by one update, after it has named its new table and parts: until then it reads as before.
 
 Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
 rows on a standalone server, which are not waited for: they precede the commit in its only journal.
@@ -25,7 +25,7 @@ import re
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from rlbench.errors import StoreError
 from rlbench.store.backend import TRIES, Backend
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from rlbench.store.documents import Document
 
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
-REQUEST = 3 * PART  # bytes of blobs in one request
 BATCH = 1000  # names per request
 ROOM = 2**20  # bytes: freeing less is not worth the second it takes
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
@@ -169,19 +168,55 @@ class MongoBackend(Backend):
         return StoreError(f"cannot use the store {self.url}: other processes keep changing {what}; try again")
 
     def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
-        was, new = _blobs_of(before), _blobs_of(after)
-        sizes = [len(blob or b"") for blob in (*was.values(), *new.values())]
-        if max(sizes) > PART or sum(sizes) > REQUEST:  # some are split into parts, which no one update replaces
-            return False
-        with self._writing() as store:
-            name = self._find_chunk(run_id, before.span, []).get("_id")
-            expected = {field: {"$eq": value} for field, value in {"_id": name, **was}.items()}
-            if after.table is not None:
-                if not store.chunks.update_one(expected, {"$set": {"table": after.table.digest}}).matched_count:
-                    return False
-                self._put_table(after.table)
+        for _ in range(TRIES):  # `compact` may interfere
+            found = self._find_chunk(run_id, before.span, list(BLOBS.values()))
+            if not found or self._blobs_in(found) != _blobs_of(before):
+                return False
             self._prefetched = {}
-            return store.chunks.update_one(expected, {"$set": new}).matched_count == 1
+            if self._exchange_blobs(_version(found), after):
+                return True
+        raise self._too_busy(run_id)
+
+    def _exchange_blobs(self, version: Document, after: ChunkRow) -> bool:
+        """Replaces the blobs of a version of a chunk; large ones are written first, as parts of the next one."""
+        name, blobs = new_name(), _blobs_of(after)
+        table = {} if after.table is None else {"table": after.table.digest}
+        with self._writing() as store:
+            announced = {"$addToSet": {"pending": name}, **({"$set": table} if table else {})}
+            store.chunks.update_one(version, announced)  # or `compact` would delete the table and the parts
+            self._put_table(after.table)
+            counts = {field: self._add_parts(name, field, blob) for field, blob in blobs.items() if _is_large(blob)}
+            change = {"$set": {**blobs, **counts, "parts": name}, "$pull": {"pending": name}}
+            is_done = store.chunks.update_one({**version, "pending": name}, change).matched_count == 1
+            unused = name if not is_done else version["parts"]["$eq"] or version["_id"]["$eq"]
+            hasty(store.parts).delete_many({"row": unused})
+        return is_done
+
+    def exchange_state(self, run_id: str, info: CheckpointInfo, before: bytes, after: bytes) -> bool:
+        if self.select_state(run_id, info) != before:
+            return False
+        old, new = self._name_of_state(run_id, info), self._add_checkpoint(CheckpointRow(info, after))
+        with self._reading() as store:
+            sharing = [run["_id"] for run in store.runs.find(dict([_condition("owner", info.run)]), {"_id": 1})]
+        done = [self._rename_state(each, old, new) for each in sharing]
+        self._sweep_run(info.run)
+        return any(done)
+
+    def _rename_state(self, run_id: str, old: str | None, new: str) -> bool:
+        """Lets a run name another row for a checkpoint; False if it does not name the old one (any more)."""
+        for _ in range(TRIES):
+            self._known.pop(run_id, None)
+            before = self._rows(run_id, {})
+            if before is None or not any(row[-1] == old for row in before.checkpoints):
+                return False
+            if self._exchange(run_id, {}, {}, before, before.renamed(old, new)):
+                return True
+        raise self._too_busy(run_id)
+
+    def exchange_table(self, digest: str, before: bytes, after: bytes) -> bool:
+        with self._writing() as store:
+            expected = {"_id": {"$eq": digest}, "blob": {"$eq": before}}
+            return store.tables.update_one(expected, {"$set": {"blob": after}}).matched_count == 1
 
     def remove_run(self, run_id: str) -> bool:
         with self._writing() as store:
@@ -259,7 +294,7 @@ class MongoBackend(Backend):
 
     def _add_row(self, collection: Collection[Document], row: Document, blobs: Mapping[str, bytes | None]) -> bool:
         """Inserts a row, then the parts of its large blobs; False if its name is taken."""
-        large = {field: blob for field, blob in blobs.items() if blob is not None and len(blob) > PART}
+        large = {field: blob for field, blob in blobs.items() if _is_large(blob)}
         counts = {field: _n_parts(blob) for field, blob in large.items()}
         if not insert(collection, {**row, **blobs, **counts}):
             return False
@@ -321,24 +356,36 @@ class MongoBackend(Backend):
         return [Span(*(row.get(field) for field in SPAN)) for row in counting]  # type: ignore[arg-type]  # checked later
 
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
-        row = self._prefetched
-        if part == "segments" or (row.get("run"), row.get("number")) != (span.run, span.number):
-            row = self._find_chunk(run_id, span, list(BLOBS.values()) if part == "segments" else [BLOBS[part]])
+        row, field = self._prefetched, BLOBS[part]
+        for _ in range(TRIES):  # its parts vanish if another process exchanges it meanwhile
+            if part == "segments" or (row.get("run"), row.get("number")) != (span.run, span.number):
+                row = self._find_chunk(run_id, span, list(BLOBS.values()) if part == "segments" else [field])
+            kept = row.get(field, ...)
+            blob = self._whole(row.get("parts") or row["_id"], field, kept) if row else None
+            if blob is not None or type(kept) is not int:
+                break
+            row = {}
         if part == "segments":
             self._prefetched = row
-        kept = row.get(BLOBS[part], ...)
-        blob = self._whole(row["_id"], BLOBS[part], kept) if row else None
         return blob is not None or kept is None, blob  # stored as None: not kept; otherwise missing
 
     def _find_chunk(self, run_id: str, span: Span, fields: list[str]) -> Document:
         """Returns the committed row of a chunk, with some of its fields; empty if there is none."""
         place = {"run": {"$eq": span.run}, "number": {"$eq": span.number}}
         with self._reading() as store:
-            found = list(store.chunks.find(place, dict.fromkeys(("run", "number", "token", *fields), 1)))
+            found = list(store.chunks.find(place, dict.fromkeys(("run", "number", "token", "parts", *fields), 1)))
         if len(found) > 1:  # some are failed attempts
             rows = self._rows(run_id, {})
             found = [row for row in found if rows is not None and rows.token(span.number) == row.get("token")]
         return found[0] if found else {}
+
+    def _blobs_in(self, row: Document) -> dict[str, bytes | None]:
+        """Returns the blobs of a chunk by the fields of its row, reassembled."""
+        return {field: self._whole(row.get("parts") or row["_id"], field, row.get(field)) for field in BLOBS.values()}
+
+    def select_tables(self) -> list[str]:
+        with self._reading() as store:
+            return [found["_id"] for found in store.tables.find({}, {"_id": 1}, sort=[("_id", 1)])]
 
     def select_table(self, digest: str) -> bytes | None:
         with self._reading() as store:
@@ -350,12 +397,14 @@ class MongoBackend(Backend):
         return [CheckpointInfo(*row[:-1]) for row in rows.checkpoints] if rows else []
 
     def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
-        rows = self._rows(run_id, {})
-        place = (info.run, info.timesteps)
-        name = next((row[-1] for row in rows.checkpoints if (row[-2], row[1]) == place), None) if rows else None
         with self._reading() as store:
-            found = store.checkpoints.find_one({"_id": {"$eq": name}})
+            found = store.checkpoints.find_one({"_id": {"$eq": self._name_of_state(run_id, info)}})
         return self._whole(found["_id"], "state_blob", found.get("state_blob")) if found else None
+
+    def _name_of_state(self, run_id: str, info: CheckpointInfo) -> str | None:
+        """Returns the name of the row of a checkpoint; None if it does not exist."""
+        rows, place = self._rows(run_id, {}), (info.run, info.timesteps)
+        return next((row[-1] for row in rows.checkpoints if (row[-2], row[1]) == place), None) if rows else None
 
     # ------------------------------------------------------------------ snapshots
 
@@ -434,7 +483,7 @@ class MongoBackend(Backend):
             runs = {run_id for rows in (store.chunks, store.checkpoints) for run_id in rows.distinct("run")}
             for run_id in sorted(runs):
                 self._sweep_run(run_id)
-            for row in store.parts.distinct("row"):
+            for row in self._unnamed_parts(store):
                 self._sweep_parts(row)
             self._sweep_tables()
             store.snapshots.delete_many({"row": None, "pending": []})
@@ -463,10 +512,18 @@ class MongoBackend(Backend):
                 if not store.chunks.find_one({"table": table["_id"]}, {"_id": 1}):
                     store.tables.delete_one(table)
 
+    def _unnamed_parts(self, store: Collections) -> list[str]:
+        """Returns the rows of parts that no chunk names; what an exchange has announced, it has to announce again."""
+        rows = store.parts.distinct("row")
+        store.chunks.update_many({"pending": {"$gt": ""}}, {"$unset": {"pending": ""}})
+        named = set(store.chunks.distinct("parts"))
+        return [row for row in rows if row not in named]
+
     def _sweep_parts(self, row: str) -> None:
         """Deletes parts whose row was deleted or never completed."""
         with self._writing() as store:
-            if any(rows.find_one({"_id": {"$eq": row}}, {"_id": 1}) for rows in (store.chunks, store.checkpoints)):
+            is_chunk = store.chunks.find_one({"_id": {"$eq": row}, "parts": None}, {"_id": 1})  # never exchanged
+            if is_chunk or store.checkpoints.find_one({"_id": {"$eq": row}}, {"_id": 1}):
                 return
             store.snapshots.update_one({"pending": {"$eq": row}}, {"$pull": {"pending": row}})
             if not store.snapshots.find_one({"row": {"$eq": row}}, {"_id": 1}):
@@ -545,6 +602,11 @@ def _told(name: str, value: Any) -> Any:
     return from_field(value) if name in JSON else plain(value)
 
 
+def _is_large(blob: bytes | None) -> TypeGuard[bytes]:
+    """Returns whether a blob is split into parts."""
+    return blob is not None and len(blob) > PART
+
+
 def _n_parts(blob: bytes) -> int:
     return -(-len(blob) // PART)
 
@@ -552,6 +614,11 @@ def _n_parts(blob: bytes) -> int:
 def _blobs_of(chunk: ChunkRow) -> dict[str, bytes | None]:
     """Returns the blobs of a chunk by the fields of its row."""
     return {field: getattr(chunk, part) for part, field in BLOBS.items()}
+
+
+def _version(chunk: Document) -> Document:
+    """Returns the filter for a chunk that nobody has exchanged since it was read: each exchange renames its parts."""
+    return {name: {"$eq": chunk.get(name)} for name in ("_id", "parts")}
 
 
 def _like(run_id: str, expected: Document) -> Document:

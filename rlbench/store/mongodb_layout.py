@@ -32,12 +32,13 @@ INDEXES = {
     "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
     "chunks": [
         [(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])],  # covers the query for spans
-        [("table", 1)],
+        *([(field, 1)] for field in ("table", "parts", "pending")),
     ],
     "checkpoints": [[("run", 1), ("_id", 1)]],
     "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
     "parts": [[("row", 1)]],
 }
+INDEXED = 2  # version of the indexes
 UNAUTHORIZED = 13  # the server's code of the error
 
 
@@ -77,7 +78,7 @@ def take_over(database: Database[Document], url: str, *, create: bool, read_only
         raise StoreError(f"{url} is from a newer rlbench (schema {version}): upgrade rlbench")
     if version < READABLE and read_only:
         raise StoreError(f"{url} is from an older rlbench: open it once for writing to upgrade it")
-    if not read_only and (version < SCHEMA or not marker.get("indexed")):
+    if not read_only and (version < SCHEMA or marker.get("indexed") != INDEXED):
         _complete(store, version)
 
 
@@ -158,4 +159,4 @@ def _make_indexes(store: Collections) -> None:
 
     for name, indexes in INDEXES.items():
         hasty(getattr(store, name)).create_indexes([IndexModel(keys, unique=keys == ONE) for keys in indexes])
-    store.meta.update_one(MARKER, {"$set": {"indexed": True}})
+    store.meta.update_one(MARKER, {"$set": {"indexed": INDEXED}})

@@ -72,6 +72,10 @@ class Rows(NamedTuple):
         kept = [row for row in self.checkpoints if outlasts(info)(CheckpointInfo(*row[:-1]))]
         return self._replace(checkpoints=sorted([*kept, [*info, name]], key=lambda row: row[1]))
 
+    def renamed(self, old: str | None, new: str) -> Rows:
+        """Returns them with another name for the row of a checkpoint."""
+        return self._replace(checkpoints=[[*row[:-1], new if row[-1] == old else row[-1]] for row in self.checkpoints])
+
     def document(self) -> Document:
         """Returns them as stored in a run's document."""
         return {"revision": self.revision, "attempts": self.attempts, "checkpoints": self.checkpoints}

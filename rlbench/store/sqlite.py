@@ -174,6 +174,20 @@ class SqliteBackend(Backend):
             connection.execute(sql, (*_blobs_of(after), digest, after.span.run, after.span.number))
             return True
 
+    def exchange_state(self, run_id: str, info: CheckpointInfo, before: bytes, after: bytes) -> bool:
+        sql = "UPDATE checkpoints SET state_blob = ? WHERE run = ? AND timesteps = ?"
+        with self._transaction() as connection:
+            if self.select_state(run_id, info) != before:
+                return False
+            connection.execute(sql, (after[:PART], info.run, info.timesteps))
+            _put_parts(connection, after, CHECKPOINT, info.run, info.timesteps)
+            return True
+
+    def exchange_table(self, digest: str, before: bytes, after: bytes) -> bool:
+        sql = "UPDATE tables SET blob = ? WHERE digest = ? AND blob = ?"
+        with self._transaction() as connection:
+            return connection.execute(sql, (after, digest, before)).rowcount == 1
+
     def _pieces(self, run_id: str) -> list[Piece]:
         return [piece for row in self._rows(PIECES + " WHERE id = ?", (run_id,)) for piece in _pieces_of(row)]
 
@@ -189,6 +203,9 @@ class SqliteBackend(Backend):
     def select_table(self, digest: str) -> bytes | None:
         rows = self._rows("SELECT blob FROM tables WHERE digest = ?", (digest,))
         return rows[0][0] if rows else None
+
+    def select_tables(self) -> list[str]:
+        return [row[0] for row in self._rows("SELECT digest FROM tables ORDER BY digest")]
 
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         sql = f"""SELECT {INFO} FROM checkpoints

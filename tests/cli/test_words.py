@@ -75,7 +75,7 @@ def test_every_list_and_every_show_has_the_same_words_for_runs_and_models():
 def test_every_command_that_prints_results_has_json_and_every_one_that_reads_a_store_says_which():
     leaves = {each.command_path.partition(" ")[2] for each in CONTEXTS if not isinstance(each.command, click.Group)}
     assert leaves - {command for command, _ in OPTIONS["--json"]} == {"play"}
-    without = {"store copy", "plan", "envs", "agents", "help"}  # two stores, or none
+    without = {"store copy", "store key", "plan", "envs", "agents", "help"}  # two stores, or none
     assert leaves - {command for command, _ in OPTIONS["--store"]} == without
 
 

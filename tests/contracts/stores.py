@@ -35,7 +35,6 @@ from rlbench.store.config import RunConfig
 from rlbench.store.documents import FIXED, NOTES, PARTS, ChunkRow, chunk_row, sums
 from rlbench.store.reading import document_of, spans_of
 from rlbench.store.sql import answered
-from rlbench.store.sqlite import SqliteBackend
 from rlbench.store.walks import Table, Walk, table_of
 
 
@@ -181,6 +180,8 @@ def flipped(blob, position, bit=0x10):
 
 class StoreContract:
     """What every store must do; inherit it, give a fixture `store` that yields an empty one, and write `alter`."""
+
+    table_key = "digest"  # the field that names a table
 
     def alter(self, store, table, where, changes):
         """Changes what is stored, behind the store's back; removes it if `changes` is None.
@@ -1063,6 +1064,7 @@ class StoreContract:
 
     def test_info_counts_what_is_there(self, store):
         empty = checking.info(store)
+        is_encrypted = empty.pop("encrypted")
         assert {**empty, "bytes": 0} == dict.fromkeys(
             ("runs", "episodes", "timesteps", "chunks", "checkpoints", "snapshots", "bytes", "damaged"), 0
         )
@@ -1070,6 +1072,7 @@ class StoreContract:
         fill(store, seed=1, chunks=2)
         store.save_snapshot("buffer", "a", {})
         told = checking.info(store)
+        assert told.pop("encrypted") == is_encrypted
         assert {**told, "bytes": 0} == {
             "runs": 2,
             "episodes": 5 + 3,
@@ -1244,9 +1247,8 @@ class StoreContract:
 
     def test_a_chunk_whose_table_is_damaged_is_named(self, store, walks):
         [digest, blob] = [make_walk(0, [2]).steps.table.digest, make_walk(0, [2]).steps.table.blob]
-        key = "digest" if isinstance(store.backend, SqliteBackend) else "_id"
         assert len(list(store.chunks(walks[0]))) == 2  # which keeps the table as it was
-        self.alter(store, "tables", {key: digest}, {"blob": flipped(blob, len(blob) - 3)})
+        self.alter(store, "tables", {self.table_key: digest}, {"blob": flipped(blob, len(blob) - 3)})
         found = [damage[:2] for damage in checking.check(store)]
         assert found == [(run.id, f"chunk {number}") for run in walks for number in (0, 1)]
         with pytest.raises(StoreError, match=f"chunk 0, steps is damaged: table {digest}"):

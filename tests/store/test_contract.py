@@ -7,6 +7,13 @@ import pytest
 from contracts import stores
 
 from rlbench.store import STORES, open_store
+from rlbench.store.encrypting import encrypt
+from rlbench.store.keys import KEY
+
+
+def inner(store):
+    """The backend that holds the records, beneath the one that encrypts them."""
+    return getattr(store.backend, "inner", store.backend)
 
 
 class OverSqlite(stores.StoreContract):
@@ -16,16 +23,16 @@ class OverSqlite(stores.StoreContract):
         changes = changes and {n: json.dumps(new) if isinstance(new, list) else new for n, new in changes.items()}
         act = f"UPDATE {table} SET " + ", ".join(f"{name} = :{name}" for name in changes or ())  # noqa: S608  ours
         sql = f"DELETE FROM {table} WHERE {fits}" if changes is None else f"{act} WHERE {fits}"  # noqa: S608  ours
-        with store.backend._transaction() as connection:
+        with inner(store)._transaction() as connection:
             assert connection.execute(sql, {**known, **(changes or {})}).rowcount == 1
 
     def rows(self, store, table):
-        return store.backend._rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608  ours
+        return inner(store)._rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608  ours
 
     def insert_runs(self, store, documents):
         insert = store.backend.insert_run
-        with store.backend._transaction() as connection, pytest.MonkeyPatch.context() as patched:
-            patched.setattr(store.backend, "_transaction", lambda: contextlib.nullcontext(connection))
+        with inner(store)._transaction() as connection, pytest.MonkeyPatch.context() as patched:
+            patched.setattr(inner(store), "_transaction", lambda: contextlib.nullcontext(connection))
             assert all(map(insert, documents))
 
 
@@ -41,6 +48,49 @@ class TestMemory(OverSqlite):
     def store(self):
         with open_store("memory://") as store:
             yield store
+
+
+class OverEncrypted(OverSqlite):
+    figures = False
+
+    @pytest.fixture
+    def store(self, tmp_path, monkeypatch):
+        monkeypatch.setenv(KEY, "00" * 32)
+        with open_store(tmp_path / "runs.db") as store:
+            encrypt(store, figures=self.figures)
+            yield store
+
+    def alter(self, store, table, where, changes):
+        """Changes what is stored as someone does who has the key."""
+        keyring = store.backend.keyring
+        sealed = {
+            name: keyring.seal(value, place_of(table, where, name)) if isinstance(value, bytes) else value
+            for name, value in (changes or {}).items()
+        }
+        super().alter(store, table, where, changes and sealed)
+
+
+class TestEncrypted(OverEncrypted):
+    pass
+
+
+class TestEncryptedLists(OverEncrypted):
+    figures = True
+
+    def alter(self, store, table, where, changes):
+        fields = store.backend._fields()
+        if table == "snapshots":
+            where = {**where, "name": fields.seal_text("name", where["name"])}
+        super().alter(store, table, fields.seal(where), changes and fields.seal(changes))
+
+
+def place_of(table, where, column):
+    """The place for which a blob is sealed."""
+    if table == "chunks":
+        return f"run {where['run']}, chunk {where['number']}, {column.removesuffix('_blob')}"
+    if table == "checkpoints":
+        return f"run {where['run']}, checkpoint at step {where['timesteps']}"
+    return f"table {where['digest']}" if table == "tables" else f"snapshot {where['kind']}/{where['name']}"
 
 
 def test_every_kind_of_store_is_under_contract():

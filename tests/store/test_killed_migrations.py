@@ -1,79 +1,15 @@
 """A migration is killed at random moments: nothing is lost, and the next goes on."""
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 
 import earlier
 import pytest
 from earlier import contents, walks
+from nursery import Nursery
 
 from rlbench.replaying import migration
 from rlbench.store import checking, copying, open_store
-
-# Each migrates in a fork of a process that has imported everything, and tells of every statement that it begins, and of
-# every command that it sends to a server and that is answered.
-NURSERY = """
-import os, sys
-import pymongo
-from rlbench.replaying import migration
-from rlbench.store import open_store
-
-def tell(*words):
-    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
-
-class Commands(pymongo.monitoring.CommandListener):
-    def started(self, _event):
-        tell("step")
-    succeeded = failed = started
-
-def opened(url):
-    if url.startswith("mongodb:"):
-        pymongo.monitoring.register(Commands())
-        return open_store(url)
-    store = open_store(url)
-    store.backend._connection.set_trace_callback(lambda _statement: tell("step"))
-    return store
-
-for line in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        with opened(line.strip()) as store:
-            migration.migrate(store)
-        tell("finished")
-        os._exit(0)
-    tell("pid", pid)
-    os.waitpid(pid, 0)
-    tell("ended")
-"""
-
-
-class Nursery:
-    """Starts migrations, one at a time, and kills them."""
-
-    def __init__(self):
-        command = [sys.executable, "-W", "ignore", "-c", NURSERY]  # newer Pythons warn of forks
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def migrate(self, url, steps=None):
-        """Migrates a store in another process, which is killed after so many steps; returns its steps, and its end."""
-        print(url, file=self._process.stdin, flush=True)
-        seen, pid, is_finished = 0, None, False
-        for line in iter(self._process.stdout.readline, "ended\n"):
-            word, *rest = line.split()
-            seen += word == "step"
-            pid = int(rest[0]) if word == "pid" else pid
-            is_finished |= word == "finished"
-            if pid is not None and steps is not None and seen >= steps:
-                os.kill(pid, signal.SIGKILL)
-                steps = None  # once: others may get its number
-        return seen, is_finished
-
-    def close(self):
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +31,13 @@ def assert_nothing_is_lost(nursery, new, kills):
     url = new()
     with open_store(url) as store:
         before, untouched = contents(store), walks(store)
-    steps, is_finished = nursery.migrate(url)
+    steps, is_finished = nursery.do("migrate", url)
     assert is_finished
     with open_store(url) as store:
         whole, rows = walks(store), row_counts(store)
     url, on_the_way = new(), 0
     for _ in range(kills):
-        _, is_finished = nursery.migrate(url, dice.randint(1, steps // 4))
+        _, is_finished = nursery.do("migrate", url, dice.randint(1, steps // 4))
         with open_store(url) as store:
             assert list(checking.check(store)) == []
             assert contents(store) == before

@@ -105,6 +105,8 @@ def test_two_processes_do_a_study_on_a_server_and_come_to_the_same_hash(emptied_
 
 
 class OverMongo(stores.StoreContract):
+    table_key = "_id"
+
     def alter(self, store, table, where, changes):
         there = store.backend._collections
         if table == "checkpoints":
@@ -379,7 +381,8 @@ def test_a_given_client_is_named_by_its_servers_without_its_password(monkeypatch
     monkeypatch.setattr(mongodb.MongoBackend, "take_over", lambda *_, **__: None)
     for servers, hosts in (("h2:3,[::1]:4", "[::1]:4,h2:3"), ("%2Ftmp%2Fm.sock", "%2Ftmp%2Fm.sock")):
         with MongoClient(f"mongodb://u:s3cr3t@{servers}/lab", connect=False) as client:
-            assert open_store(client).url == f"mongodb://{hosts}/lab"
+            opened = mongodb.open_given(client, create=True, read_only=False)
+            assert opened.url == f"mongodb://{hosts}/lab"
 
 
 def test_a_store_on_a_given_client_is_not_copied(client):

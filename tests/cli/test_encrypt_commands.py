@@ -1,0 +1,127 @@
+"""`rlbench store key`, `encrypt`, `decrypt` and `rotate-key`, and what other commands say of an encrypted store."""
+
+import stat
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def key(rlbench):
+    """The path of a key."""
+    assert rlbench("store", "key", "--out", "one.key").code == 0
+    return "one.key"
+
+
+@pytest.fixture
+def run(rlbench):
+    """The id of a run in the store of the working folder."""
+    found = rlbench("train", "FrozenLake-v1", "--episodes", "20", "--tag", "secret", "--json").document
+    return found["run"]
+
+
+def test_a_key_is_printed_or_written_to_a_file_that_only_its_owner_reads(rlbench, tmp_path):
+    printed = rlbench("store", "key").out
+    assert len(bytes.fromhex(printed)) == 32
+    assert printed != rlbench("store", "key").out
+    made = rlbench("store", "key", "--out", "a.key", "--json").document
+    assert rlbench("store", "key", "--json").document.keys() == {"id", "key"}
+    assert made.keys() == {"id"}
+    assert len(bytes.fromhex((tmp_path / "a.key").read_text())) == 32
+    if sys.platform != "win32":
+        assert stat.S_IMODE((tmp_path / "a.key").stat().st_mode) == 0o600
+    again = rlbench("store", "key", "--out", "a.key")
+    assert (again.code, again.out) == (2, "")
+    assert "a.key exists already: a key is never overwritten" in again.err
+    assert "cannot be written to no/folder: No such file" in rlbench("store", "key", "--out", "no/folder").err
+
+
+def test_a_store_goes_there_and_back(rlbench, run, key):
+    before = rlbench("runs").out
+    assert rlbench("store", "info", "--json").document["encrypted"] is False
+    done = rlbench("store", "encrypt", "--key-file", key, "--json").document
+    assert done["encrypted"] >= 3
+    assert rlbench("store", "encrypt", "--key-file", key).out == "rlbench.db: 0 records encrypted\n"
+    assert rlbench("store", "info", "--json").document["encrypted"] is True
+    assert "encrypted                yes" in rlbench("store", "info").out
+    assert rlbench("runs").out == before
+    assert "all as stored" in rlbench("verify", run, "--key-file", key).out
+    assert rlbench("train", "FrozenLake-v1", "--episodes", "30", "--key-file", key, "--json").document[
+        "cached_episodes"
+    ]
+    assert rlbench("store", "check", "--key-file", key).code == 0
+    assert rlbench("store", "backup", "kept.db", "--key-file", key).code == 0
+    assert rlbench("replay", run, "--episode", "0", "--store", "kept.db", "--key-file", key).code == 0
+    assert rlbench("store", "decrypt", "--key-file", key).code == 0
+    assert "all as stored" in rlbench("verify", run).out
+    assert rlbench("store", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "latest"),
+        ("replay", "latest"),
+        ("store", "check"),
+        ("train", "FrozenLake-v1"),
+        ("resume", "latest", "--episodes", "40"),
+    ],
+)
+def test_without_the_key_or_with_another_a_command_says_so_in_a_line(rlbench, run, key, command):
+    rlbench("store", "encrypt", "--key-file", key)
+    rlbench("store", "key", "--out", "other.key")
+    for options, said in (
+        ([], "is encrypted: give its key by --key-file FILE or RLBENCH_KEY_FILE"),
+        (
+            ["--key-file", "other.key"],
+            "the store is encrypted with the key ",
+        ),
+    ):
+        outcome = rlbench(*command, *options)
+        assert outcome.code != 0
+        assert said in outcome.err + outcome.out
+        assert len((outcome.err + outcome.out).splitlines()) < 5
+    assert len(rlbench("runs", "--json").document["runs"]) == 1
+
+
+def test_the_lists_are_encrypted_on_demand(rlbench, run, key, tmp_path):
+    rlbench("store", "encrypt", "--encrypt-figures", "--key-file", key)
+    for command in (("runs",), ("runs", "--tag", "secret"), ("store", "info"), ("verify", "latest")):
+        outcome = rlbench(*command)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "the list of runs in rlbench.db is encrypted: give its key by --key-file FILE" in outcome.err
+    found = rlbench("runs", "--tag", "secret", "--key-file", key, "--json").document["runs"]
+    assert [each["run"] for each in found] == [run]
+    content = (tmp_path / "rlbench.db").read_bytes()
+    assert not any(word in content for word in (b"FrozenLake", b"q-learning", b"learning_rate"))
+
+
+def test_a_store_is_encrypted_from_its_start(rlbench, key):
+    assert rlbench("store", "encrypt", "--store", "new.db", "--key-file", key).out == "new.db: 0 records encrypted\n"
+    assert rlbench("train", "FrozenLake-v1", "--episodes", "5", "--store", "new.db").code == 1
+    assert rlbench("store", "info", "--store", "new.db", "--json").document == {
+        **rlbench("store", "info", "--store", "new.db", "--json").document,
+        "runs": 0,
+        "encrypted": True,
+    }
+
+
+def test_a_key_is_rotated(rlbench, run, key):
+    rlbench("store", "encrypt", "--key-file", key)
+    rlbench("store", "key", "--out", "two.key")
+    rotate = ("store", "rotate-key", "--key-file", key, "--new-key-file")
+    assert rlbench(*rotate, key).code == 2
+    assert rlbench(*rotate, "two.key", "--json").document["data_keys"] >= 1
+    assert rlbench("verify", run, "--key-file", key).code == 1
+    assert "all as stored" in rlbench("verify", run, "--key-file", "two.key").out
+
+
+@pytest.mark.parametrize("command", ["encrypt", "decrypt"])
+def test_without_any_key_nothing_is_begun(rlbench, command, tmp_path):
+    outcome = rlbench("store", command)
+    assert outcome.code == 2
+    assert (
+        "takes a key: give --key-file FILE or set RLBENCH_KEY_FILE; `rlbench store key --out FILE` makes one"
+        in outcome.err
+    )
+    assert not (tmp_path / "rlbench.db").exists()
