@@ -160,12 +160,14 @@ def show(outer: str, run: str, env_filter: str | None, store: str, as_json: bool
 
     A parameter is the agent's default unless it is marked: "set" by whoever trained, or by the "preset".
     """
+    from rlbench.reports.telling import run_document  # noqa: PLC0415  (Gymnasium)
+
     with opened_after(outer, store) as opened:
         found = rlbench.Run(find_run(opened, run, env_filter), opened)
         if as_json:
             record = found.record
             told = {"evaluations": list(record.evaluations), "config": record.config.document()}
-            print_json({**_document(record), **told, **showing.run_document(found)})
+            print_json({**_document(record), **told, **run_document(found)})
         else:
             showing.print_run(found)
 
@@ -251,27 +253,14 @@ def _to_delete(store: Store, name: str) -> tuple[str, list[str]]:
 @click.pass_obj
 def lineage(outer: str, run: str, env_filter: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Show the runs that RUN learnt from, and their parents in turn."""
+    from rlbench.reports.telling import ancestors  # noqa: PLC0415  (Gymnasium)
+
     with opened_after(outer, store) as opened:
-        tree = _ancestors(opened, find_run(opened, run, env_filter))
+        tree = ancestors(opened, find_run(opened, run, env_filter))
     if as_json:
         print_json(tree)
     else:
         say("\n".join(_branches(tree)))
-
-
-def _ancestors(store: Store, record: RunRecord) -> dict[str, Any]:
-    parents = []
-    for parent in record.parents:
-        known = [_ancestors(store, run) for run in _known(store, parent)]
-        parents += known or [{"run": parent, "deleted": True, "parents": []}]
-    return {"run": record.id, "agent": record.agent_name, "episodes": record.episodes, "parents": parents}
-
-
-def _known(store: Store, run_id: str) -> list[RunRecord]:
-    try:
-        return [store.run(run_id)]
-    except StoreError:
-        return []
 
 
 def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:

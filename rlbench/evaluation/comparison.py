@@ -226,20 +226,26 @@ def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = 
     return scored(_candidates(runs), metric, episodes, seed)
 
 
-def scored(groups: Sequence[Group], metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
-    """Scores candidates, one or more, and compares each with each other; see `compare`."""
+def scored(
+    groups: Sequence[Group], metric: str = "evaluation", episodes: int = LAST, seed: int = 0, *, pairs: bool = True
+) -> Comparison:
+    """Scores candidates, one or more, and, if `pairs` says so, compares each with each other; see `compare`."""
     # each run of a candidate plays episodes of its own: the same starts again would count twice
     measured = [[_measure(run, metric, episodes, seed + i) for i, run in enumerate(group.runs)] for group in groups]
     by_run = all(len(group.runs) > 1 for group in groups)
     found = tuple(
         _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
     )
-    later = {(i, j): _improvement(found, i, j, seed) for i in range(len(found)) for j in range(i)}
-    pairs = tuple(
-        later[i, j] if i > j else _reversed(later[j, i]) for i in range(len(found)) for j in range(len(found)) if i != j
-    )
+    improvements = _improvements(found, seed) if pairs else ()
     env_id = groups[0].runs[0].env_id
-    return Comparison(env_id, metric, "run" if by_run else "episode", int(episodes), found, pairs)
+    return Comparison(env_id, metric, "run" if by_run else "episode", int(episodes), found, improvements)
+
+
+def _improvements(found: tuple[Candidate, ...], seed: int) -> tuple[Improvement, ...]:
+    """Returns the improvement of each candidate over each other."""
+    places = range(len(found))
+    later = {(i, j): _improvement(found, i, j, seed) for i in places for j in range(i)}
+    return tuple(later[i, j] if i > j else _reversed(later[j, i]) for i in places for j in places if i != j)
 
 
 def _candidates(runs: Sequence[Run]) -> list[Group]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from rlbench.errors import UsageError
 
@@ -47,6 +48,16 @@ class Smoothing:
             return bell_mean(series, window)
         return moving_mean(series, window)
 
+    def at(self, values: ArrayLike, places: NDArray[np.int64]) -> Array:
+        """Returns smoothed values at some places only, as the whole would have them but for rounding."""
+        series = np.asarray(values, dtype=np.float64)
+        window = self.window_for(len(series))
+        if self.name == "bell" and window > 1:
+            around = sliding_window_view(np.pad(series, window // 2, mode="reflect"), window)
+            bell: Array = around[places] @ _bell(window)
+            return bell
+        return means_at(series, window, places) if self.name == "mean" else self(series)[places]
+
 
 def smoothing(spec: str | Smoothing) -> Smoothing:
     """Reads "bell", "mean:N", "savgol" or "none".
@@ -79,8 +90,13 @@ def bell_mean(values: ArrayLike, window: int) -> Array:
         UsageError: the window does not fit.
     """
     series = _checked(values, window, 0)
-    weights = np.exp(-0.5 * np.linspace(-REACH, REACH, window) ** 2)
-    return _convolved(series, weights / weights.sum())
+    return _convolved(series, _bell(window))
+
+
+def _bell(window: int) -> Array:
+    heights = np.exp(-0.5 * np.linspace(-REACH, REACH, window) ** 2)
+    weights: Array = heights / heights.sum()
+    return weights
 
 
 def savitzky_golay(values: ArrayLike, window: int, order: int) -> Array:

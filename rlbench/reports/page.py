@@ -90,7 +90,7 @@ def page(run: Run) -> str:
     body = [
         f"<h1>{text(title)}</h1>",
         f'<p class="about">{text(_about(run))}</p>',
-        tiles_of(_key_figures(run, evaluation)),
+        tiles_of(key_figures(run, evaluation)),
         section("Training", _pictures(run)),
         section("Evaluation", _evaluated(evaluation, run, why_not)),
         section("Best and worst episode", _episodes(run)),
@@ -105,7 +105,7 @@ def run_html(run: Run) -> str:
 
     It raises none of this package's errors: a notebook would show a traceback in place of the run.
     """
-    figures, _ = attempt(lambda: _key_figures(run, run.record.evaluation))
+    figures, _ = attempt(lambda: key_figures(run, run.record.evaluation))
     picture, _ = attempt(lambda: picture_of([run], "curve", ""))
     rows = table_of((), figures or [])
     return (
@@ -126,7 +126,7 @@ def _about(run: Run) -> str:
     return f"run {run.id}, seed {run.seed}, {run.status}{ended}, begun {begun} UTC{tags}{parents}"
 
 
-def _key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> list[tuple[str, str]]:
+def key_figures(run: Run, evaluation: Evaluation | dict[str, Any] | None) -> list[tuple[str, str]]:
     """Returns the key figures as (name, value)."""
     known = evaluation if isinstance(evaluation, dict) else evaluation.summary() if evaluation else {}
     counted = [("episodes", f"{run.episodes:,}"), ("steps", f"{run.timesteps:,}"), ("training", f"{run.seconds:.2f} s")]

@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.web import episodes, guards, runs
+from rlbench.web import comparison, episodes, guards, run, runs
 from rlbench.web.pages import error_page
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def dashboard(
         hosts: the names by which requests may call the server; None: any.
     """
     secret = secrets.token_urlsafe(24)
-    app = application(store, [STATIC, *runs.routes, *episodes.routes], error_page)
+    app = application(store, [STATIC, *runs.routes, *comparison.routes, *episodes.routes, *run.routes], error_page)
     app.state.secret = secret
     return guarded(guards.from_pages(app, secret), grant_of, hosts)
 

@@ -66,9 +66,14 @@ def store_of(request: Request) -> Store:
 
 def run_of(request: Request) -> Run:
     """Returns the run that an address names by `{run}`, if the grant allows to see it."""
+    return run_named(request, request.path_params["run"])
+
+
+def run_named(request: Request, ref: str) -> Run:
+    """Returns a run by its id, or the beginning of one, if the grant allows to see it."""
     store, grant = store_of(request), request.scope["grant"]
     try:
-        record = store.run(request.path_params["run"])
+        record = store.run(ref)
     except StoreError as error:
         raise HTTPException(404, str(error)) from None
     if (grant.env_id and grant.env_id != record.env_id) or (grant.tag and grant.tag not in record.tags):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -19,18 +18,22 @@ from rlbench.errors import UsageError
 from rlbench.intervals import mean_interval
 from rlbench.store.conditions import split, values_of
 from rlbench.store.listing import FIGURES, FORMS, WHO, cell, differing
+from rlbench.store.querying import Names
 from rlbench.store.records import STATUSES
 from rlbench.texts import to_cell
-from rlbench.web.pages import form_of, page, store_of
+from rlbench.web.pages import form_of, page, run_named, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
     from rlbench.store import Store
     from rlbench.store.querying import Group
+    from rlbench.web.guards import Grant
+
+    Act = Callable[[Store, Sequence[str], Mapping[str, str]], None]
 
 ROWS = 50  # of a page
 MOST_ROWS = 10_000  # of a downloaded table
@@ -80,10 +83,10 @@ class Asked:
         """Whether some runs may not fit."""
         return any(self.get(name) for name in ("where", *FILTERS))
 
-    @cached_property
-    def query(self) -> dict[str, Any]:
-        """The arguments of `Store.page`: all runs, those of studies too, unless a study is named."""
+    def query(self, grant: Grant) -> dict[str, Any]:
+        """Returns the arguments of `Store.page`: all runs that a grant allows, those of studies too."""
         filters = {known: self.get(name) for name, known in FILTERS.items() if self.get(name)}
+        filters |= {name: value for name, value in (("env_id", grant.env_id), ("tag", grant.tag)) if value}
         if filters.get("status", STATUSES[0]) not in STATUSES:
             raise UsageError(f"a run is {', '.join(STATUSES)}, got {filters['status'][:40]!r}")
         sort = {"sort": self.get("sort")} if self.get("sort") else {}
@@ -132,13 +135,14 @@ class Table(NamedTuple):
 # ---------------------------------------------------------------------- tables
 
 
-def table_of(store: Store, asked: Asked, rows: int = ROWS) -> Table:
+def table_of(request: Request, asked: Asked, rows: int = ROWS) -> Table:
     """Returns the page of the table that is asked for."""
+    store, query = store_of(request), asked.query(request.scope["grant"])
     offset = (asked.page - 1) * rows
     if asked.is_grouped:
-        groups = store.groups(**asked.query, limit=rows, offset=offset)
+        groups = store.groups(**query, limit=rows, offset=offset)
         return _of_groups(groups.groups, groups.total, asked)
-    runs, total, damaged = store.page(**asked.query, limit=rows, offset=offset)
+    runs, total, damaged = store.page(**query, limit=rows, offset=offset)
     values = list(map(values_of, runs))
     settings, known = _settings(values, asked)
     figures = [name for name in RUN_FIGURES if any(name in one for one in values)]
@@ -194,9 +198,9 @@ def _cell(name: str, values: Mapping[str, Any]) -> Cell:
 
 def show(request: Request) -> Response:
     """Shows a page of the table; to a page that shows it already, nothing while it is the same."""
-    asked, store = Asked.of(request.query_params), store_of(request)
+    asked = Asked.of(request.query_params)
     try:
-        table, problem = table_of(store, asked), ""
+        table, problem = table_of(request, asked), ""
     except UsageError as error:
         table, problem = Table([], [], 0, []), str(error)
     seen = _digest(table)
@@ -209,7 +213,7 @@ def show(request: Request) -> Response:
         asked=asked,
         table=table,
         problem=problem,
-        names=store.names(),
+        names=names_of(request),
         pages=pages,
         seen=seen,
         statuses=STATUSES,
@@ -217,6 +221,14 @@ def show(request: Request) -> Response:
         headings=[_heading(name, asked) for name in table.columns],
         is_empty=not table.total and not asked.is_filtered and not problem,
     )
+
+
+def names_of(request: Request) -> Names:
+    """Returns the names to choose from; of a grant for some runs only its own."""
+    grant = request.scope["grant"]
+    if grant.env_id or grant.tag:
+        return Names([grant.env_id] if grant.env_id else [], [], [grant.tag] if grant.tag else [], [])
+    return store_of(request).names()
 
 
 def _digest(table: Table) -> str:
@@ -248,7 +260,7 @@ def _heading(name: str, asked: Asked) -> Heading:
 def download(request: Request) -> Response:
     """Returns the table as CSV: what is filtered and sorted so, at most MOST_ROWS rows."""
     asked = Asked.of(request.query_params)
-    table = table_of(store_of(request), Asked(tuple(one for one in asked.given if one[0] != "page")), MOST_ROWS)
+    table = table_of(request, Asked(tuple(one for one in asked.given if one[0] != "page")), MOST_ROWS)
     return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=_named("runs.csv"))
 
 
@@ -267,7 +279,7 @@ def _named(name: str) -> dict[str, str]:
 
 
 async def change(request: Request) -> Response:
-    """Tags, untags or deletes the chosen runs; then the page loads itself again."""
+    """Tags, untags, annotates or deletes the chosen runs; then the page loads itself again, or all runs."""
     form = await form_of(request)
     act = ACTS.get(request.path_params["act"])
     if act is None:
@@ -275,8 +287,15 @@ async def change(request: Request) -> Response:
     ids = list(dict.fromkeys(run_id for name, value in form if name == "run" for run_id in value.split(",")))
     if not ids:
         raise UsageError("choose a run first: nothing was changed")
-    await run_in_threadpool(act, store_of(request), ids, dict(form))
-    return Response(status_code=204, headers={"hx-refresh": "true"})
+    await run_in_threadpool(_change, request, act, ids, dict(form))
+    after = {"hx-redirect": "/"} if act is _delete else {"hx-refresh": "true"}
+    return Response(status_code=204, headers=after)
+
+
+def _change(request: Request, act: Act, ids: Sequence[str], form: Mapping[str, str]) -> None:
+    for run_id in ids:
+        run_named(request, run_id)  # refuses what the grant does not open, before anything is changed
+    act(store_of(request), ids, form)
 
 
 def _tag(store: Store, ids: Sequence[str], form: Mapping[str, str]) -> None:
@@ -288,6 +307,11 @@ def _tag(store: Store, ids: Sequence[str], form: Mapping[str, str]) -> None:
         store.update_run(run_id, tags=kept if form.get("remove") else [*kept, tag])
 
 
+def _note(store: Store, ids: Sequence[str], form: Mapping[str, str]) -> None:
+    for run_id in ids:
+        store.update_run(run_id, note=form.get("note", ""))
+
+
 def _delete(store: Store, ids: Sequence[str], form: Mapping[str, str]) -> None:
     if form.get("sure") != "yes":
         raise UsageError("tick that you are sure: nothing was deleted")
@@ -295,7 +319,7 @@ def _delete(store: Store, ids: Sequence[str], form: Mapping[str, str]) -> None:
         store.delete_run(run_id)
 
 
-ACTS = {"tag": _tag, "delete": _delete}
+ACTS: dict[str, Act] = {"tag": _tag, "note": _note, "delete": _delete}
 
 routes = [
     Route("/", show),
