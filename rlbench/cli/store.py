@@ -1,4 +1,4 @@
-"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, key, encrypt, decrypt, rotate-key."""
+"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, prune, key, encrypt, decrypt, rotate-key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import rlbench
 from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
+from rlbench.cli.listing import print_runs
 from rlbench.cli.options import examples, find_run, json_option, key_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.lazy import LazyModule
-from rlbench.store import checking, copying, encrypting, spool
+from rlbench.store import checking, copying, encrypting, pruning, spool
 from rlbench.store.keys import Key, read_key
 from rlbench.store.sql import answered, columns_of
 
@@ -40,7 +41,7 @@ MIGRATED = ("chunks", "migrated", "bytes_before", "bytes_after")  # of a migrati
 
 @click.group(cls=Group, epilog=examples("rlbench store info", "rlbench store check"))
 def store() -> None:
-    """Maintain a store: count its records, check, query, copy, back up, migrate, compact, encrypt."""
+    """Maintain a store: count its records, check, query, copy, back up, prune, encrypt."""
 
 
 @store.command(epilog=examples("rlbench store info", "rlbench store info --store mongodb://127.0.0.1/rl"))
@@ -304,6 +305,45 @@ def compact(store: str, as_json: bool) -> None:  # noqa: FBT001
         print_json({"store": opened.url, "bytes_before": before, "bytes": after})
     else:
         say(f"{opened.url}: {before:,} bytes before, {after:,} now")
+
+
+@store.command(
+    epilog=examples(
+        "rlbench store prune --keep-last 5 --keep-best 1", "rlbench store prune --keep-best 3 --older-than 30d --yes"
+    )
+)
+@click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each env and agent.")
+@click.option("--keep-best", type=click.IntRange(min=0), metavar="N", help="Keep the N with the highest evaluations.")
+@click.option("--older-than", metavar="AGE", help="Keep what was begun since, such as 12h, 30d or 8w ago.")
+@click.option("--yes", is_flag=True, help="Delete them; without it they are only listed.")
+@store_option
+@json_option
+def prune(
+    keep_last: int | None,
+    keep_best: int | None,
+    older_than: str | None,
+    yes: bool,  # noqa: FBT001  (click calls by name)
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Show the runs that nothing keeps, of each env and agent, and with --yes delete them.
+
+    A run is kept if any of the options keeps it. Runs in training, runs with a tag or a note, and those of studies are
+    kept always; episodes that a kept run shares stay with it. `rlbench store compact` then gives the space back.
+    """
+    age = None if older_than is None else pruning.age_of(older_than)
+    with rlbench.open_store(store, create=False) as opened:
+        found = pruning.superfluous(opened, keep_last=keep_last, keep_best=keep_best, older_than=age)
+        if found and not as_json:
+            print_runs(found)
+        for run in found if yes else ():
+            opened.delete_run(run.id)
+    if as_json:
+        print_json({"store": opened.url, "deleted" if yes else "would_delete": [run.id for run in found]})
+    elif not found:
+        say(f"{opened.url}: every run is kept")
+    else:
+        say(f"{opened.url}: {len(found):,} runs " + ("deleted" if yes else "would be deleted: --yes deletes them"))
 
 
 @store.command(epilog=examples("rlbench store key --out rlbench.key", "rlbench store key > rlbench.key"))

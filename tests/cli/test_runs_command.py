@@ -467,3 +467,18 @@ def test_a_note_is_changed_without_a_tag_and_a_tag_without_the_note(rlbench, sto
     assert rlbench("runs", "tag", run).err == "Error: name a tag, or give --note TEXT\n"
     assert rlbench("runs", "--tag", "a", "--tag", "b", "--json").document["total"] == 1
     assert rlbench("runs", "--tag", "a", "--tag", "c").out == "no runs fit\n"
+
+
+def test_pruning_lists_what_it_would_delete_and_deletes_it_only_on_demand(rlbench):
+    for seed in range(3):
+        rlbench("train", "FrozenLake-v1", "--episodes", "5", "--seed", str(seed), "--json")
+    rule = ("store", "prune", "--keep-last", "1")
+    ids = rlbench(*rule, "--json").document["would_delete"]
+    shown = rlbench(*rule).out
+    assert all(run in shown for run in ids)
+    assert shown.endswith("rlbench.db: 2 runs would be deleted: --yes deletes them\n")
+    assert len(rlbench("runs", "--json").document["runs"]) == 3
+    assert rlbench(*rule, "--yes", "--json").document["deleted"] == ids
+    assert len(rlbench("runs", "--json").document["runs"]) == 1
+    assert rlbench(*rule, "--yes").out == "rlbench.db: every run is kept\n"
+    assert "say what to keep: --keep-last N" in rlbench("store", "prune").err
