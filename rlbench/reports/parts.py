@@ -109,8 +109,12 @@ def pictures_of(runs: Sequence[Run], titles: dict[str, str]) -> str:
 
 def image_of(figure: Any, title: str) -> str:
     """Returns a figure as an inline image: scripts in an image do not run."""
-    picture = render(figure, ".svg").replace(b"</style>", HEAT + b"</style>", 1)
-    data = base64.b64encode(picture).decode()
+    data = base64.b64encode(on_dark(render(figure, ".svg"))).decode()
     caption = f"<figcaption>{text(title)}</figcaption>" if title else ""
     kind = "plot wide" if figure.get_size_inches()[0] > WIDE else "plot"
     return f'<figure class="{kind}">{caption}<img alt="{text(title)}" src="data:image/svg+xml;base64,{data}"></figure>'
+
+
+def on_dark(picture: bytes) -> bytes:
+    """Returns an SVG whose heat maps keep their colours where a dark page inverts it."""
+    return picture.replace(b"</style>", HEAT + b"</style>", 1)

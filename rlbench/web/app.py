@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.web import comparison, episodes, guards, run, runs
+from rlbench.web import buffers, comparison, episodes, guards, models, run, runs, studies
 from rlbench.web.pages import error_page
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Telling = Callable[[Request, int, str], Response]
 
+ROOMS = (runs, comparison, episodes, run, studies, models, buffers)
+PAGES = [route for room in ROOMS for route in room.routes]
 STATIC = Mount("/static", StaticFiles(packages=[("rlbench.web", "static")]), name="static")
 
 
@@ -40,7 +42,7 @@ def dashboard(
         hosts: the names by which requests may call the server; None: any.
     """
     secret = secrets.token_urlsafe(24)
-    app = application(store, [STATIC, *runs.routes, *comparison.routes, *episodes.routes, *run.routes], error_page)
+    app = application(store, [STATIC, *PAGES], error_page)
     app.state.secret = secret
     return guarded(guards.from_pages(app, secret), grant_of, hosts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -10,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rlbench.replaying import verify
-from rlbench.web.pages import page, run_of
+from rlbench.web.pages import page, run_of, whole_number
 from rlbench.web.scenes import SPAN, Scene, World
 from rlbench.web.shelf import Shelf
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 LONGEST = 80  # characters of an observation
-WHOLE = re.compile(r"[0-9]{1,15}")
 WORLDS: Shelf[tuple[Any, ...], World] = Shelf(8)
 SCENES: Shelf[tuple[Any, ...], Scene] = Shelf(8)
 
@@ -48,7 +46,7 @@ def steps(request: Request) -> Response:
 
 def values(request: Request) -> Response:
     """Returns the learnt values of the panel of a map."""
-    found = _scene(request).world.panel(_number(request, "panel"))
+    found = _scene(request).world.panel(whole_number(request, "panel"))
     if found is None:
         raise HTTPException(404, "no values are known there")
     return JSONResponse(found)
@@ -108,18 +106,10 @@ def _scene(request: Request) -> Scene:
 
 
 def _step(request: Request, name: str, found: Scene) -> int:
-    step = _number(request, name)
+    step = whole_number(request, name)
     if step > len(found.episode):
         raise HTTPException(404, f"the episode has the steps 0 to {len(found.episode)}, not {step}")
     return step
-
-
-def _number(request: Request, name: str) -> int:
-    """Returns a whole number, 0 or more, among the parameters of a request."""
-    text = request.query_params.get(name, "")
-    if not WHOLE.fullmatch(text):
-        raise HTTPException(400, f"{name} must be a whole number, 0 or more, got {text[:40]!r}")
-    return int(text)
 
 
 ROOT = "/runs/{run}/episodes/{episode:int}"

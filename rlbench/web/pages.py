@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from rlbench._version import __version__
 from rlbench.errors import StoreError, UsageError
+from rlbench.settings import write_setting
 from rlbench.texts import escaped
 from rlbench.training import Run
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from rlbench.store import Store
 
 MOST_FIELDS = 10_000  # of a form
-NAVIGATION = (("Runs", "/"),)
+NAVIGATION = (("Runs", "/"), ("Studies", "/studies"), ("Models", "/models"), ("Buffers", "/buffers"))
+WHOLE = re.compile(r"[0-9]{1,15}")
 
 
 def _plain(value: Any) -> Any:
@@ -40,6 +43,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["setting"] = write_setting
 TEMPLATES.globals |= {"navigation": NAVIGATION, "version": __version__}
 
 
@@ -88,3 +92,19 @@ async def form_of(request: Request) -> list[tuple[str, str]]:
         return [(name, value.strip()) for name, value in parse_qsl(body, max_num_fields=MOST_FIELDS)]
     except ValueError as error:
         raise UsageError(f"a form has at most {MOST_FIELDS:,} fields") from error
+
+
+def whole_store(request: Request) -> Store:
+    """Returns the store, to show what belongs to no run; HTTPException if the grant is for some runs alone."""
+    grant = request.scope["grant"]
+    if grant.env_id or grant.tag:
+        raise HTTPException(403, "this token opens only some runs")
+    return store_of(request)
+
+
+def whole_number(request: Request, name: str, default: int | None = None) -> int:
+    """Returns a whole number, 0 or more, among the parameters of a request."""
+    text = request.query_params.get(name, "" if default is None else str(default))
+    if not WHOLE.fullmatch(text):
+        raise HTTPException(400, f"{name} must be a whole number, 0 or more, got {text[:40]!r}")
+    return int(text)
