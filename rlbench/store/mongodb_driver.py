@@ -109,6 +109,8 @@ def addressed(url: str) -> Iterator[None]:
 
     try:
         yield
+    except OSError as error:  # a file of certificates
+        raise StoreError(f"cannot open {redact(url)}: {error.strerror} ({error.filename}): check its path") from None
     except (PyMongoError, ValueError, UnicodeError) as error:
         reason = "" if redact(url) != url or "@" in url else f" ({_line(error)})"
         raise StoreError(
