@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -27,12 +28,14 @@ def ui(door: Door, *, no_browser: bool, store: str, as_json: bool) -> None:
     Only this machine can reach the pages unless --host names another address: that takes a token and TLS.
     """
     from rlbench.web.app import dashboard  # noqa: PLC0415  (an extra, and slow)
+    from rlbench.web.curves import warm  # noqa: PLC0415  (likewise)
     from rlbench.web.door import check, serve  # noqa: PLC0415  (likewise)
 
     check(door, has_tokens=False)
 
     def ready(address: str) -> None:
         print_json({"address": address}) if as_json else say(f"rlbench ui: {address}")
+        Thread(target=warm, args=(opened,), daemon=True).start()
         if not no_browser:
             webbrowser.open(address)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.errors import UsageError
+from rlbench.errors import RlbenchError, UsageError
 from rlbench.intervals import mean_band
 from rlbench.plots.series import X_AXES, check_x, places
 from rlbench.plots.smoothing import Smoothing, means_at
+from rlbench.training import Run
 from rlbench.web.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.evaluation.comparison import Group
-    from rlbench.training import Run
+    from rlbench.store import Store
 
     Array = NDArray[np.float64]
 
@@ -59,6 +61,12 @@ def whole(run: Run, figure: str = "return", x: str = "episodes") -> Whole:
         raise UsageError(f"a curve shows {', '.join(FIGURES)}, got {figure[:40]!r}")
     key = (run.store.url, run.id, run.record.episodes, figure, x)
     return CURVES.get(key, lambda: _read(run, figure, x))
+
+
+def warm(store: Store) -> None:
+    """Reads the curve of the newest run once: what unpacks the first takes a second to import."""
+    with suppress(RlbenchError):
+        whole(Run(store.run("latest"), store))
 
 
 def _read(run: Run, figure: str, x: str) -> Whole:

@@ -111,7 +111,8 @@ def serve(application: ASGIApp, door: Door, *, ready: Callable[[str], object]) -
 @contextmanager
 def _listening(door: Door) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # named, or asyncio would not send at once what it writes, and each answer would wait 40 ms for the client's word
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((door.host, door.port))

@@ -224,7 +224,9 @@ def show(request: Request) -> Response:
 
 
 def names_of(request: Request) -> Names:
-    """Returns the names to choose from; of a grant for some runs only its own."""
+    """Returns the names to choose from: of a grant for some runs only its own, none if only the table is asked for."""
+    if request.headers.get("hx-target") == "table":
+        return Names([], [], [], [])
     grant = request.scope["grant"]
     if grant.env_id or grant.tag:
         return Names([grant.env_id] if grant.env_id else [], [], [grant.tag] if grant.tag else [], [])

@@ -95,6 +95,11 @@ def test_it_takes_a_free_port_answers_and_ends_when_asked_to(database):
         assert process.stderr.read() == ""
 
 
+def test_what_is_written_is_sent_at_once():
+    with door._listening(Door(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at
+
+
 def test_a_port_that_is_taken_is_said_in_one_line(database):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -53,11 +53,15 @@ function series() {
     const edge = {width: 0, points: {show: false}, ...(one ? {} : {class: "unlisted"}), value: (_, v) => number(v)};
     return [
       {...edge, label: "least"},
-      {...edge, label: "greatest"},
+      {...edge, label: "greatest", ...(one && isSparse() ? {points: {show: true, size: 4, fill: faint(i, 45), width: 0}} : {})},
       {label: one ? "smoothed" : line.label, stroke: looked ? color(i) : faint(i, 25), width, points: {show: false},
        dash: i >= MOST_COLORS ? [7, 4] : [], value: (_, v) => number(v)},
     ];
   });
+}
+
+function isSparse() {  // each episode has a column of its own: a band would have no height
+  return shown.low.every((low, i) => low === shown.high[i]);
 }
 
 function bands() {

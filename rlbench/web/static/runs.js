@@ -51,3 +51,4 @@ document.addEventListener("htmx:configRequest", event => {  // an address says o
   if (verb === "get") Object.keys(parameters).filter(name => parameters[name] === "").forEach(name => delete parameters[name]);
 });
 document.addEventListener("DOMContentLoaded", tell);
+document.querySelector("[name=where]")?.addEventListener("change", event => event.stopPropagation());  // Enter asks, once
