@@ -53,8 +53,9 @@ class Behind:
         return getattr(self._backend, name)
 
     def insert_run(self, document: Document, base: str | None = None) -> bool:
-        """Keeps a new run back; one that shares what another stored is written."""
+        """Keeps a new run back; one that shares what another stored is written, after that one."""
         if base is not None:
+            self.flush()
             return self._backend.insert_run(document, base)
         with self._lock:
             self._kept[document["id"]] = _Kept(document)

@@ -81,6 +81,16 @@ def test_a_run_that_writes_more_than_its_end_is_written_as_ever(pair):
             store.append(run.id, stores.make_chunk(2, [3]))
 
 
+def test_a_run_that_begins_with_another_is_written_after_it(pair):
+    store, other = pair
+    with store.writing_behind():
+        base = a_run(store)
+        longer = store.create_run("Taxi-v4", "random", seed=0, base=base, checkpoint=store.checkpoints(base)[0])
+        store.append(longer.id, stores.make_chunk(1, [3]), status="finished")
+    assert [run.id for run in other.runs()] == [longer.id, base]
+    assert len(list(other.chunks(longer.id))) == 2
+
+
 @pytest.mark.parametrize("limit", ["SECONDS", "MOST_BYTES"])
 def test_not_much_is_kept_back_and_not_for_long(limit, pair, monkeypatch):
     store, other = pair
