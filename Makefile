@@ -42,6 +42,7 @@ bench: .venv/installed
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py
 	$(BIN)/python benchmarks/maximization_bias.py --out docs/images/maximization_bias.png
+	$(BIN)/python benchmarks/cliff_walking.py --out docs/images/cliff_walking.png
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
