@@ -91,6 +91,13 @@ def studies(context: click.Context, _incomplete: str) -> Iterable[str]:
 
 
 @_completer
+def tokens(context: click.Context, _incomplete: str) -> Iterable[str]:
+    """The ids of the tokens in the store."""
+    with _opened(context) as store:
+        return [info.name for info in store.snapshots("token")]
+
+
+@_completer
 def settings(context: click.Context, _incomplete: str) -> Iterable[str]:
     """The columns and the settings of the runs in the store."""
     from rlbench.store.conditions import values_of  # noqa: PLC0415  (NumPy)
@@ -187,6 +194,7 @@ def bins(context: click.Context, parameter: click.Parameter, incomplete: str) ->
 runs_and_studies = _either(runs, studies)
 several_runs = _either(words("all"), runs, studies)
 runs_and_envs = _either(runs, envs)
+runs_and_models = _either(runs, models)
 policies = _either(words("random"), runs)
 
 

@@ -36,13 +36,20 @@ def door_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]
         )
         @click.option("--tls-key", type=FILE, metavar="FILE", shell_complete=completing.file, help="Its private key.")
         @click.option(
+            "--token-file",
+            type=FILE,
+            metavar="FILE",
+            shell_complete=completing.file,
+            help="A file of tokens, one a line, that may do everything, beside those of `rlbench token`.",
+        )
+        @click.option(
             "--insecure", is_flag=True, help="Let other machines in without a token or TLS: only where you trust all."
         )
         @wraps(command)
         def listening(*arguments: Any, **options: Any) -> Any:
             from rlbench.web.door import Door  # noqa: PLC0415  (an extra, and slow)
 
-            names = ("host", "port", "tls_cert", "tls_key", "insecure")
+            names = ("host", "port", "tls_cert", "tls_key", "token_file", "insecure")
             return command(*arguments, door=Door(**{name: options.pop(name) for name in names}), **options)
 
         return listening

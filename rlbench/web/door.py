@@ -36,6 +36,7 @@ class Door:
     port: int = 8800  # 0: any free one
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    token_file: Path | None = None  # of tokens, one a line, beside those of the store
     insecure: bool = False  # listen anywhere without a token or TLS
 
     @property
@@ -63,11 +64,11 @@ def check(door: Door, *, has_tokens: bool) -> None:
     """Refuses a door that is open to other machines without a token and TLS, unless it is meant to be insecure.
 
     Raises:
-        UsageError: it is, or a certificate or its key is missing.
+        UsageError: it is, or a file is missing, or a certificate lacks its key.
     """
     if (door.tls_cert is None) != (door.tls_key is None):
         raise UsageError("TLS takes a certificate and its key: give both --tls-cert and --tls-key")
-    for file in (door.tls_cert, door.tls_key):
+    for file in (door.tls_cert, door.tls_key, door.token_file):
         if file is not None and not file.is_file():
             raise UsageError(f"there is no file {str(file)!r}")
     if door.is_local or door.insecure:
