@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "chromium": "chromium"}  # of Debian and Ubuntu
+PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "chromium": "chromium", "curl": "curl"}  # of Debian and Ubuntu
 MARK = "missing here: "  # begins the reason of such a skip
 
 

@@ -76,6 +76,7 @@ NEEDS = {  # what each of these commands needs
     "import run.hdf5": "minari",
     "import set": "minari",
     "ui --no-browser": "serve",
+    "serve RUN": "serve",
     "token create": "serve",
     "sweep FrozenLake-v1 --over gamma=0.9 --cluster tcp://127.0.0.1:1": "cluster",
 }

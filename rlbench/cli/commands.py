@@ -37,6 +37,7 @@ COMMANDS = {
     "power": ("rlbench.cli.power:power", "Say how many seeds it takes to tell two settings apart."),
     "report": ("rlbench.cli.plot:report", "Write a report of a run: one self-contained HTML page."),
     "ui": ("rlbench.cli.ui:ui", "Show the stored runs in a browser."),
+    "serve": ("rlbench.cli.serve:serve", "Serve policies and models over HTTP."),
     "token": ("rlbench.cli.token:token", "Make, list and revoke the tokens of `serve` and `ui`."),
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),

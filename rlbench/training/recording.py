@@ -371,7 +371,7 @@ class _Tape:
     def _go_on(self, chunk: EpisodeChunk) -> None:
         """Begins the next chunk with what is left open."""
         ended, steps, was_open = len(self._ends), self._open_steps, self._is_open
-        before = _total(np.array([0.0 if ended else self._before, *self.rows[self._begun + 2 :: WIDTH]]))
+        before = total(np.array([0.0 if ended else self._before, *self.rows[self._begun + 2 :: WIDTH]]))
         self.rows, self._ends = [None, self.rows[-2], 0.0] if was_open else [], []
         self._begin_chunk(chunk.first_episode + ended, steps + (0 if ended else self._first[1]), before)
         if self.stop:
@@ -407,12 +407,12 @@ class _Tape:
         """Returns the figures of the episodes that end here, of which the first may have begun earlier."""
         rewards = np.concatenate(([self._before], rewards))
         stops = (np.cumsum(lengths) + 1).tolist()
-        returns = [_total(rewards[start:stop]) for start, stop in pairwise([0, *stops])]
+        returns = [total(rewards[start:stop]) for start, stop in pairwise([0, *stops])]
         earlier = self._first[1] * (np.arange(len(lengths)) == 0)
         return {"return": np.array(returns, np.float64), "length": lengths + earlier}
 
 
-def _total(rewards: NDArray[np.float64]) -> float:
+def total(rewards: NDArray[np.float64]) -> float:
     """Adds rewards up one after the other, as `Episode.total_return` does: `sum` and `np.sum` round otherwise."""
     with np.errstate(over="ignore"):
         return float(np.cumsum(rewards)[-1])

@@ -15,7 +15,7 @@ from rlbench.web import buffers, comparison, episodes, guards, models, run, runs
 from rlbench.web.pages import error_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -66,9 +66,10 @@ def guarded(
     grant_of: Callable[[str], guards.Grant | None] | None = None,
     hosts: frozenset[str] | None = None,
     most: int = guards.MOST,
+    headers: Mapping[str, str] = guards.HEADERS,
 ) -> ASGIApp:
     """Returns an application behind the guards that every one has; `most` is of bytes in a request's body."""
-    return guards.with_headers(guards.named(guards.admitted(guards.bounded(app, most), grant_of), hosts))
+    return guards.with_headers(guards.named(guards.admitted(guards.bounded(app, most), grant_of), hosts), headers)
 
 
 def _status_and_words(error: Exception) -> tuple[int, str]:

@@ -6,13 +6,12 @@ import asyncio
 from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,15 +41,15 @@ class Grant(NamedTuple):
     tag: str = ""  # only runs with this tag
 
 
-def with_headers(app: ASGIApp) -> ASGIApp:
-    """Lets every answer forbid what no page of ours needs: to load anything from elsewhere, to be framed."""
+def with_headers(app: ASGIApp, headers: Mapping[str, str] = HEADERS) -> ASGIApp:
+    """Adds headers to every answer: those of a page forbid it to load anything from elsewhere, and to be framed."""
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                given = [name for name, _ in message["headers"]]
+                message["headers"] = [*message["headers"], *(one for one in raw if one[0] not in given)]
             await send(message)
 
         await app(scope, receive, tell)
@@ -73,7 +72,7 @@ def named(app: ASGIApp, hosts: frozenset[str] | None) -> ASGIApp:
 
 def _host_of(scope: Scope) -> str:
     """Returns the name in a request's Host header, without a port."""
-    host = Headers(scope=scope).get("host", "").lower()
+    host = next((value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"), "")
     name, _, port = host.rpartition(":")
     return name if port.isdigit() else host
 

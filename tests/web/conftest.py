@@ -10,6 +10,7 @@ from clients import Client, serving
 from needs import needed, without
 
 import rlbench
+from rlbench import modelling
 from rlbench.web.app import dashboard
 
 SIZES = {"phone": 390, "tablet": 900, "desktop": 1400}  # pixels wide
@@ -43,6 +44,37 @@ def database(filled, tmp_path):
 def store(database):
     """The copy, opened."""
     with rlbench.open_store(database) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def stocked(filled, tmp_path_factory):
+    """The path of a store with these runs and two versions of a model."""
+    path = tmp_path_factory.mktemp("serving") / "runs.db"
+    shutil.copy(filled, path)
+    with rlbench.open_store(path) as store:
+        for seed in (0, 1):
+            modelling.save_model(store, modelling.train_model("tree", "iris", seed=seed))
+    return path
+
+
+@pytest.fixture(scope="session")
+def shop(stocked):
+    """The same store, opened to read."""
+    with rlbench.open_store(stocked, read_only=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stock(stocked, tmp_path):
+    """The path of a copy of it, of the test's own."""
+    return shutil.copy(stocked, tmp_path / "stock.db")
+
+
+@pytest.fixture
+def depot(stock):
+    """This copy, opened."""
+    with rlbench.open_store(stock) as opened:
         yield opened
 
 
