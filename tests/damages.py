@@ -399,6 +399,52 @@ def states(folder):
     return judge
 
 
+def steps(folder):
+    """Plain steps forged behind right checksums, as they are played again and learnt from."""
+    store = open_store("memory://")
+    made = [rlbench.train("Blackjack-v1", episodes=6, seed=0, store=store)]
+    made += [rlbench.record(env, episodes=3, seed=0, store=store) for env in ("Blackjack-v1", "CartPole-v1")]
+    spans = [store.backend.select_spans(run.id)[0] for run in made]
+    blobs = [store.backend.select_part(run.id, span, "steps")[1] for run, span in zip(made, spans, strict=True)]
+    doors = (
+        rlbench.verify,
+        lambda run: rlbench.verify(run, engine="python"),
+        lambda run: rlbench.retrain(run, bins=[3] * 4 if run.env_id == "CartPole-v1" else None, store=store),
+        lambda run: list(store.episodes(run.id)),
+    )
+
+    def judge(dice):
+        number = dice.randrange(len(made))
+        run, (arrays, about) = made[number], codec.unpack(blobs[number])
+        name = dice.choice(list(arrays))
+        forged = {**arrays, name: of_another_kind(arrays[name], dice)}
+        update = "UPDATE chunks SET steps_blob = ? WHERE run = ?"
+        try:
+            with store.backend._transaction() as connection:
+                connection.execute(update, (codec.pack(forged, about), run.id))
+            dice.choice(doors)(run)
+        finally:
+            with store.backend._transaction() as connection:
+                connection.execute(update, (blobs[number], run.id))
+        return "sound"
+
+    return judge
+
+
+def of_another_kind(array, dice):
+    """An array of another dtype or shape, or with a value that may not be in its space."""
+    act = dice.random()
+    if act < 0.4:
+        with np.errstate(all="ignore"):
+            return array.astype(dice.choice(("?", "<c16", "<f2", "<f4", ">f8", "<i1", "<u8", ">i8", "<u2")))
+    if act < 0.6:
+        return dice.choice((array[..., None], np.stack([array, array], -1), array.reshape(len(array), -1)[:, :0]))
+    value = dice.choice((np.nan, np.inf, -1, 2**31, 1e300, 0.5, 255))
+    changed = array.astype(np.result_type(array.dtype, np.float64 if isinstance(value, float) else np.int64))
+    changed.reshape(-1)[dice.randrange(changed.size)] = value
+    return changed
+
+
 SMALL_MODELS = {"tree": {}, "k-means": {"n_clusters": 2}, "naive-bayes": {}, "pca": {}}
 
 
@@ -550,6 +596,7 @@ KINDS = {
     "records": (records, 1200),
     "blocks": (blocks, 3000),
     "states": (states, 3000),
+    "steps": (steps, 1000),
     "models": (stored_models, 2000),
     "json": (exchange("json"), 1000),
     "csv": (exchange("csv"), 1000),

@@ -11,10 +11,10 @@ from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import OPEN
+from rlbench.store.columns import check_columns
 from rlbench.store.records import has_last_row
 from rlbench.training.again import Player, compared, expected, unequal
 from rlbench.training.setup import check_engine
-from rlbench.training.stored import check_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,7 +126,8 @@ class _CompiledPlayer(Player):
 
     def play(self, chunk: EpisodeChunk) -> Columns:
         """As `Player.play`; no columns if all of them are as stored."""
-        check_range("action", (chunk.steps or {})["actions"], self.env.action_space.n)  # type: ignore[attr-defined]  # Discrete
+        check_columns(self.env.action_space, chunk.steps or {}, "actions")
+        check_columns(self.env.observation_space, chunk.steps or {}, "observations", in_range=False)
         generator = self.env.unwrapped.np_random.bit_generator
         before = self.state, generator.state
         if self._is_as_stored(chunk):

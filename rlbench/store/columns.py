@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,6 +60,37 @@ def flatten(space: Space, value: Any, name: str) -> dict[str, Any]:
     for key, inner in _inner(space, name):
         rows |= flatten(inner, value[key], f"{name}/{key}")
     return rows
+
+
+def check_columns(space: Space, columns: Mapping[str, Array], name: str, *, in_range: bool = True) -> None:
+    """Refuses stored columns whose rows are no values of a space: an env or compiled code would take them for some.
+
+    Args:
+        space: of the env that they are for.
+        columns: among them those of the space.
+        name: of its column, or the prefix of its column names.
+        in_range: whether Discrete values must be in the space too.
+
+    Raises:
+        StoreError: a column is missing, or of another shape or kind, or out of range.
+    """
+    for part in parts(space, name):
+        problem = _misfit(part.space, columns.get(part.name), in_range=in_range)
+        if problem:
+            raise StoreError(f"the stored {part.name} {problem}, expected {part.space!s:.200}: they are of another env")
+
+
+def _misfit(space: Space, column: Array | None, *, in_range: bool) -> str:
+    if column is None:
+        return "are missing"
+    is_discrete, dtype = isinstance(space, spaces.Discrete), column.dtype
+    are_its_kind = dtype.isnative and np.can_cast(dtype, np.int64) if is_discrete else dtype.kind in "biuf"
+    if column.shape[1:] != (space.shape or ()) or not are_its_kind or (is_discrete and dtype.kind == "b"):
+        return f"are {dtype} of shape {column.shape}"
+    if not (isinstance(space, spaces.Discrete) and in_range and column.size):
+        return ""
+    low, high = int(column.min()), int(column.max())
+    return "" if space.start <= low and high < space.start + space.n else f"are {low} to {high}"
 
 
 def unflatten(space: Space, columns: Mapping[str, Array], name: str, index: int) -> Any:

@@ -175,6 +175,9 @@ class EpisodeChunk:
         steps = None if isinstance(self.steps, Walk) else self.steps  # those of a walk are made when they are asked for
         if steps is not None and "rewards" not in steps:
             return "its steps must have a column 'rewards'"
+        rewards = np.empty(0) if steps is None else np.asarray(steps["rewards"])
+        if rewards.ndim != 1 or rewards.dtype.kind not in "biuf":
+            return "its rewards must be real numbers, one a step"
         for name, column in self.figures.items():
             if _misfits(column, self.episodes):
                 return f"figure {name!r} must have {self.episodes} rows, got shape {np.shape(column)}"

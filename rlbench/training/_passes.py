@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rlbench.agents import ReplayQ
 from rlbench.agents._learners import set_sfc64_words, sfc64_words
 from rlbench.errors import UsageError
@@ -68,7 +70,7 @@ def _backwards(learner: TableAgent, compiled: Any, chunk: EpisodeChunk) -> float
     # of the types that a walk has, whatever the store's: numba compiles the loop anew for each
     observations = steps["observations"].astype(OBSERVATION, copy=False)
     actions = steps["actions"].astype(action_dtype(learner.n_actions), copy=False)
-    columns = (observations, actions, steps["rewards"], chunk.lengths)
+    columns = (observations, actions, steps["rewards"].astype(np.float64, copy=False), chunk.lengths)
     rates = (learner.learning_rate, learner.exploration_rate)
     largest: float = learn_backwards(compiled, *columns, chunk.terminations, *rates, words)
     set_sfc64_words(learner.rng, words)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.envs.making import set_env_rng
-from rlbench.store.columns import flatten, unflatten
+from rlbench.errors import StoreError
+from rlbench.store.columns import check_columns, flatten, unflatten
 from rlbench.store.records import has_last_row
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Player:
         """
         found = expected(chunk)
         steps, n, row = chunk.steps or {}, 0, 0
+        check_columns(self.env.action_space, steps, "actions")
+        check_columns(self.env.observation_space, steps, "observations", in_range=False)
         for segment, length in enumerate(chunk.lengths.tolist()):
             if segment or not chunk.first_step:
                 self._observation = self.reset(chunk, segment)
@@ -142,5 +145,9 @@ def unequal(stored: NDArray[Any], found: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _write(columns: Columns, row: int, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        columns[name][row] = value
+    try:
+        for name, value in values.items():
+            columns[name][row] = value
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        told = f"the stored {name} cannot hold what the env gives ({value!s:.80})"
+        raise StoreError(f"{told}: they are of another env") from error

@@ -17,7 +17,7 @@ from rlbench.envs.flattening import FlattenDiscrete, flattened, numbering
 from rlbench.envs.making import spec_json, wrappers_of
 from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
-from rlbench.store.columns import Layout, parts, unflatten
+from rlbench.store.columns import Layout, check_columns, parts, unflatten
 from rlbench.store.records import has_last_row
 from rlbench.training.binning import arguments_of, fitted, in_bins
 from rlbench.training.code import check_same_code
@@ -117,6 +117,7 @@ def _seen_through(env: gym.Env[Any, Any], outer: gym.Env[Any, Any]) -> Callable[
     first = parts(env.observation_space, "observations")[0].name
 
     def seen(steps: Steps) -> Steps:
+        check_columns(env.observation_space, steps, "observations")
         stored = (unflatten(env.observation_space, steps, "observations", i) for i in range(len(steps[first])))
         rows = [layout.copy(_through(observe, row)) for row in stored]
         others = {name: column for name, column in steps.items() if not has_last_row(name)}
@@ -143,6 +144,7 @@ def _by_env(
     """Returns how steps become rows of a table, as `env` gives them; `through` makes them so from stored ones."""
 
     def rows(steps: Steps) -> NDArray[np.float64]:
+        check_columns(env.observation_space, steps, "observations")
         columns = parts(env.observation_space, "observations")
         return np.concatenate([_flat(part.space, steps[part.name]) for part in columns], axis=1)
 
@@ -173,6 +175,7 @@ def _numbered(observations: Space, actions: Space, steps: Steps) -> Steps:
 
 def _numbers(space: Space, steps: Steps, name: str) -> NDArray[np.int64]:
     encode = numbering(space).encode
+    check_columns(space, steps, name)
     count = len(steps[parts(space, name)[0].name])
     return np.array([encode(unflatten(space, steps, name, i)) for i in range(count)], np.int64)
 

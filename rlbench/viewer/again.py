@@ -9,7 +9,7 @@ import numpy as np
 from rlbench.envs.compiled import compiled_world
 from rlbench.errors import StoreError
 from rlbench.replaying.verification import player_of
-from rlbench.store.columns import flatten, unflatten
+from rlbench.store.columns import check_columns, flatten, unflatten
 from rlbench.training.again import needs_only_np_random
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def play_again(env: gym.Env[Any, Any], episode: Episode, begin: Callable[[], Any
         begin: brings the env to the episode's start and returns the first observation.
     """
     actions = columns_of(episode.actions, "actions")
+    check_columns(env.action_space, actions, "actions")
     try:
         observation = begin()
     except StoreError:

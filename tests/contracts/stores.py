@@ -706,7 +706,12 @@ class StoreContract:
                 "'observations' must have 7 rows",
             ),
             ({"steps": {"actions": np.zeros(5)}}, "must have a column 'rewards'"),
-            ({"steps": {"rewards": np.array([None] * 5)}}, "must hold numbers or bools, got dtype object"),
+            ({"steps": {"rewards": np.zeros((5, 2))}}, "its rewards must be real numbers, one a step"),
+            ({"steps": {"rewards": np.zeros(5, complex)}}, "its rewards must be real numbers, one a step"),
+            (
+                {"steps": {"rewards": np.zeros(5), "x": np.array([None] * 5)}},
+                "must hold numbers or bools, got dtype object",
+            ),
         ],
     )
     def test_a_malformed_chunk_is_refused_and_adds_nothing(self, store, run, change, complaint):

@@ -47,6 +47,33 @@ def test_episodes_that_are_split_between_chunks_verify(env, engine, monkeypatch)
         assert (one.episodes, one.steps, one.mismatched) == (1, run.lengths[episode], 0)
 
 
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("actions", lambda column: column.astype(np.float64), "the stored actions are float64 of shape"),
+        ("actions", lambda column: column.astype(np.uint64), "the stored actions are uint64 of shape"),
+        ("actions", lambda column: column.astype(">i8"), "the stored actions are >i8 of shape"),
+        ("actions", lambda column: column[:, None, None], r"of shape \(\d+, 1, 1\), expected Discrete"),
+        ("actions", lambda column: column[:, None][:, :0], r"of shape \(\d+, 0\)"),
+        (
+            "actions",
+            lambda column: column + 1,
+            r"the stored actions are 1 to 2, expected Discrete\(2\): they are of another",
+        ),
+        ("observations", lambda column: column[:, None][:, :0], "the stored observations "),
+        ("observations", lambda column: column.astype(np.complex128), "the stored observations are complex128"),
+    ],
+)
+def test_steps_of_another_kind_are_refused_before_an_env_or_compiled_code_takes_them(engine, name, change, message):
+    def spoil(steps, _ends):
+        steps[name] = change(steps[name])
+
+    run = spoilt(trained("cartpole", 20), spoil)
+    with pytest.raises(StoreError, match=message):
+        rlbench.verify(run, engine=engine)
+
+
 def test_any_env_that_draws_from_its_own_generator_verifies():
     env = FlattenDiscrete(gym.make("Blackjack-v1"))
     run = rlbench.train(env, "random", episodes=50, seed=0)
@@ -180,7 +207,7 @@ def test_an_action_of_another_env_is_refused_before_compiled_code_reads_by_it():
     def spoil(steps, ends):
         steps["actions"][0] = 100
 
-    with pytest.raises(StoreError, match="a stored action is 100, expected 0 to 5"):
+    with pytest.raises(StoreError, match=r"the stored actions are 0 to 100, expected Discrete\(6\)"):
         rlbench.verify(spoilt(trained(), spoil))
 
 
