@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from rlbench.cli.options import (
     store_option,
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
-from rlbench.cli.tuned import print_test, tuning_document
+from rlbench.cli.tuned import print_test, pruned_of, tuning_document
 from rlbench.errors import StoreError, UsageError
 from rlbench.lazy import LazyModule
 from rlbench.names import means_runs
@@ -310,17 +311,23 @@ def _say_what_failed(study: Study) -> None:
 def document(study: Study) -> dict[str, Any]:
     """Returns a study as JSON."""
     failures = [
-        {**study.combination(one.combination)._asdict(), "seed": one.seed, "error": one.reason}
-        for one in study.failures
+        {**part.combination(one.combination)._asdict(), "seed": one.seed, "error": one.reason}
+        for part in study.parts
+        for one in part.failures
     ]
     return {
         **_summary(study),
         **(tuning_document(study) if isinstance(study, room.Tuning) else {}),
-        "table": [{**row._asdict(), "interval": row.interval and list(row.interval)} for row in study.table],
-        "failed": int(study.failed.sum()),
+        "table": [_row_document(row) for row in study.table],
+        "failed": sum(int(part.failed.sum()) for part in study.parts),
         "failures": failures,
         "seconds": study.seconds,
     }
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    pruned = row.pruned and row.pruned._asdict()
+    return {**row._asdict(), "interval": row.interval and list(row.interval), "pruned": pruned}
 
 
 def _summary(study: Study) -> dict[str, Any]:
@@ -335,7 +342,7 @@ def _summary(study: Study) -> dict[str, Any]:
         study.unit: asked.combinations,
         "seeds": len(asked.seeds),
         "runs": study.done,
-        "of": asked.runs,
+        "of": study.due,
     }
 
 
@@ -346,9 +353,14 @@ def print_study(study: Study, limit: int = MOST) -> None:
     of_seeds = {"mean": "mean", "iqm": "IQM"}.get(asked.aggregate, asked.aggregate)
     value = f"{of_seeds} {asked.objective}"
     header = [*(["agent"] if len(asked.agents) > 1 else []), *varied, "seeds", value, INTERVAL]
-    say(f"study {study.name}: {', '.join(asked.agents)} on {asked.env}, {study.done:,} of {asked.runs:,} runs")
-    cells = ([*_who(study, row), str(row.seeds), _value(row), _interval(row)] for row in rows)
-    print_table(header, cells, right=header[-3:-1], optional=[INTERVAL])
+    told = pruned_of(study)
+    say(f"study {study.name}: {', '.join(asked.agents)} on {asked.env}, {study.done:,} of {study.due:,} runs{told}")
+    last = ["pruned"] if told else []
+    cells = (
+        [*_who(study, row), str(row.seeds), _value(row), _interval(row), *(str(row.pruned or "") for _ in last)]
+        for row in rows
+    )
+    print_table([*header, *last], cells, right=header[-3:-1], optional=[INTERVAL])
     if study.asked > limit:
         say(f"the best {limit} of {study.asked:,}, more with `rlbench studies show {study.name} --limit N`")
     if isinstance(study, room.Tuning):
@@ -365,7 +377,7 @@ def _who(study: Study, row: Row) -> list[str]:
 
 
 def _value(row: Row) -> str:
-    return f"{row.value:.4g}" if row.seeds else "-"
+    return "-" if math.isnan(row.value) else f"{row.value:.4g}"
 
 
 def _interval(row: Row) -> str:
@@ -395,8 +407,12 @@ def compare_study(study: Study, *, as_json: bool) -> None:
 
 
 def _compared(one: Candidate) -> dict[str, Any]:
-    row = {**one.row._asdict(), "interval": one.row.interval and list(one.row.interval)}
-    return {**row, "label": one.row.label, "beats_first": one.probability, "beats_interval": one.interval}
+    return {
+        **_row_document(one.row),
+        "label": one.row.label,
+        "beats_first": one.probability,
+        "beats_interval": one.interval,
+    }
 
 
 def _cells(one: Candidate) -> list[str]:
@@ -446,7 +462,7 @@ def _best(study: Study) -> dict[str, Any] | None:
 
 def _row(study: Study) -> list[str]:
     asked, best = study.settings, study.best
-    counts = [f"{asked.combinations:,}", f"{len(asked.seeds):,}", f"{study.done:,} of {asked.runs:,}"]
+    counts = [f"{asked.combinations:,}", f"{len(asked.seeds):,}", f"{study.done:,} of {study.due:,}"]
     told = [_value(best), study.hash[:HASH] or "-"]
     return [study.name, asked.env, ", ".join(asked.agents), f"{asked.aggregate} {asked.objective}", *counts, *told]
 

@@ -28,6 +28,7 @@ FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
     epilog=examples(
         "rlbench tune FrozenLake-v1 --search learning_rate=0.01..1:log --trials 50 --episodes 2000",
         "rlbench tune safecab --search learning_rate=0.1..1 --search exploration_final_eps=0.001..0.3:log --workers 2",
+        "rlbench tune cartpole --search learning_rate=0.01..1:log --seeds 0:20 --prune seeds",
         "rlbench tune Taxi-v4 --agent sarsa --search ties=first,random --search gamma=0.9,0.99 --sampler grid",
     )
 )
@@ -70,6 +71,13 @@ FORMS = "a range lo..hi or lo..hi:log, or values a,b,c"
     show_default=True,
     help="What chooses the trials: a tree-structured Parzen estimator, chance, or a grid of the values.",
 )
+@click.option(
+    "--prune",
+    metavar="halving|seeds",
+    shell_complete=completing.choices,
+    help="Give trials up early: halving[:FACTOR[:RUNGS]], of which one in FACTOR (3) goes on from each of RUNGS (3) "
+    "lengths of training, or seeds[:ERROR], which are worse than the best on too many seeds. By default none.",
+)
 @seed_option
 @study_options
 @click.option(
@@ -90,6 +98,7 @@ def tune(
     seeds: str,
     test_seeds: str,
     sampler: str,
+    prune: str | None,
     seed: int,
     save_preset: str | None,
     force: bool,  # noqa: FBT001  (click calls by name)
@@ -117,6 +126,7 @@ def tune(
             seeds=parse_seeds(seeds),
             test_seeds=parse_seeds(test_seeds, "--test-seeds"),
             sampler=sampler,
+            prune=prune,
             seed=seed,
             **arguments,
         )

@@ -8,9 +8,10 @@ from rlbench.cli.output import say
 from rlbench.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from rlbench.studies import Tuning, again
+    from rlbench import studies as room
+    from rlbench.studies import Study, Tuning, again
 else:  # NumPy and Gymnasium only when a command runs
-    again = LazyModule("rlbench.studies.again")
+    room, again = LazyModule("rlbench.studies"), LazyModule("rlbench.studies.again")
 
 
 def tuning_document(study: Tuning) -> dict[str, Any]:
@@ -19,9 +20,20 @@ def tuning_document(study: Tuning) -> dict[str, Any]:
     scores = [None, None] if test is None else test.scores.tolist()
     return {
         "best": {"parameters": best.parameters, "value": best.value} if study.asked else None,
+        "prune": study.settings.prune or None,
+        "pruned": study.pruned_trials,
+        "effort": study.effort,
         "test": {"seeds": len(study.settings.test_seeds), "value": scores[0], "default_value": scores[1]},
         "command": again.command_of(study.settings, study.name) or None,
     }
+
+
+def pruned_of(study: Study) -> str:
+    """Returns what to add to the number of runs of a study: how many trials were given up, if they may be."""
+    if not isinstance(study, room.Tuning) or not study.settings.prune:
+        return ""
+    trials = f"{study.pruned_trials:,} of {study.asked:,} trials pruned"
+    return f", {trials}: {100 * study.effort:.0f} % of their training"
 
 
 def print_test(study: Tuning) -> None:

@@ -84,6 +84,7 @@ def command_of(settings: TuningSettings, name: str) -> str:
         ("--bins", ",".join(map(str, settings.bins)) if isinstance(settings.bins, list | tuple) else settings.bins),
         ("--objective", settings.objective),
         ("--aggregate", settings.aggregate),
+        ("--prune", settings.prune),
         ("--name", name),
     ]
     words = [str(word) for option, value in options if value not in (None, "") for word in (option, value)]

@@ -90,8 +90,13 @@ class Asking:
     def _tell(self) -> None:
         state = self._optuna.trial.TrialState
         for trial in self._trials.get_trials(deepcopy=False, states=[state.RUNNING]):
-            value = float(format(self._study.scores[trial.number], DIGITS))  # the same on any machine
-            if math.isnan(value):
+            value = _rounded(self._study.scores[trial.number])
+            pruned = self._study.pruned(trial.number)
+            if pruned is not None:
+                step = int(self._study.stopped[trial.number])
+                self._optuna.trial.Trial(self._trials, trial._trial_id).report(_rounded(pruned.value), step)  # noqa: SLF001  (it has no other name)
+                self._trials.tell(trial.number, state=state.PRUNED)
+            elif math.isnan(value):
                 self._trials.tell(trial.number, state=state.FAIL)
             else:
                 self._trials.tell(trial.number, value)
@@ -106,6 +111,10 @@ class Asking:
 
     def _on_grid(self, number: int) -> dict[str, Any]:
         return {name: json.dumps(value) for name, value in self._settings.combination(number).parameters.items()}
+
+
+def _rounded(value: float) -> float:
+    return float(format(value, DIGITS))  # the same on any machine
 
 
 @contextmanager

@@ -47,6 +47,10 @@ def _parts(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {"values": study.values, "failed": study.failed}
     if isinstance(study, Tuning):
         numbers["parameters"] = study.parameters
+        arrays |= {"stopped": study.stopped} if study.settings.prune else {}
+        for number, rung in enumerate(study.rungs):
+            arrays |= {f"rung{number}_values": rung.values, f"rung{number}_failed": rung.failed}
+            numbers[f"rung{number}_failures"] = _told(rung.failures)
     if isinstance(study, Tuning) and study.test is not None:
         arrays |= {"test_values": study.test.values, "test_failed": study.test.failed}
         numbers["test_failures"] = _told(study.test.failures)
@@ -102,11 +106,26 @@ def _tuning(store: Store, name: str, arrays: dict[str, Any], numbers: dict[str, 
         raise ValueError("it has trials that were not asked for")
     found = _results(settings, arrays["values"], arrays["failed"], numbers["failures"])
     study = Tuning(name, settings, store, *found, float(numbers["seconds"]), parameters)
+    if settings.prune:
+        study.stopped = _stopped(settings, arrays["stopped"])
+    for number, rung in enumerate(study.rungs):
+        parts = arrays[f"rung{number}_values"], arrays[f"rung{number}_failed"], numbers[f"rung{number}_failures"]
+        rung.values, rung.failed, rung.failures = _results(rung.settings, *parts)
     if "test_failures" in numbers:
         test = study.settings.for_test()
         found = _results(test, arrays["test_values"], arrays["test_failed"], numbers["test_failures"])
         study.test = Tuning(name, test, store, *found, parameters=study.tested)
     return study
+
+
+def _stopped(settings: TuningSettings, stopped: Any) -> NDArray[np.int64]:
+    """Returns after which rung or look each trial was given up, 0 if not."""
+    if (stopped.shape, stopped.dtype) != ((settings.trials,), np.int64):
+        raise ValueError(f"expected {settings.trials} numbers of rungs or looks")
+    if not 0 <= stopped.min() <= stopped.max() < settings.legs:
+        raise ValueError("a trial was given up where none is")
+    found: NDArray[np.int64] = stopped.copy()
+    return found
 
 
 def _results(

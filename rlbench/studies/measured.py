@@ -32,11 +32,12 @@ class Measured:
     def of(self, run: RunRecord) -> dict[str, float]:
         """Returns the value of a run by the name of what is measured; nothing if it is not known."""
         asked, preset = _key(run.agent_name, _parameters(run, self._axes)), _key(run.agent_name, {})
+        found: dict[bool, float] = {}  # by whether it is the value of a training of that length: a rung is shorter
         for study, numbers, places in self._parts:
             number, place = numbers.get(asked, numbers.get(preset)), places.get(run.seed)
             if number is not None and place is not None and not math.isnan(study.values[number, place]):
-                return {self.name: float(study.values[number, place])}
-        return {}
+                found.setdefault(_is_as_long(run, study), float(study.values[number, place]))
+        return {self.name: found[max(found)]} if found else {}
 
 
 def _numbers(study: Study) -> dict[Key, int]:
@@ -45,6 +46,11 @@ def _numbers(study: Study) -> dict[Key, int]:
     for number in range(study.asked):
         known.setdefault(_key(*study.combination(number)), number)
     return known
+
+
+def _is_as_long(run: RunRecord, study: Study) -> bool:
+    asked, budget = study.settings, run.config.budget
+    return (asked.episodes, asked.total_timesteps) == (budget.episodes, budget.total_timesteps)
 
 
 def _places(study: Study) -> dict[int, int]:

@@ -23,7 +23,8 @@ def study_html(study: Study) -> str:
 
 def _cells(row: Row) -> list[str]:
     interval = "" if row.interval is None else "{:.4g} to {:.4g}".format(*row.interval)
-    return [row.agent, *map(write_setting, row.parameters.values()), str(row.seeds), f"{row.value:.4g}", interval]
+    value = f"{row.value:.4g}" if row.pruned is None else f"pruned: {row.pruned}"
+    return [row.agent, *map(write_setting, row.parameters.values()), str(row.seeds), value, interval]
 
 
 def _line(cells: list[str], tag: str) -> str:

@@ -40,6 +40,16 @@ MOST_REASONS = 20  # that a study keeps of trials that failed
 DIGITS = ".9g"  # of the values in a hash: the last ones of a linear solve may differ between machines
 
 
+class Pruned(NamedTuple):
+    """What was known of a trial when it was given up."""
+
+    value: float  # the objective so far
+    after: str  # how much of it: "4 of 8 seeds", "200 episodes"
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} after {self.after}"
+
+
 class Row(NamedTuple):
     """A combination in a study's table.
 
@@ -49,6 +59,7 @@ class Row(NamedTuple):
         seeds: how many seeds have a value.
         value: the objective over these seeds; NaN if there are none.
         interval: its 95 % bootstrap interval; None for fewer than two seeds.
+        pruned: what was known of a trial of a tuning when it was given up; its value is NaN then.
     """
 
     agent: str
@@ -56,6 +67,7 @@ class Row(NamedTuple):
     seeds: int
     value: float
     interval: Interval | None
+    pruned: Pruned | None = None
 
     @property
     def label(self) -> str:
@@ -151,6 +163,31 @@ class Study(Shown):
     def done(self) -> int:
         """How many runs have ended."""
         return int(self.known.sum())
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """(combinations,) whether nothing is left to be done of each."""
+        found: NDArray[np.bool_] = np.all(self.known, axis=1)
+        return found
+
+    @property
+    def due(self) -> int:
+        """How many runs there are to be in the end."""
+        return self.settings.runs
+
+    @property
+    def left(self) -> int:
+        """How many runs are to be done next at most."""
+        return self.asked * len(self.settings.seeds) - self.done
+
+    def wanted(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yields what is to be done next: combinations, and the places of their seeds."""
+        for combination in range(self.asked):
+            yield combination, np.flatnonzero(~self.known_of(combination))
+
+    def request(self, combination: int) -> dict[str, Any]:
+        """Returns the arguments of `train` for a combination, except its seed and store."""
+        return self.settings.request(self.combination(combination))
 
     @property
     def is_done(self) -> bool:
@@ -285,5 +322,5 @@ class Study(Shown):
     def __repr__(self) -> str:
         asked = self.settings
         sizes = f"{asked.combinations:,} {self.unit} x {len(asked.seeds):,} seeds"
-        done = f"{self.done:,} of {asked.runs:,} runs"
+        done = f"{self.done:,} of {self.due:,} runs"
         return f"{type(self).__name__}({self.name}: {', '.join(asked.agents)} on {asked.env}, {sizes}, {done})"

@@ -12,6 +12,8 @@ from rlbench.files import require
 from rlbench.presets import DEFAULT, lasting_preset
 from rlbench.studies.asking import Asking
 from rlbench.studies.keeping import delete_broken_off
+from rlbench.studies.pruning import Halving, pruning_of
+from rlbench.studies.rounds import Pruner
 from rlbench.studies.searching import search_of
 from rlbench.studies.settings import check_name, completed, id_with_module
 from rlbench.studies.sweeping import begun, lasting, workers_of
@@ -52,6 +54,7 @@ def tune(
     bins: Asked | None = None,
     objective: str | None = None,
     aggregate: str = "mean",
+    prune: str | None = None,
     record: str = "none",
     workers: int = 1,
     executor: Executor | None = None,
@@ -87,6 +90,9 @@ def tune(
         bins: likewise.
         objective: likewise.
         aggregate: likewise.
+        prune: how trials are given up early: "halving", "halving:FACTOR" or "halving:FACTOR:RUNGS" (successive halving:
+            one in FACTOR, 3, goes on from each of RUNGS, 3, lengths of training), or "seeds" or "seeds:ERROR" (when it
+            is worse than the best so far on too many seeds). None gives up none. See `Halving` and `Racing`.
         record: likewise.
         workers: likewise.
         executor: likewise.
@@ -124,7 +130,10 @@ def tune(
         sampler=sampler,
         seed=whole_number("seed", seed, least=0),
         test_seeds=tuple(whole_number("seed", one, least=0) for one in test_seeds),
+        prune=prune or "",
     )
+    if isinstance(pruning_of(asked.prune), Halving):
+        asked = asked.with_length()
     check_tuning(asked)
     settings = completed(asked)
     require("optuna", "tune", "tuning")
@@ -145,9 +154,11 @@ def work_on_tuning(
 ) -> None:
     """Does what is missing of a tuning: the trials in rounds, then the test; Ctrl-C ends it, as in `work`."""
     asking = Asking(study)
+    how = pruning_of(study.settings.prune)
+    pruner = None if how is None else Pruner(study, how)
     with Worker(study, address, workers, executor, shown=progress).working() as worker:
-        while worker.finish(study):
-            if study.failed.any():
+        while worker.finish(study) if pruner is None else pruner.finish(worker):
+            if any(part.failed.any() for part in study.parts):
                 worker.save()  # before it is told: else it might be tried again, and go well
             if not asking.go_on():
                 _test(study, worker)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from rlbench.errors import ProcessError, StoreError
 from rlbench.processes import Outcome, Pool
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from rlbench.store import Store
@@ -41,9 +41,9 @@ class Part(NamedTuple):
 
 def missing(study: Study, workers: int = 1) -> Iterator[Part]:
     """Yields what is not known of a study yet, in order, in parts for some workers."""
-    left = study.asked * len(study.settings.seeds) - study.done
-    for combination in range(study.asked):
-        places = np.flatnonzero(~study.known_of(combination))
+    left = study.left
+    for combination, wanted in study.wanted():
+        places = wanted
         while len(places):
             size = min(MOST_SEEDS, max(1, left // (SHARES * workers)))
             part, places = places[:size], places[size:]
@@ -87,7 +87,7 @@ class Worker:
         self, study: Study, address: Any, workers: int, executor: Executor | None = None, *, shown: bool
     ) -> None:
         self.study, self.address, self.workers, self.executor = study, address, workers, executor
-        self._kept = study
+        self._kept = self._shown = study
         self._pool = Pool(workers)
         self._bar = Bar(study.settings.runs, shown=shown)
         self._begun_with = study.done
@@ -111,10 +111,14 @@ class Worker:
         finally:
             self._bar.close()
 
-    def finish(self, study: Study) -> bool:
-        """Does what is missing of the study, or of a part of it; returns whether that is done: no signal came."""
-        if study is not self.study:
-            self.study, self._begun_with, self._started = study, study.done, time.perf_counter()
+    def finish(self, study: Study, *, of: Study | None = None) -> bool:
+        """Does what is missing of the study, or of a part of it; returns whether that is done: no signal came.
+
+        The bar shows how far this part is, or what it is part `of`.
+        """
+        self.study, shown = study, of or study
+        if shown is not self._shown:
+            self._shown, self._begun_with, self._started = shown, shown.done, time.perf_counter()
         for _ in range(TRIES):
             killed = self._do_what_is_missing()
             if not killed:
@@ -161,22 +165,23 @@ class Worker:
         self._under_way.clear()
         for number, part in enumerate(missing(study, self.workers)):
             self._under_way[number] = part
-            request = study.settings.request(study.combination(part.combination))
             seeds = tuple(study.settings.seeds[place] for place in part.places)
-            yield Batch(study.name, study.objective, request, seeds)
+            yield Batch(study.name, study.objective, study.request(part.combination), seeds)
 
     def _hear(self, number: int, share: float) -> None:
         """Notes which share of a task is done, and draws the bar."""
         self._shares[number] = share * len(self._under_way[number].places)
         if self._bar.is_due():
-            done = self.study.done + sum(self._shares.values())
-            self._bar.draw(done, self.study.settings.runs, self._status(done))
+            shown = self._shown
+            done = shown.done + (sum(self._shares.values()) if shown is self.study else 0)
+            self._bar.draw(done, shown.due, self._status(done))
 
     def _status(self, done: float) -> str:
-        study = self.study
-        combinations = int(study.known.all(axis=1).sum())
+        study = self._shown
+        combinations = int(study.ended.sum())
         rate = (done - self._begun_with) / (time.perf_counter() - self._started)
-        best = f"best {study.scores[study.ranking[0]]:.4g}  " if combinations else ""
+        value = study.scores[study.ranking[0]] if combinations else math.nan
+        best = "" if math.isnan(value) else f"best {value:.4g}  "
         return f"{combinations:,} of {study.settings.combinations:,} {study.unit}  {best}{rate:.0f} runs/s"
 
     def _look(self) -> None:

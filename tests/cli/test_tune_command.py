@@ -72,6 +72,25 @@ def test_it_is_printed_with_the_command_that_makes_it_again_and_the_preset(rlben
     assert rlbench(*line, "--force").code == 0
 
 
+def test_trials_that_are_given_up_are_counted_and_shown_with_what_was_known_of_them(rlbench):
+    line = [*LINE, "--trials", "12", "--seeds", "0:4", "--episodes", "400", "--workers", 1, "--name", "lake"]
+    found = rlbench(*line, "--prune", "halving:2", "--json").document
+    pruned = [row for row in found["table"] if row["pruned"] is not None]
+    assert 0 < found["pruned"] == len(pruned) < 12
+    assert (found["prune"], pruned[0]["value"], pruned[0]["pruned"]["after"]) == ("halving:2", None, "200 episodes")
+    shares = [{"100 episodes": 0.25, "200 episodes": 0.5}[row["pruned"]["after"]] for row in pruned]
+    assert shares == sorted(shares, reverse=True)
+    assert found["effort"] == pytest.approx((sum(shares) + 12 - len(pruned)) / 12)
+    shown = rlbench("studies", "show", "lake").out
+    assert f" runs, {len(pruned)} of 12 trials pruned: {100 * found['effort']:.0f} % of their training\n" in shown
+    assert f"{pruned[0]['pruned']['value']:.4g} after 200 episodes\n" in shown
+    assert "nan" not in shown
+    assert rlbench(*found["command"].split()[1:], "--store", "memory://", "--json").document["hash"] == found["hash"]
+    whole = rlbench(*line, "--name", "whole", "--json").document
+    assert (whole["prune"], whole["pruned"], whole["effort"]) == (None, 0, 1.0)
+    assert "pruned" not in rlbench("studies", "show", "whole").out
+
+
 def test_a_trial_that_fails_is_told_and_the_exit_code_says_so(rlbench):
     found = rlbench(
         *("tune", "hazards:Hazard-v0", "--search", "env.reward=1,3", "--sampler", "grid", "--seeds", "0:2"),
@@ -96,6 +115,8 @@ def test_a_trial_that_fails_is_told_and_the_exit_code_says_so(rlbench):
         (["--search", "gamma=0..1", "--test-seeds", "x"], "--test-seeds takes A:B or numbers"),
         (["--search", "gamma=0..1", "--save-preset", "best.json"], "--save-preset takes a TOML file"),
         (["--search", "gamma=0..1", "--save-preset", "none/best.toml"], "the folder of none/best.toml does not exist"),
+        (["--search", "gamma=0..1", "--prune", "often"], "prune takes halving, halving:FACTOR, halving:FACTOR:RUNGS, "),
+        (["--search", "gamma=0..1", "--prune", "halving"], "a training of 2 episodes is too short for 3 rungs"),
         (["--search", "gamma=0..1", "--name", "best"], "'best' would be taken for a run"),
     ],
 )

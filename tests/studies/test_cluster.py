@@ -35,10 +35,12 @@ STUDIES = {
     "sweep": (sweep, CLIFF),
     "tune": (tune, {"env": "CliffWalking-v1", "search": {"learning_rate": "0.1..1"}, "episodes": 10, **TUNED}),
 }
+STUDIES["race"] = (tune, {**STUDIES["tune"][1], "seeds": range(4), "prune": "seeds:0.3"})
 DEADLY = {
     "sweep": (sweep, HAZARD),
     "tune": (tune, {"env": hazards.ID, "search": {"env.reward": "0..2"}, "episodes": 2, **TUNED}),
 }
+DEADLY["race"] = (tune, {**DEADLY["tune"][1], "seeds": range(4), "prune": "seeds:0.3"})
 SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
 WORKERS = ("--nthreads", "1", "--nworkers", "2", "--no-dashboard")
 
@@ -130,7 +132,7 @@ with cluster.connected(url, store) as (executor, size):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["sweep", "tune"])
+@pytest.mark.parametrize("kind", ["sweep", "tune", "race"])
 def test_the_hash_is_one_on_any_workers_and_any_store_whoever_is_killed(kind, tmp_path, mongo_url):
     def check(study, like):
         """Compares a study with one that was done at once, and deletes it: the next one has all to do itself."""
@@ -138,7 +140,7 @@ def test_the_hash_is_one_on_any_workers_and_any_store_whoever_is_killed(kind, tm
             assert (study.hash, study.failures) == (like.hash, [])
             delete_study(study.store, study.name)
 
-    if kind == "tune":
+    if kind != "sweep":
         needs.package("optuna", "tune")
     trap, stores = tmp_path / "trap", (tmp_path / "runs.db", mongo_url)
     (do, asked), (_, risky) = STUDIES[kind], DEADLY[kind]
