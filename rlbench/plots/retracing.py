@@ -60,6 +60,43 @@ def td_errors(run: Run) -> Array:
     return sums / np.maximum(run.lengths, 1)
 
 
+class Then(NamedTuple):
+    """What an agent held in the course of an episode.
+
+    Attributes:
+        table: (n_states, n_actions), the action values when it began.
+        values: (T + 1, n_actions), those of the state at each step, as they were then.
+    """
+
+    table: Array
+    values: Array
+
+
+def values_then(run: Run, episode: int) -> Then:
+    """Returns the action values that q-learning held while it played an episode, by repeating its updates.
+
+    Raises:
+        UsageError: as `td_errors`, or the run was stopped before it learnt from the whole episode.
+        StoreError: likewise.
+    """
+    trace, table, values = _Trace(run), np.empty(0), []
+    for chunk in chunks_of(run):
+        steps, segment = trace.steps_of(chunk), episode - chunk.first_episode
+        if not 0 <= segment < len(chunk.lengths):
+            trace.repeat(steps)
+            continue
+        start, stop = chunk.starts[segment : segment + 2]
+        trace.repeat(tuple(column[:start] for column in steps))
+        if segment or not chunk.first_step:
+            table = np.array(trace.learner.q_table)
+        values += trace.values_of(tuple(column[start:stop] for column in steps))
+        last = discrete(run, chunk, "observations")[stop + segment]
+        final = np.array(trace.learner.q_table[last])
+        trace.repeat(tuple(column[stop:] for column in steps))
+    trace.check()
+    return Then(table, np.array([*values, final]))
+
+
 def regrets_of(run: Run) -> Regrets:
     """Returns a run's regret over its training.
 
@@ -95,11 +132,12 @@ class _Trace:
                 f"the agent of run {run.id} is {run.agent_name}: "
                 "only q-learning's errors can be recomputed from the steps"
             )
-        self.run, self.learner, self.left = run, run.make_agent(), run.agent.timesteps
+        self.run, self.left = run, run.agent.timesteps
+        self.learner: Any = run.make_agent()
 
     def steps_of(self, chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
         """Returns the steps of a chunk as columns, checked."""
-        learner: Any = self.learner
+        learner = self.learner
         for name, size in (("observations", learner.n_states), ("actions", learner.n_actions)):
             check_range(singular(name), discrete(self.run, chunk, name), size)
         found = transitions(chunk)
@@ -109,7 +147,7 @@ class _Trace:
         """Learns from these steps, as far as the run did, and returns the errors."""
         from rlbench.plots._updates import q_updates  # noqa: PLC0415  (numba only when errors are asked for)
 
-        learner: Any = self.learner
+        learner = self.learner
         errors = np.empty(min(len(steps[0]), self.left))
         gamma = learner.parameters.gamma
         observations, actions, rewards, next_observations, terminated = steps
@@ -129,10 +167,19 @@ class _Trace:
         self.left -= len(errors)
         return errors
 
+    def values_of(self, steps: tuple[NDArray[Any], ...]) -> list[Array]:
+        """Learns from these steps, one by one; returns the values of the state before each."""
+        found, learner = [], self.learner
+        for k, state in enumerate(steps[0].tolist()):
+            if not self.left:
+                raise UsageError(f"run {self.run.id} was stopped before it learnt from that episode")
+            found.append(np.array(learner.q_table[state]))
+            self.repeat(tuple(column[k : k + 1] for column in steps))
+        return found
+
     def check(self) -> None:
         """Raises UsageError unless the repeated updates led to the run's table."""
-        learner: Any = self.learner
-        if self.left or not np.array_equal(learner.q_table, table_of(self.run)):
+        if self.left or not np.array_equal(self.learner.q_table, table_of(self.run)):
             raise UsageError(
                 f"run {self.run.id} did not start from an untrained agent: its errors do not follow from its steps"
             )

@@ -41,12 +41,12 @@ def steps(request: Request) -> Response:
     """Returns a span of steps."""
     found = _scene(request)
     start = _step(request, "from", found)
-    return JSONResponse(found.steps(start, start + SPAN))
+    return JSONResponse(found.steps(start, start + SPAN, then=_is_then(request)))
 
 
 def values(request: Request) -> Response:
     """Returns the learnt values of the panel of a map."""
-    found = _scene(request).world.panel(whole_number(request, "panel"))
+    found = _scene(request).panel(whole_number(request, "panel"), then=_is_then(request))
     if found is None:
         raise HTTPException(404, "no values are known there")
     return JSONResponse(found)
@@ -103,6 +103,11 @@ def _scene(request: Request) -> Scene:
         return Scene(WORLDS.get(known, lambda: World(run)), _found(request)[1])
 
     return SCENES.get((*known, index), made)
+
+
+def _is_then(request: Request) -> bool:
+    """Returns whether the action values are asked for as they were while the episode was played."""
+    return request.query_params.get("values") == "then"
 
 
 def _step(request: Request, name: str, found: Scene) -> int:

@@ -15,6 +15,7 @@ from rlbench.envs.cartpole import DIMENSIONS, is_cart_pole
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import id_of
 from rlbench.errors import RlbenchError, UsageError
+from rlbench.plots.retracing import values_then
 from rlbench.store.records import row_of
 from rlbench.viewer.again import begin_stored
 from rlbench.viewer.installed import env_or_reason, fits
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.envs.layouts import Layout
+    from rlbench.plots.retracing import Then
     from rlbench.store import Episode
     from rlbench.training import Run
 
@@ -36,6 +38,7 @@ SPAN = 500  # steps that are sent at once
 BARS = 1000  # of the timeline: longer episodes are summed up, and no extreme is lost
 LONGEST = 200  # characters of an observation
 DIGITS = 7  # of an action value
+RETRACED = 200_000_000  # steps whose updates are repeated: some 20 s
 DRAWING = Lock()  # an env and pygame are used by one thread at a time
 
 
@@ -66,9 +69,9 @@ class World:
         places[states] = np.arange(len(states))
         return places
 
-    def panel(self, number: int) -> dict[str, Any] | None:
-        """Returns the values and the best actions of a panel; None if nobody knows them, or there is no such panel."""
-        layout, table = self.layout, self.table
+    def panel(self, number: int, table: NDArray[Any] | None) -> dict[str, Any] | None:
+        """Returns the values and the best actions of a panel by a table; None if nobody knows them, or the panel."""
+        layout = self.layout
         if layout is None or table is None or len(table) != layout.states.size:
             return None
         columns = layout.states.shape[1]
@@ -144,6 +147,7 @@ class Scene:
             "layout": None if layout is None or self.kind == "table" else _told(layout),
             "cart": self._track(),
             "has_values": table is not None and _is_index(self.episode.observations),
+            "has_then": table is not None and self.world.run.agent_name == "q-learning",
             "timeline": timeline(self.episode),
             "steps": self.steps(0, SPAN),
         }
@@ -155,8 +159,26 @@ class Scene:
         sizes = {"limit": world.x_threshold, "lean": world.theta_threshold_radians, "pole": 2 * world.length}
         return {**{name: plain(float(size)) for name, size in sizes.items()}, "names": list(DIMENSIONS.items())}
 
-    def steps(self, start: int, stop: int) -> dict[str, Any]:
-        """Returns the steps from `start` to before `stop`, 0 to T: each with what led to it, and where it stands."""
+    @cached_property
+    def then(self) -> Then:
+        """The action values as they were while the episode was played; UsageError if they are not known."""
+        run = self.world.run
+        if run.timesteps > RETRACED:
+            raise UsageError(f"the run has {run.timesteps:,} steps: values by then are worked out up to {RETRACED:,}")
+        return values_then(run, self.episode.index)
+
+    def panel(self, number: int, *, then: bool = False) -> dict[str, Any] | None:
+        """Returns the values of a panel: as they were in the end, or when the episode began; None if unknown."""
+        return self.world.panel(number, self.then.table if then else self.world.table)
+
+    def steps(self, start: int, stop: int, *, then: bool = False) -> dict[str, Any]:
+        """Returns the steps from `start` to before `stop`, 0 to T: each with what led to it, and where it stands.
+
+        Args:
+            start: the first.
+            stop: one after the last.
+            then: the action values as they were at each step, not in the end.
+        """
         episode, stop = self.episode, min(stop, len(self.episode) + 1)
         seen = range(start, stop)
         came = range(max(start, 1) - 1, stop - 1)  # the actions that led to them; the start has none
@@ -171,7 +193,7 @@ class Scene:
             "explored": explored,
             "place": self._places(start, stop),
             "cart": None if self.cart is None else [rounded(row) for row in self.cart[start:stop]],
-            "values": self._values(start, stop),
+            "values": list(map(rounded, self.then.values[start:stop])) if then else self._values(start, stop),
         }
 
     def _places(self, start: int, stop: int) -> list[int] | None:

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 import rlbench
 from rlbench.envs.layouts import layout_of
+from rlbench.plots.retracing import values_then
 from rlbench.store.config import RunConfig
 from rlbench.store.records import TERMINATED, EpisodeChunk
 from rlbench.viewer.value_maps import value_map
@@ -105,6 +106,20 @@ def test_where_the_agent_is_and_what_it_learnt_there_is_told(client, store):
     np.testing.assert_allclose(found["values"], known.values.ravel(), rtol=1e-6)
     assert found["best"] == known.best.ravel().tolist()
     assert found["values"][square] == pytest.approx(table[state].max(), rel=1e-6)
+
+
+def test_the_values_are_told_by_then_too(client, store):
+    run, index = run_in(store, "FrozenLake-v1"), 30
+    then = values_then(run, index)
+    found = told(client, run, index, "/steps", values="then", **{"from": 0})
+    np.testing.assert_allclose(found["values"], then.values, rtol=1e-6)
+    found = told(client, run, index, "/values", values="then", panel=0)
+    np.testing.assert_allclose(found["values"], then.table.max(axis=1), rtol=1e-6)
+    other = run_in(store, "rlbench/SafeCab-v0", "sarsa")
+    assert not told(client, other, index, "/scene")["has_then"]
+    answer = client.get(address(other, index, "/steps", values="then", **{"from": 0}), headers=JSON)
+    assert answer.status_code == 400
+    assert "only q-learning" in answer.json()["error"]
 
 
 def test_the_cart_is_where_gymnasium_puts_it(client, store):
@@ -252,7 +267,7 @@ def opened(page, server, run, index, step=0):
 
 
 def test_it_is_scrubbed_by_keyboard_and_has_an_address_for_every_step(page, server, store, look, axe):
-    run = run_in(store, "rlbench/SafeCab-v0")
+    run = run_in(store, "rlbench/SafeCab-v0", "q-learning")
     index = int(np.argmax(run.lengths))
     last = int(run.lengths[index])
     opened(page, server, run, index, 7)
@@ -265,6 +280,8 @@ def test_it_is_scrubbed_by_keyboard_and_has_an_address_for_every_step(page, serv
     page.evaluate("location.hash = '#3'")
     expect(page.locator("#step")).to_have_text("Step 3")
     page.keyboard.press("v")
+    with page.expect_response("**/steps?from=0&values=then"):
+        page.get_by_label("As learnt").select_option("by then")
     page.get_by_text("Verify").click()
     page.get_by_text(f"The same again, all {last:,} steps.").wait_for()
     page.get_by_text("Steps as a table").click()

@@ -8,7 +8,7 @@ const SPANS = 24;  // kept at most, of steps
 const NEAR = 10;  // steps before and after the current one in the table
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 
-const state = {position: 0, target: 0, playing: false, speed: 1, showsValues: false};
+const state = {position: 0, target: 0, playing: false, speed: 1, showsValues: false, values: ""};
 let head = null, picture = null, values = null, last = 0, isDue = false, shown = null;
 const spans = new Map(), asked = new Set(), panels = new Map();
 
@@ -39,8 +39,10 @@ async function load(number) {
   if (asked.has(number)) return;
   asked.add(number);
   try {
-    keep(number, await told(`/steps?from=${number * head.span}`));
+    const values = state.values, span = await told(`/steps?from=${number * head.span}&values=${values}`);
+    if (values === state.values) keep(number, span);
   } catch (error) {
+    if (state.values) return asIn("", error.message);
     say(error.message);
     return;  // it is not asked for again
   }
@@ -62,7 +64,12 @@ function panelOf(found) {
   const number = Math.floor(found.place / (head.layout.rows * head.layout.cols));
   if (!panels.has(number)) {
     panels.set(number, null);
-    told(`/values?panel=${number}`).then(panel => { panels.set(number, {...panel, number}); invalidate(); }, () => {});
+    const values = state.values;
+    told(`/values?panel=${number}&values=${values}`).then(panel => {
+      if (values !== state.values) return;
+      panels.set(number, {...panel, number: `${values}${number}`});
+      invalidate();
+    }, () => {});
   }
   return panels.get(number);
 }
@@ -129,6 +136,14 @@ function showValues(shows) {
   invalidate();
 }
 
+function asIn(when, why = "") {  // the action values as they were in the end, or by then
+  state.values = element("then").value = when;
+  for (const known of [spans, panels, asked]) known.clear();
+  shown = null;
+  if (why || picture) say(why);
+  invalidate();
+}
+
 const tenth = Math.max(1, Math.round(length / 10));
 const KEYS = {
   " ": toggle, ArrowRight: forward, ArrowLeft: back, Home: () => jump(0), End: () => jump(length),
@@ -156,6 +171,7 @@ element("back").addEventListener("click", back);
 element("forward").addEventListener("click", forward);
 element("speed").addEventListener("change", () => setSpeed(0));
 element("show-values").addEventListener("change", event => showValues(event.target.checked));
+element("then").addEventListener("change", event => asIn(event.target.value));
 element("zoom-in").addEventListener("click", () => zoom(1.5));
 element("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
 element("table").addEventListener("toggle", () => { shown = null; invalidate(); });
@@ -417,6 +433,7 @@ function begin(found) {
   if (head.layout && head.layout.inside && head.has_values) values = new ValuesPicture(head.layout);
   element("over").hidden = !(head.kind === "map" && head.has_values);
   element("zoom").hidden = !(head.kind === "map" && Math.max(head.layout.rows, head.layout.cols) > 12);
+  element("when").hidden = !head.has_then;
   player.dataset.ready = head.kind;
   jump(stepOfAddress());
 }
