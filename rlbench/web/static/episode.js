@@ -349,7 +349,8 @@ function tellBars(found, step) {
     return fill(element("bars"), [made("li", isOver ? "The episode has ended." : "None are known for this observation.", "aside")]);
   }
   const next = step < length ? row(step + 1) : null, low = Math.min(0, ...of.map(Number)), high = Math.max(0, ...of.map(Number));
-  const best = of.indexOf(Math.max(...of.map(Number))), reach = high - low || 1;
+  const highest = Math.max(...of.map(Number)), reach = high - low || 1;
+  const best = of.every(value => value === of[0]) ? -1 : of.map(Number).indexOf(highest);
   fill(element("bars"), of.map((value, action) => {
     const isTaken = next && next.action === action, item = document.createElement("li");
     item.className = isTaken ? (next.explored ? "strange" : "taken") : "";
