@@ -38,11 +38,12 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/secure.py
 	$(BIN)/python benchmarks/models.py
 
-# docs/results.md: every agent on every env, 20 seeds.
+# docs/results.md: every agent on every env, 20 seeds; and what tuning finds, on other seeds.
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py
 	$(BIN)/python benchmarks/maximization_bias.py --out docs/images/maximization_bias.png
 	$(BIN)/python benchmarks/cliff_walking.py --out docs/images/cliff_walking.png
+	$(BIN)/python benchmarks/presets.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
