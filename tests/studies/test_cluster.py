@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -233,6 +235,22 @@ def test_a_cluster_that_is_away_is_one_line_and_starts_no_study(tmp_path):
     message = "no scheduler answers at tcp://127.0.0.1:1: start it with `dask scheduler`"
     with pytest.raises(ProcessError, match=message), cluster.connected("tcp://127.0.0.1:1", "x.db"):
         pass
+
+
+def test_another_kind_of_server_is_told_apart_from_a_scheduler():
+    def answer():
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            connection.recv(2**16)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ProcessError, match=f"no scheduler answers at {url}: "), cluster.connected(url, "x.db"):
+            pass
+        thread.join()
 
 
 @pytest.mark.parametrize(
