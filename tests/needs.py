@@ -6,7 +6,13 @@ import shutil
 
 import pytest
 
-PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "chromium": "chromium", "curl": "curl"}  # of Debian and Ubuntu
+PACKAGES = {  # of Debian and Ubuntu
+    "Xvfb": "xvfb",
+    "xdotool": "xdotool",
+    "chromium": "chromium",
+    "curl": "curl",
+    "promtool": "prometheus",
+}
 MARK = "missing here: "  # begins the reason of such a skip
 
 

@@ -162,6 +162,16 @@ def test_the_requests_of_the_documentation_are_answered(stock, lake):
             assert done.returncode == 0, (here, done.stderr)
 
 
+def test_a_foreign_reader_finds_no_fault_with_the_metrics(shop, lake):
+    needed("promtool")
+    counter = Counter(shop, lake, "tree-iris")
+    counter.ask(lake, [0, 99])
+    counter.ask(lake, [0, 1])
+    text = counter.client.get("/metrics").content
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("examples", [2, pytest.param(50, marks=pytest.mark.long)])
 def test_the_openapi_text_is_true(shop, lake, mode, examples):
