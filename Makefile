@@ -37,6 +37,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python benchmarks/secure.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/serving.py
 
 # docs/results.md: every agent on every env, 20 seeds; and what tuning finds, on other seeds.
 results: .venv/installed

@@ -191,12 +191,13 @@ def _outputs(served: Served, asked: Asked, *, wants_all: bool) -> Mapping[str, b
     Raises:
         UsageError: one is not known.
     """
+    if not asked.outputs and not wants_all:
+        return {served.outputs[0].name: asked.in_binary}
     known = [tensor.name for tensor in served.outputs]
     for name in asked.outputs:
         if name not in known:
             raise unknown_name("output", name, known)
-    first = known if wants_all else known[:1]
-    return asked.outputs or dict.fromkeys(first, asked.in_binary)
+    return asked.outputs or dict.fromkeys(known, asked.in_binary)
 
 
 # ---------------------------------------------------------------------- what is served

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left
+from itertools import accumulate
+from threading import Lock
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
     from rlbench.web.served import Answer, Served
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)  # seconds
@@ -23,58 +32,67 @@ COUNTERS = {
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
-class Metrics:
-    """The metrics of one server, by what it serves."""
+class Metrics(Collector):
+    """The metrics of one server, by what it serves: plain numbers until Prometheus asks, so that requests are quick."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._counters = {
-            name: Counter(f"rlbench_{name}", text, LABELS, registry=self._registry) for name, text in COUNTERS.items()
-        }
-        self._seconds = Histogram(
-            "rlbench_request_seconds",
-            "Time from a whole request to its answer.",
-            LABELS,
-            registry=self._registry,
-            buckets=BUCKETS,
-        )
+        self._registry.register(self)
         self._of: dict[tuple[str, str], Meter] = {}
 
     def of(self, served: Served) -> Meter:
         """Returns the metrics of one version of a run or a model."""
-        key = (served.name, served.version)
-        if key not in self._of:
-            counters = {name: counter.labels(*key) for name, counter in self._counters.items()}
-            self._of[key] = Meter(counters, self._seconds.labels(*key))
-        return self._of[key]
+        return self._of.setdefault((served.name, served.version), Meter())
 
     def text(self) -> bytes:
         """Returns all of them as Prometheus reads them."""
         return generate_latest(self._registry)
 
+    def collect(self) -> Iterator[Metric]:
+        """Yields the metrics as Prometheus's library takes them."""
+        meters = list(self._of.items())
+        for name, text in COUNTERS.items():
+            counter = CounterMetricFamily(f"rlbench_{name}", text, labels=LABELS)
+            for key, meter in meters:
+                counter.add_metric(key, meter.counts[name])
+            yield counter
+        seconds = HistogramMetricFamily(
+            "rlbench_request_seconds", "Time from a whole request to its answer.", labels=LABELS
+        )
+        for key, meter in meters:
+            bounds = [*map(str, BUCKETS), "+Inf"]
+            seconds.add_metric(key, [*zip(bounds, accumulate(meter.buckets), strict=True)], meter.seconds)
+        yield seconds
+
 
 class Meter:
     """The metrics of one version of a run or a model."""
 
-    def __init__(self, counters: dict[str, Any], seconds: Any) -> None:
-        self._counters, self._seconds = counters, seconds
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(COUNTERS, 0)
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self._lock = Lock()
 
     def answered(self, answer: Answer, seconds: float) -> None:
         """Counts the decisions of a request."""
         count = answer.decisions
-        self._counters["decisions"].inc(count)
-        self._seconds.observe(seconds)
-        if answer.unseen is not None:
-            self._counters["decisions_unseen"].inc(answer.unseen)
-            self._counters["decisions_seen"].inc(count - answer.unseen)
-        if answer.out_of_range:
-            self._counters["observations_out_of_range"].inc(answer.out_of_range)
+        with self._lock:
+            self.counts["decisions"] += count
+            if answer.unseen is not None:
+                self.counts["decisions_unseen"] += answer.unseen
+                self.counts["decisions_seen"] += count - answer.unseen
+            self.counts["observations_out_of_range"] += answer.out_of_range
+            self.buckets[bisect_left(BUCKETS, seconds)] += 1
+            self.seconds += seconds
 
     def refused(self, out_of_range: int) -> None:
         """Counts a request that was refused, and its observations that were out of range."""
-        self._counters["requests_refused"].inc()
-        self._counters["observations_out_of_range"].inc(out_of_range)
+        with self._lock:
+            self.counts["requests_refused"] += 1
+            self.counts["observations_out_of_range"] += out_of_range
 
     def dropped(self, count: int) -> None:
         """Counts decisions that could not be stored."""
-        self._counters["decisions_dropped"].inc(count)
+        with self._lock:
+            self.counts["decisions_dropped"] += count

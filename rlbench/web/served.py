@@ -115,15 +115,14 @@ class ServedAgent:
                 f"observation must be whole numbers of shape [n], a state each, "
                 f"got {datatype_of(observations)} of shape {list(observations.shape)}"
             )
-        # of one or few, Python is quicker than NumPy
-        are_states = all(0 <= state < self._n_states for state in observations.tolist())
-        if not are_states:
-            wrong = (observations < 0) | (observations >= self._n_states)
+        states = observations.astype(np.int64, copy=False)
+        if int(states.view(np.uint64).max(initial=0)) >= self._n_states:  # one below 0 is large
+            wrong = states.view(np.uint64) >= self._n_states
             raise OutOfRange(
                 f"an observation must be a whole number from 0 to {self._n_states - 1}, got {observations[wrong][0]}",
                 int(np.count_nonzero(wrong)),
             )
-        return observations.astype(np.int64, copy=False)
+        return states
 
     def _binned(self, bins: Bins, observations: Array) -> NDArray[np.int64]:
         size = n_dimensions(bins)
