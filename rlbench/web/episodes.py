@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rlbench.training import Run
 
 LONGEST = 80  # characters of an observation
-WORLDS: Shelf[tuple[Any, ...], World] = Shelf(8)
-SCENES: Shelf[tuple[Any, ...], Scene] = Shelf(8)
+WORLDS: Shelf[tuple[Any, ...], World] = Shelf(4)
+SCENES: Shelf[tuple[Any, ...], Scene] = Shelf(4)
 
 
 def show(request: Request) -> Response:
