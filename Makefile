@@ -45,6 +45,7 @@ results: .venv/installed
 	$(BIN)/python benchmarks/maximization_bias.py --out docs/images/maximization_bias.png
 	$(BIN)/python benchmarks/cliff_walking.py --out docs/images/cliff_walking.png
 	$(BIN)/python benchmarks/presets.py
+	$(BIN)/python benchmarks/tuning.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
