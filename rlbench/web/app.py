@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.web import buffers, comparison, episodes, guards, models, run, runs, studies
+from rlbench.web import buffers, comparison, episodes, guards, login, models, run, runs, studies
 from rlbench.web.pages import error_page
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Telling = Callable[[Request, int, str], Response]
 
-ROOMS = (runs, comparison, episodes, run, studies, models, buffers)
+ROOMS = (login, runs, comparison, episodes, run, studies, models, buffers)
 PAGES = [route for room in ROOMS for route in room.routes]
 STATIC = Mount("/static", StaticFiles(packages=[("rlbench.web", "static")]), name="static")
 
@@ -43,7 +43,7 @@ def dashboard(
     """
     secret = secrets.token_urlsafe(24)
     app = application(store, [STATIC, *PAGES], error_page)
-    app.state.secret = secret
+    app.state.secret, app.state.grant_of = secret, grant_of
     return guarded(guards.from_pages(app, secret), grant_of, hosts)
 
 

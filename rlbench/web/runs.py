@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ROWS = 50  # of a page
 MOST_ROWS = 10_000  # of a downloaded table
-MOST_SETTINGS = 6  # columns that the page chooses by itself
+MOST_SETTINGS = 4  # columns that the page chooses by itself
 FILTERS = {"env": "env_id", "agent": "agent_name", "tag": "tag", "study": "study", "status": "status"}
 RUN_FIGURES = ("return", "regret", "episodes", "steps", "seconds", "started")
 GROUP_FIGURES = ("runs", "return", "95 % interval", "regret")

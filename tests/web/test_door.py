@@ -80,6 +80,19 @@ def test_a_token_is_asked_for_and_its_role_is_kept(store):
     assert client.get("/", headers={"cookie": "rlbench-token=reader"}).status_code == 200
 
 
+def test_a_browser_shows_its_token_once_and_keeps_it_where_no_script_reads_it(store):
+    client = Client(dashboard(store, grant_of=GRANTS.get))
+    asked = client.get("/login")
+    assert (asked.status_code, store.url in asked.text) == (200, False)
+    wrong = client.post("/login", data={"token": "guess"})
+    assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+    assert client.post("/login", data={"token": "reader"}, headers={"origin": "http://evil.example"}).status_code == 403
+    right = client.post("/login", data={"token": "reader"})
+    cookie = right.headers["set-cookie"]
+    assert all(part in cookie.lower() for part in ("httponly", "samesite=strict", "path=/"))
+    assert client.get("/", headers={"cookie": cookie.partition(";")[0]}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static/vendor"]
 )

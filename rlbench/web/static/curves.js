@@ -3,7 +3,7 @@
 
 const MOST_COLORS = 8, HEIGHT = 340, PAUSE = 2000;
 const figure = document.querySelector("[data-curve]"), choices = document.getElementById("curve-choices");
-const place = figure.querySelector(".plot"), whole = choices.querySelector("[type=reset]");
+const place = figure.querySelector(".drawn"), whole = choices.querySelector("[type=reset]");
 let chart = null, shown = null, span = null, chosen = null;
 
 const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
