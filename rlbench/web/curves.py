@@ -139,7 +139,7 @@ def _line(members: Sequence[Whole], grid: Array) -> dict[str, Any]:
     middle, low, high = (np.full(len(grid), np.nan) for _ in range(3))
     middle[known] = rows[:, known].mean(axis=0)
     if len(members) > 1:
-        low[known], high[known] = mean_band(rows[:, known])
+        low[known], high[known] = map(_rounded, mean_band(rows[:, known]))
     else:
         low, high = _extremes(members[0], grid)
     return {"line": _plain(_rounded(middle)), "low": _plain(low), "high": _plain(high)}
