@@ -19,6 +19,7 @@ from rlbench._compiling import choose_cache
 from rlbench._version import __version__
 
 if TYPE_CHECKING:
+    from rlbench.drifting import Drift, drift
     from rlbench.evaluation import Comparison, Evaluation, compare, evaluate
     from rlbench.exchange import export, import_run
     from rlbench.planning import Plan, plan
@@ -45,6 +46,7 @@ _HOMES = {
     "Callback": "training",
     "Comparison": "evaluation",
     "Difference": "replaying",
+    "Drift": "drifting",
     "Evaluation": "evaluation",
     "Plan": "planning",
     "Power": "studies",
@@ -58,6 +60,7 @@ _HOMES = {
     "Verification": "replaying",
     "compare": "evaluation",
     "diff": "replaying",
+    "drift": "drifting",
     "evaluate": "evaluation",
     "explain": "reports",
     "export": "exchange",
@@ -81,6 +84,7 @@ _HOMES = {
 _ROOMS = (
     "agents",
     "buffers",
+    "drifting",
     "envs",
     "errors",
     "evaluation",
@@ -103,6 +107,7 @@ __all__ = [
     "Callback",
     "Comparison",
     "Difference",
+    "Drift",
     "Evaluation",
     "Plan",
     "Power",
@@ -117,6 +122,7 @@ __all__ = [
     "__version__",
     "compare",
     "diff",
+    "drift",
     "evaluate",
     "explain",
     "export",

@@ -42,6 +42,7 @@ COMMANDS = {
     "runs": ("rlbench.cli.runs:runs", "List the stored runs, newest first; show, tag or delete them."),
     "verify": ("rlbench.cli.again:verify", "Play stored episodes again and compare every step."),
     "diff": ("rlbench.cli.again:diff", "Show where two runs diverge, and why."),
+    "drift": ("rlbench.cli.drift:drift", "Compare what comes in with what a run or a model learnt from."),
     "store": ("rlbench.cli.store:store", "Maintain a store: info, check, sql, copy, backup, compact."),
     "export": ("rlbench.cli.exchange:export", "Write a run to a file for other programs."),
     "import": ("rlbench.cli.exchange:import_", "Import the episodes in a file as a run."),

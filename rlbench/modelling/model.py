@@ -44,6 +44,8 @@ class Model:
         about: JSON-able: "settings", "seed", "data" (source, fingerprint, target, features, rows, and how they were
             split and read), "metrics" ("train" and "test") and "seconds".
         users, items: the names of the rows and columns of a recommender's ratings; empty for other kinds.
+        reference: a sample of the rows it learnt from, (at most 2,000, n_features), unscaled, with which later rows are
+            compared; empty for texts, ratings and models stored before there was one.
         id: 12 hexadecimal digits if the model is stored, else "".
         name, version: those of its entry in the store.
         created_at: the time it was stored, in ISO 8601.
@@ -55,6 +57,7 @@ class Model:
     about: dict[str, Any]
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
     items: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
+    reference: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     id: str = ""
     name: str = ""
     version: int = 0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SNAPSHOT = "model"  # the kind of snapshot in the store
 MODEL_FORMAT = 1  # of the stored document; a later format is refused with a message
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: arrays are compressed, and it may be large
+REFERENCE = "reference"  # the array of reference rows; models stored before it have none
 RATING_NAMES = ("users", "items")
 MODEL_NAME = re.compile(r"[^@\s]{1,150}")
 ABOUT: dict[Callable[[Any], Any], type] = {  # what every listing shows of a model, and its type
@@ -85,6 +86,8 @@ def save_model(store: Store, model: Model, name: str | None = None) -> Model:
         documents["scaler"], arrays = pack_estimator(model.scaler)
         packed |= {f"scaler/{key}": array for key, array in arrays.items()}
     documents |= {part: getattr(model, part).tolist() for part in RATING_NAMES}
+    if len(model.reference):
+        packed[REFERENCE] = model.reference
     packed[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
     version = _next_version(store, name)
     numbers = {
@@ -127,6 +130,7 @@ def load_model(store: Store, ref: str) -> Model:
             scaler,
             numbers["about"],
             **named,
+            reference=_reference(arrays, numbers["about"]),
             id=entry.id,
             name=entry.name,
             version=entry.version,
@@ -146,6 +150,15 @@ def _names(found: Any) -> NDArray[Any]:
     if len(names) < len(found) or len(names) * widest > room_for(names):
         raise UsageError("the names of users and items must be texts or whole numbers")
     return np.array(names)
+
+
+def _reference(arrays: dict[str, Any], about: Any) -> NDArray[np.float64]:
+    """Returns the reference rows; UsageError if they are not those of its columns."""
+    rows: NDArray[np.float64] = arrays.get(REFERENCE, np.empty((0, 0)))
+    width = len(about["data"]["features"])
+    if len(rows) and (rows.dtype != np.float64 or rows.shape[1:] != (width,) or not np.isfinite(rows).all()):
+        raise UsageError(f"its reference must be finite numbers in {width} columns, got {rows.dtype} {rows.shape}")
+    return rows
 
 
 def _check_fit(kind: str, estimator: Any, about: Any, named: dict[str, NDArray[Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from rlbench.modelling.kinds import CLASSES, RATINGS, TEXTS
 from rlbench.modelling.metrics import Errors, meters_of, summaries
 from rlbench.modelling.model import Model
 from rlbench.modelling.plan import Plan, data_record, new_scaler, taken, training_record
+from rlbench.modelling.reference import ReferenceRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,14 +127,16 @@ def streamed(plan: Plan, estimator: Any) -> Model:
     about_data |= {"chunk_rows": stream.size, "passes": plan.passes}
     model = Model(plan.kind, estimator, scaler, {**training_record(plan), "data": about_data, "seconds": seconds})
     meters, rows = meters_of(model), {"train": 0, "test": 0}
+    reference = ReferenceRows(len(stream.columns), plan.seed)
     for chunk in stream.chunks("measuring"):
         for part, chosen in (("train", ~chunk.held), ("test", chunk.held)):
             rows[part] += int(chosen.sum())
             if chosen.any():
                 meters[part].add(taken(chunk.rows, np.flatnonzero(chosen)), chunk.targets[chosen])
+        reference.add(taken(chunk.rows, np.flatnonzero(~chunk.held)))
     about_data |= {"rows": rows["train"], "test_rows": rows["test"]}
     model.about["metrics"] = summaries(meters, has_test=rows["test"] > 0)
-    return model
+    return replace(model, reference=reference.rows)
 
 
 def _learn_chunk(estimator: Any, scaler: Any, chunk: Chunk, classes: NDArray[Any] | None) -> None:

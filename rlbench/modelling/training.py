@@ -27,6 +27,7 @@ from rlbench.modelling.kinds import (
 from rlbench.modelling.metrics import meters_of, summaries
 from rlbench.modelling.model import Model, explained
 from rlbench.modelling.plan import Plan, data_record, load_dataset, new_scaler, split, training_record
+from rlbench.modelling.reference import ReferenceRows
 from rlbench.modelling.streaming import RatingRows, rating_model, streamed
 
 if TYPE_CHECKING:
@@ -158,7 +159,10 @@ def _fitted(plan: Plan, estimator: Any) -> Model:
     estimator.fit(rows, parts.targets)
     seconds = time.perf_counter() - started
     about_data = data_record(plan, dataset.features, dataset.target, dataset.fingerprint, len(parts.targets))
-    model = Model(plan.kind, estimator, scaler, {**training_record(plan), "data": about_data, "seconds": seconds})
+    reference = ReferenceRows(len(dataset.features), plan.seed)
+    reference.add(parts.rows)
+    about = {**training_record(plan), "data": about_data, "seconds": seconds}
+    model = Model(plan.kind, estimator, scaler, about, reference=reference.rows)
     meters = meters_of(model)
     meters["train"].add(parts.rows, parts.targets)
     if len(parts.test_targets):
