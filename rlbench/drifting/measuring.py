@@ -15,6 +15,8 @@ from rlbench.drifting.samples import (
     file_sample,
     frame_sample,
     in_bins_of,
+    in_columns_of,
+    in_stretches,
     reference_of_model,
     reference_of_run,
     rows_sample,
@@ -129,8 +131,8 @@ def drift(
     given = sample_of_run(data) if isinstance(data, Run) else None
     known = reference_sample(target, reference, explores=given is not None and given.explores, seed=seed)
     sample = _data_sample(data, known, seed) if given is None else given
-    if isinstance(target, Run):
-        sample = in_bins_of(target, sample, known)
+    sample = in_bins_of(target, sample, known) if isinstance(target, Run) else in_columns_of(target, sample)
+    sample = in_stretches(sample, known) if given is not None else sample
     columns = compare(known, sample, alpha=alpha, least_effect=least_effect, seed=seed)
     transitions, why_not = _transitions(target, data, alpha)
     monitor = Monitor(known, rows_per_alarm=rows_per_alarm, seed=seed)
@@ -171,7 +173,11 @@ def reference_sample(
             if isinstance(target, Run)
             else reference_of_model(target)
         )
-    return in_bins_of(target, found, reference_of_run(target, explores=True)) if isinstance(target, Run) else found
+    return (
+        in_bins_of(target, found, reference_of_run(target, explores=True))
+        if isinstance(target, Run)
+        else in_columns_of(target, found)
+    )
 
 
 def _own_kinds(target: Run | Model) -> Sample | None:

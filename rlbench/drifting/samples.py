@@ -20,6 +20,7 @@ from rlbench.modelling.data import CsvFile, column_name
 from rlbench.modelling.kinds import RATINGS, TEXTS
 from rlbench.modelling.reference import RowSample
 from rlbench.store.frames import flat_columns, singular
+from rlbench.store.records import is_terminated, is_truncated
 from rlbench.training.parents import bins_of_run
 from rlbench.training.rollouts import record
 
@@ -106,7 +107,8 @@ def sample_of_run(run: Run) -> Sample:
     parts: list[tuple[Columns, Array]] = []
     explores = False
     for batch in chosen(batches_of(run, indices), indices):
-        parts.append((_observed(batch), np.repeat(batch.episodes, batch.lengths)))
+        decisions = _decisions(batch)
+        parts.append((_observed(batch, decisions), np.repeat(batch.episodes, batch.lengths + 1)[decisions]))
         explores |= bool(np.any(batch.steps.get("explored", False)))
     if not parts:
         raise UsageError(f"run {run.id} has no stored episode: train or record some first")
@@ -128,17 +130,22 @@ def decided(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _last_episodes(run: Run) -> NDArray[np.int64]:
     lengths = run.lengths
-    mean = max(float(lengths.mean()), 1.0) if len(lengths) else 1.0
-    most = max(LEAST, min(EPISODES, int(NUMBERS / mean)))
+    mean = float(lengths.mean()) if len(lengths) else 0.0
+    most = ROWS if mean < 1 else max(LEAST, min(EPISODES, int(NUMBERS / mean)))  # decisions of which no more is known
     return np.arange(max(0, len(lengths) - most), len(lengths))
 
 
-def _observed(batch: Batch) -> Columns:
-    before, _ = decided(batch)
+def _decisions(batch: Batch) -> NDArray[np.int64]:
+    """Returns the rows of the observations that were decided on: all, but for those with which an episode ended."""
+    last = np.cumsum(batch.lengths + 1) - 1
+    return np.setdiff1d(np.arange(last[-1] + 1), last[is_terminated(batch.ends) | is_truncated(batch.ends)])
+
+
+def _observed(batch: Batch, decisions: NDArray[np.int64]) -> Columns:
     columns: Columns = {}
     for name, rows in batch.steps.items():
         if name.partition("/")[0] == "observations":
-            columns |= flat_columns(singular(name), _typed(rows[before]))
+            columns |= flat_columns(singular(name), _typed(rows[decisions]))
     return columns
 
 
@@ -172,6 +179,24 @@ def _greedy_sample(run: Run, seed: int) -> Sample:
     finally:
         env.close()
     return Sample(f"greedy episodes of run {run.id}", found.columns, found.units)
+
+
+def in_stretches(sample: Sample, reference: Sample) -> Sample:
+    """Returns a sample whose rows belong together in stretches as long as a unit of the reference, if nothing says how.
+
+    Such are decisions that were served one by one: each is an episode of its own, but the next depends on it.
+    """
+    length = _rows_of_a_unit(reference)
+    if length == 1 or sample.n_units < len(sample):
+        return sample
+    return Sample(sample.source, sample.columns, np.arange(len(sample)) // length, sample.explores)
+
+
+def in_columns_of(model: Model, sample: Sample) -> Sample:
+    """Returns the rows of a stored run, such as the log of a server, under the names of a model's columns."""
+    if set(model.features) <= set(sample.names) or len(sample.names) != len(model.features):
+        return sample
+    return Sample(sample.source, dict(zip(model.features, sample.columns.values(), strict=True)), sample.units)
 
 
 def in_bins_of(run: Run, sample: Sample, reference: Sample) -> Sample:

@@ -9,7 +9,7 @@ import rlbench as library
 from rlbench.drifting import Monitor, drift_report, monitor_of
 from rlbench.errors import StoreError, UsageError
 from rlbench.modelling import load_built_in, load_model, save_model, train_model
-from rlbench.store import open_store
+from rlbench.store import CUT_OFF, EpisodeChunk, open_store
 
 pytest.importorskip("sklearn", reason="the extra models is not installed")
 DRIER = {"success_rate": 0.6}
@@ -143,6 +143,36 @@ def test_raw_observations_are_put_into_the_bins_of_the_agent():
     found = library.drift(run, raw)
     assert [column.name for column in found.columns] == ["observation"]
     assert found.why_not.startswith("CartPole-v1 has no transition table P")
+
+
+def logged(store, rows, name):
+    """Stores decisions as a server does that is told nothing of episodes: each is an episode without a step."""
+    made = store.create_run(name, name, seed=0)
+    ends, none = np.full(len(rows), CUT_OFF, np.uint8), np.zeros(len(rows))
+    steps = {"observations": np.asarray(rows), "actions": np.zeros(0, int), "rewards": np.zeros(0)}
+    figures = {"return": none, "length": none.astype(int)}
+    store.append(made.id, EpisodeChunk(0, 0, none.astype(np.int64), ends, figures, steps))
+    return library.load_run(store, made.id)
+
+
+def test_decisions_of_which_no_more_is_known_belong_together_in_stretches(store):
+    run, same = trained(store), tagged(store, "same")
+    rows = np.concatenate([episode.observations[:-1] for episode in same.store.episodes(same)])
+    with open_store("memory://") as other:
+        found = library.drift(run, logged(other, rows, "FrozenLake-v1"))
+    assert len(found.data) == len(rows)
+    assert found.data.n_units == pytest.approx(len(rows) / (len(found.reference) / found.reference.n_units), rel=0.05)
+    assert not found.drifted
+    assert found.transitions.steps == 0
+
+
+def test_decisions_of_a_model_are_under_the_names_of_its_columns(store, flowers):
+    model = load_model(store, "tree-iris")
+    with open_store("memory://") as other:
+        found = library.drift(model, logged(other, flowers, "model:tree-iris"))
+    assert found.data.names == model.features
+    assert found.data.n_units == 150
+    assert not found.drifted
 
 
 # ------------------------------------------------------------------ bad input
