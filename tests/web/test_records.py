@@ -5,6 +5,7 @@ import re
 import shutil
 from xml.etree import ElementTree as ET
 
+import needs
 import numpy as np
 import pytest
 from clients import Client, serving
@@ -77,6 +78,18 @@ def test_a_study_shows_its_combinations_the_best_first(pages, records):
     )
     assert [float(value) for value in values] == [row.parameters["learning_rate"] for row in study.table]
     assert study.hash[:12] in html
+
+
+def test_a_trial_that_was_given_up_shows_what_was_known_of_it(records):
+    needs.package("optuna", "tune")
+    asked = {"seeds": range(3), "test_seeds": [], "episodes": 100, "sampler": "grid"}
+    search = {"learning_rate": [0.1, 0.5, 1.0], "gamma": [0.5, 0.9]}
+    study = rlbench.tune("safecab", search=search, **asked, prune="halving:2:2", store=records, name="halved")
+    html = Client(dashboard(records)).get("/studies/halved").text
+    pruned = [row.pruned for row in study.table if row.pruned is not None]
+    assert pruned
+    assert all(f"pruned: {one}</td>" in html for one in pruned)
+    assert "nan" not in html
 
 
 def test_its_figure_is_a_picture_that_keeps_its_heat_on_a_dark_page(pages):
