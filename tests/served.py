@@ -19,10 +19,10 @@ def run_of(store, env_id):
 class Counter:
     """Serves runs and models of a store."""
 
-    def __init__(self, store, *refs, log=None, **guards):
+    def __init__(self, store, *refs, log=None, watching=False, **guards):
         self.said = []
         self.shelf = Shelf(store, refs)
-        self.desk = Desk(self.shelf, log, self.said.append)
+        self.desk = Desk(self.shelf, log, self.said.append, watching=watching)
         self.app = serving(store, self.desk, **guards)
         self.client = Client(self.app)
 

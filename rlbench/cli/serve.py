@@ -33,11 +33,25 @@ if TYPE_CHECKING:
     show_default=True,
     help="The share of decisions to store, as a run tagged served; 0 stores none.",
 )
+@click.option(
+    "--watch-drift",
+    is_flag=True,
+    help="Watch what comes in for drift from what was learnt from: it is said on stderr, and counted in the metrics.",
+)
 @door_options(port=8900)
 @trust_option
 @store_option
 @json_option
-def serve(door: Door, *, names: tuple[str, ...], log_decisions: float, trust: bool, store: str, as_json: bool) -> None:
+def serve(
+    door: Door,
+    *,
+    names: tuple[str, ...],
+    log_decisions: float,
+    watch_drift: bool,
+    trust: bool,
+    store: str,
+    as_json: bool,
+) -> None:
     """Serve the policies of runs, and models, over HTTP, until Ctrl-C or SIGTERM.
 
     It speaks the Open Inference Protocol (V2): POST /v2/models/NAME/infer, where NAME is a run's id or a model's name.
@@ -66,5 +80,5 @@ def serve(door: Door, *, names: tuple[str, ...], log_decisions: float, trust: bo
             served = {name: shelf.versions(name) for name in shelf.names()}
             print_json({"address": address, "models": served}) if as_json else say(f"rlbench serve: {address}")
 
-        app = serving(source, Desk(shelf, log, tell), grant_of=grant_of, hosts=door.hosts)
+        app = serving(source, Desk(shelf, log, tell, watching=watch_drift), grant_of=grant_of, hosts=door.hosts)
         listen(app, door, ready=ready)

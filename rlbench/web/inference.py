@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rlbench.web.guards import Grant
     from rlbench.web.metrics import Meter
     from rlbench.web.served import Served, Shelf
+    from rlbench.web.watching import Watch
 
 MOST = 2**24  # bytes of a request's body
 QUICK = 2**14  # bytes of a request for a look into a table: a thread of its own would take longer
@@ -44,6 +45,14 @@ HEADERS = {"x-content-type-options": "nosniff"}  # no answer is a page
 EXTENSIONS = ["binary_tensor_data", "sequence"]
 
 
+class Tools(NamedTuple):
+    """What a version is served with."""
+
+    meter: Meter
+    book: Book | None  # None: its decisions are not stored
+    watch: Watch | None  # None: it is not watched for drift
+
+
 class Desk:
     """What the requests are answered from: what is served, its metrics and its log.
 
@@ -51,11 +60,12 @@ class Desk:
         shelf: what is served.
         log: stores the decisions; None: they are not stored.
         tell: called with a line for whoever runs the server.
+        watching: watch what comes in for drift.
     """
 
-    def __init__(self, shelf: Shelf, log: Log | None, tell: Callable[[str], object]) -> None:
-        self.shelf, self.metrics, self._log, self._tell = shelf, Metrics(), log, tell
-        self._tools: dict[tuple[str, str], tuple[Meter, Book | None]] = {}
+    def __init__(self, shelf: Shelf, log: Log | None, tell: Callable[[str], object], *, watching: bool = False) -> None:
+        self.shelf, self.metrics, self._log, self._tell, self._watching = shelf, Metrics(), log, tell, watching
+        self._tools: dict[tuple[str, str], Tools] = {}
         for name in shelf.names():
             for version in shelf.versions(name):
                 served = shelf.find(name, version)
@@ -63,13 +73,24 @@ class Desk:
                     self._prepare(served)
 
     def _prepare(self, served: Served) -> None:
-        """Makes the metrics and the log of a version before its first request."""
+        """Makes what a version needs before its first request."""
         meter = self.metrics.of(served)
         book = None if self._log is None else self._log.open(served, meter.dropped)
-        self._tools[served.name, served.version] = meter, book
+        watch = self._watch(served) if self._watching else None
+        meter.monitor = None if watch is None else watch.monitor
+        self._tools[served.name, served.version] = Tools(meter, book, watch)
 
-    def tools_of(self, served: Served) -> tuple[Meter, Book | None]:
-        """Returns the metrics and the log of a version."""
+    def _watch(self, served: Served) -> Watch | None:
+        from rlbench.web.watching import Watch  # noqa: PLC0415  (on demand alone)
+
+        try:
+            return Watch(served, self._tell)
+        except RlbenchError as error:
+            self._tell(f"{served.name}, version {served.version}, is not watched: {error}")
+            return None
+
+    def tools_of(self, served: Served) -> Tools:
+        """Returns the metrics, the log and the watch of a version."""
         return self._tools[served.name, served.version]
 
     def reload(self) -> None:
@@ -87,10 +108,17 @@ class Desk:
         yield
         looking.cancel()
 
+    def look(self) -> None:
+        """Looks at what came in, for drift."""
+        for tools in list(self._tools.values()):
+            if tools.watch is not None:
+                tools.watch.look()
+
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(SECONDS)
             await run_in_threadpool(self.reload)
+            await run_in_threadpool(self.look)
 
 
 def serving(
@@ -166,7 +194,7 @@ def _answer(
     desk: Desk, served: Served, body: bytes, length: str | None, began: float, *, wants_all: bool
 ) -> tuple[bytes, int | None]:
     """Returns the body of the answer to a request, and how many bytes of it are JSON; None if all are."""
-    meter, book = desk.tools_of(served)
+    meter, book, watch = desk.tools_of(served)
     try:
         asked = read_request(body, length)
         names = _outputs(served, asked, wants_all=wants_all)
@@ -180,6 +208,8 @@ def _answer(
         known["id"] = asked.id
     if book is not None and answer.rows is not None and answer.kept is not None and answer.decisions:
         known["parameters"] = {"decision_id": book.take(answer.rows, answer.kept, link)}
+    if watch is not None and answer.rows is not None:
+        watch.take(answer.rows)
     content, head = write_response(known, answer.outputs, names, served.about)
     meter.answered(answer, perf_counter() - began)
     return content, head

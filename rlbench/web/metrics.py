@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from rlbench.drifting import Monitor, State
     from rlbench.web.served import Answer, Served
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)  # seconds
@@ -28,6 +29,10 @@ COUNTERS = {
     "decisions_dropped": "Decisions that were answered but could not be stored.",
     "observations_out_of_range": "Observations outside of what the agent learnt in, answered or refused.",
     "requests_refused": "Requests that were malformed or out of range.",
+}
+WATCHED = {  # of a monitor's state
+    "drift_windows": "Windows of incoming rows that were compared with what was learnt from.",
+    "drift_alarms": "Windows that had drifted.",
 }
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -56,6 +61,7 @@ class Metrics(Collector):
             for key, meter in meters:
                 counter.add_metric(key, meter.counts[name])
             yield counter
+        yield from self._drift([(key, meter.monitor.state) for key, meter in meters if meter.monitor is not None])
         seconds = HistogramMetricFamily(
             "rlbench_request_seconds", "Time from a whole request to its answer.", labels=LABELS
         )
@@ -64,9 +70,26 @@ class Metrics(Collector):
             seconds.add_metric(key, [*zip(bounds, accumulate(meter.buckets), strict=True)], meter.seconds)
         yield seconds
 
+    @staticmethod
+    def _drift(states: list[tuple[tuple[str, str], State]]) -> Iterator[Metric]:
+        """Yields what monitors found, if there are any."""
+        if not states:
+            return
+        for name, text in WATCHED.items():
+            counter = CounterMetricFamily(f"rlbench_{name}", text, labels=LABELS)
+            for key, state in states:
+                counter.add_metric(key, getattr(state, name.removeprefix("drift_")))
+            yield counter
+        score = GaugeMetricFamily("rlbench_drift_score", "Of the last window; above 1 it had drifted.", labels=LABELS)
+        for key, state in states:
+            score.add_metric(key, state.score / state.threshold)
+        yield score
+
 
 class Meter:
-    """The metrics of one version of a run or a model."""
+    """The metrics of one version of a run or a model; `monitor` watches what comes in for drift."""
+
+    monitor: Monitor | None = None
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(COUNTERS, 0)

@@ -73,7 +73,7 @@ class ServedAgent:
         agent = run.agent
         if agent.greedy_policy() is None:
             raise UsageError(f"run {run.id} is of {run.agent_name}, which has no greedy policy: name another run")
-        self.run = run
+        self.run = self.source = run
         self.name, self.version = run.id, str(agent.episodes)
         self._n_states = agent.n_states
         self._actions: NDArray[np.int64] = agent.predict(np.arange(agent.n_states))[0]
@@ -159,7 +159,7 @@ class ServedModel:
     run = None
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        self.model = self.source = model
         self.name, self.version = model.name, str(model.version)
         self._takes_texts = model.task in (TEXTS, RATINGS)
         self._classes = getattr(model.estimator, "classes_", None)

@@ -311,3 +311,28 @@ def test_a_run_that_still_trains_is_served_from_its_newest_checkpoint(depot):
     expected = rlbench.load_run(depot, going.id).agent.predict(np.arange(16))[0]
     np.testing.assert_array_equal(outputs(counter.ask(going.id, np.arange(16)))["action"], expected)
     assert counter.shelf.versions(going.id) == ["50", "59"]
+
+
+def test_what_comes_in_is_watched_for_drift(depot):
+    run = run_of(depot, "FrozenLake-v1")
+    counter = Counter(depot, run.id, watching=True)
+    window = counter.desk.tools_of(counter.shelf.find(run.id)).watch.monitor.window
+    counter.ask(run.id, [0] * (window - 1))
+    counter.desk.look()
+    assert counter.figures()["rlbench_drift_windows_total"] == 0
+    counter.ask(run.id, [0] * (window + 1))
+    counter.desk.look()
+    figures = counter.figures()
+    assert (figures["rlbench_drift_windows_total"], figures["rlbench_drift_alarms_total"]) == (2, 2)
+    assert figures["rlbench_drift_score"] > 1
+    assert "observation of " in counter.said[-1]
+
+
+def test_what_cannot_be_watched_is_said_and_served_all_the_same(tmp_path):
+    data = tmp_path / "spam.csv"
+    data.write_text("text,label\n" + "win money,spam\nlunch today,ham\n" * 10)
+    with open_store("memory://") as store:
+        modelling.save_model(store, modelling.train_model("text", data, target="label"), "mine")
+        counter = Counter(store, "mine", watching=True)
+        assert "mine, version 1, is not watched" in counter.said[0]
+        assert outputs(counter.ask("mine", ["win"], tensor="features", datatype="BYTES"))
