@@ -153,13 +153,14 @@ class Infer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reads a request whole, and answers it."""
-        served, began = _asked_for(scope), perf_counter()
+        served = _asked_for(scope)
         desk: Desk = scope["app"].state.desk
         wants_all = _wants_all(scope["query_string"])
         length = next((value.decode("latin-1") for name, value in scope["headers"] if name == RAW_HEADER), None)
         body = await _whole(receive)
         if body is None:
             return
+        began = perf_counter()
         if served.is_quick and len(body) <= QUICK:
             content, head = _answer(desk, served, body, length, began, wants_all=wants_all)
         else:
