@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlbench.store import Store
     from rlbench.studies.study import Study
 
-MOST_SEEDS = 32  # that a process takes at a time: they share an env and its table
+MOST_SEEDS = 100  # that a process takes at a time: they share an env and its table
 SHARES = 2  # of what is left for each process: the last parts are small, so that all end together
 TRIES = 3  # of batches whose process was killed
 SAVE_SECONDS = 5.0  # between two times that a study is stored; longer if that takes long
