@@ -37,12 +37,14 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/studies.py
 	$(BIN)/python benchmarks/secure.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/web.py
 	$(BIN)/python benchmarks/serving.py
 
 # docs/results.md: every agent on every env, 20 seeds; and what tuning finds, on other seeds.
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py
 	$(BIN)/python benchmarks/maximization_bias.py --out docs/images/maximization_bias.png
+	$(BIN)/python benchmarks/screens.py --out docs/images
 	$(BIN)/python benchmarks/cliff_walking.py --out docs/images/cliff_walking.png
 	$(BIN)/python benchmarks/presets.py
 	$(BIN)/python benchmarks/tuning.py
