@@ -98,7 +98,7 @@ class Desk:
         try:
             for served in self.shelf.refresh(self._prepare):
                 self._tell(f"serving {served.name}, version {served.version}")
-        except RlbenchError as error:
+        except Exception as error:  # noqa: BLE001  (an env may raise anything, and the server goes on)
             self._tell(f"no newer version was loaded: {error}")
 
     @asynccontextmanager

@@ -283,11 +283,12 @@ def test_versions_are_served_side_by_side_and_a_newer_one_is_loaded(depot):
     assert len(counter.said) == 1
 
 
-def test_a_newer_version_that_is_damaged_is_told_and_the_older_goes_on(depot, monkeypatch):
+@pytest.mark.parametrize("error", [StoreError("it is damaged"), ZeroDivisionError("it is damaged")])
+def test_a_newer_version_that_is_damaged_is_told_and_the_older_goes_on(depot, monkeypatch, error):
     counter = Counter(depot, "tree-iris")
     modelling.save_model(depot, modelling.train_model("tree", "iris", seed=2), "tree-iris")
     with monkeypatch.context() as broken:
-        broken.setattr(modelling, "load_model", lambda *_: (_ for _ in ()).throw(StoreError("it is damaged")))
+        broken.setattr(modelling, "load_model", lambda *_: (_ for _ in ()).throw(error))
         counter.desk.reload()
     assert counter.said == ["no newer version was loaded: it is damaged"]
     assert counter.shelf.find("tree-iris").version == "2"
