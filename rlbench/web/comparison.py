@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -19,11 +18,8 @@ from rlbench.web.pages import page, run_named
 from rlbench.web.run import pixels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.requests import Request
 
-    from rlbench.evaluation.comparison import Group
     from rlbench.training import Run
 
 MOST = 200  # runs in one comparison
@@ -60,15 +56,7 @@ def show(request: Request) -> Response:
 def lines(request: Request) -> Response:
     """Returns the curves of the runs that the address names, as the page draws them."""
     groups, x = group_runs(_runs(request)), request.query_params.get("x", "episodes")
-    _read_all(groups, x)
     return JSONResponse(curves.of_groups(groups, pixels_of(request), x))
-
-
-def _read_all(groups: Sequence[Group], x: str) -> None:
-    """Reads the curves of all runs, several at a time: what unpacks them is compiled."""
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(lambda run: curves.whole(run, x=x), (run for group in groups for run in group.runs)):
-            pass
 
 
 def scores(request: Request) -> Response:
@@ -77,7 +65,6 @@ def scores(request: Request) -> Response:
     if metric not in METRICS:
         raise HTTPException(400, f"a metric is {' or '.join(METRICS)}")
     groups = group_runs(_runs(request))
-    _read_all(groups, "episodes")
     for run in (run for group in groups for run in group.runs):
         run.figures = {"return": curves.whole(run).y}  # a comparison needs no others, and the curves have them
     found: Any = None
