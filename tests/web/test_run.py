@@ -18,7 +18,7 @@ from rlbench.web.app import dashboard
 from rlbench.web.curves import Whole, of_groups, of_run
 from rlbench.web.guards import Grant
 
-HOSTILE = "\"'><script>alert(1)</script>{{ 7 * 7 }}"
+HOSTILE = "\"'><script>alert(1)</script>{{ 1234567 * 9 }}"
 
 
 # ---------------------------------------------------------------------- curves
@@ -150,7 +150,7 @@ def test_hostile_texts_of_a_run_are_shown_as_they_are(client, store):
         answer = client.get(address)
         assert answer.status_code == 200
         assert "<script>alert" not in answer.text
-        assert "49" not in re.sub(r"[0-9a-f]{12}|:\d\d|\d{4}-", "", answer.text)
+        assert "11111103" not in answer.text
 
 
 def test_a_page_that_shows_the_run_already_is_told_nothing_until_it_changes(client, store):

@@ -11,7 +11,7 @@ from rlbench.store import RunConfig
 HOSTILE = (
     "<script>alert(1)</script>",
     "\"'><img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}",
+    "{{ 1234567 * 9 }}",
     "x" * 10_000,
     "a&amp;b",
     "\u202eabc",
@@ -97,7 +97,7 @@ def test_a_hostile_name_is_shown_as_it_is_and_does_nothing(client, store, name):
         assert run.id in text
         assert "<script>alert" not in text
         assert "<img" not in text
-        assert "49" not in re.sub(r"[0-9a-f]{12}|\d{4}-|\d:\d\d", "", text) or "{{" not in name
+        assert "11111103" not in text
         assert "\u202e" not in text
     text = client.get("/", params={"where": f'env="{name}"', "env": name, "sort": name, "column": name}).text
     assert "<script>alert" not in text
