@@ -163,30 +163,21 @@ def reference_sample(
     target: Run | Model, reference: Run | str | PathLike[str] | None, *, explores: bool, seed: int
 ) -> Sample:
     """Returns what data are compared with; see `drift`."""
+    if isinstance(target, Model):
+        return _reference_of_model(target, reference, seed)
+    if reference is None:
+        return reference_of_run(target, explores=explores, seed=seed)
     if isinstance(reference, Run):
-        found = sample_of_run(reference)
-    elif reference is not None:
-        return file_sample(Path(reference), _own_kinds(target), features=_features(target), seed=seed)
-    else:
-        return (
-            reference_of_run(target, explores=explores, seed=seed)
-            if isinstance(target, Run)
-            else reference_of_model(target)
-        )
-    return (
-        in_bins_of(target, found, reference_of_run(target, explores=True))
-        if isinstance(target, Run)
-        else in_columns_of(target, found)
-    )
+        return in_bins_of(target, sample_of_run(reference), reference_of_run(target, explores=True))
+    return file_sample(Path(reference), reference_of_run(target, explores=False), seed=seed)
 
 
-def _own_kinds(target: Run | Model) -> Sample | None:
-    """Returns a sample of the columns that a run observes, whose kinds a file must have; None for a model's numbers."""
-    return reference_of_run(target, explores=False) if isinstance(target, Run) else None
-
-
-def _features(target: Run | Model) -> tuple[str, ...]:
-    return target.features if isinstance(target, Model) else ()
+def _reference_of_model(model: Model, reference: Run | str | PathLike[str] | None, seed: int) -> Sample:
+    if reference is None:
+        return reference_of_model(model)
+    if isinstance(reference, Run):
+        return in_columns_of(model, sample_of_run(reference))
+    return file_sample(Path(reference), None, features=model.features, seed=seed)
 
 
 def _data_sample(data: Any, reference: Sample, seed: int) -> Sample:

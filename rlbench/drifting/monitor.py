@@ -33,7 +33,7 @@ WINDOW = 500  # rows, but at most half of the reference's
 WINDOW_UNITS = 50  # such as episodes: a window is long enough for as many, up to ...
 LEAST_WINDOW, MOST_WINDOW = 20, 5_000  # rows
 BINS = 20  # of numbers
-LEAST_EXPECTED = 5  # rows of a category in a window; rarer ones are counted together
+LEAST_EXPECTED = 5  # rows of a window in one place; rare categories are counted together
 RAREST = 1e-3  # share of a category, in the denominator of its chi-square
 FEW = 6  # rows of a window that are no reason for an alarm
 REFERENCES = 1_000  # drawn for the calibration
@@ -92,7 +92,7 @@ class Monitor:
         self.window = whole_number("window", _window_for(reference) if window is None else window, most=MOST_WINDOW)
         self.budget = whole_number("rows_per_alarm", rows_per_alarm, least=self.window)
         self.names = reference.names
-        self._counters = [_Counter.of(column, self.window) for column in reference.columns.values()]
+        self._counters = [_Counter.of(column, reference.units, self.window) for column in reference.columns.values()]
         self._held = np.empty((self.window, len(self.names)), np.int64)  # places, until a window is whole
         self._fill = 0
         null = _Null.of(reference, self._counters, self.window, seed)
@@ -151,34 +151,48 @@ def rows_of(sample: Sample, reference: Sample) -> Array:
 
 
 class _Counter(NamedTuple):
-    """How a column is counted: numbers between edges, categories by what they are."""
+    """How a column is counted: numbers between edges; categories by what they are, rare ones with their neighbours.
 
-    edges: Array  # of bins; of categories, the known ones, sorted
+    Categories that the reference lacks have a place of their own. As many of them are due as rows of the reference have
+    a category of which only one unit knows (Good & Turing; Good, 1953).
+    """
+
+    edges: Array  # of bins; of categories, those of the reference, sorted
     size: int
     is_number: bool
+    groups: Places  # (edges,), the place of each category
+    unknown: float  # the share of the rows whose category is due to be new
 
     @classmethod
-    def of(cls, column: Array, window: int) -> _Counter:
+    def of(cls, column: Array, units: Places, window: int) -> _Counter:
         if column.dtype.kind == "f":
             edges = np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
-            return cls(edges, len(edges) + 1, is_number=True)
-        values, counts = np.unique(column, return_counts=True)
-        known = values[counts * window >= LEAST_EXPECTED * len(column)]
-        return cls(known, len(known) + 1, is_number=False)
+            return cls(edges, len(edges) + 1, is_number=True, groups=np.empty(0, np.int64), unknown=0.0)
+        values, at, counts = np.unique(column, return_inverse=True, return_counts=True)
+        expected = np.cumsum(counts) * window / len(column)
+        _, groups = np.unique((expected - expected[0]) // LEAST_EXPECTED, return_inverse=True)
+        pairs = np.unique(at * (units[-1] + 1) + units)
+        is_alone = np.bincount(pairs // (units[-1] + 1)) == 1
+        unknown = float(counts[is_alone].sum() / len(column))
+        return cls(values, int(groups[-1]) + 2, is_number=False, groups=groups, unknown=unknown)
 
     def places(self, column: Array) -> Places:
-        """Returns the place of each value, (rows,); a category that is rare or unknown has the last."""
+        """Returns the place of each value, (rows,); a category that the reference lacks has the last."""
         if self.is_number:
             column = np.asarray(column.astype(np.float64) if column.dtype.kind == "O" else column)
             if column.dtype.kind not in "biuf" or not np.isfinite(column).all():
                 raise UsageError("rows must hold finite numbers where the training data do")
             return np.searchsorted(self.edges, column, side="left")
         values = column.astype(str) if self.edges.dtype.kind == "U" else np.asarray(column, np.int64)
-        at = np.searchsorted(self.edges, values)
-        is_known = np.zeros(len(values), bool)
-        inside = at < len(self.edges)
-        is_known[inside] = self.edges[at[inside]] == values[inside]
-        return np.where(is_known, at, len(self.edges))
+        at = np.minimum(np.searchsorted(self.edges, values), len(self.edges) - 1)
+        return np.where(self.edges[at] == values, self.groups[at], self.size - 1)
+
+    def expected(self, counts: Any) -> Floats:
+        """Returns the shares that are due, (..., size), after these counts of the reference."""
+        due = shares(counts)
+        if not self.is_number:
+            due[..., -1] = self.unknown
+        return due
 
     def grain(self, window: int) -> float:
         """Returns the distance that a few rows make where there were none: a column that was constant has no other."""
@@ -209,9 +223,9 @@ class _Null(NamedTuple):
         distances, own = [], []
         for counter, at, ours in zip(counters, places, windows, strict=True):
             by_unit = np.bincount(reference.units * counter.size + at, minlength=reference.n_units * counter.size)
-            drawn = shares(weights @ by_unit.reshape(-1, counter.size))
+            drawn = counter.expected(weights @ by_unit.reshape(-1, counter.size))
             distances.append(counter.distance(ours / window, np.repeat(drawn, WINDOWS_EACH, axis=0)))
-            own.append(shares(np.bincount(at, minlength=counter.size)))
+            own.append(counter.expected(np.bincount(at, minlength=counter.size)))
         found = np.array(distances)
         mean = found.mean(axis=1)
         deviation = np.maximum(found.std(axis=1), [counter.grain(window) for counter in counters])

@@ -92,6 +92,13 @@ def test_states_never_seen_raise_an_alarm():
     assert monitor.observe(np.full(monitor.window, 77)).columns == ("observation",)
 
 
+def test_states_each_of_which_is_rare_are_told_apart():
+    rng = np.random.default_rng(0)
+    monitor = Monitor(rows_sample("reference", ("observation",), rng.integers(0, 500, 4000)))
+    assert not monitor.observe(rng.integers(0, 500, monitor.window)).is_alarm
+    assert monitor.observe(rng.integers(0, 250, monitor.window)).is_alarm
+
+
 def test_a_constant_column_is_quiet_until_it_changes():
     monitor = Monitor(rows_sample("reference", ("a",), np.ones((200, 1))))
     assert not monitor.observe(np.ones((500, 1))).alarms
