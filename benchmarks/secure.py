@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import rlbench
-from rlbench.store.keys import KEY, Key
+from rlbench.keys import KEY, Key
 
 BARS = {
     "training with everything stored: pace of encrypted / plain": 0.85,

@@ -13,7 +13,8 @@ CODE = """
 import os, sys
 import pymongo
 from rlbench.replaying.migration import migrate
-from rlbench.store import keys, open_store
+from rlbench import keys
+from rlbench.store import open_store
 from rlbench.store.encrypting import decrypt, encrypt, rotate
 
 WORKS = {

@@ -13,8 +13,8 @@ from click.core import ParameterSource
 from rlbench.cli import completing
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
+from rlbench.keys import using
 from rlbench.names import SHORT_NAMES
-from rlbench.store.keys import using
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from rlbench.cli.listing import print_runs
 from rlbench.cli.options import examples, find_run, json_option, key_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
+from rlbench.keys import Key, read_key
 from rlbench.lazy import LazyModule
 from rlbench.store import checking, copying, encrypting, pruning, spool
-from rlbench.store.keys import Key, read_key
 from rlbench.store.sql import answered, columns_of
 
 if TYPE_CHECKING:

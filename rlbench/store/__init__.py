@@ -6,9 +6,9 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rlbench.keys import given_key
 from rlbench.store.config import RunConfig
 from rlbench.store.episodes import EpisodeSequence
-from rlbench.store.keys import given_key
 from rlbench.store.records import (
     BOTH,
     CUT_OFF,

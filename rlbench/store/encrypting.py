@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rlbench.errors import StoreError, UsageError
+from rlbench.keys import MAKES_ONE, given_key
 from rlbench.store.backend import TRIES
 from rlbench.store.documents import PARTS, ChunkRow, is_abandoned, sound
-from rlbench.store.keys import MAKES_ONE, given_key
 from rlbench.store.sealed import SealedBackend, place_of_part, place_of_snapshot, place_of_state, place_of_table
 from rlbench.store.sealed_fields import FIELDS, NAME, SECRET, SealedFields
 from rlbench.store.sealing import KIND, LISTS, Wrapped, is_sealed
@@ -21,10 +21,10 @@ from rlbench.store.sealing import KIND, LISTS, Wrapped, is_sealed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rlbench.keys import Key
     from rlbench.store import Store
     from rlbench.store.backend import Backend
     from rlbench.store.documents import Document
-    from rlbench.store.keys import Key
     from rlbench.store.records import SnapshotInfo, Span
 
     Change = Callable[[bytes, str], bytes]  # returns what replaces a blob at its place: itself if it may stay

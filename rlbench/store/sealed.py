@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rlbench.keys import given_key
 from rlbench.store.backend import Backend
 from rlbench.store.documents import PARTS, CheckpointRow, ChunkRow, TableRow
-from rlbench.store.keys import given_key
 from rlbench.store.sealed_fields import NAME, SealedFields
 from rlbench.store.sealing import KIND, Keyring
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from rlbench.keys import Key
     from rlbench.store.documents import Document
-    from rlbench.store.keys import Key
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import StoreError
 from rlbench.files import require
+from rlbench.keys import SIZE
 from rlbench.store import codec
 from rlbench.store.documents import intact, now
-from rlbench.store.keys import SIZE
 from rlbench.store.records import SnapshotInfo
 
 if TYPE_CHECKING:
+    from rlbench.keys import Key
     from rlbench.store.backend import Backend
-    from rlbench.store.keys import Key
 
 HEAD = struct.Struct(">4s8sQ")  # magic, name of the data key, counter
 KIND = "data-key"  # of the snapshots that hold the wrapped data keys

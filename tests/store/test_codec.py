@@ -200,11 +200,16 @@ def test_a_truncated_or_extended_blob_is_found():
             codec.unpack(damaged)
 
 
+def test_bytes_that_are_encrypted_are_refused_as_such():
+    with pytest.raises(StoreError, match="has been encrypted: open the store again, with its key"):
+        codec.unpack(codec.SEALED + b"x")
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=200))
 @example(b"\x80\x04\x95cos\nsystem\n")  # a pickle
 def test_any_other_bytes_are_refused(blob):
-    with pytest.raises(StoreError, match="is damaged"):
+    with pytest.raises(StoreError, match=r"is damaged|has been encrypted"):
         codec.unpack(blob)
     with pytest.raises(StoreError, match="is damaged"):
         codec.unpack(codec.MAGIC + blob)

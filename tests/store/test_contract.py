@@ -6,9 +6,9 @@ import json
 import pytest
 from contracts import stores
 
+from rlbench.keys import KEY
 from rlbench.store import STORES, open_store
 from rlbench.store.encrypting import encrypt
-from rlbench.store.keys import KEY
 
 
 def inner(store):

@@ -16,9 +16,10 @@ from contracts import stores
 from nursery import Nursery
 
 import rlbench
+from rlbench import keys
 from rlbench.errors import StoreError, UsageError
-from rlbench.store import Checkpoint, checking, copying, encrypting, keys, mongodb, open_store
-from rlbench.store.keys import KEY, KEY_COMMAND, KEY_FILE, Key, given_key, read_key
+from rlbench.keys import KEY, KEY_COMMAND, KEY_FILE, Key, given_key, read_key
+from rlbench.store import Checkpoint, checking, copying, encrypting, mongodb, open_store
 from rlbench.store.sealed import SealedBackend
 from rlbench.store.sealing import HEAD, KIND, is_sealed
 from rlbench.store.spool import Spool, upload
