@@ -62,13 +62,13 @@ def serve(
     from rlbench.web.door import serve as listen  # noqa: PLC0415  (likewise)
     from rlbench.web.inference import Desk, serving  # noqa: PLC0415  (likewise)
     from rlbench.web.served import Shelf  # noqa: PLC0415  (likewise)
-    from rlbench.web.tokens import admission  # noqa: PLC0415  (likewise)
+    from rlbench.web.tokens import admission, store_behind  # noqa: PLC0415  (likewise)
 
     def tell(text: str) -> None:
         say(text, err=True)
 
     with ExitStack() as opened:
-        source = opened.enter_context(rlbench.open_store(store, create=False))
+        source = opened.enter_context(store_behind(door, store))
         grant_of = admission(door, source)
         shelf = Shelf(source, names, trust=trust)
         log = None

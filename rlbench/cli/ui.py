@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-import rlbench
 from rlbench.cli.doors import door_options
 from rlbench.cli.options import examples, json_option, store_option
 from rlbench.cli.output import print_json, say
@@ -30,7 +29,7 @@ def ui(door: Door, *, no_browser: bool, store: str, as_json: bool) -> None:
     from rlbench.web.app import dashboard  # noqa: PLC0415  (an extra, and slow)
     from rlbench.web.curves import warm  # noqa: PLC0415  (likewise)
     from rlbench.web.door import serve  # noqa: PLC0415  (likewise)
-    from rlbench.web.tokens import admission  # noqa: PLC0415  (likewise)
+    from rlbench.web.tokens import admission, store_behind  # noqa: PLC0415  (likewise)
 
     def ready(address: str) -> None:
         print_json({"address": address}) if as_json else say(f"rlbench ui: {address}")
@@ -38,5 +37,5 @@ def ui(door: Door, *, no_browser: bool, store: str, as_json: bool) -> None:
         if not no_browser:
             webbrowser.open(address)
 
-    with rlbench.open_store(store) as opened:
+    with store_behind(door, store, create=True) as opened:
         serve(dashboard(opened, grant_of=admission(door, opened), hosts=door.hosts), door, ready=ready)

@@ -50,6 +50,11 @@ class Door:
             return False
 
     @property
+    def is_open(self) -> bool:
+        """Whether it takes no token and no TLS: only this machine can reach it, or it is meant to be insecure."""
+        return self.is_local or self.insecure
+
+    @property
     def hosts(self) -> frozenset[str] | None:
         """The names by which requests may call it; None: any.
 
@@ -71,7 +76,7 @@ def check(door: Door, *, has_tokens: bool) -> None:
     for file in (door.tls_cert, door.tls_key, door.token_file):
         if file is not None and not file.is_file():
             raise UsageError(f"there is no file {str(file)!r}")
-    if door.is_local or door.insecure:
+    if door.is_open:
         return
     lacking = [] if has_tokens else ["a token (`rlbench token create`)"]
     lacking += [] if door.tls_cert else ["TLS (--tls-cert, --tls-key)"]

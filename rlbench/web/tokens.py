@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlbench.errors import RlbenchError, StoreError, UsageError, unknown_name
 from rlbench.files import reading
+from rlbench.store import open_store
 from rlbench.store.documents import label
 from rlbench.web.door import check
 from rlbench.web.guards import Grant
@@ -145,11 +146,27 @@ def admission(door: Door, store: Store) -> Callable[[str], Grant | None] | None:
     Raises:
         UsageError: other machines can reach it, and there is no token for them, or no TLS.
     """
-    given = [] if door.token_file is None else tokens_in(door.token_file)
+    given = _given(door)
     has_tokens = bool(given or store.snapshots(KIND))
     check(door, has_tokens=has_tokens)
     is_open = door.is_local and not given
     return None if is_open or not has_tokens else grants(store, given)
+
+
+def store_behind(door: Door, url: str, *, create: bool = False) -> Store:
+    """Opens the store behind a door, but makes none for a door that is refused.
+
+    Raises:
+        UsageError: the door is refused, as far as its options tell: of tokens, `admission` asks the store.
+        StoreError: the store cannot be opened.
+    """
+    given = _given(door)
+    check(door, has_tokens=bool(given or door.tls_cert))
+    return open_store(url, create=create and bool(given or door.is_open))
+
+
+def _given(door: Door) -> list[str]:
+    return [] if door.token_file is None else tokens_in(door.token_file)
 
 
 def _digest(token: str) -> str:

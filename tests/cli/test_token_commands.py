@@ -1,5 +1,7 @@
 """`rlbench token`: a token is printed once, listed without it, and revoked by its id."""
 
+import pytest
+
 
 def test_a_token_is_made_listed_and_revoked(rlbench):
     made = rlbench(
@@ -22,3 +24,12 @@ def test_a_token_is_made_listed_and_revoked(rlbench):
 def test_what_cannot_be_meant_is_said_in_one_line(rlbench):
     assert rlbench("token", "create", "--role", "root").err == "Error: unknown role 'root'; known: admin, read, write\n"
     assert "more than 0" in rlbench("token", "create", "--days", 0).err
+
+
+@pytest.mark.parametrize("command", [["ui", "--no-browser"], ["serve", "latest"]])
+def test_a_door_that_is_refused_leaves_no_store_behind(rlbench, tmp_path, command):
+    refused = rlbench(*command, "--host", "0.0.0.0", "--port", 0)  # noqa: S104
+    assert refused.err.startswith(
+        "Error: other machines can reach 0.0.0.0: that takes a token (`rlbench token create`)"
+    )
+    assert list(tmp_path.iterdir()) == []

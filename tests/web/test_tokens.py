@@ -1,5 +1,7 @@
 """Tokens: shown once, kept as digests, compared in constant time, refused as soon as they are revoked."""
 
+from dataclasses import replace
+
 import mongomock
 import pytest
 
@@ -104,3 +106,18 @@ def test_who_may_come_in_depends_on_the_door(tmp_path):
         assert tokens.admission(there, store)(secret)
         with pytest.raises(UsageError, match="that takes TLS"):
             tokens.admission(Door("0.0.0.0"), store)  # noqa: S104
+
+
+def test_no_store_is_made_behind_a_door_that_is_refused(tmp_path):
+    store, pair = tmp_path / "new.db", (tmp_path / "cert", tmp_path / "key")
+    for file in pair:
+        file.touch()
+    (tmp_path / "tokens").write_text("z" * 40)
+    there = Door("0.0.0.0", tls_cert=pair[0], tls_key=pair[1])  # noqa: S104
+    with pytest.raises(UsageError, match=r"a token .* and TLS"):
+        tokens.store_behind(Door("0.0.0.0"), str(store), create=True)  # noqa: S104
+    with pytest.raises(StoreError, match="there is no store at"):  # which would hold the token that it takes
+        tokens.store_behind(there, str(store), create=True)
+    assert not store.exists()
+    tokens.store_behind(replace(there, token_file=tmp_path / "tokens"), str(store), create=True).close()
+    assert store.exists()
