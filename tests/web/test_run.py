@@ -231,6 +231,15 @@ def test_runs_of_two_envs_are_not_compared_but_said_so(client, store):
     assert client.get(f"/compare/scores?run={ids}&metric=luck").status_code == 400
 
 
+def test_a_parameter_that_is_not_set_is_a_muted_dash(client, store):
+    run = store.runs(agent_name="q-learning")[0]
+    text = client.get(f"/runs/{run.id}").text
+    unset = [name for name, value in run.config.agent.parameters.items() if value is None]
+    assert unset
+    assert re.findall(r'class="unset"><th scope="row">(\w+)</th><td>-</td>', text) == unset
+    assert ">None<" not in text
+
+
 # ---------------------------------------------------------------------- in a browser
 
 
