@@ -20,6 +20,7 @@ from rlbench.store.conditions import split, values_of
 from rlbench.store.listing import FIGURES, FORMS, WHO, cell, differing
 from rlbench.store.querying import Names
 from rlbench.store.records import STATUSES
+from rlbench.store.store import ALL
 from rlbench.texts import to_cell
 from rlbench.web.pages import form_of, page, run_named, store_of
 
@@ -39,6 +40,7 @@ ROWS = 50  # of a page
 MOST_ROWS = 10_000  # of a downloaded table
 MOST_SETTINGS = 4  # columns that the page chooses by itself
 FILTERS = {"env": "env_id", "agent": "agent_name", "tag": "tag", "study": "study", "status": "status"}
+OFTEN_LACKING = ("tag", "study")  # a single one of them tells runs apart too
 RUN_FIGURES = ("return", "regret", "episodes", "steps", "seconds", "started")
 GROUP_FIGURES = ("runs", "return", "95 % interval", "regret")
 NUMBERS = {*FORMS, "seed", *GROUP_FIGURES}
@@ -84,13 +86,13 @@ class Asked:
         return any(self.get(name) for name in ("where", *FILTERS))
 
     def query(self, grant: Grant) -> dict[str, Any]:
-        """Returns the arguments of `Store.page`: all runs that a grant allows, those of studies too."""
+        """Returns the arguments of `Store.page`: of what is asked for, the runs that a grant allows."""
         filters = {known: self.get(name) for name, known in FILTERS.items() if self.get(name)}
         filters |= {name: value for name, value in (("env_id", grant.env_id), ("tag", grant.tag)) if value}
         if filters.get("status", STATUSES[0]) not in STATUSES:
             raise UsageError(f"a run is {', '.join(STATUSES)}, got {filters['status'][:40]!r}")
         sort = {"sort": self.get("sort")} if self.get("sort") else {}
-        return {"study": "all", **filters, "where": split(self.get("where")), **sort}
+        return {**filters, "where": split(self.get("where")), **sort}
 
     def url(self, *, path: str = "/", **changes: str | None) -> str:
         """Returns the address with some parameters changed; None leaves one out."""
@@ -203,24 +205,45 @@ def show(request: Request) -> Response:
         table, problem = table_of(request, asked), ""
     except UsageError as error:
         table, problem = Table([], [], 0, []), str(error)
-    seen = _digest(table)
+    hidden = 0 if table.total or problem else _hidden(request, asked)
+    seen = _digest(table, hidden)
     if request.query_params.get("seen") == seen:
         return Response(status_code=204)
-    pages = max(1, -(-table.total // ROWS))
+    pages, names = max(1, -(-table.total // ROWS)), names_of(request)
     return page(
         request,
         "runs.html",
         asked=asked,
         table=table,
         problem=problem,
-        names=names_of(request),
+        names=names,
+        choices=_choices(names, asked),
         pages=pages,
         seen=seen,
-        statuses=STATUSES,
         words=WORDS,
+        hidden=hidden,
         headings=[_heading(name, asked) for name in table.columns],
-        is_empty=not table.total and not asked.is_filtered and not problem,
+        is_empty=not (table.total or hidden or asked.is_filtered or problem),
     )
+
+
+def _hidden(request: Request, asked: Asked) -> int:
+    """Returns how many runs fit but were made for a study, and so are not shown."""
+    query = asked.query(request.scope["grant"])
+    return 0 if "study" in query else store_of(request).page(**query, study=ALL, limit=1).total
+
+
+def _choices(names: Names, asked: Asked) -> dict[str, list[tuple[str, str]]]:
+    """Returns what each filter can be set to, as values and words; one that cannot tell runs apart is left out."""
+    known = zip(FILTERS, (names.envs, names.agents, names.tags, names.studies, STATUSES), strict=True)
+    first = {"study": [("", "none"), (ALL, "any")]}  # runs that were made for a study show where they are asked for
+    choices = {}
+    for name, values in known:
+        chosen, unset = asked.get(name), first.get(name, [("", "any")])
+        if chosen or len(values) > (name not in OFTEN_LACKING):
+            options = dict(unset) | {value: value for value in values}
+            choices[name] = list((options if chosen in options else {**options, chosen: chosen}).items())
+    return choices
 
 
 def names_of(request: Request) -> Names:
@@ -233,8 +256,8 @@ def names_of(request: Request) -> Names:
     return store_of(request).names()
 
 
-def _digest(table: Table) -> str:
-    return blake2b(repr(table).encode(), digest_size=8).hexdigest()
+def _digest(table: Table, hidden: int) -> str:
+    return blake2b(repr((table, hidden)).encode(), digest_size=8).hexdigest()
 
 
 class Heading(NamedTuple):

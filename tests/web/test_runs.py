@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from clients import serving
+from clients import Client, serving
 
 import rlbench
 from rlbench.store import RunConfig
+from rlbench.web.app import dashboard
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -67,6 +68,41 @@ def test_a_page_that_shows_the_table_already_is_told_nothing_until_it_changes(cl
     assert answer.status_code == 200
     assert "new</span>" in answer.text
     assert "seen=" not in answer.text
+
+
+def test_runs_that_were_made_for_a_study_show_where_they_are_asked_for(client, store):
+    plain = [run.id for run in store.runs()]
+    with store.working_for("grid"):
+        made = store.create_run("Taxi-v4", "sarsa", seed=0).id
+    answer = client.get("/")
+    assert ids(answer) == plain
+    assert re.findall(
+        r"<option value=\"([^\"]*)\"( selected)?>(none|any|grid)<", answer.text.partition("Study")[2]
+    ) == [
+        ("", " selected", "none"),
+        ("all", "", "any"),
+        ("grid", "", "grid"),
+        ("", " selected", "any"),  # of the status
+    ]
+    assert ids(client.get("/?study=grid")) == [made]
+    assert ids(client.get("/?study=all")) == [made, *plain]
+    assert f"\n{made}," in client.get("/runs.csv?study=all").text
+    assert made not in client.get("/runs.csv").text
+    alone = client.get("/?env=Taxi-v4").text
+    assert "No run fits except one that was made for a study" in alone
+    assert ids(client.get(re.search(r'<a href="([^"]*)">Show it', alone)[1].replace("&amp;", "&"))) == [made]
+
+
+def test_a_store_of_studies_alone_is_not_empty(tmp_path):
+    with rlbench.open_store(tmp_path / "studies.db") as store:
+        client = Client(dashboard(store))
+        seen = re.search(r'"seen": "(\w+)"', client.get("/").text)[1]
+        with store.working_for("grid"):
+            made = [store.create_run("Taxi-v4", "sarsa", seed=seed).id for seed in (0, 1)]
+        answer = client.get(f"/?seen={seen}")
+        assert "No run fits except 2 that were made for a study" in answer.text
+        assert "rlbench train" not in answer.text
+        assert set(ids(client.get("/?study=all"))) == set(made)
 
 
 def test_groups_show_their_means_and_stand_for_all_their_runs(client, store):
@@ -130,10 +166,6 @@ def test_the_table_is_downloaded_as_it_is_filtered_and_no_spreadsheet_computes_i
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path):
-    from clients import Client
-
-    from rlbench.web.app import dashboard
-
     with rlbench.open_store(tmp_path / "empty.db") as store:
         answer = Client(dashboard(store)).get("/")
         assert "rlbench train safecab" in answer.text
