@@ -22,16 +22,13 @@ function say(words) {
   place.hidden = !words;
 }
 
-document.addEventListener("htmx:beforeSwap", event => {  // an error is told where its form has a place for it
-  const {xhr, target} = event.detail;
-  if (xhr.status >= 400 && target.classList.contains("problem")) event.detail.shouldSwap = true;
-});
 document.addEventListener("htmx:sendError", () => say("The server does not answer. This page shows what it last said."));
-document.addEventListener("htmx:responseError", event => {
+document.addEventListener("htmx:responseError", event => {  // an error is told where its form has a place for it
   const {xhr, target} = event.detail;
-  if (target.classList.contains("problem")) return;
   const told = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector("[data-words]");
-  say(told ? told.textContent : xhr.responseText || `The server answered ${xhr.status}.`);
+  const words = told ? told.textContent : xhr.responseText || `The server answered ${xhr.status}.`;
+  if (target.classList.contains("problem")) target.textContent = words;
+  else say(words);
 });
 document.addEventListener("htmx:afterRequest", event => {
   if (event.detail.successful) say("");
