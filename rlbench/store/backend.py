@@ -161,6 +161,13 @@ class Backend(ABC):
         """Returns a context in which all writes are one transaction; None if the storage has no such thing."""
         return None
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Gives up sooner, with a StoreError, what another process holds up; storages that serve all at once do not."""
+        del seconds
+
+    def check_place(self) -> None:  # noqa: B027  (most have no place that could be lost)
+        """Raises StoreError if the storage was deleted or replaced since it was opened, as far as the backend knows."""
+
     def now(self) -> datetime:
         """Returns the time on the clock that all writers to this storage share."""
         return datetime.now(UTC)

@@ -215,6 +215,12 @@ class SealedBackend(Backend):
     def at_once(self) -> AbstractContextManager[object] | None:
         return self.inner.at_once()
 
+    def wait_at_most(self, seconds: float) -> None:
+        self.inner.wait_at_most(seconds)
+
+    def check_place(self) -> None:
+        self.inner.check_place()
+
     def now(self) -> datetime:
         return self.inner.now()
 

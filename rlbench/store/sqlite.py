@@ -51,7 +51,7 @@ SPAN = "number, first_episode, first_step, episodes, segments, steps, run"
 THERE = "SELECT 1 FROM snapshots WHERE (kind, name, created_at, size) = (?, ?, ?, ?)"
 INFO = "episodes, timesteps, chunks, created_at, kept, size, run"
 EXPLANATIONS = {
-    sqlite3.SQLITE_BUSY: f"another process has been writing to it for {BUSY_TIMEOUT:g} s; try again later",
+    sqlite3.SQLITE_BUSY: "another process has been writing to it for too long; try again later",
     sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again later",
     sqlite3.SQLITE_READONLY: "it can only be read; copy it to a writable folder",
     sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
@@ -97,16 +97,20 @@ class SqliteBackend(Backend):
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-                self._check_place()
+                self.check_place()
 
     def at_once(self) -> AbstractContextManager[object]:
         return self._transaction()
 
-    def _check_place(self) -> None:
+    def wait_at_most(self, seconds: float) -> None:
+        with self._lock, explained(self.url):
+            self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
+
+    def check_place(self) -> None:
         if _place_of(self._file) != self._place:
             raise StoreError(
-                f"cannot use the store {self.url}: its file was deleted or replaced while it was open; "
-                "nothing was written: put it back, or open the store again"
+                f"cannot use the store {self.url}: its file was deleted or replaced while it was open, "
+                "so nothing is written any more: put it back, or open the store again"
             )
 
     def _rows(self, sql: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[Any]:

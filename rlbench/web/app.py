@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOMS = (login, runs, comparison, episodes, run, studies, models, buffers)
 PAGES = [route for room in ROOMS for route in room.routes]
+PATIENCE = 3.0  # seconds for which a change, and so the pages behind it, waits for another process to write
 STATIC = Mount("/static", StaticFiles(packages=[("rlbench.web", "static")]), name="static")
 
 
@@ -41,6 +42,7 @@ def dashboard(
         grant_of: returns what a token allows, None for an unknown one; without it everybody may do everything.
         hosts: the names by which requests may call the server; None: any.
     """
+    store.backend.wait_at_most(PATIENCE)
     secret = secrets.token_urlsafe(24)
     app = application(store, [STATIC, *PAGES], error_page)
     app.state.secret, app.state.grant_of = secret, grant_of

@@ -63,8 +63,9 @@ def error_page(request: Request, status: int, words: str) -> Response:
 
 
 def store_of(request: Request) -> Store:
-    """Returns the store that the pages show."""
+    """Returns the store that the pages show; StoreError if it is gone, so that none shows what it was."""
     store: Store = request.app.state.store
+    store.backend.check_place()
     return store
 
 
