@@ -287,7 +287,7 @@ def _planes(words: Array) -> Array:
 
 
 def _opened(blob: bytes, where: str) -> tuple[list[Column], Any, list[memoryview]]:
-    if blob.startswith(SEALED):
+    if isinstance(blob, bytes) and blob.startswith(SEALED):  # a damaged store holds anything in its place
         raise StoreError(f"{where} has been encrypted: open the store again, with its key")
     try:
         columns, about, body = _read_header(blob)

@@ -13,6 +13,7 @@ from rlbench.modelling import save_model, train_model
 
 PROGRAM = """
 import resource, sys
+sys.dont_write_bytecode = True  # beyond the limit it would be cut off, for others too
 from rlbench import files
 from rlbench.cli import main
 new_mark = files.new_mark
@@ -72,6 +73,7 @@ def _command(name, stored):
 
 FULL = """
 import os, resource, sys, json
+sys.dont_write_bytecode = True
 from pathlib import Path
 import h5py, minari, pyarrow.parquet, numpy
 from rlbench import files
