@@ -127,7 +127,8 @@ def _is_complaint(message):
 
 @pytest.fixture
 def look(tmp_path):
-    """Takes pictures of a page in three sizes and two schemes; nothing may stand out on the right.
+    """Takes pictures of a page in three sizes and two schemes; nothing may stand out on the right, and key figures
+    stand beside each other.
 
     RLBENCH_LOOKS names a folder in which the pictures stay.
     """
@@ -142,6 +143,8 @@ def look(tmp_path):
                 page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True, animations="disabled")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, size)
         page.set_viewport_size({"width": SIZES["desktop"], "height": HEIGHT})
+        displays = page.locator(".tiles").evaluate_all("all => all.map(one => getComputedStyle(one).display)")
+        assert set(displays) <= {"flex"}, name
 
     return looking
 
