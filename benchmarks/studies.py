@@ -158,6 +158,7 @@ def _tuning(trials):
         sampler="random",
         seed=0,
         test_seeds=(),
+        prune="",
     )
 
 
