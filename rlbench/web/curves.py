@@ -11,6 +11,7 @@ from rlbench.errors import RlbenchError, UsageError
 from rlbench.intervals import mean_band
 from rlbench.plots.series import X_AXES, check_x, places
 from rlbench.plots.smoothing import Smoothing, means_at
+from rlbench.texts import escaped
 from rlbench.training import Run
 from rlbench.web.shelf import Shelf
 
@@ -124,7 +125,7 @@ def of_groups(groups: Sequence[Group], pixels: int, x: str = "episodes") -> dict
         raise UsageError("none of these runs has finished an episode yet")
     grid = np.linspace(min(one.x[0] for members in wholes for one in members), max(ends), pixels)
     lines = [
-        {"label": group.label, "runs": len(members), **_line(members, grid)}
+        {"label": escaped(group.label), "runs": len(members), **_line(members, grid)}
         for group, members in zip(groups, wholes, strict=True)
     ]
     return {"x": _rounded(grid).tolist(), "lines": lines, "axis": X_AXES[x]}

@@ -286,7 +286,8 @@ def download(request: Request) -> Response:
     """Returns the table as CSV: what is filtered and sorted so, at most MOST_ROWS rows."""
     asked = Asked.of(request.query_params)
     table = table_of(request, Asked(tuple(one for one in asked.given if one[0] != "page")), MOST_ROWS)
-    return Response(_csv(table), media_type="text/csv; charset=utf-8", headers=_named("runs.csv"))
+    made = _csv(table).encode(errors="backslashreplace")  # a setting may hold what is no text: a lone surrogate
+    return Response(made, media_type="text/csv; charset=utf-8", headers=_named("runs.csv"))
 
 
 def _csv(table: Table) -> str:

@@ -140,6 +140,22 @@ def test_a_hostile_name_is_shown_as_it_is_and_does_nothing(client, store, name):
     assert "<img" not in text
 
 
+def test_a_setting_that_is_no_text_is_shown_as_it_is_written(client, store):
+    known = rlbench.load_run(store, "latest")
+    (chunk,) = store.chunks(known)
+    made = []
+    for rate in ("a\ud800b", "c"):
+        config = RunConfig.of({"agent": {"name": "sarsa", "parameters": {"rate": rate}}})
+        run = store.create_run(known.env_id, "sarsa", seed=0, config=config)
+        store.append(run.id, chunk, status="finished")
+        made.append(run.id)
+    both = ",".join(made)
+    for address in ("/?column=rate", "/runs.csv?column=rate", f"/compare?run={both}", f"/compare/curves?run={both}"):
+        answer = client.get(address)
+        assert (address, answer.status_code) == (address, 200)
+        assert r"a\ud800b" in answer.text.replace(r"\\", "\\")
+
+
 def test_chosen_runs_are_tagged_untagged_and_deleted_by_a_page_alone(client, store):
     first, second = (run.id for run in store.runs()[:2])
     assert client.post("/runs/tag", data={"run": first, "tag": "best"}).status_code == 403
