@@ -125,11 +125,7 @@ class SealedBackend(Backend):
 
     def sealed_chunk(self, chunk: ChunkRow) -> ChunkRow:
         """Seals the blobs of a chunk, and its table."""
-        blobs = [self._sealed(getattr(chunk, part), place_of_part(chunk.span, part)) for part in PARTS]
-        table = chunk.table and TableRow(
-            chunk.table.digest, self.keyring.seal(chunk.table.blob, place_of_table(chunk.table.digest))
-        )
-        return ChunkRow(chunk.span, blobs[0] or b"", blobs[1] or b"", blobs[2], table)
+        return self._changed(chunk, self.keyring.seal)._replace(table=self._sealed_table(chunk.table))
 
     def sealed_checkpoint(self, checkpoint: CheckpointRow) -> CheckpointRow:
         """Seals a checkpoint; its listed size stays that of the plain blob."""
@@ -137,14 +133,25 @@ class SealedBackend(Backend):
 
     def _stored(self, run_id: str, chunk: ChunkRow) -> ChunkRow | None:
         """Returns a chunk as it is stored, if it is and its blobs are those of `chunk`: sealed anew they are others."""
-        stored = [self.inner.select_part(run_id, chunk.span, part)[1] for part in PARTS[:1]]
-        if stored[0] is None:
+        if not self.inner.select_part(run_id, chunk.span, PARTS[0])[0]:
             return None
-        stored += [self.inner.select_part(run_id, chunk.span, part)[1] for part in PARTS[1:]]
-        plain = [self._plain(blob, place_of_part(chunk.span, part)) for blob, part in zip(stored, PARTS, strict=True)]
-        if plain != [getattr(chunk, part) for part in PARTS]:
-            return None
-        return ChunkRow(chunk.span, stored[0], stored[1] or b"", stored[2], self.sealed_chunk(chunk).table)
+        blobs: dict[str, Any] = {part: self.inner.select_part(run_id, chunk.span, part)[1] for part in PARTS}
+        stored = chunk._replace(**blobs)
+        is_same = self._changed(stored, self.keyring.unseal) == chunk
+        return stored._replace(table=self._sealed_table(chunk.table)) if is_same else None
+
+    def _changed(self, chunk: ChunkRow, change: Callable[[bytes, str], bytes]) -> ChunkRow:
+        """Changes the blobs of a chunk, each at its place."""
+        blobs = {part: getattr(chunk, part) for part in PARTS}
+        changed: dict[str, Any] = {
+            part: change(blob, place_of_part(chunk.span, part))
+            for part, blob in blobs.items()
+            if isinstance(blob, bytes)
+        }
+        return chunk._replace(**changed)
+
+    def _sealed_table(self, table: TableRow | None) -> TableRow | None:
+        return table and table._replace(blob=self.keyring.seal(table.blob, place_of_table(table.digest)))
 
     def _exchange(
         self, exchange: Callable[[bytes, bytes], bool], stored: bytes | None, before: bytes, after: bytes, place: str
@@ -152,9 +159,6 @@ class SealedBackend(Backend):
         """Exchanges a stored blob that reads as `before`."""
         is_before = stored is not None and self._plain(stored, place) == before
         return is_before and exchange(stored or b"", self.keyring.seal(after, place))
-
-    def _sealed(self, blob: bytes | None, place: str) -> bytes | None:
-        return None if blob is None else self.keyring.seal(blob, place)
 
     def _plain(self, blob: bytes | None, place: str) -> bytes | None:
         return self.keyring.unseal(blob, place) if isinstance(blob, bytes) else blob

@@ -266,12 +266,10 @@ def test_no_marker_is_in_the_files_of_an_encrypted_store(tmp_path, with_key, mon
         spool.put(run.id, None, Checkpoint(2, 5, {"bytes": numbers}, {"text": markers}), keep=False)
         spool.close()
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
-        assert {path.suffix for path in files} >= {".db", ".db-wal"} & {path.suffix for path in files}
-        assert len(files) >= 4, "the store and the spool, and what they are about to write"
+        assert {path.name for path in files} > {"runs.db", "runs.db-wal"}
+        assert any(path.name.startswith("rlbench-spool-") for path in files)
         for path in files:
-            content = path.read_bytes()
-            assert MARKER.encode() not in content, path
-            assert b"".join(f"{text}"[:8].encode() for text in ("gamma",)) not in content, path
+            assert MARKER.encode() not in path.read_bytes(), path
         copying.backup(store, tmp_path / "kept.db")
         assert MARKER.encode() not in (tmp_path / "kept.db").read_bytes()
         with open_store(spool.path) as left:
