@@ -283,11 +283,11 @@ def test_no_marker_is_in_the_files_of_an_encrypted_store(tmp_path, with_key, mon
 
 def test_a_file_that_is_encrypted_keeps_nothing_of_what_was_plain(tmp_path, with_other_key):
     place = tmp_path / "runs.db"
-    numbers = np.random.default_rng(0).integers(0, 255, 50_000, np.uint8)  # what packs to itself
+    numbers = np.random.default_rng(0).integers(0, 255, 500_000, np.uint8)  # what packs to itself
     with open_store(place) as store:
         kept, deleted = (store.create_run("Taxi-v4", "random", seed=seed, note=MARKER) for seed in (0, 1))
-        for run, shift in ((kept, 0), (deleted, 1)):
-            store.append(run.id, None, Checkpoint(0, 0, {"x": numbers + np.uint8(shift)}), status="finished")
+        for run, size in ((kept, 5_000), (deleted, len(numbers))):  # more than what is encrypted will overwrite
+            store.append(run.id, None, Checkpoint(0, 0, {"x": numbers[:size]}), status="finished")
         pieces = [blob[-200:-100] for blob in stored(store)]
         inner(store)._connection.execute("PRAGMA secure_delete = OFF")  # as SQLite is built in most places
         store.delete_run(deleted.id)
