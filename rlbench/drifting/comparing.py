@@ -107,9 +107,9 @@ class Counted:
 # ------------------------------------------------------------------ counting
 
 
-def blocks_of(sample: Sample) -> NDArray[np.int64]:
-    """Returns the block of each row: units are dealt out in turn."""
-    return sample.units % min(sample.n_units, BLOCKS)
+def blocks_of(sample: Sample, most: int = BLOCKS) -> NDArray[np.int64]:
+    """Returns the block of each row, (rows,): units are dealt out in turn."""
+    return sample.units % min(sample.n_units, most)
 
 
 def counted(reference: Array, data: Array, blocks: tuple[Array, Array]) -> Counted:

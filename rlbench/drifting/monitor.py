@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.checks import whole_number
+from rlbench.drifting.comparing import blocks_of
 from rlbench.drifting.effects import shares
 from rlbench.errors import UsageError
 
@@ -36,7 +37,8 @@ BINS = 20  # of numbers
 LEAST_EXPECTED = 5  # rows of a window in one place; rare categories are counted together
 RAREST = 1e-3  # share of a category, in the denominator of its chi-square
 FEW = 6  # rows of a window that are no reason for an alarm
-REFERENCES = 1_000  # drawn for the calibration
+REFERENCES = 1_000  # drawn for the calibration ...
+BLOCKS = 2_000  # ... from at most as many parts: a model keeps 2,000 rows, a file may have 100,000
 WINDOWS_EACH = 4
 AT_ONCE = 2**21  # values counted at a time
 SAFETY = 0.75  # of the budget is aimed at: the reference is a sample, and so is what was drawn from it
@@ -218,12 +220,13 @@ class _Null(NamedTuple):
     def of(cls, reference: Sample, counters: list[_Counter], window: int, seed: int) -> _Null:
         rng = np.random.default_rng([seed, 2])
         places = [one.places(column) for one, column in zip(counters, reference.columns.values(), strict=True)]
-        weights = rng.multinomial(reference.n_units, np.full(reference.n_units, 1 / reference.n_units), REFERENCES)
+        blocks, n = blocks_of(reference, BLOCKS), min(reference.n_units, BLOCKS)
+        weights = rng.multinomial(n, np.full(n, 1 / n), REFERENCES)
         windows = _drawn_windows(reference, counters, places, window, rng)
         distances, own = [], []
         for counter, at, ours in zip(counters, places, windows, strict=True):
-            by_unit = np.bincount(reference.units * counter.size + at, minlength=reference.n_units * counter.size)
-            drawn = counter.expected(weights @ by_unit.reshape(-1, counter.size))
+            by_block = np.bincount(blocks * counter.size + at, minlength=n * counter.size)
+            drawn = counter.expected(weights @ by_block.reshape(-1, counter.size))
             distances.append(counter.distance(ours / window, np.repeat(drawn, WINDOWS_EACH, axis=0)))
             own.append(counter.expected(np.bincount(at, minlength=counter.size)))
         found = np.array(distances)

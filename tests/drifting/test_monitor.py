@@ -1,5 +1,6 @@
 """The alarm: within its budget without drift, soon with drift, and the same however rows are batched."""
 
+import tracemalloc
 from copy import deepcopy
 
 import numpy as np
@@ -83,6 +84,18 @@ def test_rows_one_by_one_are_rows_too(monitor):
 
 def test_fewer_false_alarms_need_a_higher_threshold(reference, monitor):
     assert Monitor(reference, rows_per_alarm=2_000_000).state.threshold > monitor.state.threshold
+
+
+def test_the_memory_of_a_calibration_does_not_grow_with_the_reference():
+    """Each of 1,000 references drawn from 60,000 units would be as many numbers: 480 MB."""
+    rows = np.random.default_rng(0).normal(size=(60_000, 1))
+    tracemalloc.start()
+    try:
+        large = Monitor(rows_sample("reference", ("a",), rows)).state.threshold
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+    assert large == pytest.approx(Monitor(rows_sample("reference", ("a",), rows[:2000])).state.threshold, rel=0.25)
 
 
 def test_states_never_seen_raise_an_alarm():
