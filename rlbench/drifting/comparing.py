@@ -127,7 +127,10 @@ def counted(reference: Array, data: Array, blocks: tuple[Array, Array]) -> Count
 
 def _is_of_categories(reference: Array) -> bool:
     """Returns whether a column is compared by its values alone: also numbers without a spread to measure in."""
-    return reference.dtype.kind != "f" or bool(reference.min() == reference.max())
+    if reference.dtype.kind != "f" or reference.min() == reference.max():
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):  # the squares of numbers beyond 1e154 or below 1e-162
+        return not 0 < reference.std() < np.inf
 
 
 def _in_bins(reference: Floats, data: Floats) -> tuple[Array, Array, Floats]:

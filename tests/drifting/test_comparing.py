@@ -67,6 +67,15 @@ def test_a_column_that_was_constant_drifts_if_it_is_no_longer(value):
     assert other.drifted
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_numbers_whose_squares_are_none_are_compared_by_value(unit):
+    rows = np.repeat([[0.0], [unit]], 30, axis=0)
+    [same] = compare(rows_sample("a", "c", rows), rows_sample("b", "c", rows), **DECIDED)
+    [other] = compare(rows_sample("a", "c", rows), rows_sample("b", "c", rows[:40]), **DECIDED)
+    assert (same.effect, same.drifted) == (0, False)
+    assert (other.measure, other.psi > 0) == ("Cramer's V", True)
+
+
 def test_p_values_are_right_for_episodes_whose_rows_depend_on_each_other():
     """5 % of 100 undrifted pairs; 99.9 % limits of a binomial: 0 to 13; rows permuted one by one would make it 75."""
     rng, small = np.random.default_rng(0), 0
