@@ -170,9 +170,11 @@ def _lines(found: Drift) -> Iterator[str]:
         impossible = sum(one.steps for one in compared.impossible)
         yield f"transitions  {impossible:,} of {compared.steps:,} steps are impossible by the table"
         for one in compared.impossible[:3]:
+            before, action = page.pair_cells(compared, one)
+            after = reports_page.place(compared.layout, one.next_state)
             yield (
-                f"             state {one.state}, action {one.action}: reward {one.reward:g}, "
-                f"next state {one.next_state}, {one.steps:,} times"
+                f"             state {before}; action {action}: reward {one.reward:g}, "
+                f"next state {after}; {one.steps:,} times"
             )
         drifted = sum(pair.drifted for pair in compared.pairs)
         yield f"             {drifted:,} of {len(compared.pairs):,} pairs with several outcomes have drifted"

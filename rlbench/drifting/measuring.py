@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +202,8 @@ def _transitions(target: Run | Model, data: Any, alpha: float) -> tuple[Transiti
             model = TabularModel.from_env(env)
     except RlbenchError as error:
         return None, str(error)
-    return compare_transitions(batches_of(data), model, policy, alpha=alpha, source=f"run {data.id}"), ""
+    found = compare_transitions(batches_of(data), model, policy, alpha=alpha, source=f"run {data.id}")
+    return replace(found, layout=target.layout(), actions=target.action_names()), ""
 
 
 def _title(target: Run | Model) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rlbench.envs.actions import action_name
 from rlbench.files import written
 from rlbench.plots.drifts import drift_distributions, drift_effects
 from rlbench.plots.style import new_figure, styled
-from rlbench.reports.page import check_path
+from rlbench.reports.page import check_path, place
 from rlbench.reports.parts import attempt, document, image_of, note, number, section, table_of, text, tiles_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from rlbench.drifting.comparing import ColumnDrift
     from rlbench.drifting.measuring import Drift
-    from rlbench.drifting.transitions import Transitions
+    from rlbench.drifting.transitions import Impossible, PairDrift, Transitions
 
 MOST = 40  # columns in a picture, the largest effects
 UNITS = {"Wasserstein": ", in standard deviations of the reference"}
@@ -159,7 +160,13 @@ def _impossible(compared: Transitions) -> str:
         return "<p>No step that the table rules out.</p>"
     head = ("state", "action", "reward", "next state", "terminated", "steps")
     rows = [
-        [str(one.state), str(one.action), f"{one.reward:g}", str(one.next_state), str(one.terminated), f"{one.steps:,}"]
+        [
+            *pair_cells(compared, one),
+            f"{one.reward:g}",
+            place(compared.layout, one.next_state),
+            "yes" if one.terminated else "no",
+            f"{one.steps:,}",
+        ]
         for one in compared.impossible[:SHOWN]
     ]
     return f"<h3>Impossible by the table</h3>{_wide(head, rows)}{_more(compared.impossible)}"
@@ -170,8 +177,7 @@ def _pairs(compared: Transitions) -> str:
         return ""
     rows = [
         [
-            str(one.state),
-            str(one.action),
+            *pair_cells(compared, one),
             f"{one.steps:,}",
             f"{one.effect:.3f}",
             f"{one.p_holm:.2g}",
@@ -180,6 +186,11 @@ def _pairs(compared: Transitions) -> str:
         for one in compared.pairs[:SHOWN]
     ]
     return f"<h3>Outcomes of a pair</h3>{_wide(PAIRS, rows)}{_more(compared.pairs)}"
+
+
+def pair_cells(compared: Transitions, one: Impossible | PairDrift) -> tuple[str, str]:
+    """Returns a state and an action, in words where the env has any."""
+    return place(compared.layout, one.state), action_name(compared.actions, one.action)
 
 
 def _wide(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rlbench.envs.layouts import Layout
     from rlbench.envs.tabular import TabularModel
     from rlbench.exchange.batches import Batch
     from rlbench.planning import PolicyScore
@@ -85,6 +86,8 @@ class Transitions:
         pairs: those with several outcomes, the surest drift first.
         before, now: the served policy in the table, and in what it has become.
         model: the table with the observed outcomes of the pairs that drifted.
+        layout: how states lie on paper, to name them in words; None if nobody knows.
+        actions: the names of the actions; empty if nobody knows.
     """
 
     steps: int
@@ -94,6 +97,8 @@ class Transitions:
     before: PolicyScore
     now: PolicyScore
     model: TabularModel = field(repr=False)
+    layout: Layout | None = field(default=None, repr=False)
+    actions: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> bool:

@@ -256,7 +256,7 @@ def _steps(episode: Episode, layout: Layout | None, names: Sequence[str]) -> str
     rows = [_step(episode, layout, names, t, totals) for t in shown]
     if len(episode) > HEAD + TAIL:
         rows.insert(HEAD, f'<tr><td colspan="5">... {len(episode) - HEAD - TAIL:,} steps ...</td></tr>')
-    last = f"<tr><td></td><td>{text(_place(layout, row_of(episode.observations, -1)))}</td><td>{episode.end}</td></tr>"
+    last = f"<tr><td></td><td>{text(place(layout, row_of(episode.observations, -1)))}</td><td>{episode.end}</td></tr>"
     return (
         '<table><thead><tr><th class="number">step</th><th>state</th><th>action</th><th class="number">reward</th>'
         f'<th class="number">return</th></tr></thead><tbody>{"".join(rows)}{last}</tbody></table>'
@@ -269,12 +269,12 @@ def _step(episode: Episode, layout: Layout | None, names: Sequence[str], t: int,
     name = action_name(names, row_of(episode.actions, t)) + " *" * explored
     return (
         f'<tr{" class=explored" if explored else ""}><td class="number">{t + 1}</td>'
-        f"<td>{text(_place(layout, row_of(episode.observations, t)))}</td><td>{text(name)}</td>"
+        f"<td>{text(place(layout, row_of(episode.observations, t)))}</td><td>{text(name)}</td>"
         f'<td class="number">{episode.rewards[t]:g}</td><td class="number">{totals[t]:.10g}</td></tr>'
     )
 
 
-def _place(layout: Layout | None, observation: Any) -> str:
+def place(layout: Layout | None, observation: Any) -> str:
     """Returns a state in words if it is on a map, else the observation."""
     found = layout.describe(observation) if layout is not None and isinstance(observation, int) else ""
     return f"{found} ({observation})" if found else str(observation)

@@ -1,6 +1,7 @@
 """Drift of runs and models, with data of every shape and fault; and its report."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -241,3 +242,11 @@ def test_the_report_loads_nothing_and_escapes_what_looks_like_markup(store, tmp_
     assert "default-src 'none'" in text
     assert text.count("<img") == 3
     assert "2 of 2" in text
+
+
+def test_what_the_table_rules_out_is_named_in_words(tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    run = library.train("FrozenLake-v1", episodes=2_000, seed=0, env_kwargs={"is_slippery": False})
+    wetter = library.record("FrozenLake-v1", run, episodes=20, seed=1, env_kwargs={"is_slippery": True})
+    text = drift_report(library.drift(run, wetter), tmp_path / "drift.html").read_text()
+    assert re.search(r"<td>row 0, column 0 \(0\)</td><td>(Left|Down|Right|Up)</td><td>0</td><td>row ", text)
