@@ -93,7 +93,7 @@ def serve(application: ASGIApp, door: Door, *, ready: Callable[[str], object]) -
     `ready` is called with the address once it listens.
 
     Raises:
-        UsageError: the address cannot be listened at.
+        UsageError: the address cannot be listened at, or the certificate or its key cannot be used.
     """
     with _listening(door) as listener:
         config = uvicorn.Config(
@@ -110,6 +110,10 @@ def serve(application: ASGIApp, door: Door, *, ready: Callable[[str], object]) -
             ssl_certfile=door.tls_cert,
             ssl_keyfile=None if door.tls_key is None else str(door.tls_key),
         )
+        try:
+            config.load()
+        except OSError as error:  # that of ssl, too
+            raise UsageError(f"cannot use {door.tls_cert} with the key {door.tls_key}: {error}") from error
         address = _address(door, listener)
         _Server(config, lambda: ready(address)).run(sockets=[listener])
 

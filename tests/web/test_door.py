@@ -47,6 +47,13 @@ def test_a_certificate_takes_its_key_and_both_must_be_there(tmp_path):
         check(Door(tls_cert=tmp_path / "a", tls_key=tmp_path / "b"), has_tokens=False)
 
 
+def test_a_certificate_that_is_none_is_said_in_one_line(tmp_path):
+    file = tmp_path / "pair.pem"
+    file.write_text("nothing")
+    with pytest.raises(UsageError, match=r"cannot use .*pair\.pem with the key .*pair\.pem: \[SSL\]"):
+        door.serve(None, Door(port=0, tls_cert=file, tls_key=file), ready=pytest.fail)
+
+
 @pytest.mark.parametrize("path", ["/", "/static/rlbench.css", "/nowhere"])
 def test_every_answer_forbids_to_load_from_elsewhere_and_to_be_framed(client, path):
     headers = client.get(path).headers
