@@ -29,7 +29,7 @@ PIXELS = 900  # columns, unless a page says otherwise
 MOST_PIXELS = 4_000
 SMOOTH = Smoothing()
 MOST_DIGITS = 300  # after the point: NumPy multiplies by as many powers of ten
-KEPT = 64  # curves of runs: 60,000 episodes take half a megabyte
+KEPT = 64  # curves of runs: 60,000 episodes take a megabyte
 FIGURES = {"return": "return", "length": "steps of an episode", "exploration_rate": "exploration rate"}
 
 
@@ -60,6 +60,8 @@ def whole(run: Run, figure: str = "return", x: str = "episodes") -> Whole:
     check_x(x)
     if figure not in FIGURES:
         raise UsageError(f"a curve shows {', '.join(FIGURES)}, got {figure[:40]!r}")
+    if run.status == "running":  # it will have grown by the next time, and what it was would be kept
+        return _read(run, figure, x)
     key = (run.store.url, run.id, run.record.episodes, figure, x)
     return CURVES.get(key, lambda: _read(run, figure, x))
 
