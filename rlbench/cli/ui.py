@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import click
@@ -33,9 +33,10 @@ def ui(door: Door, *, no_browser: bool, store: str, as_json: bool) -> None:
 
     def ready(address: str) -> None:
         print_json({"address": address}) if as_json else say(f"rlbench ui: {address}")
-        Thread(target=warm, args=(opened,), daemon=True).start()
+        aside.submit(warm, opened)
         if not no_browser:
             webbrowser.open(address)
 
-    with store_behind(door, store, create=True) as opened:
+    # what is read aside ends first: Python may crash if it exits in the middle of an import
+    with store_behind(door, store, create=True) as opened, ThreadPoolExecutor(1) as aside:
         serve(dashboard(opened, grant_of=admission(door, opened), hosts=door.hosts), door, ready=ready)

@@ -3,17 +3,20 @@
 import asyncio
 import signal
 import socket
+from threading import Event
 from unittest.mock import Mock
 
 import httpx
 import pytest
 import uvicorn
+from click.testing import CliRunner
 from clients import Client, run_apart, serving
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from rlbench.cli.ui import ui
 from rlbench.errors import UsageError
-from rlbench.web import door, guards
+from rlbench.web import curves, door, guards
 from rlbench.web.app import application, dashboard, guarded
 from rlbench.web.door import Door, check
 from rlbench.web.guards import MOST, PAGE_HEADER, Grant
@@ -113,6 +116,23 @@ def test_it_takes_a_free_port_answers_and_ends_when_asked_to(database):
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
         assert process.stderr.read() == ""
+
+
+def test_what_is_read_aside_has_ended_before_the_store_closes(database, monkeypatch):
+    asked, read = Event(), []
+
+    def warm(store):
+        asked.wait()
+        read.extend(store.runs() for _ in range(100))
+
+    def serve(application, door, *, ready):
+        ready("http://here")
+        asked.set()
+
+    monkeypatch.setattr(curves, "warm", warm)
+    monkeypatch.setattr(door, "serve", serve)
+    assert CliRunner().invoke(ui, ["--store", str(database), "--no-browser"]).exit_code == 0
+    assert len(read) == 100
 
 
 def test_what_is_written_is_sent_at_once():
