@@ -39,7 +39,7 @@ class TabularModel:
 
     Attributes:
         n_states: the states are 0 .. n_states - 1.
-        n_actions: the actions are 0 .. n_actions - 1, all allowed in every state.
+        n_actions: the actions are 0 .. n_actions - 1.
         offsets: int64 (n_states * n_actions + 1,), where the outcomes of each pair begin and end.
         probability: float64 (n_outcomes,), summing to 1 over each (state, action).
         successor: int32 (n_outcomes,), the next state.
@@ -47,6 +47,8 @@ class TabularModel:
         terminated: bool (n_outcomes,), whether the episode ends with this outcome.
         initial: float64 (n_states,), the distribution of the first state.
         step_limit: the steps after which an episode is truncated; None if there is no limit.
+        allowed: bool (n_states, n_actions), the actions to choose from in each state, one at least; None for all. An
+            action outside the set has outcomes too: what the env does if it is taken anyway.
 
     Raises:
         UsageError: the arrays do not describe an MDP; the message names the first wrong entry.
@@ -61,11 +63,14 @@ class TabularModel:
     terminated: NDArray[np.bool_] = field(repr=False)
     initial: NDArray[np.float64] = field(repr=False)
     step_limit: int | None = None
+    allowed: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_shapes(self)
         _check_outcomes(self)
         _check_initial(self)
+        if self.allowed is not None:
+            check_allowed(self.allowed, self.n_states, self.n_actions)
 
     @classmethod
     def from_env(cls, env: gym.Env[Any, Any] | str) -> TabularModel:
@@ -88,13 +93,16 @@ class TabularModel:
         return _limited(model, env)
 
     @classmethod
-    def from_table(cls, table: Any, initial: Any, *, step_limit: int | None = None) -> TabularModel:
+    def from_table(
+        cls, table: Any, initial: Any, *, step_limit: int | None = None, allowed: Any = None
+    ) -> TabularModel:
         """Reads a table in toy-text's form.
 
         Args:
             table: `table[s][a]` lists (probability, successor, reward, terminated); dicts or lists.
             initial: (n_states,), the distribution of the first state.
             step_limit: the steps after which an episode is truncated, if any.
+            allowed: bool (n_states, n_actions), the actions to choose from in each state; all by default.
 
         Raises:
             UsageError: the table is malformed; the message names the first wrong entry.
@@ -112,6 +120,7 @@ class TabularModel:
             terminated=np.array(terminated, dtype=np.bool_),
             initial=np.array(initial, dtype=np.float64),
             step_limit=step_limit,
+            allowed=None if allowed is None else np.asarray(allowed),
         )
 
     @property
@@ -132,7 +141,8 @@ class TabularModel:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of all that it says, in hexadecimal digits: equal for equal models."""
-        columns = (self.offsets, self.probability, self.successor, self.reward, self.terminated, self.initial)
+        columns = [self.offsets, self.probability, self.successor, self.reward, self.terminated, self.initial]
+        columns += [] if self.allowed is None else [self.allowed]
         digest = sha256(repr((self.n_states, self.n_actions, self.step_limit)).encode())
         for column in columns:
             digest.update(np.ascontiguousarray(column).data)
@@ -140,8 +150,9 @@ class TabularModel:
 
     @cached_property
     def _may_follow(self) -> NDArray[np.bool_]:
-        """The outcomes that lead to a state in which the agent acts again."""
-        return ~self.terminated & (self.probability > 0)
+        """The outcomes of allowed actions that lead to a state in which the agent acts again."""
+        follows = ~self.terminated & (self.probability > 0)
+        return follows if self.allowed is None else follows & np.repeat(self.allowed.reshape(-1), np.diff(self.offsets))
 
     def reachable(self) -> NDArray[np.bool_]:
         """Marks the states in which an agent may have to act: those that some actions reach from a start.
@@ -216,6 +227,30 @@ def read_model(env: gym.Env[Any, Any]) -> TabularModel:
     return _limited(_own_model(env), env)
 
 
+def allowed_actions(env: gym.Env[Any, Any]) -> NDArray[np.bool_] | None:
+    """Returns the actions that an env allows, bool (n_states, n_actions), by its attribute `allowed_actions`.
+
+    None where all are allowed: it has no such attribute, or a wrapper may change what it describes.
+
+    Raises:
+        UsageError: the attribute has another form, or allows no action in a state.
+    """
+    allowed = getattr(env.unwrapped, "allowed_actions", None)
+    if allowed is None or opaque_wrapper(env) is not None:
+        return None
+    check_allowed(allowed, *(getattr(space, "n", 0) for space in (env.observation_space, env.action_space)))
+    return np.array(allowed)
+
+
+def check_allowed(allowed: Any, n_states: int, n_actions: int) -> None:
+    """Raises UsageError unless `allowed` is bool (n_states, n_actions), with at least one action in every state."""
+    if not isinstance(allowed, np.ndarray) or allowed.dtype != np.bool_ or allowed.shape != (n_states, n_actions):
+        got = f"{allowed.dtype} of shape {allowed.shape}" if isinstance(allowed, np.ndarray) else f"{allowed!r:.80}"
+        raise UsageError(f"the allowed actions must be bool of shape {(n_states, n_actions)}, got {got}")
+    if not allowed.any(axis=1).all():
+        raise UsageError(f"each state must allow an action, got none in state {int(allowed.any(axis=1).argmin())}")
+
+
 def why_no_model(env: gym.Env[Any, Any]) -> str | None:
     """Returns one line on why no `TabularModel` can describe `env`; None if one may."""
     base = env.unwrapped
@@ -288,7 +323,8 @@ def _own_model(env: gym.Env[Any, Any]) -> TabularModel:
     has_model = hasattr(base, "tabular_model")
     model = base.tabular_model() if has_model else TabularModel.from_table(base.P, base.initial_state_distrib)
     _check_spaces(env, model)
-    return model
+    allowed = allowed_actions(env)
+    return model if allowed is None else dataclasses.replace(model, allowed=allowed)
 
 
 def _read_table(table: Any) -> tuple[list[int], tuple[tuple[Any, ...], ...]]:

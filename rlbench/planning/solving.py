@@ -8,7 +8,7 @@ Programming and Optimal Control II.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Solution:
 
     Attributes:
         values: (n_states,), the best expected return from each state.
-        q_values: (n_states, n_actions), the same after each first action.
+        q_values: (n_states, n_actions), the same after each first action; -inf for one that is not allowed.
         error_bound: the largest distance of `values` from the truth, up to rounding (see `value_iteration`).
         sweeps: the number of backups of all states, and of improvements of a policy.
         policy: (n_states,), the one that policy iteration found; None if sweeps sufficed.
@@ -71,7 +71,7 @@ class Plan:
         gamma: the discount.
         horizon: the number of steps planned for; None if unlimited.
         values: (n_states,), optimal values with `horizon` steps to go.
-        q_values: (n_states, n_actions), likewise after each first action.
+        q_values: (n_states, n_actions), likewise after each first action; -inf for one that is not allowed.
         policy: (n_states,), the greedy action: of equals the lowest, unless these form a cycle: then those that arrive
             soonest.
         error_bound: the largest distance of `values` from the truth, up to rounding.
@@ -181,7 +181,7 @@ class _OptimalBackup:
     """One sweep of value iteration, action by action: long contiguous passes that stay in the cache."""
 
     def __init__(self, model: TabularModel, gamma: float) -> None:
-        self._chains = [RewardChain.of(model, action) for action in range(model.n_actions)]
+        self._chains = [_chain_of(model, action) for action in range(model.n_actions)]
         self.gamma = gamma
         self._scratch = np.empty(model.n_states)
 
@@ -198,6 +198,16 @@ class _OptimalBackup:
             chain.back_up(values, self.gamma, self._scratch)
             q[:, action] = self._scratch
         return q
+
+
+def _chain_of(model: TabularModel, action: int) -> RewardChain:
+    """Returns the outcomes of an action, worth -inf where it is not allowed."""
+    chain = RewardChain.of(model, action)
+    return (
+        chain
+        if model.allowed is None
+        else replace(chain, reward=np.where(model.allowed[:, action], chain.reward, -np.inf))
+    )
 
 
 def _solution(
@@ -241,7 +251,8 @@ def _improved(
     An action is kept unless another is better, so that equal ones never form a cycle; resting forever is worth 0,
     which the values of a policy that leaves do not show (with gamma 1, it ties with leaving later).
     """
-    states, rest = np.arange(model.n_states), resting_actions(model, np.ones((model.n_states, model.n_actions), bool))
+    allowed = np.ones((model.n_states, model.n_actions), bool) if model.allowed is None else model.allowed
+    states, rest = np.arange(model.n_states), resting_actions(model, allowed)
     for _ in range(ROUNDS):
         sweeps += 1
         values = long_run_values(RewardChain.of(model, policy), backup.gamma, tolerance)

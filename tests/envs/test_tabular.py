@@ -253,3 +253,39 @@ def test_columns_of_the_wrong_length_or_a_limit_below_one_are_refused():
         TabularModel(2, 2, model.offsets, *columns[:2], model.reward[:4], *columns[3:])
     with pytest.raises(UsageError, match="step_limit must be at least 1"):
         TabularModel(2, 2, model.offsets, *columns, 0)
+
+
+# ---------------------------------------------------------------------------------------- action sets by state
+
+
+class Barred(OwnModel):
+    """The coin, tossed in state 0 only; in state 1 there is nothing to do but stay."""
+
+    allowed_actions = np.array([[True, True], [False, True]])
+
+
+def test_a_model_has_the_actions_that_its_env_allows():
+    model = TabularModel.from_env(Barred())
+    np.testing.assert_array_equal(model.allowed, Barred.allowed_actions)
+    assert TabularModel.from_env(OwnModel()).allowed is None
+    assert model.digest != TabularModel.from_env(OwnModel()).digest
+
+
+def test_an_action_that_is_not_allowed_leads_nowhere():
+    table = {0: {0: [(1.0, 1, 0.0, False)], 1: STAY}, 1: {0: STAY, 1: STAY}}
+    assert TabularModel.from_table(table, [1.0, 0.0]).reachable().tolist() == [True, True]
+    model = TabularModel.from_table(table, [1.0, 0.0], allowed=np.array([[False, True], [True, True]]))
+    assert model.reachable().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "reason"),
+    [
+        ([[1, 1], [0, 1]], r"must be bool of shape \(2, 2\), got int64 of shape \(2, 2\)"),
+        ([[True, True]], r"must be bool of shape \(2, 2\), got bool of shape \(1, 2\)"),
+        ([[True, True], [False, False]], "each state must allow an action, got none in state 1"),
+    ],
+)
+def test_a_set_of_actions_must_have_one_for_each_state(allowed, reason):
+    with pytest.raises(UsageError, match=reason):
+        TabularModel.from_table(coin().P, [1.0, 0.0], allowed=np.array(allowed))

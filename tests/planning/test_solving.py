@@ -250,6 +250,45 @@ def test_undiscounted_plans_are_those_of_brute_force_or_refused_for_a_reason(tab
     assert score.optimal_states == score.reachable_states
 
 
+def barring(table, allowed):
+    """A model that bars actions: taken anyway, they leave the state as it was."""
+    rows = [
+        [row if ok else one(s, 0.0) for row, ok in zip(table[s], allowed[s], strict=True)] for s in range(len(table))
+    ]
+    return TabularModel.from_table(rows, np.eye(len(table))[0], allowed=np.array(allowed))
+
+
+sets = st.lists(
+    st.sampled_from([[True, True, True], [True, False, True], [False, True, False]]), min_size=4, max_size=4
+)
+
+
+@settings(max_examples=30)
+@given(tables(n_states=4, n_actions=3), sets, st.sampled_from([0.5, 0.99, 1.0]), st.sampled_from([3, 200]))
+def test_a_plan_takes_only_actions_that_are_allowed_and_is_the_best_of_these(table, allowed, gamma, patience):
+    model, states = barring(table, allowed), range(4)
+    only = [[table[s][a] for a in range(3) if allowed[s][a]] for s in states]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solving, "PATIENCE", patience)
+        try:
+            found = plan(model, gamma)
+        except UsageError as error:
+            assert "the rewards never end" in str(error)  # noqa: PT017
+            return
+    assert model.allowed[states, found.policy].all()
+    np.testing.assert_array_equal(np.isneginf(found.q_values), ~model.allowed)
+    np.testing.assert_allclose(found.values, best_by_brute_force(only, min(gamma, 1 - 1e-9)), atol=1e-6)
+
+
+def test_an_action_that_is_not_allowed_is_not_optimal_though_staying_costs_nothing():
+    """Every step costs 1, so that to bump into a wall for ever would be best."""
+    model = barring([[one(0, 0.0), one(1, -1.0)], [one(1, 0.0), one(1, -1.0, terminated=True)]], [[False, True]] * 2)
+    found = plan(model)
+    assert found.values.tolist() == [-2, -1]
+    assert score_policy(model, found.policy).optimal_states == 2
+    assert score_policy(model, [0, 0]).optimal_states == 0
+
+
 # ------------------------------------------------------------------------------------ progress among equals
 
 
