@@ -165,6 +165,7 @@ def from_pages(app: ASGIApp, secret: str) -> ASGIApp:
 def _refused(request: Request, secret: str) -> Response | None:
     given = request.headers.get(PAGE_HEADER, "")
     is_ours = compare_digest(given.encode(), secret.encode()) and is_from_here(request)
+    # a page elsewhere cannot send a bearer's header: its browser asks first, and no answer of ours allows it
     if not is_ours and not bearer_of(request):
         return PlainTextResponse("the page is out of date, or not of this server: load it again", 403)
     if request.scope["grant"] is None or request.scope["grant"].role == "read":

@@ -92,6 +92,14 @@ def server(database):
 
 
 @pytest.fixture(scope="session")
+def window(filled, tmp_path_factory):
+    """The address of `rlbench ui` over a copy of the store that many tests share: they only look at it."""
+    copy = shutil.copy(filled, tmp_path_factory.mktemp("window") / "runs.db")
+    with serving("ui", "--store", copy, "--port", 0, "--no-browser") as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
 def browser():
     """Chromium, as the system has it."""
     needed("chromium")

@@ -36,6 +36,7 @@ def pages_of(run_id):
 
 def test_while_another_process_writes_pages_are_read_and_a_change_says_that_it_must_wait(hurried, store, held):
     run = store.runs()[0]
+    assert store.backend._connection.execute("PRAGMA busy_timeout").fetchone() == (10,)  # ms, not its own patience
     for act, form in CHANGES.items():
         answer = hurried.post(f"/runs/{act}", data={"run": run.id, **form}, page=True)
         assert answer.status_code == 503

@@ -80,6 +80,17 @@ def test_what_changes_something_must_come_from_a_page_of_ours(client):
     assert client.post("/nowhere", page=True, headers={"sec-fetch-site": "cross-site"}).status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/", "/runs/tag", "/login", "/nowhere"])
+def test_no_browser_is_told_that_a_page_elsewhere_may_send_a_token(client, path):
+    asked = {
+        "origin": "http://evil.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }
+    headers = client.request("OPTIONS", path, headers=asked).headers
+    assert [name for name in headers if name.startswith("access-control")] == []
+
+
 def test_a_token_is_asked_for_and_its_role_is_kept(store):
     client = Client(dashboard(store, grant_of=GRANTS.get))
     assert client.get("/").status_code == 401

@@ -258,9 +258,9 @@ def test_a_parameter_that_is_not_set_is_a_muted_dash(client, store):
 # ---------------------------------------------------------------------- in a browser
 
 
-def test_a_run_is_looked_at_and_a_part_of_its_curve_looked_at_closer(page, server, store, look, axe):
+def test_a_run_is_looked_at_and_a_part_of_its_curve_looked_at_closer(page, window, store, look, axe):
     run = store.runs(agent_name="sarsa")[0]
-    page.goto(f"{server}/runs/{run.id}")
+    page.goto(f"{window}/runs/{run.id}")
     page.locator("[data-drawn]").wait_for()
     axe(page)
     look(page, "run")
@@ -303,8 +303,8 @@ def test_a_run_that_is_deleted_while_it_is_looked_at_is_said_to_be_gone(page, se
         page.get_by_text(f"there is no run '{run.id}'").first.wait_for()
 
 
-def test_ticked_runs_are_compared(page, server, look, axe):
-    page.goto(f"{server}/?env=rlbench/SafeCab-v0")
+def test_ticked_runs_are_compared(page, window, look, axe):
+    page.goto(f"{window}/?env=rlbench/SafeCab-v0")
     page.get_by_label("Choose all rows of this page").check()
     page.get_by_role("button", name="Compare").click()
     page.locator("[data-drawn]").wait_for()
@@ -314,10 +314,10 @@ def test_ticked_runs_are_compared(page, server, look, axe):
     look(page, "compare")
 
 
-def test_the_first_visit_weighs_little_and_asks_nobody_else(page, server, store):
+def test_the_first_visit_weighs_little_and_asks_nobody_else(page, window, store):
     sizes = {}
     page.on("response", lambda answer: sizes.__setitem__(answer.url, len(answer.body())))
-    page.goto(f"{server}/runs/{store.runs()[0].id}")
+    page.goto(f"{window}/runs/{store.runs()[0].id}")
     page.locator("[data-drawn]").wait_for()
-    assert all(url.startswith(server) for url in sizes)
+    assert all(url.startswith(window) for url in sizes)
     assert 100_000 < sum(sizes.values()) <= 250_000

@@ -128,7 +128,7 @@ def test_a_hostile_name_is_shown_as_it_is_and_does_nothing(client, store, name):
     plain = name.replace("\u202e", "")  # the store refuses what turns text round
     config = {"agent": {"parameters": {"rate": name, name: 1}}, "preset": name}
     run = store.create_run(plain, plain, seed=0, config=RunConfig.of(config), tags=[plain], note=plain)
-    for address in ("/", "/?group=seeds", f"/?column={'rate'}"):
+    for address in ("/", "/?group=seeds", "/?column=rate"):
         text = client.get(address).text
         assert run.id in text
         assert "<script>alert" not in text
@@ -191,8 +191,8 @@ def test_an_empty_store_says_how_to_begin(tmp_path):
 # ---------------------------------------------------------------------- in a browser
 
 
-def test_the_table_is_filtered_sorted_and_grouped_by_hand(page, server, look, axe):
-    page.goto(server)
+def test_the_table_is_filtered_sorted_and_grouped_by_hand(page, window, look, axe):
+    page.goto(window)
     page.get_by_label("Where").fill("learning_rate>0.2")
     page.get_by_label("Where").press("Enter")
     page.wait_for_url("**/?where=learning_rate*")
@@ -255,7 +255,6 @@ def test_hostile_names_neither_run_nor_break_the_page(page, database, look, axe)
             store.create_run(
                 name, name, seed=0, tags=[name], config=RunConfig.of({"agent": {"parameters": {name: name}}})
             )
-        store.close()
     with serving("ui", "--store", database, "--port", 0, "--no-browser") as (address, _):
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         page.goto(address)
