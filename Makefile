@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-interop lint bench results clean
+.PHONY: demo test test-long test-interop lint docs gallery bench results clean
 
 demo: .venv/installed
 	$(BIN)/rlbench train safecab
@@ -25,6 +25,14 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
+
+# The documentation as a site, docs/_build/html/index.html, built offline; a warning fails it.
+docs: .venv/docs-installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+# Every figure of the gallery, and the page that says whether it holds.
+gallery: .venv/installed
+	$(BIN)/python docs/gallery/make.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/training.py
@@ -54,5 +62,9 @@ results: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build docs/_build *.egg-info

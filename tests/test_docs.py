@@ -13,7 +13,8 @@ from forking import NEEDED_BY_MOST, NEEDED_BY_SOME, Forks
 from rlbench.cli import cli
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = ("", "tutorials", "how-to", "concepts")  # folders of docs/; reference and gallery are made from the code
+PAGES = [ROOT / "README.md", *(page for folder in WRITTEN for page in sorted((ROOT / "docs" / folder).glob("*.md")))]
 OTHERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "benchmarks").glob("*.md"))]
 # run by `make test`; each of the others takes half a minute to a minute of training and compiling
 QUICK = {"walk.md", "testing-with-mongomock.md"}
@@ -158,7 +159,7 @@ def test_every_command_is_mentioned():
 
 def test_every_page_of_docs_is_linked_from_the_readme():
     readme = (ROOT / "README.md").read_text()
-    missing = [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme]
+    missing = [page.name for page in PAGES[1:] if page.parent.name == "docs" and f"docs/{page.name}" not in readme]
     assert not missing
 
 
