@@ -7,6 +7,7 @@ if __name__ != "rlbench.agents":
 
 from typing import TYPE_CHECKING, Any
 
+from rlbench.agents.bandit import Bandit
 from rlbench.agents.base import AGENTS, Agent, TableAgent
 from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
@@ -36,6 +37,7 @@ AGENTS.update(
         MonteCarlo,
         DynaQ,
         ReplayQ,
+        Bandit,
     )
 )
 
@@ -73,6 +75,7 @@ def make_agent(agent: str | type[Agent], env: gym.Env[Any, Any], *, seed: Any = 
 __all__ = [
     "AGENTS",
     "Agent",
+    "Bandit",
     "DoubleQ",
     "DynaQ",
     "ExpectedSarsa",

@@ -38,12 +38,14 @@ from rlbench.agents._returns import (
 )
 from rlbench.agents._rules import (
     PICK,
+    Averages,
     Schedule,
     Table,
     double_q_update,
     epsilon_greedy,
     expected_sarsa_update,
     pick,
+    preference_update,
     q_update,
     sarsa_update,
     schedule_value,
@@ -84,6 +86,14 @@ class QLearner(NamedTuple):
     """Q-learning on a table of `_rules`."""
 
     core: Core
+
+
+class PreferenceLearner(NamedTuple):
+    """A gradient bandit."""
+
+    core: Core
+    averages: Averages
+    has_baseline: bool
 
 
 class ReplayQLearner(NamedTuple):
@@ -250,6 +260,12 @@ def _q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, times
     return bits
 
 
+def _preference_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    core = learner.core
+    preference_update(core.table, learner.averages, core.policy, s, a, r, learning_rate, learner.has_baseline)
+    return bits
+
+
 def _replay_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     remember(learner.memory, s, a, r, s_next, terminated)
     if timesteps >= learner.learning_starts and timesteps % learner.train_freq == 0:
@@ -407,6 +423,7 @@ class Ways(NamedTuple):
 _WAYS: dict[Any, Ways] = {
     RandomLearner: Ways(_choose_randomly, _learn_nothing),
     QLearner: Ways(_choose_by_table, _q_learn),
+    PreferenceLearner: Ways(_choose_by_table, _preference_learn),
     ReplayQLearner: Ways(_choose_by_table, _replay_q_learn, _finish_replay, _replay_uniform),
     PrioritizedQLearner: Ways(_choose_by_table, _prioritized_q_learn, _finish_replay, _replay_prioritized),
     DoubleQLearner: Ways(_choose_by_table, _double_q_learn),

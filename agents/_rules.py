@@ -382,6 +382,37 @@ def double_q_update(halves, table, u, s, a, r, s_next, terminated, learning_rate
     set_q(table, s, a, (q_value(halves, s, a) + q_value(halves, n_states + s, a)) / 2.0)
 
 
+class Averages(NamedTuple):
+    """The average reward so far in each state."""
+
+    means: NDArray[np.float64]  # (n_states,)
+    counts: NDArray[np.int64]  # (n_states,)
+
+
+def new_averages(n_states: int) -> Averages:
+    """Makes averages of no reward yet."""
+    return Averages(np.zeros(n_states), np.zeros(n_states, np.int64))
+
+
+@njit(cache=True)
+def preference_update(table, averages, policy, s, a, r, learning_rate, has_baseline):
+    """Moves the preferences q[s, :] along the gradient of the expected reward, in place.
+
+    Gradient bandit, Sutton & Barto (2018) 2.8, equation 2.12: actions are drawn by the softmax of their preferences,
+    and a reward is compared with the average of those before it (the first with itself), or with 0.
+    """
+    baseline = 0.0
+    if has_baseline:
+        baseline = r if averages.counts[s] == 0 else averages.means[s]
+        averages.counts[s] += 1
+        averages.means[s] += (r - averages.means[s]) / averages.counts[s]
+    best, total = greedy_value(table, s), softmax_total(1.0, table, s, policy.n_actions)
+    for b in range(policy.n_actions):
+        old = q_value(table, s, b)
+        share = math.exp(old - best) / total
+        set_q(table, s, b, old + learning_rate * (r - baseline) * ((b == a) - share))
+
+
 # ------------------------------------------------------------------------------------------- schedules
 
 CONSTANT, EXPONENTIAL, MULTIPLICATIVE, LINEAR = range(4)

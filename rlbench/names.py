@@ -33,6 +33,7 @@ AGENT_NAMES = (
     "monte-carlo",
     "dyna-q",
     "replay-q",
+    "bandit",
 )
 
 
