@@ -87,6 +87,7 @@ class Queue(NamedTuple):
     places: NDArray[np.int64]  # (n_pairs,): a pair's index in the heap, -1 if absent
     priorities: NDArray[np.float64]  # (n_pairs,)
     held: NDArray[np.int64]  # (1,): the number of pairs in the queue
+    updates: NDArray[np.int64]  # (1,): the number of pairs taken out of it and learnt again so far
     leading: NDArray[np.int64]  # (n_states,): a pair that leads to a state, -1 for none
     following: NDArray[np.int64]  # (n_pairs,): the next pair that leads to the same state, -1 for none
     preceding: NDArray[np.int64]  # (n_pairs,): the one before
@@ -97,7 +98,8 @@ def new_queue(n_states: int, n_actions: int) -> Queue:
     n_pairs = n_states * n_actions
     heap, priorities = np.zeros(n_pairs, np.int64), np.zeros(n_pairs)
     nowhere, leading = np.full(n_pairs, -1, np.int64), np.full(n_states, -1, np.int64)
-    return Queue(heap, nowhere, priorities, np.zeros(1, np.int64), leading, nowhere.copy(), nowhere.copy())
+    held, updates = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    return Queue(heap, nowhere, priorities, held, updates, leading, nowhere.copy(), nowhere.copy())
 
 
 @njit(cache=True)
@@ -120,6 +122,7 @@ def sweep(table, model, queue, s, a, r, s_next, terminated, learning_rate, gamma
         _remove_first(queue)
         s_first, a_first = first // n_actions, first % n_actions
         learn_again(table, model, s_first, a_first, learning_rate, gamma)
+        queue.updates[0] += 1
         before = queue.leading[s_first]
         while before >= 0:
             error = model_error(table, model, before // n_actions, before % n_actions, gamma)

@@ -11,7 +11,7 @@ from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, models, rules
 from rlbench.agents.parameters import LearningParameters, Parameters, among, parameter, within
 from rlbench.errors import UsageError
-from rlbench.forms import Numbers, UpTo
+from rlbench.forms import Numbers, UpTo, Whole
 
 if TYPE_CHECKING:
     from rlbench.forms import Form
@@ -65,6 +65,13 @@ class DynaQ(TableAgent):
         is_prioritized = self.parameters.planning == "prioritized"
         self.queue = models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
 
+    @property
+    def updates(self) -> int:
+        """How many updates of a value were made so far, from steps and from the model: what figure 8.4 counts."""
+        if self.queue is not None:
+            return int(self.queue.updates[0])
+        return self.timesteps * (1 + self.parameters.planning_steps)
+
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns from the step, records it in the model, and learns `planning_steps` times from the model."""
         step = (observation, action, reward, next_observation, terminated)
@@ -90,7 +97,8 @@ class DynaQ(TableAgent):
         state = {**super().state_dict(), **{f"model/{name}": a.copy() for name, a in self.model._asdict().items()}}
         if self.queue is not None:
             pairs = np.sort(self.queue.heap[: self.queue.held[0]])
-            state |= {"queue/pairs": pairs, "queue/priorities": self.queue.priorities[pairs]}
+            queue = {"queue/pairs": pairs, "queue/priorities": self.queue.priorities[pairs]}
+            state |= {**queue, "queue/updates": self.updates}
         return state
 
     def state_form(self) -> Form:
@@ -111,11 +119,14 @@ class DynaQ(TableAgent):
             form |= {
                 "queue/pairs": Numbers(np.int64, queued, 0, n_pairs - 1),
                 "queue/priorities": Numbers(np.float64, queued),
+                "queue/updates": Whole(),
             }
         return form
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Returns the entries of a state that has the form of this agent's, with a model that agrees with itself."""
+        if self.queue is not None and isinstance(state, dict):
+            state = {"queue/updates": 0, **state}  # earlier versions did not count them
         found = super().checked_state(state)
         model = models.Model(*(found[f"model/{name}"] for name in models.Model._fields))
         seen = np.sort(model.states[: model.n_seen[0]])
@@ -133,4 +144,5 @@ class DynaQ(TableAgent):
         for name, values in self.model._asdict().items():
             values[:] = state[f"model/{name}"]
         if self.queue is not None:
+            self.queue.updates[0] = state["queue/updates"]
             models.refill(self.queue, self.model, state["queue/pairs"], state["queue/priorities"])

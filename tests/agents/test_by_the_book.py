@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlbench.agents import Bandit
+from rlbench.agents import Bandit, DynaQ
 from rlbench.errors import UsageError
 
 STATES, ACTIONS, STEPS = 5, 3, 120
@@ -79,3 +79,52 @@ def test_preferences_are_what_actions_are_drawn_by():
 def test_a_bandit_refuses_what_cannot_be(parameters, message):
     with pytest.raises(UsageError, match=message):
         Bandit(1, 2, **parameters)
+
+
+# ---------------------------------------------------------------------------------------- learning from a model
+
+
+@seeds
+def test_prioritized_sweeping_learns_the_largest_errors_first_and_counts_them(seed):
+    q, model, queue, updates = np.zeros((STATES, ACTIONS)), {}, {}, 0
+
+    def error(pair):
+        r, s_next, terminated = model[pair]
+        return r + 0.8 * (0.0 if terminated else q[s_next].max()) - q[pair]
+
+    def enqueue(pair):
+        if abs(error(pair)) > 0.05:
+            queue[pair] = max(abs(error(pair)), queue.get(pair, 0.0))
+
+    for s, a, r, s_next, terminated, _ in a_walk(seed):
+        model[s, a] = r, s_next, terminated
+        enqueue((s, a))
+        for _ in range(4):
+            if not queue:
+                break
+            pair = min(queue, key=lambda one: (-queue[one], one))
+            del queue[pair]
+            q[pair] += 0.3 * error(pair)
+            updates += 1
+            for before, (_, led_to, ended) in model.items():
+                if led_to == pair[0] and not ended:
+                    enqueue(before)
+    sweeping = {"planning": "prioritized", "planning_steps": 4, "priority_threshold": 0.05}
+    agent = learnt(DynaQ(STATES, ACTIONS, **sweeping, **RATES), a_walk(seed))
+    assert near(agent, q)
+    assert agent.updates == updates
+
+
+def test_updates_go_on_being_counted_and_states_of_before_they_were_are_loaded():
+    one, other = (DynaQ(STATES, ACTIONS, planning="prioritized", **RATES) for _ in range(2))
+    state = learnt(one, a_walk(0)).state_dict()
+    other.load_state_dict(state)
+    assert other.updates == one.updates > 0
+    del state["queue/updates"]
+    other.load_state_dict(state)
+    assert other.updates == 0
+    assert np.array_equal(other.q_table, one.q_table)
+
+
+def test_random_planning_makes_the_same_number_of_updates_at_every_step():
+    assert learnt(DynaQ(STATES, ACTIONS, planning_steps=3, **RATES), a_walk(0)).updates == 4 * STEPS
