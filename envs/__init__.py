@@ -1,4 +1,4 @@
-"""Envs: SafeCab, binned CartPole, and the wrappers and models that make other envs tabular."""
+"""Envs: SafeCab, binned CartPole, those of the book, and the wrappers and models that make other envs tabular."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from rlbench.envs.book import BOOK_ENVS
 from rlbench.envs.cartpole import DiscreteCartPoleEnv
 from rlbench.envs.discretize import Discretize, make_bins
 from rlbench.envs.flattening import FlattenDiscrete, flattened
@@ -24,6 +25,7 @@ ENVS: tuple[dict[str, Any], ...] = (
         "max_episode_steps": 500,
         "reward_threshold": 475.0,
     },
+    *BOOK_ENVS,
 )
 
 __all__ = [

@@ -326,14 +326,9 @@ def _narrow(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def sampled_world(model: TabularModel) -> SampledWorld:
-    """Prepares a table for sampling; the running sums equal NumPy's cumsum over each (s, a) bit for bit."""
-    cumulative = model.probability.copy()
-    for width in range(1, int(np.diff(model.offsets).max(initial=0))):
-        has_more = model.offsets[:-1] + width < model.offsets[1:]
-        at = model.offsets[:-1][has_more] + width
-        cumulative[at] += cumulative[at - 1]
+    """Prepares a table for sampling."""
     return SampledWorld(
-        model.offsets, cumulative, model.successor, model.reward, model.terminated, np.cumsum(model.initial)
+        model.offsets, model.cumulative, model.successor, model.reward, model.terminated, np.cumsum(model.initial)
     )
 
 

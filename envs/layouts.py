@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.envs.actions import action_names
+from rlbench.envs.book.board import geometry
+from rlbench.envs.book.grids import KINGS_MOVES
 from rlbench.envs.cities import MOVES
 from rlbench.envs.discretize import Centers, bin_counts, bins_of, inner_edges, n_dimensions
 from rlbench.envs.making import wrappers_of
@@ -46,7 +48,7 @@ class Layout(NamedTuple):
         row_names, col_names: of the panels; empty if there is only one.
         row_title, col_title: what these names stand for.
         letters: the letter at each (row, column) of every panel.
-        hazards: squares to avoid.
+        hazards: squares to avoid, or that cannot be entered.
         walls: squares with a wall to the east.
         actions: their names; empty if unknown.
         arrows: for each action that is a move, its step on the page.
@@ -112,7 +114,7 @@ class Layout(NamedTuple):
 
 
 def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
-    """Returns the layout of SafeCab, Taxi, FrozenLake, CliffWalking, or of two or four binned quantities; else None."""
+    """Returns the layout of a cab, a grid, a board of the book, or of two or four binned quantities; else None."""
     bins = bins_of(env)
     if bins is not None and not isinstance(bins, Centers) and n_dimensions(bins) in BINNED:
         return BINNED[n_dimensions(bins)](bins, quantities_of(env, n_dimensions(bins)), action_names(env))
@@ -127,7 +129,7 @@ def layout_of(env: gym.Env[Any, Any]) -> Layout | None:
 
 
 def map_of(env: gym.Env[Any, Any]) -> Layout | None:
-    """Returns the layout of an env whose picture is a map: SafeCab, Taxi, FrozenLake, CliffWalking; else None."""
+    """Returns the layout of an env whose picture is a map: a cab's, a grid's or a board's; else None."""
     layout = layout_of(env)
     return None if layout is None or layout.inside else layout
 
@@ -206,6 +208,25 @@ def _cliff_walking(base: Any) -> Layout:
     )
 
 
+def _board(base: Any) -> Layout:
+    board = base.view
+    steps = {move: (right, down) for move, (down, right) in KINGS_MOVES.items()}
+    return Layout(
+        states=np.arange(board.rows * board.cols).reshape(1, 1, board.rows, board.cols),
+        letters={at: mark.letter for at, mark in board.marks.items() if mark.letter},
+        hazards=tuple(sorted(board.walls)),
+        arrows={action: steps[name] for action, name in enumerate(base.action_names) if name in steps},
+        axes=_board_axes(board),
+    )
+
+
+def _board_axes(board: Any) -> tuple[Axis, Axis]:
+    """Returns where the squares of a board are drawn: a narrow one has an edge to its left and right."""
+    shape = geometry(board.size)
+    across = Axis(shape.left / shape.width, shape.square / shape.width, shape.square / shape.width)
+    return Axis(0.0, 1 / board.rows, 1 / board.rows), across
+
+
 def _plane(bins: Bins, quantities: dict[str, str], actions: tuple[str, ...]) -> Layout:
     """Returns the layout of two quantities: the first to the right, the second upwards."""
     counts = bin_counts(bins).tolist()
@@ -258,6 +279,8 @@ def _bin_names(edges: list[float]) -> tuple[str, ...]:
 
 LAYOUTS: tuple[tuple[str, str, Callable[[Any], Layout]], ...] = (
     ("rlbench.envs.safecab", "SafeCabEnv", _safecab),
+    ("rlbench.envs.book.gridworld", "GridworldEnv", _board),
+    ("rlbench.envs.book.random_walk", "RandomWalkEnv", _board),
     ("gymnasium.envs.toy_text.taxi", "TaxiEnv", _taxi),
     ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv", _frozen_lake),
     ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv", _cliff_walking),

@@ -51,6 +51,17 @@ def _at_the_goal(env: gym.Env[Any, Any]) -> Judge:
     return lambda state, _terminated: bool(squares[state] == b"G")
 
 
+def _on_a_goal(env: gym.Env[Any, Any]) -> Judge | None:
+    """The agent reaches a goal."""
+    return _arriving(env) if env.unwrapped.grid.goals else None  # type: ignore[attr-defined]  # a gridworld has it
+
+
+def _at_the_right_end(env: gym.Env[Any, Any]) -> Judge:
+    """The walk ends on the right."""
+    last = int(env.observation_space.n) - 1  # type: ignore[attr-defined]  # Discrete
+    return lambda state, _terminated: state == last
+
+
 def _delivering(env: gym.Env[Any, Any]) -> Judge:
     """The passenger is delivered."""
     return env.unwrapped.is_success  # type: ignore[attr-defined,no-any-return]  # SafeCab has it
@@ -65,4 +76,6 @@ _JUDGES: dict[tuple[str, str], Callable[[gym.Env[Any, Any]], Judge | None]] = {
     ("gymnasium.envs.classic_control.acrobot", "AcrobotEnv"): _arriving,
     ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): _standing,
     (SafeCabEnv.__module__, SafeCabEnv.__name__): _delivering,
+    ("rlbench.envs.book.gridworld", "GridworldEnv"): _on_a_goal,
+    ("rlbench.envs.book.random_walk", "RandomWalkEnv"): _at_the_right_end,
 }

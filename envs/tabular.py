@@ -139,6 +139,16 @@ class TabularModel:
         return TransitionView(self)
 
     @cached_property
+    def cumulative(self) -> NDArray[np.float64]:
+        """The running sums of `probability` over each (state, action): NumPy's cumsum, bit for bit."""
+        sums = self.probability.copy()
+        for width in range(1, int(np.diff(self.offsets).max(initial=0))):
+            has_more = self.offsets[:-1] + width < self.offsets[1:]
+            at = self.offsets[:-1][has_more] + width
+            sums[at] += sums[at - 1]
+        return sums
+
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of all that it says, in hexadecimal digits: equal for equal models."""
         columns = [self.offsets, self.probability, self.successor, self.reward, self.terminated, self.initial]

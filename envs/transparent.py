@@ -34,7 +34,7 @@ _WATCHING = frozenset(  # they keep or show what happens, so the env itself must
     }
 )
 # Gymnasium's envs that sample P with exactly one draw per step and per reset, and ours with a table.
-_KNOWN = frozenset({"rlbench:SafeCabEnv"}) | frozenset(
+_KNOWN = frozenset(f"rlbench:{name}Env" for name in ("SafeCab", "Gridworld", "RandomWalk")) | frozenset(
     f"gymnasium.envs.toy_text.{name}"
     for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
 )

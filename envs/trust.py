@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
+from rlbench.envs.book.board import n_squares
 from rlbench.envs.cities import count_states
 from rlbench.errors import StoreError, UsageError
 from rlbench.texts import has_controls
@@ -65,6 +66,8 @@ def _lake_states(kwargs: dict[str, Any]) -> int:
 SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int]] = {  # by id: how to count states, and the most
     "rlbench/SafeCab-v0": (lambda kwargs: count_states(str(kwargs.get("city", ""))), 2_000_000),
     "rlbench/DiscreteCartPole-v1": (_cart_pole_states, 2_000_000),
+    "rlbench/Gridworld-v0": (lambda kwargs: n_squares(str(kwargs.get("grid", ""))), 100_000),
+    "rlbench/RandomWalk-v0": (lambda kwargs: int(kwargs.get("states", 0)), 100_000),
     "FrozenLake-v1": (_lake_states, 2**16),
     "FrozenLake8x8-v1": (_lake_states, 2**16),
 }

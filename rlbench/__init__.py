@@ -5,8 +5,8 @@
     run = rlbench.train("safecab", seed=0)
     print(run, rlbench.evaluate(run).regret)
 
-Importing rlbench registers `rlbench/SafeCab-v0` and `rlbench/DiscreteCartPole-v1` with Gymnasium as soon as Gymnasium
-itself is imported. Heavy packages are loaded on first use.
+Importing rlbench registers its envs, such as `rlbench/SafeCab-v0`, with Gymnasium as soon as Gymnasium itself is
+imported. Heavy packages are loaded on first use.
 """
 
 from __future__ import annotations

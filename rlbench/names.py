@@ -5,7 +5,12 @@ import re
 ID_BEGINNING = re.compile(r"[0-9a-f]{1,12}")  # of a run
 RUNS = ("latest", "best", "all")  # words for runs
 
-SHORT_NAMES = {"safecab": "rlbench/SafeCab-v0", "cartpole": "rlbench/DiscreteCartPole-v1"}  # of envs
+SHORT_NAMES = {  # of envs
+    "safecab": "rlbench/SafeCab-v0",
+    "cartpole": "rlbench/DiscreteCartPole-v1",
+    "random-walk": "rlbench/RandomWalk-v0",
+    "gridworld": "rlbench/Gridworld-v0",
+}
 PLOT_KINDS = (
     "curve",
     "iqm",

@@ -23,7 +23,8 @@ from rlbench.store.config import RunConfig
 from rlbench.training import Run
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra plots is not installed")
-MAPPED = ("rlbench/SafeCab-v0", "rlbench/DiscreteCartPole-v1", "Taxi-v4", "FrozenLake-v1", "CliffWalking-v1")
+BOARDS = ("rlbench/Gridworld-v0", "rlbench/RandomWalk-v0")
+MAPPED = ("rlbench/SafeCab-v0", "rlbench/DiscreteCartPole-v1", "Taxi-v4", "FrozenLake-v1", "CliffWalking-v1", *BOARDS)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,188 @@
+"""Envs that are a table and a picture: `TableEnv` steps the first and shows the second."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import index
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import InvalidAction, ResetNeeded
+
+from rlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rlbench.envs.book.board import View
+    from rlbench.envs.book.screen import TableScreen
+    from rlbench.envs.tabular import TabularModel, TransitionView
+
+PIXELS = ("human", "rgb_array")
+
+
+class TableEnv(gym.Env[int, int]):
+    """An env that samples its own transition table, as Gymnasium's toy-text envs do.
+
+    A reset draws one random number, and so does every step, even one with a single outcome. An action that a state does
+    not allow leaves it as it was, with reward 0. `reset(options={"state": s})` starts in state s.
+
+    Args:
+        model: the table.
+        view: how its states look.
+        render_mode: one of `metadata["render_modes"]`, or None.
+
+    Raises:
+        UsageError: the render mode is unknown.
+    """
+
+    action_names: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as in Gymnasium)
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": 4,
+    }
+
+    def __init__(self, model: TabularModel, view: View, render_mode: str | None) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise UsageError(f"render_mode must be None, {', '.join(map(repr, modes))}, got {render_mode!r}")
+        self.view, self.render_mode, self._model = view, render_mode, model
+        # Gymnasium types the elements of a Discrete as NumPy integers, but a Python int is one too
+        self.observation_space = cast("gym.Space[int]", spaces.Discrete(model.n_states))
+        self.action_space = cast("gym.Space[int]", spaces.Discrete(model.n_actions))
+        self.s: int | None = None
+        self._screen: TableScreen | None = None
+        self._view_table()
+
+    def _view_table(self) -> None:
+        # memoryviews: they yield Python numbers, four times faster than NumPy arrays
+        model = self._model
+        columns: Any = (model.offsets, model.cumulative, model.successor, model.reward, model.terminated)
+        self._columns: tuple[Any, ...] = tuple(memoryview(column) for column in columns)
+        self._starts = np.cumsum(model.initial).tolist()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # neither a memoryview nor a screen can be copied or pickled
+        return {**vars(self), "_columns": (), "_screen": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._view_table()
+
+    @property
+    def P(self) -> TransitionView:  # noqa: N802  (the name toy-text users expect)
+        """The table in toy-text's form, as a view: P[s][a] = [(probability, next state, reward, terminated), ...]."""
+        return self._model.P
+
+    @property
+    def initial_state_distrib(self) -> NDArray[np.float64]:
+        """The probability of each state at a reset, shape (n_states,)."""
+        return self._model.initial
+
+    @property
+    def allowed_actions(self) -> NDArray[np.bool_] | None:
+        """The actions to choose from in each state, bool (n_states, n_actions); None for all."""
+        return self._model.allowed
+
+    def tabular_model(self) -> TabularModel:
+        """Returns the complete dynamics as flat arrays."""
+        return self._model
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Draws a start state, or takes `options["state"]`.
+
+        Raises:
+            UsageError: that is no state.
+        """
+        super().reset(seed=seed)
+        asked = (options or {}).get("state")
+        if asked is None:
+            self.s = _first_above(self._starts, 0, len(self._starts), self.np_random.random())
+        elif asked in self.observation_space:
+            self.s = int(asked)
+        else:
+            raise UsageError(f"state must be in 0 to {self._model.n_states - 1}, got {asked!r}")
+        self._show(begins=True)
+        return self.s, self._info()
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        """Takes an action and draws what follows.
+
+        Raises:
+            ResetNeeded: called before the first reset.
+            InvalidAction: the action is not in the action space.
+        """
+        if self.s is None:
+            raise ResetNeeded("call reset() before step()")
+        action, n_actions = self._number_of(action), self._model.n_actions
+        offsets, cumulative, successor, rewards, ends = self._columns
+        pair = self.s * n_actions + action
+        row = _first_above(cumulative, offsets[pair], offsets[pair + 1], self.np_random.random())
+        self.s, reward, terminated = int(successor[row]), rewards[row], ends[row]
+        if self.render_mode in PIXELS:
+            self._shown_by().take(self._name_of(action), reward, terminated=terminated)
+        self._show()
+        return self.s, reward, terminated, False, self._info()
+
+    def _number_of(self, action: Any) -> int:
+        last = self._model.n_actions - 1
+        try:
+            number = index(action)
+        except TypeError:
+            raise InvalidAction(f"action must be a whole number, 0 to {last}, got {action!r}") from None
+        if not 0 <= number <= last:
+            raise InvalidAction(f"action must be in 0 to {last}, got {number}")
+        return number
+
+    def _name_of(self, action: int) -> str:
+        return self.action_names[action] if self.action_names else str(action)
+
+    def _info(self) -> dict[str, Any]:
+        allowed = self._model.allowed
+        return {} if allowed is None else {"action_mask": allowed[self.s].astype(np.int8)}
+
+    def render(self) -> Any:
+        """Returns the state: uint8 (height, width, 3) in "rgb_array", coloured text in "ansi", None in "human".
+
+        Raises:
+            ResetNeeded: called before the first reset.
+        """
+        if self.render_mode is None:
+            gym.logger.warn(f"render() draws nothing without render_mode, one of {self.metadata['render_modes']}")
+            return None
+        if self.s is None:
+            raise ResetNeeded("call reset() before render()")
+        if self.render_mode == "ansi":
+            return self.view.text(self.s)
+        if self.render_mode == "rgb_array":
+            return self._shown_by().pixels(self.s)
+        self._show()
+        return None
+
+    def close(self) -> None:
+        """Closes the window; the env stays usable."""
+        if self._screen is not None:
+            self._screen.close()
+
+    def _show(self, *, begins: bool = False) -> None:
+        if self.render_mode in PIXELS and begins:
+            self._shown_by().begin()
+        if self.render_mode == "human" and self.s is not None:
+            self._shown_by().show(self.s, 1 / self.metadata["render_fps"])
+
+    def _shown_by(self) -> TableScreen:
+        if self._screen is None:
+            from rlbench.envs.book.screen import TableScreen  # noqa: PLC0415  (pygame only when pixels are drawn)
+
+            self._screen = TableScreen(self.view, type(self).__name__.removesuffix("Env"))
+        return self._screen
+
+
+def _first_above(cumulative: Sequence[float], begin: int, end: int, draw: float) -> int:
+    """Returns the first index in [begin, end) whose running sum exceeds the draw, else `begin`: categorical_sample."""
+    found = bisect_right(cumulative, draw, begin, end)
+    return begin if found == end else found
