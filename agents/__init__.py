@@ -11,6 +11,7 @@ from rlbench.agents.bandit import Bandit
 from rlbench.agents.base import AGENTS, Agent, TableAgent
 from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
+from rlbench.agents.dyna_q_plus import DynaQPlus
 from rlbench.agents.expected_sarsa import ExpectedSarsa
 from rlbench.agents.monte_carlo import MonteCarlo
 from rlbench.agents.n_step_sarsa import NStepSarsa
@@ -36,6 +37,7 @@ AGENTS.update(
         SarsaLambda,
         MonteCarlo,
         DynaQ,
+        DynaQPlus,
         ReplayQ,
         Bandit,
     )
@@ -78,6 +80,7 @@ __all__ = [
     "Bandit",
     "DoubleQ",
     "DynaQ",
+    "DynaQPlus",
     "ExpectedSarsa",
     "MonteCarlo",
     "NStepSarsa",

@@ -14,7 +14,15 @@ from numba import njit
 from numba.extending import overload
 
 from rlbench._stamp import stamp
-from rlbench.agents._models import Model, Queue, learn_model, plan_step, sweep
+from rlbench.agents._models import (
+    Model,
+    Queue,
+    learn_curious_model,
+    learn_model,
+    plan_curious_step,
+    plan_step,
+    sweep,
+)
 from rlbench.agents._replay import (
     Memory,
     Priorities,
@@ -128,6 +136,16 @@ class DynaQLearner(NamedTuple):
     core: Core
     model: Model
     planning_steps: int
+
+
+class DynaQPlusLearner(NamedTuple):
+    """Dyna-Q with a bonus for what was not tried for long."""
+
+    core: Core
+    model: Model
+    planning_steps: int
+    tried_at: NDArray[np.int64]  # (n_states, n_actions): the time of the last try
+    kappa: float
 
 
 class SweepingLearner(NamedTuple):
@@ -309,6 +327,16 @@ def _dyna_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, 
     return bits
 
 
+def _dyna_q_plus_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    table, model, tried_at, gamma = learner.core.table, learner.model, learner.tried_at, learner.core.gamma
+    q_update(table, s, a, r, s_next, terminated, learning_rate, gamma)
+    learn_curious_model(model, tried_at, s, a, r, s_next, terminated, timesteps)
+    for _ in range(learner.planning_steps):
+        u, bits = sfc64_random(bits)
+        plan_curious_step(table, model, tried_at, u, learning_rate, gamma, timesteps, learner.kappa)
+    return bits
+
+
 def _sweeping_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     model, queue, steps = learner.model, learner.queue, learner.planning_steps
     step = s, a, r, s_next, terminated
@@ -428,6 +456,7 @@ _WAYS: dict[Any, Ways] = {
     PrioritizedQLearner: Ways(_choose_by_table, _prioritized_q_learn, _finish_replay, _replay_prioritized),
     DoubleQLearner: Ways(_choose_by_table, _double_q_learn),
     DynaQLearner: Ways(_choose_by_table, _dyna_q_learn),
+    DynaQPlusLearner: Ways(_choose_by_table, _dyna_q_plus_learn),
     SweepingLearner: Ways(_choose_by_table, _sweeping_learn),
     ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),
     MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),

@@ -56,10 +56,15 @@ def plan_step(table, model, u, learning_rate, gamma):
     Tabular Dyna-Q, Sutton & Barto (2018) 8.2, step (f) of its box. One draw u selects both: the state, and by the
     remaining fraction the action.
     """
+    s, a = _drawn_pair(model, u)
+    learn_again(table, model, s, a, learning_rate, gamma)
+
+
+@njit(cache=True, inline="always")
+def _drawn_pair(model, u):
     place = u * model.n_seen[0]
     s = np.uint64(model.states[np.uint64(place)])
-    a = np.uint64(model.tried[s, np.uint64((place - math.floor(place)) * model.n_tried[s])])
-    learn_again(table, model, s, a, learning_rate, gamma)
+    return s, np.uint64(model.tried[s, np.uint64((place - math.floor(place)) * model.n_tried[s])])
 
 
 @njit(cache=True, forceinline=True)
@@ -75,6 +80,40 @@ def plan(table, model, draws, learning_rate, gamma):
     """Takes one `plan_step` for each draw of an array (n,)."""
     for u in draws:
         plan_step(table, model, u, learning_rate, gamma)
+
+
+# ------------------------------------------------------------------------------------------------ Dyna-Q+
+
+
+@njit(cache=True, forceinline=True)
+def learn_curious_model(model, tried_at, s, a, r, s_next, terminated, now):
+    """Records an outcome and its time; in a state seen for the first time every action counts as tried.
+
+    The actions not tried in truth lead back to the state, for no reward, since time 0 (Dyna-Q+, 8.3).
+    """
+    if model.n_tried[s] == 0:
+        for b in range(model.outcomes.shape[1]):
+            learn_model(model, s, b, 0.0, s, False)
+    learn_model(model, s, a, r, s_next, terminated)
+    tried_at[s, a] = now
+
+
+@njit(cache=True, forceinline=True)
+def plan_curious_step(table, model, tried_at, u, learning_rate, gamma, now, kappa):
+    """Applies `plan_step` with a bonus of kappa * sqrt(tau), where tau is the time since the action was tried.
+
+    Dyna-Q+, Sutton & Barto (2018) 8.3.
+    """
+    s, a = _drawn_pair(model, u)
+    error = model_error(table, model, s, a, gamma) + kappa * math.sqrt(now - tried_at[s, a])
+    set_q(table, s, a, q_value(table, s, a) + learning_rate * error)
+
+
+@njit(cache=True)
+def plan_curiously(table, model, tried_at, draws, learning_rate, gamma, now, kappa):
+    """Takes one `plan_curious_step` for each draw of an array (n,)."""
+    for u in draws:
+        plan_curious_step(table, model, tried_at, u, learning_rate, gamma, now, kappa)
 
 
 # ------------------------------------------------------------------------------------ prioritized sweeping

@@ -37,6 +37,7 @@ AGENT_NAMES = (
     "sarsa-lambda",
     "monte-carlo",
     "dyna-q",
+    "dyna-q-plus",
     "replay-q",
     "bandit",
 )

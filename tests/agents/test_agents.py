@@ -468,7 +468,7 @@ def test_counts_of_choices_are_part_of_the_state():
 @pytest.mark.parametrize("name", [name for name in AGENTS if name != "random"])
 def test_optimistic_initial_values_are_tried_one_after_another(name):
     greedy = {"exploration_schedule": "constant", "exploration_initial_eps": 0.0, "initial_value": 50.0}
-    own = {"batch_size": 64, "learning_starts": 0} if name == "replay-q" else {}
+    own = {"replay-q": {"batch_size": 64, "learning_starts": 0}, "dyna-q-plus": {"planning_steps": 0}}.get(name, {})
     agent = AGENTS[name](1, 4, seed=0, learning_rate=0.5, **greedy, **own)
     tried = []
     for _ in range(4):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from rlbench.agents import Bandit, DynaQ
+from rlbench.agents import Bandit, DynaQ, DynaQPlus
 from rlbench.errors import UsageError
+from rlbench.random_state import new_generator
 
 STATES, ACTIONS, STEPS = 5, 3, 120
 RATES = {"learning_rate": 0.3, "gamma": 0.8}
@@ -128,3 +129,46 @@ def test_updates_go_on_being_counted_and_states_of_before_they_were_are_loaded()
 
 def test_random_planning_makes_the_same_number_of_updates_at_every_step():
     assert learnt(DynaQ(STATES, ACTIONS, planning_steps=3, **RATES), a_walk(0)).updates == 4 * STEPS
+
+
+@seeds
+def test_dyna_q_plus_learns_again_with_a_bonus_for_what_was_not_tried_for_long(seed):
+    q, model, tried_at, seen = np.zeros((STATES, ACTIONS)), {}, np.zeros((STATES, ACTIONS)), []
+    draws = new_generator(seed)
+    for now, (s, a, r, s_next, terminated, _) in enumerate(a_walk(seed), 1):
+        q[s, a] += 0.3 * (r + (0.0 if terminated else 0.8 * q[s_next].max()) - q[s, a])
+        if s not in seen:
+            seen.append(s)
+            model |= {(s, b): (0.0, s, False) for b in range(ACTIONS)}
+        model[s, a], tried_at[s, a] = (r, s_next, terminated), now
+        for u in draws.random(3):
+            place = u * len(seen)
+            pair = seen[int(place)], int(place % 1 * ACTIONS)
+            reward, then, ends = model[pair]
+            target = reward + 0.5 * np.sqrt(now - tried_at[pair]) + (0.0 if ends else 0.8 * q[then].max())
+            q[pair] += 0.3 * (target - q[pair])
+    assert near(learnt(DynaQPlus(STATES, ACTIONS, seed=seed, planning_steps=3, kappa=0.5, **RATES), a_walk(seed)), q)
+
+
+@seeds
+def test_dyna_q_plus_without_a_bonus_is_dyna_q_where_all_was_tried(seed):
+    everything = [(s, a, 0.0, s, False, False) for s in range(STATES) for a in range(ACTIONS)]
+    agents = [
+        learnt(DynaQ(STATES, ACTIONS, planning_steps=3, seed=seed, **RATES), everything),
+        learnt(DynaQPlus(STATES, ACTIONS, planning_steps=3, seed=seed, kappa=0.0, **RATES), everything),
+    ]
+    one, other = (learnt(agent, a_walk(seed)).q_table for agent in agents)
+    assert np.array_equal(one, other)
+
+
+def test_a_state_in_which_something_is_tried_in_the_future_is_refused():
+    agent = learnt(DynaQPlus(STATES, ACTIONS), a_walk(0))
+    state = agent.state_dict()
+    with pytest.raises(UsageError, match="tried_at names a step later than timesteps"):
+        agent.load_state_dict({**state, "timesteps": 1})
+
+
+@pytest.mark.parametrize("kappa", [-1.0, float("nan")])
+def test_a_bonus_is_not_negative(kappa):
+    with pytest.raises(UsageError, match="kappa must be 0 or more"):
+        DynaQPlus(2, 2, kappa=kappa)

@@ -340,7 +340,7 @@ def test_agents_describes_one_by_name(rlbench):
     assert "  Learns each step by Q-learning, records its outcome in a model" in text
     assert re.search(r"^  planning_steps +5 +updates from the model .*; 0 to 1,048,576$", text, re.MULTILINE)
     assert "sarsa" not in text
-    assert rlbench("agents", "dynaq").err == "Error: unknown agent 'dynaq'; did you mean dyna-q?\n"
+    assert rlbench("agents", "dynaq").err == "Error: unknown agent 'dynaq'; did you mean dyna-q or dyna-q-plus?\n"
 
 
 def test_envs_describes_one_by_name(rlbench):
