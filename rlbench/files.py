@@ -67,7 +67,7 @@ def packaged(package: str, name: str) -> str:
 
 
 @contextmanager
-def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def written(path: Path, *, overwrite: bool, private: bool = False) -> Iterator[Path]:
     """Yields a draft path to write a file or folder to; on success the draft replaces `path`.
 
     A replaced file keeps its mode; a new one has the mode it was written with, which follows the umask. The draft of a
@@ -76,6 +76,7 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Args:
         path: the final path.
         overwrite: replace an existing file or Minari dataset.
+        private: nobody but its owner may read it, at any moment, whatever the umask and the mode of what it replaces.
 
     Raises:
         UsageError: the path exists and may not be replaced, or its folder is missing.
@@ -85,10 +86,17 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_free(path, overwrite=overwrite)
     mark = new_mark()
     draft = path.with_name(f"{_beginning(path)}{mark}.part{path.suffix}")
+    whole = draft / path.name if private else draft
     try:
-        yield draft
-        _sync(draft)
-        _put(draft, path)
+        if private:
+            draft.mkdir(0o700)
+        yield whole
+        if private:
+            whole.chmod(0o700 if whole.is_dir() else 0o600)
+        elif path.is_file():
+            shutil.copymode(path, whole)
+        _sync(whole)
+        _put(whole, path, path.with_name(f"{draft.name}{ASIDE}"))
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -98,7 +106,7 @@ def written(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: Path, verb: str = "imported") -> Iterator[None]:
+def reading(path: object, verb: str = "imported") -> Iterator[None]:
     """Turns the errors of parsers into one line that names the file, and says what it cannot be.
 
     Raises:
@@ -204,15 +212,12 @@ def _sync(draft: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _put(draft: Path, path: Path) -> None:
-    """Moves the draft to its place; an existing folder is moved aside first."""
+def _put(draft: Path, path: Path, old: Path) -> None:
+    """Moves the draft to its place; a folder that is there is moved aside first, to `old`."""
     if not path.is_dir() or path.is_symlink():
-        if path.is_file():
-            shutil.copymode(path, draft)
         draft.replace(path)
         _sync_folder(path.parent)
         return
-    old = path.with_name(f"{draft.name}{ASIDE}")
     path.replace(old)
     try:
         draft.replace(path)

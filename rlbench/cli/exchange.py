@@ -24,6 +24,7 @@ from rlbench.exchange import check_source
 from rlbench.exchange.manifest import WHATS
 from rlbench.exchange.minari_datasets import DATA_FORMATS
 from rlbench.exchange.transfer import FORMATS
+from rlbench.store.sealed import is_encrypted
 
 EPISODE_RANGE = re.compile(r"(-?\d{1,15})|(-?\d{1,15})?:(-?\d{1,15})?")
 
@@ -40,6 +41,7 @@ format_option = click.option(
         "rlbench export latest --out run.hdf5",
         "rlbench export best --env safecab --what results --out curve.csv",
         "rlbench export latest --out steps.csv.gz --next-observation",
+        "rlbench export latest --out run.hdf5.sealed --encrypt --key-file rlbench.key",
         "rlbench export latest --format minari --out datasets/safecab-v0 --episodes 0:100",
     )
 )
@@ -66,6 +68,9 @@ format_option = click.option(
     help="In a table, a column with the next observation in every row.",
 )
 @click.option("--data-format", type=click.Choice(DATA_FORMATS), help="How Minari stores the episodes; by default hdf5.")
+@click.option(
+    "--encrypt", is_flag=True, help="Encrypt the file with the key; `rlbench import` reads it again with the same."
+)
 @force_option
 @trust_option
 @env_filter_option
@@ -79,6 +84,7 @@ def export(
     episodes: str | None,
     next_observation: bool,  # noqa: FBT001
     data_format: str | None,
+    encrypt: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
     env_filter: str | None,
     store: str,
@@ -88,7 +94,8 @@ def export(
     """Write RUN to a file: csv, json, parquet, feather, hdf5, or a Minari dataset.
 
     RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly. A file
-    .csv.gz or .json.gz is packed; a CSV file is described by another beside it, such as run.csv.json.
+    .csv.gz or .json.gz is packed; a CSV file is described by another beside it, such as run.csv.json. --encrypt
+    encrypts a file of any format, which may then be called run.json.sealed.
     """
     with rlbench.open_store(store, create=False) as opened:
         needs = "agent" if what == "table" else "episodes"
@@ -103,7 +110,10 @@ def export(
             data_format=data_format,
             next_observation=next_observation,
             overwrite=force,
+            encrypt=encrypt,
         )
+        if is_encrypted(opened.backend) and not encrypt:
+            say(f"{written.path} is plain, though the store is encrypted: --encrypt encrypts it too", err=True)
     if as_json:
         counts = {"what": written.what, "format": written.format, "episodes": written.episodes}
         print_json({"run": found.id, **counts, "path": str(written.path)})
@@ -133,8 +143,8 @@ def export(
 def import_(path: str, kind: str | None, env: str | None, store: str, as_json: bool) -> None:  # noqa: FBT001
     """Import the episodes in PATH as a new run.
 
-    PATH is what `rlbench export` wrote, or the folder of any Minari dataset, whose env need not be installed. Another
-    program may have saved a CSV file again. What cannot be imported is named.
+    PATH is what `rlbench export` wrote, encrypted or not, or the folder of any Minari dataset, whose env need not be
+    installed. Another program may have saved a CSV file again. What cannot be imported is named.
     """
     check_source(path, kind)  # before a store is made
     with rlbench.open_store(store) as opened:

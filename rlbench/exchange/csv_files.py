@@ -27,31 +27,31 @@ from rlbench.texts import to_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import gymnasium as gym
     from numpy.typing import NDArray
 
     from rlbench.exchange.batches import Batch
+    from rlbench.exchange.sealed_files import Place
 
 FLAT = True  # it holds the flat table
 ROWS = 2**14  # written at a time
 BESIDE = ".json"  # ends the name of the file with the manifest
 
 
-def beside(path: Path) -> Path:
+def beside(path: Place) -> Place:
     """Returns the file that describes a CSV file."""
     return path.with_name(path.name + BESIDE)
 
 
-def _found_beside(path: Path) -> Path | None:
+def _found_beside(path: Place) -> Place | None:
     """Returns the file that describes a CSV file, also if it was packed or unpacked since; None if there is none."""
     plain = path.name.removesuffix(text_files.COMPRESSED)
     names = (path.name, plain, f"{plain}{text_files.COMPRESSED}")
     return next((found for name in names if (found := path.with_name(f"{name}{BESIDE}")).is_file()), None)
 
 
-def write(path: Path, content: Content, *, next_observations: bool = False) -> None:
+def write(path: Place, content: Content, *, next_observations: bool = False) -> None:
     """Writes a run's episodes, results or table: one row of the flat table per line, in UTF-8.
 
     Raises:
@@ -99,7 +99,7 @@ def _lines(columns: list[NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 @contextmanager
-def read(path: Path, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
+def read(path: Place, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
     """Reads the episodes of a file, a batch at a time.
 
     Args:
@@ -123,8 +123,8 @@ def read(path: Path, env: gym.Env[Any, Any] | None = None) -> Iterator[Content]:
         yield Content(guess, csv_guesses.fitting(_batches(guess, table), env), notes=notes)
 
 
-def _described(path: Path) -> Manifest:
-    with path.open(encoding="utf-8-sig") as file:
+def _described(path: Place) -> Manifest:
+    with text_files.reading(path) as file:
         return Manifest.from_json(file.read(MOST_CHARACTERS + 1))
 
 

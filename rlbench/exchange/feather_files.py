@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rlbench.errors import UsageError
 from rlbench.exchange import arrow_tables
 from rlbench.exchange.content import Content
+from rlbench.exchange.sealed_files import opened
 from rlbench.exchange.text_files import EXPANSION
 from rlbench.files import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from rlbench.exchange.sealed_files import Place
 
 FLAT = True  # it holds the flat table
 ROWS = 2**14  # per record batch
@@ -25,7 +27,7 @@ BUFFERS, COMPRESSION = 2, 3  # fields of a record batch, in Arrow's Message.fbs
 HEADER = 2  # field of a message
 
 
-def write(path: Path, content: Content, *, next_observations: bool = False) -> None:
+def write(path: Place, content: Content, *, next_observations: bool = False) -> None:
     """Writes a run's episodes, results or table.
 
     Raises:
@@ -33,7 +35,8 @@ def write(path: Path, content: Content, *, next_observations: bool = False) -> N
     """
     pa = _arrow()
     schema, tables = arrow_tables.schema_and_tables(content, "feather", next_observations=next_observations)
-    with pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression=PACKED)) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=PACKED)
+    with opened(path, "xb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
         for table in tables:
             writer.write_table(table, max_chunksize=ROWS)
 
@@ -44,23 +47,32 @@ def _arrow() -> Any:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
+def _mapped(path: Place) -> Iterator[Any]:
+    """Opens a file for Arrow, without reading it if it is plain."""
+    with opened(path, "rb") as source:
+        pa = arrow_tables.arrow()
+        with pa.PythonFile(source) if source is not path else pa.memory_map(str(path)) as file:
+            yield file
+
+
+@contextmanager
+def read(path: Place) -> Iterator[Content]:
     """Reads a file that `write` wrote, a record batch at a time; reads only episodes."""
     pa = _arrow()
-    with pa.memory_map(str(path)) as file:
+    with _mapped(path) as file:
         schema = pa.ipc.open_file(file).schema
     manifest = arrow_tables.manifest_of(schema)
     yield Content(manifest, arrow_tables.batches(record_batches(path), schema, manifest, path.stat().st_size))
 
 
-def record_batches(path: Path) -> Iterator[Any]:
+def record_batches(path: Place) -> Iterator[Any]:
     """Yields the record batches of a file.
 
     Raises:
         UsageError: one would unpack to much more than a file of this size can hold.
     """
     pa, size = _arrow(), path.stat().st_size
-    with pa.memory_map(str(path)) as file:
+    with _mapped(path) as file:
         schema = pa.ipc.open_file(file).schema
         file.seek(MAGIC)
         messages = pa.ipc.MessageReader.open_stream(file)

@@ -19,6 +19,7 @@ from rlbench.exchange.content import Content
 from rlbench.exchange.flat import marks_of
 from rlbench.exchange.json_files import checked_checkpoint
 from rlbench.exchange.manifest import MOST_CHARACTERS, Manifest
+from rlbench.exchange.sealed_files import opened
 from rlbench.files import require
 from rlbench.store.codec import to_json
 from rlbench.store.columns import NUMBERS
@@ -26,10 +27,10 @@ from rlbench.store.records import CUT_OFF, has_last_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from rlbench.exchange.sealed_files import Place
     from rlbench.store import Checkpoint
     from rlbench.store.frames import Column
 
@@ -48,7 +49,7 @@ class Disk:
     The first error is kept for `check`; what is written after it is dropped, so that HDF5 can close the file.
     """
 
-    def __init__(self, path: Path, mode: str = "x+b") -> None:
+    def __init__(self, path: Place, mode: str = "x+b") -> None:
         self._file: Any = path.open(mode, buffering=0)
         self._error: OSError | None = None
         self.seek, self.tell, self.read, self.readinto = (
@@ -90,7 +91,7 @@ class Disk:
         self.check()
 
 
-def write(path: Path, content: Content) -> None:
+def write(path: Place, content: Content) -> None:
     """Writes a run's episodes with its last checkpoint, or its results, or its table.
 
     Raises:
@@ -160,10 +161,10 @@ def _write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
+def read(path: Place) -> Iterator[Content]:
     """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
     h5py = require("h5py", "minari", "hdf5")
-    with h5py.File(path, "r") as file:
+    with opened(path, "rb") as source, h5py.File(source, "r") as file:
         manifest = Manifest.from_json(_text(h5py, file, "about"))
         checkpoint = None
         if manifest.what == "episodes" and "checkpoint" in file:

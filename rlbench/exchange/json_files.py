@@ -25,15 +25,16 @@ from rlbench.store.records import end_code, has_last_row, is_terminated, is_trun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import TextIO
+
+    from rlbench.exchange.sealed_files import Place
 
 READ = 2**16  # characters at a time, more if a value is longer
 MOST_VALUE = 2**30  # characters of one value: an episode
 TOKEN = 16  # characters: an error this close to the end of what was read may be a token cut in two
 
 
-def write(path: Path, content: Content) -> None:
+def write(path: Place, content: Content) -> None:
     """Writes a run's episodes with its last checkpoint, or its results, or its table.
 
     Raises:
@@ -98,7 +99,7 @@ def _checkpoint_json(checkpoint: Checkpoint) -> str:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
+def read(path: Place) -> Iterator[Content]:
     """Reads a file that `write` wrote, an episode at a time; white space may differ, the order of the parts may not."""
     with text_files.reading(path) as file:
         text = _Text(file, text_files.most_held(path))

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rlbench.exchange import arrow_tables
 from rlbench.exchange.batches import BATCH_STEPS
 from rlbench.exchange.content import Content
+from rlbench.exchange.sealed_files import opened
 from rlbench.files import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from rlbench.exchange.sealed_files import Place
 
 FLAT = True  # it holds the flat table
 ROWS = 2**16  # per row group
 PACKED = {"compression": "zstd", "write_page_checksum": True}
 
 
-def write(path: Path, content: Content, *, next_observations: bool = False) -> None:
+def write(path: Place, content: Content, *, next_observations: bool = False) -> None:
     """Writes a run's episodes, results or table.
 
     Raises:
@@ -27,7 +29,7 @@ def write(path: Path, content: Content, *, next_observations: bool = False) -> N
     """
     parquet = _parquet()
     schema, tables = arrow_tables.schema_and_tables(content, "parquet", next_observations=next_observations)
-    with parquet.ParquetWriter(path, schema, **PACKED) as writer:
+    with opened(path, "xb") as sink, parquet.ParquetWriter(sink, schema, **PACKED) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=ROWS)
 
@@ -37,8 +39,8 @@ def _parquet() -> Any:
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Content]:
+def read(path: Place) -> Iterator[Content]:
     """Reads a file that `write` wrote, a batch of episodes at a time; reads only episodes."""
-    with _parquet().ParquetFile(path, page_checksum_verification=True) as file:
+    with opened(path, "rb") as source, _parquet().ParquetFile(source, page_checksum_verification=True) as file:
         manifest, rows = arrow_tables.manifest_of(file.schema_arrow), file.iter_batches(batch_size=BATCH_STEPS)
         yield Content(manifest, arrow_tables.batches(rows, file.schema_arrow, manifest, path.stat().st_size))

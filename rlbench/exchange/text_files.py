@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import TextIO
+
+    from rlbench.exchange.sealed_files import Place
 
 COMPRESSED = ".gz"
 LEVEL = 6  # of gzip: 9 takes twice as long for a hundredth less
@@ -19,7 +20,7 @@ EXPANSION = 64  # times its size: the most that a larger one may need
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[TextIO]:
+def writing(path: Place) -> Iterator[TextIO]:
     """Creates a UTF-8 file to write to; the same text gives the same bytes."""
     with path.open("xb") as raw:
         if path.suffix.lower() != COMPRESSED:
@@ -34,7 +35,7 @@ def writing(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[TextIO]:
+def reading(path: Place) -> Iterator[TextIO]:
     """Opens a UTF-8 file, with or without a byte order mark, whatever its line ends."""
     with path.open("rb") as raw:
         packed = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == COMPRESSED else raw
@@ -42,6 +43,6 @@ def reading(path: Path) -> Iterator[TextIO]:
             yield file
 
 
-def most_held(path: Path) -> int:
+def most_held(path: Place) -> int:
     """Returns how many characters of a file may be held at once, so that a small one cannot fill the memory."""
     return max(FREE, EXPANSION * path.stat().st_size)

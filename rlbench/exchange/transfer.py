@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +14,16 @@ import numpy as np
 from rlbench.envs.again import lasting_spec
 from rlbench.envs.making import id_of, make_env
 from rlbench.errors import RlbenchError, UsageError, unknown_name
+from rlbench.exchange import text_files
 from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_episodes, whole_episodes
 from rlbench.exchange.content import Content
 from rlbench.exchange.digests import Digests
 from rlbench.exchange.flat import chunks_json
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
+from rlbench.exchange.sealed_files import ENDING, is_sealed_file, sealed_path
 from rlbench.files import check_free, path_of, reading, written
 from rlbench.store import Checkpoint, RunConfig, Store
+from rlbench.store.sealed import is_encrypted
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from rlbench.exchange.batches import Batch
     from rlbench.exchange.manifest import Manifest
+    from rlbench.exchange.sealed_files import Place
     from rlbench.store import RunRecord
     from rlbench.store.frames import Column
     from rlbench.training import Run
@@ -78,8 +83,11 @@ def export(
     data_format: str | None = None,
     next_observation: bool = False,
     overwrite: bool = False,
+    encrypt: bool = False,
 ) -> Exported:
     """Writes a run to a file, or to a folder for Minari; memory does not grow with the length of the run.
+
+    What is encrypted, or comes from an encrypted store, is readable by its owner alone (mode 0600).
 
     Args:
         run: whose episodes, results or table to write.
@@ -93,10 +101,12 @@ def export(
         next_observation: in a table (csv, parquet, feather), whether each row has the next observation; by default the
             last row of each episode has its final one.
         overwrite: replace an existing file or Minari dataset.
+        encrypt: write the file encrypted, with the key that the environment gives (RLBENCH_KEY_FILE); `import_run`
+            reads it with the same key. Nothing of it lies on the disk unencrypted at any time.
 
     Raises:
         UsageError: an argument is wrong, the run lacks what is asked for, the format cannot hold it exactly, or the
-            format's package is not installed.
+            format's package is not installed; or there is no key to encrypt with.
         StoreError: the file cannot be written, or the store is damaged; no partial file is left.
     """
     path = path_of(path)
@@ -107,6 +117,8 @@ def export(
     taken = getattr(module, "TAKEN", WHATS)
     if what not in taken:
         raise UsageError(f"{kind} takes only {' and '.join(taken)}, not {what}: choose another format")
+    if encrypt:
+        _check_encrypting(path, module, kind)
     options = _options(module, f"{kind} of {what}", data_format, next_observation=next_observation)
     content = CONTENTS[what](run, _indices(run, indices, what))
     if not hasattr(module, "FLAT"):  # these have a place of their own for the beginnings of chunks
@@ -114,18 +126,29 @@ def export(
     beside = module.beside(path) if hasattr(module, "beside") else None
     for place in filter(None, (path, beside)):
         check_free(place, overwrite=overwrite)
-    with written(path, overwrite=overwrite) as draft:
+    private = encrypt or is_encrypted(run.store.backend)
+    creating = partial(_created, overwrite=overwrite, private=private, encrypt=encrypt)
+    with creating(path) as draft:
         with _dataset(module, run, path) as dataset:
             module.write(draft, content, **options, **dataset)
-        if beside is not None:
-            _describe(beside, content, overwrite=overwrite)
+        if beside is not None:  # the file itself cannot hold its manifest
+            with creating(beside) as described, text_files.writing(described) as file:
+                file.write(f"{content.manifest.to_json()}\n")
     return Exported(path, kind, what, content.manifest.episodes)
 
 
-def _describe(beside: Path, content: Content, *, overwrite: bool) -> None:
-    """Writes the manifest beside a file that cannot hold it."""
-    with written(beside, overwrite=overwrite) as draft:
-        draft.write_text(f"{content.manifest.to_json()}\n", "utf-8")
+@contextmanager
+def _created(path: Path, *, overwrite: bool, private: bool, encrypt: bool) -> Iterator[Place]:
+    """Yields the place to write a new file to, which is `path` once it is whole."""
+    with written(path, overwrite=overwrite, private=private) as draft:
+        yield sealed_path(draft) if encrypt else draft
+
+
+def _check_encrypting(path: Path, module: Any, kind: str) -> None:
+    """Refuses to encrypt what is no file, or without a key."""
+    if hasattr(module, "dataset_id"):
+        raise UsageError(f"{kind} writes a folder, which cannot be encrypted: choose another format")
+    sealed_path(path)
 
 
 def _options(module: Any, wanted: str, data_format: str | None, *, next_observation: bool) -> dict[str, Any]:
@@ -167,7 +190,8 @@ def _env_of(run: Run) -> gym.Env[Any, Any] | None:
 
 def _format(path: Path, kind: str | None) -> str:
     if kind is None:
-        kind = next((kind for ending, kind in EXTENSIONS.items() if path.name.lower().endswith(ending)), None)
+        name = path.name.lower().removesuffix(ENDING)
+        kind = next((kind for ending, kind in EXTENSIONS.items() if name.endswith(ending)), None)
     if kind is None:
         raise UsageError(f"{path.name!r} does not name a format: end it in {', '.join(EXTENSIONS)}, or pass one")
     if kind not in FORMATS:
@@ -318,8 +342,8 @@ def _played_in(env: gym.Env[Any, Any], content: Content) -> Content:
     return dataclasses.replace(content, manifest=manifest)
 
 
-def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Path, str]:  # noqa: A002
-    """Returns a path to import and its format; UsageError if it does not exist or its format is unknown."""
+def check_source(path: str | os.PathLike[str], format: str | None = None) -> tuple[Place, str]:  # noqa: A002
+    """Returns a path to import and its format; UsageError if there is none, or without the key of an encrypted one."""
     path = path_of(path)
     if not path.exists():
         raise UsageError(f"cannot import {path}: it does not exist")
@@ -327,7 +351,14 @@ def check_source(path: str | os.PathLike[str], format: str | None = None) -> tup
         raise UsageError(f"{path} is neither a file nor a folder")
     if path.is_dir() and format not in {None, "minari"}:
         raise UsageError(f"{path} is a folder, but {format} is a file format: name the file")
-    return path, "minari" if path.is_dir() else _format(path, format)
+    kind = "minari" if path.is_dir() else _format(path, format)
+    return _readable(path) if is_sealed_file(path) else path, kind
+
+
+def _readable(path: Path) -> Place:
+    """Returns the place of an encrypted file, after trying the key."""
+    with reading(path), (place := sealed_path(path)).open("rb"):
+        return place
 
 
 def _imported(store: Store, content: Content) -> RunRecord:

@@ -32,6 +32,11 @@ def sealed_again(backend: Backend) -> Backend:
     return sealed(backend, given_key())
 
 
+def is_encrypted(backend: Backend) -> bool:
+    """Returns whether a backend encrypts what is written to it."""
+    return isinstance(backend, SealedBackend) and bool(backend.keyring.wrapped)
+
+
 class SealedBackend(Backend):
     """A backend whose blobs are sealed, each for its place.
 

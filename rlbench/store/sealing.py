@@ -51,7 +51,7 @@ class Wrapped(NamedTuple):
     def of(cls, name: str, secret: bytes, key: Key, *, strict: bool) -> Self:
         """Wraps a data key."""
         nonce = secrets.token_bytes(NONCE)
-        sealed = nonce + _aes(key.secret).encrypt(nonce, secret, _about(name, strict=strict))
+        sealed = nonce + aes(key.secret).encrypt(nonce, secret, _about(name, strict=strict))
         return cls(name, key.id, strict, sealed.hex())
 
     def check(self, key: Key) -> None:
@@ -65,7 +65,7 @@ class Wrapped(NamedTuple):
         about = _about(self.name, strict=self.strict)
         try:
             sealed = bytes.fromhex(self.sealed)
-            return bytes(_aes(key.secret).decrypt(sealed[:NONCE], sealed[NONCE:], about))
+            return bytes(aes(key.secret).decrypt(sealed[:NONCE], sealed[NONCE:], about))
         except (ValueError, tampered()) as error:
             raise StoreError(f"the data key {self.name} is damaged: restore the store from a backup") from error
 
@@ -164,7 +164,7 @@ class Keyring:
         """Makes a data key for blobs, and returns its name; StoreError without the user's key."""
         name, secret = secrets.token_bytes(8), secrets.token_bytes(SIZE)
         self.add(name.hex(), secret, strict=strict)
-        self._ciphers[name] = _aes(secret)
+        self._ciphers[name] = aes(secret)
         return name
 
     def add(self, name: str, secret: bytes, *, strict: bool) -> None:
@@ -194,7 +194,7 @@ class Keyring:
             wrapped = self.wrapped.get(name.hex()) or self._read_one(name.hex())
             if wrapped is None:
                 raise StoreError(f"{place} is damaged: it was encrypted for another store")
-            self._ciphers[name] = _aes(wrapped.unwrap(key))
+            self._ciphers[name] = aes(wrapped.unwrap(key))
         return self._ciphers[name]
 
 
@@ -216,7 +216,7 @@ def _about(name: str, *, strict: bool) -> bytes:
     return f"{KIND} {name} {strict}".encode()
 
 
-def _aes(secret: bytes) -> Any:
+def aes(secret: bytes) -> Any:
     """Returns the cipher of a key; MissingPackageError without the package that has it."""
     return require("cryptography.hazmat.primitives.ciphers.aead", "secure", "an encrypted store").AESGCM(secret)
 

@@ -2,6 +2,7 @@
 
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,27 @@ def test_without_any_key_nothing_is_begun(rlbench, command, tmp_path):
         in outcome.err
     )
     assert not (tmp_path / "rlbench.db").exists()
+
+
+def test_an_export_is_encrypted_on_demand_and_read_again_with_the_key(rlbench, run, key):
+    outcome = rlbench("export", run, "--out", "run.json", "--encrypt")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "to encrypt a file, or to read an encrypted one, takes a key: give its key by --key-file FILE" in outcome.err
+    assert rlbench("export", run, "--out", "run.json", "--encrypt", "--key-file", key).code == 0
+    assert rlbench("import", "run.json", "--store", "new.db").code == 2
+    rlbench("store", "key", "--out", "other.key")
+    refused = rlbench("import", "run.json", "--store", "new.db", "--key-file", "other.key")
+    assert "run.json cannot be imported: it is encrypted with another key than" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert not any(path.name == "new.db" for path in Path.cwd().iterdir())
+    assert rlbench("import", "run.json", "--store", "new.db", "--key-file", key).code == 0
+    assert rlbench("verify", "latest", "--store", "new.db", "--key-file", key).code == 0
+
+
+def test_a_plain_export_of_an_encrypted_store_says_that_it_is_plain(rlbench, run, key):
+    assert rlbench("export", run, "--out", "before.csv").err == ""
+    rlbench("store", "encrypt", "--key-file", key)
+    told = rlbench("export", run, "--out", "run.csv", "--key-file", key, "--json")
+    assert told.err == "run.csv is plain, though the store is encrypted: --encrypt encrypts it too\n"
+    assert told.document["path"] == "run.csv"
+    assert rlbench("export", run, "--out", "run.csv", "--encrypt", "--force", "--key-file", key).err == ""
