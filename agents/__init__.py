@@ -20,6 +20,7 @@ from rlbench.agents.random import RandomAgent
 from rlbench.agents.replay_q import ReplayQ
 from rlbench.agents.sarsa import Sarsa
 from rlbench.agents.sarsa_lambda import SarsaLambda
+from rlbench.agents.td0 import TD0
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ AGENTS.update(
         NStepSarsa,
         SarsaLambda,
         MonteCarlo,
+        TD0,
         DynaQ,
         DynaQPlus,
         ReplayQ,
@@ -76,6 +78,7 @@ def make_agent(agent: str | type[Agent], env: gym.Env[Any, Any], *, seed: Any = 
 
 __all__ = [
     "AGENTS",
+    "TD0",
     "Agent",
     "Bandit",
     "DoubleQ",

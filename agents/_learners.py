@@ -45,10 +45,13 @@ from rlbench.agents._returns import (
     value_after,
 )
 from rlbench.agents._rules import (
+    COLUMN,
     PICK,
     Averages,
     Schedule,
     Table,
+    column,
+    column_of_action,
     double_q_update,
     epsilon_greedy,
     expected_sarsa_update,
@@ -256,14 +259,14 @@ def _choose_as_said(learner, s, epsilon, n_actions, bits):
 
 @njit(cache=True, inline="always")
 def _look_ahead(learner, s_next, terminated, epsilon, bits):
-    """Chooses the next action in advance, for the update needs it; returns (action, bits)."""
+    """Chooses the next action in advance, for the update needs it; returns (its column of the table, bits)."""
     if terminated:
         learner.ahead[STATE] = -1
         return 0, bits
     u, bits = sfc64_random(bits)
     action, explored = pick(learner.core.policy, learner.core.table, s_next, epsilon, u)
     learner.ahead[STATE], learner.ahead[ACTION], learner.ahead[EXPLORED] = s_next, action, explored
-    return action, bits
+    return column(learner.core.policy, action), bits
 
 
 # ------------------------------------------------------------------------------------------------- learning
@@ -353,12 +356,14 @@ def _expected_sarsa_learn(learner, s, a, r, s_next, terminated, learning_rate, e
 
 def _sarsa_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
+    a = column(learner.core.policy, a)
     sarsa_update(learner.core.table, s, a, r, s_next, a_next, terminated, learning_rate, learner.core.gamma)
     return bits
 
 
 def _n_step_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
+    a = column(learner.core.policy, a)
     n_step_update(
         learner.core.table, learner.steps, s, a, r, s_next, a_next, terminated, learning_rate, learner.core.gamma
     )
@@ -367,6 +372,7 @@ def _n_step_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, 
 
 def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
+    a = column(learner.core.policy, a)
     sarsa_lambda_update(
         learner.core.table,
         learner.traces,
@@ -386,7 +392,7 @@ def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, eps
 
 
 def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
-    remember_step(learner.episode, s, a, r, s_next, terminated)
+    remember_step(learner.episode, s, column(learner.core.policy, a), r, s_next, terminated)
     if learner.episode.cursor[0] == learner.episode.rewards.shape[0]:
         _learn_episode(learner, learning_rate, epsilon)
     return bits
@@ -413,7 +419,7 @@ def _finish_sarsa(learner, epsilon, timesteps, episodes):
 def _finish_n_step(learner, epsilon, timesteps, episodes):
     if learner.steps.cursor[1] > 0:  # truncated
         rate = _rate_now(learner, timesteps, episodes)
-        s_next, a_next = learner.ahead[STATE], learner.ahead[ACTION]
+        s_next, a_next = learner.ahead[STATE], column(learner.core.policy, learner.ahead[ACTION])
         n_step_finish(learner.core.table, learner.steps, s_next, a_next, False, rate, learner.core.gamma)
     learner.ahead[STATE] = -1
 
@@ -472,7 +478,9 @@ def functions_of(learner: Any) -> dict[str, Any]:
     own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish}
     if isinstance(learner.core, Rates):
         return own
-    return {**own, "_look_ahead": _look_ahead.py_func, "pick": PICK[type(learner.core.policy)]}
+    policy = type(learner.core.policy)
+    of_policy = {"pick": PICK[policy], "column": COLUMN.get(policy, column_of_action)}
+    return {**own, **of_policy, "_look_ahead": _look_ahead.py_func}
 
 
 def _way(numba_type: Any, name: str) -> Any:

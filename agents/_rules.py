@@ -224,6 +224,32 @@ def ucb_action(policy, table, s):
     return np.int64(best_a)
 
 
+class Given(NamedTuple):
+    """A policy that is given, whatever the values; these are of its states or, if `per_action`, of its pairs."""
+
+    n_actions: int
+    per_action: int  # 0: the table has one column
+    probabilities: NDArray[np.float64]  # (n_states, n_actions)
+    cumulative: NDArray[np.float64]  # (n_states, n_actions): their sums from the first action on
+
+
+def new_given(probabilities: NDArray[np.float64], *, per_action: bool) -> Given:
+    """Makes a policy of probabilities (n_states, n_actions) that sum to 1, or nearly."""
+    cumulative = np.cumsum(probabilities, axis=1)
+    last = cumulative.argmax(axis=1)  # the first of the highest: the last action that may be taken
+    cumulative[np.arange(probabilities.shape[1]) >= last[:, None]] = 1.0
+    return Given(probabilities.shape[1], int(per_action), probabilities, cumulative)
+
+
+@njit(cache=True)
+def given_action(cumulative, s, u):
+    """Returns the action that one uniform draw u selects."""
+    for a in range(cumulative.shape[1] - 1):
+        if u < cumulative[s, a]:
+            return np.int64(a)
+    return np.int64(cumulative.shape[1] - 1)
+
+
 def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[int, bool]:
     """Returns (action, explored) from one uniform draw u."""
     return PICK[type(policy)](policy, table, s, epsilon, u)  # type: ignore[no-any-return]
@@ -232,6 +258,11 @@ def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[i
 def expected_value(policy: Any, table: Table, s: int, epsilon: float) -> float:
     """Returns the expected q[s, a] under the policy."""
     return _EXPECTED[type(policy)](policy, table, s, epsilon)  # type: ignore[no-any-return]
+
+
+def column(policy: Any, a: int) -> int:
+    """Returns the column of the table that holds the value of action a."""
+    return COLUMN.get(type(policy), column_of_action)(policy, a)  # type: ignore[no-any-return]
 
 
 def _pick_epsilon_greedy(policy, table, s, epsilon, u):
@@ -250,6 +281,10 @@ def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it needs no draw)
     action = ucb_action(policy, table, s)
     policy.counts[s, action] += 1
     return action, action != greedy_action(table, s)
+
+
+def _pick_given(policy, table, s, epsilon, u):  # noqa: ARG001
+    return given_action(policy.cumulative, s, u), False
 
 
 def _expect_epsilon_greedy(policy, table, s, epsilon):  # equals are worth the same: how ties are broken is no matter
@@ -274,18 +309,38 @@ def _expect_ucb(policy, table, s, epsilon):  # noqa: ARG001
     return q_value(table, s, ucb_action(policy, table, s))
 
 
+def _expect_given(policy, table, s, epsilon):  # noqa: ARG001
+    if policy.per_action == 0:
+        return q_value(table, s, 0)
+    total = 0.0
+    for a in range(policy.n_actions):
+        total += policy.probabilities[s, a] * q_value(table, s, a)
+    return total
+
+
+def column_of_action(policy, a):  # noqa: ARG001
+    return a
+
+
+def _column_of_given(policy, a):
+    return a * policy.per_action
+
+
 PICK: dict[Any, Any] = {
     EpsilonGreedy: _pick_epsilon_greedy,
     EpsilonGreedyRandomTies: _pick_epsilon_greedy_random_ties,
     Softmax: _pick_softmax,
     Ucb: _pick_ucb,
+    Given: _pick_given,
 }
 _EXPECTED: dict[Any, Any] = {
     EpsilonGreedy: _expect_epsilon_greedy,
     EpsilonGreedyRandomTies: _expect_epsilon_greedy,
     Softmax: _expect_softmax,
     Ucb: _expect_ucb,
+    Given: _expect_given,
 }
+COLUMN: dict[Any, Any] = {Given: _column_of_given}  # of all others: the action's own
 
 
 @overload(pick, inline="always")
@@ -296,6 +351,11 @@ def _overload_pick(policy, table, s, epsilon, u):  # noqa: ARG001
 @overload(expected_value, inline="always")
 def _overload_expected_value(policy, table, s, epsilon):  # noqa: ARG001
     return _EXPECTED.get(getattr(policy, "instance_class", None))
+
+
+@overload(column, inline="always")
+def _overload_column(policy, a):  # noqa: ARG001
+    return COLUMN.get(getattr(policy, "instance_class", None), column_of_action)
 
 
 @njit(cache=True)

@@ -51,9 +51,9 @@ class BanditParameters(LearningParameters):
         """Whether preferences are learnt, not values."""
         return self.method == "gradient"
 
-    def policy(self, n_states: int, n_actions: int) -> Any:
+    def compiled_policy(self, n_states: int, n_actions: int) -> Any:
         """Returns the compiled exploration policy."""
-        return rules.Softmax(n_actions, 1.0) if self.is_gradient else super().policy(n_states, n_actions)
+        return rules.Softmax(n_actions, 1.0) if self.is_gradient else super().compiled_policy(n_states, n_actions)
 
     def exploration_rates(self) -> Any:
         """Returns the compiled Schedule of epsilon, or the function that gives it: 1 for preferences."""

@@ -204,9 +204,18 @@ class TableAgent(Agent):
     def build(self) -> None:
         """Makes the table, the schedules and the policy."""
         self.exploration = self.parameters.exploration_rates()
-        self.policy = self.parameters.policy(self.n_states, self.n_actions)
+        self.policy = self.parameters.compiled_policy(self.n_states, self.n_actions)
         self.learning_rates = self.parameters.learning_rates()
-        self.table = rules.new_table(self.n_states, self.n_actions, self.parameters.initial_value)
+        self.table = rules.new_table(self.n_states, self.n_columns, self.parameters.initial_value)
+
+    @property
+    def n_columns(self) -> int:
+        """How many values the table holds for each state."""
+        return self.n_actions
+
+    def column(self, action: int) -> int:
+        """Returns the column of the table that holds the value of an action."""
+        return action
 
     @property
     def q_table(self) -> NDArray[np.float64]:
@@ -248,7 +257,7 @@ class TableAgent(Agent):
         """
         rate = self.learning_rate if rate is None else finite("the rate", rate)
         observation, action = self._state(observation), place("the action", action, self.n_actions)
-        return rules.td_update(self.table, observation, action, finite("the target", target), rate)  # type: ignore[no-any-return]  # compiled
+        return rules.td_update(self.table, observation, self.column(action), finite("the target", target), rate)  # type: ignore[no-any-return]  # compiled
 
     @property
     def exploration_rate(self) -> float:
@@ -323,24 +332,36 @@ class TableAgent(Agent):
             raise UsageError(f"{name} is a function, which has no compiled counterpart")
         return learners.Core(self.learning_rates, self.exploration, self.policy, self.table, self.parameters.gamma)
 
-    def greedy_policy(self) -> NDArray[np.int64]:
+    def greedy_policy(self) -> NDArray[np.int64] | None:
         """Returns the greedy action of every state, shape (n_states,)."""
         best: NDArray[np.int64] = self.table.words[:, rules.ACTION].copy()
         return best
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
-        state = {**super().state_dict(), "q_table": np.array(self.q_table)}
-        if self.parameters.exploration == "ucb":
+        name, shape = self.kept_as
+        state = {**super().state_dict(), name: self._values().reshape(shape)}
+        if isinstance(self.policy, rules.Ucb):
             state["times_chosen"] = self.policy.counts.copy()
         return state
 
     def state_form(self) -> Form:
         """Describes every entry of `state_dict`."""
-        form = {**super().state_form(), "q_table": self.per_pair(np.float64)}
-        if self.parameters.exploration == "ucb":
+        name, shape = self.kept_as
+        form = {**super().state_form(), name: Numbers(np.float64, shape)}
+        if isinstance(self.policy, rules.Ucb):
             form["times_chosen"] = self.per_pair(np.int64, 0, MOST)
         return form
+
+    @property
+    def kept_as(self) -> tuple[str, tuple[int, ...]]:
+        """The name and the shape of the table in `state_dict`."""
+        return "q_table", (self.n_states, self.n_actions)
+
+    def _values(self) -> NDArray[np.float64]:
+        """Returns a copy of the table, (n_states, n_columns)."""
+        values: NDArray[np.float64] = self.table.values[:, rules.FIRST : rules.FIRST + self.n_columns].copy()
+        return values
 
     def per_pair(self, dtype: type, *limits: float) -> Numbers:
         """Describes an array with a number per state and action, all within the limits."""
@@ -349,8 +370,9 @@ class TableAgent(Agent):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over a checked state."""
         super().restore(state)
-        self.q_table = state["q_table"]
-        if self.parameters.exploration == "ucb":
+        name, _ = self.kept_as
+        self.set_q_table(state[name].reshape(self.n_states, self.n_columns))
+        if isinstance(self.policy, rules.Ucb):
             self.policy.counts[:] = state["times_chosen"]
 
 

@@ -63,9 +63,9 @@ class NStepSarsa(LookingAhead):
     def end_episode(self) -> None:
         """Learns from the remaining steps of a truncated episode, bootstrapping from the next action's value."""
         if self.steps.cursor[1] > 0:
-            last, action, _ = self.ahead
+            last, column = self.ahead[0], self.column(self.ahead[1])
             gamma = self.parameters.gamma
-            returns.n_step_finish(self.table, self.steps, last, action, False, self.learning_rate, gamma)
+            returns.n_step_finish(self.table, self.steps, last, column, False, self.learning_rate, gamma)
         super().end_episode()
 
     def drop_episode(self) -> None:

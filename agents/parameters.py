@@ -10,6 +10,7 @@ import numpy as np
 
 from rlbench.agents.compiled import rules
 from rlbench.agents.functions import ByFunction
+from rlbench.agents.given import plain_policy
 from rlbench.errors import UsageError, unknown_name
 
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
@@ -35,6 +36,9 @@ def parameter(default: Any, text: str, values: str = "", *, later: bool = False)
 class Parameters:
     """Hyper-parameters of an agent; all checks are made here, once."""
 
+    def __post_init__(self) -> None:
+        """Checks ranges and combinations."""
+
     @classmethod
     def of(cls, given: dict[str, Any], agent: str) -> Self:
         """Builds an agent's parameters from keyword arguments; for an unknown name, the error suggests the nearest."""
@@ -48,7 +52,7 @@ class Parameters:
         """Returns the parameters that identify a run: all except later ones at their default."""
         values = [(f, getattr(self, f.name)) for f in fields(self)]
         named = {f.name: value for f, value in values if not f.metadata.get("later") or value != f.default}
-        return {name: value.document() if isinstance(value, ByFunction) else value for name, value in named.items()}
+        return {name: _as_json(value) for name, value in named.items()}
 
     def by_function(self) -> dict[str, ByFunction]:
         """Returns the rates that are given by a function."""
@@ -91,6 +95,7 @@ class ExplorationParameters(Parameters):
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
+        super().__post_init__()
         among(self, exploration=EXPLORATIONS, ties=TIES)
         if not isinstance(self.exploration_schedule, ByFunction):
             among(self, exploration_schedule=SCHEDULES)
@@ -112,7 +117,7 @@ class ExplorationParameters(Parameters):
         ):
             raise UsageError("a linear exploration schedule takes either exploration_steps or exploration_fraction")
 
-    def policy(self, n_states: int, n_actions: int) -> Any:
+    def compiled_policy(self, n_states: int, n_actions: int) -> Any:
         """Returns the compiled exploration policy."""
         if self.exploration == "softmax":
             return rules.Softmax(n_actions, float(self.temperature))
@@ -144,8 +149,8 @@ class ExplorationParameters(Parameters):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningParameters(ExplorationParameters):
-    """The parameters that all agents with a table share."""
+class UpdateParameters(Parameters):
+    """The parameters of what all agents with a table do: move values towards targets."""
 
     learning_rate: float | ByFunction = parameter(  # noqa: RUF009  (likewise)
         0.1, "step size alpha; in Python also a function", "(0, 1]"
@@ -153,7 +158,7 @@ class LearningParameters(ExplorationParameters):
     learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly", "[0, 1]")
     learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached", "above 0")
     gamma: float = parameter(0.99, "discount", "[0, 1]")
-    initial_value: float = parameter(0.0, "action value before learning (high: optimistic)", "any number")
+    initial_value: float = parameter(0.0, "value before learning (high: optimistic)", "any number")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
@@ -178,6 +183,11 @@ class LearningParameters(ExplorationParameters):
         if final is None or steps is None:
             return rules.Schedule(rules.CONSTANT, False, initial, initial, 0.0)
         return rules.Schedule(rules.LINEAR, True, initial, float(final), float(steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningParameters(UpdateParameters, ExplorationParameters):
+    """The parameters that all agents with a table of action values share."""
 
 
 def among(parameters: Parameters, **known: tuple[str, ...]) -> None:
@@ -218,12 +228,20 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_as_json(one) for one in value]
+    return value.document() if isinstance(value, ByFunction) else value
+
+
 def _typed(name: str, annotation: Any, value: Any) -> Any:
     """Returns the value as its declared type; the error for any other type says what is expected.
 
     The annotation is a string where annotations are postponed, else a class or a union.
     """
     said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if said == "GivenPolicy":
+        return plain_policy(name, value)
     wanted, *others = said.split(" | ")
     if wanted not in _TYPES:
         raise UsageError(

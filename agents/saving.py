@@ -23,6 +23,7 @@ FORMAT = 1  # of the file; a later one is refused with a message
 PRIVATE = 0o600  # the mode of a new file, as of a store: what was learned from may be secret
 BELIEVED = 2**17  # pairs of a state and an action: a record that claims at most this many needs no proof
 RUN_ID = re.compile(r"[0-9a-f]{12}")
+PER_PAIR = ("q_table", "policy")  # arrays of a state with a number for each state and action
 SIZES: Form = {"n_states": Whole(1), "n_actions": Whole(1)}
 
 
@@ -60,6 +61,11 @@ def load(kind: type[Any], path: str | os.PathLike[str], known: Mapping[str, type
     return agent
 
 
+def proof_of_size(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Returns the array of an agent's state that has a row for each state and a column for each action, if any."""
+    return next((arrays[name] for name in PER_PAIR if name in arrays), None)
+
+
 def _class_for(kind: type[Any], about: Any, known: Mapping[str, type[Any]]) -> type[Any]:
     if checked(about, {"format": Whole(1)})["format"] > FORMAT:
         raise UsageError(f"rlbench {about.get('rlbench')!r:.20} saved it: load it with that version or a later one")
@@ -74,7 +80,7 @@ def _class_for(kind: type[Any], about: Any, known: Mapping[str, type[Any]]) -> t
 
 def _made(cls: type[Any], about: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     sizes = tuple(checked(about, SIZES).values())
-    table = arrays.get("q_table")
+    table = proof_of_size(arrays)
     if hasattr(cls, "q_table") and sizes[0] * sizes[1] > BELIEVED and (table is None or table.shape != sizes):
         raise UsageError(f"it is damaged: it is for {sizes} states and actions, and holds no table of that size")
     parameters = _typed(about, "parameters", dict)

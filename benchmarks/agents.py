@@ -17,6 +17,7 @@ import statistics
 
 import rlbench
 from rlbench.agents import AGENTS
+from rlbench.agents.parameters import ExplorationParameters
 
 READABLE_STEPS = 20_000  # per round
 COMPILED_STEPS = 2_000_000
@@ -33,8 +34,14 @@ REPLAY = {"learning_starts": 1000, "buffer_size": 100_000}
 # a side: its name, env, agent, parameters and bar
 SIDES = [
     *(
-        (f"{name}, SafeCab", "safecab", name, {} if name == "random" else EPSILON_GREEDY, SAFECAB_BAR)
-        for name in AGENTS
+        (
+            f"{name}, SafeCab",
+            "safecab",
+            name,
+            EPSILON_GREEDY if issubclass(cls.Parameters, ExplorationParameters) else {},
+            SAFECAB_BAR,
+        )
+        for name, cls in AGENTS.items()
     ),
     ("dyna-q, prioritized sweeping, SafeCab", "safecab", "dyna-q", {**EPSILON_GREEDY, "planning": "prioritized"}, None),
     (

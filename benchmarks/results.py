@@ -23,6 +23,7 @@ import pandas as pd
 
 import rlbench
 from rlbench.agents import AGENTS
+from rlbench.agents.prediction import Prediction
 from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
@@ -135,7 +136,8 @@ def main() -> None:
     parser.add_argument("--agent", choices=AGENTS, help="likewise, for one agent")
     arguments = parser.parse_args()
     envs = [arguments.only] if arguments.only else list(settings())
-    agents = [arguments.agent] if arguments.agent else list(AGENTS)
+    acting = [name for name, cls in AGENTS.items() if not issubclass(cls, Prediction)]
+    agents = [arguments.agent] if arguments.agent else acting
     tasks = [Task(env, agent, seed) for env in envs for agent in agents for seed in range(arguments.seeds)]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         frame = pd.DataFrame(pool.map(run_one, tasks))

@@ -36,6 +36,7 @@ AGENT_NAMES = (
     "n-step-sarsa",
     "sarsa-lambda",
     "monte-carlo",
+    "td0",
     "dyna-q",
     "dyna-q-plus",
     "replay-q",

@@ -33,10 +33,11 @@ def table_of(run: Run) -> NDArray[np.float64]:
 
 
 def check_keeps_values(agent: str | type[Agent]) -> None:
-    """Refuses an agent without a table, which cannot take over values."""
+    """Refuses an agent that could not take over values and act by them."""
     cls = AGENTS.get(agent) if isinstance(agent, str) else agent
-    if cls is not None and not issubclass(cls, TableAgent):
-        raise UsageError(f"{cls.name} keeps no values that it could take over: go on with an agent that has a table")
+    if cls is None or (issubclass(cls, TableAgent) and issubclass(cls.Parameters, ExplorationParameters)):
+        return
+    raise UsageError(f"{cls.name} keeps no values to act by: go on with an agent whose actions follow from its table")
 
 
 def take_values(agent: TableAgent, parent: Run) -> str:

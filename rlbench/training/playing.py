@@ -47,9 +47,10 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
     """
     world = compiled_world(env)
     seed_env(env, seed)
-    if world is None or not isinstance(agent, TableAgent):
+    policy = agent.greedy_policy() if isinstance(agent, TableAgent) else None
+    if world is None or policy is None:
         return _play_readably(env, _stand_in(agent), episodes, seed)
-    return _play_compiled(world, env, agent, episodes)
+    return _play_compiled(world, env, policy, episodes)
 
 
 def _stand_in(agent: Agent) -> Agent:
@@ -81,10 +82,10 @@ def _play_readably(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: in
     return Played(np.array(returns), np.array(lengths), _successes(env, ends), unfinished)
 
 
-def _play_compiled(world: Any, env: gym.Env[Any, Any], agent: TableAgent, episodes: int) -> Played:
+def _play_compiled(world: Any, env: gym.Env[Any, Any], policy: NDArray[np.int64], episodes: int) -> Played:
     from rlbench.training._greedy import player_for  # noqa: PLC0415  (numba only when something runs)
 
-    policy, rng, most = agent.greedy_policy(), env.unwrapped.np_random, step_limit(env) or MOST_STEPS
+    rng, most = env.unwrapped.np_random, step_limit(env) or MOST_STEPS
     batches = []
     for first in range(0, episodes, AT_ONCE):
         n = min(AT_ONCE, episodes - first)

@@ -12,7 +12,7 @@ import gymnasium as gym
 from rlbench._shown import Shown
 from rlbench.agents import AGENTS
 from rlbench.agents.base import sizes_of
-from rlbench.agents.saving import BELIEVED
+from rlbench.agents.saving import BELIEVED, proof_of_size
 from rlbench.envs.actions import action_names
 from rlbench.envs.again import check_same_again
 from rlbench.envs.layouts import layout_of
@@ -133,7 +133,7 @@ class Run(Shown):
     def _confirm(self, sizes: tuple[int, int]) -> None:
         """Compares the states and actions of a large agent with its stored table or its env, before it takes memory."""
         checkpoint = self.store.checkpoint(self.id)
-        table = None if checkpoint is None else checkpoint.arrays.get("q_table")
+        table = None if checkpoint is None else proof_of_size(checkpoint.arrays)
         if table is None:
             with closing(self.make_env()) as env:
                 found: tuple[int, ...] = sizes_of(env, self.agent_name)

@@ -68,6 +68,7 @@ KEYS = {  # of stored runs: they must be found for ever
     ("FrozenLake-v1", "replay-q"): "3f76f9765a65e17bec6b1c2e7d6cb4119b062906de6f2b9633602f3d3972066b",
     ("FrozenLake-v1", "bandit"): "dcf866f3678688630b4f2186843921e49eeb6be5dfbb9c256a043124cb8c3b54",
     ("FrozenLake-v1", "dyna-q-plus"): "182f5c4af93c1d411fe3ee21570f3412725bad16aa112d2138d53096c0a73c2f",
+    ("FrozenLake-v1", "td0"): "b2004013ed3eb562d50fbb6cdbc03b67eb7ccb941769d69732831c371c4861ec",
     ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
 }
 

@@ -71,7 +71,7 @@ for i, bad in enumerate(BADS):
             refused("from 0 to 4, got", lambda: agent.update(bad, 0, 1.0, 0, False))
             refused("from 0 to 4, got", lambda: agent.update(0, 0, 1.0, bad, False))
             refused("from 0 to 1, got", lambda: agent.update(0, bad, 1.0, 0, False))
-            assert agent.timesteps == 0 and not agent.q_table.any()
+            assert agent.timesteps == 0 and not agent.table.values[:, 2 : 2 + agent.n_columns].any()
     buffer = rlbench.buffers.ReplayBuffer(10, env.observation_space, env.action_space)
     for row in ((bad, 0, 1.0, 0, False), (0, bad, 1.0, 0, False), (0, 0, 1.0, bad, False)):
         refused("", lambda: buffer.add(*row))

@@ -1,0 +1,188 @@
+"""Prediction: what a given policy is worth, by rules that plain NumPy repeats to the last digits."""
+
+import numpy as np
+import pytest
+from contracts.agents import same_state
+
+import rlbench
+from rlbench.agents import AGENTS, TD0, Agent
+from rlbench.errors import UnknownNameError, UsageError
+
+LAKE = {"map_name": "4x4", "is_slippery": True}  # uniform actions end its episodes long before the step limit
+RATE, GAMMA = 0.2, 0.9
+MIXED = np.random.default_rng(0).dirichlet(np.ones(4), 16)
+
+
+def trained(agent, *, episodes=60, seed=5, **own):
+    given = {"learning_rate": RATE, "gamma": GAMMA, "policy": MIXED, **own}
+    run = rlbench.train("FrozenLake-v1", agent, episodes=episodes, seed=seed, env_kwargs=LAKE, agent_kwargs=given)
+    assert run.engine == "compiled"
+    return run
+
+
+def episodes_of(run):
+    """The states, columns of a table and rewards of each episode that terminated; all of them must."""
+    found = run.store.episodes(run)
+    assert all(one.terminated for one in found)
+    is_of_pairs = run.agent.parameters.values == "q"
+    return [
+        (one.observations, one.actions if is_of_pairs else np.zeros_like(one.actions), one.rewards) for one in found
+    ]
+
+
+def empty(run):
+    return np.zeros((16, 4 if run.agent.parameters.values == "q" else 1))
+
+
+def learnt(run):
+    agent = run.agent
+    return agent.q_table if agent.parameters.values == "q" else agent.state_values[:, None]
+
+
+def td0_again(run):
+    """Sutton & Barto's box of tabular TD(0), with pairs in place of states if the values are of those."""
+    table = empty(run)
+    for states, columns, rewards in episodes_of(run):
+        for t, reward in enumerate(rewards):
+            follows = 0.0 if t + 1 == len(rewards) else table[states[t + 1], columns[t + 1]]
+            table[states[t], columns[t]] += RATE * (reward + GAMMA * follows - table[states[t], columns[t]])
+    return table
+
+
+AGAIN = {"td0": (td0_again, {})}
+
+
+@pytest.mark.parametrize("values", ["v", "q"])
+@pytest.mark.parametrize("case", AGAIN)
+def test_a_rule_is_the_books_in_plain_numpy(case, values):
+    repeated, own = AGAIN[case]
+    run = trained(case.partition(" ")[0], values=values, **own)
+    assert run.agent.state_values.any()
+    np.testing.assert_allclose(learnt(run), repeated(run), rtol=0, atol=1e-12)
+
+
+def test_td0_learns_one_step_as_worked_by_hand():
+    agent = TD0(3, 2, seed=0, learning_rate=0.5, gamma=0.9, policy=1, initial_value=2.0)
+    agent.update(0, 1, 1.0, 2, False)  # 2 + 0.5 (1 + 0.9 * 2 - 2)
+    agent.update(2, 1, 3.0, 0, True)  # 2 + 0.5 (3 - 2)
+    assert agent.state_values.tolist() == pytest.approx([2.4, 2.0, 2.5])
+    assert agent.move(1, 0, 10.0, 0.25) == 8.0
+    assert agent.state_values[1] == 4.0
+
+
+# ------------------------------------------------------------------------------------------ a given policy
+
+
+def test_a_given_policy_is_followed_whatever_the_values():
+    run = trained("td0", episodes=400)
+    chosen = np.zeros((16, 4))
+    for one in run.store.episodes(run):
+        np.add.at(chosen, (one.observations[:-1], one.actions), 1)
+    often = chosen.sum(axis=1) > 200
+    shares = chosen[often] / chosen[often].sum(axis=1, keepdims=True)
+    assert often.sum() >= 4
+    np.testing.assert_allclose(shares, MIXED[often], atol=0.12)  # five standard errors are 0.18
+    assert not run.figures["explored"].any()
+    assert not run.figures["exploration_rate"].any()
+
+
+@pytest.mark.parametrize(
+    ("policy", "probabilities"),
+    [
+        ("uniform", [[0.5, 0.5], [0.5, 0.5]]),
+        (1, [[0, 1], [0, 1]]),
+        (np.array([1, 0]), [[0, 1], [1, 0]]),
+        ([1, 0], [[0, 1], [1, 0]]),
+        (np.array([[0.25, 0.75], [1, 0]], np.float32), [[0.25, 0.75], [1, 0]]),
+        ([[1, 0], [0, 1]], [[1, 0], [0, 1]]),
+    ],
+)
+def test_a_policy_may_be_given_in_many_ways(policy, probabilities):
+    agent = TD0(2, 2, seed=0, policy=policy)
+    assert agent.probabilities.tolist() == probabilities
+    again = TD0(2, 2, seed=0, **agent.config())
+    assert again.config() == agent.config()
+    assert again.probabilities.tolist() == probabilities
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("greedy", "unknown policy 'greedy'"),
+        (2, "policy must take actions from 0 to 1, got 2"),
+        ([0, -1], "policy must take actions from 0 to 1, got -1"),
+        ([0, 1, 1], "policy must have an action for each of 2 states, got 3"),
+        ([[0.5, 0.6], [1, 0]], r"the probabilities of policy\[0\] must be 0 or more and sum to 1"),
+        ([[1, 0], [1.5, -0.5]], r"the probabilities of policy\[1\] must"),
+        ([[1, 0], [np.nan, 1]], r"the probabilities of policy\[1\] must"),
+        ([[1, 0, 0], [1, 0, 0]], r"policy must have the shape \(2, 2\), got \(2, 3\)"),
+        ([[1, 0], [1]], "policy must be uniform, an action, an action for each state"),
+        ([0.5, 0.5], "policy must be uniform"),
+        ([True, False], "policy must be uniform"),
+        ([], "policy must be uniform"),
+        (None, "policy must be uniform"),
+        ({"a": 1}, "policy must be uniform"),
+        (AGENTS["random"](2, 2), "policy: random has no greedy policy"),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_a_line(policy, said):
+    with pytest.raises((UsageError, UnknownNameError), match=said) as refused:
+        TD0(2, 2, policy=policy)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_gives_its_greedy_policy():
+    control = rlbench.train("FrozenLake-v1", episodes=50, seed=1, env_kwargs=LAKE)
+    run = trained("td0", policy=control, episodes=5)
+    assert run.agent.greedy_policy().tolist() == control.agent.greedy_policy().tolist()
+    assert run.agent.predict(np.arange(16))[0].tolist() == control.agent.greedy_policy().tolist()
+    exact = [rlbench.evaluate(one, seed=0).exact_return for one in (run, control)]
+    assert exact[0] == exact[1]
+
+
+def test_no_draw_of_a_policy_takes_an_action_of_probability_0():
+    probabilities = np.array([[0.0, 0.1, 0.2, 0.7, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]])  # 0.1 + 0.2 + 0.7 is below 1
+    agent = TD0(2, 5, seed=0, policy=probabilities)
+    for u in (0.0, 0.05, 0.1, 0.3, 0.9999, 1.0 - 2**-53):
+        agent.rng = type("Draws", (), {"random": lambda self, u=u: u})()
+        assert probabilities[0, agent.act(0)] > 0
+        assert agent.act(1) == 2
+
+
+def test_a_policy_that_draws_has_no_greedy_one_and_is_played_as_it_is():
+    run = trained("td0", policy="uniform", episodes=5)
+    assert run.agent.greedy_policy() is None
+    assert {run.agent.predict(0)[0] for _ in range(100)} == {0, 1, 2, 3}
+    evaluation = rlbench.evaluate(run, seed=0, episodes=200)
+    assert evaluation.mean_return < 0.1  # walking at random
+
+
+# ----------------------------------------------------------------------------------- as any other agent
+
+
+def test_the_values_of_states_are_stored_and_those_of_pairs_are_a_table(tmp_path):
+    of_states, of_pairs = (trained("td0", values=values) for values in "vq")
+    assert not hasattr(of_states.agent, "q_table")
+    with pytest.raises(AttributeError, match="td0 learns the values of states: see state_values"):
+        _ = of_states.agent.q_table
+    expected = (of_pairs.agent.probabilities * of_pairs.agent.q_table).sum(axis=1)
+    np.testing.assert_allclose(of_pairs.agent.state_values, expected)
+    of_pairs.agent.q_table[0, 1] = 3.0
+    assert of_pairs.agent.q_table[0, 1] == 3.0
+    of_states.agent.save(tmp_path / "agent")
+    assert Agent.load(tmp_path / "agent").state_values.tolist() == of_states.agent.state_values.tolist()
+
+
+def test_a_prediction_is_cached_and_resumed_as_if_it_had_never_stopped():
+    arguments = {"seed": 3, "env_kwargs": LAKE}
+    with rlbench.open_store("memory://") as store:
+        for policy in (MIXED, MIXED.tolist(), tuple(map(tuple, MIXED))):
+            short = rlbench.train(
+                "FrozenLake-v1", "td0", episodes=20, store=store, agent_kwargs={"policy": policy}, **arguments
+            )
+        assert short.cache == "hit"
+        longer = rlbench.resume(short, episodes=50)
+        assert rlbench.verify(longer).mismatched == 0
+        whole = rlbench.train("FrozenLake-v1", "td0", episodes=50, agent_kwargs={"policy": MIXED}, **arguments)
+        assert longer.returns.tolist() == whole.returns.tolist()
+        same_state(longer.agent, whole.agent)
