@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-interop lint docs gallery bench results clean
+.PHONY: demo test test-long test-interop lint docs gallery notebooks bench results clean
 
 demo: .venv/installed
 	$(BIN)/rlbench train safecab
@@ -33,6 +33,10 @@ docs: .venv/docs-installed
 # Every figure of the gallery, and the page that says whether it holds.
 gallery: .venv/installed
 	$(BIN)/python docs/gallery/make.py
+
+# The gallery as notebooks, one for each chapter.
+notebooks: .venv/docs-installed
+	$(BIN)/python docs/notebooks.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/training.py

@@ -24,7 +24,7 @@ extensions = [
     "registries",
     "repository",
 ]
-exclude_patterns = ["_build", "images"]
+exclude_patterns = ["_build", "gallery/notebooks", "images"]
 suppress_warnings = ["ref.python"]  # an attribute of one class is named like another's
 nitpicky = False
 
@@ -55,3 +55,4 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
+smartquotes = False  # an option begins with two hyphens

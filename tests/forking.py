@@ -82,6 +82,7 @@ def follow(output, arguments, folder):
         if arguments[0] == "rlbench":
             runpy.run_module("rlbench", run_name="__main__", alter_sys=True)
         else:
+            sys.path.insert(0, str(Path(arguments[0]).parent))  # as for a program that Python starts with
             runpy.run_path(arguments[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()

@@ -45,6 +45,17 @@ def blocks(page, language):
     return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
+def files(page):
+    """Returns the files that a page writes: python blocks that begin with a comment that names them."""
+    written = [(re.match(r"# (\w+\.py)\n", text), text) for text in blocks(page, "python")]
+    return {name[1]: text for name, text in written if name}
+
+
+def program(page):
+    """Returns the other python blocks of a page, one program."""
+    return "\n".join(text for text in blocks(page, "python") if text not in files(page).values())
+
+
 def commands(page):
     """Yields (what a line starts, what is printed below it) for the lines of a page that begin with $."""
     for text in blocks(page, "console"):
@@ -99,18 +110,19 @@ def test_what_is_printed_is_compared_but_for_what_changes(printed, out, is_shown
 
 @named([long_unless_quick(page) for page in PAGES])
 def test_the_commands_and_then_the_programs_of_a_page_run_one_after_another(page, forks, tmp_path):
+    for name, text in files(page).items():
+        (tmp_path / name).write_text(text)
     for line, printed in commands(page):
         out = ""
         for arguments in line:
-            assert arguments[0] == "rlbench", f"a reader cannot type {arguments}"
-            result = forks.run(arguments, tmp_path)
+            assert arguments[0] in ("rlbench", "python"), f"a reader cannot type {arguments}"
+            result = forks.run(arguments if arguments[0] == "rlbench" else [tmp_path / arguments[1]], tmp_path)
             assert result.returncode == 0, (arguments, result.stderr)
             assert "\x1b" not in result.stdout + result.stderr
             out += result.stdout
         assert not printed or shown(printed).fullmatch(comparable(out)), f"{line} prints:\n{out}"
-    program = tmp_path / "program.py"
-    program.write_text("\n".join(blocks(page, "python")))
-    result = forks.run([program], tmp_path)
+    (tmp_path / "program.py").write_text(program(page))
+    result = forks.run([tmp_path / "program.py"], tmp_path)
     assert result.returncode == 0, result.stderr
 
 
@@ -125,10 +137,14 @@ def trained(forks, tmp_path_factory):
 
 @named([page for page in PAGES if page.name not in QUICK])
 def test_a_page_names_commands_and_options_that_are_there_and_its_program_is_python(page):
-    for _, *arguments in itertools.chain.from_iterable(line for line, _ in commands(page)):
+    for command, *arguments in itertools.chain.from_iterable(line for line, _ in commands(page)):
+        if command == "python":
+            assert arguments[0] in files(page)
+            continue
         result = CliRunner().invoke(cli, [*arguments, "--help"])
         assert result.exit_code == 0, (arguments, result.output)
-    compile("\n".join(blocks(page, "python")), str(page), "exec")
+    for text in (program(page), *files(page).values()):
+        compile(text, str(page), "exec")
 
 
 def scripts(long):

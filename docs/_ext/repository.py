@@ -1,13 +1,17 @@
-"""Pages of benchmarks/ are part of the site, by a link in docs/: what leads to them in the repository does so here."""
+"""Pages of the repository outside docs/ are part of the site, by links in docs/: links that lead to them do so here."""
 
 import re
 
-LINK = re.compile(r"\[([^\]]+)\]\(\.\./benchmarks/(\w+)\.md\)")
+LINKS = {
+    re.compile(r"\[([^\]]+)\]\((?:\.\./)+benchmarks/(\w+)\.md\)"): r"{doc}`\1 </benchmarks/\2>`",
+    re.compile(r"\[([^\]]+)\]\((?:\.\./)+CONTRIBUTING\.md\)"): r"{doc}`\1 </concepts/contributing>`",
+}
 
 
 def lead_to_site(_app, _page, source):
-    """Turns links to pages of benchmarks/ into links to the pages of the site."""
-    source[0] = LINK.sub(r"{doc}`\1 </benchmarks/\2>`", source[0])
+    """Turns links to these pages into links to the pages of the site."""
+    for link, ours in LINKS.items():
+        source[0] = link.sub(ours, source[0])
 
 
 def setup(app):

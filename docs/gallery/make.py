@@ -47,10 +47,11 @@ each made again by a short script on public names. `make gallery` runs them all,
 
 def scripts():
     """Returns the scripts of the gallery in the order of the book."""
-    return sorted((path for path in HERE.glob("*.py") if path != Path(__file__)), key=_place)
+    return sorted((path for path in HERE.glob("*.py") if path != Path(__file__)), key=place)
 
 
-def _place(path):
+def place(path):
+    """Returns where a script stands in the book: chapter, number, and what follows."""
     _, chapter, number, *rest = path.stem.split("_")
     return int(chapter), int(number), rest
 
@@ -81,11 +82,11 @@ def told(script):
 def write(entries):
     """Writes figures.json and the pages; entries of scripts that are gone are left out."""
     known = {f"docs/gallery/{script.name}": script for script in scripts()}
-    entries = sorted((e for e in entries if e["script"] in known), key=lambda e: _place(known[e["script"]]))
+    entries = sorted((e for e in entries if e["script"] in known), key=lambda e: place(known[e["script"]]))
     FIGURES.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
     chapters = {}
     for entry in entries:
-        chapters.setdefault(_place(known[entry["script"]])[0], []).append(entry)
+        chapters.setdefault(place(known[entry["script"]])[0], []).append(entry)
     (HERE / "index.md").write_text(_index(chapters))
     for chapter, figures in chapters.items():
         (HERE / f"chapter-{chapter}.md").write_text(_chapter(chapter, figures, known))
