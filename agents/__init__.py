@@ -8,7 +8,7 @@ if __name__ != "rlbench.agents":
 from typing import TYPE_CHECKING, Any
 
 from rlbench.agents.bandit import Bandit
-from rlbench.agents.base import AGENTS, Agent, TableAgent
+from rlbench.agents.base import AGENTS, Agent, TableAgent, restrict
 from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
 from rlbench.agents.dyna_q_plus import DynaQPlus
@@ -64,16 +64,18 @@ def register_agent(cls: type[Agent]) -> type[Agent]:
 
 
 def make_agent(agent: str | type[Agent], env: gym.Env[Any, Any], *, seed: Any = None, **parameters: Any) -> Agent:
-    """Makes an agent, given by name or class, for an env's spaces.
+    """Makes an agent, given by name or class, for an env's spaces and the actions that it allows in each state.
 
     Raises:
-        UsageError: an unknown name or parameter, or spaces that are not Discrete.
+        UsageError: an unknown name or parameter, spaces that are not Discrete, or allowed actions of another form.
     """
     if isinstance(agent, str):
         if agent not in AGENTS:
             raise unknown_name("agent", agent, AGENTS)
         agent = AGENTS[agent]
-    return agent(env.observation_space, env.action_space, seed=seed, **parameters)
+    made = agent(env.observation_space, env.action_space, seed=seed, **parameters)
+    restrict(made, env)
+    return made
 
 
 __all__ = [

@@ -47,6 +47,7 @@ from rlbench.agents._returns import (
 from rlbench.agents._rules import (
     COLUMN,
     PICK,
+    Allowed,
     Averages,
     Schedule,
     Table,
@@ -91,6 +92,13 @@ class RandomLearner(NamedTuple):
     """The random agent: its exploration rate is always 1."""
 
     core: Rates
+
+
+class MaskedRandomLearner(NamedTuple):
+    """The random agent among allowed actions."""
+
+    core: Rates
+    allowed: Allowed
 
 
 class QLearner(NamedTuple):
@@ -243,6 +251,12 @@ def _choose_randomly(learner, s, epsilon, n_actions, bits):
     return action, explored, bits
 
 
+def _choose_randomly_among(learner, s, epsilon, n_actions, bits):
+    u, bits = sfc64_random(bits)
+    place, explored = epsilon_greedy(u, epsilon, learner.allowed.counts[s], 0)
+    return learner.allowed.actions[s, place], explored, bits
+
+
 def _choose_by_table(learner, s, epsilon, n_actions, bits):
     u, bits = sfc64_random(bits)
     action, explored = pick(learner.core.policy, learner.core.table, s, epsilon, u)
@@ -333,7 +347,7 @@ def _dyna_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, 
 def _dyna_q_plus_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     table, model, tried_at, gamma = learner.core.table, learner.model, learner.tried_at, learner.core.gamma
     q_update(table, s, a, r, s_next, terminated, learning_rate, gamma)
-    learn_curious_model(model, tried_at, s, a, r, s_next, terminated, timesteps)
+    learn_curious_model(table, model, tried_at, s, a, r, s_next, terminated, timesteps)
     for _ in range(learner.planning_steps):
         u, bits = sfc64_random(bits)
         plan_curious_step(table, model, tried_at, u, learning_rate, gamma, timesteps, learner.kappa)
@@ -456,6 +470,7 @@ class Ways(NamedTuple):
 
 _WAYS: dict[Any, Ways] = {
     RandomLearner: Ways(_choose_randomly, _learn_nothing),
+    MaskedRandomLearner: Ways(_choose_randomly_among, _learn_nothing),
     QLearner: Ways(_choose_by_table, _q_learn),
     PreferenceLearner: Ways(_choose_by_table, _preference_learn),
     ReplayQLearner: Ways(_choose_by_table, _replay_q_learn, _finish_replay, _replay_uniform),

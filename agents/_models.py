@@ -86,14 +86,15 @@ def plan(table, model, draws, learning_rate, gamma):
 
 
 @njit(cache=True, forceinline=True)
-def learn_curious_model(model, tried_at, s, a, r, s_next, terminated, now):
-    """Records an outcome and its time; in a state seen for the first time every action counts as tried.
+def learn_curious_model(table, model, tried_at, s, a, r, s_next, terminated, now):
+    """Records an outcome and its time; in a state seen for the first time every allowed action counts as tried.
 
     The actions not tried in truth lead back to the state, for no reward, since time 0 (Dyna-Q+, 8.3).
     """
     if model.n_tried[s] == 0:
         for b in range(model.outcomes.shape[1]):
-            learn_model(model, s, b, 0.0, s, False)
+            if q_value(table, s, b) > -np.inf:
+                learn_model(model, s, b, 0.0, s, False)
     learn_model(model, s, a, r, s_next, terminated)
     tried_at[s, a] = now
 

@@ -2,6 +2,7 @@
 
 **The table.** Row s is `[max_a q[s, a], argmax_a q[s, a], q[s, 0], q[s, 1], ...]`, padded with -inf to whole cache
 lines.
+An action that a state does not allow has the value -inf: neither the greatest value nor a write ever meets it.
 Every write (`set_q`) updates the greedy value and action, so that acting and bootstrapping read two numbers instead of
 scanning a row: this shortens the chain of memory latencies that limits a tabular learner. The action is an int64 in
 the same eight bytes (`table.view(np.int64)`). Ties go to the lowest index.
@@ -69,10 +70,15 @@ def set_table(table: Table, q_table: NDArray[np.float64]) -> None:
     table.words[:, ACTION] = q_table.argmax(axis=1)
 
 
-def write(table: Table, n_actions: int, key: Any, values: Any) -> None:
-    """Assigns to action values, indexed as an array (n_states, n_actions), and updates the rows that it touched."""
+def write(table: Table, n_actions: int, key: Any, values: Any, barred: NDArray[np.bool_] | None = None) -> None:
+    """Assigns to action values, indexed as an array (n_states, n_actions), and updates the rows that it touched.
+
+    Those that are marked in `barred` stay -inf.
+    """
     q_table = table.values[:, FIRST : FIRST + n_actions]
     q_table[key] = values
+    if barred is not None:
+        q_table[barred] = -np.inf
     rows = np.unique(np.broadcast_to(np.arange(len(q_table))[:, None], q_table.shape)[key])
     table.values[rows, VALUE] = q_table[rows].max(axis=1)
     table.words[rows, ACTION] = q_table[rows].argmax(axis=1)
@@ -158,6 +164,67 @@ class Ucb(NamedTuple):
 def new_ucb(n_states: int, n_actions: int, confidence: float) -> Ucb:
     """Makes a policy with all counts at 0."""
     return Ucb(n_actions, confidence, np.zeros((n_states, n_actions), np.int64))
+
+
+class Allowed(NamedTuple):
+    """The actions that each state allows."""
+
+    actions: NDArray[np.int64]  # (n_states, n_actions): those allowed first, ascending
+    counts: NDArray[np.int64]  # (n_states,): how many are
+
+
+def new_allowed(allowed: NDArray[np.bool_]) -> Allowed:
+    """Lists the actions that are marked in an array (n_states, n_actions)."""
+    return Allowed(np.argsort(~allowed, axis=1, kind="stable"), allowed.sum(axis=1))
+
+
+# The same ways to explore, among allowed actions alone: types of their own, for the others need not look.
+
+
+class MaskedEpsilonGreedy(NamedTuple):
+    """`EpsilonGreedy` among allowed actions."""
+
+    n_actions: int
+    allowed: Allowed
+
+
+class MaskedEpsilonGreedyRandomTies(NamedTuple):
+    """`EpsilonGreedyRandomTies` among allowed actions."""
+
+    n_actions: int
+    allowed: Allowed
+
+
+class MaskedSoftmax(NamedTuple):
+    """`Softmax` among allowed actions: of the others, exp(q / t) is 0."""
+
+    n_actions: int
+    temperature: float
+    allowed: Allowed
+
+
+class MaskedUcb(NamedTuple):
+    """`Ucb` among allowed actions."""
+
+    n_actions: int
+    confidence: float
+    counts: NDArray[np.int64]
+    allowed: Allowed
+
+
+_MASKED: dict[Any, Any] = {
+    EpsilonGreedy: MaskedEpsilonGreedy,
+    EpsilonGreedyRandomTies: MaskedEpsilonGreedyRandomTies,
+    Softmax: MaskedSoftmax,
+    Ucb: MaskedUcb,
+}
+
+
+def masked(policy: Any, allowed: NDArray[np.bool_]) -> Any:
+    """Returns a policy among the actions marked in an array (n_states, n_actions); of another type, as it is."""
+    if type(policy) in _MASKED:
+        return _MASKED[type(policy)](*policy, new_allowed(allowed))
+    return policy._replace(allowed=new_allowed(allowed)) if type(policy) in _MASKED.values() else policy
 
 
 @njit(cache=True, inline="always")
@@ -250,6 +317,24 @@ def given_action(cumulative, s, u):
     return np.int64(cumulative.shape[1] - 1)
 
 
+@njit(cache=True)
+def masked_ucb_action(policy, table, s):
+    """Returns the same among allowed actions."""
+    visits = 1
+    for i in range(policy.allowed.counts[s]):
+        a = policy.allowed.actions[s, i]
+        if policy.counts[s, a] == 0:
+            return np.int64(a)
+        visits += policy.counts[s, a]
+    best, best_a = -np.inf, policy.allowed.actions[s, 0]
+    for i in range(policy.allowed.counts[s]):
+        a = policy.allowed.actions[s, i]
+        bound = q_value(table, s, a) + policy.confidence * math.sqrt(math.log(visits) / policy.counts[s, a])
+        if bound > best:
+            best, best_a = bound, a
+    return np.int64(best_a)
+
+
 def pick(policy: Any, table: Table, s: int, epsilon: float, u: float) -> tuple[int, bool]:
     """Returns (action, explored) from one uniform draw u."""
     return PICK[type(policy)](policy, table, s, epsilon, u)  # type: ignore[no-any-return]
@@ -285,6 +370,23 @@ def _pick_ucb(policy, table, s, epsilon, u):  # noqa: ARG001  (it needs no draw)
 
 def _pick_given(policy, table, s, epsilon, u):  # noqa: ARG001
     return given_action(policy.cumulative, s, u), False
+
+
+def _pick_masked_epsilon_greedy(policy, table, s, epsilon, u):
+    place, explored = epsilon_greedy(u, epsilon, policy.allowed.counts[s], 0)
+    return policy.allowed.actions[s, place] if explored else np.int64(greedy_action(table, s)), explored
+
+
+def _pick_masked_epsilon_greedy_random_ties(policy, table, s, epsilon, u):
+    if u < epsilon:
+        return policy.allowed.actions[s, np.int64(u / epsilon * policy.allowed.counts[s])], True
+    return epsilon_greedy_random_ties(u, epsilon, table, s, policy.n_actions)
+
+
+def _pick_masked_ucb(policy, table, s, epsilon, u):  # noqa: ARG001
+    action = masked_ucb_action(policy, table, s)
+    policy.counts[s, action] += 1
+    return action, action != greedy_action(table, s)
 
 
 def _expect_epsilon_greedy(policy, table, s, epsilon):  # equals are worth the same: how ties are broken is no matter
@@ -326,12 +428,38 @@ def _column_of_given(policy, a):
     return a * policy.per_action
 
 
+def _expect_masked_epsilon_greedy(policy, table, s, epsilon):
+    total, count = 0.0, policy.allowed.counts[s]
+    for i in range(count):
+        total += q_value(table, s, policy.allowed.actions[s, i])
+    return (1.0 - epsilon) * greedy_value(table, s) + epsilon * (total / count)
+
+
+def _expect_masked_softmax(policy, table, s, epsilon):
+    temperature = policy.temperature * epsilon
+    if temperature <= 0.0:
+        return greedy_value(table, s)
+    total = 0.0
+    for i in range(policy.allowed.counts[s]):
+        value = q_value(table, s, policy.allowed.actions[s, i])
+        total += value * math.exp((value - greedy_value(table, s)) / temperature)
+    return total / softmax_total(temperature, table, s, policy.n_actions)
+
+
+def _expect_masked_ucb(policy, table, s, epsilon):  # noqa: ARG001
+    return q_value(table, s, masked_ucb_action(policy, table, s))
+
+
 PICK: dict[Any, Any] = {
     EpsilonGreedy: _pick_epsilon_greedy,
     EpsilonGreedyRandomTies: _pick_epsilon_greedy_random_ties,
     Softmax: _pick_softmax,
     Ucb: _pick_ucb,
     Given: _pick_given,
+    MaskedEpsilonGreedy: _pick_masked_epsilon_greedy,
+    MaskedEpsilonGreedyRandomTies: _pick_masked_epsilon_greedy_random_ties,
+    MaskedSoftmax: _pick_softmax,
+    MaskedUcb: _pick_masked_ucb,
 }
 _EXPECTED: dict[Any, Any] = {
     EpsilonGreedy: _expect_epsilon_greedy,
@@ -339,6 +467,10 @@ _EXPECTED: dict[Any, Any] = {
     Softmax: _expect_softmax,
     Ucb: _expect_ucb,
     Given: _expect_given,
+    MaskedEpsilonGreedy: _expect_masked_epsilon_greedy,
+    MaskedEpsilonGreedyRandomTies: _expect_masked_epsilon_greedy,
+    MaskedSoftmax: _expect_masked_softmax,
+    MaskedUcb: _expect_masked_ucb,
 }
 COLUMN: dict[Any, Any] = {Given: _column_of_given}  # of all others: the action's own
 

@@ -14,9 +14,10 @@ from rlbench.agents.functions import ByFunction
 from rlbench.agents.parameters import LearningParameters, Parameters
 from rlbench.agents.q_table import QTable
 from rlbench.checks import finite, flag, place
+from rlbench.envs.allowing import allowed_actions, check_allowed, masked_actions
 from rlbench.envs.flattening import TABLE, count, is_finite
 from rlbench.errors import UsageError
-from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Whole, checked
+from rlbench.forms import MOST, Form, GeneratorState, List, Numbers, Optional, Whole, checked
 from rlbench.random_state import generator_state, new_generator, set_generator_state
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Agent(ABC):
     source: ClassVar[str] = ""
     off_policy: ClassVar[bool] = False  # whether it can learn from another policy's actions
     origins: tuple[str, ...] = ()  # ids of the runs that it has learnt in, as far as they are known
+    allowed: NDArray[np.bool_] | None = None  # (n_states, n_actions), the actions to choose from; None: all
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -79,6 +81,20 @@ class Agent(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies arrays that joblib maps read-only from a file into memory."""
         vars(self).update({name: _in_memory(value) for name, value in state.items()})
+
+    def allow(self, allowed: NDArray[np.bool_]) -> None:
+        """Restricts the actions that it chooses from, exploring or not, and learns the values of: before it learns.
+
+        `make_agent` and `train` pass on what an env allows; an agent of your own reads `self.allowed`.
+
+        Args:
+            allowed: bool (n_states, n_actions), the actions of each state, one at least.
+
+        Raises:
+            UsageError: it has another form, or allows no action in a state.
+        """
+        check_allowed(allowed, self.n_states, self.n_actions)
+        self.allowed = allowed
 
     @abstractmethod
     def act(self, observation: int, *, explore: bool = True) -> int:
@@ -131,7 +147,8 @@ class Agent(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
-        return {"episodes": self.episodes, "timesteps": self.timesteps, "rng": generator_state(self.rng)}
+        state = {"episodes": self.episodes, "timesteps": self.timesteps, "rng": generator_state(self.rng)}
+        return state if self.allowed is None else {**state, "allowed": self.allowed.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores a state returned by `state_dict`.
@@ -143,14 +160,20 @@ class Agent(ABC):
 
     def state_form(self) -> Form:
         """Describes every entry of `state_dict`: compiled code trusts what has this form."""
-        return {"episodes": Whole(), "timesteps": Whole(), "rng": GeneratorState(self.rng)}
+        marks = Optional(Numbers(np.bool_, (self.n_states, self.n_actions)))
+        return {"episodes": Whole(), "timesteps": Whole(), "rng": GeneratorState(self.rng), "allowed": marks}
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Returns the entries of a state that has the form of `state_form`; raises UsageError for any other."""
-        return checked(state, self.state_form())
+        found = checked(state, self.state_form())
+        if "allowed" in found:
+            check_allowed(found["allowed"], self.n_states, self.n_actions)
+        return found
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over a checked state."""
+        if "allowed" in state:
+            self.allow(state["allowed"])
         self.episodes, self.timesteps = state["episodes"], state["timesteps"]
         set_generator_state(self.rng, state["rng"])
 
@@ -230,7 +253,18 @@ class TableAgent(Agent):
         values = np.asarray(values, dtype=np.float64)
         if values.shape != (self.n_states, self.n_actions):
             raise UsageError(f"q_table must have the shape {(self.n_states, self.n_actions)}, got {values.shape}")
-        self.set_q_table(values)
+        self.set_q_table(values if self._barred is None else np.where(self._barred, -np.inf, values))
+
+    @property
+    def _barred(self) -> NDArray[np.bool_] | None:
+        """The pairs whose value is -inf, (n_states, n_actions); None if there are none."""
+        return None if self.allowed is None else ~self.allowed
+
+    def allow(self, allowed: NDArray[np.bool_]) -> None:
+        """Restricts the actions to choose from; see `Agent.allow`. The values of the others become -inf."""
+        super().allow(allowed)
+        self.policy = rules.masked(self.policy, allowed)
+        self.write_q((), self.q_table)
 
     def set_q_table(self, values: NDArray[np.float64]) -> None:
         """Overwrites all action values, shape (n_states, n_actions)."""
@@ -238,7 +272,7 @@ class TableAgent(Agent):
 
     def write_q(self, key: Any, values: Any) -> None:
         """Assigns to action values as `q_table[key] = values` does."""
-        rules.write(self.table, self.n_actions, key, values)
+        rules.write(self.table, self.n_actions, key, values, self._barred)
 
     def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
         """Moves q[observation, action] towards a target (equation 2.4): the building block for an agent of your own.
@@ -253,10 +287,11 @@ class TableAgent(Agent):
             The error: target - q[observation, action] before the move.
 
         Raises:
-            UsageError: the observation or the action is out of range, or a number is not finite.
+            UsageError: the observation or the action is out of range, the action is not allowed, or a number is not
+                finite.
         """
         rate = self.learning_rate if rate is None else finite("the rate", rate)
-        observation, action = self._state(observation), place("the action", action, self.n_actions)
+        observation, action = self._pair(observation, action)
         return rules.td_update(self.table, observation, self.column(action), finite("the target", target), rate)  # type: ignore[no-any-return]  # compiled
 
     @property
@@ -277,7 +312,9 @@ class TableAgent(Agent):
     def behind_a_gate(self) -> tuple[Callable[..., int], Callable[..., None]]:
         """Returns `act` and `update` without their checks, unless a subclass or an instance has its own."""
         act = self._act if getattr(self.act, "__func__", None) is TableAgent.act else self.act
-        return act, self._learn if getattr(self.update, "__func__", None) is TableAgent.update else self.update
+        trusted = self.allowed is None or act == self._act  # another might choose what is not allowed
+        learns = getattr(self.update, "__func__", None) is TableAgent.update
+        return act, self._learn if trusted and learns else self.update
 
     def act(self, observation: int, *, explore: bool = True) -> int:
         """Returns an action of the exploring policy, or the greedy one.
@@ -293,10 +330,12 @@ class TableAgent(Agent):
         """Learns from one step; only `terminated` stops bootstrapping.
 
         Raises:
-            UsageError: an observation or the action is out of range, or the reward is not finite; nothing is learnt.
+            UsageError: an observation or the action is out of range, the action is not allowed, or the reward is not
+                finite; nothing is learnt.
         """
         if not (
-            observation.__class__ is action.__class__ is next_observation.__class__ is int
+            self.allowed is None
+            and observation.__class__ is action.__class__ is next_observation.__class__ is int
             and 0 <= observation < self.n_states
             and 0 <= action < self.n_actions
             and 0 <= next_observation < self.n_states
@@ -304,10 +343,17 @@ class TableAgent(Agent):
             and reward - reward == 0.0  # neither infinite nor NaN; faster than two comparisons
             and terminated.__class__ is bool
         ):
-            observation, action = self._state(observation), place("the action", action, self.n_actions)
+            observation, action = self._pair(observation, action)
             reward, next_observation = finite("the reward", reward), self._state(next_observation)
             terminated = flag("terminated", terminated)
         self._learn(observation, action, reward, next_observation, terminated)
+
+    def _pair(self, observation: Any, action: Any) -> tuple[int, int]:
+        observation, action = self._state(observation), place("the action", action, self.n_actions)
+        if self.allowed is not None and not self.allowed[observation, action]:
+            able = np.flatnonzero(self.allowed[observation]).tolist()
+            raise UsageError(f"state {observation} does not allow action {action}: choose one of {able}")
+        return observation, action
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns from one step, whose values have been checked; not needed where `update` is overridden."""
@@ -341,7 +387,7 @@ class TableAgent(Agent):
         """Returns the agent's complete state as plain arrays and numbers."""
         name, shape = self.kept_as
         state = {**super().state_dict(), name: self._values().reshape(shape)}
-        if isinstance(self.policy, rules.Ucb):
+        if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             state["times_chosen"] = self.policy.counts.copy()
         return state
 
@@ -349,7 +395,7 @@ class TableAgent(Agent):
         """Describes every entry of `state_dict`."""
         name, shape = self.kept_as
         form = {**super().state_form(), name: Numbers(np.float64, shape)}
-        if isinstance(self.policy, rules.Ucb):
+        if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             form["times_chosen"] = self.per_pair(np.int64, 0, MOST)
         return form
 
@@ -372,7 +418,7 @@ class TableAgent(Agent):
         super().restore(state)
         name, _ = self.kept_as
         self.set_q_table(state[name].reshape(self.n_states, self.n_columns))
-        if isinstance(self.policy, rules.Ucb):
+        if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             self.policy.counts[:] = state["times_chosen"]
 
 
@@ -422,6 +468,17 @@ class LookingAhead(TableAgent):
         """Takes over a checked state."""
         super().restore(state)
         self.ahead[:] = state["ahead"]
+
+
+def restrict(agent: Agent, env: gym.Env[Any, Any]) -> None:
+    """Restricts an agent to the actions that an env allows, and that its masks mark if the agent's parameters say so.
+
+    Raises:
+        UsageError: what the env says of its actions has another form, or the parameters ask for masks that it lacks.
+    """
+    allowed = masked_actions(env) if agent.parameters.actions == "masked" else allowed_actions(env)
+    if allowed is not None:
+        agent.allow(allowed)
 
 
 def sizes_of(env: gym.Env[Any, Any], agent: str) -> tuple[int, int]:

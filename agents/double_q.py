@@ -66,7 +66,7 @@ class DoubleQ(TableAgent):
         """Assigns to action values of both tables and of their mean."""
         super().write_q(key, values)
         for half in self._halves():
-            rules.write(half, self.n_actions, key, values)
+            rules.write(half, self.n_actions, key, values, self._barred)
 
     def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
         """Moves a value of both tables and of their mean towards a target; see `TableAgent.move`."""

@@ -52,7 +52,7 @@ class DynaQPlus(Modelling):
         step, now = (observation, action, reward, next_observation, terminated), self.timesteps + 1
         rates, draws = (self.learning_rate, self.parameters.gamma), self.rng.random(self.parameters.planning_steps)
         rules.q_update(self.table, *step, *rates)
-        models.learn_curious_model(self.model, self.tried_at, *step, now)
+        models.learn_curious_model(self.table, self.model, self.tried_at, *step, now)
         models.plan_curiously(self.table, self.model, self.tried_at, draws, *rates, now, self.parameters.kappa)
         self.timesteps = now
 

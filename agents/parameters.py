@@ -15,6 +15,7 @@ from rlbench.errors import UsageError, unknown_name
 
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
 TIES = ("first", "random")
+ACTIONS = ("allowed", "masked")
 SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
 DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
@@ -36,8 +37,16 @@ def parameter(default: Any, text: str, values: str = "", *, later: bool = False)
 class Parameters:
     """Hyper-parameters of an agent; all checks are made here, once."""
 
+    actions: str = parameter(
+        "allowed",
+        "which it chooses from: all that the env allows; masked: of these the ones that its action_mask marks",
+        "allowed or masked",
+        later=True,
+    )
+
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
+        among(self, actions=ACTIONS)
 
     @classmethod
     def of(cls, given: dict[str, Any], agent: str) -> Self:

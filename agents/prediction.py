@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rlbench.agents.base import LookingAhead, TableAgent
+from rlbench.agents.base import Agent, LookingAhead, TableAgent
 from rlbench.agents.compiled import rules
 from rlbench.agents.given import UNIFORM, GivenPolicy, probabilities_of
 from rlbench.agents.parameters import Parameters, UpdateParameters, among, parameter
@@ -64,6 +64,16 @@ class Prediction(TableAgent):
         """The given policy: the probability of each action in each state, (n_states, n_actions)."""
         found: NDArray[np.float64] = self.policy.probabilities
         return found
+
+    def allow(self, allowed: NDArray[np.bool_]) -> None:
+        """Restricts the policy to allowed actions: in proportion, or evenly where it takes none of them."""
+        Agent.allow(self, allowed)
+        kept = self.probabilities * allowed
+        kept = np.where(kept.any(axis=1, keepdims=True), kept, allowed)
+        kept /= kept.sum(axis=1, keepdims=True)
+        self.policy = rules.new_given(kept, per_action=self.parameters.values == "q")
+
+    _barred = None  # its policy weighs values, and -inf has no weight
 
     @property
     def state_values(self) -> NDArray[np.float64]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlbench.agents.base import Agent
 from rlbench.agents.compiled import learners, rules
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class RandomAgent(Agent):
@@ -14,11 +18,20 @@ class RandomAgent(Agent):
     name: ClassVar[str] = "random"
     source: ClassVar[str] = "the baseline"
 
+    among: Any = None  # the allowed actions, as lists; None: all
+
+    def allow(self, allowed: NDArray[np.bool_]) -> None:
+        """Restricts the actions to choose from; see `Agent.allow`."""
+        super().allow(allowed)
+        self.among = rules.new_allowed(allowed)
+
     def act(self, observation: int, *, explore: bool = True) -> int:  # noqa: ARG002
         """Returns a random action, even with `explore=False`: it has no greedy one."""
-        self._state(observation)
+        observation = self._state(observation)
         self.explored = True
-        return int(self.rng.random() * self.n_actions)
+        if self.among is None:
+            return int(self.rng.random() * self.n_actions)
+        return int(self.among.actions[observation, int(self.rng.random() * self.among.counts[observation])])
 
     def update(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: ARG002, FBT001
         """Learns nothing."""
@@ -35,4 +48,5 @@ class RandomAgent(Agent):
     def learner(self) -> Any:
         """Returns the compiled counterpart."""
         never, always = (rules.Schedule(rules.CONSTANT, False, value, value, 0.0) for value in (0.0, 1.0))
-        return learners.RandomLearner(learners.Rates(never, always))
+        core = learners.Rates(never, always)
+        return learners.RandomLearner(core) if self.among is None else learners.MaskedRandomLearner(core, self.among)

@@ -166,6 +166,11 @@ class SafeCabEnv(gym.Env[int, int]):
 
         return CityScreen(self.city, self.decode)
 
+    def action_mask(self, state: int) -> NDArray[np.int8]:
+        """Returns the action mask of a state, as Gymnasium's Taxi does."""
+        mask: NDArray[np.int8] = self.tables.mask[state].copy()
+        return mask
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Draws a start state, or takes `options["state"]`."""
         super().reset(seed=seed)
@@ -179,7 +184,7 @@ class SafeCabEnv(gym.Env[int, int]):
         if self._screen is not None:
             self._screen.begin()
             self._show(None)
-        return self.s, {"action_mask": self.tables.mask[self.s].copy()}
+        return self.s, {"action_mask": self.action_mask(self.s)}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
         """Drives, picks up or drops off.
@@ -197,7 +202,7 @@ class SafeCabEnv(gym.Env[int, int]):
         self.s, self.lastaction = self._successor[at], action
         reward, terminated = self._reward[at], self._terminated[at]
         delivered = self.is_success(self.s, terminated)
-        info = {"action_mask": self.tables.mask[self.s].copy(), "is_success": delivered}
+        info = {"action_mask": self.action_mask(self.s), "is_success": delivered}
         if self._screen is not None:
             self._screen.take(action, ACTIONS[action], reward, terminated=terminated, delivered=delivered)
             self._show(action)

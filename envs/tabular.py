@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.envs.allowing import allowed_actions, check_allowed
 from rlbench.envs.making import id_of, make_env, step_limit
 from rlbench.envs.measuring import PAIRS, check_steps, twin_of
 from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper
@@ -235,30 +236,6 @@ def read_model(env: gym.Env[Any, Any]) -> TabularModel:
         UsageError: as `TabularModel.from_env`.
     """
     return _limited(_own_model(env), env)
-
-
-def allowed_actions(env: gym.Env[Any, Any]) -> NDArray[np.bool_] | None:
-    """Returns the actions that an env allows, bool (n_states, n_actions), by its attribute `allowed_actions`.
-
-    None where all are allowed: it has no such attribute, or a wrapper may change what it describes.
-
-    Raises:
-        UsageError: the attribute has another form, or allows no action in a state.
-    """
-    allowed = getattr(env.unwrapped, "allowed_actions", None)
-    if allowed is None or opaque_wrapper(env) is not None:
-        return None
-    check_allowed(allowed, *(getattr(space, "n", 0) for space in (env.observation_space, env.action_space)))
-    return np.array(allowed)
-
-
-def check_allowed(allowed: Any, n_states: int, n_actions: int) -> None:
-    """Raises UsageError unless `allowed` is bool (n_states, n_actions), with at least one action in every state."""
-    if not isinstance(allowed, np.ndarray) or allowed.dtype != np.bool_ or allowed.shape != (n_states, n_actions):
-        got = f"{allowed.dtype} of shape {allowed.shape}" if isinstance(allowed, np.ndarray) else f"{allowed!r:.80}"
-        raise UsageError(f"the allowed actions must be bool of shape {(n_states, n_actions)}, got {got}")
-    if not allowed.any(axis=1).all():
-        raise UsageError(f"each state must allow an action, got none in state {int(allowed.any(axis=1).argmin())}")
 
 
 def why_no_model(env: gym.Env[Any, Any]) -> str | None:

@@ -118,6 +118,16 @@ class GeneratorState(NamedTuple):
         return value
 
 
+class Optional(NamedTuple):
+    """An entry that may be missing."""
+
+    entry: Any
+
+    def read(self, value: Any, lengths: dict[str, int]) -> Any:
+        """Returns the value in its type; ValueError says what is wrong."""
+        return self.entry.read(value, lengths)
+
+
 class Entry(Protocol):
     """The description of one entry in a form."""
 
@@ -132,15 +142,15 @@ def checked(state: Any, form: Form) -> dict[str, Any]:
     """Returns the entries of a state that its form describes, each in the type that it names.
 
     Raises:
-        UsageError: one is missing or does not fit; the message names it.
+        UsageError: one that is not optional is missing, or one does not fit; the message names it.
     """
     if not isinstance(state, Mapping):
         raise UsageError(f"a state must be a dict of arrays and numbers, got {_shown(state)}")
-    missing = [name for name in form if name not in state]
+    missing = [name for name, entry in form.items() if name not in state and not isinstance(entry, Optional)]
     if missing:
         raise UsageError(f"the state lacks {', '.join(sorted(missing))}: it is damaged, or belongs to something else")
     lengths: dict[str, int] = {}
-    return {name: _read(name, entry, state[name], lengths) for name, entry in form.items()}
+    return {name: _read(name, entry, state[name], lengths) for name, entry in form.items() if name in state}
 
 
 def _read(name: str, entry: Entry, value: Any, lengths: dict[str, int]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TransformReward
+from training.toys import Gambler
 
 from rlbench.agents import (
     DynaQ,
@@ -220,6 +221,31 @@ def test_a_mask_that_forbids_what_would_work_is_found(monkeypatch):
         CheckFailedError, match=r"mask of state 17 is \[1, 0, 1, 0, 0, 0\], but only \[0, 2, 5\] can change it"
     ):
         check_env(env)
+
+
+class Moving(Gambler):
+    """A gambler for whom a stake beyond his means is not to stay."""
+
+    P = {s: {a: Gambler.P[s][a] if a else [(1.0, 1, 0.0, False)] for a in range(6)} for s in range(11)}  # noqa: RUF012
+
+
+class Generous(Gambler):
+    """A gambler who may stake anything, which the masks do not say."""
+
+    allowed_actions = Gambler.allowed_actions | (np.arange(11)[:, None] == 4)
+
+    def step(self, action):
+        return *super().step(action)[:4], {"action_mask": Gambler.allowed_actions[self.s].astype(np.int8)}
+
+
+def test_allowed_actions_are_checked_with_the_masks_and_with_what_the_others_do():
+    check_env(Gambler())
+    with pytest.raises(
+        CheckFailedError, match=r"state 2 does not allow action 0, but P\[2\]\[0\] is not to stay, for 0"
+    ):
+        check_env(Moving())
+    with pytest.raises(CheckFailedError, match=r"mask of state 4 is .*, but only \[0, 1, 2, 3, 4, 5\] are allowed"):
+        check_env(Generous())
 
 
 class Detour(gym.Env):
@@ -451,7 +477,7 @@ def test_the_checks_leave_the_global_generators_as_they_were():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
 
 
-@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 14), (ENV_CHECKS, 8)], ids=["agents", "envs"])
+@pytest.mark.parametrize(("checks", "count"), [(AGENT_CHECKS, 14), (ENV_CHECKS, 9)], ids=["agents", "envs"])
 def test_every_check_says_what_it_looks_at(checks, count):
     assert len(checks) == len({check.__name__ for check in checks}) == count
     assert all(check.__doc__ for check in checks)

@@ -175,7 +175,7 @@ def _table(data: Any) -> Table:
     if found.ndim != 2 or not found.size:  # noqa: PLR2004  (states, actions)
         raise UsageError(f"action values must be (n_states, n_actions), got the shape {found.shape}")
     initial = initial_value_of(data) if is_run(data) else 0.0
-    return Table(found, (found == initial).all(axis=1))
+    return Table(found, ((found == initial) | np.isneginf(found)).all(axis=1))  # -inf: not allowed
 
 
 def _mean_of_known(seeds: list[Array]) -> Array:

@@ -134,6 +134,8 @@ class _Trace:
             )
         self.run, self.left = run, run.agent.timesteps
         self.learner: Any = run.make_agent()
+        if run.agent.allowed is not None:
+            self.learner.allow(run.agent.allowed)
 
     def steps_of(self, chunk: EpisodeChunk) -> tuple[NDArray[Any], ...]:
         """Returns the steps of a chunk as columns, checked."""

@@ -235,7 +235,8 @@ def _known_states(env: gym.Env[Any, Any], agent: Agent) -> NDArray[np.bool_]:
     known = np.ones(agent.n_states, bool)
     table = getattr(agent, "q_table", None)
     if table is not None:
-        known &= np.ptp(np.asarray(table), axis=1) > 0
+        values = np.asarray(table)
+        known &= ((values < values.max(axis=1, keepdims=True)) & (values > -np.inf)).any(axis=1)  # -inf: not allowed
     try:
         return known & TabularModel.from_env(env).reachable()
     except UsageError:  # no transition table

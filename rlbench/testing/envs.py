@@ -14,8 +14,10 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from rlbench.agents import RandomAgent
 from rlbench.checks import finite, flag
+from rlbench.envs.allowing import allowed_actions
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import make_env, seed_env, step_limit
+from rlbench.envs.measuring import law_of
 from rlbench.envs.tabular import read_model, why_no_model
 from rlbench.errors import CheckFailedError, UsageError
 from rlbench.random_state import generator_state
@@ -51,8 +53,9 @@ def check_env(env: gym.Env[Any, Any] | str, *, seed: int = 0) -> None:
     trajectory, also in an env made again from the JSON of its spec; a step before the first reset is refused; for 2,000
     random steps each observation is in its space, each reward finite and each end a bool; the transition
     table, if there is one, matches the env (`check_model`); `info["action_mask"]`, if there is one, is int8 and 0
-    exactly for the actions that cannot change the state; and the compiled counterpart, if there is one, does the same,
-    random draw for random draw.
+    exactly for the actions that cannot change the state, or that `allowed_actions` leaves out; those, taken anyway,
+    leave the state as it was, without a reward; and the compiled counterpart, if there is one, does the same, random
+    draw for random draw.
 
     Args:
         env: an env, wrapped or not, or the id of a registered one.
@@ -146,7 +149,7 @@ def its_table_is_the_truth(env: gym.Env[Any, Any], seed: int) -> str:
 
 
 def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed: int) -> str:
-    """Compares `info["action_mask"]`, if there is one, with the effects of the actions in the transition table."""
+    """Compares `info["action_mask"]`, if there is one, with what is allowed, or else has an effect by the table."""
     base: Any = env.unwrapped
     _, info = base.reset(seed=seed)
     if "action_mask" not in info:
@@ -155,6 +158,21 @@ def its_action_mask_marks_what_can_change_the_state(env: gym.Env[Any, Any], seed
     if mask.dtype != np.int8 or mask.shape != (base.action_space.n,):
         return f"the action mask is {mask.dtype} of shape {mask.shape}: it must be int8, one entry per action"
     return "" if why_no_model(env) is not None else _compared_mask(base, read_model(env), seed)
+
+
+def an_action_that_is_not_allowed_changes_nothing(env: gym.Env[Any, Any], seed: int) -> str:  # noqa: ARG001
+    """Checks `allowed_actions`, if the env has it, and what the transition table says of the actions outside."""
+    try:
+        allowed = allowed_actions(env)
+    except UsageError as error:
+        return str(error)
+    if allowed is None or why_no_model(env) is not None:
+        return ""
+    table = read_model(env).P
+    for state, action in np.argwhere(~allowed).tolist():
+        if law_of(table, (state, action)) != {(state, 0.0, False): 1.0}:
+            return f"state {state} does not allow action {action}, but P[{state}][{action}] is not to stay, for 0"
+    return ""
 
 
 def its_compiled_counterpart_does_the_same(env: gym.Env[Any, Any], seed: int) -> str:
@@ -176,6 +194,7 @@ ENV_CHECKS: tuple[Callable[[gym.Env[Any, Any], int], str], ...] = (
     what_it_returns_is_what_it_promises,
     its_table_is_the_truth,
     its_action_mask_marks_what_can_change_the_state,
+    an_action_that_is_not_allowed_changes_nothing,
     its_compiled_counterpart_does_the_same,
 )
 
@@ -202,14 +221,14 @@ def _difference(first: list[tuple[Any, ...]], second: Iterable[tuple[Any, ...]],
 
 
 def _compared_mask(base: Any, model: TabularModel, seed: int) -> str:
-    changes = _changes(model)
+    marked, why = (_changes(model), "can change it") if model.allowed is None else (model.allowed, "are allowed")
     for state, action in _some_pairs(model, seed):
         base.s = state
         observation, _, terminated, _, info = base.step(action)
         mask = np.asarray(info["action_mask"])
-        if not terminated and not np.array_equal(mask != 0, changes[observation]):
-            able = np.flatnonzero(changes[observation]).tolist()
-            return f"the action mask of state {observation} is {mask.tolist()}, but only {able} can change it"
+        if not terminated and not np.array_equal(mask != 0, marked[observation]):
+            able = np.flatnonzero(marked[observation]).tolist()
+            return f"the action mask of state {observation} is {mask.tolist()}, but only {able} {why}"
     return ""
 
 

@@ -16,6 +16,8 @@ from rlbench.training.stored import check_range, put, transitions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from rlbench.agents import TableAgent
     from rlbench.store import EpisodeChunk
     from rlbench.training.observing import Sight
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """The chunks of several runs, one after another, as often as they are asked for, as a table sees them."""
+    """The chunks of several runs, one after another, as often as they are asked for, as a table sees them.
 
-    def __init__(self, runs: Sequence[Run], sight: Sight) -> None:
-        self.runs, self.sight = runs, sight
+    Steps by an action that is not in `allowed`, bool (n_states, n_actions), are refused; None: all are allowed.
+    """
+
+    def __init__(self, runs: Sequence[Run], sight: Sight, allowed: NDArray[np.bool_] | None = None) -> None:
+        self.runs, self.sight, self.allowed = runs, sight, allowed
         self.count = 0  # transitions, of the last time
 
     def __iter__(self) -> Iterator[EpisodeChunk]:
@@ -34,6 +39,7 @@ class Source:
         for run in self.runs:
             for chunk in self.sight.chunks(run):
                 self._check(run, chunk.steps or {})
+                self._check_allowed(run, chunk)
                 self.count += chunk.n_steps
                 yield chunk
 
@@ -43,6 +49,15 @@ class Source:
             if column is None or column.ndim != 1 or column.dtype.kind not in "iu":
                 raise UsageError(f"run {run.id} holds {what}s that are not Discrete: give bins")
             check_range(what, column, size)
+
+    def _check_allowed(self, run: Run, chunk: EpisodeChunk) -> None:
+        if self.allowed is None:
+            return
+        batch = transitions(chunk)
+        stray = np.flatnonzero(~self.allowed[batch.observations, batch.actions])
+        if stray.size:
+            s, a = batch.observations[stray[0]], batch.actions[stray[0]]
+            raise UsageError(f"run {run.id} took action {a} in state {s}, which does not allow it: retrain from others")
 
 
 def learn(learner: TableAgent, source: Source, passes: int, tolerance: float) -> list[float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from rlbench.agents.base import sizes_of
+from rlbench.agents.base import restrict, sizes_of
 from rlbench.envs.discretize import Discretize, bin_indices, bins_of, make_bins, n_bins
 from rlbench.envs.flattening import FlattenDiscrete, flattened, numbering
 from rlbench.envs.making import spec_json, wrappers_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rlbench.agents import Agent
     from rlbench.envs.discretize import Bins
     from rlbench.store import EpisodeChunk
     from rlbench.store.config import EnvConfig
@@ -55,12 +56,14 @@ class Sight(NamedTuple):
         env: what the record of a run that learns from them says of its env.
         n_states, n_actions: the size of the table.
         numbered: turns step columns into those that a table can index with.
+        restrict: restricts an agent to the actions that the env allows.
     """
 
     env: EnvConfig
     n_states: int
     n_actions: int
     numbered: Callable[[Steps], Steps] = lambda steps: steps
+    restrict: Callable[[Agent], None] = lambda _: None
 
     def chunks(self, run: Run) -> Iterator[EpisodeChunk]:
         """Reads the chunks of a run as the table sees them."""
@@ -151,7 +154,7 @@ def _by_env(
     seen = in_bins(env, asked, usual, observed=lambda: _sample(runs, lambda steps: rows(through(steps))))
     table = flattened(seen)
     if table is env:
-        return Sight(config, *sizes_of(env, "retrain"))
+        return Sight(config, *sizes_of(env, "retrain"), restrict=partial(restrict, env=env))
     sight = Sight(replace(config, spec=spec_json(table)), *sizes_of(table, "retrain"))
     bins = bins_of(seen)
     if bins is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rlbench.agents.base import restrict
 from rlbench.envs.making import make_from_spec, seed_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import Preset
@@ -95,6 +96,7 @@ def resume(
     agent = run.make_agent(agent_seed)
     with closing(run.make_same_env(agent, anyway=anyway)) as env:
         check_fit(agent, env)
+        restrict(agent, env)
         for name, rate in agent.parameters.by_function().items():
             raise UsageError(f"{name} of run {run.id} is {rate}, which its record does not hold: train with it again")
         world = world_for(env, agent, engine)

@@ -106,7 +106,7 @@ def retrain(
     learner = _learner(sight, agent, parameters, seed)
     if warm_start:
         take_values(learner, runs[0])
-    source, started = Source(runs, sight), time.perf_counter()
+    source, started = Source(runs, sight, learner.allowed), time.perf_counter()
     errors = learn(learner, source, passes, tolerance)
     seconds = time.perf_counter() - started
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
@@ -152,6 +152,7 @@ def _check_agent(agent: str) -> None:
 def _learner(sight: Sight, agent: str, parameters: dict[str, Any], seed: int) -> TableAgent:
     learner = AGENTS[agent](sight.n_states, sight.n_actions, seed=np.random.SeedSequence(seed), **parameters)
     assert isinstance(learner, TableAgent)  # noqa: S101  (for the type checker: _check_agent has looked)
+    sight.restrict(learner)
     return learner
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlbench.agents import Agent
 from rlbench.checks import whole_number
+from rlbench.envs.allowing import allowed_actions
 from rlbench.envs.discretize import bin_encoder
 from rlbench.envs.making import make_env, step_limit
 from rlbench.envs.wrapping import wrap
@@ -99,7 +100,10 @@ def policy_of(policy: Any, env: gym.Env[Any, Any], seed: int) -> tuple[Policy, s
     """
     if policy == RANDOM:
         env.action_space.seed(seed)
-        return lambda _: env.action_space.sample(), RANDOM
+        allowed = allowed_actions(env)
+        if allowed is None:
+            return lambda _: env.action_space.sample(), RANDOM
+        return lambda observation: env.action_space.sample(mask=allowed[observation].astype(np.int8)), RANDOM
     if isinstance(policy, Run):
         return _policy_of_run(policy, env), policy.agent_name
     if isinstance(policy, Agent):

@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rlbench.agents import AGENTS, Agent, make_agent
-from rlbench.agents.base import sizes_of
+from rlbench.agents.base import restrict, sizes_of
 from rlbench.agents.functions import ByFunction
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
@@ -141,6 +141,7 @@ def agent_for(
         if agent_kwargs:
             raise UsageError("agent_kwargs go with an agent's name or class: give them to the agent where it is made")
         check_fit(agent, env)
+        restrict(agent, env)
         return agent
     if not isinstance(agent, str) and not (isinstance(agent, type) and issubclass(agent, Agent)):
         raise UsageError(f"agent must be a name, an Agent or a subclass of it, got {agent!r}")

@@ -147,6 +147,7 @@ class Playback:
         return [
             Bar(action, value, action == greedy, action == taken, action == taken and explored)
             for action, value in enumerate(values)
+            if value > -np.inf  # else the state does not allow it
         ]
 
     @property

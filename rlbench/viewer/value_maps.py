@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rlbench.envs.layouts import Layout
 
-NOTHING = -1  # as a best action: all have equal value
+NOTHING = -1  # as a best action: all that are allowed have equal value
 RAMP = np.array([(46, 46, 110), (38, 106, 142), (44, 158, 136), (140, 204, 88), (250, 230, 80)])  # worst to best
 
 
@@ -29,7 +29,8 @@ def value_map(table: NDArray[Any], layout: Layout, panel: tuple[int, int]) -> Va
     """Returns the state values of a panel; ties go to the first action, as in the agent."""
     rows = np.asarray(table, np.float64)[layout.states[panel]]
     values = rows.max(axis=-1)
-    best = np.where(rows.min(axis=-1) == values, NOTHING, rows.argmax(axis=-1))
+    differ = ((rows < values[..., None]) & (rows > -np.inf)).any(axis=-1)  # -inf: not allowed
+    best = np.where(differ, rows.argmax(axis=-1), NOTHING)
     best[tuple(np.array(layout.hazards, int).reshape(-1, 2).T)] = NOTHING
     known = values[best != NOTHING]
     low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.wrappers import ClipReward
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training.toys import Road, outcome
+from training.toys import Gambler, Road, outcome
 
 import rlbench
 from rlbench.agents import AGENTS, QLearning
@@ -122,6 +122,23 @@ def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
     agent, own = VARIANTS[variant]
     own = {**({} if agent in PREDICTING else {"exploration_decay": 0.05}), **own}
     assert_same(both("FrozenLake-v1", agent, episodes=60, seed=11, agent_kwargs=own))
+
+
+# among allowed actions every way to choose is another: each, and each agent, a loop of its own to compile
+AMONG = {
+    **{name: (name, {}) for name in COMPILED},
+    "random ties": ("q-learning", {"ties": "random"}),
+    "softmax": ("expected-sarsa", {"exploration": "softmax"}),
+    "bounds": ("monte-carlo", {"exploration": "ucb"}),
+    "prioritized sweeping": ("dyna-q", {"planning": "prioritized"}),
+}
+
+
+@pytest.mark.parametrize("one", [pytest.param(name, marks=LONG * (name not in EVERYWHERE)) for name in AMONG])
+def test_both_loops_choose_alike_among_allowed_actions(one):
+    agent, own = AMONG[one]
+    own = own if agent in ("random", *PREDICTING) else {"exploration_decay": 0.05, **own}
+    assert_same(both(Gambler(), agent, episodes=80, seed=5, agent_kwargs=own))
 
 
 @pytest.mark.long

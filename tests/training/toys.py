@@ -6,6 +6,7 @@ import random
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.toy_text.utils import categorical_sample
 
 
 class Road(gym.Env):
@@ -41,6 +42,40 @@ class Ring(Road):
     initial_state_distrib = np.array([1.0, 0, 0, 0, 0, 0])
     observation_space = spaces.Discrete(6)
     compiled_world = Road.compiled_world  # it speaks for this class too
+
+
+def _stakes(s, a, goal=10, heads=0.4):
+    """What comes of a stake: toy-text's outcomes; a stake that is not allowed changes nothing."""
+    if not Gambler.allowed_actions[s, a] or s in {0, goal}:
+        return [(1.0, s, 0.0, False)]
+    won, lost = s + a, s - a
+    return [(heads, won, float(won == goal), won == goal), (1 - heads, lost, 0.0, lost == 0)]
+
+
+class Gambler(Road):
+    """Sutton and Barto, example 4.3, up to 10: the stakes are 1 to what one has, and not beyond the goal."""
+
+    allowed_actions = np.array(
+        [[0 < a <= min(s, 10 - s) or (s in {0, 10} and not a) for a in range(6)] for s in range(11)]
+    )
+    initial_state_distrib = np.array([0, 0, 0.25, 0, 0, 0.25, 0, 0.5, 0, 0, 0])
+    observation_space = spaces.Discrete(11)
+    action_space = spaces.Discrete(6)
+    compiled_world = Road.compiled_world  # it speaks for this class too
+
+    def reset(self, *, seed=None, options=None):
+        gym.Env.reset(self, seed=seed)
+        self.s = int(categorical_sample(self.initial_state_distrib, self.np_random))
+        return self.s, {"action_mask": self.allowed_actions[self.s].astype(np.int8)}
+
+    def step(self, action):
+        outcomes = self.P[self.s][int(action)]
+        i = categorical_sample([one[0] for one in outcomes], self.np_random)
+        _, self.s, reward, terminated = outcomes[i]
+        return self.s, reward, terminated, False, {"action_mask": self.allowed_actions[self.s].astype(np.int8)}
+
+
+Gambler.P = {s: {a: _stakes(s, a) for a in range(6)} for s in range(11)}
 
 
 class Circle(gym.Env):

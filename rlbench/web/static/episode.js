@@ -348,10 +348,12 @@ function tellBars(found, step) {
   if (!isThere) {
     return fill(element("bars"), [made("li", isOver ? "The episode has ended." : "None are known for this observation.", "aside")]);
   }
-  const next = step < length ? row(step + 1) : null, low = Math.min(0, ...of.map(Number)), high = Math.max(0, ...of.map(Number));
-  const highest = Math.max(...of.map(Number)), reach = high - low || 1;
-  const best = of.every(value => value === of[0]) ? -1 : of.map(Number).indexOf(highest);
-  fill(element("bars"), of.map((value, action) => {
+  const allowed = of.map((value, action) => ({value, action})).filter(({value}) => value !== "-inf");
+  const values = allowed.map(({value}) => Number(value));
+  const next = step < length ? row(step + 1) : null, low = Math.min(0, ...values), high = Math.max(0, ...values);
+  const highest = Math.max(...values), reach = high - low || 1;
+  const best = values.every(value => value === values[0]) ? -1 : allowed[values.indexOf(highest)]?.action ?? -1;
+  fill(element("bars"), allowed.map(({value, action}) => {
     const isTaken = next && next.action === action, item = document.createElement("li");
     item.className = isTaken ? (next.explored ? "strange" : "taken") : "";
     if (action === best) item.classList.add("best");
