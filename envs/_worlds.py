@@ -28,7 +28,7 @@ from rlbench.envs.physics import (
     car_physics_of,
     physics_of,
 )
-from rlbench.envs.tabular import SUM_TOLERANCE, read_model
+from rlbench.envs.tabular import SUM_TOLERANCE, read_model, why_no_model
 from rlbench.envs.transparent import is_known, is_patched, opaque_wrapper, type_name
 from rlbench.errors import UsageError
 
@@ -347,7 +347,7 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
     if hasattr(type(base), "compiled_world"):
         world = base.compiled_world() if _speaks_for(base) else None  # type: ignore[attr-defined]
         return world if world is None else _checked(world, env)
-    if not is_known(base) or getattr(base, "fickle_passenger", False):
+    if not is_known(base) or why_no_model(base) is not None:
         return None
     return sampled_world(read_model(base))
 

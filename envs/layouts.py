@@ -212,11 +212,18 @@ def _board(base: Any) -> Layout:
     board = base.view
     steps = {move: (right, down) for move, (down, right) in KINGS_MOVES.items()}
     return Layout(
-        states=np.arange(board.rows * board.cols).reshape(1, 1, board.rows, board.cols),
+        states=np.array(board.order).reshape(1, 1, board.rows, board.cols),
         letters={at: mark.letter for at, mark in board.marks.items() if mark.letter},
         hazards=tuple(sorted(board.walls)),
         arrows={action: steps[name] for action, name in enumerate(base.action_names) if name in steps},
         axes=_board_axes(board),
+    )
+
+
+def _queue(base: Any) -> Layout:
+    return Layout(
+        states=np.arange(4 * (base.servers + 1)).reshape(1, 1, 4, -1)[:, :, ::-1],
+        inside=f"free servers from 0 to {base.servers} to the right, payments of 1, 2, 4 and 8 upwards",
     )
 
 
@@ -281,6 +288,10 @@ LAYOUTS: tuple[tuple[str, str, Callable[[Any], Layout]], ...] = (
     ("rlbench.envs.safecab", "SafeCabEnv", _safecab),
     ("rlbench.envs.book.gridworld", "GridworldEnv", _board),
     ("rlbench.envs.book.random_walk", "RandomWalkEnv", _board),
+    ("rlbench.envs.book.windy", "WindyGridworldEnv", _board),
+    ("rlbench.envs.book.maze", "DynaMazeEnv", _board),
+    ("rlbench.envs.book.maximization_bias", "MaximizationBiasEnv", _board),
+    ("rlbench.envs.book.access_control", "AccessControlEnv", _queue),
     ("gymnasium.envs.toy_text.taxi", "TaxiEnv", _taxi),
     ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv", _frozen_lake),
     ("gymnasium.envs.toy_text.cliffwalking", "CliffWalkingEnv", _cliff_walking),

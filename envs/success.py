@@ -56,8 +56,8 @@ def _on_a_goal(env: gym.Env[Any, Any]) -> Judge | None:
     return _arriving(env) if env.unwrapped.grid.goals else None  # type: ignore[attr-defined]  # a gridworld has it
 
 
-def _at_the_right_end(env: gym.Env[Any, Any]) -> Judge:
-    """The walk ends on the right."""
+def _at_the_last_state(env: gym.Env[Any, Any]) -> Judge:
+    """The episode ends in the last state: on the right, or at the goal."""
     last = int(env.observation_space.n) - 1  # type: ignore[attr-defined]  # Discrete
     return lambda state, _terminated: state == last
 
@@ -77,5 +77,8 @@ _JUDGES: dict[tuple[str, str], Callable[[gym.Env[Any, Any]], Judge | None]] = {
     ("gymnasium.envs.classic_control.cartpole", "CartPoleEnv"): _standing,
     (SafeCabEnv.__module__, SafeCabEnv.__name__): _delivering,
     ("rlbench.envs.book.gridworld", "GridworldEnv"): _on_a_goal,
-    ("rlbench.envs.book.random_walk", "RandomWalkEnv"): _at_the_right_end,
+    ("rlbench.envs.book.windy", "WindyGridworldEnv"): _arriving,
+    ("rlbench.envs.book.maze", "DynaMazeEnv"): _arriving,
+    ("rlbench.envs.book.gambler", "GamblerEnv"): _at_the_last_state,
+    ("rlbench.envs.book.random_walk", "RandomWalkEnv"): _at_the_last_state,
 }

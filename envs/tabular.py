@@ -247,14 +247,22 @@ def why_no_model(env: gym.Env[Any, Any]) -> str | None:
             return f"{name} has no transition table P: use an env that has one, such as Taxi-v4 or FrozenLake-v1"
         if not hasattr(base, "initial_state_distrib"):
             return f"{name} has a table P but no initial_state_distrib: add its start distribution"
-    if getattr(base, "fickle_passenger", False):
-        return f"the table P of {name} leaves out its fickle passenger: make it with fickle_passenger=False"
+    if told := _left_out(base, name):
+        return told
     if is_patched(base):
         return f"a method of {name} has been replaced since it was made: its table may no longer describe it"
     wrapper = opaque_wrapper(env)
     if wrapper is not None:
         return f"{type(wrapper).__name__} may change what the table of {name} describes: remove this wrapper"
     return None
+
+
+def _left_out(base: Any, name: str) -> str | None:
+    """Returns what the table of a Taxi, or of an env with a text `why_no_table`, does not say; None for nothing."""
+    if getattr(base, "fickle_passenger", False):
+        return f"the table P of {name} leaves out its fickle passenger: make it with fickle_passenger=False"
+    reason = getattr(base, "why_no_table", None)
+    return None if reason is None else f"{name} {reason}"
 
 
 def _limited(model: TabularModel, env: gym.Env[Any, Any]) -> TabularModel:

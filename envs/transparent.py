@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rlbench.envs.book import BOOK_ENVS
 from rlbench.envs.making import wrappers_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _WATCHING = frozenset(  # they keep or show what happens, so the env itself must
     }
 )
 # Gymnasium's envs that sample P with exactly one draw per step and per reset, and ours with a table.
-_KNOWN = frozenset(f"rlbench:{name}Env" for name in ("SafeCab", "Gridworld", "RandomWalk")) | frozenset(
+_KNOWN = frozenset(
+    f"rlbench:{name}" for name in ("SafeCabEnv", *(env["entry_point"].partition(":")[2] for env in BOOK_ENVS))
+) | frozenset(
     f"gymnasium.envs.toy_text.{name}"
     for name in ("frozen_lake:FrozenLakeEnv", "cliffwalking:CliffWalkingEnv", "taxi:TaxiEnv")
 )

@@ -63,10 +63,18 @@ def _lake_states(kwargs: dict[str, Any]) -> int:
     return sum(map(len, kwargs.get("desc") or ()))
 
 
+def _maze_states(kwargs: dict[str, Any]) -> int:
+    return max(54, n_squares(str(kwargs.get("maze", "")))) * int(kwargs.get("scale", 1)) ** 2
+
+
 SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int]] = {  # by id: how to count states, and the most
     "rlbench/SafeCab-v0": (lambda kwargs: count_states(str(kwargs.get("city", ""))), 2_000_000),
     "rlbench/DiscreteCartPole-v1": (_cart_pole_states, 2_000_000),
     "rlbench/Gridworld-v0": (lambda kwargs: n_squares(str(kwargs.get("grid", ""))), 100_000),
+    "rlbench/DynaMaze-v0": (_maze_states, 100_000),
+    "rlbench/Gambler-v0": (lambda kwargs: int(kwargs.get("goal", 0)), 1000),
+    "rlbench/MaximizationBias-v0": (lambda kwargs: int(kwargs.get("actions", 0)), 1000),
+    "rlbench/AccessControl-v0": (lambda kwargs: int(kwargs.get("servers", 0)), 200),
     "rlbench/RandomWalk-v0": (lambda kwargs: int(kwargs.get("states", 0)), 100_000),
     "FrozenLake-v1": (_lake_states, 2**16),
     "FrozenLake8x8-v1": (_lake_states, 2**16),

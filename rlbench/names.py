@@ -10,6 +10,11 @@ SHORT_NAMES = {  # of envs
     "cartpole": "rlbench/DiscreteCartPole-v1",
     "random-walk": "rlbench/RandomWalk-v0",
     "gridworld": "rlbench/Gridworld-v0",
+    "windy": "rlbench/WindyGridworld-v0",
+    "maze": "rlbench/DynaMaze-v0",
+    "gambler": "rlbench/Gambler-v0",
+    "maximization-bias": "rlbench/MaximizationBias-v0",
+    "access-control": "rlbench/AccessControl-v0",
 }
 PLOT_KINDS = (
     "curve",

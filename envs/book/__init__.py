@@ -9,5 +9,10 @@ BOOK_ENVS: tuple[dict[str, Any], ...] = tuple(
     for name, module, limit in (
         ("RandomWalk", "random_walk", 10_000),
         ("Gridworld", "gridworld", 1000),
+        ("WindyGridworld", "windy", 10_000),
+        ("DynaMaze", "maze", 10_000),
+        ("Gambler", "gambler", 10_000),
+        ("MaximizationBias", "maximization_bias", 100),
+        ("AccessControl", "access_control", 10_000),
     )
 )

@@ -41,6 +41,8 @@ class TableEnv(gym.Env[int, int]):
     """
 
     action_names: tuple[str, ...] = ()
+    remembers = False  # whether an episode depends on earlier ones by more than `np_random`
+    why_no_table: str | None = None  # where there is none that says all: "changes ..."
     metadata: dict[str, Any] = {  # noqa: RUF012  (as in Gymnasium)
         "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 4,
@@ -50,13 +52,20 @@ class TableEnv(gym.Env[int, int]):
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise UsageError(f"render_mode must be None, {', '.join(map(repr, modes))}, got {render_mode!r}")
-        self.view, self.render_mode, self._model = view, render_mode, model
+        self.render_mode = render_mode
         # Gymnasium types the elements of a Discrete as NumPy integers, but a Python int is one too
         self.observation_space = cast("gym.Space[int]", spaces.Discrete(model.n_states))
         self.action_space = cast("gym.Space[int]", spaces.Discrete(model.n_actions))
         self.s: int | None = None
         self._screen: TableScreen | None = None
+        self.use(model, view)
+
+    def use(self, model: TabularModel, view: View) -> None:
+        """Goes on by another table of the same states and actions."""
+        self._model, self.view = model, view
         self._view_table()
+        if self._screen is not None:
+            self._screen.look_at(view)
 
     def _view_table(self) -> None:
         # memoryviews: they yield Python numbers, four times faster than NumPy arrays

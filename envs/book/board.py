@@ -10,7 +10,7 @@ from gymnasium.utils import colorize
 from rlbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rlbench.envs._sprites import Pen
 
@@ -72,21 +72,28 @@ class Mark(NamedTuple):
 
 
 class Board:
-    """Squares in rows and columns, on one of which the agent stands; state s is square `s` in reading order.
+    """Squares in rows and columns, each of which is a state; the agent stands on one.
 
     Args:
         rows: of squares.
         cols: of squares.
         walls: squares that cannot be entered, as (row, column).
         marks: the letters and colours of others.
+        order: the state of each square in reading order; by default they are numbered so.
     """
 
     def __init__(
-        self, rows: int, cols: int, walls: Iterable[Square] = (), marks: Mapping[Square, Mark] | None = None
+        self,
+        rows: int,
+        cols: int,
+        walls: Iterable[Square] = (),
+        marks: Mapping[Square, Mark] | None = None,
+        order: Sequence[int] = (),
     ) -> None:
         self.rows, self.cols = rows, cols
         self.walls = frozenset(walls)
         self.marks = dict(marks or {})
+        self.order = order or range(rows * cols)
 
     @property
     def size(self) -> tuple[float, float]:
@@ -95,7 +102,7 @@ class Board:
 
     def place(self, state: int) -> Square:
         """Returns the row and column on which the agent stands."""
-        return divmod(state, self.cols)
+        return divmod(self.order.index(state), self.cols)
 
     def ground(self, pen: Pen) -> None:
         """Paints the squares."""
@@ -106,7 +113,7 @@ class Board:
                 pen.rect(SHADE, col, row, 1, 1)
                 pen.rect(color, col + 0.02, row + 0.02, 0.96, 0.96, 0.08)
                 if mark.letter:
-                    pen.text(mark.letter, INK, col + 0.5, row + 0.5, 0.6)
+                    pen.text(mark.letter, INK, col + 0.5, row + 0.5, 0.6 if len(mark.letter) < len("end") else 0.42)
 
     def paint(self, pen: Pen, state: int) -> None:
         """Paints the agent."""
@@ -130,6 +137,13 @@ def paint_agent(pen: Pen, x: float, y: float, color: Color = BLUE) -> None:
     pen.disc(INK, x, y, 0.3)
     pen.disc(color, x, y, 0.26)
     pen.disc(tuple(part + (255 - part) // 2 for part in color), x - 0.08, y - 0.08, 0.07)
+
+
+def paint_person(pen: Pen, x: float, y: float, size: float, coat: Color) -> None:
+    """Paints a person of this size: a head above shoulders."""
+    for color, grown in ((INK, 0.04), (coat, 0.0)):
+        pen.disc(color, x, y - 0.22 * size, (0.17 + grown) * size)
+        pen.rect(color, x - (0.26 + grown) * size, y, (0.52 + 2 * grown) * size, (0.34 + grown) * size, 0.16 * size)
 
 
 def read_map(text: str, letters: str, name: str) -> list[str]:

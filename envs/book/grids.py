@@ -49,7 +49,8 @@ class Grid(NamedTuple):
 
         Args:
             n_actions: the number of actions.
-            effects: (square, action) -> what may follow; called where the agent can stand and no episode has ended.
+            effects: (square, action) -> what may follow; of a wall too, for one may
+                come where the agent stands.
         """
         table = [
             [self._outcomes((row, col), action, effects) for action in range(n_actions)]
@@ -61,8 +62,8 @@ class Grid(NamedTuple):
         return TabularModel.from_table(table, initial)
 
     def _outcomes(self, at: Square, action: int, effects: Effects) -> list[Outcome]:
-        if at in self.goals or at in self.walls:
-            return [(1.0, self.state(at), 0.0, at in self.goals)]
+        if at in self.goals:
+            return [(1.0, self.state(at), 0.0, True)]
         return [(p, self.state(to), reward, to in self.goals) for p, to, reward in effects(at, action)]
 
 

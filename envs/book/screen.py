@@ -26,16 +26,21 @@ class TableScreen:
     """
 
     def __init__(self, view: View, title: str) -> None:
-        self._view, self._title = view, title
+        self._title = title
         shape = geometry(view.size)
         self._square, self._left = shape.square, shape.left
         self._fine = max(1, min(FINE, FINEST // max(shape.width, shape.height)))
         self._frame = Frame(shape.width, shape.height)
+        self._window: Window | None = None
+        self.look_at(view)
+        self.begin()
+
+    def look_at(self, view: View) -> None:
+        """Draws another view, of the same size, from now on."""
+        self._view = view
         ground = self._pen()
         view.ground(ground)
         self._ground = ground.picture()
-        self._window: Window | None = None
-        self.begin()
 
     def begin(self) -> None:
         """Called on reset."""

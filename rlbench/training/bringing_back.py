@@ -23,11 +23,12 @@ PROBED_STEPS = 1000  # to compare where no steps are stored
 def goes_on_by_np_random(twin: gym.Env[Any, Any], store: Store, run: RunRecord, checkpoint: CheckpointInfo) -> bool:
     """Returns whether a run's env can go on from the state of its `np_random` alone; closes the twin that it tries.
 
-    The twin repeats the last stored episodes after another seed, or, if no steps are stored, plays the same after two.
+    An env may say that it cannot, by an attribute `remembers`. The twin repeats the last stored episodes after another
+    seed, or, if no steps are stored, plays the same after two.
     Before the first episode nothing is needed: its reset is seeded.
     """
-    if not checkpoint.episodes:
-        return True
+    if not checkpoint.episodes or getattr(twin.unwrapped, "remembers", False):
+        return not checkpoint.episodes
     if run.config.keeps_steps:
         return needs_only_np_random(twin, store, run.id, checkpoint.episodes - 1)
     try:

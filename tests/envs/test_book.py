@@ -13,6 +13,7 @@ import rlbench
 from rlbench.envs import TabularModel
 from rlbench.envs.actions import action_names
 from rlbench.envs.book import BOOK_ENVS
+from rlbench.envs.compiled import compiled_world
 from rlbench.envs.layouts import layout_of
 from rlbench.envs.making import make_from_spec, spec_json
 from rlbench.envs.success import judge_of
@@ -219,3 +220,159 @@ def test_a_board_says_where_its_squares_are():
     left, top, width, height = layout_of(narrow).box(1, 1, (picture.shape[1], picture.shape[0]))
     agent = np.argwhere((picture == (58, 110, 190)).all(axis=-1)).mean(axis=0)
     assert agent == pytest.approx([top + height / 2, left + width / 2], abs=2)
+
+
+# ---------------------------------------------------------------------------------------------------- windy gridworld
+
+
+@pytest.mark.parametrize(("moves", "best"), [(4, -15), (8, -7), (9, -7)])
+def test_the_best_way_through_the_wind_takes_15_steps_and_with_kings_moves_7(moves, best):
+    assert rlbench.plan(gym.make("rlbench/WindyGridworld-v0", moves=moves)).optimal_return == best
+
+
+def test_the_wind_of_the_square_that_is_left_carries_up_and_the_edge_stops_it():
+    env = gym.make("rlbench/WindyGridworld-v0")
+    up, right, down, _ = range(4)
+    for start, action, end in (
+        ((3, 6), right, (1, 7)),
+        ((3, 5), down, (3, 5)),
+        ((0, 7), up, (0, 7)),
+        ((3, 2), right, (3, 3)),
+    ):
+        env.reset(options={"state": start[0] * 10 + start[1]})
+        assert divmod(env.step(action)[0], 10) == end
+
+
+def test_a_stochastic_wind_varies_only_where_it_blows():
+    table = gym.make("rlbench/WindyGridworld-v0", stochastic=True).unwrapped.P
+    calm, windy = table[3 * 10 + 2][1], table[3 * 10 + 6][1]
+    assert calm == [(1.0, 33, -1.0, False)]
+    assert sorted(divmod(state, 10) for _, state, _, _ in windy) == [(0, 7), (1, 7), (2, 7)]
+    assert [p for p, *_ in windy] == [1 / 3] * 3
+
+
+def test_only_so_many_moves_are_known():
+    with pytest.raises(UsageError, match="moves must be 4, 8 or 9, got 5"):
+        gym.make("rlbench/WindyGridworld-v0", moves=5)
+
+
+# ---------------------------------------------------------------------------------------------------- mazes
+
+
+def shortest(**arguments):
+    plan = rlbench.plan(gym.make("rlbench/DynaMaze-v0", **arguments), gamma=0.95)
+    return round(np.log(plan.optimal_return) / np.log(0.95)) + 1
+
+
+def test_the_shortest_ways_through_the_mazes_are_those_of_the_book():
+    assert shortest() == 14
+    assert (shortest(maze="blocking", changes_after=-1), shortest(maze="blocking", changes_after=0)) == (10, 16)
+    assert (shortest(maze="shortcut", changes_after=-1), shortest(maze="shortcut", changes_after=0)) == (16, 10)
+
+
+def test_a_larger_maze_has_the_same_shape_and_one_start():
+    model = TabularModel.from_env(gym.make("rlbench/DynaMaze-v0", scale=3))
+    assert (model.n_states, len(model.starts)) == (54 * 9, 1)
+    assert shortest(scale=3) == 14 * 3 - 2  # it may stop at the first square of the goal
+    assert TabularModel.from_env("maze").reachable().sum() == 54 - 7 - 1  # no wall, and not the goal
+
+
+def test_a_maze_that_changes_does_so_after_its_steps_and_begins_anew_with_a_seed():
+    env = gym.make("rlbench/DynaMaze-v0", maze="blocking", changes_after=5)
+    up, right = 0, 1
+    for _ in range(2):
+        assert env.reset(seed=0)[0] == 5 * 9 + 3
+        assert walked(env, [right] * 5) == [49, 50, 51, 52, 53]
+        env.reset()  # without a seed: time goes on
+        env.unwrapped.s = 4 * 9 + 8
+        assert walked(env, [up]) == [4 * 9 + 8]  # the gap on the right has closed
+    env.unwrapped.s = 3 * 9 + 8  # where a wall has come
+    assert walked(env, [up]) == [2 * 9 + 8]
+
+
+def test_a_maze_that_changes_says_that_it_has_no_table_and_has_no_compiled_counterpart():
+    env = gym.make("rlbench/DynaMaze-v0", maze="shortcut")
+    with pytest.raises(UsageError, match="changes after 3000 steps, which no table can say: make it with"):
+        rlbench.plan(env)
+    assert compiled_world(env) is None
+    assert compiled_world(gym.make("rlbench/DynaMaze-v0", maze="shortcut", changes_after=0)) is not None
+
+
+def test_a_run_in_a_maze_that_changes_goes_on_as_if_it_had_never_stopped(tmp_path):
+    store, arguments = str(tmp_path / "runs.db"), {"maze": "blocking", "changes_after": 3000}
+    whole = rlbench.train("maze", env_kwargs=arguments, episodes=9, seed=0)
+    assert whole.lengths[:4].sum() < 3000 < whole.lengths[:8].sum()
+    for episodes in (4, 8, 9):
+        run = rlbench.train("maze", env_kwargs=arguments, episodes=episodes, seed=0, store=store)
+    assert run.lengths.tolist() == whole.lengths.tolist()
+    assert run.agent.q_table.tobytes() == whole.agent.q_table.tobytes()
+
+
+# ---------------------------------------------------------------------------------------------------- gambler
+
+
+def chance(capital, p_h):
+    """The chance of bold play, for a capital in eighths of the goal."""
+    if capital in (0, 8):
+        return capital / 8
+    stake = min(capital, 8 - capital)
+    return p_h * chance(capital + stake, p_h) + (1 - p_h) * chance(capital - stake, p_h)
+
+
+def test_the_gamblers_best_chances_are_those_of_bold_play():
+    values = rlbench.plan("gambler").values
+    assert values[[25, 50, 75]] == pytest.approx([0.16, 0.4, 0.64])
+    eighths = rlbench.plan(gym.make("rlbench/Gambler-v0", goal=8, p_h=0.25)).values
+    assert eighths[1:8] == pytest.approx([chance(capital, 0.25) for capital in range(1, 8)])
+
+
+def test_in_a_favourable_game_the_least_stakes_are_best_as_in_the_gamblers_ruin():
+    odds = 0.45 / 0.55
+    best = rlbench.plan(gym.make("rlbench/Gambler-v0", p_h=0.55, goal=20)).values
+    assert best[[1, 10]] == pytest.approx((1 - odds ** np.array([1, 10])) / (1 - odds**20))
+
+
+def test_a_stake_is_at_most_the_capital_and_the_way_to_the_goal():
+    env = gym.make("rlbench/Gambler-v0")
+    _, info = env.reset(options={"state": 98})
+    assert np.flatnonzero(info["action_mask"]).tolist() == [1, 2]
+    assert env.step(3)[:3] == (98, 0.0, False)
+
+
+# ---------------------------------------------------------------------------------------------------- maximisation bias
+
+
+def test_right_is_best_in_a_and_left_costs_a_tenth():
+    plan = rlbench.plan("maximization-bias")
+    assert plan.q_values[0, :2] == pytest.approx([-0.1, 0.0])
+    assert plan.policy[0] == 1
+    _, info = gym.make("rlbench/MaximizationBias-v0").reset(seed=0)
+    assert info["action_mask"].tolist() == [1, 1] + [0] * 8
+
+
+def test_the_values_that_stand_for_a_normal_distribution_have_its_moments():
+    model = TabularModel.from_env(gym.make("rlbench/MaximizationBias-v0", actions=2))
+    drawn = model.reward[model.offsets[2] : model.offsets[3]] + 0.1
+    assert len(drawn) == 100
+    assert [drawn.mean(), drawn.var(), (drawn**3).mean()] == pytest.approx([0, 1, 0], abs=1e-12)
+    assert (drawn**4).mean() == pytest.approx(3, abs=0.2)
+
+
+# ---------------------------------------------------------------------------------------------------- access control
+
+
+def test_more_free_servers_and_higher_payments_are_accepted_more_readily():
+    accepts = rlbench.plan("access-control", gamma=0.999).policy.reshape(4, 11)
+    assert (np.diff(accepts, axis=0) >= 0).all()
+    assert (np.diff(accepts, axis=1) >= 0).all()
+    assert accepts[3].tolist() == [0] + [1] * 10
+    assert accepts[:, 0].tolist() == [0] * 4
+
+
+def test_servers_become_free_by_a_binomial_chance_after_one_is_taken():
+    table = gym.make("rlbench/AccessControl-v0", servers=2, p_free=0.5).unwrapped.P
+    state = gym.make("rlbench/AccessControl-v0", servers=2).unwrapped.state
+    outcomes = table[state(3, 1)][1]  # one of two is free; it is taken by a customer who pays 8
+    assert {reward for _, _, reward, _ in outcomes} == {8.0}
+    assert [sum(p for p, to, *_ in outcomes if to % 3 == free) for free in range(3)] == [0.25, 0.5, 0.25]
+    assert table[state(3, 0)][1] == [(1.0, state(3, 0), 0.0, False)]

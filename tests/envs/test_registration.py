@@ -8,13 +8,19 @@ from gymnasium.envs.registration import EnvSpec
 from rlbench import envs
 from rlbench.envs.success import judge_of
 from rlbench.testing import ENV_CHECKS
+from rlbench.testing.envs import its_table_is_the_truth
 
 IDS = [env["id"] for env in envs.ENVS]
+SMALL = {  # arguments with which a table is compared quickly
+    "rlbench/Gambler-v0": {"goal": 8},
+    "rlbench/MaximizationBias-v0": {"actions": 3},
+    "rlbench/AccessControl-v0": {"servers": 2},
+}
 
 
 @pytest.fixture(params=IDS)
 def env(request):
-    return gym.make(request.param)
+    return gym.make(request.param, **SMALL.get(request.param, {}))
 
 
 def steps(env, seed, n=500):
@@ -34,7 +40,8 @@ def steps(env, seed, n=500):
 @pytest.mark.parametrize("check", ENV_CHECKS, ids=lambda check: check.__name__)
 def test_every_registered_env_keeps_each_promise(check, env):
     assert check(env, 0) == ""
-    assert check(env.unwrapped, 0) == ""
+    if check is not its_table_is_the_truth:  # which looks through wrappers, and takes long
+        assert check(env.unwrapped, 0) == ""
 
 
 def test_another_seed_leads_elsewhere(env):
@@ -79,6 +86,11 @@ def test_the_registered_envs_have_the_issues_ids_limits_and_threshold():
         "rlbench/DiscreteCartPole-v1": (500, 475.0),
         "rlbench/RandomWalk-v0": (10_000, None),
         "rlbench/Gridworld-v0": (1000, None),
+        "rlbench/WindyGridworld-v0": (10_000, None),
+        "rlbench/DynaMaze-v0": (10_000, None),
+        "rlbench/Gambler-v0": (10_000, None),
+        "rlbench/MaximizationBias-v0": (100, None),
+        "rlbench/AccessControl-v0": (10_000, None),
     }
 
 
