@@ -265,6 +265,7 @@ def lineage(outer: str, run: str, env_filter: str | None, store: str, as_json: b
 
 def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
     about = "deleted" if tree.get("deleted") else f"{tree['agent']}, {tree['episodes']:,} episodes"
+    about += "".join(f", names replaced by key {key}" for key in tree.get("pseudonymised", ()))
     own = f"{'  ' * depth}{'from ' if depth else ''}{tree['run']}  {about}"
     return [own, *(line for parent in tree["parents"] for line in _branches(parent, depth + 1))]
 

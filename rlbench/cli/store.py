@@ -1,4 +1,4 @@
-"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, prune, key, encrypt, decrypt, rotate-key."""
+"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, prune, key, encrypt, pseudonymise, ..."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from rlbench.cli.listing import print_runs
 from rlbench.cli.options import examples, find_run, json_option, key_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
-from rlbench.keys import Key, read_key
+from rlbench.keys import Key, given_key, read_key
 from rlbench.lazy import LazyModule
-from rlbench.store import checking, copying, encrypting, pruning, spool
+from rlbench.store import Store, checking, copying, encrypting, pruning, spool
+from rlbench.store.pseudonyms import Pseudonyms, pseudonymise
+from rlbench.store.sealed import as_stored
 from rlbench.store.sql import answered, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rlbench import modelling
     from rlbench.replaying import MigrationResult
-    from rlbench.store import Store
     from rlbench.store.copying import CopyResult
     from rlbench.studies import copying as moving
     from rlbench.studies.copying import StudyCopy
 else:  # Gymnasium only where there are studies
-    moving = LazyModule("rlbench.studies.copying")
+    modelling, moving = map(LazyModule, ("rlbench.modelling", "rlbench.studies.copying"))
 
 ROWS = 100  # of an answer that a table shows
 LONGEST = 60  # characters of a text in it, where there are several columns
@@ -425,3 +427,57 @@ def rotate_key(new_key_file: str, store: str, as_json: bool) -> None:  # noqa: F
         print_json({"store": opened.url, "data_keys": count})
     else:
         say(f"{opened.url}: {count:,} data keys are encrypted with the new key")
+
+
+@store.command(
+    "pseudonymise",
+    epilog=examples(
+        "rlbench store pseudonymise --key-file rlbench.key",
+        "rlbench store pseudonymise --only Ada --only 'Grace Hopper' --key-file rlbench.key",
+        "rlbench store pseudonymise --show Ada --key-file rlbench.key",
+    ),
+)
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Replace only this name, as a word in tags and notes; may be repeated.",
+)
+@click.option("--show", metavar="NAME", help="Print the pseudonym of a name, and change nothing.")
+@click.option(
+    "--name-key-file",
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="The key for the pseudonyms; by default that of the store.",
+)
+@store_option
+@json_option
+def pseudonymise_command(
+    names: tuple[str, ...],
+    show: str | None,
+    name_key_file: str | None,
+    store: str,
+    as_json: bool,  # noqa: FBT001  (click calls by name)
+) -> None:
+    """Replace names in tags, the hosts of trainings that were killed, and the users of recommenders, for good.
+
+    A name becomes a keyed hash of it (HMAC-SHA-256): the same name the same one, and nothing leads back. Of a tag such
+    as person:Ada what follows the label is replaced, else all of it; in notes only what --only names. What was done
+    is in the lineage of a run and the record of a model. It can be killed at any moment: the same command goes on.
+    """
+    key = read_key(name_key_file) if name_key_file is not None else given_key()
+    if key is None:
+        raise UsageError("pseudonyms take a key: give --name-key-file FILE, or the store's key by --key-file FILE")
+    pseudonyms = Pseudonyms(key, names)
+    if show is not None:
+        print_json({"pseudonym": pseudonyms.of(show), "key": key.id}) if as_json else say(pseudonyms.of(show))
+        return
+    with rlbench.open_store(store, create=False) as opened:
+        plain = Store(as_stored(opened.backend))
+        models = 0 if names else modelling.pseudonymise_models(plain, pseudonyms)
+        runs = pseudonymise(plain, pseudonyms)
+    if as_json:
+        print_json({"store": opened.url, "key": key.id, "runs": runs, "models": models})
+    else:
+        say(f"{opened.url}: names replaced in {runs:,} runs and {models:,} models, by the key {key.id}")

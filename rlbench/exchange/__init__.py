@@ -13,6 +13,7 @@ Each format's module documents its files: csv_files.py, json_files.py, ...
 from __future__ import annotations
 
 from rlbench.exchange.manifest import WHATS
-from rlbench.exchange.transfer import EXTENSIONS, FORMATS, IMPORTED, Exported, check_source, export, import_run
+from rlbench.exchange.transfer import EXTENSIONS, FORMATS, Exported, check_source, export, import_run
+from rlbench.store.records import IMPORTED
 
 __all__ = ["EXTENSIONS", "FORMATS", "IMPORTED", "WHATS", "Exported", "check_source", "export", "import_run"]

@@ -23,6 +23,7 @@ from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
 from rlbench.exchange.sealed_files import ENDING, is_sealed_file, sealed_path
 from rlbench.files import check_free, path_of, reading, written
 from rlbench.store import Checkpoint, RunConfig, Store
+from rlbench.store.records import IMPORTED
 from rlbench.store.sealed import is_encrypted
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ EXTENSIONS = {
     ".hdf5": "hdf5",
     ".h5": "hdf5",
 }
-IMPORTED = "imported"  # the tag of imported runs
 PURPOSE = "import"  # of the writer of a run that is being imported: if it is killed, the next import deletes the run
 
 

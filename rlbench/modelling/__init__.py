@@ -29,7 +29,15 @@ from rlbench.modelling.data import (
 )
 from rlbench.modelling.kinds import KINDS, new_estimator
 from rlbench.modelling.model import Model
-from rlbench.modelling.stored import Entry, delete_model, find_model, load_model, models, save_model
+from rlbench.modelling.stored import (
+    Entry,
+    delete_model,
+    find_model,
+    load_model,
+    models,
+    pseudonymise_models,
+    save_model,
+)
 from rlbench.modelling.training import train_model
 
 __all__ = [
@@ -53,6 +61,7 @@ __all__ = [
     "load_texts",
     "models",
     "new_estimator",
+    "pseudonymise_models",
     "save_model",
     "train_model",
 ]

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rlbench.store import SnapshotInfo, Store
+    from rlbench.store.pseudonyms import Pseudonyms
 
 SNAPSHOT = "model"  # the kind of snapshot in the store
 MODEL_FORMAT = 1  # of the stored document; a later format is refused with a message
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: arrays are compressed, and it may be large
 REFERENCE = "reference"  # the array of reference rows; models stored before it have none
 RATING_NAMES = ("users", "items")
+PSEUDONYMS = "pseudonymised"  # of the record of data: by which key, for each list of names that was replaced
 MODEL_NAME = re.compile(r"[^@\s]{1,150}")
 ABOUT: dict[Callable[[Any], Any], type] = {  # what every listing shows of a model, and its type
     operator.itemgetter("seed"): int,
@@ -207,6 +209,28 @@ def delete_model(store: Store, ref: str) -> Entry:
     entry = find_model(store, ref)
     store.delete_snapshot(SNAPSHOT, entry.id)
     return entry
+
+
+def pseudonymise_models(store: Store, pseudonyms: Pseudonyms) -> int:
+    """Replaces the users that recommenders name by pseudonyms; returns how many models it changed.
+
+    Each model is changed at once, and its record of the data says so; a call that was killed is finished by the next.
+
+    Raises:
+        StoreError: another process changes one at the same time.
+    """
+    told = {info.name: info for info in store.snapshots(SNAPSHOT)}
+    named = [entry for entry in models(store) if not entry.problem and KINDS[entry.kind].task == RATINGS]
+    wanted = [entry for entry in named if "users" not in entry.about["data"].get(PSEUDONYMS, {})]
+    for entry in wanted:
+        arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
+        documents = json.loads(arrays[DOCUMENT].tobytes())
+        documents["users"] = [pseudonyms.of(str(name)) for name in documents["users"]]
+        arrays[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
+        numbers["about"]["data"][PSEUDONYMS] = {"users": pseudonyms.key.id}
+        if not store.amend_snapshot(told[entry.id], numbers, arrays):
+            raise StoreError(f"other processes keep changing model {entry.id}: try again")
+    return len(wanted)
 
 
 def _listed(store: Store, info: SnapshotInfo) -> Entry:

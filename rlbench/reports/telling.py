@@ -117,7 +117,8 @@ def ancestors(store: Store, record: RunRecord) -> dict[str, Any]:
     for parent in record.parents:
         known = [ancestors(store, run) for run in _known(store, parent)]
         parents += known or [{"run": parent, "deleted": True, "parents": []}]
-    return {"run": record.id, "agent": record.agent_name, "episodes": record.episodes, "parents": parents}
+    done = {"pseudonymised": list(record.pseudonymised)} if record.pseudonymised else {}
+    return {"run": record.id, "agent": record.agent_name, "episodes": record.episodes, **done, "parents": parents}
 
 
 def _known(store: Store, run_id: str) -> list[RunRecord]:

@@ -17,7 +17,17 @@ import numpy as np
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store import codec, figures, writers
 from rlbench.store.config import CacheConfig, RunConfig
-from rlbench.store.records import MADE, OF_STUDY, OPEN, STATUSES, CheckpointInfo, EpisodeChunk, RunRecord, Span
+from rlbench.store.records import (
+    MADE,
+    OF_STUDY,
+    OPEN,
+    PSEUDONYMISED,
+    STATUSES,
+    CheckpointInfo,
+    EpisodeChunk,
+    RunRecord,
+    Span,
+)
 from rlbench.store.walks import Walk
 from rlbench.texts import escaped, has_controls
 
@@ -204,6 +214,7 @@ def told(document: Document, moment: datetime | None = None) -> RunRecord:
         values |= {name: tuple(map(escaped, document[name])) for name in ("tags", "parents")}
         values |= {"tags": tuple(tag for tag in values["tags"] if not is_ours(tag)), "studies": studies_of(document)}
         values["is_listed"] = MADE not in document["tags"]
+        values["pseudonymised"] = _after(PSEUDONYMISED, document)
         values |= {"evaluations": tuple(evaluations_of(document)), "cache": CacheConfig.of(_object(document["cache"]))}
     except (ValueError, RecursionError) as error:
         raise StoreError(f"run {document['id']} is damaged, its record is unreadable: {error}") from error
@@ -213,13 +224,18 @@ def told(document: Document, moment: datetime | None = None) -> RunRecord:
 
 
 def is_ours(tag: str) -> bool:
-    """Returns whether a tag says that a run belongs to a study: a person neither sees nor sets it."""
-    return tag == MADE or tag.startswith(OF_STUDY)
+    """Returns whether a tag is one of rlbench's own, such as of a study: a person neither sees nor sets it."""
+    return tag == MADE or tag.startswith((OF_STUDY, PSEUDONYMISED))
 
 
 def studies_of(document: Document) -> tuple[str, ...]:
     """Returns the names of the studies to which a run belongs."""
-    return tuple(escaped(tag.removeprefix(OF_STUDY)) for tag in document["tags"] if tag.startswith(OF_STUDY))
+    return _after(OF_STUDY, document)
+
+
+def _after(beginning: str, document: Document) -> tuple[str, ...]:
+    """Returns what follows a beginning in the tags that have it."""
+    return tuple(escaped(tag.removeprefix(beginning)) for tag in document["tags"] if tag.startswith(beginning))
 
 
 def _printable(value: Any) -> Any:
@@ -321,7 +337,7 @@ def _tags(values: Iterable[str]) -> list[str]:
     found = _texts(values)
     ours = next(filter(is_ours, found), None)
     if ours is not None:
-        raise UsageError(f"a tag that begins with {OF_STUDY!r} names a study, got {ours!r}: choose another")
+        raise UsageError(f"a tag that begins with 'rlbench:' is one of rlbench's own, got {ours!r}: choose another")
     return found
 
 

@@ -47,7 +47,7 @@ def encrypt(store: Store, *, figures: bool = False) -> int:
     backend = _sealed(store)
     keyring = backend.keyring
     keyring.checked()
-    _check_that_nobody_writes(backend)
+    check_that_nobody_writes(backend)
     if figures and LISTS not in keyring.wrapped:
         keyring.add(LISTS, secrets.token_bytes(SECRET), strict=False)
     count = _exchanged(backend.inner, lambda blob, place: blob if is_sealed(blob) else keyring.seal(blob, place))
@@ -70,7 +70,7 @@ def decrypt(store: Store) -> int:
     backend = _sealed(store)
     keyring = backend.keyring
     key = keyring.checked()
-    _check_that_nobody_writes(backend)
+    check_that_nobody_writes(backend)
     for wrapped in list(keyring.wrapped.values()):  # what is plain may be read from now on
         keyring.put(Wrapped.of(wrapped.name, wrapped.unwrap(key), key, strict=False))
     count = 0
@@ -118,7 +118,7 @@ def _sealed(store: Store) -> SealedBackend:
     return backend
 
 
-def _check_that_nobody_writes(backend: Backend) -> None:
+def check_that_nobody_writes(backend: Backend) -> None:
     """Refuses while a run is written by a process that began without the key, or with it, and would go on so."""
     for document in backend.select_runs({"status": "running"}, None):
         if not is_abandoned(sound(document), backend.now()):

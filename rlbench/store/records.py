@@ -27,6 +27,8 @@ OPEN, TERMINATED, TRUNCATED, BOTH, CUT_OFF = range(5)  # how a segment ends; BOT
 EVALUATION = ("evaluation", "evaluation_low", "evaluation_high")  # figures: mean return and its interval, else NaN
 MADE = "rlbench:made for a study"  # the tag of runs that nobody asked for but a study
 OF_STUDY = "rlbench:study "  # begins the tags that name the studies of a run
+PSEUDONYMISED = "rlbench:pseudonymised by "  # begins the tag that says by which key names were replaced
+IMPORTED = "imported"  # the tag of imported runs
 RESERVED = "reserved "  # begins the kind of a snapshot that holds nothing but its name
 CHUNK_STEPS = 2**18  # maximum steps per chunk, by default: each costs the writer 3 ms, so many small ones slow it down
 CHUNK_BYTES = 2**23  # and bytes of its columns
@@ -56,6 +58,7 @@ class RunRecord:
     parents: tuple[str, ...]  # ids of the runs it learnt from or continues
     cache_key: str  # the key by which the training cache finds it; "" for none
     cache: CacheConfig  # how often the cache reused it
+    pseudonymised: tuple[str, ...] = ()  # the ids of the keys by which names in it were replaced
 
     @property
     def evaluation(self) -> dict[str, Any] | None:

@@ -37,6 +37,11 @@ def is_encrypted(backend: Backend) -> bool:
     return isinstance(backend, SealedBackend) and bool(backend.keyring.wrapped)
 
 
+def as_stored(backend: Backend) -> Backend:
+    """Returns a backend that does not begin to encrypt a plain store, though it was opened with a key."""
+    return backend.inner if isinstance(backend, SealedBackend) and not is_encrypted(backend) else backend
+
+
 class SealedBackend(Backend):
     """A backend whose blobs are sealed, each for its place.
 

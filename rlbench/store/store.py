@@ -364,6 +364,11 @@ class Store:
         info, blob = _packed(before.kind, before.name, arrays, numbers, moment)
         return info if self.backend.put_snapshot(info, blob, replace=before) else None
 
+    def amend_snapshot(self, before: SnapshotInfo, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> bool:
+        """Replaces what a snapshot holds, which keeps its time; False if another took its place, or it was deleted."""
+        info, blob = _packed(before.kind, before.name, arrays, numbers, before.created_at)
+        return self.backend.put_snapshot(info, blob, replace=before)
+
     def reserve(self, kind: str, name: str) -> bool:
         """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
         return self.add_snapshot(RESERVED + kind, name, {}) is not None

@@ -150,3 +150,35 @@ def test_a_plain_export_of_an_encrypted_store_says_that_it_is_plain(rlbench, run
     assert told.err == "run.csv is plain, though the store is encrypted: --encrypt encrypts it too\n"
     assert told.document["path"] == "run.csv"
     assert rlbench("export", run, "--out", "run.csv", "--encrypt", "--force", "--key-file", key).err == ""
+
+
+def test_names_are_replaced_by_pseudonyms_in_runs_and_models(rlbench, run, key, tmp_path):
+    lines = [f"{user},i{item},{1 + item % 5}" for user in ("Ada", "Grace") for item in range(4)]
+    (tmp_path / "stars.csv").write_text("user,item,stars\n" + "\n".join(lines))
+    settings = ("--set", "n_factors=1", "--set", "n_epochs=5")
+    assert rlbench("model", "train", "recommender", "--data", "stars.csv", "--target", "stars", *settings).code == 0
+    asked = rlbench("model", "predict", "latest", "--row", "Ada").out
+    rlbench("runs", "tag", run, "person:Ada")
+    assert "pseudonyms take a key: give --name-key-file FILE" in rlbench("store", "pseudonymise").err
+    done = rlbench("store", "pseudonymise", "--key-file", key, "--json").document
+    assert (done["runs"], done["models"]) == (1, 1)
+    again = rlbench("store", "pseudonymise", "--key-file", key)
+    assert again.out == f"rlbench.db: names replaced in 0 runs and 0 models, by the key {done['key']}\n"
+    ada = rlbench("store", "pseudonymise", "--show", "Ada", "--name-key-file", key).out.strip()
+    assert f"person:{ada}" in rlbench("runs", "--json").document["runs"][0]["tags"]
+    assert rlbench("runs", "lineage", run, "--json").document["pseudonymised"] == [done["key"]]
+    assert f"names replaced by key {done['key']}" in rlbench("runs", "lineage", run).out
+    about = rlbench("model", "show", "latest", "--json").document
+    assert about["data"]["pseudonymised"] == {"users": done["key"]}
+    assert rlbench("model", "predict", "latest", "--row", ada).out == asked
+    assert rlbench("store", "info", "--json").document["encrypted"] is False
+    assert rlbench("store", "check").code == 0
+    assert not any(name in (tmp_path / "rlbench.db").read_bytes() for name in (b"Ada", b"Grace"))
+
+
+def test_only_names_that_are_given_are_replaced(rlbench, run, key):
+    rlbench("runs", "tag", run, "Ada", "--note", "as Ada wanted")
+    assert rlbench("store", "pseudonymise", "--only", "Ada", "--key-file", key).code == 0
+    ada = rlbench("store", "pseudonymise", "--show", "Ada", "--key-file", key, "--json").document["pseudonym"]
+    found = rlbench("runs", "show", run, "--json").document
+    assert (sorted(found["tags"]), found["note"]) == (sorted(["secret", ada]), f"as {ada} wanted")
