@@ -13,14 +13,17 @@ from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
 from rlbench.agents.dyna_q_plus import DynaQPlus
 from rlbench.agents.expected_sarsa import ExpectedSarsa
+from rlbench.agents.mc_prediction import MCPrediction
 from rlbench.agents.monte_carlo import MonteCarlo
 from rlbench.agents.n_step_sarsa import NStepSarsa
+from rlbench.agents.n_step_td import NStepTD
 from rlbench.agents.q_learning import QLearning
 from rlbench.agents.random import RandomAgent
 from rlbench.agents.replay_q import ReplayQ
 from rlbench.agents.sarsa import Sarsa
 from rlbench.agents.sarsa_lambda import SarsaLambda
 from rlbench.agents.td0 import TD0
+from rlbench.agents.td_lambda import TDLambda
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ AGENTS.update(
         SarsaLambda,
         MonteCarlo,
         TD0,
+        NStepTD,
+        TDLambda,
+        MCPrediction,
         DynaQ,
         DynaQPlus,
         ReplayQ,
@@ -87,13 +93,16 @@ __all__ = [
     "DynaQ",
     "DynaQPlus",
     "ExpectedSarsa",
+    "MCPrediction",
     "MonteCarlo",
     "NStepSarsa",
+    "NStepTD",
     "QLearning",
     "RandomAgent",
     "ReplayQ",
     "Sarsa",
     "SarsaLambda",
+    "TDLambda",
     "TableAgent",
     "make_agent",
     "register_agent",

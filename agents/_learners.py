@@ -42,6 +42,7 @@ from rlbench.agents._returns import (
     n_step_update,
     remember_step,
     sarsa_lambda_update,
+    true_online_update,
     value_after,
 )
 from rlbench.agents._rules import (
@@ -201,13 +202,25 @@ class SarsaLambdaLearner(NamedTuple):
     trace_floor: float
 
 
+class TrueOnlineLearner(NamedTuple):
+    """True online Sarsa(lambda)."""
+
+    core: Core
+    ahead: NDArray[np.int64]
+    traces: Traces
+    old: NDArray[np.float64]  # (1,): what the present pair was worth before the last step
+    trace_decay: float
+    trace_floor: float
+
+
 class MonteCarloLearner(NamedTuple):
-    """First-visit Monte Carlo control."""
+    """Monte Carlo control."""
 
     core: Core
     counts: NDArray[np.int64]  # (n_states, n_actions): number of returns averaged
     episode: Episode
     averaging: bool
+    every: bool  # visit counts, not the first alone
 
 
 def choose(learner: Any, s: int, epsilon: float, n_actions: int, bits: Bits) -> tuple[int, bool, Bits]:
@@ -405,6 +418,14 @@ def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, eps
     return bits
 
 
+def _true_online_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
+    kept, rates = (learner.core.table, learner.traces, learner.old), (learner.trace_decay, learner.trace_floor)
+    step = s, column(learner.core.policy, a), r, s_next, a_next, terminated
+    true_online_update(*kept, *step, learning_rate, learner.core.gamma, *rates)
+    return bits
+
+
 def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     remember_step(learner.episode, s, column(learner.core.policy, a), r, s_next, terminated)
     if learner.episode.cursor[0] == learner.episode.rewards.shape[0]:
@@ -416,7 +437,8 @@ def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsi
 def _learn_episode(learner, learning_rate, epsilon):
     value = value_after(learner.episode, learner.core.policy, learner.core.table, epsilon)
     rate = 0.0 if learner.averaging else learning_rate
-    monte_carlo_update(learner.core.table, learner.counts, learner.episode, value, rate, learner.core.gamma)
+    kept = learner.core.table, learner.counts, learner.episode
+    monte_carlo_update(*kept, value, rate, learner.core.gamma, learner.every)
 
 
 # ---------------------------------------------------------------------------------- the end of an episode
@@ -441,6 +463,12 @@ def _finish_n_step(learner, epsilon, timesteps, episodes):
 def _finish_traces(learner, epsilon, timesteps, episodes):
     drop_traces(learner.traces)
     learner.ahead[STATE] = -1
+
+
+def _finish_true_online(learner, epsilon, timesteps, episodes):
+    drop_traces(learner.traces)
+    learner.ahead[STATE] = -1
+    learner.old[0] = 0.0
 
 
 def _finish_monte_carlo(learner, epsilon, timesteps, episodes):
@@ -484,6 +512,7 @@ _WAYS: dict[Any, Ways] = {
     SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),
     SarsaLambdaLearner: Ways(_choose_as_said, _sarsa_lambda_learn, _finish_traces),
+    TrueOnlineLearner: Ways(_choose_as_said, _true_online_learn, _finish_true_online),
 }
 
 

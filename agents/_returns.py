@@ -98,7 +98,31 @@ def sarsa_lambda_update(
     target = r if terminated else r + gamma * q_value(table, s_next, a_next)
     change = learning_rate * (target - q_value(table, s, a))
     _leave_trace(traces, s, a, replacing)
-    fade = gamma * trace_decay
+    _move_along(table, traces, change, gamma * trace_decay, terminated, trace_floor)
+
+
+@njit(cache=True, forceinline=True)
+def true_online_update(
+    table, traces, old, s, a, r, s_next, a_next, terminated, learning_rate, gamma, trace_decay, trace_floor
+):
+    """Moves every q in place as an online lambda-return would have it, by traces of their own (dutch).
+
+    True online Sarsa(lambda), van Seijen et al. (2016); Sutton & Barto (2018) 12.7, the box's algorithm with one
+    feature per pair; on a table of states true online TD(lambda), 12.5. `old` holds what (s, a) was worth before the
+    last step. Traces that decay to `trace_floor` are dropped.
+    """
+    value, follows = q_value(table, s, a), 0.0 if terminated else q_value(table, s_next, a_next)
+    error = r + gamma * follows - value
+    change = learning_rate * (error + value - old[0])
+    _leave_dutch_trace(traces, s, a, learning_rate)
+    set_q(table, s, a, value - learning_rate * (value - old[0]))
+    old[0] = follows
+    _move_along(table, traces, change, gamma * trace_decay, terminated, trace_floor)
+
+
+@njit(cache=True, forceinline=True)
+def _move_along(table, traces, change, fade, terminated, trace_floor):
+    """Moves every q by its trace; the traces then fade."""
     for i in range(traces.held[0] - 1, -1, -1):
         s_i, a_i, strength = traces.states[i], traces.actions[i], traces.strengths[i]
         set_q(table, s_i, a_i, q_value(table, s_i, a_i) + change * strength)
@@ -109,14 +133,27 @@ def sarsa_lambda_update(
 
 
 @njit(cache=True, forceinline=True)
+def _leave_dutch_trace(traces, s, a, learning_rate):
+    place = _place_of_trace(traces, s, a)
+    traces.strengths[place] += 1.0 - learning_rate * traces.strengths[place]
+
+
+@njit(cache=True, forceinline=True)
 def _leave_trace(traces, s, a, replacing):
+    place = _place_of_trace(traces, s, a)
+    traces.strengths[place] = 1.0 if replacing else traces.strengths[place] + 1.0
+
+
+@njit(cache=True, forceinline=True)
+def _place_of_trace(traces, s, a):
+    """Returns a pair's index in the lists, where it begins at 0 if it is new."""
     place = traces.places[s, a]
     if place < 0:
         place = traces.held[0]
         traces.held[0] += 1
         traces.places[s, a], traces.states[place], traces.actions[place] = place, s, a
         traces.strengths[place] = 0.0
-    traces.strengths[place] = 1.0 if replacing else traces.strengths[place] + 1.0
+    return place
 
 
 @njit(cache=True, forceinline=True)
@@ -165,19 +202,21 @@ def remember_step(episode, s, a, r, s_next, terminated):
 
 
 @njit(cache=True, forceinline=True)
-def monte_carlo_update(table, counts, episode, value, learning_rate, gamma):
-    """Moves q of every pair of an episode towards the return that followed its first visit; forgets the episode.
+def monte_carlo_update(table, counts, episode, value, learning_rate, gamma, every):
+    """Moves q of each pair of an episode towards the return after its first visit, or `every`; forgets the episode.
 
-    First-visit Monte Carlo control, Sutton & Barto (2018) 5.4, incremental as in 5.6: q is the mean of the returns, or
-    an exponential mean where learning_rate is above 0 (equation 6.1). `value` is the expected return after the last
-    step: 0 if the episode terminated.
+    Monte Carlo, Sutton & Barto (2018) 5.1 and 5.4, incremental as in 5.6: q is the mean of the returns, or an
+    exponential mean where learning_rate is above 0 (equation 6.1). `value` is the expected return after the last step:
+    0 if the episode terminated.
     """
     g = value
     for t in range(episode.cursor[0] - 1, -1, -1):
         s, a = episode.states[t], episode.actions[t]
         g = episode.rewards[t] + gamma * g
-        if episode.first[s, a] == t:
+        is_first = episode.first[s, a] == t
+        if is_first:
             episode.first[s, a] = -1
+        if is_first or every:
             counts[s, a] += 1
             td_update(table, s, a, g, learning_rate if learning_rate > 0.0 else 1.0 / counts[s, a])
     episode.cursor[0], episode.cursor[1] = 0, -1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlbench.forms import Form
 
 AVERAGES = ("sample", "exponential")
+VISITS = ("first", "every")
 MOST_STEPS = 2**22  # of a horizon: 100 MB
 
 
@@ -26,6 +27,7 @@ class MonteCarloParameters(LearningParameters):
     average: str = parameter(
         "sample", "sample: the mean of all returns; exponential: weighted by learning_rate", "sample or exponential"
     )
+    visits: str = parameter("first", "which visits of an episode count", "first or every", later=True)
     horizon: int = parameter(
         10_000, "longer episodes are learnt in segments of this many steps", f"1 to {MOST_STEPS:,}"
     )
@@ -34,7 +36,7 @@ class MonteCarloParameters(LearningParameters):
         """Checks ranges."""
         super().__post_init__()
         within(self, 1, MOST_STEPS, "horizon")
-        among(self, average=AVERAGES)
+        among(self, average=AVERAGES, visits=VISITS)
 
 
 class MonteCarlo(TableAgent):
@@ -69,9 +71,11 @@ class MonteCarlo(TableAgent):
         super().end_episode()
 
     def _learn_episode(self, learning_rate: float) -> None:
-        rate = learning_rate if self.parameters.average == "exponential" else 0.0
+        p = self.parameters
+        rate = learning_rate if p.average == "exponential" else 0.0
         value = returns.value_after(self.episode, self.policy, self.table, self.exploration_rate)
-        returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, self.parameters.gamma)
+        every = p.visits == "every"
+        returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, p.gamma, every)
 
     def drop_episode(self) -> None:
         """Forgets an interrupted episode."""
@@ -80,8 +84,8 @@ class MonteCarlo(TableAgent):
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        averaging = self.parameters.average == "sample"
-        return learners.MonteCarloLearner(self.core(), self.counts, self.episode, averaging)
+        averaging, every = self.parameters.average == "sample", self.parameters.visits == "every"
+        return learners.MonteCarloLearner(self.core(), self.counts, self.episode, averaging, every)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
@@ -97,7 +101,7 @@ class MonteCarlo(TableAgent):
             **super().state_form(),
             "counts": self.per_pair(np.int64, 0, MOST),
             "episode/states": Numbers(np.int64, steps, 0, self.n_states - 1),
-            "episode/actions": Numbers(np.int64, steps, 0, self.n_actions - 1),
+            "episode/actions": Numbers(np.int64, steps, 0, self.n_columns - 1),
             "episode/rewards": Numbers(np.float64, steps),
             "last": Whole(-1, self.n_states - 1),
         }

@@ -90,7 +90,7 @@ class NStepSarsa(LookingAhead):
         return {
             **super().state_form(),
             "steps/states": Numbers(np.int64, steps, 0, self.n_states - 1),
-            "steps/actions": Numbers(np.int64, steps, 0, self.n_actions - 1),
+            "steps/actions": Numbers(np.int64, steps, 0, self.n_columns - 1),
             "steps/rewards": Numbers(np.float64, steps),
         }
 

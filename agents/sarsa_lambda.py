@@ -16,7 +16,7 @@ from rlbench.forms import Numbers, UpTo
 if TYPE_CHECKING:
     from rlbench.forms import Form
 
-TRACES = ("replacing", "accumulating")
+TRACES = ("replacing", "accumulating", "dutch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,11 @@ class SarsaLambdaParameters(LearningParameters):
     """Parameters of learning with eligibility traces."""
 
     trace_decay: float = parameter(0.8, "lambda; 0 is Sarsa", "[0, 1]")
-    traces: str = parameter("replacing", "what a second visit does to a trace", "replacing or accumulating")
+    traces: str = parameter(
+        "replacing",
+        "what a second visit does to a trace; dutch: true online",
+        "replacing, accumulating or dutch",
+    )
     trace_floor: float = parameter(0.01, "traces that decay to this are dropped; 0 keeps all", "[0, 1]")
 
     def __post_init__(self) -> None:
@@ -47,52 +51,50 @@ class SarsaLambda(LookingAhead):
         """Makes room for the traces."""
         super().build()
         self.traces = returns.new_traces(self.n_states, self.n_actions)
+        self.old = np.zeros(1)  # true online: what the present pair was worth before the last step
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Moves all values by the step's error times their traces."""
-        learning_rate = self.learning_rate
+        learning_rate, p = self.learning_rate, self.parameters
         self.timesteps += 1
-        returns.sarsa_lambda_update(
-            self.table,
-            self.traces,
-            observation,
-            action,
-            reward,
-            next_observation,
-            self._look_ahead(next_observation, terminated),
-            terminated,
-            learning_rate,
-            self.parameters.gamma,
-            *self._trace_parameters(),
-        )
-
-    def _trace_parameters(self) -> tuple[float, bool, float]:
-        p = self.parameters
-        return p.trace_decay, p.traces == "replacing", p.trace_floor
+        next_action = self._look_ahead(next_observation, terminated)
+        step = observation, action, reward, next_observation, next_action, terminated
+        rates = learning_rate, p.gamma, p.trace_decay
+        if p.traces == "dutch":
+            returns.true_online_update(self.table, self.traces, self.old, *step, *rates, p.trace_floor)
+        else:
+            returns.sarsa_lambda_update(self.table, self.traces, *step, *rates, p.traces == "replacing", p.trace_floor)
 
     def drop_episode(self) -> None:
         """Forgets the traces of a finished or interrupted episode."""
         super().drop_episode()
         returns.drop_traces(self.traces)
+        self.old[0] = 0.0
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
-        return learners.SarsaLambdaLearner(self.core(), self.ahead, self.traces, *self._trace_parameters())
+        kept, p = (self.core(), self.ahead, self.traces), self.parameters
+        if p.traces == "dutch":
+            return learners.TrueOnlineLearner(*kept, self.old, p.trace_decay, p.trace_floor)
+        return learners.SarsaLambdaLearner(*kept, p.trace_decay, p.traces == "replacing", p.trace_floor)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
         count = self.traces.held[0]
         lists = {name: getattr(self.traces, name)[:count].copy() for name in ("states", "actions", "strengths")}
-        return {**super().state_dict(), **{f"traces/{name}": values for name, values in lists.items()}}
+        old = {"traces/old": self.old.copy()} if self.parameters.traces == "dutch" else {}
+        return {**super().state_dict(), **{f"traces/{name}": values for name, values in lists.items()}, **old}
 
     def state_form(self) -> Form:
         """Describes every entry of `state_dict`."""
-        traces = (UpTo("traces", self.n_states * self.n_actions),)
+        traces = (UpTo("traces", self.n_states * self.n_columns),)
+        old: Form = {"traces/old": Numbers(np.float64, (1,))} if self.parameters.traces == "dutch" else {}
         return {
             **super().state_form(),
             "traces/states": Numbers(np.int64, traces, 0, self.n_states - 1),
-            "traces/actions": Numbers(np.int64, traces, 0, self.n_actions - 1),
+            "traces/actions": Numbers(np.int64, traces, 0, self.n_columns - 1),
             "traces/strengths": Numbers(np.float64, traces),
+            **old,
         }
 
     def checked_state(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -112,3 +114,4 @@ class SarsaLambda(LookingAhead):
             getattr(self.traces, name)[:count] = state[f"traces/{name}"]
         self.traces.places[state["traces/states"], state["traces/actions"]] = np.arange(count)
         self.traces.held[0] = count
+        self.old[:] = state.get("traces/old", 0.0)

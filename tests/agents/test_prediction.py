@@ -49,14 +49,85 @@ def td0_again(run):
     return table
 
 
-AGAIN = {"td0": (td0_again, {})}
+N, LAMBDA = 3, 0.7
+
+
+def n_step_again(run):
+    """Sutton & Barto's box of n-step TD: each state moves when the n rewards after it are known, in their order."""
+    table = empty(run)
+    for states, columns, rewards in episodes_of(run):
+        length = len(rewards)
+        for t in range(N - 1, length + N - 1):
+            first, last = t - N + 1, min(t + 1, length)
+            target = sum(GAMMA ** (i - first) * rewards[i] for i in range(first, last))
+            if last < length:
+                target += GAMMA**N * table[states[last], columns[last]]
+            table[states[first], columns[first]] += RATE * (target - table[states[first], columns[first]])
+    return table
+
+
+def lambda_again(run):
+    """Sutton & Barto's box of TD(lambda), 12.2, with a feature for each state or pair."""
+    table, is_replacing = empty(run), run.agent.parameters.traces == "replacing"
+    for states, columns, rewards in episodes_of(run):
+        traces = np.zeros_like(table)
+        for t, reward in enumerate(rewards):
+            follows = 0.0 if t + 1 == len(rewards) else table[states[t + 1], columns[t + 1]]
+            here = states[t], columns[t]
+            traces *= GAMMA * LAMBDA
+            traces[here] = 1.0 if is_replacing else traces[here] + 1.0
+            table += RATE * (reward + GAMMA * follows - table[here]) * traces
+    return table
+
+
+def true_online_again(run):
+    """Sutton & Barto's box of true online TD(lambda), 12.5, with vectors of one feature for each state or pair."""
+    weights = empty(run).ravel()
+    for states, columns, rewards in episodes_of(run):
+        features = np.zeros((len(rewards) + 1, len(weights)))
+        features[np.arange(len(rewards)), states[:-1] * (len(weights) // 16) + columns] = 1.0  # the end has none
+        trace, old = np.zeros_like(weights), 0.0
+        for t, reward in enumerate(rewards):
+            x, x_next = features[t], features[t + 1]
+            value, follows = weights @ x, weights @ x_next
+            error = reward + GAMMA * follows - value
+            trace = GAMMA * LAMBDA * trace + (1 - RATE * GAMMA * LAMBDA * (trace @ x)) * x
+            weights = weights + RATE * (error + value - old) * trace - RATE * (value - old) * x
+            old = follows
+    return weights.reshape(16, -1)
+
+
+def monte_carlo_again(run):
+    """The mean of all returns after the visits that count, or their exponential mean."""
+    table, returns, p = empty(run), {}, run.agent.parameters
+    for states, columns, rewards in episodes_of(run):
+        for t in range(len(rewards) - 1, -1, -1):
+            here = states[t], columns[t]
+            if p.visits == "first" and here in list(zip(states[:t], columns[:t], strict=True)):
+                continue
+            g = sum(GAMMA**i * reward for i, reward in enumerate(rewards[t:]))
+            returns.setdefault(here, []).append(g)
+            table[here] = np.mean(returns[here]) if p.average == "sample" else table[here] + RATE * (g - table[here])
+    return table
+
+
+AGAIN = {
+    "td0": (td0_again, {}),
+    "n-step-td": (n_step_again, {"n_steps": N}),
+    "td-lambda": (lambda_again, {"trace_decay": LAMBDA}),
+    "td-lambda, replacing": (lambda_again, {"trace_decay": LAMBDA, "traces": "replacing"}),
+    "td-lambda, dutch": (true_online_again, {"trace_decay": LAMBDA, "traces": "dutch"}),
+    "mc-prediction": (monte_carlo_again, {}),
+    "mc-prediction, every visit": (monte_carlo_again, {"visits": "every"}),
+    "mc-prediction, exponential": (monte_carlo_again, {"average": "exponential"}),
+}
 
 
 @pytest.mark.parametrize("values", ["v", "q"])
 @pytest.mark.parametrize("case", AGAIN)
 def test_a_rule_is_the_books_in_plain_numpy(case, values):
     repeated, own = AGAIN[case]
-    run = trained(case.partition(" ")[0], values=values, **own)
+    run = trained(case.partition(",")[0], values=values, **own)
     assert run.agent.state_values.any()
     np.testing.assert_allclose(learnt(run), repeated(run), rtol=0, atol=1e-12)
 

@@ -141,15 +141,15 @@ def test_first_visits_are_averaged_over_what_followed_them(rule):
     table, counts, episode = table_of(np.zeros((2, 2))), np.zeros((2, 2), np.int64), _returns.new_episode(2, 2, 9)
     for step in [(0, 0, 1.0, 1, False), (1, 1, 2.0, 0, False), (0, 0, 4.0, 1, True)]:
         _returns.remember_step(episode, *step)
-    rule(table, counts, episode, 0.0, 0.0, 0.5)
+    rule(table, counts, episode, 0.0, 0.0, 0.5, False)
     # (0, 0) first at 0: 1 + 0.5 * (2 + 0.5 * 4) = 3, not the 4 of its second visit; (1, 1): 2 + 2 = 4
     assert q_of(table).tolist() == [[3.0, 0.0], [0.0, 4.0]]
     assert counts.tolist() == [[1, 0], [0, 1]]
     _returns.remember_step(episode, 0, 0, 6.0, 1, True)
-    rule(table, counts, episode, 0.0, 0.0, 0.5)
+    rule(table, counts, episode, 0.0, 0.0, 0.5, False)
     assert q_of(table).tolist() == [[4.5, 0.0], [0.0, 4.0]]  # the mean of 3 and 6
     _returns.remember_step(episode, 0, 0, 6.5, 1, True)
-    rule(table, counts, episode, 0.0, 0.25, 0.5)
+    rule(table, counts, episode, 0.0, 0.25, 0.5, False)
     assert q_of(table)[0, 0] == 5.0  # an exponential mean: a quarter of the way from 4.5 to 6.5
 
 

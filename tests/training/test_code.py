@@ -69,6 +69,9 @@ KEYS = {  # of stored runs: they must be found for ever
     ("FrozenLake-v1", "bandit"): "dcf866f3678688630b4f2186843921e49eeb6be5dfbb9c256a043124cb8c3b54",
     ("FrozenLake-v1", "dyna-q-plus"): "182f5c4af93c1d411fe3ee21570f3412725bad16aa112d2138d53096c0a73c2f",
     ("FrozenLake-v1", "td0"): "b2004013ed3eb562d50fbb6cdbc03b67eb7ccb941769d69732831c371c4861ec",
+    ("FrozenLake-v1", "n-step-td"): "337284e96fc789ae91bc55d5b6e4a227bb6bda4883eea566dea70bb80c9ab579",
+    ("FrozenLake-v1", "td-lambda"): "43213679fe02df5219c316b310ca8919a08f30cab0df3e05c316095922c96496",
+    ("FrozenLake-v1", "mc-prediction"): "319fecc8c583f39d046d4a96c46cd169c5bd47644adc4ff9600861ccf1119368",
     ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
 }
 

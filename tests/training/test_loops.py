@@ -100,6 +100,8 @@ VARIANTS = {
     "accumulating traces": ("sarsa-lambda", {"traces": "accumulating", "trace_floor": 0.0}),
     "one step": ("n-step-sarsa", {"n_steps": 1}),
     "an exponential mean": ("monte-carlo", {"average": "exponential", "horizon": 3}),
+    "dutch traces": ("td-lambda", {"values": "q", "traces": "dutch"}),
+    "every visit": ("mc-prediction", {"values": "q", "visits": "every", "horizon": 3}),
     "values of actions": ("td0", {"values": "q"}),
     "preferences": ("bandit", {"method": "gradient"}),
     "softmax": ("q-learning", {"exploration": "softmax", "temperature": 0.5}),
