@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents import saving
+from rlbench.agents.behaving import behaving_policy
 from rlbench.agents.compiled import learners, rules
 from rlbench.agents.functions import ByFunction
 from rlbench.agents.parameters import LearningParameters, Parameters
@@ -137,6 +138,13 @@ class Agent(ABC):
     def greedy_policy(self) -> NDArray[np.int64] | None:
         """Returns the greedy action of every state, shape (n_states,); None if it has no greedy policy."""
         return np.array([self.act(s, explore=False) for s in range(self.n_states)], dtype=np.int64)
+
+    def behaving_policy(self) -> NDArray[np.float64] | None:
+        """Returns the probability (n_states, n_actions) of each action if it explores as now.
+
+        None if it is unknown: an agent that chooses in a way of its own overrides this.
+        """
+        return None
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, a NamedTuple that shares this agent's arrays; None if there is none."""
@@ -382,6 +390,17 @@ class TableAgent(Agent):
         """Returns the greedy action of every state, shape (n_states,)."""
         best: NDArray[np.int64] = self.table.words[:, rules.ACTION].copy()
         return best
+
+    def behaving_policy(self) -> NDArray[np.float64] | None:
+        """Returns the probability (n_states, n_actions) of each action if it explores as now.
+
+        None if it is unknown: upper confidence bounds change with each choice, a subclass may choose in another way.
+        """
+        cls = type(self)
+        if cls.act is not TableAgent.act or cls._choose is not TableAgent._choose:
+            return None
+        values = np.asarray(self.q_table)
+        return behaving_policy(self.policy, values, self.exploration_rate, ties=self.parameters.ties)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from rlbench.agents.base import Agent
 from rlbench.agents.compiled import learners, rules
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -44,6 +45,12 @@ class RandomAgent(Agent):
 
     def greedy_policy(self) -> None:
         """Returns None: it has no greedy policy."""
+
+    def behaving_policy(self) -> NDArray[np.float64]:
+        """Returns the same probability for every allowed action, shape (n_states, n_actions)."""
+        allowed = np.ones((self.n_states, self.n_actions)) if self.allowed is None else self.allowed
+        shares: NDArray[np.float64] = allowed / allowed.sum(axis=1, keepdims=True)
+        return shares
 
     def learner(self) -> Any:
         """Returns the compiled counterpart."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlbench.drifting import Drift, drift
     from rlbench.evaluation import Comparison, Evaluation, compare, evaluate
     from rlbench.exchange import export, import_run
-    from rlbench.planning import Plan, plan
+    from rlbench.planning import Plan, plan, policy_evaluation, policy_iteration
     from rlbench.replaying import Difference, Verification, diff, verify
     from rlbench.reports import explain, report
     from rlbench.store import Store, open_store
@@ -69,6 +69,8 @@ _HOMES = {
     "load_study": "studies",
     "open_store": "store",
     "plan": "planning",
+    "policy_evaluation": "planning",
+    "policy_iteration": "planning",
     "power": "studies",
     "record": "training",
     "report": "reports",
@@ -131,6 +133,8 @@ __all__ = [
     "load_study",
     "open_store",
     "plan",
+    "policy_evaluation",
+    "policy_iteration",
     "power",
     "record",
     "report",

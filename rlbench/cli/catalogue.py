@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rlbench.agents import Agent
     from rlbench.planning import Plan
 
+METHODS = ("value-iteration", "policy-iteration", "average-reward")
+
 
 @click.command(epilog=examples("rlbench envs", "rlbench envs safecab", "rlbench envs FrozenLake-v1 --json"))
 @click.argument("env", required=False, shell_complete=completing.envs)
@@ -122,21 +124,76 @@ def _shown(default: Any) -> str:
 
 
 @click.command(
-    epilog=examples("rlbench plan safecab", "rlbench plan FrozenLake-v1 --env-set map_name=8x8 --gamma 0.99")
+    epilog=examples(
+        "rlbench plan safecab",
+        "rlbench plan FrozenLake-v1 --env-set map_name=8x8 --gamma 0.99 --method policy-iteration",
+        "rlbench plan CliffWalking-v1 --policy epsilon-greedy --epsilon 0.1",
+    )
 )
 @click.argument("env", shell_complete=completing.envs)
 @click.option("--gamma", metavar="X", type=float, default=1.0, show_default=True, help="Discount, in [0, 1].")
+@click.option("--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="How to solve it.")
+@click.option(
+    "--sweeps", metavar="N", type=int, help="policy-iteration: evaluate each policy by N sweeps, not exactly."
+)
+@click.option(
+    "--policy",
+    metavar="POLICY",
+    help="Evaluate this instead: uniform, greedy, epsilon-greedy, or the action for all states.",
+)
+@click.option("--epsilon", metavar="X", type=float, help="--policy: the share of any action; 0.1 of epsilon-greedy.")
 @env_set_option
 @json_option
-def plan(env: str, gamma: float, env_settings: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
-    """Solve ENV exactly: the best that any agent can reach in it."""
+def plan(
+    env: str,
+    gamma: float,
+    method: str,
+    sweeps: int | None,
+    policy: str | None,
+    epsilon: float | None,
+    env_settings: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Solve ENV exactly: the best that any agent can reach in it, or what a policy is worth.
+
+    --policy greedy is the optimal policy, epsilon-greedy explores around it. The method average-reward is for envs that
+    never end: the mean reward per step, the best or that of --policy.
+    """
+    if sweeps is not None and method != "policy-iteration":
+        raise click.UsageError("--sweeps belongs to --method policy-iteration")
+    if epsilon is not None and policy is None:
+        raise click.UsageError("--epsilon belongs to --policy")
     made = make_env(env, parse_settings(env_settings, "--env-set"))
-    env_id = id_of(made)
-    solved = rlbench.plan(made, gamma)
-    if as_json:
-        print_json({"env_id": env_id, "gamma": gamma, **_figures(solved)})
+    env_id, given = id_of(made), int(policy) if policy is not None and policy.isdecimal() else policy
+    if method == "average-reward":
+        earned = rlbench.planning.average_reward(made, given, epsilon=epsilon)
+        figures = {"gain": earned.gain, "error_bound": earned.error_bound, "sweeps": earned.sweeps}
+        lines = [
+            f"{env_id}, without end",
+            f"  gain      {earned.gain:.6f} reward per step ({_bound(earned.error_bound)})",
+        ]
     else:
-        say("\n".join(_lines(env_id, gamma, solved)))
+        solved = _solved(made, gamma, method, sweeps, given, epsilon)
+        figures, lines = {"gamma": gamma, **_figures(solved)}, _lines(env_id, solved, method)
+    if as_json:
+        print_json({"env_id": env_id, **figures})
+    else:
+        say("\n".join(lines))
+
+
+def _solved(
+    env: gym.Env[Any, Any],
+    gamma: float,
+    method: str,
+    sweeps: int | None,
+    policy: str | int | None,
+    epsilon: float | None,
+) -> Plan:
+    if policy is not None:
+        return rlbench.policy_evaluation(env, policy, gamma, epsilon=epsilon)
+    if method == "policy-iteration":
+        return rlbench.policy_iteration(env, gamma, sweeps=sweeps)
+    return rlbench.plan(env, gamma)
 
 
 def _figures(solved: Plan) -> dict[str, Any]:
@@ -146,16 +203,21 @@ def _figures(solved: Plan) -> dict[str, Any]:
         "reachable_states": solved.reachable_states,
         "sweeps": solved.sweeps,
         "error_bound": solved.error_bound,
+        "expected_return": solved.expected_return,
         "optimal_return": solved.optimal_return,
     }
 
 
-def _lines(env_id: str, gamma: float, solved: Plan) -> list[str]:
+def _lines(env_id: str, solved: Plan, method: str) -> list[str]:
     limit = f"within {solved.horizon} steps" if solved.horizon else "without a step limit"
-    bound = "exact" if not solved.error_bound else f"error at most {solved.error_bound:.2g}"
+    what, how = ("policy  ", "policy evaluation") if solved.optimal_return is None else ("best    ", method)
     return [
-        f"{env_id}, gamma {gamma:g}, {limit}",
-        f"  best      expected return {solved.optimal_return:.6f} over the starts ({bound})",
+        f"{env_id}, gamma {solved.gamma:g}, {limit}",
+        f"  {what}  expected return {solved.expected_return:.6f} over the starts ({_bound(solved.error_bound)})",
         f"  model     {solved.n_states:,} states, {solved.reachable_states:,} reachable; "
-        f"{solved.sweeps} sweeps of value iteration",
+        f"{solved.sweeps} sweeps of {how.replace('-', ' ')}",
     ]
+
+
+def _bound(error: float) -> str:
+    return f"error at most {error:.2g}" if error else "exact"

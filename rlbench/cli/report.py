@@ -11,7 +11,7 @@ RATES = ((1e6, " M"), (1e3, " k"))
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """Returns an evaluation in two lines: what was sampled, and the exact value or why there is none."""
+    """Returns an evaluation in lines: what was sampled, and the exact values or why there are none."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
     cut_off = f", {evaluation.unfinished} cut off: the policy loops" if evaluation.unfinished else ""
@@ -24,6 +24,11 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
             f"  exact     {evaluation.exact_return:.4f} of {evaluation.optimal_return:.4f} possible, "
             f"regret {evaluation.regret:.4g}; optimal in "
             f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
+        )
+    if evaluation.behaving_return is not None:
+        lines.append(
+            f"  behaving  {evaluation.behaving_return:.4f} if it goes on exploring, at a rate of "
+            f"{evaluation.exploration_rate:.3g}"
         )
     if evaluation.inexact is not None:
         lines.append(f"  exact     unknown: {evaluation.inexact}")

@@ -273,6 +273,7 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 @click.command(epilog=examples("rlbench evaluate latest", "rlbench evaluate best --env safecab --episodes 1000"))
 @click.argument("run", shell_complete=completing.runs)
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="How many episodes to sample.")
+@click.option("--gamma", type=float, metavar="X", default=1.0, show_default=True, help="Discount of the exact figures.")
 @seed_option
 @wrapper_option
 @bins_option
@@ -284,6 +285,7 @@ def _branches(tree: dict[str, Any], depth: int = 0) -> list[str]:
 def evaluate(
     run: str,
     episodes: int,
+    gamma: float,
     seed: int,
     wrappers: tuple[str, ...],
     bins: str | None,
@@ -295,8 +297,8 @@ def evaluate(
     """Play the greedy policy of RUN and compare it with the optimum.
 
     RUN is an id, a unique beginning of one, latest, or best: the highest evaluation among the runs of --env, or of
-    the latest run's env. The result is stored with the run. --wrapper adds wrappers to its env; --bins can only name
-    the bins it learnt in.
+    the latest run's env. The result is stored with the run, unless it is discounted: runs are ranked by what they are
+    worth without. --wrapper adds wrappers to its env; --bins can only name the bins it learnt in.
     """
     from rlbench.training.binning import in_more  # noqa: PLC0415  (Gymnasium, which a list of runs goes without)
 
@@ -304,9 +306,10 @@ def evaluate(
         record = find_run(opened, run, env_filter, needs="agent")
         found = rlbench.Run(record, opened, trust=trust)
         env = in_more(found, wrappers, bins) if wrappers or bins is not None else None
-        evaluation = rlbench.evaluate(found, env, episodes=episodes, seed=seed, another_env=bool(wrappers))
+        evaluation = rlbench.evaluate(found, env, episodes=episodes, seed=seed, gamma=gamma, another_env=bool(wrappers))
         summary = {**evaluation.summary(), **({"wrappers": list(wrappers)} if wrappers else {})}
-        _keep(opened, record, summary)
+        if gamma == 1:
+            _keep(opened, record, summary)
     if as_json:
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **summary})
     else:

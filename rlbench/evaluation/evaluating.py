@@ -16,7 +16,8 @@ from rlbench.envs.making import make_env
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError
 from rlbench.intervals import mean_interval
-from rlbench.planning import score_policy, solve
+from rlbench.planning import expected_return, score_policy, solve
+from rlbench.planning.sweeps import check_gamma
 from rlbench.training.binning import in_bins
 from rlbench.training.code import check_same_env
 from rlbench.training.playing import play
@@ -47,6 +48,10 @@ class Evaluation:
         regret: optimal_return - exact_return.
         optimal_states: the number of reachable states in which the greedy action is optimal (see `PolicyScore`).
         reachable_states: how many states can be reached from the starts, by any actions.
+        behaving_return: the exact expected return of the policy that explores as in the end of training, which is what
+            on-policy agents learn to make good; None if no model is known, or how it explores.
+        exploration_rate: at which it explores then.
+        gamma: the discount of the exact figures; below 1 they count no step limit. The sampled ones are undiscounted.
         inexact: why there is no exact value; None if there is one.
     """
 
@@ -62,6 +67,9 @@ class Evaluation:
     regret: float | None = None
     optimal_states: int | None = None
     reachable_states: int | None = None
+    behaving_return: float | None = None
+    exploration_rate: float | None = None
+    gamma: float = 1.0
     inexact: str | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -78,6 +86,7 @@ def evaluate(
     *,
     episodes: int = 100,
     seed: int | None = None,
+    gamma: float = 1.0,
     optimum: Optimum | None = None,
     another_env: bool = False,
 ) -> Evaluation:
@@ -88,7 +97,8 @@ def evaluate(
         env: an id, a short name or an env; a run's own by default.
         episodes: how many to sample.
         seed: of the env's draws; None draws one and records it.
-        optimum: of the same env, if `planning.solve` has already computed it.
+        gamma: the discount of the exact figures, in [0, 1]; below 1 they count no step limit, as in textbooks.
+        optimum: of the same env and gamma, if `planning.solve` has already computed it.
         another_env: judge a run on another env than it was trained on, which is refused otherwise.
 
     Raises:
@@ -97,6 +107,7 @@ def evaluate(
     """
     whole_number("episodes", episodes)
     check_seed(seed)
+    check_gamma(gamma)
     agent = run_or_agent.agent if isinstance(run_or_agent, Run) else run_or_agent
     if not isinstance(agent, Agent):
         raise UsageError(f"evaluate takes a run or an agent, got {agent!r}")
@@ -105,7 +116,7 @@ def evaluate(
     try:
         check_fit(agent, made)
         played = play(made, agent, int(episodes), seed)
-        exact = _exact(made, agent, optimum)
+        exact = _exact(made, agent, gamma, optimum)
     finally:
         if not isinstance(env, gym.Env):
             made.close()
@@ -117,6 +128,7 @@ def evaluate(
         interval=mean_interval(played.returns, seed),
         success_rate=None if played.successes is None else float(played.successes.mean()),
         unfinished=played.unfinished,
+        gamma=gamma,
         **exact,
     )
 
@@ -137,15 +149,21 @@ def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, 
     raise UsageError("an agent needs an env to be evaluated in: evaluate(agent, env)")
 
 
-def _exact(env: gym.Env[Any, Any], agent: Agent, optimum: Optimum | None) -> dict[str, Any]:
+def _exact(env: gym.Env[Any, Any], agent: Agent, gamma: float, optimum: Optimum | None) -> dict[str, Any]:
     policy = agent.greedy_policy()
     if policy is None:
         return {"inexact": f"{agent.name} has no greedy policy"}
     try:
         model = TabularModel.from_env(env)
-        return asdict(score_policy(model, policy, optimum or solve(model)))
+        optimum = optimum or solve(model, gamma)
+        score = score_policy(model, policy, optimum)
     except UsageError as error:  # no transition table, or not of this env
         return {"inexact": str(error)}
+    behaving = agent.behaving_policy()
+    if behaving is None:
+        return asdict(score)
+    worth = expected_return(model, behaving, optimum)
+    return {**asdict(score), "behaving_return": worth, "exploration_rate": agent.exploration_rate}
 
 
 def _finite(value: Any) -> Any:

@@ -56,6 +56,16 @@ class RewardChain:
         reward = np.add.reduceat(probability * model.reward[rows], begins)
         return cls(reward, successor, probability, begins)
 
+    @classmethod
+    def mixed(cls, model: TabularModel, policy: Array) -> RewardChain:
+        """Gathers the outcomes of actions drawn with the probabilities `policy` (n_states, n_actions)."""
+        weight = np.repeat(policy.reshape(-1), np.diff(model.offsets)) * model.probability
+        rows = np.flatnonzero(weight)
+        weight = weight[rows]
+        begins = np.searchsorted(rows, model.offsets[:: model.n_actions][:-1])
+        successor = np.where(model.terminated[rows], model.n_states, model.successor[rows]).astype(np.intp)
+        return cls(np.add.reduceat(weight * model.reward[rows], begins), successor, weight, begins)
+
     @property
     def n_states(self) -> int:
         """The number of states, without the extra one."""
@@ -140,6 +150,17 @@ def fate(chain: RewardChain) -> Fate:
     value = np.where(to_up, np.inf, -np.inf)
     value[(to_up & to_down) | to_even] = np.nan
     return Fate(to_up | to_down | to_even, recurrent & (gain == 0), value)
+
+
+def steady_state(chain: RewardChain) -> Array | None:
+    """Returns the share of time (n_states,) that an endless chain spends in each state; None if the start decides."""
+    edges = _edges(chain)
+    classes = _recurrent_classes(edges, np.ones(chain.n_states, dtype=np.bool_))
+    if len(classes) > 1:
+        return None
+    shares = np.zeros(chain.n_states)
+    shares[classes[0]] = _stationary(edges, classes[0])
+    return shares
 
 
 def _leading_to(edges: _Edges, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlbench.planning.chains import RewardChain
 from rlbench.planning.sweeps import MAX_SWEEPS, iterate
-from rlbench.planning.values import policy_evaluation
+from rlbench.planning.values import policy_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def greedy_policy(model: TabularModel, q_values: Array, gamma: float) -> NDArray
     Then it is the best action that ends the episode soonest, or leads soonest to where nothing is left to earn.
     """
     lowest: NDArray[np.int64] = q_values.argmax(axis=1)
-    worth = policy_evaluation(model, lowest, gamma)
+    worth = policy_value(model, lowest, gamma)
     if (worth >= almost(q_values.max(axis=1))).all():
         return lowest
     return _soonest(model, q_values)

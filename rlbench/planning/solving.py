@@ -8,6 +8,7 @@ Programming and Optimal Control II.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ from rlbench.planning.sweeps import (
 from rlbench.planning.values import long_run_values, longest_wait
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import gymnasium as gym
     from numpy.typing import NDArray
 
@@ -64,19 +67,20 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The solution of an env, and the policy that follows from it.
+    """The solution of an env, or the values of a policy in it, and the policy that follows from them.
 
     Attributes:
         env_id: the id of the env; None if it has none.
         gamma: the discount.
         horizon: the number of steps planned for; None if unlimited.
-        values: (n_states,), optimal values with `horizon` steps to go.
+        values: (n_states,), with `horizon` steps to go: the best that can be reached, or those of the evaluated policy.
         q_values: (n_states, n_actions), likewise after each first action; -inf for one that is not allowed.
-        policy: (n_states,), the greedy action: of equals the lowest, unless these form a cycle: then those that arrive
-            soonest.
+        policy: (n_states,), the greedy action: of equals the lowest, unless these form a cycle of an optimal policy:
+            then those that arrive soonest. After `policy_evaluation` it is what a step of policy improvement takes.
         error_bound: the largest distance of `values` from the truth, up to rounding.
         sweeps: the number of backups of all states, and of improvements of a policy.
-        optimal_return: the mean optimal value over the starts.
+        expected_return: the mean of `values` over the starts.
+        optimal_return: likewise of optimal values; None after `policy_evaluation`.
         n_states: the number of states.
         reachable_states: the number of states that some actions reach from a start.
     """
@@ -89,7 +93,8 @@ class Plan:
     policy: NDArray[np.int64] = field(repr=False)
     error_bound: float
     sweeps: int
-    optimal_return: float
+    expected_return: float
+    optimal_return: float | None
     n_states: int
     reachable_states: int
 
@@ -109,18 +114,24 @@ def plan(env: gym.Env[Any, Any] | TabularModel | str, gamma: float = 1.0) -> Pla
         UsageError: gamma is out of range, the env has no table, or its values diverge.
     """
     check_gamma(gamma)
-    env_id, model = _read(env)
-    solution = value_iteration(model, gamma)
+    env_id, model = read(env)
+    return plan_of(env_id, model, gamma, value_iteration(model, gamma), model.step_limit if gamma == 1 else None)
+
+
+def plan_of(env_id: str | None, model: TabularModel, gamma: float, solution: Solution, horizon: int | None) -> Plan:
+    """Returns the plan that follows from an optimal solution."""
+    optimal_return = mean_over_starts(model, solution.values)
     return Plan(
         env_id=env_id,
         gamma=float(gamma),
-        horizon=model.step_limit if gamma == 1 else None,
+        horizon=horizon,
         values=solution.values,
         q_values=solution.q_values,
         policy=policy_of(model, solution, gamma),
         error_bound=solution.error_bound,
         sweeps=solution.sweeps,
-        optimal_return=mean_over_starts(model, solution.values),
+        expected_return=optimal_return,
+        optimal_return=optimal_return,
         n_states=model.n_states,
         reachable_states=int(model.reachable().sum()),
     )
@@ -160,16 +171,15 @@ def value_iteration(
     check_gamma(gamma)
     check_tolerance(tolerance)
     limit = steps_to_plan(model, gamma, horizon)
-    backup = _OptimalBackup(model, gamma)
+    backup = OptimalBackup(model, gamma)
     if limit is not None:
         return _solution(backup, iterate(backup, model.n_states, limit, unchanged), 0.0)
     if gamma == 1:
         return _solve_undiscounted(model, backup, tolerance)
     run = iterate(backup, model.n_states, PATIENCE, contracted(gamma, tolerance))
-    policy = None
     if not run.settled:
-        policy, run = _improved(model, backup, backup.q_values(run.last).argmax(axis=1), tolerance, run.sweeps)
-    return _solution(backup, run, gamma * run.delta / (1 - gamma), policy)
+        return best_of_policies(model, backup, run, tolerance)
+    return _solution(backup, run, gamma * run.delta / (1 - gamma))
 
 
 def backward_induction(model: TabularModel, horizon: int, gamma: float = 1.0) -> Solution:
@@ -177,7 +187,7 @@ def backward_induction(model: TabularModel, horizon: int, gamma: float = 1.0) ->
     return value_iteration(model, gamma, horizon=horizon)
 
 
-class _OptimalBackup:
+class OptimalBackup:
     """One sweep of value iteration, action by action: long contiguous passes that stay in the cache."""
 
     def __init__(self, model: TabularModel, gamma: float) -> None:
@@ -186,6 +196,7 @@ class _OptimalBackup:
         self._scratch = np.empty(model.n_states)
 
     def __call__(self, values: Array, out: Array) -> None:
+        """Writes the best of each state (n_states,), one step before `values`, into `out`."""
         self._chains[0].back_up(values, self.gamma, out)
         for chain in self._chains[1:]:
             chain.back_up(values, self.gamma, self._scratch)
@@ -211,13 +222,13 @@ def _chain_of(model: TabularModel, action: int) -> RewardChain:
 
 
 def _solution(
-    backup: _OptimalBackup, run: Sweeps, error_bound: float, policy: NDArray[np.int64] | None = None
+    backup: OptimalBackup, run: Sweeps, error_bound: float, policy: NDArray[np.int64] | None = None
 ) -> Solution:
     # The last sweep's action values: after `horizon` sweeps, exactly Q with all the steps to go.
     return Solution(run.values.copy(), backup.q_values(run.previous), error_bound, run.sweeps, policy)
 
 
-def _solve_undiscounted(model: TabularModel, backup: _OptimalBackup, tolerance: float) -> Solution:
+def _solve_undiscounted(model: TabularModel, backup: OptimalBackup, tolerance: float) -> Solution:
     """Value iteration with gamma 1 and no limit; the target tightens until the error bound is reached."""
     one_sign = bool((model.reward <= 0).all() or (model.reward >= 0).all())
     target = tolerance
@@ -228,44 +239,58 @@ def _solve_undiscounted(model: TabularModel, backup: _OptimalBackup, tolerance: 
             return _solution(backup, run, 0.0)
         steps = _steps_of(model, backup.q_values(run.last).argmax(axis=1), run) if run.settled else np.inf
         if steps == np.inf:
-            return _iterate_policies(model, run, tolerance)
+            return best_of_policies(model, backup, run, tolerance)
         if run.delta * steps <= tolerance or target <= rounding(run.values):
             return _solution(backup, run, run.delta * steps)
         target = min(target / 2, tolerance / steps)
 
 
-def _iterate_policies(model: TabularModel, run: Sweeps, tolerance: float) -> Solution:
-    """Policy iteration with gamma 1 and no limit, from the best policy for a gamma close to 1."""
-    near, backup = _OptimalBackup(model, NEAR_1), _OptimalBackup(model, 1.0)
+def best_of_policies(model: TabularModel, backup: OptimalBackup, run: Sweeps, tolerance: float) -> Solution:
+    """Policy iteration without a limit, from the greedy policy after some sweeps; with gamma 1 by way of NEAR_1."""
+    gamma = backup.gamma
+    near = OptimalBackup(model, NEAR_1) if gamma == 1 else backup
     policy, run = _improved(model, near, near.q_values(run.last).argmax(axis=1), tolerance, run.sweeps)
+    if gamma < 1:
+        return _solution(backup, run, gamma * run.delta / (1 - gamma), policy)
     policy, run = _improved(model, backup, policy, tolerance, run.sweeps)
     chain = RewardChain.of(model, policy)
     return _solution(backup, run, run.delta * longest_wait(chain, fate(chain).resting), policy)
 
 
 def _improved(
-    model: TabularModel, backup: _OptimalBackup, policy: NDArray[np.int64], tolerance: float, sweeps: int
+    model: TabularModel, backup: OptimalBackup, policy: NDArray[np.int64], tolerance: float, sweeps: int
 ) -> tuple[NDArray[np.int64], Sweeps]:
+    """Policy iteration: the last of `improvements`, with the values of one more sweep."""
+    rounds = enumerate(improvements(model, backup, policy, tolerance), sweeps + 1)
+    sweeps, (policy, values, best) = deque(rounds, maxlen=1).pop()
+    delta = float(np.abs(best - values).max())
+    return policy, Sweeps(np.append(best, 0.0), np.append(values, 0.0), sweeps, delta, settled=True)
+
+
+def improvements(
+    model: TabularModel, backup: OptimalBackup, policy: NDArray[np.int64], tolerance: float
+) -> Iterator[tuple[NDArray[np.int64], Array, Array]]:
     """Policy iteration (Howard, 1960): evaluates a policy and takes better actions, until there are none.
 
     An action is kept unless another is better, so that equal ones never form a cycle; resting forever is worth 0,
     which the values of a policy that leaves do not show (with gamma 1, it ties with leaving later).
+
+    Yields:
+        each policy (n_states,), its values (n_states,) and, likewise, those of the best action before following it.
     """
     allowed = np.ones((model.n_states, model.n_actions), bool) if model.allowed is None else model.allowed
     states, rest = np.arange(model.n_states), resting_actions(model, allowed)
     for _ in range(ROUNDS):
-        sweeps += 1
         values = long_run_values(RewardChain.of(model, policy), backup.gamma, tolerance)
         _check_finite(values)
         q = backup.q_values(np.append(values, 0.0))
         q = np.where(rest, np.maximum(q, 0.0), q)
         best = q.max(axis=1)
+        yield policy, values, best
         better = best > q[states, policy] + rounding(values)
         if not better.any():
-            break
+            return
         policy = np.where(better, q.argmax(axis=1), policy)
-    delta = float(np.abs(best - values).max())
-    return policy, Sweeps(np.append(best, 0.0), np.append(values, 0.0), sweeps, delta, settled=True)
 
 
 def _check_finite(values: Array) -> None:
@@ -285,10 +310,17 @@ def _steps_of(model: TabularModel, policy: NDArray[np.int64], run: Sweeps) -> fl
     return longest_wait(chain, future.resting)
 
 
-def _read(env: gym.Env[Any, Any] | TabularModel | str) -> tuple[str | None, TabularModel]:
+def read(env: gym.Env[Any, Any] | TabularModel | str | Any) -> tuple[str | None, TabularModel]:
+    """Returns the id of an env, if it has one, and its model."""
     if isinstance(env, TabularModel):
         return None, env
     if isinstance(env, str):
         env_id = full_id(env)
         return env_id, TabularModel.from_env(env_id)
+    if hasattr(env, "make_same_env"):  # a run
+        made = env.make_same_env(env.agent)  # type: ignore[union-attr]
+        try:
+            return read(made)
+        finally:
+            made.close()
     return env.spec.id if env.spec is not None else None, TabularModel.from_env(env)

@@ -33,6 +33,11 @@ class Sweeps:
     delta: float  # the largest change of the last sweep
     settled: bool
 
+    @classmethod
+    def none_of(cls, n_states: int) -> Sweeps:
+        """Returns V = 0, before the first sweep."""
+        return cls(np.zeros(n_states + 1), np.zeros(n_states + 1), 0, np.inf, settled=False)
+
     @property
     def values(self) -> Array:
         """The values (n_states,)."""
@@ -47,7 +52,7 @@ def iterate(
     start: Sweeps | None = None,
 ) -> Sweeps:
     """Sweeps from V = 0, or continues from `start`, until `enough(delta, values)`, at most `most` times."""
-    run = start or Sweeps(np.zeros(n_states + 1), np.zeros(n_states + 1), 0, np.inf, settled=False)
+    run = start or Sweeps.none_of(n_states)
     change = np.empty(n_states)
     run.settled = False
     while not run.settled and run.sweeps < most:

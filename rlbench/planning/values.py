@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlbench.envs.tabular import SUM_TOLERANCE
 from rlbench.errors import UsageError
 from rlbench.planning.chains import LARGEST_CLASS, RewardChain, fate
 from rlbench.planning.sweeps import (
     check_gamma,
     check_tolerance,
     contracted,
-    iterate,
     settle,
     slower_than,
     steps_to_plan,
-    unchanged,
 )
 
 if TYPE_CHECKING:
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 TOLERANCE = 1e-10  # the error allowed where a value is a limit
+LOOK = 8  # sweeps between two looks, each of which takes a third of a sweep
 NOTHING = 1e-18  # a weight below this adds nothing to a sum
 
 
-def policy_evaluation(
+def policy_value(
     model: TabularModel,
     policy: ArrayLike,
     gamma: float = 1.0,
@@ -48,7 +48,7 @@ def policy_evaluation(
 
     Args:
         model: the MDP.
-        policy: (n_states,), the action taken in each state.
+        policy: (n_states,), the action taken in each state, or (n_states, n_actions), the probability of each action.
         gamma: the discount, in [0, 1].
         horizon: evaluate over this many steps, for any gamma; by default the model's step limit if gamma is 1.
         tolerance: the error allowed if the result is a limit.
@@ -58,20 +58,29 @@ def policy_evaluation(
     """
     check_gamma(gamma)
     check_tolerance(tolerance)
-    chain = RewardChain.of(model, checked_policy(model, policy))
+    chain = chain_of(model, checked_policy(model, policy))
     return chain_values(chain, steps_to_plan(model, gamma, horizon), gamma, tolerance)
 
 
-def policy_value(model: TabularModel, policy: ArrayLike) -> Array:
-    """Computes the undiscounted value (n_states,) of a stationary policy within the model's step limit."""
-    return policy_evaluation(model, policy)
+def chain_of(model: TabularModel, policy: NDArray[Any]) -> RewardChain:
+    """Returns the chain under a checked policy: actions, or the probability of each action."""
+    return RewardChain.of(model, policy) if policy.ndim == 1 else RewardChain.mixed(model, policy)
 
 
 def chain_values(chain: RewardChain, limit: int | None, gamma: float = 1.0, tolerance: float = TOLERANCE) -> Array:
     """Returns the values (n_states,) of a policy within a number of steps, or without a limit."""
-    if limit is not None:
-        return iterate(_backup(chain, gamma), chain.n_states, limit, unchanged).values
-    return long_run_values(chain, gamma, tolerance)
+    return long_run_values(chain, gamma, tolerance) if limit is None else _limited_values(chain, limit, gamma)
+
+
+def _limited_values(chain: RewardChain, limit: int, gamma: float) -> Array:
+    """Returns the values (n_states,) within a number of steps; looks now and then whether they still change."""
+    values, before = np.zeros(chain.n_states + 1), np.zeros(chain.n_states + 1)
+    for sweep in range(limit):
+        values, before = before, values
+        chain.back_up(before, gamma, values[:-1])
+        if sweep % LOOK == 0 and np.array_equal(values, before):
+            break
+    return values[:-1]
 
 
 def long_run_values(chain: RewardChain, gamma: float, tolerance: float) -> Array:
@@ -134,13 +143,38 @@ def _backup(chain: RewardChain, gamma: float) -> Backup:
     return lambda values, out: chain.back_up(values, gamma, out)
 
 
-def checked_policy(model: TabularModel, policy: ArrayLike) -> NDArray[np.int64]:
-    """Returns a policy as int64 (n_states,); UsageError unless it takes an action of the model in each state."""
-    actions = np.asarray(policy)
+def checked_policy(model: TabularModel, policy: ArrayLike) -> NDArray[Any]:
+    """Returns a policy: actions as int64 (n_states,), or probabilities as float64 (n_states, n_actions).
+
+    Raises:
+        UsageError: it has another form, or takes an action that the model does not have.
+    """
+    given = np.asarray(policy)
+    return _probabilities(model, given) if given.ndim == 2 else checked_actions(model, given)  # noqa: PLR2004  (a table)
+
+
+def checked_actions(model: TabularModel, actions: NDArray[Any]) -> NDArray[np.int64]:
+    """Returns a policy of actions, int64 (n_states,); UsageError for any other."""
     if actions.shape != (model.n_states,) or actions.dtype.kind not in "iu":
         got = f"{actions.dtype} of shape {actions.shape}"
-        raise UsageError(f"policy must be ({model.n_states},) whole action numbers, got {got}")
+        raise UsageError(
+            f"policy must be ({model.n_states},) whole action numbers, "
+            f"or ({model.n_states}, {model.n_actions}) probabilities, got {got}"
+        )
     if actions.min() < 0 or actions.max() >= model.n_actions:
         worst = actions[(actions < 0) | (actions >= model.n_actions)][0]
         raise UsageError(f"policy must take actions in [0, {model.n_actions}), got {worst}")
     return actions.astype(np.int64)
+
+
+def _probabilities(model: TabularModel, shares: NDArray[Any]) -> Array:
+    if shares.shape != (model.n_states, model.n_actions) or shares.dtype.kind not in "iufb":
+        got = f"{shares.dtype} of shape {shares.shape}"
+        raise UsageError(f"a policy of probabilities must be {(model.n_states, model.n_actions)}, got {got}")
+    shares = shares.astype(np.float64)
+    wrong = ~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) <= SUM_TOLERANCE))
+    if wrong.any():
+        state = int(wrong.argmax())
+        got = " ".join(f"{share:g}" for share in shares[state])
+        raise UsageError(f"a policy's probabilities must be 0 or more and sum to 1, got {got} in state {state}")
+    return shares

@@ -428,3 +428,36 @@ def test_what_is_not_finite_is_null_in_a_summary(run):
     summary = json.loads(json.dumps(endless.summary(), allow_nan=False))
     assert (summary["exact_return"], summary["regret"]) == (None, None)
     assert summary["optimal_return"] == found.optimal_return
+
+
+def test_sarsa_learns_what_is_good_while_it_explores_and_q_learning_what_is_best():
+    """Example 6.6 in exact numbers: the way along the cliff is optimal, but not with an epsilon of 0.1."""
+    kwargs = {"exploration_schedule": "constant", "exploration_initial_eps": 0.1, "learning_rate": 0.1}
+    safe, bold = (
+        rlbench.evaluate(
+            rlbench.train(
+                "CliffWalking-v1", agent=agent, episodes=2_000, seed=0, agent_kwargs=kwargs, store="memory://"
+            ),
+            episodes=1,
+        )
+        for agent in ("sarsa", "q-learning")
+    )
+    assert bold.regret == 0 < safe.regret
+    assert safe.behaving_return > bold.behaving_return + 10
+    assert safe.exploration_rate == 0.1
+    assert bold.behaving_return == pytest.approx(
+        rlbench.policy_evaluation("CliffWalking-v1", "epsilon-greedy").expected_return, abs=10
+    )
+
+
+def test_a_discounted_regret_counts_no_step_limit():
+    run = rlbench.train("FrozenLake-v1", episodes=300, seed=0, store="memory://")
+    found = rlbench.evaluate(run, episodes=1, gamma=0.9)
+    assert found.optimal_return == pytest.approx(rlbench.plan("FrozenLake-v1", 0.9).optimal_return)
+    assert found.exact_return == pytest.approx(
+        rlbench.policy_evaluation("FrozenLake-v1", run, 0.9).expected_return, abs=1e-9
+    )
+    assert found.regret == pytest.approx(found.optimal_return - found.exact_return)
+    assert found.summary()["gamma"] == 0.9
+    with pytest.raises(UsageError, match="gamma must be in"):
+        rlbench.evaluate(run, gamma=2)

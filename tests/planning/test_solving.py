@@ -17,7 +17,6 @@ from rlbench.planning import (
     PolicyScore,
     backward_induction,
     plan,
-    policy_evaluation,
     policy_value,
     score_policy,
     solve,
@@ -25,7 +24,6 @@ from rlbench.planning import (
     value_iteration,
 )
 from rlbench.planning.chains import RewardChain, fate
-from rlbench.planning.sweeps import iterate
 
 
 def one(successor, reward, terminated=False):  # noqa: FBT002 - the order of toy-text's tuples
@@ -101,7 +99,7 @@ def test_backward_induction_agrees_with_the_definition_by_recursion(table, horiz
 
 @given(tables(), st.integers(1, 6), st.lists(st.integers(0, 1), min_size=3, max_size=3))
 def test_evaluating_a_policy_is_planning_where_it_is_the_only_choice(table, horizon, policy):
-    value = policy_evaluation(chain_of(*table), policy, horizon=horizon)
+    value = policy_value(chain_of(*table), policy, horizon=horizon)
     forced = [[row[action]] for row, action in zip(table, policy, strict=True)]
     expected = [recursive_value(forced, s, horizon, 1.0) for s in range(3)]
     np.testing.assert_allclose(value, expected, atol=1e-12)
@@ -227,7 +225,7 @@ def test_discounted_plans_are_those_of_brute_force_and_of_linear_programming(tab
     scale = 1 / (1 - gamma)
     np.testing.assert_allclose(found.values, best_by_brute_force(table, gamma), atol=1e-9 * scale)
     np.testing.assert_allclose(found.values, best_by_linear_programming(model, gamma), atol=1e-7 * scale)
-    np.testing.assert_allclose(policy_evaluation(model, found.policy, gamma), found.values, atol=1e-9 * scale)
+    np.testing.assert_allclose(policy_value(model, found.policy, gamma), found.values, atol=1e-9 * scale)
 
 
 @settings(max_examples=50)
@@ -238,13 +236,13 @@ def test_undiscounted_plans_are_those_of_brute_force_or_refused_for_a_reason(tab
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(solving, "PATIENCE", patience)
         near = plan(model, barely).policy
-        if not np.isfinite(policy_evaluation(model, near)).all():
+        if not np.isfinite(policy_value(model, near)).all():
             with pytest.raises(UsageError, match="the rewards never end"):
                 plan(model)
             return
         found = plan(model)
     np.testing.assert_allclose(found.values, expected, atol=1e-6)
-    np.testing.assert_allclose(policy_evaluation(model, found.policy), found.values, atol=1e-8)
+    np.testing.assert_allclose(policy_value(model, found.policy), found.values, atol=1e-8)
     score = score_policy(model, found.policy)
     assert score.regret <= 1e-8
     assert score.optimal_states == score.reachable_states
@@ -311,7 +309,7 @@ def test_the_gambler_stakes_something_and_wins_as_often_as_the_book_says():
     found = plan(model)
     np.testing.assert_allclose(found.values[[25, 50, 75]], [0.16, 0.4, 0.64], atol=1e-10)
     assert (found.policy[1:-1] > 0).all()
-    np.testing.assert_allclose(policy_evaluation(model, found.policy), found.values, atol=1e-10)
+    np.testing.assert_allclose(policy_value(model, found.policy), found.values, atol=1e-10)
     assert score_policy(model, found.policy).regret <= 1e-10
 
 
@@ -319,7 +317,7 @@ def test_a_plan_for_a_lake_that_does_not_slip_arrives_by_the_shortest_way():
     env = gym.make("FrozenLake-v1", is_slippery=False)
     found, model = plan(env), TabularModel.from_env(env)
     assert score_policy(model, found.policy) == PolicyScore(1.0, 1.0, 0.0, 11, 11)
-    assert policy_evaluation(model, found.policy, horizon=6)[0] == 1.0
+    assert policy_value(model, found.policy, horizon=6)[0] == 1.0
 
 
 def test_right_actions_that_only_go_round_are_not_optimal():
@@ -397,7 +395,7 @@ def test_the_sign_of_a_random_loop_is_that_of_its_mean_reward():
 def test_endless_states_are_those_whose_value_keeps_moving(table):
     model = chain_of(*table)
     value = policy_value(model, [0] * 4)
-    near, far = (policy_evaluation(model, [0] * 4, horizon=h) for h in (400, 4_000))
+    near, far = (policy_value(model, [0] * 4, horizon=h) for h in (400, 4_000))
     settled = np.isfinite(value)
     np.testing.assert_allclose(value[settled], far[settled], atol=1e-8)
     assert (far - near)[value == math.inf].min(initial=1.0) > 0
@@ -541,9 +539,9 @@ def test_gamma_must_be_a_number_from_zero_to_one(gamma):
         (lambda m: value_iteration(m, 1.0, horizon=0), "horizon must be a whole number of steps, 1 or more, got 0"),
         (lambda m: value_iteration(m, 1.0, horizon=2.5), "horizon must be a whole number"),
         (lambda m: value_iteration(m, 0.9, tolerance=0.0), "tolerance must be above 0, got 0.0"),
-        (lambda m: policy_evaluation(m, [0, 0, 0], tolerance=math.nan), "tolerance must be above 0"),
-        (lambda m: policy_value(m, [0, 0]), r"policy must be \(3,\) whole action numbers, got int64 of shape"),
-        (lambda m: policy_value(m, [0.0, 0, 0]), "whole action numbers, got float64"),
+        (lambda m: policy_value(m, [0, 0, 0], tolerance=math.nan), "tolerance must be above 0"),
+        (lambda m: policy_value(m, [0, 0]), r"policy must be \(3,\) whole action numbers, or .*, got int64 of shape"),
+        (lambda m: policy_value(m, [0.0, 0, 0]), "probabilities, got float64"),
         (lambda m: score_policy(m, [0, 2, 0]), r"actions in \[0, 2\), got 2"),
         (lambda m: score_policy(m, [0, -1, 0]), r"actions in \[0, 2\), got -1"),
     ],
@@ -554,7 +552,7 @@ def test_bad_arguments_are_refused_at_the_door(call, reason):
 
 
 def test_a_discounted_policy_is_evaluated_to_the_tolerance():
-    assert policy_evaluation(chain_of([one(0, 1.0)]), [0], 0.5)[0] == pytest.approx(2.0, abs=1e-10)
+    assert policy_value(chain_of([one(0, 1.0)]), [0], 0.5)[0] == pytest.approx(2.0, abs=1e-10)
 
 
 def test_an_optimum_is_computed_once_for_equal_models_and_cannot_be_written_to(monkeypatch):
@@ -576,7 +574,9 @@ def test_only_the_last_few_optima_are_kept():
 
 def test_a_policy_that_circles_where_no_start_leads_costs_no_sweeps(monkeypatch):
     model = chain_of([one(0, 1.0, terminated=True)], [one(1, 1.0)], limit=1_000)
-    swept = []
-    monkeypatch.setattr("rlbench.planning.values.iterate", lambda *of: swept.append(iterate(*of)) or swept[-1])
-    assert score_policy(model, [0, 0], solve(model)).exact_return == 1.0
-    assert swept[-1].sweeps == 2
+    swept, back_up = [], RewardChain.back_up
+    monkeypatch.setattr(RewardChain, "back_up", lambda *of: swept.append(of) or back_up(*of))
+    optimum = solve(model)
+    swept.clear()
+    assert score_policy(model, [0, 0], optimum).exact_return == 1.0
+    assert len(swept) < 10  # of 1,000 steps: they stop where nothing changes, which is looked at now and then
