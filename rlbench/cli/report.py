@@ -11,7 +11,7 @@ RATES = ((1e6, " M"), (1e3, " k"))
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
-    """Returns an evaluation in lines: what was sampled, and the exact values or why there are none."""
+    """Returns an evaluation in two lines: what was sampled, and the exact value or why there is none."""
     low, high = evaluation.interval
     success = "" if evaluation.success_rate is None else f", success {evaluation.success_rate:.0%}"
     cut_off = f", {evaluation.unfinished} cut off: the policy loops" if evaluation.unfinished else ""
@@ -25,14 +25,19 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
             f"regret {evaluation.regret:.4g}; optimal in "
             f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
         )
-    if evaluation.behaving_return is not None:
-        lines.append(
-            f"  behaving  {evaluation.behaving_return:.4f} if it goes on exploring, at a rate of "
-            f"{evaluation.exploration_rate:.3g}"
-        )
     if evaluation.inexact is not None:
         lines.append(f"  exact     unknown: {evaluation.inexact}")
     return lines
+
+
+def behaving_lines(evaluation: Evaluation) -> list[str]:
+    """Returns what the policy is worth as it behaves in training, in one line; none if that is unknown."""
+    if evaluation.behaving_return is None:
+        return []
+    told = (
+        f"{evaluation.behaving_return:.4f} expected while it explores, at a rate of {evaluation.exploration_rate:.3g}"
+    )
+    return [f"  behaving  {told}"]
 
 
 def rate(steps: int, seconds: float) -> str:

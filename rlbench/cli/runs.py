@@ -26,7 +26,7 @@ from rlbench.cli.options import (
     wrapper_option,
 )
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
-from rlbench.cli.report import evaluation_lines
+from rlbench.cli.report import behaving_lines, evaluation_lines
 from rlbench.cli.studies import check_study, measured_of
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.store.conditions import values_of
@@ -314,7 +314,7 @@ def evaluate(
         print_json({"run": record.id, "env_id": record.env_id, "agent": record.agent_name, **summary})
     else:
         say(f"run {record.id}: {record.agent_name} on {record.env_id}, seed {record.seed}")
-        say("\n".join(evaluation_lines(evaluation)))
+        say("\n".join([*evaluation_lines(evaluation), *behaving_lines(evaluation)]))
 
 
 def _keep(store: Store, record: RunRecord, evaluation: dict[str, Any]) -> None:

@@ -31,6 +31,17 @@ def test_the_behaving_policy_of_a_table_worked_by_hand():
     assert AGENTS["random"](2, 4).behaving_policy().tolist() == [[0.25] * 4] * 2
 
 
+@pytest.mark.parametrize("parameters", WAYS)
+def test_actions_that_are_not_allowed_have_no_share(parameters):
+    agent = agent_with(**parameters)
+    agent.allow(np.array([[True, False, True, True], [False, True, False, False]]))
+    shares = agent.behaving_policy()
+    assert (shares[~agent.allowed] == 0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    taken = np.bincount([agent.act(0) for _ in range(4000)], minlength=4) / 4000
+    np.testing.assert_allclose(taken, shares[0], atol=0.04)
+
+
 def test_a_softmax_without_temperature_is_greedy():
     shares = agent_with(exploration="softmax", exploration_initial_eps=0.0).behaving_policy()
     assert shares.tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]

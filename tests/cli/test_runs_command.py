@@ -273,10 +273,11 @@ def test_an_unknown_status_suggests_the_nearest(rlbench, store):
 def test_evaluate_prints_and_stores_the_figures(rlbench):
     rlbench("train", "FrozenLake-v1", "--episodes", 500)
     outcome = rlbench("evaluate", "latest", "--episodes", 7, "--seed", 5)
-    title, greedy, exact = outcome.out.splitlines()
+    title, greedy, exact, behaving = outcome.out.splitlines()
     assert title.endswith(": q-learning on FrozenLake-v1, seed 0")
     assert "over 7 episodes, success" in greedy
     assert exact.startswith("  exact ")
+    assert re.fullmatch(r"  behaving  0\.\d{4} expected while it explores, at a rate of [\d.]+", behaving)
     evaluation = rlbench("runs", "--json").document["runs"][0]["evaluation"]
     assert (evaluation["episodes"], evaluation["seed"]) == (7, 5)
 
@@ -369,7 +370,8 @@ def test_envs_describes_gymnasiums_envs_from_their_docstrings(rlbench):
 def test_plan_solves_the_books_city(rlbench):
     document = rlbench("plan", "safecab", "--json").document
     assert list(document) == [
-        *("env_id", "gamma", "horizon", "states", "reachable_states", "sweeps", "error_bound", "optimal_return"),
+        *("env_id", "gamma", "horizon", "states", "reachable_states", "sweeps", "error_bound"),
+        *("expected_return", "optimal_return"),
     ]
     assert (document["env_id"], document["horizon"], document["states"]) == ("rlbench/SafeCab-v0", 100, 500)
     assert document["optimal_return"] == pytest.approx(989.156667, abs=1e-6)
@@ -383,6 +385,34 @@ def test_plan_takes_a_discount_and_arguments_of_the_env(rlbench):
     walk = ("plan", "FrozenLake-v1", "--env-set", "is_slippery=false", "--json")
     returns = [rlbench(*walk, "--gamma", gamma).document["optimal_return"] for gamma in (1, 0.9)]
     assert returns == pytest.approx([1.0, 0.9**5])  # six steps, the last of them paid
+
+
+def test_plan_says_what_a_policy_is_worth(rlbench):
+    cliff = ("plan", "CliffWalking-v1", "--policy")
+    document = rlbench(*cliff, "epsilon-greedy", "--epsilon", 0.1, "--json").document
+    assert document["expected_return"] == pytest.approx(-45.803322, abs=1e-6)
+    assert document["optimal_return"] is None
+    assert rlbench(*cliff, "epsilon-greedy", "--json").document == document
+    assert rlbench(*cliff, 1, "--gamma", 0.5, "--json").document["expected_return"] < -100
+    assert "  policy    expected return" in rlbench(*cliff, "uniform").out
+
+
+def test_plan_by_policy_iteration_and_the_average_reward(rlbench):
+    lake = ("plan", "FrozenLake-v1", "--gamma", 0.9, "--json")
+    by_values = rlbench(*lake).document["optimal_return"]
+    for options in ((), ("--sweeps", 3)):
+        found = rlbench(*lake, "--method", "policy-iteration", *options).document["optimal_return"]
+        assert found == pytest.approx(by_values, abs=1e-8)
+    assert "gain      2.000000 reward per step" in rlbench("plan", "gridworld", "--method", "average-reward").out
+    assert rlbench("plan", "gridworld", "--sweeps", 3).code == 2
+    assert rlbench("plan", "gridworld", "--epsilon", 0.1).code == 2
+
+
+def test_a_discounted_evaluation_is_shown_but_not_stored(rlbench):
+    rlbench("train", "FrozenLake-v1", "--episodes", 50)
+    (before,) = rlbench("runs", "--json").document["runs"]
+    assert rlbench("evaluate", "latest", "--gamma", 0.9, "--json").document["gamma"] == 0.9
+    assert rlbench("runs", "--json").document["runs"] == [before]
 
 
 def test_every_preset_that_envs_lists_can_be_trained(rlbench):
