@@ -18,6 +18,7 @@ from rlbench.agents.monte_carlo import MonteCarlo
 from rlbench.agents.n_step_sarsa import NStepSarsa
 from rlbench.agents.n_step_td import NStepTD
 from rlbench.agents.q_learning import QLearning
+from rlbench.agents.q_sigma import NStepExpectedSarsa, QSigma, TreeBackup
 from rlbench.agents.random import RandomAgent
 from rlbench.agents.replay_q import ReplayQ
 from rlbench.agents.sarsa import Sarsa
@@ -38,6 +39,9 @@ AGENTS.update(
         ExpectedSarsa,
         DoubleQ,
         NStepSarsa,
+        NStepExpectedSarsa,
+        TreeBackup,
+        QSigma,
         SarsaLambda,
         MonteCarlo,
         TD0,
@@ -95,15 +99,18 @@ __all__ = [
     "ExpectedSarsa",
     "MCPrediction",
     "MonteCarlo",
+    "NStepExpectedSarsa",
     "NStepSarsa",
     "NStepTD",
     "QLearning",
+    "QSigma",
     "RandomAgent",
     "ReplayQ",
     "Sarsa",
     "SarsaLambda",
     "TDLambda",
     "TableAgent",
+    "TreeBackup",
     "make_agent",
     "register_agent",
 ]

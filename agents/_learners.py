@@ -34,12 +34,16 @@ from rlbench.agents._replay import (
 )
 from rlbench.agents._returns import (
     Episode,
+    Mixing,
+    Sampling,
     Steps,
     Traces,
     drop_traces,
     monte_carlo_update,
     n_step_finish,
     n_step_update,
+    q_sigma_finish,
+    q_sigma_update,
     remember_step,
     sarsa_lambda_update,
     true_online_update,
@@ -189,6 +193,15 @@ class NStepSarsaLearner(NamedTuple):
     core: Core
     ahead: NDArray[np.int64]
     steps: Steps
+
+
+class QSigmaLearner(NamedTuple):
+    """n-step Q(sigma): tree backup, n-step expected Sarsa, and what lies in between."""
+
+    core: Core
+    steps: Steps
+    sampling: Sampling
+    mixing: Mixing
 
 
 class SarsaLambdaLearner(NamedTuple):
@@ -397,6 +410,13 @@ def _n_step_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, 
     return bits
 
 
+def _q_sigma_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    core, chosen_by = learner.core, _epsilon_before(learner, epsilon, timesteps)
+    kept = core.table, learner.steps, learner.sampling, learner.mixing, core.policy
+    q_sigma_update(*kept, chosen_by, epsilon, s, a, r, s_next, terminated, learning_rate, core.gamma)
+    return bits
+
+
 def _sarsa_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
     a = column(learner.core.policy, a)
@@ -460,6 +480,12 @@ def _finish_n_step(learner, epsilon, timesteps, episodes):
     learner.ahead[STATE] = -1
 
 
+def _finish_q_sigma(learner, epsilon, timesteps, episodes):
+    core, rate = learner.core, _rate_now(learner, timesteps, episodes)
+    kept = core.table, learner.steps, learner.sampling, learner.mixing, core.policy
+    q_sigma_finish(*kept, epsilon, False, rate, core.gamma)
+
+
 def _finish_traces(learner, epsilon, timesteps, episodes):
     drop_traces(learner.traces)
     learner.ahead[STATE] = -1
@@ -477,6 +503,13 @@ def _finish_monte_carlo(learner, epsilon, timesteps, episodes):
 
 def _finish_replay(learner, epsilon, timesteps, episodes):
     mark_end(learner.memory)
+
+
+@njit(cache=True)
+def _epsilon_before(learner, epsilon, timesteps):
+    """Returns the epsilon by which the action of step `timesteps` was chosen; `epsilon` is that of the next."""
+    exploration = learner.core.exploration
+    return schedule_value(exploration, timesteps - 1) if exploration.per_step else epsilon
 
 
 @njit(cache=True)
@@ -511,6 +544,7 @@ _WAYS: dict[Any, Ways] = {
     MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),
     SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),
+    QSigmaLearner: Ways(_choose_by_table, _q_sigma_learn, _finish_q_sigma),
     SarsaLambdaLearner: Ways(_choose_as_said, _sarsa_lambda_learn, _finish_traces),
     TrueOnlineLearner: Ways(_choose_as_said, _true_online_learn, _finish_true_online),
 }

@@ -11,7 +11,15 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents._rules import expected_value, q_value, set_q, td_update
+from rlbench.agents._rules import (
+    expected_value,
+    greedy_action,
+    greedy_value,
+    probability,
+    q_value,
+    set_q,
+    td_update,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,14 +46,21 @@ def n_step_update(table, steps, s, a, r, s_next, a_next, terminated, learning_ra
     n-step Sarsa, Sutton & Barto (2018) 7.2, equations 7.4 and 7.5.
     """
     n = steps.rewards.shape[0]
-    place = steps.cursor[0] + steps.cursor[1]
-    place -= n if place >= n else 0
-    steps.states[place], steps.actions[place], steps.rewards[place] = s, a, r
-    steps.cursor[1] += 1
+    _keep_step(steps, s, a, r)
     if terminated:
         n_step_finish(table, steps, s_next, a_next, terminated, learning_rate, gamma)
     elif steps.cursor[1] == n:
         _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamma)
+
+
+@njit(cache=True, inline="always")
+def _keep_step(steps, s, a, r):
+    """Adds a step to the ring; returns its place."""
+    place = steps.cursor[0] + steps.cursor[1]
+    place -= steps.rewards.shape[0] if place >= steps.rewards.shape[0] else 0
+    steps.states[place], steps.actions[place], steps.rewards[place] = s, a, r
+    steps.cursor[1] += 1
+    return place
 
 
 @njit(cache=True)
@@ -67,6 +82,102 @@ def _n_step_oldest(table, steps, s_next, a_next, terminated, learning_rate, gamm
     td_update(table, steps.states[place], steps.actions[place], g, learning_rate)
     steps.cursor[0] = place + 1 if place + 1 < n else 0
     steps.cursor[1] -= 1
+
+
+class Mixing(NamedTuple):
+    """What an n-step return takes as a sample, and of which policy."""
+
+    sigma: float  # of every step: 1 takes its action as a sample, 0 the expectation over all actions
+    alternating: bool  # whether sigma is 1 and 0 in turn instead
+    greedy: bool  # whether the policy whose values are learnt is the greedy one, not the one that is followed
+    plain: bool  # whether a sample replaces the value of its state, without a control variate
+
+
+class Sampling(NamedTuple):
+    """What `q_sigma_update` knows of the steps in a ring, beside the steps."""
+
+    sigmas: NDArray[np.float64]  # (n,)
+    ratios: NDArray[np.float64]  # (n,): the action's probability by the policy that is learnt, over the followed one's
+    last: NDArray[np.int64]  # (1,): the state after the latest step
+
+
+def new_sampling(n: int) -> Sampling:
+    """Makes room for n steps."""
+    return Sampling(np.zeros(n), np.zeros(n), np.zeros(1, np.int64))
+
+
+@njit(cache=True)
+def q_sigma_update(
+    table, steps, sampling, mixing, policy, chosen_by, epsilon, s, a, r, s_next, terminated, learning_rate, gamma
+):
+    """Remembers a step and learns from the one n steps ago, or from all remaining ones if the episode terminated.
+
+    n-step Q(sigma), Sutton & Barto (2018) 7.6, equation 7.17. `chosen_by` is the epsilon by which `a` was chosen,
+    `epsilon` that of the next choice.
+    """
+    alternate = 1.0
+    if steps.cursor[1] > 0:
+        latest = (steps.cursor[0] + steps.cursor[1] - 1) % steps.rewards.shape[0]
+        alternate = 1.0 - sampling.sigmas[latest]
+    place = _keep_step(steps, s, a, r)
+    sampling.sigmas[place] = alternate if mixing.alternating else mixing.sigma
+    sampling.ratios[place] = _ratio(table, mixing, policy, chosen_by, s, a)
+    sampling.last[0] = s_next
+    if terminated:
+        q_sigma_finish(table, steps, sampling, mixing, policy, epsilon, terminated, learning_rate, gamma)
+    elif steps.cursor[1] == steps.rewards.shape[0]:
+        _q_sigma_oldest(table, steps, sampling, mixing, policy, epsilon, terminated, learning_rate, gamma)
+
+
+@njit(cache=True)
+def q_sigma_finish(table, steps, sampling, mixing, policy, epsilon, terminated, learning_rate, gamma):
+    """Learns from all remaining steps; bootstraps from the last state if the episode was truncated."""
+    while steps.cursor[1] > 0:
+        _q_sigma_oldest(table, steps, sampling, mixing, policy, epsilon, terminated, learning_rate, gamma)
+    steps.cursor[0] = 0
+
+
+@njit(cache=True)
+def _q_sigma_oldest(table, steps, sampling, mixing, policy, epsilon, terminated, learning_rate, gamma):
+    n, oldest = steps.rewards.shape[0], steps.cursor[0]
+    value = 0.0 if terminated else _target_value(table, mixing, policy, epsilon, sampling.last[0])
+    for i in range(steps.cursor[1] - 1, 0, -1):
+        place = (oldest + i) % n
+        g = steps.rewards[place] + gamma * value
+        value = _value_with(table, steps, sampling, mixing, policy, epsilon, place, g)
+    g = steps.rewards[oldest] + gamma * value
+    td_update(table, steps.states[oldest], steps.actions[oldest], g, learning_rate)
+    steps.cursor[0] = (oldest + 1) % n
+    steps.cursor[1] -= 1
+
+
+@njit(cache=True)
+def _value_with(table, steps, sampling, mixing, policy, epsilon, place, g):
+    """Returns the value of a step's state, in which the return g stands for its action as far as sigma says."""
+    if mixing.plain:
+        return sampling.ratios[place] * g
+    s, a, sigma = steps.states[place], steps.actions[place], sampling.sigmas[place]
+    weight = sigma * sampling.ratios[place] + (1.0 - sigma) * _target_probability(table, mixing, policy, epsilon, s, a)
+    return weight * (g - q_value(table, s, a)) + _target_value(table, mixing, policy, epsilon, s)
+
+
+@njit(cache=True)
+def _ratio(table, mixing, policy, epsilon, s, a):
+    """Returns how much likelier an action is by the policy that is learnt; 0 if the followed one never takes it."""
+    if not mixing.greedy:
+        return 1.0
+    followed = probability(policy, table, s, epsilon, a)
+    return (a == greedy_action(table, s)) / followed if followed > 0.0 else 0.0
+
+
+@njit(cache=True)
+def _target_value(table, mixing, policy, epsilon, s):
+    return greedy_value(table, s) if mixing.greedy else expected_value(policy, table, s, epsilon)
+
+
+@njit(cache=True)
+def _target_probability(table, mixing, policy, epsilon, s, a):
+    return 1.0 * (a == greedy_action(table, s)) if mixing.greedy else probability(policy, table, s, epsilon, a)
 
 
 class Traces(NamedTuple):

@@ -350,6 +350,11 @@ def column(policy: Any, a: int) -> int:
     return COLUMN.get(type(policy), column_of_action)(policy, a)  # type: ignore[no-any-return]
 
 
+def probability(policy: Any, table: Table, s: int, epsilon: float, a: int) -> float:
+    """Returns the probability with which the policy chooses a; 1 if it draws nothing, for it has chosen a."""
+    return _PROBABILITY[type(policy)](policy, table, s, epsilon, a)  # type: ignore[no-any-return]
+
+
 def _pick_epsilon_greedy(policy, table, s, epsilon, u):
     return epsilon_greedy(u, epsilon, policy.n_actions, greedy_action(table, s))
 
@@ -450,6 +455,40 @@ def _expect_masked_ucb(policy, table, s, epsilon):  # noqa: ARG001
     return q_value(table, s, masked_ucb_action(policy, table, s))
 
 
+def _probability_epsilon_greedy(policy, table, s, epsilon, a):
+    return (1.0 - epsilon) * (a == greedy_action(table, s)) + epsilon / policy.n_actions
+
+
+def _probability_epsilon_greedy_random_ties(policy, table, s, epsilon, a):
+    ties = 0
+    for b in range(policy.n_actions):
+        ties += q_value(table, s, b) == greedy_value(table, s)
+    return (1.0 - epsilon) * (q_value(table, s, a) == greedy_value(table, s)) / ties + epsilon / policy.n_actions
+
+
+def _probability_softmax(policy, table, s, epsilon, a):
+    temperature = policy.temperature * epsilon
+    if temperature <= 0.0:
+        return 1.0 * (a == greedy_action(table, s))
+    share = math.exp((q_value(table, s, a) - greedy_value(table, s)) / temperature)
+    return share / softmax_total(temperature, table, s, policy.n_actions)
+
+
+def _probability_masked_epsilon_greedy(policy, table, s, epsilon, a):
+    share = epsilon / policy.allowed.counts[s]
+    return (1.0 - epsilon) * (a == greedy_action(table, s)) + share * (q_value(table, s, a) > -np.inf)
+
+
+def _probability_masked_epsilon_greedy_random_ties(policy, table, s, epsilon, a):
+    greedy = _probability_epsilon_greedy_random_ties(policy, table, s, 0.0, a)
+    share = epsilon / policy.allowed.counts[s]
+    return (1.0 - epsilon) * greedy + share * (q_value(table, s, a) > -np.inf)
+
+
+def _probability_ucb(policy, table, s, epsilon, a):  # noqa: ARG001
+    return 1.0
+
+
 PICK: dict[Any, Any] = {
     EpsilonGreedy: _pick_epsilon_greedy,
     EpsilonGreedyRandomTies: _pick_epsilon_greedy_random_ties,
@@ -473,6 +512,16 @@ _EXPECTED: dict[Any, Any] = {
     MaskedUcb: _expect_masked_ucb,
 }
 COLUMN: dict[Any, Any] = {Given: _column_of_given}  # of all others: the action's own
+_PROBABILITY: dict[Any, Any] = {
+    EpsilonGreedy: _probability_epsilon_greedy,
+    EpsilonGreedyRandomTies: _probability_epsilon_greedy_random_ties,
+    Softmax: _probability_softmax,
+    Ucb: _probability_ucb,
+    MaskedEpsilonGreedy: _probability_masked_epsilon_greedy,
+    MaskedEpsilonGreedyRandomTies: _probability_masked_epsilon_greedy_random_ties,
+    MaskedSoftmax: _probability_softmax,
+    MaskedUcb: _probability_ucb,
+}
 
 
 @overload(pick, inline="always")
@@ -488,6 +537,11 @@ def _overload_expected_value(policy, table, s, epsilon):  # noqa: ARG001
 @overload(column, inline="always")
 def _overload_column(policy, a):  # noqa: ARG001
     return COLUMN.get(getattr(policy, "instance_class", None), column_of_action)
+
+
+@overload(probability, inline="always")
+def _overload_probability(policy, table, s, epsilon, a):  # noqa: ARG001
+    return _PROBABILITY.get(getattr(policy, "instance_class", None))
 
 
 @njit(cache=True)

@@ -1,15 +1,29 @@
 """Each rule against the same written a second time in plain NumPy, on random walks; and agents that must coincide."""
 
+import copy
+
 import numpy as np
 import pytest
 
-from rlbench.agents import Bandit, DynaQ, DynaQPlus
+from rlbench.agents import (
+    AGENTS,
+    Bandit,
+    DynaQ,
+    DynaQPlus,
+    ExpectedSarsa,
+    NStepExpectedSarsa,
+    NStepSarsa,
+    QLearning,
+    QSigma,
+    TreeBackup,
+    _rules,
+)
 from rlbench.errors import UsageError
 from rlbench.random_state import new_generator
 
 STATES, ACTIONS, STEPS = 5, 3, 120
 RATES = {"learning_rate": 0.3, "gamma": 0.8}
-seeds = pytest.mark.parametrize("seed", range(20))
+seeds = pytest.mark.parametrize("seed", range(8))
 
 
 def a_walk(seed):
@@ -80,6 +94,147 @@ def test_preferences_are_what_actions_are_drawn_by():
 def test_a_bandit_refuses_what_cannot_be(parameters, message):
     with pytest.raises(UsageError, match=message):
         Bandit(1, 2, **parameters)
+
+
+# --------------------------------------------------------------------------------------- several steps at once
+
+EXPLORING = {"exploration_decay": 0.02, "exploration_unit": "step", "exploration_final_eps": 0.2}
+MIXED = {  # agent, parameters, sigma of step t
+    "n-step-expected-sarsa": ("n-step-expected-sarsa", {}, lambda _: 1.0),
+    "tree backup": ("tree-backup", {}, lambda _: 0.0),
+    "tree backup of the behaviour": ("tree-backup", {"target": "behaviour"}, lambda _: 0.0),
+    "a constant sigma": ("q-sigma", {"sigma": 0.3}, lambda _: 0.3),
+    "a constant sigma, on-policy": ("q-sigma", {"sigma": 0.3, "target": "behaviour"}, lambda _: 0.3),
+    "sigma in turn": ("q-sigma", {"sigma_pattern": "alternating"}, lambda t: 1.0 - t % 2),
+}
+
+
+def shares(q, epsilon):
+    """The probabilities of actions by the epsilon-greedy policy in a state."""
+    return (1 - epsilon) * np.eye(ACTIONS)[q.argmax()] + epsilon / ACTIONS
+
+
+@seeds
+@pytest.mark.parametrize("kind", MIXED)
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_n_step_returns_sample_and_expect_as_equation_7_17_says(seed, kind, n):
+    name, own, sigma_of = MIXED[kind]
+    samples_alone = name == "n-step-expected-sarsa"
+    is_greedy = not samples_alone and "target" not in own
+    q, episode, now = np.zeros((STATES + 1, ACTIONS)), [], 0  # the last row: after the end
+
+    def epsilon():
+        return 0.2 + 0.8 * np.exp(-0.02 * now)
+
+    def target_shares(s):
+        return np.eye(ACTIONS)[q[s].argmax()] if is_greedy else shares(q[s], epsilon())
+
+    def value(k, last, end):
+        """The value of the state of step k, where the return goes on to step `end`, after which comes a state."""
+        if k == end:
+            return target_shares(last) @ q[last]
+        s, a, sigma, ratio = episode[k][0], episode[k][1], episode[k][3], episode[k][4]
+        g = episode[k][2] + 0.8 * value(k + 1, last, end)
+        if samples_alone:
+            return g
+        weight = sigma * ratio + (1 - sigma) * target_shares(s)[a]
+        return weight * (g - q[s, a]) + target_shares(s) @ q[s]
+
+    def learn(k, last):
+        s, a, r = episode[k][:3]
+        q[s, a] += 0.3 * (r + 0.8 * value(k + 1, last, len(episode)) - q[s, a])
+
+    for s, a, r, s_next, terminated, truncated in a_walk(seed):
+        ratio = target_shares(s)[a] / shares(q[s], epsilon())[a]
+        episode.append((s, a, r, sigma_of(len(episode)), ratio))
+        now += 1
+        last = STATES if terminated else s_next
+        is_over, oldest = terminated or truncated, len(episode) - n
+        for k in range(max(0, oldest), len(episode) if is_over else oldest + 1):
+            learn(k, last)
+        episode = [] if is_over else episode
+    agent = AGENTS[name](STATES, ACTIONS, n_steps=n, **own, **EXPLORING, **RATES)
+    assert near(learnt(agent, a_walk(seed)), q[:STATES])
+
+
+TWINS = {
+    "q-sigma that expects alone is tree-backup": (
+        QSigma(STATES, ACTIONS, sigma=0.0, n_steps=3, **RATES),
+        TreeBackup(STATES, ACTIONS, n_steps=3, **RATES),
+    ),
+    "tree-backup of one step is q-learning": (
+        TreeBackup(STATES, ACTIONS, n_steps=1, **RATES),
+        QLearning(STATES, ACTIONS, **RATES),
+    ),
+    "tree-backup of one step, of its own behaviour, is expected-sarsa": (
+        TreeBackup(STATES, ACTIONS, n_steps=1, target="behaviour", **EXPLORING, **RATES),
+        ExpectedSarsa(STATES, ACTIONS, **EXPLORING, **RATES),
+    ),
+    "n-step-expected-sarsa of one step is expected-sarsa": (
+        NStepExpectedSarsa(STATES, ACTIONS, n_steps=1, exploration="softmax", **EXPLORING, **RATES),
+        ExpectedSarsa(STATES, ACTIONS, exploration="softmax", **EXPLORING, **RATES),
+    ),
+}
+
+
+@seeds
+@pytest.mark.parametrize("twins", TWINS.values(), ids=TWINS)
+def test_agents_that_are_one_by_their_definition_learn_the_same_bits(twins, seed):
+    one, other = (learnt(copy.deepcopy(twin), a_walk(seed)).q_table for twin in twins)
+    assert np.array_equal(one, other)
+
+
+@seeds
+def test_where_episodes_terminate_sooner_n_step_expected_sarsa_is_n_step_sarsa(seed):
+    steps = [(*step, terminated or truncated, False) for *step, terminated, truncated in a_walk(seed)]
+    last = max(t for t, step in enumerate(steps) if step[4])
+    one, other = (
+        learnt(cls(STATES, ACTIONS, n_steps=99, **RATES), steps[: last + 1]).q_table
+        for cls in (NStepSarsa, NStepExpectedSarsa)
+    )
+    assert np.array_equal(one, other)
+
+
+POLICIES = {
+    "epsilon-greedy": {},
+    "random ties": {"ties": "random"},
+    "softmax": {"exploration": "softmax", "temperature": 2.0},
+    "softmax without a temperature": {"exploration": "softmax", "exploration_initial_eps": 0.0},
+}
+
+
+@pytest.mark.parametrize("own", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("allowed", [None, [[False, True, True, True]]])
+def test_the_probability_of_an_action_is_how_often_it_is_chosen(own, allowed):
+    agent = QLearning(1, 4, seed=5, **{"exploration_schedule": "constant", "exploration_initial_eps": 0.4} | own)
+    if allowed is not None:
+        agent.allow(np.array(allowed))
+    agent.q_table = [[1.0, 0.5, 1.0, -1.0]]
+    epsilon = agent.exploration_rate
+    found = [_rules.probability(agent.policy, agent.table, 0, epsilon, a) for a in range(4)]
+    counts = np.bincount([agent.act(0) for _ in range(8000)], minlength=4)
+    expected = 8000 * np.array(found)
+    assert sum(found) == pytest.approx(1.0)
+    assert (counts[expected == 0] == 0).all()
+    # chi-squared with at most 3 degrees of freedom: above 30.7 at most once in a million runs
+    assert ((counts - expected)[expected > 0] ** 2 / expected[expected > 0]).sum() < 30.7
+
+
+def test_an_action_that_is_never_taken_does_not_count_as_a_sample():
+    agent = QSigma(
+        2,
+        2,
+        sigma=1.0,
+        n_steps=2,
+        gamma=1.0,
+        learning_rate=1.0,
+        exploration_initial_eps=0.0,
+        exploration_schedule="constant",
+    )
+    agent.q_table = [[0.0, 0.0], [4.0, 2.0]]
+    agent.update(0, 0, 1.0, 1, False)
+    agent.update(1, 1, 100.0, 0, False)  # never taken: the value of state 1 remains
+    assert agent.q_table[0, 0] == 5.0
 
 
 # ---------------------------------------------------------------------------------------- learning from a model

@@ -74,7 +74,7 @@ def completed(line):
         ("help store co", ["compact", "copy"]),
         ("help train ", []),
         ("envs safe", ["safecab"]),
-        ("agents n", ["n-step-sarsa"]),
+        ("agents sarsa-", ["sarsa-lambda"]),
     ],
 )
 def test_the_shell_completes_what_has_a_name(line, found):

@@ -72,6 +72,9 @@ KEYS = {  # of stored runs: they must be found for ever
     ("FrozenLake-v1", "n-step-td"): "337284e96fc789ae91bc55d5b6e4a227bb6bda4883eea566dea70bb80c9ab579",
     ("FrozenLake-v1", "td-lambda"): "43213679fe02df5219c316b310ca8919a08f30cab0df3e05c316095922c96496",
     ("FrozenLake-v1", "mc-prediction"): "319fecc8c583f39d046d4a96c46cd169c5bd47644adc4ff9600861ccf1119368",
+    ("FrozenLake-v1", "n-step-expected-sarsa"): "0f5169cdc61f5eaf40330e60f1436d3bc73b3d40a781f2c328e7fd93552a6877",
+    ("FrozenLake-v1", "tree-backup"): "d0aca3e800251d015a02a00c6308e3982f54948c3c79fcf7d2a5761dd73f0e2f",
+    ("FrozenLake-v1", "q-sigma"): "5fce3c5f6391fe8267339bfa75535566d00e41caa98e94471b9dcdc6d45814c3",
     ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
 }
 

@@ -103,6 +103,7 @@ VARIANTS = {
     "dutch traces": ("td-lambda", {"values": "q", "traces": "dutch"}),
     "every visit": ("mc-prediction", {"values": "q", "visits": "every", "horizon": 3}),
     "values of actions": ("td0", {"values": "q"}),
+    "sigma in turn": ("q-sigma", {"sigma_pattern": "alternating", "target": "behaviour", "exploration_unit": "step"}),
     "preferences": ("bandit", {"method": "gradient"}),
     "softmax": ("q-learning", {"exploration": "softmax", "temperature": 0.5}),
     "what softmax expects": ("expected-sarsa", {"exploration": "softmax", "temperature": 0.5}),
