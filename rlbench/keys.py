@@ -25,6 +25,7 @@ else:  # 8 ms for every command, and few have a key
 
 SIZE = 32  # bytes
 KEY_FILE, KEY, KEY_COMMAND = "RLBENCH_KEY_FILE", "RLBENCH_KEY", "RLBENCH_KEY_COMMAND"
+NAME_KEY_FILE = "RLBENCH_NAME_KEY_FILE"  # of the key that makes pseudonyms, if it is another
 LONGEST = 4096  # bytes of a key file: a key takes less than 70
 PATIENCE = 60.0  # seconds that a command may take: it may ask a person
 MAKES_ONE = "`rlbench store key --out FILE` makes one"
@@ -106,15 +107,22 @@ def given_key() -> Key | None:
     return next((SOURCES[name](value) for name, value in given.items()), None)
 
 
+def name_key() -> Key | None:
+    """Returns the key that makes pseudonyms: one of its own, else that of stores; None without either."""
+    path = os.environ.get(NAME_KEY_FILE)
+    return read_key(path) if path else given_key()
+
+
 @contextmanager
-def using(path: str) -> Iterator[None]:
+def using(path: str, variable: str = KEY_FILE) -> Iterator[None]:
     """Gives the key in a file meanwhile, whatever the environment gives, to processes that are started too."""
-    before = {name: os.environ.pop(name) for name in SOURCES if name in os.environ}
-    os.environ[KEY_FILE] = path
+    others = SOURCES if variable in SOURCES else (variable,)
+    before = {name: os.environ.pop(name) for name in others if name in os.environ}
+    os.environ[variable] = path
     try:
         yield
     finally:
-        del os.environ[KEY_FILE]
+        del os.environ[variable]
         os.environ.update(before)
 
 

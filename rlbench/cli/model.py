@@ -11,7 +11,15 @@ import click
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.groups import Group
-from rlbench.cli.options import examples, force_option, json_option, out_option, seed_option, store_option
+from rlbench.cli.options import (
+    examples,
+    force_option,
+    json_option,
+    name_key_option,
+    out_option,
+    seed_option,
+    store_option,
+)
 from rlbench.cli.output import confirm_deletion, print_json, print_table, say
 from rlbench.errors import UsageError
 from rlbench.files import written
@@ -63,6 +71,15 @@ def model() -> None:
 )
 @click.option("--target", metavar="COLUMN", help="The column to predict; for a recommender, the ratings.")
 @click.option("--features", metavar="A,B,C", help="The columns of a file to learn from; all others by default.")
+@click.option("--drop", "dropped", multiple=True, metavar="COLUMN", help="Leave out this column; may be repeated.")
+@click.option(
+    "--hash",
+    "hashed",
+    multiple=True,
+    metavar="COLUMN",
+    help="Learn from keyed hashes of this column, never from its values; may be repeated.",
+)
+@name_key_option
 @click.option("--set", "settings", multiple=True, metavar="K=V", help="A parameter of the model; may be repeated.")
 @click.option("--name", metavar="NAME", help="By default the kind and the data, such as tree-iris.")
 @click.option(
@@ -92,6 +109,8 @@ def train(
     data: str | None,
     target: str | None,
     features: str | None,
+    dropped: tuple[str, ...],
+    hashed: tuple[str, ...],
     settings: tuple[str, ...],
     name: str | None,
     test_size: float | None,
@@ -115,6 +134,8 @@ def train(
             data or ("diabetes" if modelling.KINDS[kind].task == kinds.NUMBERS else "iris"),
             target=target,
             features=_names(features),
+            dropped=dropped,
+            hashed=hashed,
             settings=parse_settings(settings, "--set"),
             seed=seed,
             test_size=test_size,
@@ -187,6 +208,7 @@ def show(model: str, store: str, as_json: bool) -> None:  # noqa: FBT001
 @out_option("Write the predictions for --data to a new CSV file, whatever its size.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the file, such as latin-1; UTF-8 by default.")
 @force_option
+@name_key_option
 @store_option
 @json_option
 def predict(
@@ -313,18 +335,20 @@ def _answers_of_rows(found: Model, rows: tuple[str, ...]) -> Iterator[Any]:
     return iter(found.predict([_values(found, row) for row in rows]).tolist())
 
 
-def _values(found: Model, row: str) -> list[float]:
+def _values(found: Model, row: str) -> list[Any]:
     cells = row.split(",")
     if len(cells) != len(found.features):
         names = ", ".join(found.features[:8]) + (", ..." if len(found.features) > 8 else "")  # noqa: PLR2004
         raise UsageError(f"--row takes {len(found.features)} values ({names}), got {len(cells)}")
-    if not all(map(data_files.is_number, cells)):
+    are_texts = [name in found.hashes for name in found.features]
+    if not all(is_text or data_files.is_number(cell) for is_text, cell in zip(are_texts, cells, strict=True)):
         raise UsageError(f"--row takes numbers, got {row!r}")
-    return [float(cell) for cell in cells]
+    return [cell if is_text else float(cell) for is_text, cell in zip(are_texts, cells, strict=True)]
 
 
 def _answers_of_file(found: Model, path: str, encoding: str | None) -> Iterator[Any]:
-    file = modelling.CsvFile(path, encoding=encoding)
+    withheld = modelling.withheld_of(found, found.features)
+    file = modelling.CsvFile(path, encoding=encoding, withheld=withheld)
     columns = file.columns(found.features)
     for cells in file.chunks(PREDICTED_AT_ONCE):
         if found.task == "ratings":
@@ -452,6 +476,10 @@ def _details(found: Model) -> Iterator[str]:
     settings = ", ".join(f"{name}={value}" for name, value in _parameters(found).items())
     yield f"  parameters  {settings}"
     yield f"  data        {found.about['data']['fingerprint'][:16]}... (SHA-256), seed {found.about['seed']}"
+    if "dropped" in found.about["data"]:
+        yield f"  dropped     {', '.join(found.about['data']['dropped'])}"
+    for name, key in found.hashes.items():
+        yield f"  hashed      {name}, by the key {key}"
     metrics = found.about["metrics"]["test"] or found.about["metrics"]["train"]
     if "report" in metrics:
         yield from _report(metrics)

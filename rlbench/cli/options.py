@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from rlbench.cli import completing
 from rlbench.cli.output import say
 from rlbench.errors import UsageError
-from rlbench.keys import using
+from rlbench.keys import NAME_KEY_FILE, using
 from rlbench.names import SHORT_NAMES
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ key_option: Decorator = click.option(
     expose_value=False,
     callback=_use_key,
     help="The key of an encrypted store; or set RLBENCH_KEY_FILE. See `rlbench store key`.",
+)
+name_key_option: Decorator = click.option(
+    "--name-key-file",
+    metavar="FILE",
+    shell_complete=completing.file,
+    expose_value=False,
+    callback=lambda context, _, path: path and context.with_resource(using(path, NAME_KEY_FILE)),
+    help="The key that hashes names; by default that of the store, or RLBENCH_NAME_KEY_FILE.",
 )
 _store_option: Decorator = click.option(
     "--store",

@@ -10,7 +10,7 @@ import click
 import rlbench
 from rlbench.cli import completing
 from rlbench.cli.doors import door_options
-from rlbench.cli.options import examples, json_option, store_option, trust_option
+from rlbench.cli.options import examples, json_option, name_key_option, store_option, trust_option
 from rlbench.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 )
 @door_options(port=8900)
 @trust_option
+@name_key_option
 @store_option
 @json_option
 def serve(

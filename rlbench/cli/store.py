@@ -14,10 +14,10 @@ from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
 from rlbench.cli.listing import print_runs
-from rlbench.cli.options import examples, find_run, json_option, key_option, store_option, trust_option
+from rlbench.cli.options import examples, find_run, json_option, key_option, name_key_option, store_option, trust_option
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
-from rlbench.keys import Key, given_key, read_key
+from rlbench.keys import Key, name_key, read_key
 from rlbench.lazy import LazyModule
 from rlbench.store import Store, checking, copying, encrypting, pruning, spool
 from rlbench.store.pseudonyms import Pseudonyms, pseudonymise
@@ -445,18 +445,12 @@ def rotate_key(new_key_file: str, store: str, as_json: bool) -> None:  # noqa: F
     help="Replace only this name, as a word in tags and notes; may be repeated.",
 )
 @click.option("--show", metavar="NAME", help="Print the pseudonym of a name, and change nothing.")
-@click.option(
-    "--name-key-file",
-    metavar="FILE",
-    shell_complete=completing.file,
-    help="The key for the pseudonyms; by default that of the store.",
-)
+@name_key_option
 @store_option
 @json_option
 def pseudonymise_command(
     names: tuple[str, ...],
     show: str | None,
-    name_key_file: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001  (click calls by name)
 ) -> None:
@@ -466,8 +460,7 @@ def pseudonymise_command(
     as person:Ada what follows the label is replaced, else all of it; in notes only what --only names. What was done
     is in the lineage of a run and the record of a model. It can be killed at any moment: the same command goes on.
     """
-    key = read_key(name_key_file) if name_key_file is not None else given_key()
-    if key is None:
+    if (key := name_key()) is None:
         raise UsageError("pseudonyms take a key: give --name-key-file FILE, or the store's key by --key-file FILE")
     pseudonyms = Pseudonyms(key, names)
     if show is not None:

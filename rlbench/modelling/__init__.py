@@ -28,7 +28,7 @@ from rlbench.modelling.data import (
     load_texts,
 )
 from rlbench.modelling.kinds import KINDS, new_estimator
-from rlbench.modelling.model import Model
+from rlbench.modelling.model import Model, withheld_of
 from rlbench.modelling.stored import (
     Entry,
     delete_model,
@@ -64,4 +64,5 @@ __all__ = [
     "pseudonymise_models",
     "save_model",
     "train_model",
+    "withheld_of",
 ]

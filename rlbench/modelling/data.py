@@ -27,6 +27,7 @@ import numpy as np
 
 from rlbench.errors import UsageError, unknown_name
 from rlbench.files import require
+from rlbench.modelling.hashing import Withheld, fraction
 from rlbench.texts import comparable
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Cells(NamedTuple):
     cells: list[list[str]]
     lines: list[int]  # the line where each row ends, for errors
     path: Path
+    hashed: tuple[str, ...] = ()  # the columns whose cells are pseudonyms
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -164,6 +166,9 @@ class Cells(NamedTuple):
         places = {name: place for place, name in enumerate(self.header)}
         at = [places[column] for column in columns]
         chosen = [[row[i] for i in at] for row in self.cells]
+        for place in [place for place, name in enumerate(columns) if name in self.hashed]:
+            for row in chosen:
+                row[place] = repr(fraction(row[place])) if row[place] else ""
         if any(NOT_IN_NUMBERS.search("\n".join(row)) for row in chosen):
             raise self._no_number(columns, chosen)
         try:
@@ -218,17 +223,21 @@ class CsvFile:
     Args:
         path: the path of the file.
         encoding: the text encoding; by default UTF-8, or UTF-16 or UTF-32 if the first bytes say so.
+        withheld: columns that are not learnt from as they are.
 
     Attributes:
         header: the names of the columns, each in one line; "" for a column without one.
         size: the size of the file in bytes.
+        hashed: the columns whose cells are read as pseudonyms.
 
     Raises:
         UsageError: the file cannot be read or is empty, or its first row holds no names, or a name twice.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, encoding: str | None = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | os.PathLike[str], *, encoding: str | None = None, withheld: Withheld | None = None
+    ) -> None:
+        self.path, self._withheld = Path(path), withheld or Withheld()
         with self._explained():
             self.size = self.path.stat().st_size
             with self.path.open("rb") as file:
@@ -237,6 +246,7 @@ class CsvFile:
                 self._delimiter = max(DELIMITERS, key=QUOTED.sub("", _first_row(text)).count)
             with self.path.open("rb") as raw, self._text(raw) as text:
                 self.header = self._checked_header(next(filter(None, _reader(text, self._delimiter)), []))
+        self._dropped, self.hashed = map(self.columns, self._withheld[:2])
 
     def _text(self, raw: Any) -> io.TextIOWrapper:
         return io.TextIOWrapper(raw, encoding=self.encoding, newline="")
@@ -269,14 +279,20 @@ class CsvFile:
                 cells.append(row)
                 lines.append(reader.line_num)
                 if len(cells) == rows:
-                    yield Cells(self.header, cells, lines, self.path)
+                    yield self._cells(cells, lines)
                     cells, lines = [], []
                     if on_read:
                         on_read(raw.tell())
             if cells:
-                yield Cells(self.header, cells, lines, self.path)
+                yield self._cells(cells, lines)
             if on_read:
                 on_read(self.size)
+
+    def _cells(self, cells: list[list[str]], lines: list[int]) -> Cells:
+        for place in map(self.header.index, self.hashed):
+            for row in cells:
+                row[place] = self._withheld.hash(row[place]) if row[place].strip() else ""
+        return Cells(self.header, cells, lines, self.path, self.hashed)
 
     def columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Returns the names as in the header if all are columns, else raises UnknownNameError with the nearest ones."""
@@ -288,7 +304,7 @@ class CsvFile:
 
     def others(self, *names: str) -> tuple[str, ...]:
         """Returns all columns except these; UsageError if one has no name: nobody has chosen to learn from it."""
-        left = tuple(name for name in self.header if name not in names)
+        left = tuple(name for name in self.header if name not in (*names, *self._dropped))
         unnamed = next((place for place, name in enumerate(self.header, 1) if UNNAMED.fullmatch(name)), None)
         if unnamed:
             raise UsageError(
@@ -304,12 +320,16 @@ class CsvFile:
 
         Raises:
             UnknownNameError: one is no column.
-            UsageError: the target is among the columns to learn from, or one of these by default has no name.
+            UsageError: the target is among the columns to learn from, or one of these by default has no name, or one
+                of them is dropped.
         """
         named = self.columns([target] if target else [])
         chosen = self.columns(features) if features else self.others(*named)
         if set(named) & set(chosen):
             raise UsageError(f"the target {target!r} cannot be one of the columns to learn from")
+        needed = next((name for name in (*named, *chosen) if name in self._dropped), None)
+        if needed is not None:
+            raise UsageError(f"the column {needed!r} is needed, so it cannot be dropped")
         return chosen, named
 
     def _ragged(self, line: int, row: list[str]) -> UsageError:
@@ -423,6 +443,7 @@ def load_csv(
     features: Sequence[str] | None = None,
     labels: bool | None = None,
     encoding: str | None = None,
+    withheld: Withheld | None = None,
 ) -> Dataset:
     """Reads a whole CSV file of numbers into memory.
 
@@ -432,12 +453,13 @@ def load_csv(
         features: the columns to learn from; all others by default.
         labels: whether the target holds classes; by default, if it is not a column of numbers, or one is like 007.
         encoding: the text encoding; by default UTF-8, or UTF-16 if the first bytes say so.
+        withheld: columns that are not learnt from as they are.
 
     Raises:
         UsageError: the file is not a table of numbers; the message names the line.
         UnknownNameError: the file has no column of this name.
     """
-    file = CsvFile(path, encoding=encoding)
+    file = CsvFile(path, encoding=encoding, withheld=withheld)
     chosen, named = file.to_learn(features, target)
     rows, answers = [], []
     for chunk in file.chunks():
@@ -464,7 +486,12 @@ def _targets(column: str, answers: list[str], labels: bool | None) -> NDArray[An
 
 
 def load_texts(
-    path: str | os.PathLike[str], target: str, *, text: str | None = None, encoding: str | None = None
+    path: str | os.PathLike[str],
+    target: str,
+    *,
+    text: str | None = None,
+    encoding: str | None = None,
+    withheld: Withheld | None = None,
 ) -> Dataset:
     """Reads a whole CSV file of texts and their labels into memory.
 
@@ -473,11 +500,12 @@ def load_texts(
         target: the column of the labels.
         text: the column of the texts; the only other one by default.
         encoding: the text encoding; see `load_csv`.
+        withheld: columns that are not learnt from as they are.
 
     Raises:
         UsageError: the file is not a table of texts, or `text` is missing and there are several other columns.
     """
-    file = CsvFile(path, encoding=encoding)
+    file = CsvFile(path, encoding=encoding, withheld=withheld)
     column, named = text_column(file, target, text), file.columns([target])[0]
     texts, answers = [], []
     for chunk in file.chunks():
@@ -493,6 +521,8 @@ def text_column(file: CsvFile, target: str, text: str | None) -> str:
     chosen, _ = file.to_learn(None if text is None else [text], target)
     if len(chosen) > 1:
         raise UsageError(f"name the column of the texts (features), one of {', '.join(chosen)}")
+    if chosen[0] in file.hashed:
+        raise UsageError(f"{chosen[0]!r} is the column of the texts, of which hashes tell nothing: leave it out")
     return chosen[0]
 
 
@@ -511,6 +541,7 @@ def load_ratings(
     *,
     features: Sequence[str] | None = None,
     encoding: str | None = None,
+    withheld: Withheld | None = None,
 ) -> Ratings:
     """Reads a whole CSV file of ratings, one per line, into a sparse matrix; the last of repeated ratings counts.
 
@@ -519,11 +550,12 @@ def load_ratings(
         target: the column of the ratings.
         features: the columns of users and items; by default the first two besides the target.
         encoding: the text encoding; see `load_csv`.
+        withheld: columns that are not learnt from as they are.
 
     Raises:
         UsageError: the file is not a table of ratings.
     """
-    file = CsvFile(path, encoding=encoding)
+    file = CsvFile(path, encoding=encoding, withheld=withheld)
     user, item = rating_columns(file, target, features)
     rating = file.columns([target])
     who, what, how = [], [], []

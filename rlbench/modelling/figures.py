@@ -19,6 +19,7 @@ from rlbench.modelling import charts
 from rlbench.modelling.charts import MOST_GROUPS, NAMED, PLANE
 from rlbench.modelling.data import BUILT_IN, CsvFile, Dataset
 from rlbench.modelling.kinds import CLASSES, COMPONENTS, GROUPS, NUMBERS, RATINGS, TEXTS, new_estimator
+from rlbench.modelling.model import withheld_of
 from rlbench.modelling.plan import Plan, Split, load_dataset, new_scaler, split
 from rlbench.plots.style import check_path, new_figure, plain, save, styled
 
@@ -288,6 +289,7 @@ def _plan_of(model: Model) -> Plan:
         found["passes"],
         found["encoding"],
         progress=False,
+        withheld=withheld_of(model, model.hashes),
     )
 
 

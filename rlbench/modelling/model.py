@@ -10,11 +10,12 @@ import numpy as np
 
 from rlbench.errors import UsageError
 from rlbench.modelling.data import column_name
+from rlbench.modelling.hashing import Withheld, fraction, given_pseudonyms, is_pseudonym
 from rlbench.modelling.kinds import COMPONENTS, KINDS, RATINGS, TEXTS
 from rlbench.texts import comparable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,6 +78,31 @@ class Model:
         """The columns it takes, in order."""
         return tuple(self.about["data"]["features"])
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The columns of which it knows hashes alone, and the id of the key of each."""
+        return dict(self.about["data"].get("hashed", {}))
+
+    def hashed(self, feature: str, value: Any) -> Any:
+        """Returns what a model learnt in place of a value: of a hashed column its hash, of others the value itself.
+
+        Args:
+            feature: the name of the column.
+            value: a text, or its pseudonym or the number of that, which stay as they are.
+
+        Raises:
+            UsageError: the key is missing or another, or the value is a number that cannot be a hash.
+        """
+        if feature not in self.hashes:
+            return value
+        if isinstance(value, float) and 0 <= value < 1:
+            return value
+        if not isinstance(value, str) and self.task != RATINGS:
+            raise UsageError(f"the model knows the column {feature!r} by hashes: give a text, got {value!r:.80}")
+        text = str(value).strip()
+        pseudonym = text if is_pseudonym(text) else given_pseudonyms(self.hashes[feature]).of(text)
+        return pseudonym if self.task == RATINGS else fraction(pseudonym)
+
     def predict(self, rows: Any) -> NDArray[Any]:
         """Returns the prediction for each row: a label, a number or a cluster; for a PCA, its components.
 
@@ -108,16 +134,29 @@ class Model:
 
     def knows(self, user: Any) -> bool:
         """Returns whether a recommender has ratings of this user, named as in the data."""
-        return bool(_places(self.users, [user])[0] >= 0)
+        return bool(self._place_of(user) >= 0)
 
     def recommend(self, user: Any, n: int = 10) -> NDArray[Any]:
         """Returns the names of the n items a user should like most; an unknown user gets the overall favourites."""
         if self.task != RATINGS:
             raise UsageError(f"only a recommender can recommend, and this model is of kind {self.kind}: use predict")
-        at = _places(self.users, [user])[0]
+        at = self._place_of(user)
         return np.asarray(self.items[self.estimator.recommend(None if at < 0 else int(at), n)])
 
+    def _place_of(self, user: Any) -> int:
+        return int(_places(self.users, [self.hashed(self.features[0], user)])[0])
+
     def _columns(self, rows: Any) -> Any:
+        """Returns the columns that the model takes, or its only one, with hashes where it knows no more."""
+        found = self._plain_columns(rows)
+        if not set(self.hashes).intersection(self.features):
+            return found
+        return [
+            [self.hashed(*pair) for pair in zip(self.features, row, strict=True)]
+            for row in (found.tolist() if hasattr(found, "tolist") else found)
+        ]
+
+    def _plain_columns(self, rows: Any) -> Any:
         """Returns the columns of a data frame that the model takes, or its only one; anything else as it is."""
         if hasattr(rows, "to_frame") and hasattr(rows, "index") and self.task != TEXTS:
             rows = rows.to_frame().T  # one row of a frame
@@ -143,6 +182,13 @@ class Model:
             )
         users[users < 0] = len(self.users)  # unknown users
         return np.asarray(self.estimator.predict_pairs(users, items))
+
+
+def withheld_of(model: Model, columns: Iterable[str]) -> Withheld:
+    """Returns which of these columns of a file must be hashed for a model; UsageError without their key."""
+    hashed = tuple(name for name in columns if name in model.hashes)
+    known = [given_pseudonyms(key_id) for key_id in sorted({model.hashes[name] for name in hashed})]
+    return Withheld(hashed=hashed, pseudonyms=known[0] if known else None)
 
 
 def _only_place(names: list[str], feature: str) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from rlbench.errors import UsageError
 from rlbench.modelling import data as readers
 from rlbench.modelling.data import BUILT_IN, Dataset
+from rlbench.modelling.hashing import Withheld
 from rlbench.modelling.kinds import CLASSES, KINDS, NUMBERS, TEXTS, Kind, new_estimator
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     passes: int
     encoding: str | None
     progress: bool
+    withheld: Withheld = Withheld()
 
     @property
     def about(self) -> Kind:
@@ -56,9 +58,18 @@ def load_dataset(plan: Plan) -> Dataset:
         return found
     if task == TEXTS:
         text = plan.features[0] if plan.features else None
-        return readers.load_texts(plan.source, plan.target or "", text=text, encoding=plan.encoding)
+        return readers.load_texts(
+            plan.source, plan.target or "", text=text, encoding=plan.encoding, withheld=plan.withheld
+        )
     labels = {CLASSES: True, NUMBERS: False}.get(task)
-    return readers.load_csv(plan.source, plan.target, features=plan.features, labels=labels, encoding=plan.encoding)
+    return readers.load_csv(
+        plan.source,
+        plan.target,
+        features=plan.features,
+        labels=labels,
+        encoding=plan.encoding,
+        withheld=plan.withheld,
+    )
 
 
 class Split(NamedTuple):
@@ -118,4 +129,5 @@ def data_record(plan: Plan, features: Sequence[str], target: str, fingerprint: s
         "chunk_rows": None,
         "passes": 1,
         "encoding": plan.encoding,
+        **plan.withheld.record,
     }

@@ -33,7 +33,6 @@ MODEL_FORMAT = 1  # of the stored document; a later format is refused with a mes
 DOCUMENT = "document"  # the array that holds the estimators' JSON as bytes: arrays are compressed, and it may be large
 REFERENCE = "reference"  # the array of reference rows; models stored before it have none
 RATING_NAMES = ("users", "items")
-PSEUDONYMS = "pseudonymised"  # of the record of data: by which key, for each list of names that was replaced
 MODEL_NAME = re.compile(r"[^@\s]{1,150}")
 ABOUT: dict[Callable[[Any], Any], type] = {  # what every listing shows of a model, and its type
     operator.itemgetter("seed"): int,
@@ -170,6 +169,9 @@ def _check_fit(kind: str, estimator: Any, about: Any, named: dict[str, NDArray[A
     features = about["data"]["features"]
     if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
         raise UsageError(f"its features must be names, got {features!r:.80}")
+    hashed = about["data"].get("hashed", {})
+    if not isinstance(hashed, dict) or not all(isinstance(key, str) for key in hashed.values()):
+        raise UsageError(f"its hashed columns must name keys, got {hashed!r:.80}")
     task = KINDS[kind].task
     if task == RATINGS:
         wanted = {"users": estimator.n_users_, "items": estimator.n_features_in_}
@@ -221,13 +223,16 @@ def pseudonymise_models(store: Store, pseudonyms: Pseudonyms) -> int:
     """
     told = {info.name: info for info in store.snapshots(SNAPSHOT)}
     named = [entry for entry in models(store) if not entry.problem and KINDS[entry.kind].task == RATINGS]
-    wanted = [entry for entry in named if "users" not in entry.about["data"].get(PSEUDONYMS, {})]
+    wanted = [
+        entry for entry in named if entry.about["data"]["features"][0] not in entry.about["data"].get("hashed", {})
+    ]
     for entry in wanted:
         arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
         documents = json.loads(arrays[DOCUMENT].tobytes())
         documents["users"] = [pseudonyms.of(str(name)) for name in documents["users"]]
         arrays[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
-        numbers["about"]["data"][PSEUDONYMS] = {"users": pseudonyms.key.id}
+        data = numbers["about"]["data"]
+        data["hashed"] = {**data.get("hashed", {}), data["features"][0]: pseudonyms.key.id}
         if not store.amend_snapshot(told[entry.id], numbers, arrays):
             raise StoreError(f"other processes keep changing model {entry.id}: try again")
     return len(wanted)

@@ -39,7 +39,7 @@ class _Stream:
     """A file that is read several times, always in the same chunks and with the same split."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding)
+        self.plan, self.file = plan, CsvFile(plan.source, encoding=plan.encoding, withheld=plan.withheld)
         self.size = plan.chunk_rows or CHUNK_ROWS
         task, target = plan.about.task, plan.target or ""
         self.named = self.file.columns([target] if target else [])

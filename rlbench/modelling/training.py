@@ -12,6 +12,7 @@ import numpy as np
 from rlbench.errors import UsageError
 from rlbench.modelling import data as readers
 from rlbench.modelling.data import BUILT_IN, CsvFile
+from rlbench.modelling.hashing import Withheld
 from rlbench.modelling.kinds import (
     CLASSES,
     COMPONENTS,
@@ -46,6 +47,8 @@ def train_model(
     *,
     target: str | None = None,
     features: Sequence[str] | None = None,
+    dropped: Sequence[str] = (),
+    hashed: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     test_size: float | None = None,
@@ -63,6 +66,10 @@ def train_model(
         target: the column of a file to predict; for ratings, the column of the ratings.
         features: the columns of a file to learn from; all others by default. For texts, their column; for ratings, the
             columns of users and items.
+        dropped: columns of a file that are not read from, whatever the features are.
+        hashed: columns of a file whose values are replaced by keyed hashes before anything learns from them: of users,
+            items and classes by pseudonyms, else by numbers from 0 to 1. The key is that of RLBENCH_NAME_KEY_FILE, or
+            else that of the store (RLBENCH_KEY_FILE).
         settings: parameters of the estimator.
         seed: the seed of the split and of the estimator.
         test_size: the share of rows (or ratings) held out for the test, in [0, 1); 0 for no test. By default 0.25,
@@ -97,6 +104,7 @@ def train_model(
         passes,
         encoding,
         progress,
+        Withheld.of(map(readers.column_name, dropped), map(readers.column_name, hashed)),
     )
     _check(plan)
     estimator = plan.estimator()
@@ -120,7 +128,7 @@ def _check(plan: Plan) -> None:
     task = plan.about.task
     if is_file and not Path(plan.source).suffix and not Path(plan.source).exists():
         readers.load_built_in(plan.source)  # raises an error that names the built-in sets
-    if not is_file and (plan.target or plan.features or plan.encoding or plan.chunk_rows):
+    if not is_file and (plan.target or plan.features or plan.encoding or plan.chunk_rows or any(plan.withheld)):
         raise UsageError(f"target, features, encoding and chunks apply to files only: {plan.source} is built in")
     if not is_file and task in (TEXTS, RATINGS):
         raise UsageError(f"{plan.kind} learns from {task}: give the path of a CSV file, and its target column")
@@ -178,8 +186,10 @@ def held_ratings(n: int, test_size: float, seed: int) -> NDArray[np.bool_]:
 
 
 def _fitted_ratings(plan: Plan, estimator: Any) -> Model:
-    ratings = readers.load_ratings(plan.source, plan.target or "", features=plan.features, encoding=plan.encoding)
-    file = CsvFile(plan.source, encoding=plan.encoding)
+    ratings = readers.load_ratings(
+        plan.source, plan.target or "", features=plan.features, encoding=plan.encoding, withheld=plan.withheld
+    )
+    file = CsvFile(plan.source, encoding=plan.encoding, withheld=plan.withheld)
     columns = readers.rating_columns(file, plan.target or "", plan.features)
     entries = ratings.matrix.tocoo()
     held = held_ratings(len(entries.data), plan.test_size, plan.seed)

@@ -163,7 +163,7 @@ class ServedModel:
         self.name, self.version = model.name, str(model.version)
         self._takes_texts = model.task in (TEXTS, RATINGS)
         self._classes = getattr(model.estimator, "classes_", None)
-        self.inputs = [Tensor(name, BYTES if self._takes_texts else "FP64", (-1,)) for name in model.features]
+        self.inputs = [Tensor(name, self._datatype(name), (-1,)) for name in model.features]
         self.outputs = [Tensor("prediction", "INT64" if model.task == GROUPS else "FP64", (-1,))]
         if model.task == COMPONENTS:
             self.outputs = [Tensor("prediction", "FP64", (-1, len(model.estimator.components_)))]
@@ -173,6 +173,9 @@ class ServedModel:
         if self._classes is not None and hasattr(model.estimator, "predict_proba"):
             self.outputs.append(Tensor("probabilities", "FP64", (-1, len(self._classes))))
             self.about["probabilities"] = {"classes": [str(one) for one in self._classes]}
+
+    def _datatype(self, feature: str) -> str:
+        return BYTES if self._takes_texts or feature in self.model.hashes else "FP64"
 
     @property
     def title(self) -> str:
@@ -218,10 +221,16 @@ class ServedModel:
         if set(inputs) != set(names):
             missing = [name for name in names if name not in inputs] or [name for name in inputs if name not in names]
             raise UsageError(f"the inputs must be {FEATURES}, or {', '.join(names)}: see {missing[0]!r}"[:500])
-        columns = [inputs[name].ravel() for name in names]
+        columns = [self._column(name, inputs[name].ravel()) for name in names]
         if len({len(column) for column in columns}) > 1:
             raise UsageError("the inputs must have one value for each row, all the same number")
         return np.stack(columns, axis=1)
+
+    def _column(self, name: str, values: Array) -> Array:
+        """Returns a column with hashes in place of texts, if it is of numbers."""
+        if self._takes_texts or name not in self.model.hashes:
+            return values
+        return np.array([self.model.hashed(name, value) for value in values.tolist()], np.float64)
 
 
 Served = ServedAgent | ServedModel

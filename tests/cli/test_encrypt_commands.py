@@ -169,7 +169,7 @@ def test_names_are_replaced_by_pseudonyms_in_runs_and_models(rlbench, run, key, 
     assert rlbench("runs", "lineage", run, "--json").document["pseudonymised"] == [done["key"]]
     assert f"names replaced by key {done['key']}" in rlbench("runs", "lineage", run).out
     about = rlbench("model", "show", "latest", "--json").document
-    assert about["data"]["pseudonymised"] == {"users": done["key"]}
+    assert about["data"]["hashed"] == {"user": done["key"]}
     assert rlbench("model", "predict", "latest", "--row", ada).out == asked
     assert rlbench("store", "info", "--json").document["encrypted"] is False
     assert rlbench("store", "check").code == 0
@@ -182,3 +182,22 @@ def test_only_names_that_are_given_are_replaced(rlbench, run, key):
     ada = rlbench("store", "pseudonymise", "--show", "Ada", "--key-file", key, "--json").document["pseudonym"]
     found = rlbench("runs", "show", run, "--json").document
     assert (sorted(found["tags"]), found["note"]) == (sorted(["secret", ada]), f"as {ada} wanted")
+
+
+def test_a_model_is_trained_without_a_column_and_with_hashes_of_another(rlbench, key, tmp_path):
+    lines = [f"{name},{n},{n % 7},{name < 'H'}" for n, name in enumerate(["Ada", "Grace", "Hedy", "Mary"] * 6)]
+    (tmp_path / "people.csv").write_text("name,phone,age,early\n" + "\n".join(lines))
+    line = ("model", "train", "tree", "--data", "people.csv", "--target", "early", "--drop", "phone", "--hash", "name")
+    assert "hashing takes a key: give --name-key-file FILE" in rlbench(*line).err
+    trained = rlbench(*line, "--name-key-file", key, "--json").document
+    [key_id] = trained["data"]["hashed"].values()
+    assert (trained["data"]["features"], trained["data"]["dropped"]) == (["name", "age"], ["phone"])
+    shown = rlbench("model", "show", "latest").out
+    assert "  dropped     phone\n" in shown
+    assert f"  hashed      name, by the key {key_id}\n" in shown
+    asked = ("model", "predict", "latest", "--row", "Ada,3", "--row", "Mary,3")
+    assert rlbench(*asked, "--name-key-file", key).out == "True\nFalse\n"
+    assert "hashing takes a key" in rlbench(*asked).err
+    answered = rlbench("model", "predict", "latest", "--data", "people.csv", "--name-key-file", key, "--json").document
+    assert answered["predictions"] == [line.rpartition(",")[2] for line in lines]
+    assert not any(name in (tmp_path / "rlbench.db").read_bytes() for name in (b"Ada", b"Grace", b"Hedy"))
