@@ -227,6 +227,14 @@ def _queue(base: Any) -> Layout:
     )
 
 
+def _two_lots(base: Any) -> Layout:
+    most = base.max_cars
+    return Layout(
+        states=np.arange((most + 1) ** 2).reshape(1, 1, most + 1, most + 1)[:, :, ::-1],
+        inside=f"cars from 0 to {most}: at the second location to the right, at the first upwards",
+    )
+
+
 def _board_axes(board: Any) -> tuple[Axis, Axis]:
     """Returns where the squares of a board are drawn: a narrow one has an edge to its left and right."""
     shape = geometry(board.size)
@@ -291,6 +299,7 @@ LAYOUTS: tuple[tuple[str, str, Callable[[Any], Layout]], ...] = (
     ("rlbench.envs.book.windy", "WindyGridworldEnv", _board),
     ("rlbench.envs.book.maze", "DynaMazeEnv", _board),
     ("rlbench.envs.book.maximization_bias", "MaximizationBiasEnv", _board),
+    ("rlbench.envs.book.car_rental", "CarRentalEnv", _two_lots),
     ("rlbench.envs.book.access_control", "AccessControlEnv", _queue),
     ("gymnasium.envs.toy_text.taxi", "TaxiEnv", _taxi),
     ("gymnasium.envs.toy_text.frozen_lake", "FrozenLakeEnv", _frozen_lake),

@@ -79,6 +79,7 @@ _JUDGES: dict[tuple[str, str], Callable[[gym.Env[Any, Any]], Judge | None]] = {
     ("rlbench.envs.book.gridworld", "GridworldEnv"): _on_a_goal,
     ("rlbench.envs.book.windy", "WindyGridworldEnv"): _arriving,
     ("rlbench.envs.book.maze", "DynaMazeEnv"): _arriving,
+    ("rlbench.envs.book.racetrack", "RacetrackEnv"): _arriving,
     ("rlbench.envs.book.gambler", "GamblerEnv"): _at_the_last_state,
     ("rlbench.envs.book.random_walk", "RandomWalkEnv"): _at_the_last_state,
 }

@@ -14,6 +14,8 @@ SHORT_NAMES = {  # of envs
     "maze": "rlbench/DynaMaze-v0",
     "gambler": "rlbench/Gambler-v0",
     "maximization-bias": "rlbench/MaximizationBias-v0",
+    "racetrack": "rlbench/Racetrack-v0",
+    "car-rental": "rlbench/CarRental-v0",
     "access-control": "rlbench/AccessControl-v0",
 }
 PLOT_KINDS = (

@@ -13,6 +13,8 @@ BOOK_ENVS: tuple[dict[str, Any], ...] = tuple(
         ("DynaMaze", "maze", 10_000),
         ("Gambler", "gambler", 10_000),
         ("MaximizationBias", "maximization_bias", 100),
+        ("Racetrack", "racetrack", 10_000),
+        ("CarRental", "car_rental", 100),
         ("AccessControl", "access_control", 10_000),
     )
 )

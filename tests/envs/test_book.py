@@ -376,3 +376,93 @@ def test_servers_become_free_by_a_binomial_chance_after_one_is_taken():
     assert {reward for _, _, reward, _ in outcomes} == {8.0}
     assert [sum(p for p, to, *_ in outcomes if to % 3 == free) for free in range(3)] == [0.25, 0.5, 0.25]
     assert table[state(3, 0)][1] == [(1.0, state(3, 0), 0.0, False)]
+
+
+# ---------------------------------------------------------------------------------------------------- car rental
+
+FIGURE_4_2 = {  # cars moved to the second location: by the cars at the first, with 0, 1, 2 ... at the second
+    20: [5, 5, 5, 5, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 0, 0, 0],
+    10: [4, 4, 3, 3, 2, 1, *[0] * 15],
+    0: [0] * 8 + [-1, -1, -2, -2, -2, -3, -3, -3, -3, -3, -4, -4, -4],
+}
+
+
+def test_jack_moves_cars_as_in_figure_4_2():
+    plan = rlbench.plan(gym.make("rlbench/CarRental-v0").unwrapped.tabular_model(), gamma=0.9)
+    moved = plan.policy.reshape(21, 21) - 5
+    assert {first: moved[first].tolist() for first in FIGURE_4_2} == FIGURE_4_2
+    assert plan.values[0] == pytest.approx(421.4, abs=0.1)  # the least value drawn there is 420
+
+
+def test_a_day_at_a_location_with_one_place_is_worked_by_hand():
+    """A car that is there in the morning is there in the evening, unless it is rented and none comes back."""
+    model = TabularModel.from_env(gym.make("rlbench/CarRental-v0", max_cars=1))
+    rented, back = 1 - np.exp([-3.0, -4.0]), 1 - np.exp([-3.0, -2.0])
+    table = model.P[0b11][5]  # a car at each, none is moved
+    full = 1 - rented * (1 - back)
+    assert {to: p for p, to, *_ in table} == pytest.approx(
+        {0b00: (1 - full).prod(), 0b01: (1 - full[0]) * full[1], 0b10: full[0] * (1 - full[1]), 0b11: full.prod()}
+    )
+    assert [reward for _, _, reward, _ in table] == pytest.approx([10 * rented.sum()] * 4)
+    assert model.P[0b01][6] == [(1.0, 0b01, 0.0, False)]  # there is no car to move
+
+
+def test_the_exercise_shuttles_one_car_free_and_charges_for_full_lots():
+    plain, changed = (gym.make("rlbench/CarRental-v0", exercise=exercise).unwrapped.P for exercise in (False, True))
+
+    def cost(first, second, moved):
+        state, action = first * 21 + second, moved + 5
+        return round(plain[state][action][0][2] - changed[state][action][0][2], 9)
+
+    assert (cost(5, 5, 1), cost(5, 5, 3), cost(5, 5, -1), cost(5, 5, 0)) == (-2, -2, 0, 0)
+    assert (cost(11, 5, 0), cost(10, 10, 0), cost(11, 12, 0), cost(12, 10, 1)) == (4, 0, 8, 6)
+
+
+# ---------------------------------------------------------------------------------------------------- racetracks
+
+COAST, FASTER_RIGHT, FASTER_UP = 4, 5, 7
+
+
+def test_the_tracks_have_the_size_of_those_in_figure_5_5():
+    shapes = {name: gym.make("rlbench/Racetrack-v0", track=name).unwrapped.track for name in ("left", "right")}
+    told = {name: (t.rows, t.cols, len(t.starts), len(t.finish)) for name, t in shapes.items()}
+    assert told == {"left": (32, 17, 6, 6), "right": (30, 32, 23, 9)}
+
+
+def test_a_car_gathers_speed_leaves_the_track_and_finishes():
+    env = gym.make("rlbench/Racetrack-v0", track="....F\n.####\n.####\nS####", noise=0.0)
+    squares = env.unwrapped.track.squares
+
+    def at(row, col, up, right):
+        return squares.index((row, col)) * 25 + up * 5 + right
+
+    start = at(3, 0, 0, 0)
+    assert env.reset(seed=0)[0] == start
+    assert walked(env, [COAST]) == [start]
+    assert walked(env, [FASTER_UP, FASTER_UP]) == [at(2, 0, 1, 0), at(0, 0, 2, 0)]
+    assert walked(env, [COAST]) == [start]  # off the track: back to the line
+    assert walked(env, [FASTER_UP, COAST, COAST]) == [at(2, 0, 1, 0), at(1, 0, 1, 0), at(0, 0, 1, 0)]
+    assert walked(env, [1 + 1]) == [at(0, 1, 0, 1)]  # slower up, faster to the right
+    assert walked(env, [FASTER_RIGHT]) == [at(0, 3, 0, 2)]
+    assert walked(env, [3]) == [at(0, 4, 0, 0)]  # the finish
+    assert env.unwrapped.tabular_model().n_states == 8 * 25
+
+
+def test_a_car_stops_only_on_the_starting_line_and_noise_keeps_its_velocity():
+    env = gym.make("rlbench/Racetrack-v0", track="...F\n...F\nSS##", noise=0.25)
+    table, squares = env.unwrapped.P, env.unwrapped.track.squares
+    moving = squares.index((1, 0)) * 25 + 1  # one to the right
+    slower = 3
+    assert table[moving][slower] == [(1.0, squares.index((1, 1)) * 25 + 1, -1.0, False)]
+    wanted = squares.index((0, 1)) * 25 + 6
+    assert table[moving][FASTER_UP] == [
+        (0.75, wanted, -1.0, False),
+        (0.25, squares.index((1, 1)) * 25 + 1, -1.0, False),
+    ]
+    on_the_line = squares.index((2, 0)) * 25 + 1
+    assert table[on_the_line][slower][0] == (0.75, squares.index((2, 0)) * 25, -1.0, False)
+
+
+def test_a_track_needs_a_start_and_a_finish():
+    with pytest.raises(UsageError, match="track must have a start 'S' and a finish 'F', got 0 and 1 squares"):
+        gym.make("rlbench/Racetrack-v0", track="..F")

@@ -15,6 +15,8 @@ SMALL = {  # arguments with which a table is compared quickly
     "rlbench/Gambler-v0": {"goal": 8},
     "rlbench/MaximizationBias-v0": {"actions": 3},
     "rlbench/AccessControl-v0": {"servers": 2},
+    "rlbench/CarRental-v0": {"max_cars": 2},
+    "rlbench/Racetrack-v0": {"track": "..F\n..F\nS##"},
 }
 
 
@@ -91,6 +93,8 @@ def test_the_registered_envs_have_the_issues_ids_limits_and_threshold():
         "rlbench/Gambler-v0": (10_000, None),
         "rlbench/MaximizationBias-v0": (100, None),
         "rlbench/AccessControl-v0": (10_000, None),
+        "rlbench/Racetrack-v0": (10_000, None),
+        "rlbench/CarRental-v0": (100, None),
     }
 
 
