@@ -16,6 +16,12 @@ from rlbench.replaying.migration import migrate
 from rlbench import keys
 from rlbench.store import open_store
 from rlbench.store.encrypting import decrypt, encrypt, rotate
+from rlbench.store.pruning import superfluous
+from rlbench.store.pseudonyms import Pseudonyms, pseudonymise
+
+def prune(store):
+    for run in superfluous(store, keep_last=1):
+        store.delete_run(run.id)
 
 WORKS = {
     "migrate": migrate,
@@ -23,6 +29,8 @@ WORKS = {
     "encrypt-figures": lambda store: encrypt(store, figures=True),
     "decrypt": decrypt,
     "rotate": lambda store: rotate(store, keys.Key(bytes([2] * 32))),
+    "prune": prune,
+    "pseudonymise": lambda store: pseudonymise(store, Pseudonyms(keys.Key(bytes([2] * 32)))),
 }
 
 def tell(*words):
