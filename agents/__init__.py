@@ -22,9 +22,10 @@ from rlbench.agents.q_sigma import NStepExpectedSarsa, QSigma, TreeBackup
 from rlbench.agents.random import RandomAgent
 from rlbench.agents.replay_q import ReplayQ
 from rlbench.agents.sarsa import Sarsa
-from rlbench.agents.sarsa_lambda import SarsaLambda
+from rlbench.agents.sarsa_lambda import SarsaLambda, TrueOnlineSarsaLambda
 from rlbench.agents.td0 import TD0
 from rlbench.agents.td_lambda import TDLambda
+from rlbench.agents.watkins_q_lambda import WatkinsQLambda
 from rlbench.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ AGENTS.update(
         TreeBackup,
         QSigma,
         SarsaLambda,
+        TrueOnlineSarsaLambda,
+        WatkinsQLambda,
         MonteCarlo,
         TD0,
         NStepTD,
@@ -111,6 +114,8 @@ __all__ = [
     "TDLambda",
     "TableAgent",
     "TreeBackup",
+    "TrueOnlineSarsaLambda",
+    "WatkinsQLambda",
     "make_agent",
     "register_agent",
 ]

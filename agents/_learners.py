@@ -42,6 +42,7 @@ from rlbench.agents._returns import (
     monte_carlo_update,
     n_step_finish,
     n_step_update,
+    q_lambda_update,
     q_sigma_finish,
     q_sigma_update,
     remember_step,
@@ -223,6 +224,16 @@ class TrueOnlineLearner(NamedTuple):
     traces: Traces
     old: NDArray[np.float64]  # (1,): what the present pair was worth before the last step
     trace_decay: float
+    trace_floor: float
+
+
+class QLambdaLearner(NamedTuple):
+    """Watkins's Q(lambda)."""
+
+    core: Core
+    traces: Traces
+    trace_decay: float
+    replacing: bool
     trace_floor: float
 
 
@@ -446,6 +457,12 @@ def _true_online_learn(learner, s, a, r, s_next, terminated, learning_rate, epsi
     return bits
 
 
+def _q_lambda_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    rates = learning_rate, learner.core.gamma, learner.trace_decay, learner.replacing, learner.trace_floor
+    q_lambda_update(learner.core.table, learner.traces, s, a, r, s_next, terminated, *rates)
+    return bits
+
+
 def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     remember_step(learner.episode, s, column(learner.core.policy, a), r, s_next, terminated)
     if learner.episode.cursor[0] == learner.episode.rewards.shape[0]:
@@ -489,6 +506,10 @@ def _finish_q_sigma(learner, epsilon, timesteps, episodes):
 def _finish_traces(learner, epsilon, timesteps, episodes):
     drop_traces(learner.traces)
     learner.ahead[STATE] = -1
+
+
+def _finish_q_lambda(learner, epsilon, timesteps, episodes):
+    drop_traces(learner.traces)
 
 
 def _finish_true_online(learner, epsilon, timesteps, episodes):
@@ -546,6 +567,7 @@ _WAYS: dict[Any, Ways] = {
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),
     QSigmaLearner: Ways(_choose_by_table, _q_sigma_learn, _finish_q_sigma),
     SarsaLambdaLearner: Ways(_choose_as_said, _sarsa_lambda_learn, _finish_traces),
+    QLambdaLearner: Ways(_choose_by_table, _q_lambda_learn, _finish_q_lambda),
     TrueOnlineLearner: Ways(_choose_as_said, _true_online_learn, _finish_true_online),
 }
 

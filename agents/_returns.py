@@ -213,6 +213,21 @@ def sarsa_lambda_update(
 
 
 @njit(cache=True, forceinline=True)
+def q_lambda_update(
+    table, traces, s, a, r, s_next, terminated, learning_rate, gamma, trace_decay, replacing, trace_floor
+):
+    """Moves every q in place by Q-learning's temporal-difference error times its trace; the traces then decay.
+
+    Watkins's Q(lambda), Sutton & Barto (2018) 12.10: an action that is not the best ends the traces before it.
+    """
+    target, value = r if terminated else r + gamma * greedy_value(table, s_next), q_value(table, s, a)
+    if value < greedy_value(table, s):
+        drop_traces(traces)
+    _leave_trace(traces, s, a, replacing)
+    _move_along(table, traces, learning_rate * (target - value), gamma * trace_decay, terminated, trace_floor)
+
+
+@njit(cache=True, forceinline=True)
 def true_online_update(
     table, traces, old, s, a, r, s_next, a_next, terminated, learning_rate, gamma, trace_decay, trace_floor
 ):

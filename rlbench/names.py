@@ -45,6 +45,8 @@ AGENT_NAMES = (
     "tree-backup",
     "q-sigma",
     "sarsa-lambda",
+    "true-online-sarsa-lambda",
+    "watkins-q-lambda",
     "monte-carlo",
     "td0",
     "n-step-td",

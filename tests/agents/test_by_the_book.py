@@ -15,7 +15,11 @@ from rlbench.agents import (
     NStepSarsa,
     QLearning,
     QSigma,
+    Sarsa,
+    SarsaLambda,
     TreeBackup,
+    TrueOnlineSarsaLambda,
+    WatkinsQLambda,
     _rules,
 )
 from rlbench.errors import UsageError
@@ -157,7 +161,55 @@ def test_n_step_returns_sample_and_expect_as_equation_7_17_says(seed, kind, n):
     assert near(learnt(agent, a_walk(seed)), q[:STATES])
 
 
+@seeds
+@pytest.mark.parametrize("kind", ["replacing", "accumulating"])
+def test_q_lambda_moves_all_values_back_to_the_last_action_that_was_not_the_best(seed, kind):
+    q, traces = np.zeros((STATES, ACTIONS)), np.zeros((STATES, ACTIONS))
+    for s, a, r, s_next, terminated, truncated in a_walk(seed):
+        error = r + (0.0 if terminated else 0.8 * q[s_next].max()) - q[s, a]
+        traces *= q[s, a] == q[s].max()
+        traces[s, a] = 1.0 if kind == "replacing" else traces[s, a] + 1.0
+        q += 0.3 * error * traces
+        traces *= 0.0 if terminated or truncated else 0.8 * 0.9
+    own = {"trace_decay": 0.9, "trace_floor": 0.0, "traces": kind}
+    assert near(learnt(WatkinsQLambda(STATES, ACTIONS, **own, **RATES), a_walk(seed)), q)
+
+
+@seeds
+def test_true_online_sarsa_lambda_is_the_box_of_12_7(seed):
+    w, z, old = np.zeros(STATES * ACTIONS), np.zeros(STATES * ACTIONS), 0.0
+    features, agent = np.eye(STATES * ACTIONS), TrueOnlineSarsaLambda(STATES, ACTIONS, trace_floor=0.0, **RATES)
+    for s, a, r, s_next, terminated, truncated in a_walk(seed):
+        agent.update(s, a, r, s_next, terminated)
+        x, follows = features[s * ACTIONS + a], 0.0 if terminated else w[s_next * ACTIONS + agent.ahead[1]]
+        value = w @ x
+        z = 0.8 * 0.8 * z + (1 - 0.3 * 0.8 * 0.8 * (z @ x)) * x
+        w = w + 0.3 * (r + 0.8 * follows - value + value - old) * z - 0.3 * (value - old) * x
+        old = follows
+        if terminated or truncated:
+            z, old = 0.0 * z, 0.0
+            agent.end_episode()
+    assert near(agent, w.reshape(STATES, ACTIONS))
+
+
+@seeds
+def test_true_online_sarsa_lambda_without_traces_is_sarsa(seed):
+    one, other = (
+        cls(STATES, ACTIONS, seed=1, **RATES, **own)
+        for cls, own in ((TrueOnlineSarsaLambda, {"trace_decay": 0.0}), (Sarsa, {}))
+    )
+    assert near(learnt(one, a_walk(seed)), learnt(other, a_walk(seed)).q_table)
+
+
 TWINS = {
+    "watkins-q-lambda without traces is q-learning": (
+        WatkinsQLambda(STATES, ACTIONS, trace_decay=0.0, **RATES),
+        QLearning(STATES, ACTIONS, **RATES),
+    ),
+    "true-online-sarsa-lambda is sarsa-lambda with dutch traces": (
+        TrueOnlineSarsaLambda(STATES, ACTIONS, seed=1, **RATES),
+        SarsaLambda(STATES, ACTIONS, seed=1, traces="dutch", **RATES),
+    ),
     "q-sigma that expects alone is tree-backup": (
         QSigma(STATES, ACTIONS, sigma=0.0, n_steps=3, **RATES),
         TreeBackup(STATES, ACTIONS, n_steps=3, **RATES),
