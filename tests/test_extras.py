@@ -13,7 +13,7 @@ from rlbench.files import require
 
 PACKAGES = (
     "bson,distributed,gridfs,h5py,imageio,imageio_ffmpeg,jinja2,joblib,matplotlib,"
-    "minari,optuna,pandas,PIL,prometheus_client,pyarrow,pygame,pymongo,scipy,sklearn,starlette,uvicorn"
+    "minari,obstore,optuna,pandas,PIL,prometheus_client,pyarrow,pygame,pymongo,scipy,sklearn,starlette,uvicorn"
 )
 BASE = """
 import importlib, json, pkgutil, sys
@@ -67,6 +67,7 @@ NEEDS = {  # what each of these commands needs
     "train CartPole-v1 --bins kmeans:5 --episodes 2": "models",
     "tune FrozenLake-v1 --search gamma=0.5..1 --episodes 2": "tune",
     "runs --store mongodb://localhost/somewhere": "mongo",
+    "runs --store s3://somewhere/runs": "cloud",
     "export RUN --out a.parquet": "minari",
     "export RUN --out a.feather --what results": "minari",
     "export RUN --out a.hdf5": "minari",

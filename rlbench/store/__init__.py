@@ -54,16 +54,20 @@ STORES = {  # URL scheme: the function that opens its backend
     "memory": "rlbench.store.sqlite:open_memory",
     "mongodb": "rlbench.store.mongodb:open_mongodb",
     "mongodb+srv": "rlbench.store.mongodb:open_mongodb",
+    "s3": "rlbench.store.objects:open_objects",
+    "gs": "rlbench.store.objects:open_objects",
+    "az": "rlbench.store.objects:open_objects",
 }
 
 
 def open_store(
     url: str | os.PathLike[str] | MongoClient[Any] | Database[Any], *, create: bool = True, read_only: bool = False
 ) -> Store:
-    """Opens the store at a path, `sqlite:///path`, `mongodb://host/name` or `memory://`; close it after use.
+    """Opens the store at a path, `mongodb://host/name`, `s3://bucket/prefix` or `memory://`; close it after use.
 
     Args:
-        url: its address; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute. Or a database of a client of pymongo
+        url: its address; `sqlite:///x.db` is relative, `sqlite:////x.db` absolute; `gs://` and `az://` are as `s3://`,
+            with credentials from the environment. Or a database of a client of pymongo
             or mongomock (`client["lab"]`), or the client itself, for its default database or else "rlbench"; closing
             the store leaves the client open.
         create: create it if it does not exist.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,14 @@ class Backend(ABC):
     def at_once(self) -> AbstractContextManager[object] | None:
         """Returns a context in which all writes are one transaction; None if the storage has no such thing."""
         return None
+
+    def as_a_whole(self, run_id: str) -> AbstractContextManager[object]:
+        """Returns a context in which a run is copied; storages where a commit takes long show it only at the end."""
+        del run_id
+        return nullcontext()
+
+    def check_trainable(self) -> None:  # noqa: B027  (most are)
+        """Raises UsageError if runs are not written straight into this storage, but copied."""
 
     def wait_at_most(self, seconds: float) -> None:
         """Gives up sooner, with a StoreError, what another process holds up; storages that serve all at once do not."""

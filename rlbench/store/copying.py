@@ -85,7 +85,8 @@ def copy(
     """
     results, copied = [], _copy_sound if refs is None else _copy_run
     for document in _chosen(source.backend, refs):
-        results.append(copied(source.backend, target, document))
+        with target.backend.as_a_whole(str(document.get("id"))):
+            results.append(copied(source.backend, target, document))
         if on_run is not None:
             on_run(results[-1])
     if refs is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rlbench.errors import StoreError
 from rlbench.keys import given_key
 from rlbench.store.backend import Backend
 from rlbench.store.documents import PARTS, CheckpointRow, ChunkRow, TableRow
@@ -92,7 +94,7 @@ class SealedBackend(Backend):
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
     ) -> bool:
-        row = None if chunk is None else self._stored(run_id, chunk) or self.sealed_chunk(chunk)
+        row = None if chunk is None else self._there(run_id, chunk) or self.sealed_chunk(chunk)
         state = None if checkpoint is None else self.sealed_checkpoint(checkpoint)
         return self.inner.commit(run_id, self._sealed_fields(expected), self._sealed_fields(changes), row, state)
 
@@ -140,6 +142,12 @@ class SealedBackend(Backend):
     def sealed_checkpoint(self, checkpoint: CheckpointRow) -> CheckpointRow:
         """Seals a checkpoint; its listed size stays that of the plain blob."""
         return checkpoint._replace(state=self.keyring.seal(checkpoint.state, place_of_state(checkpoint.info)))
+
+    def _there(self, run_id: str, chunk: ChunkRow) -> ChunkRow | None:
+        """As `_stored`; what lies in its place and cannot be read counts for nothing."""
+        with suppress(StoreError):
+            return self._stored(run_id, chunk)
+        return None
 
     def _stored(self, run_id: str, chunk: ChunkRow) -> ChunkRow | None:
         """Returns a chunk as it is stored, if it is and its blobs are those of `chunk`: sealed anew they are others."""
@@ -228,6 +236,12 @@ class SealedBackend(Backend):
 
     def at_once(self) -> AbstractContextManager[object] | None:
         return self.inner.at_once()
+
+    def as_a_whole(self, run_id: str) -> AbstractContextManager[object]:
+        return self.inner.as_a_whole(run_id)
+
+    def check_trainable(self) -> None:
+        self.inner.check_trainable()
 
     def wait_at_most(self, seconds: float) -> None:
         self.inner.wait_at_most(seconds)

@@ -174,7 +174,9 @@ class Store:
 
         Raises:
             StoreError: the base does not exist, or has not finished.
+            UsageError: runs are not written into this store, but copied.
         """
+        self.backend.check_trainable()
         given = {"seed": seed, "config": config or RunConfig.of({}), "cache_key": cache_key, "parents": parents}
         names = {"env_id": text(env_id), "agent_name": text(agent_name)}
         document = {**NEW, **names, **clean(given, PROGRESS), "writer": self.writer}

@@ -178,6 +178,23 @@ def flipped(blob, position, bit=0x10):
     return bytes(damaged)
 
 
+def sealed_changes(store, table, where, changes):
+    """What is altered in an encrypted store, as someone does who has the key."""
+    return changes and {
+        name: store.backend.keyring.seal(value, place_of(table, where, name)) if isinstance(value, bytes) else value
+        for name, value in changes.items()
+    }
+
+
+def place_of(table, where, column):
+    """The place for which a blob is sealed."""
+    if table == "chunks":
+        return f"run {where['run']}, chunk {where['number']}, {column.removesuffix('_blob')}"
+    if table == "checkpoints":
+        return f"run {where['run']}, checkpoint at step {where['timesteps']}"
+    return f"table {where['digest']}" if table == "tables" else f"snapshot {where['kind']}/{where['name']}"
+
+
 class StoreContract:
     """What every store must do; inherit it, give a fixture `store` that yields an empty one, and write `alter`."""
 

@@ -62,12 +62,7 @@ class OverEncrypted(OverSqlite):
 
     def alter(self, store, table, where, changes):
         """Changes what is stored as someone does who has the key."""
-        keyring = store.backend.keyring
-        sealed = {
-            name: keyring.seal(value, place_of(table, where, name)) if isinstance(value, bytes) else value
-            for name, value in (changes or {}).items()
-        }
-        super().alter(store, table, where, changes and sealed)
+        super().alter(store, table, where, stores.sealed_changes(store, table, where, changes))
 
 
 class TestEncrypted(OverEncrypted):
@@ -84,14 +79,13 @@ class TestEncryptedLists(OverEncrypted):
         super().alter(store, table, fields.seal(where), changes and fields.seal(changes))
 
 
-def place_of(table, where, column):
-    """The place for which a blob is sealed."""
-    if table == "chunks":
-        return f"run {where['run']}, chunk {where['number']}, {column.removesuffix('_blob')}"
-    if table == "checkpoints":
-        return f"run {where['run']}, checkpoint at step {where['timesteps']}"
-    return f"table {where['digest']}" if table == "tables" else f"snapshot {where['kind']}/{where['name']}"
-
-
 def test_every_kind_of_store_is_under_contract():
-    assert set(STORES) == {"sqlite", "memory", "mongodb", "mongodb+srv"}  # MongoDB's classes: test_mongodb.py
+    assert set(STORES) == {
+        "sqlite",
+        "memory",
+        "mongodb",
+        "mongodb+srv",
+        "s3",
+        "gs",
+        "az",
+    }  # test_mongodb.py, test_objects.py
