@@ -46,6 +46,7 @@ from rlbench.agents._returns import (
     q_sigma_finish,
     q_sigma_update,
     remember_step,
+    returns_rate,
     sarsa_lambda_update,
     true_online_update,
     value_after,
@@ -53,6 +54,7 @@ from rlbench.agents._returns import (
 from rlbench.agents._rules import (
     COLUMN,
     PICK,
+    RATE_NOW,
     Allowed,
     Averages,
     Schedule,
@@ -65,6 +67,7 @@ from rlbench.agents._rules import (
     pick,
     preference_update,
     q_update,
+    rate_now,
     sarsa_update,
     schedule_value,
 )
@@ -87,7 +90,7 @@ class Rates(NamedTuple):
 class Core(NamedTuple):
     """The core of every learner with a table of `_rules`."""
 
-    learning_rate: Schedule
+    learning_rate: Any  # a Schedule, or Visits
     exploration: Schedule
     policy: Any  # such as EpsilonGreedy: its type selects how an action is chosen
     table: Table
@@ -259,7 +262,7 @@ def learn(
     r: float,
     s_next: int,
     terminated: bool,  # noqa: FBT001  (in Gymnasium's order)
-    learning_rate: float,
+    learning_rate: Any,  # a number, or Visits
     epsilon: float,
     timesteps: int,
     bits: Bits,
@@ -473,7 +476,7 @@ def _monte_carlo_learn(learner, s, a, r, s_next, terminated, learning_rate, epsi
 @njit(cache=True)
 def _learn_episode(learner, learning_rate, epsilon):
     value = value_after(learner.episode, learner.core.policy, learner.core.table, epsilon)
-    rate = 0.0 if learner.averaging else learning_rate
+    rate = returns_rate(learning_rate, learner.averaging)
     kept = learner.core.table, learner.counts, learner.episode
     monte_carlo_update(*kept, value, rate, learner.core.gamma, learner.every)
 
@@ -535,7 +538,8 @@ def _epsilon_before(learner, epsilon, timesteps):
 
 @njit(cache=True)
 def _rate_now(learner, timesteps, episodes):
-    return schedule_value(learner.core.learning_rate, timesteps if learner.core.learning_rate.per_step else episodes)
+    rates = learner.core.learning_rate
+    return rate_now(rates, timesteps if rates.per_step else episodes)
 
 
 # ------------------------------------------------------------------------------------- dispatch by type
@@ -575,7 +579,8 @@ _WAYS: dict[Any, Ways] = {
 def functions_of(learner: Any) -> dict[str, Any]:
     """Returns what `choose`, `learn`, `finish` and what these call are for a learner of this type."""
     ways = _WAYS[type(learner)]
-    own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish}
+    rate = RATE_NOW[type(learner.core.learning_rate)]
+    own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish, "rate_now": rate}
     if isinstance(learner.core, Rates):
         return own
     policy = type(learner.core.policy)

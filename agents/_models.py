@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents._rules import greedy_value, q_value, set_q
+from rlbench.agents._rules import greedy_value, q_value, set_q, size_so_far, step_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def learn_again(table, model, s, a, learning_rate, gamma):
     """Applies `q_update` to the model's outcome for a pair; skips the write if the error is 0."""
     error = model_error(table, model, s, a, gamma)
     if error != 0.0:
-        set_q(table, s, a, q_value(table, s, a) + learning_rate * error)
+        set_q(table, s, a, q_value(table, s, a) + size_so_far(learning_rate, s, a) * error)
 
 
 @njit(cache=True)
@@ -107,7 +107,7 @@ def plan_curious_step(table, model, tried_at, u, learning_rate, gamma, now, kapp
     """
     s, a = _drawn_pair(model, u)
     error = model_error(table, model, s, a, gamma) + kappa * math.sqrt(now - tried_at[s, a])
-    set_q(table, s, a, q_value(table, s, a) + learning_rate * error)
+    set_q(table, s, a, q_value(table, s, a) + size_so_far(learning_rate, s, a) * error)
 
 
 @njit(cache=True)
@@ -151,6 +151,7 @@ def sweep(table, model, queue, s, a, r, s_next, terminated, learning_rate, gamma
     """
     n_actions = model.outcomes.shape[1]
     pair = s * n_actions + a
+    step_size(learning_rate, s, a)  # for it counts the visit
     _unlink(queue, pair, model.outcomes[s, a])
     learn_model(model, s, a, r, s_next, terminated)
     _link(queue, pair, model.outcomes[s, a])

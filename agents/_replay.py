@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents._rules import greedy_value, q_update, q_value
+from rlbench.agents._rules import greedy_value, q_update, q_value, weighted
 from rlbench.buffers._kernels import draw_rows, n_step_returns
 from rlbench.buffers._sfc64 import live_words, put_words, sfc64_random, words_of
 from rlbench.buffers._sum_tree import LARGEST, draw_leaves, importance_weights, set_priorities, settle
@@ -129,7 +129,7 @@ def replay_prioritized(table, memory, priorities, learning_rate, gamma):
     importance_weights(p.tree, memory.first, _beta(p), p.weights)
     _add_up(memory, gamma)
     for i in range(memory.first.shape[0]):
-        p.td_errors[i] = _learn_return(table, memory, i, learning_rate * p.weights[i])
+        p.td_errors[i] = _learn_return(table, memory, i, weighted(learning_rate, p.weights[i]))
     bound_errors(p.td_errors)
     for i in range(memory.first.shape[0]):
         p.td_errors[i] = abs(p.td_errors[i]) + p.epsilon

@@ -5,19 +5,23 @@
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from rlbench._stamp import stamp
 from rlbench.agents._rules import (
+    Visits,
     expected_value,
     greedy_action,
     greedy_value,
+    is_by_visits,
     probability,
     q_value,
     set_q,
+    step_size,
     td_update,
 )
 
@@ -207,7 +211,7 @@ def sarsa_lambda_update(
     trace or resets it to 1. Traces that decay to `trace_floor` are dropped, so a step costs only the ones that matter.
     """
     target = r if terminated else r + gamma * q_value(table, s_next, a_next)
-    change = learning_rate * (target - q_value(table, s, a))
+    change = step_size(learning_rate, s, a) * (target - q_value(table, s, a))
     _leave_trace(traces, s, a, replacing)
     _move_along(table, traces, change, gamma * trace_decay, terminated, trace_floor)
 
@@ -224,7 +228,9 @@ def q_lambda_update(
     if value < greedy_value(table, s):
         drop_traces(traces)
     _leave_trace(traces, s, a, replacing)
-    _move_along(table, traces, learning_rate * (target - value), gamma * trace_decay, terminated, trace_floor)
+    _move_along(
+        table, traces, step_size(learning_rate, s, a) * (target - value), gamma * trace_decay, terminated, trace_floor
+    )
 
 
 @njit(cache=True, forceinline=True)
@@ -239,9 +245,10 @@ def true_online_update(
     """
     value, follows = q_value(table, s, a), 0.0 if terminated else q_value(table, s_next, a_next)
     error = r + gamma * follows - value
-    change = learning_rate * (error + value - old[0])
-    _leave_dutch_trace(traces, s, a, learning_rate)
-    set_q(table, s, a, value - learning_rate * (value - old[0]))
+    size = step_size(learning_rate, s, a)
+    change = size * (error + value - old[0])
+    _leave_dutch_trace(traces, s, a, size)
+    set_q(table, s, a, value - size * (value - old[0]))
     old[0] = follows
     _move_along(table, traces, change, gamma * trace_decay, terminated, trace_floor)
 
@@ -344,8 +351,48 @@ def monte_carlo_update(table, counts, episode, value, learning_rate, gamma, ever
             episode.first[s, a] = -1
         if is_first or every:
             counts[s, a] += 1
-            td_update(table, s, a, g, learning_rate if learning_rate > 0.0 else 1.0 / counts[s, a])
+            td_update(table, s, a, g, mean_rate(learning_rate, counts[s, a]))
     episode.cursor[0], episode.cursor[1] = 0, -1
+
+
+def returns_rate(learning_rate: Any, averaging: bool) -> Any:  # noqa: FBT001  (compiled code has no keywords)
+    """Returns the learning rate for returns: 0 for their mean, unless visits say how it is made."""
+    return _RETURNS_RATE[type(learning_rate) is Visits](learning_rate, averaging)
+
+
+def mean_rate(learning_rate: Any, n: int) -> Any:
+    """Returns the learning rate of the n-th return: 1 / n for a mean, where it is 0."""
+    return _MEAN_RATE[type(learning_rate) is Visits](learning_rate, n)
+
+
+def _none_if_averaging(learning_rate, averaging):
+    return 0.0 if averaging else learning_rate
+
+
+def _rate_or_mean(learning_rate, n):
+    return learning_rate if learning_rate > 0.0 else 1.0 / n
+
+
+def _visits_anyway(learning_rate, averaging):  # noqa: ARG001
+    return learning_rate
+
+
+def _visits(learning_rate, n):  # noqa: ARG001
+    return learning_rate
+
+
+_RETURNS_RATE = {False: _none_if_averaging, True: _visits_anyway}
+_MEAN_RATE = {False: _rate_or_mean, True: _visits}
+
+
+@overload(returns_rate)
+def _overload_returns_rate(learning_rate, averaging):  # noqa: ARG001
+    return _RETURNS_RATE[is_by_visits(learning_rate)]
+
+
+@overload(mean_rate)
+def _overload_mean_rate(learning_rate, n):  # noqa: ARG001
+    return _MEAN_RATE[is_by_visits(learning_rate)]
 
 
 @njit(cache=True)

@@ -550,6 +550,94 @@ def pick_action(policy, table, s, epsilon, u):
     return pick(policy, table, s, epsilon, u)
 
 
+# ------------------------------------------------------------------------------------------- step sizes
+
+
+class Visits(NamedTuple):
+    """Step sizes N(s, a)^-w (2.4, 2.5): a learning rate that each pair has its own of, in place of a number."""
+
+    counts: NDArray[np.int64]  # (n_states, n_columns): how often each value was learnt
+    power: float  # w
+    weight: float = 1.0  # of what is learnt from: prioritized replay's importance weight
+    per_step: bool = False  # as a Schedule has it
+
+
+def new_visits(n_states: int, n_columns: int, power: float) -> Visits:
+    """Makes step sizes of nothing learnt yet."""
+    return Visits(np.zeros((n_states, n_columns), np.int64), power)
+
+
+def step_size(learning_rate: Any, s: int, a: int) -> float:
+    """Returns the step size of the next update of q[s, a], which it counts."""
+    return _STEP_SIZE[type(learning_rate) is Visits](learning_rate, s, a)  # type: ignore[no-any-return]
+
+
+def size_so_far(learning_rate: Any, s: int, a: int) -> float:
+    """Returns the step size of the last update of q[s, a]; nothing is counted."""
+    return _SIZE_SO_FAR[type(learning_rate) is Visits](learning_rate, s, a)  # type: ignore[no-any-return]
+
+
+def weighted(learning_rate: Any, weight: float) -> Any:
+    """Returns a learning rate times a weight."""
+    return _WEIGHTED[type(learning_rate) is Visits](learning_rate, weight)
+
+
+def _size(learning_rate, s, a):  # noqa: ARG001
+    return learning_rate
+
+
+def _counted_size(learning_rate, s, a):
+    learning_rate.counts[s, a] += 1
+    return _size_after(learning_rate, learning_rate.counts[s, a])
+
+
+def _last_size(learning_rate, s, a):
+    return _size_after(learning_rate, max(learning_rate.counts[s, a], 1))
+
+
+@njit(cache=True)
+def _size_after(visits, n):
+    if visits.power == 1.0:  # exactly the mean
+        return visits.weight / n
+    return visits.weight * math.pow(np.float64(n), -visits.power)
+
+
+def _times(learning_rate, weight):
+    return learning_rate * weight
+
+
+def _visits_times(learning_rate, weight):
+    return Visits(learning_rate.counts, learning_rate.power, learning_rate.weight * weight, False)
+
+
+_STEP_SIZE = {False: _size, True: _counted_size}
+_SIZE_SO_FAR = {False: _size, True: _last_size}
+_WEIGHTED = {False: _times, True: _visits_times}
+
+
+def is_by_visits(numba_type: Any) -> bool:
+    """Returns whether a numba type is that of Visits."""
+    return getattr(numba_type, "instance_class", None) is Visits
+
+
+# not inlined by numba, which mixes up variables where what is inlined only returns an argument: LLVM inlines these
+
+
+@overload(step_size)
+def _overload_step_size(learning_rate, s, a):  # noqa: ARG001
+    return _STEP_SIZE[is_by_visits(learning_rate)]
+
+
+@overload(size_so_far)
+def _overload_size_so_far(learning_rate, s, a):  # noqa: ARG001
+    return _SIZE_SO_FAR[is_by_visits(learning_rate)]
+
+
+@overload(weighted)
+def _overload_weighted(learning_rate, weight):  # noqa: ARG001
+    return _WEIGHTED[is_by_visits(learning_rate)]
+
+
 # ------------------------------------------------------------------------------- learning from one step
 
 
@@ -562,7 +650,7 @@ def q_update(table, s, a, r, s_next, terminated, learning_rate, gamma):
     target = r if terminated else r + gamma * greedy_value(table, s_next)
     old = table.values[np.uint64(s), np.uint64(a) + np.uint64(FIRST)]
     td_error = target - old
-    set_q(table, s, a, old + learning_rate * td_error)
+    set_q(table, s, a, old + step_size(learning_rate, s, a) * td_error)
     return td_error
 
 
@@ -574,13 +662,13 @@ def q_update_batch(table, s, a, r, s_next, terminated, learning_rate, gamma):
 
 
 @njit(cache=True)
-def q_update_returns(table, s, a, returns, s_last, terminated, learning_rates, discounts, td_errors):
-    """Applies `q_update` to a minibatch of n-step returns, arrays (n,), each with its own step size and discount.
+def q_update_returns(table, s, a, returns, s_last, terminated, learning_rate, weights, discounts, td_errors):
+    """Applies `q_update` to a minibatch of n-step returns, arrays (n,), each with its own weight and discount.
 
     Writes the temporal-difference errors, from which prioritized replay computes priorities.
     """
     for i in range(returns.shape[0]):
-        rate, discount = learning_rates[i], discounts[i]
+        rate, discount = weighted(learning_rate, weights[i]), discounts[i]
         td_errors[i] = q_update(table, s[i], a[i], returns[i], s_last[i], terminated[i], rate, discount)
 
 
@@ -589,7 +677,7 @@ def td_update(table, s, a, target, learning_rate):
     """Moves q[s, a] towards a target, in place; returns the temporal-difference error. Equation 2.4."""
     old = q_value(table, s, a)
     td_error = target - old
-    set_q(table, s, a, old + learning_rate * td_error)
+    set_q(table, s, a, old + step_size(learning_rate, s, a) * td_error)
     return td_error
 
 
@@ -653,10 +741,11 @@ def preference_update(table, averages, policy, s, a, r, learning_rate, has_basel
         averages.counts[s] += 1
         averages.means[s] += (r - averages.means[s]) / averages.counts[s]
     best, total = greedy_value(table, s), softmax_total(1.0, table, s, policy.n_actions)
+    size = step_size(learning_rate, s, a)
     for b in range(policy.n_actions):
         old = q_value(table, s, b)
         share = math.exp(old - best) / total
-        set_q(table, s, b, old + learning_rate * (r - baseline) * ((b == a) - share))
+        set_q(table, s, b, old + size * (r - baseline) * ((b == a) - share))
 
 
 # ------------------------------------------------------------------------------------------- schedules
@@ -685,3 +774,24 @@ def schedule_value(schedule, count):
     if schedule.kind == LINEAR:
         return schedule.initial + (schedule.final - schedule.initial) * min(1.0, count / schedule.rate)
     return schedule.initial
+
+
+def rate_now(learning_rates: Any, count: int) -> Any:
+    """Returns the learning rate after `count` episodes or steps: a schedule's value, or visits as they are."""
+    return RATE_NOW[type(learning_rates)](learning_rates, count)
+
+
+def _scheduled_rate(learning_rates, count):
+    return schedule_value(learning_rates, count)
+
+
+def _rate_by_visits(learning_rates, count):  # noqa: ARG001
+    return learning_rates
+
+
+RATE_NOW: dict[Any, Any] = {Schedule: _scheduled_rate, Visits: _rate_by_visits}
+
+
+@overload(rate_now)
+def _overload_rate_now(learning_rates, count):  # noqa: ARG001
+    return RATE_NOW.get(getattr(learning_rates, "instance_class", None))

@@ -237,7 +237,14 @@ class TableAgent(Agent):
         self.exploration = self.parameters.exploration_rates()
         self.policy = self.parameters.compiled_policy(self.n_states, self.n_actions)
         self.learning_rates = self.parameters.learning_rates()
+        if self.parameters.learning_rate_schedule == "visits":
+            self.learning_rates = rules.new_visits(self.n_rows, self.n_columns, self.parameters.learning_rate_power)
         self.table = rules.new_table(self.n_states, self.n_columns, self.parameters.initial_value)
+
+    @property
+    def n_rows(self) -> int:
+        """How many states it learns the values of: for each of its tables, if there are several."""
+        return self.n_states
 
     @property
     def n_columns(self) -> int:
@@ -308,9 +315,10 @@ class TableAgent(Agent):
         return self._value_now(self.exploration)
 
     @property
-    def learning_rate(self) -> float:
-        """The step size of the next update."""
-        return self._value_now(self.learning_rates)
+    def learning_rate(self) -> Any:
+        """The step size of the next update: a number; or by visits, `Visits`, of which each pair has its own."""
+        rates = self.learning_rates
+        return rates if isinstance(rates, rules.Visits) else self._value_now(rates)
 
     def _value_now(self, schedule: Any) -> float:
         if schedule.__class__ is ByFunction:
@@ -408,6 +416,8 @@ class TableAgent(Agent):
         state = {**super().state_dict(), name: self._values().reshape(shape)}
         if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             state["times_chosen"] = self.policy.counts.copy()
+        if isinstance(self.learning_rates, rules.Visits):
+            state["times_learnt"] = self.learning_rates.counts.copy()
         return state
 
     def state_form(self) -> Form:
@@ -416,6 +426,8 @@ class TableAgent(Agent):
         form = {**super().state_form(), name: Numbers(np.float64, shape)}
         if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             form["times_chosen"] = self.per_pair(np.int64, 0, MOST)
+        if isinstance(self.learning_rates, rules.Visits):
+            form["times_learnt"] = Numbers(np.int64, (self.n_rows, self.n_columns), 0, MOST)
         return form
 
     @property
@@ -439,6 +451,8 @@ class TableAgent(Agent):
         self.set_q_table(state[name].reshape(self.n_states, self.n_columns))
         if isinstance(self.policy, rules.Ucb | rules.MaskedUcb):
             self.policy.counts[:] = state["times_chosen"]
+        if isinstance(self.learning_rates, rules.Visits):
+            self.learning_rates.counts[:] = state["times_learnt"]
 
 
 class LookingAhead(TableAgent):

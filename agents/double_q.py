@@ -29,7 +29,12 @@ class DoubleQ(TableAgent):
     def build(self) -> None:
         """Makes the two tables; `table` is their mean."""
         super().build()
-        self.halves = rules.new_table(2 * self.n_states, self.n_actions, self.parameters.initial_value)
+        self.halves = rules.new_table(self.n_rows, self.n_actions, self.parameters.initial_value)
+
+    @property
+    def n_rows(self) -> int:
+        """How many states it learns the values of, in both tables."""
+        return 2 * self.n_states
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Updates one of the two tables, chosen at random."""
@@ -71,6 +76,8 @@ class DoubleQ(TableAgent):
     def move(self, observation: int, action: int, target: float, rate: float | None = None) -> float:
         """Moves a value of both tables and of their mean towards a target; see `TableAgent.move`."""
         rate = self.learning_rate if rate is None else rate
+        if isinstance(rate, rules.Visits):  # what the first table has learnt counts for all
+            rate = float(rules.step_size(rate, *self._pair(observation, action)))
         error = super().move(observation, action, target, rate)
         for half in self._halves():
             rules.td_update(half, int(observation), int(action), float(target), float(rate))

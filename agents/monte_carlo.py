@@ -70,9 +70,9 @@ class MonteCarlo(TableAgent):
         self._learn_episode(self.learning_rate)
         super().end_episode()
 
-    def _learn_episode(self, learning_rate: float) -> None:
+    def _learn_episode(self, learning_rate: Any) -> None:
         p = self.parameters
-        rate = learning_rate if p.average == "exponential" else 0.0
+        rate = returns.returns_rate(learning_rate, p.average == "sample")
         value = returns.value_after(self.episode, self.policy, self.table, self.exploration_rate)
         every = p.visits == "every"
         returns.monte_carlo_update(self.table, self.counts, self.episode, value, rate, p.gamma, every)

@@ -16,6 +16,7 @@ from rlbench.errors import UsageError, unknown_name
 EXPLORATIONS = ("epsilon-greedy", "softmax", "ucb")
 TIES = ("first", "random")
 ACTIONS = ("allowed", "masked")
+RATES = ("time", "visits")
 SCHEDULES = ("exponential", "multiplicative", "linear", "constant")
 DECAYS = {"exponential": 1e-3, "multiplicative": 0.995}  # per episode or step
 UNITS = {"exponential": "episode", "multiplicative": "episode", "linear": "step", "constant": "episode"}
@@ -166,13 +167,25 @@ class UpdateParameters(Parameters):
     )
     learning_rate_final: float | None = parameter(None, "step size at learning_rate_steps, reached linearly", "[0, 1]")
     learning_rate_steps: float | None = parameter(None, "steps after which learning_rate_final is reached", "above 0")
+    learning_rate_schedule: str = parameter(
+        "time",
+        "what the step size falls by; visits: N(s, a)^-learning_rate_power instead, each pair by its own updates",
+        "time or visits",
+        later=True,
+    )
+    learning_rate_power: float = parameter(
+        1.0, "visits: the power w of N(s, a)^-w; 1: what is learnt is the mean of the targets", "[0, 1]", later=True
+    )
     gamma: float = parameter(0.99, "discount", "[0, 1]")
     initial_value: float = parameter(0.0, "value before learning (high: optimistic)", "any number")
 
     def __post_init__(self) -> None:
         """Checks ranges and combinations."""
         super().__post_init__()
-        in_unit(self, "learning_rate", "learning_rate_final", "gamma")
+        among(self, learning_rate_schedule=RATES)
+        in_unit(self, "learning_rate", "learning_rate_final", "learning_rate_power", "gamma")
+        if isinstance(self.learning_rate, ByFunction) and self.learning_rate_schedule == "visits":
+            raise UsageError("learning_rate is a function: leave out learning_rate_schedule")
         if isinstance(self.learning_rate, ByFunction) and self.learning_rate_final is not None:
             raise UsageError("learning_rate is a function: leave out learning_rate_final and learning_rate_steps")
         if self.learning_rate == 0:

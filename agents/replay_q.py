@@ -121,16 +121,15 @@ class ReplayQ(TableAgent):
         if self.timesteps >= self.parameters.learning_starts and self.timesteps % self.parameters.train_freq == 0:
             self._replay(learning_rate)
 
-    def _replay(self, learning_rate: float) -> None:
+    def _replay(self, learning_rate: Any) -> None:
         """Learns from one minibatch."""
         batch = self.buffer.sample(self.parameters.batch_size)
         if batch.discounts is None:  # single steps, drawn uniformly
             rules.q_update_batch(self.table, *batch[:5], learning_rate, self.parameters.gamma)
             return
         td_errors = np.empty(len(batch.rewards))
-        weights = 1.0 if batch.weights is None else batch.weights
-        rates = np.full(len(td_errors), learning_rate) * weights
-        rules.q_update_returns(self.table, *batch[:5], rates, batch.discounts, td_errors)
+        weights = np.ones(len(td_errors)) if batch.weights is None else batch.weights
+        rules.q_update_returns(self.table, *batch[:5], learning_rate, weights, batch.discounts, td_errors)
         if isinstance(self.buffer, PrioritizedReplayBuffer) and batch.indices is not None:
             replays.bound_errors(td_errors)
             self.buffer.update_priorities(batch.indices, td_errors)

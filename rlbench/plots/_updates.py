@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numba import njit
 
 from rlbench._stamp import stamp
-from rlbench.agents._rules import q_update, schedule_value
+from rlbench.agents._rules import q_update, rate_now
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ def q_updates(
             rewards[i],
             next_observations[i],
             terminated[i],
-            schedule_value(learning_rates, timesteps + i),
+            rate_now(learning_rates, timesteps + i),
             gamma,
         )
 

@@ -10,7 +10,7 @@ from numba import njit
 from rlbench._stamp import stamp
 from rlbench.agents import _learners
 from rlbench.agents._learners import choose, finish, learn
-from rlbench.agents._rules import schedule_value
+from rlbench.agents._rules import rate_now, schedule_value
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
 from rlbench.store.records import CUT_OFF, TERMINATED, TRUNCATED
@@ -34,7 +34,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     length, total, explored_count = counts.episode_length, counts.episode_return, counts.explored
     first_epsilon = counts.episode_epsilon
     epsilon = schedule_value(learner.core.exploration, before if per_step_epsilon else episodes)
-    rate = schedule_value(learner.core.learning_rate, before if per_step_rate else episodes)
+    rate = rate_now(learner.core.learning_rate, before if per_step_rate else episodes)
     n, written, tried = 0, 0, 0
     while True:
         # begin an episode, or go on with the one that the last chunk left
@@ -62,7 +62,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
             # learn
             if per_step:
                 if per_step_rate:
-                    rate = schedule_value(learner.core.learning_rate, before + n)
+                    rate = rate_now(learner.core.learning_rate, before + n)
                 if per_step_epsilon:
                     epsilon = schedule_value(learner.core.exploration, before + n + 1)
             bits = learn(learner, s, action, reward, s_next, terminated, rate, epsilon, before + n + 1, bits)

@@ -193,12 +193,12 @@ def test_double_q_lets_one_table_value_the_best_action_of_the_other(rule):
 
 
 @both(_rules.q_update_returns)
-def test_each_return_of_a_minibatch_has_its_own_step_size_and_discount(rule):
+def test_each_return_of_a_minibatch_has_its_own_weight_and_discount(rule):
     table, errors = table_of([[0.0, 0.0], [8.0, 0.0]]), np.zeros(3)
     s, a = np.array([0, 0, 1]), np.array([0, 1, 1])
     ends, last = np.array([False, True, False]), np.array([1, 1, 0])
     rates, discounts = np.array([0.5, 0.25, 1.0]), np.array([0.5, 0.9, 0.25])
-    rule(table, s, a, np.array([2.0, 4.0, 1.0]), last, ends, rates, discounts, errors)
+    rule(table, s, a, np.array([2.0, 4.0, 1.0]), last, ends, 1.0, rates, discounts, errors)
     # 2 + 0.5 * 8 = 6, half of it; 4, a quarter of it; 1 + 0.25 * 3 = 1.75
     assert q_of(table, 2).tolist() == [[3.0, 1.0], [8.0, 1.75]]
     assert errors.tolist() == [6.0, 4.0, 1.75]

@@ -12,6 +12,7 @@ VARIANTS = {
     "preferences": ("bandit", {"method": "gradient"}),
     "ucb": ("q-learning", {"exploration": "ucb"}),
     "softmax": ("expected-sarsa", {"exploration": "softmax"}),
+    "visits": ("q-learning", {"learning_rate_schedule": "visits"}),
     "sweeping": ("dyna-q", {"planning": "prioritized"}),
     "prioritized": ("replay-q", {"replay": "prioritized", "n_step": 2, **SMALL}),
 }

@@ -127,6 +127,12 @@ def test_both_loops_agree_on_every_kind_of_learner_and_choice(variant):
     assert_same(both("FrozenLake-v1", agent, episodes=60, seed=11, agent_kwargs=own))
 
 
+@pytest.mark.parametrize("agent", [pytest.param(name, marks=LONG * (name != "sarsa-lambda")) for name in COMPILED[1:]])
+def test_both_loops_agree_on_step_sizes_by_visits(agent):
+    own = {"learning_rate_schedule": "visits", "learning_rate_power": 0.8}
+    assert_same(both("FrozenLake-v1", agent, episodes=60, seed=8, agent_kwargs=own))
+
+
 # among allowed actions every way to choose is another: each, and each agent, a loop of its own to compile
 AMONG = {
     **{name: (name, {}) for name in COMPILED},
