@@ -70,6 +70,18 @@ class SampledWorld(NamedTuple):
         return 0
 
 
+class BanditWorld(NamedTuple):
+    """The arms of a bandit, which belong to its env too."""
+
+    values: NDArray[np.float64]  # (n_arms,): the mean reward of each
+    drawn: NDArray[np.bool_]  # (1,): whether the values have been drawn since the generator was seeded
+    walk: float  # the standard deviation of what is added to each value after a pull
+
+    def blank_state(self) -> int:
+        """Returns a state of the right type, before any reset."""
+        return 0
+
+
 class CartPoleWorld(NamedTuple):
     """CartPole's standard physics, observed through bins."""
 
@@ -174,6 +186,25 @@ def _sampled_step(world, state, action, rng):
     return np.int64(world.successor[i]), world.reward[i], world.terminated[i]
 
 
+# ------------------------------------------------------------------------------------------------ arms
+
+
+def _bandit_reset(world, rng):
+    if not world.drawn[0]:
+        for arm in range(world.values.shape[0]):
+            world.values[arm] = 0.0 if world.walk > 0 else rng.standard_normal()
+        world.drawn[0] = True
+    return np.int64(0)
+
+
+def _bandit_step(world, state, action, rng):
+    reward = world.values[action] + rng.standard_normal()
+    if world.walk > 0:
+        for arm in range(world.values.shape[0]):
+            world.values[arm] += world.walk * rng.standard_normal()
+    return state, reward, True
+
+
 # --------------------------------------------------------------------------------------- physics in bins
 
 
@@ -254,6 +285,7 @@ def _cut_point_bin(bins, state):
 _RESET: dict[Any, Any] = {
     DeterministicWorld: _deterministic_reset,
     SampledWorld: _sampled_reset,
+    BanditWorld: _bandit_reset,
     CartPoleWorld: _cartpole_reset,
     ChangedCartPoleWorld: _cartpole_reset,
     MountainCarWorld: _mountain_car_reset,
@@ -262,6 +294,7 @@ _RESET: dict[Any, Any] = {
 _OBSERVE: dict[Any, Any] = {
     DeterministicWorld: _table_observe,
     SampledWorld: _table_observe,
+    BanditWorld: _table_observe,
     CartPoleWorld: _whole_state_observe,
     ChangedCartPoleWorld: _whole_state_observe,
     MountainCarWorld: _whole_state_observe,
@@ -270,6 +303,7 @@ _OBSERVE: dict[Any, Any] = {
 _STEP: dict[Any, Any] = {
     DeterministicWorld: _deterministic_step,
     SampledWorld: _sampled_step,
+    BanditWorld: _bandit_step,
     CartPoleWorld: _cartpole_step,
     ChangedCartPoleWorld: _changed_cartpole_step,
     MountainCarWorld: _mountain_car_step,
@@ -476,6 +510,12 @@ def _sampled_complaint(world: SampledWorld, n_states: int, n_actions: int) -> st
     return None
 
 
+def _bandit_complaint(world: BanditWorld, n_states: int, n_actions: int) -> str | None:
+    if n_states != 1 or world.values.shape != (n_actions,) or world.drawn.shape != (1,):
+        return f"it must have 1 state and {n_actions} arms, as the spaces of the env"
+    return None
+
+
 def _physics_complaint(world: Any, n_states: int, n_actions: int) -> str | None:
     expected = n_bins(world.bins), N_ACTIONS[type(world)]
     if expected != (n_states, n_actions):
@@ -486,5 +526,6 @@ def _physics_complaint(world: Any, n_states: int, n_actions: int) -> str | None:
 _COMPLAINTS: dict[Any, Any] = {
     DeterministicWorld: _deterministic_complaint,
     SampledWorld: _sampled_complaint,
+    BanditWorld: _bandit_complaint,
     **dict.fromkeys(N_ACTIONS, _physics_complaint),
 }

@@ -183,5 +183,10 @@ def check_env_rng(state: Any) -> None:
     set_generator_state(np.random.default_rng(0), state)
 
 
+def remembers(env: gym.Env[Any, Any]) -> bool:
+    """Returns whether an env says, by its attribute `remembers`, that it goes on from more than its `np_random`."""
+    return bool(getattr(env.unwrapped, "remembers", False))
+
+
 def _is_from_gymnasium(rng: Any) -> bool:
     return isinstance(rng, np.random.Generator) and isinstance(rng.bit_generator, np.random.PCG64)

@@ -242,13 +242,13 @@ def why_no_model(env: gym.Env[Any, Any]) -> str | None:
     """Returns one line on why no `TabularModel` can describe `env`; None if one may."""
     base = env.unwrapped
     name = id_of(env)
+    if told := _left_out(base, name):
+        return told
     if not hasattr(base, "tabular_model"):
         if not hasattr(base, "P"):
             return f"{name} has no transition table P: use an env that has one, such as Taxi-v4 or FrozenLake-v1"
         if not hasattr(base, "initial_state_distrib"):
             return f"{name} has a table P but no initial_state_distrib: add its start distribution"
-    if told := _left_out(base, name):
-        return told
     if is_patched(base):
         return f"a method of {name} has been replaced since it was made: its table may no longer describe it"
     wrapper = opaque_wrapper(env)

@@ -74,6 +74,7 @@ SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int]] = {  # by id: how 
     "rlbench/DynaMaze-v0": (_maze_states, 100_000),
     "rlbench/Gambler-v0": (lambda kwargs: int(kwargs.get("goal", 0)), 1000),
     "rlbench/MaximizationBias-v0": (lambda kwargs: int(kwargs.get("actions", 0)), 1000),
+    "rlbench/Bandit-v0": (lambda kwargs: int(kwargs.get("arms", 0)), 10_000),
     "rlbench/Racetrack-v0": (lambda kwargs: len(str(kwargs.get("track", ""))), 2000),
     "rlbench/CarRental-v0": (lambda kwargs: (int(kwargs.get("max_cars", 0)) + 1) ** 2, 31**2),
     "rlbench/AccessControl-v0": (lambda kwargs: int(kwargs.get("servers", 0)), 200),

@@ -8,6 +8,7 @@ RUNS = ("latest", "best", "all")  # words for runs
 SHORT_NAMES = {  # of envs
     "safecab": "rlbench/SafeCab-v0",
     "cartpole": "rlbench/DiscreteCartPole-v1",
+    "bandit": "rlbench/Bandit-v0",
     "random-walk": "rlbench/RandomWalk-v0",
     "gridworld": "rlbench/Gridworld-v0",
     "windy": "rlbench/WindyGridworld-v0",

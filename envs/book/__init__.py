@@ -7,6 +7,7 @@ from typing import Any
 BOOK_ENVS: tuple[dict[str, Any], ...] = tuple(
     {"id": f"rlbench/{name}-v0", "entry_point": f"rlbench.envs.book.{module}:{name}Env", "max_episode_steps": limit}
     for name, module, limit in (
+        ("Bandit", "bandit", None),
         ("RandomWalk", "random_walk", 10_000),
         ("Gridworld", "gridworld", 1000),
         ("WindyGridworld", "windy", 10_000),

@@ -1,4 +1,4 @@
-"""Envs that are a table and a picture: `TableEnv` steps the first and shows the second."""
+"""What the envs of the book share: `DrawnEnv` shows its states, and `TableEnv` also steps its own table."""
 
 from __future__ import annotations
 
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
 PIXELS = ("human", "rgb_array")
 
 
-class TableEnv(gym.Env[int, int]):
-    """An env that samples its own transition table, as Gymnasium's toy-text envs do.
-
-    A reset draws one random number, and so does every step, even one with a single outcome. An action that a state does
-    not allow leaves it as it was, with reward 0. `reset(options={"state": s})` starts in state s.
+class DrawnEnv(gym.Env[int, int]):
+    """An env with Discrete observations and actions, whose states a view shows.
 
     Args:
-        model: the table.
+        n_states: the number of observations.
+        n_actions: the number of actions.
         view: how its states look.
         render_mode: one of `metadata["render_modes"]`, or None.
 
@@ -48,16 +46,103 @@ class TableEnv(gym.Env[int, int]):
         "render_fps": 4,
     }
 
-    def __init__(self, model: TabularModel, view: View, render_mode: str | None) -> None:
+    def __init__(self, n_states: int, n_actions: int, view: View, render_mode: str | None) -> None:
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise UsageError(f"render_mode must be None, {', '.join(map(repr, modes))}, got {render_mode!r}")
-        self.render_mode = render_mode
+        self.render_mode, self.view = render_mode, view
         # Gymnasium types the elements of a Discrete as NumPy integers, but a Python int is one too
-        self.observation_space = cast("gym.Space[int]", spaces.Discrete(model.n_states))
-        self.action_space = cast("gym.Space[int]", spaces.Discrete(model.n_actions))
+        self.observation_space = cast("gym.Space[int]", spaces.Discrete(n_states))
+        self.action_space = cast("gym.Space[int]", spaces.Discrete(n_actions))
         self.s: int | None = None
         self._screen: TableScreen | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_screen": None}  # a screen can be neither copied nor pickled
+
+    def render(self) -> Any:
+        """Returns the state: uint8 (height, width, 3) in "rgb_array", coloured text in "ansi", None in "human".
+
+        Raises:
+            ResetNeeded: called before the first reset.
+        """
+        if self.render_mode is None:
+            gym.logger.warn(f"render() draws nothing without render_mode, one of {self.metadata['render_modes']}")
+            return None
+        if self.s is None:
+            raise ResetNeeded("call reset() before render()")
+        if self.render_mode == "ansi":
+            return self.view.text(self.s)
+        if self.render_mode == "rgb_array":
+            return self._shown_by().pixels(self.s)
+        self._show()
+        return None
+
+    def close(self) -> None:
+        """Closes the window; the env stays usable."""
+        if self._screen is not None:
+            self._screen.close()
+
+    def _checked(self, action: Any) -> int:
+        """Returns an action as an int.
+
+        Raises:
+            ResetNeeded: called before the first reset.
+            InvalidAction: it is not in the action space.
+        """
+        if self.s is None:
+            raise ResetNeeded("call reset() before step()")
+        last = int(self.action_space.n) - 1  # type: ignore[attr-defined]  # Discrete
+        try:
+            number = index(action)
+        except TypeError:
+            raise InvalidAction(f"action must be a whole number, 0 to {last}, got {action!r}") from None
+        if not 0 <= number <= last:
+            raise InvalidAction(f"action must be in 0 to {last}, got {number}")
+        return number
+
+    def _begin(self) -> None:
+        """Shows the state after a reset."""
+        if self.render_mode in PIXELS:
+            self._shown_by().begin()
+            self._show()
+
+    def _follow(self, action: int, reward: float, *, terminated: bool) -> None:
+        """Shows the state after a step."""
+        if self.render_mode in PIXELS:
+            name = self.action_names[action] if self.action_names else str(action)
+            self._shown_by().take(name, reward, terminated=terminated)
+            self._show()
+
+    def _show(self) -> None:
+        if self.render_mode == "human" and self.s is not None:
+            self._shown_by().show(self.s, 1 / self.metadata["render_fps"])
+
+    def _shown_by(self) -> TableScreen:
+        if self._screen is None:
+            from rlbench.envs.book.screen import TableScreen  # noqa: PLC0415  (pygame only when pixels are drawn)
+
+            self._screen = TableScreen(self.view, type(self).__name__.removesuffix("Env"))
+        return self._screen
+
+
+class TableEnv(DrawnEnv):
+    """An env that samples its own transition table, as Gymnasium's toy-text envs do.
+
+    A reset draws one random number, and so does every step, even one with a single outcome. An action that a state does
+    not allow leaves it as it was, with reward 0. `reset(options={"state": s})` starts in state s.
+
+    Args:
+        model: the table.
+        view: how its states look.
+        render_mode: one of `metadata["render_modes"]`, or None.
+
+    Raises:
+        UsageError: the render mode is unknown.
+    """
+
+    def __init__(self, model: TabularModel, view: View, render_mode: str | None) -> None:
+        super().__init__(model.n_states, model.n_actions, view, render_mode)
         self.use(model, view)
 
     def use(self, model: TabularModel, view: View) -> None:
@@ -75,8 +160,7 @@ class TableEnv(gym.Env[int, int]):
         self._starts = np.cumsum(model.initial).tolist()
 
     def __getstate__(self) -> dict[str, Any]:
-        # neither a memoryview nor a screen can be copied or pickled
-        return {**vars(self), "_columns": (), "_screen": None}
+        return {**super().__getstate__(), "_columns": ()}  # nor can a memoryview
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -115,7 +199,7 @@ class TableEnv(gym.Env[int, int]):
             self.s = int(asked)
         else:
             raise UsageError(f"state must be in 0 to {self._model.n_states - 1}, got {asked!r}")
-        self._show(begins=True)
+        self._begin()
         return self.s, self._info()
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
@@ -125,70 +209,17 @@ class TableEnv(gym.Env[int, int]):
             ResetNeeded: called before the first reset.
             InvalidAction: the action is not in the action space.
         """
-        if self.s is None:
-            raise ResetNeeded("call reset() before step()")
-        action, n_actions = self._number_of(action), self._model.n_actions
+        action = self._checked(action)
         offsets, cumulative, successor, rewards, ends = self._columns
-        pair = self.s * n_actions + action
+        pair = cast("int", self.s) * self._model.n_actions + action
         row = _first_above(cumulative, offsets[pair], offsets[pair + 1], self.np_random.random())
         self.s, reward, terminated = int(successor[row]), rewards[row], ends[row]
-        if self.render_mode in PIXELS:
-            self._shown_by().take(self._name_of(action), reward, terminated=terminated)
-        self._show()
+        self._follow(action, reward, terminated=terminated)
         return self.s, reward, terminated, False, self._info()
-
-    def _number_of(self, action: Any) -> int:
-        last = self._model.n_actions - 1
-        try:
-            number = index(action)
-        except TypeError:
-            raise InvalidAction(f"action must be a whole number, 0 to {last}, got {action!r}") from None
-        if not 0 <= number <= last:
-            raise InvalidAction(f"action must be in 0 to {last}, got {number}")
-        return number
-
-    def _name_of(self, action: int) -> str:
-        return self.action_names[action] if self.action_names else str(action)
 
     def _info(self) -> dict[str, Any]:
         allowed = self._model.allowed
         return {} if allowed is None else {"action_mask": allowed[self.s].astype(np.int8)}
-
-    def render(self) -> Any:
-        """Returns the state: uint8 (height, width, 3) in "rgb_array", coloured text in "ansi", None in "human".
-
-        Raises:
-            ResetNeeded: called before the first reset.
-        """
-        if self.render_mode is None:
-            gym.logger.warn(f"render() draws nothing without render_mode, one of {self.metadata['render_modes']}")
-            return None
-        if self.s is None:
-            raise ResetNeeded("call reset() before render()")
-        if self.render_mode == "ansi":
-            return self.view.text(self.s)
-        if self.render_mode == "rgb_array":
-            return self._shown_by().pixels(self.s)
-        self._show()
-        return None
-
-    def close(self) -> None:
-        """Closes the window; the env stays usable."""
-        if self._screen is not None:
-            self._screen.close()
-
-    def _show(self, *, begins: bool = False) -> None:
-        if self.render_mode in PIXELS and begins:
-            self._shown_by().begin()
-        if self.render_mode == "human" and self.s is not None:
-            self._shown_by().show(self.s, 1 / self.metadata["render_fps"])
-
-    def _shown_by(self) -> TableScreen:
-        if self._screen is None:
-            from rlbench.envs.book.screen import TableScreen  # noqa: PLC0415  (pygame only when pixels are drawn)
-
-            self._screen = TableScreen(self.view, type(self).__name__.removesuffix("Env"))
-        return self._screen
 
 
 def _first_above(cumulative: Sequence[float], begin: int, end: int, draw: float) -> int:

@@ -48,7 +48,9 @@ def envs(env: str | None, as_json: bool) -> None:  # noqa: FBT001
         print_json({"envs": rows})
         return
     header = ("name", "env", "step limit", "presets")
-    print_table(header, [(name, env_id, str(limit), ", ".join(preset_names(env_id))) for name, env_id, limit in found])
+    print_table(
+        header, [(name, env_id, str(limit or "none"), ", ".join(preset_names(env_id))) for name, env_id, limit in found]
+    )
     say("\nAny Gymnasium env with Discrete observations and actions works too: FrozenLake-v1, Taxi-v4, ...")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.envs.compiled import compiled_world
-from rlbench.envs.making import step_limit
+from rlbench.envs.making import remembers, step_limit
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import OPEN
 from rlbench.store.columns import check_columns
@@ -87,7 +87,7 @@ def verify(
     made = run.make_same_env() if env is None else env
     try:
         found = _played(run, player_of(made, engine), wanted, wanted)
-        if wanted and (found.mismatched or found.unverifiable) and compiled_world(made) is None:
+        if wanted and (found.mismatched or found.unverifiable) and not _needs_no_past(made):
             found = _played(run, player_of(made, engine), wanted, range(wanted[-1] + 1))
     finally:
         if env is None:
@@ -103,6 +103,11 @@ def _played(run: Run, player: Player, wanted: list[int] | None, played: Iterable
             raise StoreError(f"run {run.id} kept figures only: there are no steps to verify (--record all keeps them)")
         tally.take(chunk, player.play(chunk) if player.stands_at(chunk) else None)
     return tally.result(run.id)
+
+
+def _needs_no_past(env: gym.Env[Any, Any]) -> bool:
+    """Returns whether an env is known to go on from the state of its `np_random` alone."""
+    return compiled_world(env) is not None and not remembers(env)
 
 
 def _check(run: Run, wanted: list[int] | None) -> None:
@@ -179,12 +184,12 @@ class _CompiledPlayer(Player):
 
 
 def player_of(env: gym.Env[Any, Any], engine: str = "auto") -> Player:
-    """Returns what plays chunks again in an env: in machine code where it can.
+    """Returns what plays chunks again in an env: in machine code where it can, and where a chunk needs no earlier one.
 
     Raises:
         UsageError: engine="compiled", and the env has no compiled counterpart.
     """
-    world = None if engine == "python" else compiled_world(env)
+    world = None if engine == "python" or remembers(env) else compiled_world(env)
     if world is None and engine == "compiled":
         raise UsageError("engine='compiled' is not possible: this env has no compiled counterpart; use engine='auto'")
     return Player(env) if world is None else _CompiledPlayer(env, world)

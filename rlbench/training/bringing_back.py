@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.envs.making import set_env_rng
+from rlbench.envs.making import remembers, set_env_rng
 from rlbench.errors import StoreError
 from rlbench.training.again import Player, difference, needs_only_np_random
 
@@ -23,11 +23,11 @@ PROBED_STEPS = 1000  # to compare where no steps are stored
 def goes_on_by_np_random(twin: gym.Env[Any, Any], store: Store, run: RunRecord, checkpoint: CheckpointInfo) -> bool:
     """Returns whether a run's env can go on from the state of its `np_random` alone; closes the twin that it tries.
 
-    An env may say that it cannot, by an attribute `remembers`. The twin repeats the last stored episodes after another
+    An env may say that it cannot (`remembers`). The twin repeats the last stored episodes after another
     seed, or, if no steps are stored, plays the same after two.
     Before the first episode nothing is needed: its reset is seeded.
     """
-    if not checkpoint.episodes or getattr(twin.unwrapped, "remembers", False):
+    if not checkpoint.episodes or remembers(twin):
         return not checkpoint.episodes
     if run.config.keeps_steps:
         return needs_only_np_random(twin, store, run.id, checkpoint.episodes - 1)

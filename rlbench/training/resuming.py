@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rlbench.agents.base import restrict
-from rlbench.envs.making import make_from_spec, seed_env
+from rlbench.envs.making import make_from_spec, remembers, seed_env
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import Preset
 from rlbench.training.bringing_back import bring_back, goes_on_by_np_random
@@ -100,9 +100,9 @@ def resume(
         for name, rate in agent.parameters.by_function().items():
             raise UsageError(f"{name} of run {run.id} is {rate}, which its record does not hold: train with it again")
         world = world_for(env, agent, engine)
-        if world is None and last is not None:
-            bring_back(env, run.make_env(), run.store, run.record, last)
         seed_env(env, env_seed)
+        if last is not None and (world is None or remembers(env)):
+            bring_back(env, run.make_env(), run.store, run.record, last)
         described_callbacks = [described(one) for one in callbacks] or None
         config = replace(_as_of_now(config, env, agent, callbacks), budget=budget_config(budget))
         config = replace(config, callbacks=described_callbacks, stopped=None)

@@ -13,7 +13,7 @@ import gymnasium as gym
 from rlbench.agents import AGENTS, Agent, TableAgent
 from rlbench.envs.again import check_same_again, lasting_spec
 from rlbench.envs.flattening import flattened
-from rlbench.envs.making import full_id, id_of, make_env, seed_env, spec_json
+from rlbench.envs.making import full_id, id_of, make_env, remembers, seed_env, spec_json
 from rlbench.envs.wrapping import wrap
 from rlbench.errors import StoreError, UsageError
 from rlbench.presets import preset_of
@@ -170,7 +170,8 @@ class Task:
             found = find(kept, key, wanted.budget) if cache and key and store is not None else None
             if found is not None and found.is_whole and found.ends_there:
                 return _answered(found, kept, labels, trust=found.record.config.env.spec == plan.config.env.spec)
-            if found is not None and plan.world is None and not goes_on_alone(plan.config.env.spec, kept, found):
+            is_known = plan.world is not None and not remembers(self.env)
+            if found is not None and not is_known and not goes_on_alone(plan.config.env.spec, kept, found):
                 found = None  # playing all of it again would take as long as training anew
             seed_env(self.env, env_seed)
             session = None if found is None else gone_on(found, kept, wanted)

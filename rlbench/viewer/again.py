@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlbench.envs.compiled import compiled_world
+from rlbench.envs.making import remembers
 from rlbench.errors import StoreError
 from rlbench.replaying.verification import player_of
 from rlbench.store.columns import check_columns, flatten, unflatten
@@ -77,5 +78,6 @@ def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
 
 def _played_before(run: Run, env: gym.Env[Any, Any], index: int) -> Iterable[int]:
     """Returns the episodes whose chunks must be played to reach an episode."""
-    is_enough = compiled_world(env) is not None or needs_only_np_random(run.make_env(), run.store, run.id, index)
+    is_known = compiled_world(env) is not None and not remembers(env)
+    is_enough = is_known or needs_only_np_random(run.make_env(), run.store, run.id, index)
     return [index] if is_enough else range(index + 1)

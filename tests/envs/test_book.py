@@ -60,11 +60,16 @@ def test_every_action_has_a_name(env_id):
     assert len(action_names(env)) == env.action_space.n
 
 
+def some_states(env):
+    base = env.unwrapped
+    return [0] if base.why_no_table else np.flatnonzero(base.tabular_model().reachable())[:3].tolist()
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_every_mode_draws_each_state_in_its_own_way(env_id, dummy):
     for mode in ("rgb_array", "ansi"):
         env = gym.make(env_id, render_mode=mode)
-        states = np.flatnonzero(env.unwrapped.tabular_model().reachable())[:3].tolist()
+        states = some_states(env)
         seen = []
         for state in states:
             env.reset(options={"state": state})
@@ -466,3 +471,84 @@ def test_a_car_stops_only_on_the_starting_line_and_noise_keeps_its_velocity():
 def test_a_track_needs_a_start_and_a_finish():
     with pytest.raises(UsageError, match="track must have a start 'S' and a finish 'F', got 0 and 1 squares"):
         gym.make("rlbench/Racetrack-v0", track="..F")
+
+
+# ---------------------------------------------------------------------------------------------------- bandits
+
+
+def pulled(env, arms):
+    """The reward of each arm pulled, in episodes of one pull."""
+    rewards = []
+    for arm in arms:
+        observation, reward, terminated, truncated, _ = env.step(arm)
+        assert (observation, terminated, truncated) == (0, True, False)
+        rewards.append(reward)
+        env.reset()
+    return rewards
+
+
+def test_the_arms_are_drawn_with_the_seed_and_stay():
+    env = gym.make("rlbench/Bandit-v0").unwrapped
+    _, info = env.reset(seed=3)
+    values = env.values.copy()
+    assert values.tolist() == np.random.Generator(np.random.PCG64(3)).standard_normal(10).tolist()
+    assert info["best_arm"] == values.argmax()
+    pulled(env, [0, 1])
+    assert env.values.tolist() == values.tolist()
+    env.reset(seed=4)
+    assert env.values.tolist() != values.tolist()
+
+
+def test_an_arm_gives_its_mean_and_standard_normal_noise():
+    env = gym.make("rlbench/Bandit-v0", arms=2).unwrapped
+    env.reset(seed=0)
+    noise = np.array(pulled(env, [1] * 4000)) - env.values[1]
+    assert noise.mean() == pytest.approx(0, abs=0.08)  # 5 standard errors: wrong by chance once in 1.7 million
+    assert noise.std() == pytest.approx(1, abs=0.06)
+
+
+def test_the_means_of_a_nonstationary_bandit_begin_equal_and_walk_by_a_hundredth():
+    env = gym.make("rlbench/Bandit-v0", nonstationary=True).unwrapped
+    env.reset(seed=0)
+    assert env.values.tolist() == [0.0] * 10
+    steps = []
+    for _ in range(400):
+        before = env.values.copy()
+        pulled(env, [0])
+        steps.append(env.values - before)
+    assert np.std(steps) == pytest.approx(0.01, abs=0.0006)  # 5 standard errors
+
+
+@pytest.mark.parametrize("nonstationary", [False, True])
+def test_a_bandit_pulls_the_same_in_both_loops_and_when_it_goes_on(nonstationary, tmp_path):
+    arguments = {"agent": "q-learning", "env_kwargs": {"nonstationary": nonstationary}, "seed": 5}
+    readable, compiled = (
+        rlbench.train("bandit", episodes=300, engine=engine, **arguments) for engine in ("python", "compiled")
+    )
+    for episodes in (100, 300):
+        longer = rlbench.train("bandit", episodes=episodes, store=str(tmp_path / "runs.db"), **arguments)
+    for other in (compiled, longer):
+        assert other.returns.tobytes() == readable.returns.tobytes()
+        assert other.agent.q_table.tobytes() == readable.agent.q_table.tobytes()
+    found = rlbench.verify(longer, episodes=[250])
+    assert (found.episodes, found.mismatched, found.unverifiable) == (1, 0, 0)
+
+
+def test_a_run_of_a_bandit_that_was_finished_is_gone_on_with_in_either_loop(tmp_path):
+    whole = rlbench.train("bandit", episodes=60, seed=5)
+    begun = rlbench.train("bandit", episodes=40, seed=5, store=str(tmp_path / "runs.db"))
+    for engine in ("python", "compiled"):
+        longer = rlbench.resume(begun, episodes=60, engine=engine)
+        assert longer.returns.tolist() == whole.returns.tolist()
+
+
+def test_an_env_that_was_used_before_draws_new_arms_for_a_run():
+    env = gym.make("rlbench/Bandit-v0")
+    first = rlbench.train(env, episodes=20, seed=0).returns.tolist()
+    rlbench.train(env, episodes=20, seed=1)
+    assert rlbench.train(env, episodes=20, seed=0).returns.tolist() == first
+
+
+def test_a_bandit_has_no_table():
+    with pytest.raises(UsageError, match="draws the means of its arms when it is seeded, so there is no table of it"):
+        rlbench.plan("bandit")

@@ -47,7 +47,7 @@ def test_every_registered_env_keeps_each_promise(check, env):
 
 
 def test_another_seed_leads_elsewhere(env):
-    assert len({tuple(result[0] for result in steps(env, seed, 20)) for seed in range(5)}) > 1
+    assert len({str([result[:2] for result in steps(env, seed, 20)]) for seed in range(5)}) > 1
 
 
 def test_a_spec_comes_back_from_json_as_it_was(env):
@@ -86,6 +86,7 @@ def test_the_registered_envs_have_the_issues_ids_limits_and_threshold():
     assert told == {
         "rlbench/SafeCab-v0": (100, None),
         "rlbench/DiscreteCartPole-v1": (500, 475.0),
+        "rlbench/Bandit-v0": (None, None),
         "rlbench/RandomWalk-v0": (10_000, None),
         "rlbench/Gridworld-v0": (1000, None),
         "rlbench/WindyGridworld-v0": (10_000, None),

@@ -24,7 +24,7 @@ from rlbench.store.config import RunConfig
 from rlbench.training import Run
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra plots is not installed")
-PLACELESS = ("rlbench/Gambler-v0", "rlbench/Racetrack-v0")
+PLACELESS = ("rlbench/Bandit-v0", "rlbench/Gambler-v0", "rlbench/Racetrack-v0")
 BOARDS = tuple(env["id"] for env in BOOK_ENVS if env["id"] not in PLACELESS)
 MAPPED = ("rlbench/SafeCab-v0", "rlbench/DiscreteCartPole-v1", "Taxi-v4", "FrozenLake-v1", "CliffWalking-v1", *BOARDS)
 
