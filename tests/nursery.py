@@ -1,6 +1,7 @@
 """Changes to stores in forks of a process that has imported everything, killed after so many steps.
 
-Each tells of every SQL statement that it begins, and of every command that it sends to a server and that is answered.
+Each tells of every SQL statement that it begins, of every command that it sends to a server and that is answered, and
+of every request to a bucket.
 """
 
 import contextlib
@@ -11,10 +12,10 @@ import sys
 
 CODE = """
 import os, sys
-import pymongo
+import obstore, pymongo
 from rlbench.replaying.migration import migrate
 from rlbench import keys
-from rlbench.store import open_store
+from rlbench.store import bucket, copying, open_store
 from rlbench.store.encrypting import decrypt, encrypt, rotate
 from rlbench.store.pruning import superfluous
 from rlbench.store.pseudonyms import Pseudonyms, pseudonymise
@@ -30,6 +31,7 @@ WORKS = {
     "decrypt": decrypt,
     "rotate": lambda store: rotate(store, keys.Key(bytes([2] * 32))),
     "prune": prune,
+    "copy": lambda store: copying.copy(open_store(os.environ["RLBENCH_TEST_SOURCE"], read_only=True), store),
     "pseudonymise": lambda store: pseudonymise(store, Pseudonyms(keys.Key(bytes([2] * 32)))),
 }
 
@@ -41,9 +43,19 @@ class Commands(pymongo.monitoring.CommandListener):
         tell("step")
     succeeded = failed = started
 
+def telling(request):
+    def told(*arguments, **options):
+        tell("step")
+        return request(*arguments, **options)
+    return told
+
 def opened(url):
     if url.startswith("mongodb:"):
         pymongo.monitoring.register(Commands())
+        return open_store(url)
+    if url.startswith("s3:"):
+        for name in ("get", "_put", "list", "delete"):
+            setattr(bucket.Bucket, name, telling(getattr(bucket.Bucket, name)))
         return open_store(url)
     store = open_store(url)
     inner = getattr(store.backend, "inner", store.backend)
