@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench.agents.bandit import Bandit
 from rlbench.agents.base import AGENTS, Agent, TableAgent, restrict
+from rlbench.agents.differential_sarsa import DifferentialSarsa
 from rlbench.agents.double_q import DoubleQ
 from rlbench.agents.dyna_q import DynaQ
 from rlbench.agents.dyna_q_plus import DynaQPlus
@@ -55,6 +56,7 @@ AGENTS.update(
         DynaQPlus,
         ReplayQ,
         Bandit,
+        DifferentialSarsa,
     )
 )
 
@@ -96,6 +98,7 @@ __all__ = [
     "TD0",
     "Agent",
     "Bandit",
+    "DifferentialSarsa",
     "DoubleQ",
     "DynaQ",
     "DynaQPlus",

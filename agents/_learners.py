@@ -61,6 +61,7 @@ from rlbench.agents._rules import (
     Table,
     column,
     column_of_action,
+    differential_update,
     double_q_update,
     epsilon_greedy,
     expected_sarsa_update,
@@ -189,6 +190,16 @@ class SarsaLearner(NamedTuple):
 
     core: Core
     ahead: NDArray[np.int64]  # the next action, chosen in advance: STATE, ACTION, EXPLORED
+
+
+class DifferentialLearner(NamedTuple):
+    """Differential Sarsa and R-learning."""
+
+    core: Core
+    ahead: NDArray[np.int64]
+    average: NDArray[np.float64]  # (1,): the average reward
+    average_rate: float
+    off_policy: bool
 
 
 class NStepSarsaLearner(NamedTuple):
@@ -415,6 +426,13 @@ def _sarsa_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, t
     return bits
 
 
+def _differential_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
+    rates = learning_rate, learner.core.gamma, learner.average_rate, learner.off_policy
+    differential_update(learner.core.table, learner.average, s, a, r, s_next, a_next, terminated, *rates)
+    return bits
+
+
 def _n_step_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     a_next, bits = _look_ahead(learner, s_next, terminated, epsilon, bits)
     a = column(learner.core.policy, a)
@@ -568,6 +586,7 @@ _WAYS: dict[Any, Ways] = {
     ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),
     MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),
     SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
+    DifferentialLearner: Ways(_choose_as_said, _differential_learn, _finish_sarsa),
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),
     QSigmaLearner: Ways(_choose_by_table, _q_sigma_learn, _finish_q_sigma),
     SarsaLambdaLearner: Ways(_choose_as_said, _sarsa_lambda_learn, _finish_traces),

@@ -716,6 +716,26 @@ def double_q_update(halves, table, u, s, a, r, s_next, terminated, learning_rate
     set_q(table, s, a, (q_value(halves, s, a) + q_value(halves, n_states + s, a)) / 2.0)
 
 
+@njit(cache=True, forceinline=True)
+def differential_update(
+    table, average, s, a, r, s_next, a_next, terminated, learning_rate, gamma, average_rate, off_policy
+):
+    """Moves q[s, a] towards r - average[0] + gamma * q[s_next, a_next], and the average reward, in place.
+
+    Differential Sarsa, Sutton & Barto (2018) 10.3, one feature per pair. With `off_policy` R-learning (Schwartz, 1993):
+    the best next action counts, and the average is of the steps whose action is the best.
+    """
+    follows = 0.0
+    if not terminated:
+        follows = greedy_value(table, s_next) if off_policy else q_value(table, s_next, a_next)
+    error = td_update(table, s, a, r - average[0] + gamma * follows, learning_rate)
+    if not off_policy:
+        average[0] += average_rate * error
+    elif q_value(table, s, a) == greedy_value(table, s):
+        follows = 0.0 if terminated else greedy_value(table, s_next)
+        average[0] += average_rate * (r - average[0] + gamma * follows - greedy_value(table, s))
+
+
 class Averages(NamedTuple):
     """The average reward so far in each state."""
 

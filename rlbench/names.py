@@ -57,6 +57,7 @@ AGENT_NAMES = (
     "dyna-q-plus",
     "replay-q",
     "bandit",
+    "differential-sarsa",
 )
 
 

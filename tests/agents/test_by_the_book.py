@@ -8,6 +8,7 @@ import pytest
 from rlbench.agents import (
     AGENTS,
     Bandit,
+    DifferentialSarsa,
     DynaQ,
     DynaQPlus,
     ExpectedSarsa,
@@ -287,6 +288,53 @@ def test_an_action_that_is_never_taken_does_not_count_as_a_sample():
     agent.update(0, 0, 1.0, 1, False)
     agent.update(1, 1, 100.0, 0, False)  # never taken: the value of state 1 remains
     assert agent.q_table[0, 0] == 5.0
+
+
+# ------------------------------------------------------------------------------------ without discounting
+
+
+@seeds
+@pytest.mark.parametrize("rule", ["sarsa", "r-learning"])
+def test_differential_values_are_learnt_beside_the_average_reward(seed, rule):
+    q, average = np.zeros((STATES + 1, ACTIONS)), 0.0  # the last row: after the end
+    agent = DifferentialSarsa(STATES, ACTIONS, learning_rate=0.3, average_rate=0.1, rule=rule, seed=seed)
+    for s, a, r, s_next, terminated, truncated in a_walk(seed):
+        agent.update(s, a, r, s_next, terminated)
+        after = STATES if terminated else s_next
+        follows = q[after].max() if rule == "r-learning" else q[after, agent.ahead[1]]
+        error = r - average + follows - q[s, a]
+        q[s, a] += 0.3 * error
+        if rule == "sarsa":
+            average += 0.1 * error
+        elif q[s, a] == q[s].max():
+            average += 0.1 * (r - average + q[after].max() - q[s].max())
+        if terminated or truncated:
+            agent.end_episode()
+    assert near(agent, q[:STATES])
+    assert agent.average_reward == pytest.approx(average, abs=1e-12)
+
+
+def test_without_an_average_differential_sarsa_is_sarsa():
+    own = {"seed": 1, "exploration_schedule": "constant", "exploration_initial_eps": 0.3, **RATES}
+    agents = DifferentialSarsa(STATES, ACTIONS, average_rate=0.0, **own), Sarsa(STATES, ACTIONS, **own)
+    one, other = (learnt(agent, a_walk(3)).q_table for agent in agents)
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("rule", "best"), [("sarsa", 1.95), ("r-learning", 2.0)])
+def test_a_task_without_an_end_is_worth_its_reward_per_step(rule, best):
+    """Two states: staying earns 1; going earns 0 there and 4 back: 2 a step, and a little less while exploring."""
+    agent = DifferentialSarsa(
+        2, 2, seed=0, rule=rule, exploration_schedule="constant", exploration_initial_eps=0.1, average_rate=0.002
+    )
+    s = 0
+    for _ in range(10_000):
+        a = agent.act(s)
+        r, s_next = (1.0, s) if a == 0 else ((0.0, 1) if s == 0 else (4.0, 0))
+        agent.update(s, a, r, s_next, False)
+        s = s_next
+    assert agent.greedy_policy().tolist() == [1, 1]
+    assert agent.average_reward == pytest.approx(best, abs=0.15)
 
 
 # ---------------------------------------------------------------------------------------- learning from a model

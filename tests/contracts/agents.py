@@ -9,6 +9,7 @@ SMALL = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
 VARIANTS = {
     **{name: (name, SMALL if name == "replay-q" else {}) for name in AGENTS},
     "values of actions": ("td0", {"values": "q", "policy": [1, 0, 1]}),
+    "R-learning": ("differential-sarsa", {"rule": "r-learning"}),
     "preferences": ("bandit", {"method": "gradient"}),
     "ucb": ("q-learning", {"exploration": "ucb"}),
     "softmax": ("expected-sarsa", {"exploration": "softmax"}),

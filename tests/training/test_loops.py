@@ -192,7 +192,7 @@ def test_both_loops_agree_with_the_tuned_parameters(env, preset):
     assert_same(both(env, "q-learning", preset=preset, total_timesteps=4000, episodes=10**6, seed=3))
 
 
-TUNED = [name for name in COMPILED if name not in ("random", "q-learning", "bandit", *PREDICTING)]
+TUNED = [name for name in COMPILED if name not in ("random", "q-learning", "bandit", "differential-sarsa", *PREDICTING)]
 
 
 @pytest.mark.parametrize("agent", [pytest.param(name, marks=LONG * takes_long("safecab", name)) for name in TUNED])
