@@ -128,10 +128,10 @@ def _copy_run(source: Backend, target: Store, document: Document) -> CopyResult:
     counters = list(_counters(document, spans))
     with _released_on_errors(target, run_id):
         begun = _go_on(target, run_id) if theirs else _begin(source, target, document, spans, counters)
-        there, size = begun["chunks"], 0
+        there, size, tables = begun["chunks"], 0, reading.Tables(source)
         for span, counted in list(zip(spans, counters, strict=True))[there:]:
             begun.update(counted)
-            size += _copy_chunk(source, target, begun, span)
+            size += _copy_chunk(tables, target, begun, span)
         missing = _missing(checkpoints, target.backend.select_checkpoints(run_id))
         size += sum(_copy_checkpoint(source, target, begun, entry) for entry in missing)
         count = len(target.backend.select_checkpoints(run_id))  # a writer may have replaced one
@@ -261,23 +261,18 @@ def _commit(
         raise reading.refusal(target.backend, after["id"])
 
 
-def _copy_chunk(source: Backend, target: Store, after: Document, span: Span) -> int:
+def _copy_chunk(source: reading.Tables, target: Store, after: Document, span: Span) -> int:
     blobs, run_id, table = [], after["id"], None
     for part in PARTS:
-        found, blob = source.select_part(run_id, span, part)
+        found, blob = source.backend.select_part(run_id, span, part)
         if not (found and blob is None and part == "steps"):
             about = intact(blob, f"run {run_id}, chunk {span.number}, {part}", about_part(span, part))
-            table = _table_row(source, str(about["table"])) if is_walk(about) else None
+            table = source(str(about["table"])) if is_walk(about) else None
         blobs.append(blob)
     segments, figures, steps = blobs
-    _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps, table))
+    row = None if table is None else TableRow(table.digest, table.blob)
+    _commit(target, after, ChunkRow(span, segments or b"", figures or b"", steps, row))
     return sum(len(blob or b"") for blob in blobs)
-
-
-def _table_row(source: Backend, digest: str) -> TableRow:
-    """Returns a table as it is stored, after checking it."""
-    table = reading.load_table(source, digest)
-    return TableRow(table.digest, table.blob)
 
 
 def _copy_checkpoint(source: Backend, target: Store, copy: Document, entry: CheckpointInfo) -> int:

@@ -190,6 +190,7 @@ class ObjectBackend(Backend):
         if found is None:
             return False
         self._writable.delete([manifests.run_path(run_id)])
+        self._known.pop(run_id, None)
         with suppress(StoreError):  # the run is gone; `compact` deletes what is left over
             self._sweep([f"data/{owner}" for owner in {run_id, *found.owners}])
         return True
@@ -224,6 +225,11 @@ class ObjectBackend(Backend):
         if known is None or known.version != found.version:
             known = self._known[run_id] = Manifest.parse(found.blob, run_id, found.version)
         return known
+
+    def _lasting(self, run_id: str) -> Manifest | None:
+        """Returns a run's manifest as it is known, if it had finished then: all but its notes is final."""
+        known = self._drafts.get(run_id) or self._known.get(run_id)
+        return known if known and known.document.get("status") == "finished" else self._manifest(run_id)
 
     def _exchange(self, run_id: str, after: Manifest) -> bool:
         """Writes a manifest in place of the version that was read; False if another process was faster."""
@@ -304,7 +310,7 @@ class ObjectBackend(Backend):
     # ------------------------------------------------------------------ chunks and checkpoints
 
     def select_spans(self, run_id: str) -> list[Span]:
-        found = self._manifest(run_id)
+        found = self._lasting(run_id)
         return [chunk.span for chunk in found.chunks] if found else []
 
     def select_part(self, run_id: str, span: Span, part: str) -> tuple[bool, bytes | None]:
@@ -355,19 +361,20 @@ class ObjectBackend(Backend):
         return sorted(one.path.rpartition("/")[2] for one in self._bucket.list("tables"))
 
     def select_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
-        found = self._manifest(run_id)
+        found = self._lasting(run_id)
         return [state.info for state in found.states] if found else []
 
     def select_state(self, run_id: str, info: CheckpointInfo) -> bytes | None:
-        manifest = self._manifest(run_id)
-        state = manifest and manifest.state(info)
-        found = state and self._bucket.get(state.path)
-        if not state or not found:
-            return None
-        if Content.of(found.blob) != state.content:
-            where = f"run {run_id}, checkpoint at step {info.timesteps}"
-            raise StoreError(f"{where} is damaged: it is not what its name says")
-        return found.blob
+        for manifest in (self._lasting, self._manifest):  # another process may have exchanged it
+            known = manifest(run_id)
+            state = known and known.state(info)
+            found = state and self._bucket.get(state.path)
+            if state and found:
+                if Content.of(found.blob) != state.content:
+                    where = f"run {run_id}, checkpoint at step {info.timesteps}"
+                    raise StoreError(f"{where} is damaged: it is not what its name says")
+                return found.blob
+        return None
 
     # ------------------------------------------------------------------ snapshots
 
