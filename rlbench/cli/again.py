@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -141,6 +142,12 @@ def resume(
 @set_option
 @preset_option
 @seed_option
+@click.option(
+    "--into",
+    metavar="URL",
+    shell_complete=completing.file,
+    help="The store for the new run; by default that of RUNS.",
+)
 @trust_option
 @env_filter_option
 @store_option
@@ -157,6 +164,7 @@ def retrain(
     settings: tuple[str, ...],
     preset: str,
     seed: int,
+    into: str | None,
     env_filter: str | None,
     store: str,
     as_json: bool,  # noqa: FBT001
@@ -166,7 +174,9 @@ def retrain(
 
     They are recorded as the parents of the new run.
     """
-    with rlbench.open_store(store, create=False) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(rlbench.open_store(store, create=False))
+        target = opened if into is None else stack.enter_context(rlbench.open_store(into))
         parents = [_run(opened, ref, env_filter, needs="steps", trust=trust) for ref in runs]
         learnt = rlbench.retrain(
             parents,
@@ -174,6 +184,7 @@ def retrain(
             passes=passes,
             tolerance=tolerance,
             warm_start=warm_start,
+            store=target,
             seed=seed,
             wrappers=wrappers,
             bins=bins,

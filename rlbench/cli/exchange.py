@@ -42,11 +42,12 @@ format_option = click.option(
         "rlbench export best --env safecab --what results --out curve.csv",
         "rlbench export latest --out steps.csv.gz --next-observation",
         "rlbench export latest --out run.hdf5.sealed --encrypt --key-file rlbench.key",
+        "rlbench export latest --out s3://bucket/curves/run.csv --what results",
         "rlbench export latest --format minari --out datasets/safecab-v0 --episodes 0:100",
     )
 )
 @click.argument("run", shell_complete=completing.runs)
-@out_option("Where to write: a file, or for minari a folder.", "path", required=True)
+@out_option("Where to write: a file, or for minari a folder; also in the cloud.", "path", required=True)
 @format_option
 @click.option(
     "--what",
@@ -95,7 +96,8 @@ def export(
 
     RUN is an id, a unique beginning of one, latest, or best. What is written can be imported again, exactly. A file
     .csv.gz or .json.gz is packed; a CSV file is described by another beside it, such as run.csv.json. --encrypt
-    encrypts a file of any format, which may then be called run.json.sealed.
+    encrypts a file of any format, which may then be called run.json.sealed. To s3://bucket/run.csv, gs:// or az:// the
+    file goes once it is complete.
     """
     with rlbench.open_store(store, create=False) as opened:
         needs = "agent" if what == "table" else "episodes"

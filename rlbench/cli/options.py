@@ -58,7 +58,7 @@ _store_option: Decorator = click.option(
     show_envvar=True,
     metavar="URL",
     shell_complete=completing.file,
-    help="Where runs are kept: a path, sqlite:///path, mongodb://host/name, or memory:// for nowhere.",
+    help="Where runs are kept: a path, mongodb://host/name, s3://bucket/prefix, or memory:// for nowhere.",
 )
 
 

@@ -173,6 +173,7 @@ def _show_progress(what: str, done: int, total: int) -> None:
 @store.command(
     epilog=examples(
         "rlbench store copy rlbench.db mongodb://127.0.0.1/rl",
+        "rlbench store copy rlbench.db s3://bucket/prefix",
         "rlbench store copy a.db b.db 3f2a",
         "rlbench store copy a.db b.db --study cliff",
     )
@@ -195,9 +196,8 @@ def copy(source: str, target: str, runs: tuple[str, ...], study: str | None, as_
         raise UsageError("RUNS and --study are two things to copy: give one of the two")
 
     def tell(result: CopyResult) -> None:
-        if result.problem:
-            say(f"{result.problem}: it is not copied", err=True)
-        elif not as_json:
+        _tell_problem(result)
+        if not result.problem and not as_json:
             say(f"run {result.run}: {result.action} ({result.chunks:,} chunks, {result.size:,} bytes)")
 
     with rlbench.open_store(source, create=False) as one, rlbench.open_store(target) as other:
@@ -232,22 +232,53 @@ def _tell_study(result: StudyCopy, *, as_json: bool) -> None:
         say(f"study {result.study}: {result.action}")
 
 
-@store.command(epilog=examples("rlbench store backup rlbench-2026-11-21.db"))
-@click.argument("path", shell_complete=completing.file)
+@store.command(
+    epilog=examples("rlbench store backup rlbench-2026-11-21.db", "rlbench store backup --to s3://bucket/backups/lab")
+)
+@click.argument("path", required=False, shell_complete=completing.file)
+@click.option(
+    "--to", metavar="URL", shell_complete=completing.file, help="Back up into the store at this address instead."
+)
 @store_option
 @json_option
-def backup(path: str, store: str, as_json: bool) -> None:  # noqa: FBT001
-    """Write a snapshot of the store to the new SQLite file PATH.
+def backup(path: str | None, to: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
+    """Write a snapshot of the store to the new SQLite file PATH, or keep one elsewhere up to date.
 
-    It is consistent even while others write to the store.
+    A file is consistent even while others write to the store. With --to, such as s3://bucket/prefix, each run is as of
+    the moment it was copied; what is there already is not sent again, and what was deleted here stays there.
     """
+    if (path is None) == (to is None):
+        raise UsageError("a backup goes to a new file PATH, or with --to URL into another store: give one of the two")
     with rlbench.open_store(store, create=False) as opened:
+        if path is None:
+            return _back_up(opened, str(to), as_json=as_json)
         written = copying.backup(opened, path)
     size = written.stat().st_size
     if as_json:
         print_json({"store": opened.url, "backup": str(written), "bytes": size})
     else:
         say(f"{opened.url} is kept in {path} ({size:,} bytes)")
+    return 0
+
+
+def _back_up(source: Store, to: str, *, as_json: bool) -> int:
+    with rlbench.open_store(to) as target:
+        results, studies = _copied(source, target, (), None, _tell_problem)
+    problems = [each for each in studies if each.problem]
+    for each in problems:
+        _tell_study(each, as_json=as_json)
+    damaged, sent = sum(bool(result.problem) for result in results), sum(result.size for result in results)
+    if as_json:
+        told = {"store": source.url, "backup": target.url, "bytes": sent}
+        print_json({**told, "runs": len(results) - damaged, "damaged": damaged})
+    else:
+        say(f"{source.url} is kept in {target.url} ({len(results) - damaged:,} runs, {sent:,} bytes sent)")
+    return int(bool(damaged or problems))
+
+
+def _tell_problem(result: CopyResult) -> None:
+    if result.problem:
+        say(f"{result.problem}: it is not copied", err=True)
 
 
 @store.command(epilog=examples("rlbench store migrate", "rlbench store migrate --store mongodb://127.0.0.1/rl"))

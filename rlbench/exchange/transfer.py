@@ -17,6 +17,7 @@ from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.exchange import text_files
 from rlbench.exchange.batches import chosen, chunks_of, figured, finite, first_episodes, whole_episodes
 from rlbench.exchange.content import Content
+from rlbench.exchange.delivery import delivered, is_in_cloud
 from rlbench.exchange.digests import Digests
 from rlbench.exchange.flat import chunks_json
 from rlbench.exchange.manifest import WHATS, columns_of, manifest_of
@@ -67,7 +68,7 @@ PURPOSE = "import"  # of the writer of a run that is being imported: if it is ki
 class Exported(NamedTuple):
     """What an export wrote."""
 
-    path: Path
+    path: Path | str
     format: str
     what: str
     episodes: int
@@ -91,7 +92,8 @@ def export(
 
     Args:
         run: whose episodes, results or table to write.
-        path: the destination; it is replaced only once the file is complete.
+        path: the destination; it is replaced only once the file is complete. Or an address in the cloud, such as
+            `s3://bucket/run.csv`, where the file goes once it is complete.
         format: one of FORMATS; by default taken from the path's extension.
         what: "episodes" (every step and the figures of each episode; json and hdf5 add the last checkpoint, including
             the table), "results" (only the figures: the learning curve) or "table" (the action values). Minari takes
@@ -109,8 +111,34 @@ def export(
             format's package is not installed; or there is no key to encrypt with.
         StoreError: the file cannot be written, or the store is damaged; no partial file is left.
     """
-    path = path_of(path)
-    kind = _format(path, format)
+    with delivered(path, overwrite=overwrite) as place:
+        done = _export(
+            run,
+            place,
+            format,
+            what,
+            indices,
+            data_format=data_format,
+            next_observation=next_observation,
+            overwrite=overwrite,
+            encrypt=encrypt,
+        )
+    return done._replace(path=str(path)) if is_in_cloud(path) else done
+
+
+def _export(
+    run: Run,
+    path: Path,
+    wanted: str | None,
+    what: str,
+    indices: Iterable[int] | slice | None,
+    *,
+    data_format: str | None,
+    next_observation: bool,
+    overwrite: bool,
+    encrypt: bool,
+) -> Exported:
+    kind = _format(path, wanted)
     if what not in WHATS:
         raise unknown_name("thing to export", what, WHATS)
     module = import_module(FORMATS[kind])

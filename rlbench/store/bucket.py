@@ -16,6 +16,7 @@ from rlbench.files import require
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
 CLOUDS = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}  # scheme of an address: its class in obstore
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
@@ -119,6 +120,11 @@ class Bucket:
     def replace(self, path: str, blob: bytes) -> None:
         """Writes an object in place of any other."""
         self._put(path, blob, "overwrite")
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Writes a file, piece by piece, in place of any other object."""
+        with self._asking() as obstore:
+            obstore.put(self._store, path, file)
 
     def exchange(self, path: str, blob: bytes, version: Version | None) -> Version | None:
         """Writes an object in place of this version, None: only if there is none; returns its version.

@@ -216,6 +216,7 @@ def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, 
 
 def _taken_over(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, wanted: Wanted) -> Session:
     """Takes over a run that broke off, to train again what it stored after its last checkpoint, and then go on."""
+    store.backend.check_trainable()
     store.claim(run.id)
     with _or_undone(lambda: store.append(run.id, status="interrupted")):
         begun = replace(store.run(run.id), config=wanted.config)

@@ -92,12 +92,14 @@ def retrain(
 
     Raises:
         UsageError: no runs, runs of different envs, runs that kept no steps, an on-policy agent, an env whose
-            code was edited since, or a bad argument.
+            code was edited since, or a bad argument; or runs are not written into this store, but copied.
     """
     from rlbench.training._passes import Source, learn  # noqa: PLC0415  (numba only when something is learnt)
 
     runs = [runs] if isinstance(runs, Run) else list(runs)
     _check(runs, agent, passes, tolerance)
+    target = store or runs[0].store
+    target.backend.check_trainable()
     chosen = preset_of(runs[0].env_id, preset)
     parameters = chosen.parameters(agent, agent_kwargs or {})
     if agent == "replay-q" and "buffer_size" not in (agent_kwargs or {}):
@@ -111,7 +113,7 @@ def retrain(
     seconds = time.perf_counter() - started
     figures = RetrainingConfig(len(errors), source.count, errors[-1])
     config = _config(runs[0], sight.env, learner, chosen.name, figures)
-    run = _stored(store or runs[0].store, config, learner, seed, [parent.id for parent in runs], seconds)
+    run = _stored(target, config, learner, seed, [parent.id for parent in runs], seconds)
     run.trust = runs[0].trust
     return Retraining(run, len(errors), source.count, errors[-1], errors[-1] < tolerance)
 
