@@ -15,7 +15,7 @@ from needs import summary
 from rlbench.signals import ENDING
 
 MEMORY = "/dev/shm"  # noqa: S108  (a file system in memory: what a killed process wrote stays, as on a disk)
-pytest_plugins = ["mongod", "seaweed"]
+pytest_plugins = ["mongod", "seaweed", "faulty"]
 ROOM = 2**31  # bytes, several times what the tests keep at once
 
 settings.register_profile("rlbench", deadline=None)  # no verdict depends on the machine's pace

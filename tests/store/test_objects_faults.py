@@ -3,9 +3,11 @@
 import os
 import random
 import threading
+from datetime import timedelta
 
 import pytest
 from contracts import stores
+from faulty import LOST
 from nursery import Nursery
 from proxy import Proxy
 
@@ -13,6 +15,7 @@ from rlbench.errors import StoreAway, StoreError
 from rlbench.store import bucket, checking, copying, open_store
 
 RUNS, CHUNKS = 3, 6
+FAST = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
 
 
 @pytest.fixture
@@ -139,6 +142,52 @@ def test_a_server_that_is_killed_in_a_copy_is_told_and_the_copy_goes_on(
         seaweed.start()
         assert assert_whole_runs(source, url) <= RUNS
         assert_goes_on(source, url)
+
+
+# ---------------------------------------------------------------- the server fails
+
+FAULTS = {
+    "full": (
+        "507 Insufficient Storage",
+        "XMinioStorageFull",
+        StoreError,
+        r"it is full \(507 .*, XMinioStorageFull\); make",
+    ),
+    "busy": ("503 Slow Down", "SlowDown", StoreAway, r"its server is failing or busy \(503 .*, SlowDown\); try again"),
+    "forbidden": ("403 Forbidden", "AccessDenied", StoreError, r"access is denied \(403 Forbidden, AccessDenied\)"),
+    "broken": ("500 Internal Server Error", "InternalError", StoreAway, "its server is failing or busy"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("writes", [9, pytest.param(1, marks=pytest.mark.long)])
+def test_a_server_that_begins_to_fail_is_told_in_a_line_and_then_it_goes_on(source, faulty, impatient, kind, writes):
+    status, code, error, said = FAULTS[kind]
+    url, left = f"s3://lab/{kind}/{writes}", iter(range(writes))
+
+    def fails(method, _path):
+        return (status, code) if method == "PUT" and next(left, None) is None else None
+
+    with open_store(url):
+        pass
+    faulty.fault = fails
+    with pytest.raises(error, match=said) as told:
+        copied(source, url)
+    assert "\n" not in str(told.value)
+    faulty.fault = lambda _method, _path: None
+    assert assert_whole_runs(source, url) <= RUNS
+    assert_goes_on(source, url)
+
+
+@pytest.mark.parametrize("performs", [False, True])
+def test_one_error_in_three_or_an_answer_that_is_lost_does_no_harm(source, faulty, monkeypatch, performs):
+    dice, url = random.Random(0), f"s3://lab/lost/{performs}"  # noqa: S311  not for secrets
+    monkeypatch.setattr(bucket, "RETRIES", {**bucket.RETRIES, "max_retries": 30, "backoff": FAST})
+    faulty.performs = performs
+    faulty.fault = lambda _method, _path: LOST if dice.random() < 1 / 3 else None
+    assert {result.action for result in copied(source, url)} == {"copied"}
+    faulty.fault = lambda _method, _path: None
+    assert assert_whole_runs(source, url) == RUNS + 1
 
 
 # ---------------------------------------------------------------- two writers
