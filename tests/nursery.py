@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 CODE = """
-import os, sys
+import os, secrets, sys
 import obstore, pymongo
 from rlbench.replaying.migration import migrate
 from rlbench import keys
@@ -24,7 +24,16 @@ def prune(store):
     for run in superfluous(store, keep_last=1):
         store.delete_run(run.id)
 
+def acts(store):
+    runs, tokens = store.runs(), store.snapshots("token")
+    run = store.create_run("Taxi-v4", "random", seed=0)
+    store.update_run(run.id, tags=["x"])
+    store.add_snapshot("token", secrets.token_hex(4), {})
+    store.delete_run(runs[-1].id)
+    store.delete_snapshot("token", tokens[0].name)
+
 WORKS = {
+    "acts": acts,
     "migrate": migrate,
     "encrypt": encrypt,
     "encrypt-figures": lambda store: encrypt(store, figures=True),

@@ -162,6 +162,7 @@ def _export(
         if beside is not None:  # the file itself cannot hold its manifest
             with creating(beside) as described, text_files.writing(described) as file:
                 file.write(f"{content.manifest.to_json()}\n")
+        run.store.enter("export", run.id)  # before the file appears: none that does is not in the log
     return Exported(path, kind, what, content.manifest.episodes)
 
 
@@ -403,6 +404,7 @@ def _imported(store: Store, content: Content) -> RunRecord:
         tags=tags,
         parents=known["parents"],
         note="; ".join(filter(None, (known.get("note"), *content.notes))),
+        what="import",
     )
     try:
         for chunk in itertools.chain([] if first is None else [first], chunks):

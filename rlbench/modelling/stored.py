@@ -233,7 +233,7 @@ def pseudonymise_models(store: Store, pseudonyms: Pseudonyms) -> int:
         arrays[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
         data = numbers["about"]["data"]
         data["hashed"] = {**data.get("hashed", {}), data["features"][0]: pseudonyms.key.id}
-        if not store.amend_snapshot(told[entry.id], numbers, arrays):
+        if not store.amend_snapshot(told[entry.id], numbers, arrays, what="pseudonymise"):
             raise StoreError(f"other processes keep changing model {entry.id}: try again")
     return len(wanted)
 

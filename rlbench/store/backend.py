@@ -7,12 +7,14 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rlbench.store.audit import Head
 from rlbench.store.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from rlbench.store.audit import Act, Entry
     from rlbench.store.documents import CheckpointRow, ChunkRow, Document
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
@@ -24,6 +26,7 @@ class Backend(ABC):
 
     Commits are atomic. Only the first `chunks` chunks of a run, a field of its document, are committed. A chunk or
     checkpoint belongs to the run that wrote it, its owner; other runs may share it, and their documents name the owner.
+    An `act` that is given with a change is entered in the audit log if the change is made, and only then.
     Every storage failure is a StoreError that names `url`, without its password.
     """
 
@@ -33,7 +36,7 @@ class Backend(ABC):
     # ------------------------------------------------------------------ runs
 
     @abstractmethod
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
         """Adds a run with exactly the fields RUN_FIELDS; False if its id is taken, or the run `base` is gone.
 
         The chunks that the document counts are the first of `base`, and its checkpoints those of `base` that it shares.
@@ -69,6 +72,8 @@ class Backend(ABC):
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
         """Adds rows and changes a run atomically; False, changing nothing, if the run is not as expected.
 
@@ -93,7 +98,7 @@ class Backend(ABC):
         """Replaces the blob of a table, atomically; False if it is not `before` (any more)."""
 
     @abstractmethod
-    def remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str, *, act: Act | None = None) -> bool:
         """Deletes a run, with chunks, checkpoints and tables that no other run needs; False if it does not exist."""
 
     # ------------------------------------------------------------------ chunks and checkpoints
@@ -125,7 +130,9 @@ class Backend(ABC):
     # ------------------------------------------------------------------ snapshots
 
     @abstractmethod
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+    def put_snapshot(
+        self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True, act: Act | None = None
+    ) -> bool:
         """Saves a snapshot in place of any of the same kind and name; `replace` names the only one that it may replace.
 
         False, changing nothing, if another has taken the place of that one, or it is gone; without `replace`, if there
@@ -141,8 +148,28 @@ class Backend(ABC):
         """Returns the blob of a snapshot; None if it does not exist."""
 
     @abstractmethod
-    def remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str, *, act: Act | None = None) -> bool:
         """Deletes a snapshot; False if it does not exist."""
+
+    # ------------------------------------------------------------------ the audit log
+
+    def enter(self, act: Act) -> bool:
+        """Enters what changes nothing else in the storage; False if that can only be read, or keeps no log."""
+        del act
+        return False
+
+    def select_entries(self) -> list[Entry]:
+        """Returns the audit log as it is stored, by the numbers of its entries."""
+        return []
+
+    def head(self) -> Head:
+        """Returns where the audit log ends."""
+        return Head()
+
+    def continue_log(self, entries: Sequence[Entry]) -> bool:
+        """Adds entries of another storage's log, as they are; False unless the first of them follows the last here."""
+        del entries
+        return False
 
     # ------------------------------------------------------------------ the storage itself
 

@@ -11,6 +11,7 @@ from rlbench.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rlbench.store.audit import Act
     from rlbench.store.backend import Backend
     from rlbench.store.documents import CheckpointRow, ChunkRow, Document
 
@@ -22,6 +23,7 @@ class _Kept(NamedTuple):
     """A run that is kept back; only its end may have a chunk and a checkpoint."""
 
     document: Document
+    act: Act | None
     chunk: ChunkRow | None = None
     checkpoint: CheckpointRow | None = None
 
@@ -52,13 +54,13 @@ class Behind:
         self.flush()
         return getattr(self._backend, name)
 
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
         """Keeps a new run back; one that shares what another stored is written, after that one."""
         if base is not None:
             self.flush()
-            return self._backend.insert_run(document, base)
+            return self._backend.insert_run(document, base, act=act)
         with self._lock:
-            self._kept[document["id"]] = _Kept(document)
+            self._kept[document["id"]] = _Kept(document, act)
         return True
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
@@ -80,19 +82,21 @@ class Behind:
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
         """Keeps the end of a run back, and its signs of life; if it writes more, all are written."""
         with self._lock:
             kept, ends = self._kept.get(run_id), changes.get("status", "running") != "running"
-            writes_more = not ends and (chunk is not None or checkpoint is not None)
+            writes_more = act is not None or (not ends and (chunk is not None or checkpoint is not None))
             if kept is not None and (writes_more or kept.document["status"] != "running"):
                 self.flush()
                 kept = None
             if kept is None:
-                return self._backend.commit(run_id, expected, changes, chunk, checkpoint)
+                return self._backend.commit(run_id, expected, changes, chunk, checkpoint, act=act)
             if any(kept.document[name] != value for name, value in expected.items()):
                 return False
-            self._kept[run_id] = _Kept({**kept.document, **changes}, chunk, checkpoint)
+            self._kept[run_id] = _Kept({**kept.document, **changes}, kept.act, chunk, checkpoint)
             self._note(self._kept[run_id].size, ends=ends)
         return True
 
@@ -121,7 +125,7 @@ class Behind:
                         self._write(run_id, run)
 
     def _write(self, run_id: str, run: _Kept) -> None:
-        if not self._backend.insert_run(run.document):
+        if not self._backend.insert_run(run.document, act=run.act):
             raise StoreError(f"the id {run_id} was taken by another process in {self.url}: try again")
         if run.chunk is not None or run.checkpoint is not None:
             self._backend.commit(run_id, {}, {}, run.chunk, run.checkpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlbench.errors import StoreError
-from rlbench.store import reading
+from rlbench.store import audit, reading
 from rlbench.store.documents import (
     COUNTS,
     PARTS,
@@ -83,6 +83,7 @@ def check(store: Store, ref: str | None = None) -> Iterator[Damage]:
     for document in documents:
         yield from _check_run(backend, document)
     yield from _check_snapshots(backend)
+    yield from (Damage("", "audit log", problem) for problem in audit.problems(backend.select_entries()))
 
 
 def _check_run(backend: Backend, document: Document) -> Iterator[Damage]:

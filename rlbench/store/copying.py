@@ -68,6 +68,8 @@ def copy(
 ) -> list[CopyResult]:
     """Copies runs unchanged, under the same ids; without `refs`, also snapshots.
 
+    Without `refs` it also continues the audit log, if that of the target is only a beginning of it.
+
     Skips what the target has already, chunks that runs share included, and resumes interrupted copies. Afterwards the
     target's records equal the source's: a tag changed in the target is changed back, though its studies keep their
     runs. Until a run is complete its status is "running", or "interrupted" if the copying process has died.
@@ -84,7 +86,12 @@ def copy(
             same id, a longer version of it, or is writing it.
     """
     results, copied = [], _copy_sound if refs is None else _copy_run
-    for document in _chosen(source.backend, refs):
+    chosen = _chosen(source.backend, refs)
+    for record_id in [""] if refs is None else [document["id"] for document in chosen]:
+        source.enter("copy-out", record_id)
+    if refs is None:
+        target.continue_log(source.entries())
+    for document in chosen:
         with target.backend.as_a_whole(str(document.get("id"))):
             results.append(copied(source.backend, target, document))
         if on_run is not None:
@@ -155,7 +162,8 @@ def _copy_notes(target: Store, document: Document, theirs: Document) -> None:
             f"{target.url} has a different run {document['id']}: it was left unchanged, copy the others by id"
         )
     notes = {name: document[name] for name in (*NOTES, "notes_sum")}
-    if not target.backend.commit(document["id"], {"notes_sum": theirs["notes_sum"]}, notes):
+    act = target.act("copy", document["id"])
+    if not target.backend.commit(document["id"], {"notes_sum": theirs["notes_sum"]}, notes, act=act):
         raise reading.refusal(target.backend, document["id"])
 
 
@@ -192,7 +200,7 @@ def _missing(wanted: list[CheckpointInfo], there: list[CheckpointInfo]) -> list[
 
 def _go_on(target: Store, run_id: str) -> Document:
     """Makes the target the writer of an interrupted copy."""
-    target.claim(run_id)
+    target.claim(run_id, what="copy")
     return reading.document_of(target.backend, run_id)
 
 
@@ -203,7 +211,8 @@ def _begin(source: Backend, target: Store, document: Document, spans: list[Span]
     begun = {**document, **NEW, **counted, "writer": target.writer, "beat": now()}
     if base is not None:
         begun["checkpoints"] = sum(map(shares(begun), target.backend.select_checkpoints(base)))
-    if not target.backend.insert_run({**begun, **sums(begun)}, base):
+    act = target.act("copy", document["id"])
+    if not target.backend.insert_run({**begun, **sums(begun)}, base, act=act):
         complaint = f"another process is copying run {document['id']} to {target.url}"
         raise StoreError(f"{complaint}: wait for it, then try again")
     return begun
@@ -293,7 +302,7 @@ def copy_snapshots(source: Store, target: Store, entries: Iterable[SnapshotInfo]
         if blob is not None:
             about = {"kind": entry.kind, "name": entry.name}
             intact(blob, f"snapshot {entry.kind}/{entry.name}", about)
-            target.backend.put_snapshot(entry, blob)
+            target.put_copy(entry, blob)
 
 
 # ---------------------------------------------------------------------- backups
@@ -315,6 +324,8 @@ def backup(store: Store, path: str | os.PathLike[str], refs: Iterable[Ref] | Non
     if not whole.parent.is_dir():
         raise StoreError(f"cannot write {whole}: its folder does not exist")
     with written(whole, overwrite=False) as draft:
+        if refs is None:
+            store.enter("backup")
         if refs is not None or not store.backend.copy_to_file(str(draft)):
             with open_store(draft) as target:
                 copy(store, target, refs)

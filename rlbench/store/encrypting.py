@@ -48,6 +48,7 @@ def encrypt(store: Store, *, figures: bool = False) -> int:
     keyring = backend.keyring
     keyring.checked()
     check_that_nobody_writes(backend)
+    store.enter("encrypt")
     if figures and LISTS not in keyring.wrapped:
         keyring.add(LISTS, secrets.token_bytes(SECRET), strict=False)
     count = _exchanged(backend.inner, lambda blob, place: blob if is_sealed(blob) else keyring.seal(blob, place))
@@ -71,6 +72,7 @@ def decrypt(store: Store) -> int:
     keyring = backend.keyring
     key = keyring.checked()
     check_that_nobody_writes(backend)
+    store.enter("decrypt")
     for wrapped in list(keyring.wrapped.values()):  # what is plain may be read from now on
         keyring.put(Wrapped.of(wrapped.name, wrapped.unwrap(key), key, strict=False))
     count = 0
@@ -94,6 +96,7 @@ def rotate(store: Store, new: Key) -> int:
     old = keyring.needed(store.url)
     if new.id == old.id:
         raise UsageError(f"the new key is the old one ({old.id}): make another with `rlbench store key --out FILE`")
+    store.enter("rotate-key")
     count = 0
     while stale := [wrapped for wrapped in keyring.wrapped.values() if wrapped.key != new.id]:
         for wrapped in stale:

@@ -204,7 +204,23 @@ def _index_of_tags(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX runs_by_tags ON runs (tags)")
 
 
-MIGRATIONS = (_first_tables, _owners_and_checksums, _tables_of_steps, _index_of_tags)
+def _audit_log(connection: sqlite3.Connection) -> None:
+    """Lets who does what be entered; what was done before is not in it."""
+    connection.execute(
+        """
+        CREATE TABLE audit (
+            number INTEGER PRIMARY KEY,
+            moment TEXT NOT NULL,
+            who TEXT NOT NULL,
+            what TEXT NOT NULL,
+            record TEXT NOT NULL,
+            hash TEXT NOT NULL
+        )
+        """
+    )
+
+
+MIGRATIONS = (_first_tables, _owners_and_checksums, _tables_of_steps, _index_of_tags, _audit_log)
 READABLE = 2  # migrations that a file must have had to be read without another
 
 

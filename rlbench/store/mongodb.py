@@ -12,6 +12,7 @@ with every such update. Hence, without transactions,
   commit them any longer;
 - a table is written after the chunk that names it, each time with a new stamp. It is deleted only with the stamp that
   it had before no chunk was found to name it, so a chunk written meanwhile saves it, or brings it again;
+- an act for the audit log waits in the document that it changes until it is entered, see mongodb_audit.py;
 - a chunk is exchanged by one update, after it has named its new table and parts: until then it reads as before.
 
 Every write is acknowledged by a majority of the servers from their journals, whatever the URL says. The exception is
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from rlbench.errors import StoreError
 from rlbench.store.backend import TRIES, Backend
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, TableRow
+from rlbench.store.mongodb_audit import EMPTIED, NONE_WAIT, Log, Waiting
 from rlbench.store.mongodb_driver import (
     addressed,
     driver,
@@ -41,7 +43,17 @@ from rlbench.store.mongodb_driver import (
     place_of,
 )
 from rlbench.store.mongodb_fields import JSON, from_field, to_fields
-from rlbench.store.mongodb_layout import FILTERS, NEWEST, SPAN, Collections, insert, next_number, take_over
+from rlbench.store.mongodb_layout import (
+    FILTERS,
+    NEWEST,
+    SPAN,
+    THERE,
+    UNAUTHORIZED,
+    Collections,
+    insert,
+    next_number,
+    take_over,
+)
 from rlbench.store.mongodb_rows import Rows, chunk_name, new_name, pieces_of, plain
 from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 from rlbench.store.urls import HIDDEN
@@ -52,12 +64,14 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.collection import Collection
 
+    from rlbench.store.audit import Act, Entry, Head
     from rlbench.store.documents import Document
 
 PART = 4 * 2**20  # bytes: larger blobs are split into parts; three of this size fit into one document of 16 MiB
 BATCH = 1000  # names per request
 ROOM = 2**20  # bytes: freeing less is not worth the second it takes
 BLOBS = {"segments": "segments_blob", "figures": "figures_blob", "steps": "steps_blob"}
+NOTHING = {"_id": {"$eq": ""}}  # no document: to try to delete it tells who may delete
 COMPLETE = {"$ne": None}  # the row of a snapshot; one that is being written has none yet
 
 
@@ -71,6 +85,7 @@ class MongoBackend(Backend):
         self._client, self._is_given = client, is_given
         self._database = durable(client, name)
         self._collections = self._rows_first = Collections.of(self._database)
+        self._log = Log(self._collections, self._collections, self.url)
         self._read_only = read_only
         self._is_closed = False
         self._token = new_name()
@@ -108,21 +123,24 @@ class MongoBackend(Backend):
 
     # ------------------------------------------------------------------ runs
 
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
+        waiting = self._waiting(act)
         rows = Rows([], 0, new_name(), [], []) if base is None else self._rows(base, {})
         if rows is None:
             return False
         with self._writing() as store:
             more = {"number": next_number(store), "rows": rows.shared(document).document()}
+            more |= {"acts": [one.document() for one in waiting]} if waiting else {}
             if not insert(store.runs, {**to_fields(document), **more}):
                 return False
-            if base is None or store.runs.find_one({"_id": {"$eq": base}}, {"_id": 1}):
+            if base is None or store.runs.find_one({"_id": {"$eq": base}, **THERE}, {"_id": 1}):
+                self._settle("runs", document["id"], waiting)
                 return True
             store.runs.delete_one({"_id": {"$eq": document["id"]}})  # the base was deleted, with the rows it wrote
         return False
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
-        wanted = dict(_condition(name, value) for name, value in filters.items())
+        wanted = _conditions(filters)
         with self._reading() as store:
             if "owner" in filters and not store.chunks.find_one({"run": {"$eq": filters["owner"]}}, {"_id": 1}):
                 return []  # an index tells this faster than a search of the runs
@@ -133,7 +151,7 @@ class MongoBackend(Backend):
     def select_fields(
         self, filters: Mapping[str, str], names: Sequence[str], limit: int | None = None, offset: int = 0
     ) -> list[tuple[Any, ...]]:
-        wanted = dict(_condition(name, value) for name, value in filters.items())
+        wanted = _conditions(filters)
         keys = ["_id" if name == "id" else name for name in names]
         with self._reading() as store:
             found = store.runs.find(wanted, dict.fromkeys(keys, 1), sort=NEWEST, limit=limit or 0, skip=offset)
@@ -141,7 +159,7 @@ class MongoBackend(Backend):
 
     def count_runs(self, filters: Mapping[str, str]) -> int:
         with self._reading() as store:
-            return int(store.runs.count_documents(dict(_condition(name, value) for name, value in filters.items())))
+            return int(store.runs.count_documents(_conditions(filters)))
 
     def commit(
         self,
@@ -150,15 +168,18 @@ class MongoBackend(Backend):
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
+        waiting = self._waiting(act)
         if chunk is None and checkpoint is None:
-            return self._change(run_id, expected, changes)
+            return self._change(run_id, expected, changes, waiting)
         for _ in range(TRIES):  # another process may have changed the revision meanwhile
             before = self._known.pop(run_id, None) or self._rows(run_id, expected)
             if before is None:
                 return False
             after, written = self._add_rows(run_id, before, chunk, checkpoint)
-            if self._exchange(run_id, expected, changes, before, after):
+            if self._exchange(run_id, expected, changes, before, after, waiting):
                 self._discard(row[-1] for row in before.checkpoints if not after.counts(row[-1]))
                 return True
             self._discard(written)
@@ -218,11 +239,14 @@ class MongoBackend(Backend):
             expected = {"_id": {"$eq": digest}, "blob": {"$eq": before}}
             return store.tables.update_one(expected, {"$set": {"blob": after}}).matched_count == 1
 
-    def remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str, *, act: Act | None = None) -> bool:
+        waiting, key = self._waiting(act), {"_id": {"$eq": run_id}, **THERE}
         with self._writing() as store:
-            found = store.runs.find_one_and_delete({"_id": {"$eq": run_id}})
+            hasty(store.runs).delete_one(NOTHING)
+            found = store.runs.find_one_and_replace(key, {"acts": [one.document() for one in waiting]})
         if found is None:
             return False
+        self._settle("runs", run_id, waiting, emptied=True)
         with suppress(StoreError):  # the run is gone; `compact` deletes any rows left over
             for owner in {run_id, *(piece.owner for piece in pieces_of(found))}:
                 self._sweep_run(owner)
@@ -234,16 +258,29 @@ class MongoBackend(Backend):
             found = store.runs.find_one(_like(run_id, expected), {"chunks": 1, "owners": 1, "rows": 1})
         return None if found is None else Rows.of(found)
 
-    def _change(self, run_id: str, expected: Document, changes: Document) -> bool:
+    def _change(self, run_id: str, expected: Document, changes: Document, waiting: Sequence[Waiting] = ()) -> bool:
+        change: Document = {"$set": to_fields(changes)} if changes else {}
+        for one in waiting:
+            change |= one.pushed()
         with self._writing() as store:
-            if not changes:
+            if not change:
                 return store.runs.find_one(_like(run_id, expected), {"_id": 1}) is not None
-            return store.runs.update_one(_like(run_id, expected), {"$set": to_fields(changes)}).matched_count == 1
+            is_done = store.runs.update_one(_like(run_id, expected), change).matched_count == 1
+        self._settle("runs", run_id, waiting if is_done else ())
+        return is_done
 
-    def _exchange(self, run_id: str, expected: Document, changes: Document, before: Rows, after: Rows) -> bool:
+    def _exchange(
+        self,
+        run_id: str,
+        expected: Document,
+        changes: Document,
+        before: Rows,
+        after: Rows,
+        waiting: Sequence[Waiting] = (),
+    ) -> bool:
         """Commits `after` and the changes, if the rows are still those of `before` and the run is as expected."""
         seen, after = {**expected, "rows.revision": before.revision}, after._replace(revision=new_name())
-        if not self._change(run_id, seen, {**changes, "rows": after.document()}):
+        if not self._change(run_id, seen, {**changes, "rows": after.document()}, waiting):
             return False
         self._known[run_id], self._prefetched = after, {}
         return True
@@ -408,19 +445,24 @@ class MongoBackend(Backend):
 
     # ------------------------------------------------------------------ snapshots
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+    def put_snapshot(
+        self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True, act: Act | None = None
+    ) -> bool:
+        waiting = self._waiting(act)
         key, allowed = _snapshot(info.kind, info.name), _replaceable(replace=replace)
         for _ in range(TRIES):
             row = new_name()
             with self._writing() as store:
                 store.snapshots.update_one(key, {"$addToSet": {"pending": row}}, upsert=True)
                 parts = self._add_parts(row, "blob", blob)
-                change = {"row": row, "parts": parts, "created_at": info.created_at, "size": info.size}
-                old = store.snapshots.find_one_and_update(
-                    {**key, "pending": {"$eq": row}, **allowed}, {"$set": change, "$pull": {"pending": row}}
-                )
+                fields = {"row": row, "parts": parts, "created_at": info.created_at, "size": info.size}
+                change: Document = {"$set": fields, "$pull": {"pending": row}}
+                for one in waiting:
+                    change |= one.pushed()
+                old = store.snapshots.find_one_and_update({**key, "pending": {"$eq": row}, **allowed}, change)
                 refused = old is None and replace is not True and self._sweep_refused(store, key, row, replace=replace)
             if old is not None:
+                self._settle("snapshots", old["_id"], waiting)
                 self._discard([old["row"]] if "row" in old else [])
                 return True
             if refused:
@@ -453,15 +495,58 @@ class MongoBackend(Backend):
                 break
         return blob
 
-    def remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str, *, act: Act | None = None) -> bool:
+        waiting, change = self._waiting(act), {"$unset": dict.fromkeys(("row", "parts", "created_at", "size"), "")}
+        for one in waiting:
+            change |= one.pushed()
         with self._writing() as store:
-            found = store.snapshots.find_one_and_delete({**_snapshot(kind, name), "row": COMPLETE})
+            hasty(store.snapshots).delete_one(NOTHING)
+            found = store.snapshots.find_one_and_update({**_snapshot(kind, name), "row": COMPLETE}, change)
         if found is None:
             return False
+        self._settle("snapshots", found["_id"], waiting, emptied=True)
         self._discard([found["row"]])
         return True
 
-    # ------------------------------------------------------------------
+    # ------------------------------------------------------------------ the audit log
+
+    def _waiting(self, act: Act | None) -> list[Waiting]:
+        """Returns the acts that are to wait in a document."""
+        return [] if act is None else [self._log.waiting(act)]
+
+    def _settle(self, kind: str, name: object, acts: Sequence[Waiting], *, emptied: bool = False) -> None:
+        """Enters the acts that wait in a document; where that fails, whoever opens the store next does."""
+        if acts or emptied:
+            with suppress(StoreError), self._writing():
+                self._log.settle(kind, name, acts, emptied=emptied)
+
+    def enter(self, act: Act) -> bool:
+        if self._read_only:
+            return False
+        try:
+            with self._writing():
+                self._log.enter(self._log.waiting(act))
+        except StoreError as error:
+            if getattr(error.__cause__, "code", None) == UNAUTHORIZED:
+                return False
+            raise
+        return True
+
+    def select_entries(self) -> list[Entry]:
+        with suppress(StoreError), self._writing():
+            self._log.settle_all()
+        with self._reading():
+            return list(self._log.entries())
+
+    def head(self) -> Head:
+        with self._reading():
+            return self._log.head()
+
+    def continue_log(self, entries: Sequence[Entry]) -> bool:
+        with self._writing():
+            return self._log.continue_by(entries)
+
+    # ------------------------------------------------------------------ the storage itself
 
     def size(self) -> int:
         with self._reading() as store:
@@ -486,7 +571,9 @@ class MongoBackend(Backend):
             for row in self._unnamed_parts(store):
                 self._sweep_parts(row)
             self._sweep_tables()
-            store.snapshots.delete_many({"row": None, "pending": []})
+            self._log.settle_all()
+            store.runs.delete_many(EMPTIED["runs"])
+            store.snapshots.delete_many({"row": None, "pending": [], **NONE_WAIT})
             self._give_back(store)
 
     def _sweep_run(self, run_id: str) -> None:
@@ -543,7 +630,10 @@ class MongoBackend(Backend):
         with self._reading() as store:
             if is_standalone(self._client):
                 self._rows_first = Collections(*map(hasty, store))
+                self._log = Log(store, self._rows_first, self.url)
             take_over(self._database, self.url, create=create, read_only=self._read_only)
+        with suppress(StoreError), self._writing():
+            self._log.settle_all()  # what a killed process left
         self._read_clock()
 
     def _read_clock(self) -> None:
@@ -623,7 +713,7 @@ def _version(chunk: Document) -> Document:
 
 def _like(run_id: str, expected: Document) -> Document:
     """Returns the filter for a run as expected; `$eq` keeps outside values from acting as operators."""
-    return {"_id": {"$eq": run_id}, **{name: {"$eq": value} for name, value in to_fields(expected).items()}}
+    return {"_id": {"$eq": run_id}, **THERE, **{name: {"$eq": value} for name, value in to_fields(expected).items()}}
 
 
 def _snapshot(kind: str, name: str) -> Document:
@@ -635,6 +725,11 @@ def _replaceable(*, replace: SnapshotInfo | bool) -> Document:
     if isinstance(replace, SnapshotInfo):
         return {"row": COMPLETE, "created_at": {"$eq": replace.created_at}, "size": {"$eq": replace.size}}
     return {} if replace else {"row": None}  # only one that is not complete yet
+
+
+def _conditions(filters: Mapping[str, str]) -> Document:
+    """Returns the filter for runs that match."""
+    return THERE | dict(_condition(name, value) for name, value in filters.items())
 
 
 def _condition(name: str, value: str) -> tuple[str, Any]:

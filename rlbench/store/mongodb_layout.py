@@ -1,6 +1,7 @@
 """The layout of a store in a MongoDB database: its collections and indexes, and the upgrade of older layouts.
 
-Version 1 had no owners and checksums, version 2 kept the JSON of a run as text, version 3 had no tables.
+Version 1 had no owners and checksums, version 2 kept the JSON of a run as text, version 3 had no tables, version 4 no
+audit log.
 """
 
 from __future__ import annotations
@@ -20,25 +21,31 @@ if TYPE_CHECKING:
 
     from rlbench.store.documents import Document
 
-SCHEMA = 4  # version of the layout
+SCHEMA = 5  # version of the layout
 READABLE = 2  # the oldest version that is read as it is
 PREFIX = "rlbench_"  # of our collections: others may share the database
 MARKER = {"_id": "schema"}
+THERE = {"number": {"$gte": 0}}  # of runs: one that is being deleted has none
 NEWEST = [("number", -1)]  # in the order of insertion
 FILTERS = {"env_id": "env_id", "agent_name": "agent_name", "status": "status", "cache_key": "cache_key", "tag": "tags"}
 SPAN = Span._fields
 ONE = [("kind", 1), ("name", 1)]  # unique: one snapshot per kind and name
 INDEXES = {
-    "runs": [NEWEST, [("owners", 1)], *([(field, 1), *NEWEST] for field in FILTERS.values())],
+    "runs": [
+        NEWEST,
+        *([(field, 1)] for field in ("owners", "acts.id")),
+        *([(field, 1), *NEWEST] for field in FILTERS.values()),
+    ],
     "chunks": [
         [(field, 1) for field in ("run", SPAN[0], "token", *SPAN[1:-1])],  # covers the query for spans
         *([(field, 1)] for field in ("table", "parts", "pending")),
     ],
     "checkpoints": [[("run", 1), ("_id", 1)]],
-    "snapshots": [ONE, [("row", 1)], [("pending", 1)]],
+    "snapshots": [ONE, *([(field, 1)] for field in ("row", "pending", "acts.id"))],
     "parts": [[("row", 1)]],
+    "audit": [[("act", 1)]],
 }
-INDEXED = 2  # version of the indexes
+INDEXED = 3  # version of the indexes
 UNAUTHORIZED = 13  # the server's code of the error
 
 
@@ -52,6 +59,7 @@ class Collections(NamedTuple):
     snapshots: Collection[Document]
     parts: Collection[Document]
     tables: Collection[Document]
+    audit: Collection[Document]
 
     @classmethod
     def of(cls, database: Database[Document]) -> Self:

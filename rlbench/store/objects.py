@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from rlbench.store.audit import Act
     from rlbench.store.bucket import Bucket, Found, Listed
     from rlbench.store.documents import ChunkRow, Document
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
@@ -105,7 +106,8 @@ class ObjectBackend(Backend):
 
     # ------------------------------------------------------------------ runs
 
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
+        del act  # a bucket keeps no audit log: the store that is copied to it does
         run_id, document = document["id"], copy.deepcopy(document)
         if base is not None:
             self._hold()  # what it shares may be deleted with the base
@@ -136,7 +138,10 @@ class ObjectBackend(Backend):
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
+        del act
         for _ in range(TRIES):  # another process may have changed the manifest meanwhile
             before = self._manifest(run_id)
             if before is None or not before.fits(expected):
@@ -185,7 +190,8 @@ class ObjectBackend(Backend):
                 return True
         raise self._too_busy(run_id)
 
-    def remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str, *, act: Act | None = None) -> bool:
+        del act
         found = self._manifest(run_id)
         if found is None:
             return False
@@ -378,7 +384,10 @@ class ObjectBackend(Backend):
 
     # ------------------------------------------------------------------ snapshots
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+    def put_snapshot(
+        self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True, act: Act | None = None
+    ) -> bool:
+        del act
         path, written = manifests.snapshot_path(info.kind, info.name), manifests.snapshot_object(info, blob)
         if replace is True:
             self._writable.replace(path, written)
@@ -408,7 +417,8 @@ class ObjectBackend(Backend):
         head = found and manifests.described(found.blob)
         return found.blob[head[1] :] if found and head and head[0][:2] == (kind, name) else None
 
-    def remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str, *, act: Act | None = None) -> bool:
+        del act
         path = manifests.snapshot_path(kind, name)
         if not self._bucket.has(path):
             return False

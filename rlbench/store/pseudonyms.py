@@ -82,7 +82,8 @@ def pseudonymise(store: Store, pseudonyms: Pseudonyms) -> int:
         changes = _changes(before, pseudonyms)
         if changes:
             changes["notes_sum"] = notes_sum({**before, **changes})
-            if not backend.commit(before["id"], {"notes_sum": before["notes_sum"]}, changes):
+            act = store.act("pseudonymise", before["id"])
+            if not backend.commit(before["id"], {"notes_sum": before["notes_sum"]}, changes, act=act):
                 raise StoreError(f"other processes keep changing run {before['id']}: try again")
             count += 1
     backend.compact()

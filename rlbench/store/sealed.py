@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rlbench.keys import Key
+    from rlbench.store.audit import Act, Entry, Head
     from rlbench.store.documents import Document
     from rlbench.store.records import CheckpointInfo, SnapshotInfo, Span
 
@@ -63,9 +64,9 @@ class SealedBackend(Backend):
 
     # ------------------------------------------------------------------ runs
 
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
         self.keyring.prepare()
-        return self.inner.insert_run(self._sealed_fields(document), base)
+        return self.inner.insert_run(self._sealed_fields(document), base, act=act)
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         fields = self._fields()
@@ -93,10 +94,13 @@ class SealedBackend(Backend):
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
         row = None if chunk is None else self._there(run_id, chunk) or self.sealed_chunk(chunk)
         state = None if checkpoint is None else self.sealed_checkpoint(checkpoint)
-        return self.inner.commit(run_id, self._sealed_fields(expected), self._sealed_fields(changes), row, state)
+        known, new = self._sealed_fields(expected), self._sealed_fields(changes)
+        return self.inner.commit(run_id, known, new, row, state, act=act)
 
     def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
         stored = self._stored(run_id, before)
@@ -111,8 +115,8 @@ class SealedBackend(Backend):
         exchange = partial(self.inner.exchange_table, digest)
         return self._exchange(exchange, self.inner.select_table(digest), before, after, place_of_table(digest))
 
-    def remove_run(self, run_id: str) -> bool:
-        return self.inner.remove_run(run_id)
+    def remove_run(self, run_id: str, *, act: Act | None = None) -> bool:
+        return self.inner.remove_run(run_id, act=act)
 
     # ------------------------------------------------------------------ chunks and checkpoints
 
@@ -183,10 +187,12 @@ class SealedBackend(Backend):
 
     # ------------------------------------------------------------------ snapshots
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+    def put_snapshot(
+        self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True, act: Act | None = None
+    ) -> bool:
         sealed = self.keyring.seal(blob, place_of_snapshot(*info[:2]))
         replace = replace if isinstance(replace, bool) else self._sealed_info(replace)
-        return self.inner.put_snapshot(self._sealed_info(info), sealed, replace=replace)
+        return self.inner.put_snapshot(self._sealed_info(info), sealed, replace=replace, act=act)
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
         found, fields = [info for info in self.inner.select_snapshots(kind) if info.kind != KIND], self._fields()
@@ -201,8 +207,22 @@ class SealedBackend(Backend):
         blob = next((blob for blob in found if blob is not None), None)
         return self._plain(blob, place_of_snapshot(kind, name))
 
-    def remove_snapshot(self, kind: str, name: str) -> bool:
-        return kind != KIND and self.inner.remove_snapshot(kind, self._sealed_name(name))
+    def remove_snapshot(self, kind: str, name: str, *, act: Act | None = None) -> bool:
+        return kind != KIND and self.inner.remove_snapshot(kind, self._sealed_name(name), act=act)
+
+    # ------------------------------------------------------------------ the audit log, which is stored as it is
+
+    def enter(self, act: Act) -> bool:
+        return self.inner.enter(act)
+
+    def select_entries(self) -> list[Entry]:
+        return self.inner.select_entries()
+
+    def head(self) -> Head:
+        return self.inner.head()
+
+    def continue_log(self, entries: Sequence[Entry]) -> bool:
+        return self.inner.continue_log(entries)
 
     # ------------------------------------------------------------------ lists
 

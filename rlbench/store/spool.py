@@ -168,7 +168,7 @@ def upload(spool: Store, target: Store, *, claim: bool = False) -> dict[str, int
             spool.delete_snapshot(KIND, info.name)
             continue
         if claim and run_id not in written:
-            target.claim(run_id)
+            target.claim(run_id, what="upload")
         try:
             _write(target, run_id, *spool.load_snapshot(KIND, info.name))
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import StoreError
+from rlbench.store.audit import HEADS, Entry, Head, following, follows
 from rlbench.store.backend import Backend
 from rlbench.store.codec import to_json
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, Piece, pieces
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from rlbench.store.audit import Act
     from rlbench.store.documents import Document
 
 PRIVATE = 0o600  # the mode of a new store: the data of training may be confidential
@@ -49,6 +51,7 @@ FILTERS = {
 }
 SPAN = "number, first_episode, first_step, episodes, segments, steps, run"
 THERE = "SELECT 1 FROM snapshots WHERE (kind, name, created_at, size) = (?, ?, ?, ?)"
+LAST = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
 INFO = "episodes, timesteps, chunks, created_at, kept, size, run"
 EXPLANATIONS = {
     sqlite3.SQLITE_BUSY: "another process has been writing to it for too long; try again later",
@@ -72,6 +75,7 @@ class SqliteBackend(Backend):
         super().__init__(url)
         self._connection, self._file, self._read_only = connection, file, read_only
         self._place = _place_of(file)
+        self._entered = ""  # the hash of the last entry that this transaction has made
         self._lock = threading.RLock()
         weakref.finalize(self, connection.close)  # who closes a file last takes its -wal away: nobody may forget
 
@@ -94,10 +98,13 @@ class SqliteBackend(Backend):
             if self._connection.in_transaction:
                 yield self._connection
                 return
+            self._entered = ""
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self.check_place()
+            if self._entered:
+                HEADS[self.url] = self._entered
 
     def at_once(self) -> AbstractContextManager[object]:
         return self._transaction()
@@ -117,7 +124,7 @@ class SqliteBackend(Backend):
         with self._lock, explained(self.url):
             return self._connection.execute(sql, values).fetchall()
 
-    def insert_run(self, document: Document, base: str | None = None) -> bool:
+    def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
         values = {**_to_row(document), "base": base}
         fields = ", ".join(document)
         sql = f"""INSERT INTO runs ({fields}) SELECT {", ".join(f":{name}" for name in document)}
@@ -125,7 +132,9 @@ class SqliteBackend(Backend):
                   ON CONFLICT (id) DO NOTHING"""  # noqa: S608  the names are fields of a run
         with self._transaction() as connection:
             connection.execute(OWN, (document["id"],))
-            return connection.execute(sql, values).rowcount == 1
+            is_new = connection.execute(sql, values).rowcount == 1
+            self._enter(connection, act if is_new else None)
+        return is_new
 
     def select_runs(self, filters: Mapping[str, str], limit: int | None) -> list[Document]:
         rows = self._select(", ".join(RUN_FIELDS), filters, limit)
@@ -157,6 +166,8 @@ class SqliteBackend(Backend):
         changes: Document,
         chunk: ChunkRow | None = None,
         checkpoint: CheckpointRow | None = None,
+        *,
+        act: Act | None = None,
     ) -> bool:
         with self._transaction() as connection:
             if not _change_run(connection, run_id, expected, changes):
@@ -165,6 +176,7 @@ class SqliteBackend(Backend):
                 _put_chunk(connection, chunk)
             if checkpoint is not None:
                 _put_checkpoint(connection, checkpoint)
+            self._enter(connection, act)
         return True
 
     def exchange_chunk(self, run_id: str, before: ChunkRow, after: ChunkRow) -> bool:
@@ -230,7 +242,7 @@ class SqliteBackend(Backend):
         rest = self._rows(sql, (_name(table, *key),)) if rows else []
         return b"".join(row[0] for row in (*rows, *rest)) if rest else rows[0][0] if rows else None
 
-    def remove_run(self, run_id: str) -> bool:
+    def remove_run(self, run_id: str, *, act: Act | None = None) -> bool:
         with self._transaction() as connection:
             row = connection.execute(PIECES + " WHERE id = ?", (run_id,)).fetchone()
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
@@ -238,9 +250,12 @@ class SqliteBackend(Backend):
                 _remove_unshared(connection, owner)
                 _sweep_parts(connection, owner)
             connection.execute(UNUSED_TABLES)
+            self._enter(connection, act if row else None)
         return row is not None
 
-    def put_snapshot(self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True) -> bool:
+    def put_snapshot(
+        self, info: SnapshotInfo, blob: bytes, *, replace: SnapshotInfo | bool = True, act: Act | None = None
+    ) -> bool:
         verb = "REPLACE" if replace else "IGNORE"
         insert = f"INSERT OR {verb} INTO snapshots VALUES (?, ?, ?, ?, ?)"  # noqa: S608  one of two words
         with self._transaction() as connection:
@@ -249,6 +264,7 @@ class SqliteBackend(Backend):
             is_new = connection.execute(insert, (*info, blob[:PART])).rowcount == 1
             if is_new:
                 _put_parts(connection, blob, SNAPSHOT, info.kind, info.name)
+                self._enter(connection, act)
             return is_new
 
     def select_snapshots(self, kind: str | None) -> list[SnapshotInfo]:
@@ -263,10 +279,46 @@ class SqliteBackend(Backend):
         rows = self._rows("SELECT blob FROM snapshots WHERE kind = ? AND name = ?", (kind, name))
         return self._whole(rows, SNAPSHOT, kind, name)
 
-    def remove_snapshot(self, kind: str, name: str) -> bool:
+    def remove_snapshot(self, kind: str, name: str, *, act: Act | None = None) -> bool:
         with self._transaction() as connection:
             connection.execute("DELETE FROM parts WHERE row = ?", (_name(SNAPSHOT, kind, name),))
-            return connection.execute("DELETE FROM snapshots WHERE kind = ? AND name = ?", (kind, name)).rowcount == 1
+            rows = connection.execute("DELETE FROM snapshots WHERE kind = ? AND name = ?", (kind, name)).rowcount
+            self._enter(connection, act if rows else None)
+        return rows == 1
+
+    def _enter(self, connection: sqlite3.Connection, act: Act | None) -> None:
+        """Enters an act in the audit log, in the transaction of what it tells of: nobody comes in between."""
+        if act is not None:
+            last = connection.execute(LAST).fetchone()
+            entry = following(Head(*last) if last else Head(), act)
+            connection.execute(ENTER, entry)
+            self._entered = entry.hash
+
+    def enter(self, act: Act) -> bool:
+        if self._rows("PRAGMA query_only")[0][0]:
+            return False
+        with self._transaction() as connection:
+            self._enter(connection, act)
+        return True
+
+    def select_entries(self) -> list[Entry]:
+        return [Entry.of(*row) for row in self._rows("SELECT * FROM audit ORDER BY number")] if self._has_log() else []
+
+    def head(self) -> Head:
+        rows = self._rows(LAST) if self._has_log() else []
+        return Head(*rows[0]) if rows else Head()
+
+    def _has_log(self) -> bool:
+        """Returns whether the file has the table: an older one that can only be read has not."""
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'audit'"))
+
+    def continue_log(self, entries: Sequence[Entry]) -> bool:
+        with self._transaction() as connection:
+            last = connection.execute(LAST).fetchone()
+            if not follows(Head(*last) if last else Head(), entries):
+                return False
+            connection.executemany(ENTER, entries)
+        return True
 
     def size(self) -> int:
         path = self._rows("PRAGMA database_list")[0][2]
@@ -307,6 +359,7 @@ BLOBS = {
 }
 
 
+ENTER = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)"
 PIECES = "SELECT id, owners, chunks FROM runs"
 OWN = "INSERT INTO owners (id) VALUES (?) ON CONFLICT DO NOTHING"
 UNUSED_TABLES = "DELETE FROM tables WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE step_table = digest)"

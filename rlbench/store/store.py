@@ -14,7 +14,7 @@ import numpy as np
 
 from rlbench.errors import StoreError, UsageError
 from rlbench.files import require
-from rlbench.store import codec, querying, reading, writers
+from rlbench.store import audit, codec, querying, reading, writers
 from rlbench.store.backend import TRIES
 from rlbench.store.behind import Behind
 from rlbench.store.conditions import Condition, condition, holding
@@ -54,7 +54,7 @@ from rlbench.store.records import MADE, OF_STUDY, RESERVED, SnapshotInfo
 from rlbench.store.sql import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from pandas import DataFrame
 
@@ -155,6 +155,7 @@ class Store:
         cache_key: str = "",
         base: str | None = None,
         checkpoint: CheckpointInfo | None = None,
+        what: str = "train",
     ) -> RunRecord:
         """Creates a run with the status "running" and this store as its writer.
 
@@ -171,6 +172,7 @@ class Store:
             cache_key: the key by which the training cache finds it.
             base: the full id of a finished run to begin with.
             checkpoint: one of `checkpoints(base)` that is kept.
+            what: is done, as the audit log says it.
 
         Raises:
             StoreError: the base does not exist, or has not finished.
@@ -189,7 +191,7 @@ class Store:
             if base is not None and checkpoint is not None:
                 document |= self._begun(base, checkpoint, run_id)
             document |= sums(document)
-            if self.backend.insert_run(document, base):
+            if self.backend.insert_run(document, base, act=audit.Act(moment, audit.who(), what, run_id)):
                 self._open.add(run_id)
                 self._known[run_id] = document
                 return told(document, self.backend.now())
@@ -265,8 +267,12 @@ class Store:
         if not self.backend.commit(run_id, {"writer": self.writer}, {"beat": self._now()}):
             raise reading.refusal(self.backend, run_id)
 
-    def claim(self, run_id: str) -> RunRecord:
+    def claim(self, run_id: str, *, what: str = "resume") -> RunRecord:
         """Makes this store the writer of a run without a living writer, to resume it; sets its status to "running".
+
+        Args:
+            run_id: its full id.
+            what: is done, as the audit log says it.
 
         Raises:
             StoreError: the run does not exist or is finished, its writer is alive, or another store claimed it at the
@@ -279,7 +285,7 @@ class Store:
         expected = {name: before[name] for name in ("status", "chunks", "writer", "beat")}
         changes = {"status": "running", "writer": self.writer, "beat": self._now()}
         changes["record_sum"] = record_sum({**before, **changes})
-        if not self.backend.commit(run_id, expected, changes):
+        if not self.backend.commit(run_id, expected, changes, act=self.act(what, run_id)):
             raise reading.refusal(self.backend, run_id)
         self._open.add(run_id)
         self._known.pop(run_id, None)  # another store may have written it in between
@@ -297,7 +303,7 @@ class Store:
             kept = {"tags": [*filter(is_ours, before["tags"]), *cleaned["tags"]]} if "tags" in cleaned else {}
             return {**cleaned, **kept, **({} if evaluation is None else {"evaluation": _with(before, evaluation)})}
 
-        return self._annotate(run_id, changed)
+        return self._annotate(run_id, changed, self.act("tag", run_id) if "tags" in changes else None)
 
     def add_to_study(self, run_id: str, study: str) -> RunRecord:
         """Makes a run one of a study too; `runs` goes on listing it if it did."""
@@ -314,19 +320,26 @@ class Store:
         if not self._marks:
             self._annotate(run_id, lambda run: {"tags": [one for one in run["tags"] if one != MADE]})
 
-    def _annotate(self, run_id: str, changed: Callable[[Document], Document]) -> RunRecord:
+    def _annotate(
+        self, run_id: str, changed: Callable[[Document], Document], act: audit.Act | None = None
+    ) -> RunRecord:
         for _ in range(TRIES):
             before = reading.document_of(self.backend, run_id)
             new = changed(before)
             new["notes_sum"] = notes_sum({**before, **new})
-            if self.backend.commit(run_id, {"notes_sum": before["notes_sum"]}, new):
+            if self.backend.commit(run_id, {"notes_sum": before["notes_sum"]}, new, act=act):
                 return self.run(run_id)
         raise StoreError(f"other processes keep changing run {run_id}: try again")
 
-    def delete_run(self, run_id: str) -> None:
-        """Deletes a run, by its full id, with the chunks and checkpoints that no other run shares."""
+    def delete_run(self, run_id: str, *, what: str = "delete") -> None:
+        """Deletes a run, by its full id, with the chunks and checkpoints that no other run shares.
+
+        Args:
+            run_id: its full id.
+            what: is done, as the audit log says it.
+        """
         self._known.pop(run_id, None)
-        if not self.backend.remove_run(run_id):
+        if not self.backend.remove_run(run_id, act=self.act(what, run_id)):
             raise reading.unknown_run(self.backend, run_id)
 
     def sweep(self, purpose: str) -> None:
@@ -334,7 +347,7 @@ class Store:
         for document in self.backend.select_runs({"status": "running"}, None):
             with suppress(StoreError):  # damaged: it may not be one of them
                 if is_abandoned(sound(document), self.backend.now()) and writers.purpose(document) == purpose:
-                    self.backend.remove_run(document["id"])
+                    self.backend.remove_run(document["id"], act=self.act("delete", document["id"]))
 
     def save_snapshot(
         self, kind: str, name: str, arrays: Mapping[str, Any], numbers: Mapping[str, Any] | None = None
@@ -348,7 +361,7 @@ class Store:
             numbers: JSON values; integers of any size survive.
         """
         info, blob = _packed(kind, name, arrays, numbers or {}, self._now())
-        self.backend.put_snapshot(info, blob)
+        self.backend.put_snapshot(info, blob, act=self._act_on(info))
         return info
 
     def add_snapshot(
@@ -356,7 +369,7 @@ class Store:
     ) -> SnapshotInfo | None:
         """Saves numbers and arrays, unless there is such a snapshot already; then None, whoever saved it."""
         info, blob = _packed(kind, name, arrays or {}, numbers, self._now())
-        return info if self.backend.put_snapshot(info, blob, replace=False) else None
+        return info if self.backend.put_snapshot(info, blob, replace=False, act=self._act_on(info)) else None
 
     def exchange_snapshot(
         self, before: SnapshotInfo, numbers: Mapping[str, Any], arrays: Mapping[str, Any]
@@ -366,10 +379,16 @@ class Store:
         info, blob = _packed(before.kind, before.name, arrays, numbers, moment)
         return info if self.backend.put_snapshot(info, blob, replace=before) else None
 
-    def amend_snapshot(self, before: SnapshotInfo, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> bool:
-        """Replaces what a snapshot holds, which keeps its time; False if another took its place, or it was deleted."""
+    def amend_snapshot(
+        self, before: SnapshotInfo, numbers: Mapping[str, Any], arrays: Mapping[str, Any], *, what: str
+    ) -> bool:
+        """Replaces what a snapshot holds, which keeps its time; False if another took its place, or it was deleted.
+
+        `what` is done, as the audit log says it.
+        """
         info, blob = _packed(before.kind, before.name, arrays, numbers, before.created_at)
-        return self.backend.put_snapshot(info, blob, replace=before)
+        act = self.act(what, f"{before.kind} {before.name}")
+        return self.backend.put_snapshot(info, blob, replace=before, act=act)
 
     def reserve(self, kind: str, name: str) -> bool:
         """Reserves a name among those of its kind, for good; False if it is reserved already, by anyone."""
@@ -381,8 +400,48 @@ class Store:
 
     def delete_snapshot(self, kind: str, name: str) -> None:
         """Deletes a snapshot; StoreError if it does not exist."""
-        if not self.backend.remove_snapshot(label("the kind", kind), label("the name", name)):
+        words = audit.SNAPSHOTS.get(kind)
+        act = words and self.act(words[1], f"{kind} {name}")
+        if not self.backend.remove_snapshot(label("the kind", kind), label("the name", name), act=act):
             raise reading.unknown_snapshot(self.backend, kind, name)
+
+    # ------------------------------------------------------------------ the audit log
+
+    def act(self, what: str, record: str = "") -> audit.Act:
+        """Returns what the audit log says of something that is done now, in this process, to a record."""
+        return audit.Act(self._now(), audit.who(), what, record)
+
+    def enter(self, what: str, record: str = "") -> None:
+        """Enters in the audit log what changes nothing in the store, such as an export, unless it can only be read."""
+        self.backend.enter(self.act(what, record))
+
+    def continue_log(self, entries: Sequence[audit.Entry]) -> bool:
+        """Adds to the audit log the rest of one that begins with all of it; False if none does."""
+        known = self.entries()
+        return entries[: len(known)] == known and self.backend.continue_log(entries[len(known) :])
+
+    def put_copy(self, info: SnapshotInfo, blob: bytes) -> None:
+        """Saves a snapshot of another store as it is."""
+        act = self.act("copy", f"{info.kind} {info.name}") if info.kind in audit.SNAPSHOTS else None
+        self.backend.put_snapshot(info, blob, act=act)
+
+    def entries(self) -> list[audit.Entry]:
+        """Returns the entries of the audit log, the oldest first; `audit.problems` tells whether they are whole."""
+        return self.backend.select_entries()
+
+    @property
+    def head(self) -> str:
+        """The hash of the last entry of the audit log; "" without one."""
+        return self.backend.head().hash
+
+    def tell_head(self) -> None:
+        """Lets the command line tell the head of the audit log, to which other processes have added."""
+        audit.HEADS[self.url] = self.head
+
+    def _act_on(self, info: SnapshotInfo) -> audit.Act | None:
+        """Returns the act of saving a snapshot; None for a kind whose snapshots are not entered."""
+        words = audit.SNAPSHOTS.get(info.kind)
+        return words and self.act(words[0], f"{info.kind} {info.name}")
 
     # ------------------------------------------------------------------ reading
 

@@ -101,9 +101,8 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         self._base = env.unwrapped
         self._seed = seed
         self._store = store if isinstance(store, Store) else open_store(store if store is not None else "memory://")
-        made = self._store.create_run(
-            id_of(env), agent_name, seed=seed or 0, tags=tags, config=_config(env, agent_name)
-        )
+        about: dict[str, Any] = {"seed": seed or 0, "tags": tags, "config": _config(env, agent_name)}
+        made = self._store.create_run(id_of(env), agent_name, **about, what="record")
         self._tape = _Tape(self._store, made.id, layouts, most, _reserve(env, most))
         self._copy_action = layouts[1].copy
         self._abandon = weakref.finalize(self, self._tape.abandon)

@@ -207,6 +207,7 @@ def _continued(store: Store, run: RunRecord, checkpoint: CheckpointInfo | None, 
         parents=[run.id],
         base=run.id,
         checkpoint=checkpoint,
+        what="resume",
     )
     with _or_undone(lambda: store.delete_run(begun.id)):
         restore(wanted.env, wanted.agent, state)

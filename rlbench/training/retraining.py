@@ -174,7 +174,8 @@ def _config(parent: Run, env: EnvConfig, learner: TableAgent, preset: str, figur
 def _stored(store: Store, config: RunConfig, learner: TableAgent, seed: int, parents: list[str], seconds: float) -> Run:
     arrays, numbers = state_of(learner)
     checkpoint = Checkpoint(0, 0, arrays, {"agent": numbers, "unfinished_episode": False})
-    made = store.create_run(config.env.id, learner.name, seed=seed, config=config, parents=parents)
+    about: dict[str, Any] = {"seed": seed, "config": config, "parents": parents}
+    made = store.create_run(config.env.id, learner.name, **about, what="retrain")
     try:
         store.append(made.id, checkpoint=checkpoint, keep=True, status="finished", seconds=seconds)
     except BaseException:  # without its agent it is no run

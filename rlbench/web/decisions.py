@@ -140,7 +140,8 @@ class Book:
     def __init__(self, store: Store, served: Served, share: float, on_dropped: Callable[[int], object]) -> None:
         self._store, self._share, self._on_dropped = store, share, on_dropped
         self._random = random.Random()  # noqa: S311  (a sample)
-        self.run_id = store.create_run(*names_of(served), seed=0, config=_config(served), **_ties(served)).id
+        about = {"seed": 0, "config": _config(served), **_ties(served)}
+        self.run_id = store.create_run(*names_of(served), **about, what="record").id
         self._lock = threading.Lock()
         self._next = 0  # number of the next decision
         self._taken: deque[tuple[int, Array, Array, Link | None]] = deque()

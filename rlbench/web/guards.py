@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from rlbench.store.audit import asked_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,12 +36,14 @@ ELSEWHERE = ("cross-site", "same-site")  # what a browser says of a request that
 OPEN_PATHS = ("/static/", "/health", "/v2/health/", "/login")  # they tell nothing of what is stored
 
 
-class Grant(NamedTuple):
+@dataclass(frozen=True)
+class Grant:
     """What a token allows."""
 
     role: str = "admin"  # or "write", "read"
     env_id: str = ""  # only runs of this env
     tag: str = ""  # only runs with this tag
+    token: str = field(default="", compare=False)  # its id
 
 
 def with_headers(app: ASGIApp, headers: Mapping[str, str] = HEADERS) -> ASGIApp:
@@ -124,7 +129,8 @@ def admitted(app: ASGIApp, grant_of: Callable[[str], Grant | None] | None) -> AS
         grant = grant_of(_token_of(request))
         if grant is None and not request.url.path.startswith(OPEN_PATHS):
             await _turned_away(request)(scope, receive, send)
-        else:
+            return
+        with asked_by("" if grant is None else grant.token):
             await app({**scope, "grant": grant}, receive, send)
 
     return guarded

@@ -74,6 +74,7 @@ class ServedAgent:
         if agent.greedy_policy() is None:
             raise UsageError(f"run {run.id} is of {run.agent_name}, which has no greedy policy: name another run")
         self.run = self.source = run
+        self.record = run.id
         self.name, self.version = run.id, str(agent.episodes)
         self._n_states = agent.n_states
         self._actions: NDArray[np.int64] = agent.predict(np.arange(agent.n_states))[0]
@@ -160,6 +161,7 @@ class ServedModel:
 
     def __init__(self, model: Model) -> None:
         self.model = self.source = model
+        self.record = f"model {model.id}"
         self.name, self.version = model.name, str(model.version)
         self._takes_texts = model.task in (TEXTS, RATINGS)
         self._classes = getattr(model.estimator, "classes_", None)
@@ -298,6 +300,11 @@ class Shelf:
     def names(self) -> list[str]:
         """Returns the names that are served."""
         return list(self._versions)
+
+    def record(self, name: str) -> str:
+        """Returns what the audit log calls what is served by a name; "" if nothing is."""
+        served = self.find(name)
+        return "" if served is None else served.record
 
     def find(self, name: str, version: str | None = None) -> Served | None:
         """Returns what is served by this name, in this or its newest version; None if nothing is."""

@@ -48,7 +48,7 @@ class Token(NamedTuple):
     @property
     def grant(self) -> Grant:
         """What it allows."""
-        return Grant(self.role, self.env_id, self.tag)
+        return Grant(self.role, self.env_id, self.tag, self.id)
 
 
 def create(
@@ -130,7 +130,7 @@ def grants(store: Store, given: Iterable[str] = ()) -> Callable[[str], Grant | N
                 yield read[info]
 
     def grant_of(token: str) -> Grant | None:
-        given_digest, allowed = _digest(token), [(digest, Grant()) for digest in digests]
+        given_digest, allowed = _digest(token), [(digest, Grant(token=digest[:8])) for digest in digests]
         with suppress(RlbenchError):
             allowed += [(one.digest, one.grant) for one in known() if not one.has_expired]
         # all are compared, each in constant time: how long it takes tells nothing of them

@@ -25,6 +25,7 @@ from rlbench.store import (
     Checkpoint,
     EpisodeChunk,
     Store,
+    audit,
     checking,
     codec,
     copying,
@@ -195,6 +196,130 @@ def place_of(table, where, column):
     return f"table {where['digest']}" if table == "tables" else f"snapshot {where['kind']}/{where['name']}"
 
 
+class LogContract:
+    """What the audit log of a store must do; inherit it beside StoreContract."""
+
+    entry_key = "number"  # the field that names an entry
+
+    def test_what_is_done_is_entered_with_the_change_and_what_is_refused_is_not(self, store):
+        begun = len(store.entries())
+        run = store.create_run("Taxi-v4", "random", seed=0, what="import")
+        store.append(run.id, make_chunk(0, [1]))
+        store.update_run(run.id, tags=["a"])
+        store.update_run(run.id, note="n")
+        store.append(run.id, status="interrupted")
+        store.claim(run.id)
+        store.append(run.id, status="finished")
+        model = store.save_snapshot("model", "0f", {})
+        store.save_snapshot("buffer", "b", {})
+        assert store.add_snapshot("token", "7a", {}) is not None
+        assert store.add_snapshot("token", "7a", {}) is None
+        store.enter("export", run.id)
+        for refused in (
+            lambda: store.claim(run.id),
+            lambda: store.update_run("0" * 12, tags=["b"]),
+            lambda: store.delete_run("0" * 12),
+            lambda: store.delete_snapshot("token", "7b"),
+        ):
+            with pytest.raises(StoreError):
+                refused()
+        store.delete_snapshot("buffer", "b")
+        store.delete_snapshot("token", "7a")
+        store.delete_snapshot("model", model.name)
+        store.delete_run(run.id, what="prune")
+        entries = store.entries()
+        assert [(entry.what, entry.record) for entry in entries[begun:]] == [
+            ("import", run.id),
+            ("tag", run.id),
+            ("resume", run.id),
+            ("train", "model 0f"),
+            ("token", "token 7a"),
+            ("export", run.id),
+            ("revoke", "token 7a"),
+            ("delete", "model 0f"),
+            ("prune", run.id),
+        ]
+        assert {entry.who for entry in entries} == {audit.who()}
+        assert all(datetime.fromisoformat(entry.when).utcoffset() == timedelta() for entry in entries)
+        assert list(audit.problems(entries, store.head)) == []
+        assert store.head == entries[-1].hash
+        assert (store.runs(), store.snapshots()) == ([], [])
+        assert store.count_runs() == 0
+
+    def test_an_entry_that_was_changed_removed_or_put_elsewhere_is_named(self, store):
+        for number in range(4):
+            store.enter("export", f"{number}")
+        before, head = store.entries(), store.head
+        first, second, third = before[-3:]
+
+        def told():
+            assert [damage.where for damage in checking.check(store)] == ["audit log"] * len(found())
+            return found()
+
+        def found():
+            return list(audit.problems(store.entries(), head))
+
+        def alter(entry, **changes):
+            self.alter(store, "audit", {self.entry_key: entry.number}, changes or None)
+
+        assert told() == []
+        alter(second, who="nobody@nowhere")
+        assert [problem.split(" was ")[0] for problem in told()] == [f"entry {second.number}"]
+        alter(second, who=second.who, record="9")
+        assert [problem.split(" was ")[0] for problem in told()] == [f"entry {second.number}"]
+        alter(second, record=third.record, hash=third.hash)
+        alter(third, record=second.record, hash=second.hash)
+        assert [problem.split(" was ")[0] for problem in found()] == [f"entry {n.number}" for n in (second, third)]
+        alter(second, record=second.record, hash=second.hash)
+        alter(third, record=third.record, hash=third.hash)
+        assert told() == []
+        alter(second)
+        assert told() == [f"entry {second.number} is missing"]
+        alter(first)
+        assert told() == [f"entries {first.number} to {second.number} are missing"]
+        alter(third)
+        assert list(checking.check(store)) == []  # all of the tail is gone
+        [problem] = found()
+        assert problem.startswith(f"no entry has the hash {head}: the log was cut off after entry {before[-4].number}")
+
+    def test_two_stores_that_write_at_once_make_one_log(self, store):
+        begun = store.head
+
+        def write(number):
+            for _ in range(5):
+                store.enter("export", f"{number}")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+        assert list(audit.problems(store.entries(), begun)) == []
+        assert sorted(entry.record for entry in store.entries()[-20:]) == sorted("0123" * 5)
+
+    def test_a_copy_of_everything_goes_on_with_the_log_and_one_of_a_run_does_not(self, store):
+        run = fill(store)
+        before = store.head
+        with open_store("memory://") as other, open_store("memory://") as third:
+            copying.copy(store, other)
+            copying.copy(store, third, [run.id])
+            entries = store.entries()
+            assert (entries[-2].what, entries[-1].what, entries[-1].record) == ("copy-out", "copy-out", run.id)
+            assert other.entries()[: len(entries) - 1] == entries[:-1]
+            assert [(entry.what, entry.record) for entry in other.entries()[len(entries) - 1 :]] == [("copy", run.id)]
+            assert list(audit.problems(other.entries(), before)) == []
+            assert [(entry.what, entry.record) for entry in third.entries()] == [("copy", run.id)]
+            copying.copy(store, other)  # both logs went on, each its own way
+            assert list(audit.problems(other.entries(), before)) == []
+
+    def test_a_backup_has_the_log(self, store, tmp_path):
+        fill(store)
+        copying.backup(store, tmp_path / "kept.db")
+        with open_store(tmp_path / "kept.db", read_only=True) as kept:
+            assert list(audit.problems(kept.entries(), store.entries()[-1].hash)) == []
+            assert [entry for entry in kept.entries() if entry.what == "backup"]
+            before = kept.head
+            kept.enter("export")  # it can only be read
+            assert kept.head == before
+
+
 class StoreContract:
     """What every store must do; inherit it, give a fixture `store` that yields an empty one, and write `alter`."""
 
@@ -205,7 +330,8 @@ class StoreContract:
 
         `table` is "runs" (fields: those of a run's document), "chunks" (those of Span, "run", "segments_blob",
         "figures_blob", "steps_blob"), "checkpoints" (those of CheckpointInfo, "run", "state_blob") or "snapshots"
-        (those of SnapshotInfo, "blob"). `where` says which, by equal fields.
+        (those of SnapshotInfo, "blob") or "audit" (the number, "who", "record", "hash"). `where` says which, by equal
+        fields.
         """
         raise NotImplementedError
 
@@ -392,10 +518,10 @@ class StoreContract:
     def test_two_that_annotate_at_once_lose_nothing(self, store, run, monkeypatch):
         commit = store.backend.commit
 
-        def overtaken(*args):
+        def overtaken(*args, **act):
             monkeypatch.setattr(store.backend, "commit", commit)
             store.update_run(run.id, note="theirs")
-            return commit(*args)
+            return commit(*args, **act)
 
         monkeypatch.setattr(store.backend, "commit", overtaken)
         changed = store.update_run(run.id, tags=["mine"])
@@ -501,10 +627,10 @@ class StoreContract:
         [info] = store.checkpoints(short.id)
         insert = store.backend.insert_run
 
-        def overtaken(*args):
+        def overtaken(*args, **act):
             with contextlib.suppress(StoreError):
                 store.delete_run(short.id)
-            return insert(*args)
+            return insert(*args, **act)
 
         monkeypatch.setattr(store.backend, "insert_run", overtaken)
         with pytest.raises(StoreError, match="has no runs yet"):
@@ -937,9 +1063,9 @@ class StoreContract:
         commit = store.backend.commit
         with open_store("memory://") as other:
 
-            def overtaken(*args):
+            def overtaken(*args, **act):
                 self.alter(store, "runs", {"id": run.id}, {"writer": other.writer})
-                return commit(*args)
+                return commit(*args, **act)
 
             monkeypatch.setattr(store.backend, "commit", overtaken)
             with pytest.raises(StoreError, match="is being written by another process"):
@@ -1415,11 +1541,11 @@ class StoreContract:
             original = fill(source)
             commit, left = target.backend.commit, iter(range(commits))
 
-            def breaking(*args):
+            def breaking(*args, **act):
                 if next(left, None) is None:
                     raise KeyboardInterrupt
                 assert target.run(original.id).status == "running"
-                return commit(*args)
+                return commit(*args, **act)
 
             monkeypatch.setattr(target.backend, "commit", breaking)
             with pytest.raises(KeyboardInterrupt):

@@ -205,9 +205,9 @@ def killed_at(number):
     def stage():
         if next(stages) == number:
             os.kill(os.getpid(), signal.SIGKILL)
-    def around(write, *arguments):
+    def around(write, *arguments, **act):
         stage()
-        written = write(*arguments)
+        written = write(*arguments, **act)
         stage()
         return written
     for name in ("insert_run", "commit"):

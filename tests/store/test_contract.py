@@ -16,7 +16,7 @@ def inner(store):
     return getattr(store.backend, "inner", store.backend)
 
 
-class OverSqlite(stores.StoreContract):
+class OverSqlite(stores.StoreContract, stores.LogContract):
     def alter(self, store, table, where, changes):
         fits = " AND ".join(f"{name} = :was_{name}" for name in where)
         known = {f"was_{name}": value for name, value in where.items()}

@@ -7,16 +7,18 @@ from urllib.parse import unquote
 import pytest
 from contracts import stores
 from mongod import FLAGS, GIVEN, Mongod, _binary, client_of
+from pymongo.errors import OperationFailure
 from waiting import HANG, until
 
 from rlbench.errors import StoreAway, StoreError
-from rlbench.store import checking, open_store
+from rlbench.store import audit, checking, open_store
 
 pytestmark = pytest.mark.skipif(bool(GIVEN), reason="the server that is given has users of its own")
 
 PASSWORD = "s3cr3t%2Fp%40ss"  # noqa: S105  as an address has it
 PATIENCE = 1000 * HANG  # ms, until a server that runs is found
-WRITES = ["find", "insert", "update", "listCollections", "createCollection", "createIndex", "listIndexes"]
+ADDS = ["find", "insert", "listCollections", "createCollection", "createIndex", "listIndexes"]
+CHANGED = ("meta", "runs", "chunks", "checkpoints", "snapshots", "parts", "tables")  # not the audit log
 MAY = {  # the user: the roles, as docs/security.md gives them
     "owner": [{"role": "readWrite", "db": "lab"}],
     "reader": [{"role": "read", "db": "lab"}],
@@ -53,7 +55,9 @@ class GuardedMongod(Mongod):
             make = {"pwd": "root", "roles": ["root"]}
             client.admin.command("createUser", "root", **make)
         with client_of(self.address_for("root", "root")) as client:
-            allowed = [{"resource": {"db": "lab", "collection": ""}, "actions": WRITES}]
+            allowed = [{"resource": {"db": "lab", "collection": ""}, "actions": ADDS}]
+            for name in CHANGED:
+                allowed += [{"resource": {"db": "lab", "collection": f"rlbench_{name}"}, "actions": ["update"]}]
             client.admin.command("createRole", "rlbenchWriter", privileges=allowed, roles=[])
             for user, roles in MAY.items():
                 client.admin.command("createUser", user, pwd=unquote(PASSWORD), roles=roles)
@@ -95,6 +99,8 @@ def test_each_user_may_do_what_the_role_allows(server):
             with pytest.raises(StoreError, match="this user lacks permission; ask for the role readWrite") as refused:
                 attempt()
             assert "s3cr3t" not in str(refused.value)
+        store.enter("export", run.id)
+        assert [entry.what for entry in store.entries()] == ["train"]
     with open_store(server.address_for("writer")) as store:
         assert stores.everything(store) == expected
         written = stores.fill(store, seed=1)
@@ -107,12 +113,18 @@ def test_each_user_may_do_what_the_role_allows(server):
             with pytest.raises(StoreError, match="this user lacks permission"):
                 attempt()
         assert len(store.runs()) == 2
+        assert [entry.what for entry in store.entries()] == ["train", "train"]
+        for act in (lambda log: log.update_one({"_id": 1}, {"$set": {"who": "x"}}), lambda log: log.delete_one({})):
+            with pytest.raises(OperationFailure, match="not authorized"):
+                act(store.backend._collections.audit)
     with open_store(server.address_for("owner")) as store:
         assert list(checking.check(store)) == []
         store.delete_run(written.id)
         store.backend.compact()
         assert stores.everything(store)[0] == expected[0]
         store.delete_run(run.id)
+        assert [entry.what for entry in store.entries()] == ["train", "train", "delete", "delete"]
+        assert list(audit.problems(store.entries())) == []
 
 
 @pytest.mark.parametrize(

@@ -114,10 +114,10 @@ class OverObjects(stores.StoreContract):
             original = stores.fill(other)
             commit, left = beneath(store).commit, iter(range(commits))
 
-            def breaking(*args):
+            def breaking(*args, **act):
                 if next(left, None) is None:
                     raise KeyboardInterrupt
-                return commit(*args)
+                return commit(*args, **act)
 
             monkeypatch.setattr(beneath(store), "commit", breaking)
             with pytest.raises(KeyboardInterrupt):
@@ -231,14 +231,22 @@ def test_what_a_broken_off_upload_sent_is_not_sent_again(bucket, local, monkeypa
         assert target.runs() == local.runs()
 
 
+def test_a_bucket_keeps_no_audit_log_and_the_store_that_is_copied_to_it_enters_so(bucket, local):
+    with opened(bucket) as store:
+        copying.copy(local, store)
+        store.enter("export")
+        assert (store.entries(), store.head) == ([], "")
+        assert local.entries()[-1].what == "copy-out"
+
+
 def test_of_two_that_copy_a_run_at_once_one_is_refused(bucket, local, monkeypatch):
     with opened(bucket) as one, opened(bucket) as other:
         commit = one.backend.commit
 
-        def overtaken(*args):
+        def overtaken(*args, **act):
             monkeypatch.undo()
             copying.copy(local, other)
-            return commit(*args)
+            return commit(*args, **act)
 
         monkeypatch.setattr(one.backend, "commit", overtaken)
         with pytest.raises(StoreError, match=r"another process is copying run \w+ to s3://somewhere/runs: wait for it"):

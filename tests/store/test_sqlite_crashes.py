@@ -289,6 +289,9 @@ def test_eight_processes_write_to_one_file_and_nothing_is_lost_or_doubled(tmp_pa
         assert list(checking.check(store)) == []
         assert {run.id: run.episodes for run in store.runs(status="finished")} == counts
         assert len(counts) == 48
+        assert sorted((entry.what, entry.record) for entry in store.entries()) == [
+            ("train", run) for run in sorted(counts)
+        ]
         assert sorted(run.seed for run in store.runs()) == sorted([0, 1, 10, 11, 20, 21] * 8)
         assert checking.info(store)["chunks"] == 48 * 8
 

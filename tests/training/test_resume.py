@@ -420,12 +420,12 @@ GOING_ON = """
     recorder.CHUNK_STEPS, recorder.RESERVE, session.CHECKPOINT_SECONDS = 256, 200, 0.0
     left = int(sys.argv[2])
     def counted(write):
-        def written(*arguments):
+        def written(*arguments, **act):
             global left
             if not left:
                 os.kill(os.getpid(), 9)
             left -= 1
-            return write(*arguments)
+            return write(*arguments, **act)
         return written
     for name in ("commit", "insert_run"):
         setattr(SqliteBackend, name, counted(getattr(SqliteBackend, name)))

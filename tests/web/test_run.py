@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rlbench
 from rlbench.plots.smoothing import Smoothing, smoothing
-from rlbench.store import RunConfig
+from rlbench.store import RunConfig, audit
 from rlbench.web import curves
 from rlbench.web.app import dashboard
 from rlbench.web.curves import Whole, of_groups, of_run
@@ -221,6 +221,17 @@ def test_a_token_for_one_env_or_tag_opens_no_other_run_and_lists_none(store):
         for act in ("tag", "note", "delete"):
             assert client.post(f"/runs/{act}", data=data, headers=headers).status_code == 403
     assert store.count_runs() == 6
+
+
+def test_the_audit_log_names_the_token_by_which_a_run_was_exported_and_deleted(store):
+    grants = {"some": Grant("admin", token="3f2a")}  # noqa: S106  its id
+    client, headers = Client(dashboard(store, grant_of=grants.get)), {"authorization": "Bearer some"}
+    run = store.runs()[-1].id
+    assert client.get(f"/runs/{run}/run.json", headers=headers).status_code == 200
+    assert client.post("/runs/delete", data={"run": run, "sure": "yes"}, headers=headers).status_code == 204
+    entries = store.entries()[-2:]
+    assert [(entry.what, entry.record) for entry in entries] == [("export", run), ("delete", run)]
+    assert {entry.who for entry in entries} == {f"{audit.who()}, token 3f2a"}
 
 
 # ---------------------------------------------------------------------- comparison
