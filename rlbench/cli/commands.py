@@ -16,7 +16,7 @@ from rlbench._version import __version__
 from rlbench.cli.codes import DONE, FAILED, MISUSED
 from rlbench.cli.groups import Group
 from rlbench.cli.options import examples
-from rlbench.cli.output import say
+from rlbench.cli.output import say, say_heads, take_heads
 from rlbench.errors import ALIASES, RlbenchError, UnknownNameError, UsageError, without_passwords
 
 # name: (module:function, one line for --help); a module is imported only when its command runs
@@ -139,7 +139,11 @@ def run(arguments: list[str] | None) -> int:
 def _run(arguments: list[str] | None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]  # it needs the message only
-        code = cli.main(args=arguments, prog_name="rlbench", standalone_mode=False)
+        take_heads()  # of what another command in this process did
+        try:
+            code = cli.main(args=arguments, prog_name="rlbench", standalone_mode=False)
+        finally:
+            say_heads()
     sys.stdout.flush()
     return code if isinstance(code, int) else DONE
 

@@ -11,7 +11,7 @@ import rlbench
 from rlbench.cli import completing
 from rlbench.cli.doors import door_options
 from rlbench.cli.options import examples, json_option, name_key_option, store_option, trust_option
-from rlbench.cli.output import print_json, say
+from rlbench.cli.output import print_json, say, say_heads
 
 if TYPE_CHECKING:
     from rlbench.web.door import Door
@@ -80,6 +80,9 @@ def serve(
         def ready(address: str) -> None:
             served = {name: shelf.versions(name) for name in shelf.names()}
             print_json({"address": address, "models": served}) if as_json else say(f"rlbench serve: {address}")
+            say_heads()
 
+        for name in shelf.names():
+            source.enter("serve", shelf.record(name))
         app = serving(source, Desk(shelf, log, tell, watching=watch_drift), grant_of=grant_of, hosts=door.hosts)
         listen(app, door, ready=ready)

@@ -1,7 +1,8 @@
-"""`rlbench store ...`: info, check, sql, copy, backup, migrate, compact, prune, key, encrypt, pseudonymise, ..."""
+"""`rlbench store ...`: info, check, audit, sql, copy, backup, migrate, compact, prune, key, encrypt, ..."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from itertools import islice
@@ -14,15 +15,28 @@ from rlbench.cli import completing
 from rlbench.cli.compiling import says_that_it_compiles
 from rlbench.cli.groups import Group
 from rlbench.cli.listing import print_runs
-from rlbench.cli.options import examples, find_run, json_option, key_option, name_key_option, store_option, trust_option
+from rlbench.cli.options import (
+    examples,
+    find_run,
+    force_option,
+    json_option,
+    key_option,
+    limit_option,
+    name_key_option,
+    store_option,
+    trust_option,
+)
 from rlbench.cli.output import cell, print_csv, print_json, print_table, say
 from rlbench.errors import UsageError
+from rlbench.files import path_of, written
 from rlbench.keys import Key, name_key, read_key
 from rlbench.lazy import LazyModule
 from rlbench.store import Store, checking, copying, encrypting, pruning, spool
+from rlbench.store import audit as logs
 from rlbench.store.pseudonyms import Pseudonyms, pseudonymise
 from rlbench.store.sealed import as_stored
 from rlbench.store.sql import answered, columns_of
+from rlbench.texts import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +50,8 @@ else:  # Gymnasium only where there are studies
     modelling, moving = map(LazyModule, ("rlbench.modelling", "rlbench.studies.copying"))
 
 ROWS = 100  # of an answer that a table shows
+HASH = re.compile("[0-9a-f]{64}")
+AUDIT = ("entry", "when", "who", "what", "record")
 LONGEST = 60  # characters of a text in it, where there are several columns
 SLOW = 500_000  # steps: reading more takes seconds
 MIGRATED = ("chunks", "migrated", "bytes_before", "bytes_after")  # of a migration
@@ -83,6 +99,63 @@ def check(run: str | None, store: str, as_json: bool) -> int:  # noqa: FBT001
         say(f"{where}: {damage.problem}")
     say(f"{opened.url}: {runs:,} runs checked, {len(damages) or 'nothing'} damaged")
     return int(bool(damages))
+
+
+@store.command(
+    epilog=examples(
+        "rlbench store audit",
+        "rlbench store audit --verify --head $(cat head)",
+        "rlbench store audit --export audit.jsonl",
+    )
+)
+@click.option("--verify", is_flag=True, help="Say only whether the log is intact.")
+@click.option("--head", metavar="HASH", help="A hash that was kept elsewhere: an entry must have it.")
+@click.option(
+    "--export",
+    "path",
+    metavar="FILE",
+    shell_complete=completing.file,
+    help="Write all entries to a file as well, a JSON object a line.",
+)
+@force_option
+@limit_option
+@store_option
+@json_option
+def audit(
+    verify: bool,  # noqa: FBT001  (click calls by name)
+    head: str | None,
+    path: str | None,
+    force: bool,  # noqa: FBT001
+    limit: int,
+    store: str,
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Show who did what to which record and when, the latest last, and whether the log is intact.
+
+    Each entry has the SHA-256 of the one before: one that was changed, removed or put elsewhere is named with its
+    place. A log whose end was cut off, or that was written anew, is found by --head, a hash that an earlier command
+    printed. The exit code is 1 if the log is not intact.
+    """
+    if head is not None and not HASH.fullmatch(head):
+        raise UsageError(f"--head takes a hash of 64 hexadecimal digits, as commands print it, got {head!r:.80}")
+    with rlbench.open_store(store, create=False) as opened:
+        entries = opened.entries()
+    found = list(logs.problems(entries, head or ""))
+    if path is not None:
+        with written(path_of(path), overwrite=force) as draft:
+            draft.write_text("".join(f"{strict_json(entry._asdict())}\n" for entry in entries), "utf-8")
+    last = entries[-1].hash if entries else ""
+    if as_json:
+        told = {"entries": [entry._asdict() for entry in entries], "intact": not found, "head": last}
+        print_json({"store": opened.url, **told, "problems": found})
+        return int(bool(found))
+    if not verify and entries:
+        print_table(AUDIT, [(str(one.number), one.when[:19].replace("T", " "), *one[2:5]) for one in entries[-limit:]])
+    for problem in found:
+        say(problem)
+    ends = f", head {last}" if last else ""
+    say(f"{opened.url}: {len(entries):,} entries, {'not intact' if found else 'intact'}{ends}")
+    return int(bool(found))
 
 
 @store.command(
@@ -370,7 +443,7 @@ def prune(
         if found and not as_json:
             print_runs(found)
         for run in found if yes else ():
-            opened.delete_run(run.id)
+            opened.delete_run(run.id, what="prune")
     if as_json:
         print_json({"store": opened.url, "deleted" if yes else "would_delete": [run.id for run in found]})
     elif not found:

@@ -287,6 +287,7 @@ def number_of_workers(asked: int | None, store: str) -> int:
 
 def finished(study: Study, *, as_json: bool) -> int:
     """Prints what came of a study, and returns the exit code."""
+    study.store.tell_head()
     if as_json:
         print_json(document(study))
     else:

@@ -194,6 +194,8 @@ def _train_many(
     failed = {requests[one.number]["seed"]: one.error for one in found if one.error is not None}
     if not runs and failed:
         raise next(iter(failed.values()))
+    if runs and workers > 1:
+        runs[0].store.tell_head()
     if as_json:
         told = [run_document(run, run.record.evaluation) for run in runs]
         errors = [{"seed": seed, "error": str(error)} for seed, error in failed.items()]

@@ -10,7 +10,7 @@ import click
 
 from rlbench.cli.doors import door_options
 from rlbench.cli.options import examples, json_option, store_option
-from rlbench.cli.output import print_json, say
+from rlbench.cli.output import print_json, say, say_heads
 
 if TYPE_CHECKING:
     from rlbench.web.door import Door
@@ -33,10 +33,12 @@ def ui(door: Door, *, no_browser: bool, store: str, as_json: bool) -> None:
 
     def ready(address: str) -> None:
         print_json({"address": address}) if as_json else say(f"rlbench ui: {address}")
+        say_heads()
         aside.submit(warm, opened)
         if not no_browser:
             webbrowser.open(address)
 
     # what is read aside ends first: Python may crash if it exits in the middle of an import
     with store_behind(door, store, create=True) as opened, ThreadPoolExecutor(1) as aside:
+        opened.enter("ui")
         serve(dashboard(opened, grant_of=admission(door, opened), hosts=door.hosts), door, ready=ready)

@@ -61,15 +61,18 @@ def test_an_option_that_is_shared_has_one_default_and_one_line_of_help(name):
 
 def test_a_file_is_named_by_out_and_data_is_replaced_by_force_alone():
     writes_data = {command for command, _ in OPTIONS["--force"]}
-    assert writes_data == {"export", "model predict", "tune"}  # pictures, films and pages can be drawn again
-    assert writes_data - {"tune"} <= {command for command, _ in OPTIONS["--out"]}
+    others = {"tune", "store audit"}  # these print something, and write a file besides
+    assert writes_data - others == {"export", "model predict"}  # pictures, films and pages can be drawn again
+    assert writes_data - others <= {command for command, _ in OPTIONS["--out"]}
 
 
 def test_every_list_and_every_show_has_the_same_words_for_runs_and_models():
     paths = {each.command_path for each in CONTEXTS}
     for verb in ("list", "show", "delete"):
         assert {f"rlbench runs {verb}", f"rlbench model {verb}"} <= paths
-    assert {command for command, _ in OPTIONS["--limit"]} == {"runs", "runs list", "model list", "studies show"}
+    assert {command for command, _ in OPTIONS["--limit"]} == {
+        *("runs", "runs list", "model list", "studies show", "store audit")
+    }
 
 
 def test_every_command_that_prints_results_has_json_and_every_one_that_reads_a_store_says_which():

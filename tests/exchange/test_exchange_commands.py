@@ -46,6 +46,7 @@ def test_an_export_tells_in_json_what_it_wrote(folder):
         called(export, "latest", "--format", "minari", "--out", "cab-v0", "--episodes", "0:5", "--json").output
     )
     assert told.pop("run")
+    assert list(told.pop("audit_heads")) == ["rlbench.db"]
     assert told == {"what": "episodes", "format": "minari", "episodes": 5, "path": "cab-v0"}
     assert (folder / "cab-v0" / "data" / "metadata.json").exists()
     assert "12 episodes" not in called(import_, "cab-v0").output

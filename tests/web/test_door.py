@@ -126,6 +126,7 @@ def test_it_takes_a_free_port_answers_and_ends_when_asked_to(database):
         assert httpx.get(address).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
+        assert ": audit head " in process.stderr.readline()
         assert process.stderr.read() == ""
 
 
