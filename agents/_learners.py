@@ -57,6 +57,7 @@ from rlbench.agents._rules import (
     RATE_NOW,
     Allowed,
     Averages,
+    Given,
     Schedule,
     Table,
     column,
@@ -65,6 +66,7 @@ from rlbench.agents._rules import (
     double_q_update,
     epsilon_greedy,
     expected_sarsa_update,
+    judged,
     pick,
     preference_update,
     q_update,
@@ -288,6 +290,11 @@ def finish(learner: Any, epsilon: float, timesteps: int, episodes: int) -> None:
     _WAYS[type(learner)].finish(learner, epsilon, timesteps, episodes)
 
 
+def judge(learner: Any, first: int) -> tuple[float, float]:
+    """Returns the figures of an episode that began in state `first`: its value, and the error of all values."""
+    return _judge_for(learner)(learner, first)  # type: ignore[no-any-return]
+
+
 def replay(learner: Any, learning_rate: float) -> None:
     """Learns from one minibatch of the learner's buffer."""
     _WAYS[type(learner)].replay(learner, learning_rate)
@@ -506,6 +513,18 @@ def _finish_nothing(learner, epsilon, timesteps, episodes):
     return None
 
 
+def _judge_nothing(learner, first):
+    return np.nan, np.nan
+
+
+def _judge_given(learner, first):
+    return judged(learner.core.policy, learner.core.table, first)
+
+
+def _judge_for(learner: Any) -> Any:
+    return _judge_given if isinstance(getattr(learner.core, "policy", None), Given) else _judge_nothing
+
+
 def _finish_sarsa(learner, epsilon, timesteps, episodes):
     learner.ahead[STATE] = -1
 
@@ -596,10 +615,10 @@ _WAYS: dict[Any, Ways] = {
 
 
 def functions_of(learner: Any) -> dict[str, Any]:
-    """Returns what `choose`, `learn`, `finish` and what these call are for a learner of this type."""
+    """Returns what `choose`, `learn`, `finish`, `judge` and what these call are for a learner of this type."""
     ways = _WAYS[type(learner)]
-    rate = RATE_NOW[type(learner.core.learning_rate)]
-    own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish, "rate_now": rate}
+    rate, judging = RATE_NOW[type(learner.core.learning_rate)], _judge_for(learner)
+    own = {"choose": ways.choose, "learn": ways.learn, "finish": ways.finish, "judge": judging, "rate_now": rate}
     if isinstance(learner.core, Rates):
         return own
     policy = type(learner.core.policy)

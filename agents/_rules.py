@@ -291,6 +291,29 @@ def ucb_action(policy, table, s):
     return np.int64(best_a)
 
 
+class Truth(NamedTuple):
+    """The exact values of a policy that are compared with learnt ones."""
+
+    states: NDArray[np.int64]  # (n,)
+    columns: NDArray[np.int64]  # (n,)
+    values: NDArray[np.float64]  # (n,)
+
+
+def new_truth(exact: NDArray[np.float64]) -> Truth:
+    """Takes exact values, as many columns as the table; those that are NaN are not compared."""
+    states, columns = np.nonzero(~np.isnan(exact))
+    return Truth(states, columns, exact[states, columns])
+
+
+@njit(cache=True)
+def value_error(table, truth):
+    """Returns the root of the mean squared error of the values; NaN if none is compared."""
+    total = 0.0
+    for i in range(truth.values.shape[0]):
+        total += (q_value(table, truth.states[i], truth.columns[i]) - truth.values[i]) ** 2
+    return math.sqrt(total / truth.values.shape[0]) if truth.values.shape[0] > 0 else np.nan
+
+
 class Given(NamedTuple):
     """A policy that is given, whatever the values; these are of its states or, if `per_action`, of its pairs."""
 
@@ -298,14 +321,25 @@ class Given(NamedTuple):
     per_action: int  # 0: the table has one column
     probabilities: NDArray[np.float64]  # (n_states, n_actions)
     cumulative: NDArray[np.float64]  # (n_states, n_actions): their sums from the first action on
+    target: NDArray[np.float64]  # (n_states, n_actions): the probabilities of the policy whose values are learnt
+    truth: Truth
 
 
-def new_given(probabilities: NDArray[np.float64], *, per_action: bool) -> Given:
-    """Makes a policy of probabilities (n_states, n_actions) that sum to 1, or nearly."""
-    cumulative = np.cumsum(probabilities, axis=1)
-    last = cumulative.argmax(axis=1)  # the first of the highest: the last action that may be taken
-    cumulative[np.arange(probabilities.shape[1]) >= last[:, None]] = 1.0
-    return Given(probabilities.shape[1], int(per_action), probabilities, cumulative)
+def new_given(
+    probabilities: NDArray[np.float64], target: NDArray[np.float64] | None = None, *, per_action: bool
+) -> Given:
+    """Makes a policy of probabilities (n_states, n_actions) that sum to 1, or nearly; by default its own target."""
+    cumulative = cumulative_of(probabilities)
+    target, truth = probabilities if target is None else target, new_truth(np.empty((0, 0)))
+    return Given(probabilities.shape[1], int(per_action), probabilities, cumulative, target, truth)
+
+
+def cumulative_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the sums of probabilities from the first action on, 1 from the last one that may be taken."""
+    sums: NDArray[np.float64] = np.cumsum(probabilities, axis=1)
+    last = sums.argmax(axis=1)  # the first of the highest
+    sums[np.arange(probabilities.shape[1]) >= last[:, None]] = 1.0
+    return sums
 
 
 @njit(cache=True)
@@ -421,7 +455,7 @@ def _expect_given(policy, table, s, epsilon):  # noqa: ARG001
         return q_value(table, s, 0)
     total = 0.0
     for a in range(policy.n_actions):
-        total += policy.probabilities[s, a] * q_value(table, s, a)
+        total += policy.target[s, a] * q_value(table, s, a)
     return total
 
 
@@ -542,6 +576,12 @@ def _overload_column(policy, a):  # noqa: ARG001
 @overload(probability, inline="always")
 def _overload_probability(policy, table, s, epsilon, a):  # noqa: ARG001
     return _PROBABILITY.get(getattr(policy, "instance_class", None))
+
+
+@njit(cache=True)
+def judged(policy, table, s):
+    """Returns what a given policy seems to be worth from s, and the error of the values."""
+    return expected_value(policy, table, s, 0.0), value_error(table, policy.truth)
 
 
 @njit(cache=True)

@@ -146,6 +146,15 @@ class Agent(ABC):
         """
         return None
 
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The names of the figures that `judge` gives of each episode."""
+        return ()
+
+    def judge(self, first: int) -> tuple[float, float]:
+        """Returns what it thinks after an episode of the state in which that began, and the error of its values."""
+        raise NotImplementedError(f"{self.name} judges no episode that began in {first}")
+
     def learner(self) -> Any:
         """Returns the compiled counterpart, a NamedTuple that shares this agent's arrays; None if there is none."""
         return None

@@ -59,19 +59,19 @@ class Prediction(TableAgent):
         """Returns the column of the table that holds the value of an action: the only one if it is of states."""
         return action if self.parameters.values == "q" else 0
 
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """The given policy: the probability of each action in each state, (n_states, n_actions)."""
-        found: NDArray[np.float64] = self.policy.probabilities
-        return found
+    def behaving_policy(self) -> NDArray[np.float64]:
+        """Returns the probabilities by which it acts, (n_states, n_actions)."""
+        return self.policy.probabilities.copy()  # type: ignore[no-any-return]  # an array
+
+    def target_policy(self) -> NDArray[np.float64]:
+        """Returns the probabilities of the policy whose values it learns, (n_states, n_actions)."""
+        return self.policy.target.copy()  # type: ignore[no-any-return]  # an array
 
     def allow(self, allowed: NDArray[np.bool_]) -> None:
         """Restricts the policy to allowed actions: in proportion, or evenly where it takes none of them."""
         Agent.allow(self, allowed)
-        kept = self.probabilities * allowed
-        kept = np.where(kept.any(axis=1, keepdims=True), kept, allowed)
-        kept /= kept.sum(axis=1, keepdims=True)
-        self.policy = rules.new_given(kept, per_action=self.parameters.values == "q")
+        restricted = [_restricted(one, allowed) for one in (self.policy.probabilities, self.policy.target)]
+        self.policy = rules.new_given(*restricted, per_action=self.parameters.values == "q")
 
     _barred = None  # its policy weighs values, and -inf has no weight
 
@@ -79,7 +79,7 @@ class Prediction(TableAgent):
     def state_values(self) -> NDArray[np.float64]:
         """What the policy is worth from each state, as far as it has learnt, (n_states,)."""
         values = self._values()
-        return values[:, 0] if self.parameters.values == "v" else (self.probabilities * values).sum(axis=1)
+        return values[:, 0] if self.parameters.values == "v" else (self.policy.target * values).sum(axis=1)
 
     @property
     def q_table(self) -> NDArray[np.float64]:
@@ -99,19 +99,37 @@ class Prediction(TableAgent):
 
     def greedy_policy(self) -> NDArray[np.int64] | None:
         """Returns the action that the given policy takes in every state, shape (n_states,); None if it draws any."""
-        is_certain = (self.probabilities.max(axis=1) == 1.0).all()
-        return self.probabilities.argmax(axis=1) if is_certain else None
+        target = self.policy.target
+        return target.argmax(axis=1) if (target.max(axis=1) == 1.0).all() else None
 
     def _act(self, observation: int, *, explore: bool) -> int:
-        """Returns an action of the given policy, whatever the values; where it is certain, nothing is drawn for it."""
-        action = int(self.probabilities[observation].argmax())
-        if explore or self.probabilities[observation, action] < 1.0:
+        """Returns an action of the policy by which it acts, or else of the one whose values it learns.
+
+        Where the latter takes one action, nothing is drawn for it.
+        """
+        if explore:
             return super()._act(observation, explore=True)
-        return action
+        target = self.policy.target[observation]
+        if target.max() == 1.0:
+            return int(target.argmax())
+        return int(rules.given_action(rules.cumulative_of(self.policy.target), observation, self.rng.random()))
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns from one step, as the agent that it is made of does of a table with one column or with more."""
         super()._learn(observation, self.column(action), reward, next_observation, terminated)
+
+    def compare_with(self, exact: NDArray[np.float64]) -> None:
+        """Lets `judge` compare what it has learnt with exact values, (n_states, n_columns); NaN: not this one."""
+        self.policy = self.policy._replace(truth=rules.new_truth(exact))
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The names of the figures that `judge` gives of each episode: no error where the truth is not known."""
+        return ("start_value", "value_error") if len(self.policy.truth.values) else ("start_value",)
+
+    def judge(self, first: int) -> tuple[float, float]:
+        """Returns the value that it has learnt of a state, and the root of the mean squared error of all of them."""
+        return rules.judged(self.policy, self.table, first)  # type: ignore[no-any-return]  # compiled
 
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
@@ -119,11 +137,18 @@ class Prediction(TableAgent):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""
-        return {**super().state_dict(), "policy": self.probabilities.copy()}
+        return {**super().state_dict(), "policy": self.behaving_policy()}
 
     def state_form(self) -> Form:
         """Describes every entry of `state_dict`."""
         return {**super().state_form(), "policy": Numbers(np.float64, (self.n_states, self.n_actions), 0.0, 1.0)}
+
+
+def _restricted(policy: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    kept = policy * allowed
+    kept = np.where(kept.any(axis=1, keepdims=True), kept, allowed)
+    shares: NDArray[np.float64] = kept / kept.sum(axis=1, keepdims=True)
+    return shares
 
 
 class LookingAheadPrediction(Prediction, LookingAhead):

@@ -38,7 +38,7 @@ def run(
     """
     agent.drop_episode()
     rng, state = env.unwrapped.np_random, world.blank_state()
-    counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0)
+    counts = Counts(agent.episodes, agent.timesteps, -1, 0.0, 0.0, 0, 0)
     while counts.episode_length >= 0 or not budget.is_spent(agent):
         recorder.note_reset(env, seed)
         # asked to stop: the episode under way is the last
@@ -65,7 +65,7 @@ def compile_for(world: Any, agent: Agent, recorder: Recorder) -> None:
     kind = _kind_of((world, learner, tape))
     if kind in _LOADED:
         return
-    words, counts = np.zeros(4, np.uint64), Counts(0, 0, -1, 0.0, 0.0, 0)
+    words, counts = np.zeros(4, np.uint64), Counts(0, 0, -1, 0.0, 0.0, 0, 0)
     limits, rng = recorder.limits._replace(episodes=0, timesteps=0), np.random.Generator(np.random.PCG64(0))
     state = world.blank_state()
     loop_for(world, learner)(world, rng, state, learner, words, agent.n_actions, counts, limits, tape, 0)

@@ -9,7 +9,7 @@ from numba import njit
 
 from rlbench._stamp import stamp
 from rlbench.agents import _learners
-from rlbench.agents._learners import choose, finish, learn
+from rlbench.agents._learners import choose, finish, judge, learn
 from rlbench.agents._rules import rate_now, schedule_value
 from rlbench.envs import _worlds
 from rlbench.envs._worlds import observe, reset, step
@@ -32,7 +32,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
     per_step = per_step_epsilon or per_step_rate
     before, episodes = counts.timesteps, counts.episodes
     length, total, explored_count = counts.episode_length, counts.episode_return, counts.explored
-    first_epsilon = counts.episode_epsilon
+    first_epsilon, first = counts.episode_epsilon, counts.first
     epsilon = schedule_value(learner.core.exploration, before if per_step_epsilon else episodes)
     rate = rate_now(learner.core.learning_rate, before if per_step_rate else episodes)
     n, written, tried = 0, 0, 0
@@ -45,6 +45,7 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
                 break
             state = reset(world, world_rng)
             length, total, explored_count, first_epsilon = 0, 0.0, 0, epsilon
+            first = observe(world, state)
         s = observe(world, state)
         if tape.recording:
             tape.observations[written] = s
@@ -96,13 +97,15 @@ def run_chunk(  # noqa: C901, PLR0912, PLR0915  (one loop: a call inside it cost
         tape.epsilons[segments - 1] = first_epsilon
         tape.explored_counts[segments - 1] = explored_count
         finish(learner, epsilon, before + n, episodes)
+        if tape.judging:
+            tape.judgements[segments - 1, 0], tape.judgements[segments - 1, 1] = judge(learner, first)
         length = -1
         episodes += 1
         if not per_step_epsilon:
             epsilon = schedule_value(learner.core.exploration, episodes)
     words[0], words[1], words[2], words[3] = bits
     # plain: were it a NamedTuple, a signal that arrives while it is made would crash the process
-    after = (episodes, before + n, length, total, first_epsilon, explored_count)
+    after = (episodes, before + n, length, total, first_epsilon, explored_count, first)
     return state, after, n, segments
 
 

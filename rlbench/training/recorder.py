@@ -14,7 +14,7 @@ from rlbench.store.walks import Walk
 from rlbench.training.tapes import Limits, Packed, Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import gymnasium as gym
     from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Recorder:
         first_episode: how many the run has already.
         exploration: the schedule that its exploration rates follow, if any.
         table: what every step follows from, if that is certain: it is for the compiled loop alone.
+        judged: the names of the figures that the agent gives of its values after each episode.
+        judge: gives them, as many as there are names, the first of them for the state in which the episode began.
     """
 
     def __init__(
@@ -57,12 +59,15 @@ class Recorder:
         first_episode: int = 0,
         exploration: Schedule | None = None,
         table: Table | None = None,
+        judged: Sequence[str] = (),
+        judge: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
         steps = steps or (CHUNK_STEPS if recording else UNRECORDED_STEPS)
         reserve = min(episode_steps or RESERVE, RESERVE, steps)
         self.limits = Limits(episode_steps or MOST_STEPS, bool(episode_steps), steps, reserve, 2**62, 2**62)
-        self._new_tape = partial(_new_tape, n_actions, recording=recording, steps=steps, episodes=episodes, table=table)
-        self._table = table
+        kept = partial(_new_tape, recording=recording, steps=steps, episodes=episodes, table=table)
+        self._new_tape = partial(kept, n_actions, judging=bool(judged))
+        self._table, self._judged, self._judge = table, judged, judge
         self._spare: Tape | None = None  # the previous tape, whose chunk the sink may still be reading
         self._spare_rows = 0  # of its figures
         self.sink, self._exploration = sink, exploration
@@ -125,7 +130,7 @@ class Recorder:
         """Writes the first observation of an episode."""
         self._resetting = False
         self.length, self._return, self._explored, self._epsilon = 0, 0.0, 0, epsilon
-        self._begun = self.steps
+        self._begun, self._began_in = self.steps, observation
         self._observe(observation)
 
     def step(self, action: int, reward: float, next_observation: int, *, explored: bool) -> None:
@@ -148,6 +153,8 @@ class Recorder:
         tape.ends[i] = end_code(terminated, truncated)
         tape.returns[i], tape.episode_lengths[i] = self._return, self.length
         tape.epsilons[i], tape.explored_counts[i] = self._epsilon, self._explored
+        if self._judged and self._judge is not None:
+            tape.judgements[i] = self._judge(self._began_in)
         self.segments += 1
         self.length = -1
 
@@ -212,6 +219,7 @@ class Recorder:
         }
         if tape.action_counts.shape[1] <= COUNTED:
             figures["action_counts"] = tape.action_counts[:ended]
+        figures |= {name: tape.judgements[:ended, i] for i, name in enumerate(self._judged)}
         return EpisodeChunk(
             first_episode=self._first[0],
             first_step=self._first[1],
@@ -238,7 +246,9 @@ class Recorder:
         return Walk(self._table, self._lengths(segments), is_terminated(self.tape.ends[:segments]), columns)
 
 
-def _new_tape(n_actions: int, *, recording: bool, steps: int, episodes: int, table: Table | None) -> Tape:
+def _new_tape(
+    n_actions: int, *, recording: bool, steps: int, episodes: int, table: Table | None, judging: bool
+) -> Tape:
     kept = steps if recording else 0
     plain, packed = (kept, 0) if table is None else (0, kept)
     episodes = steps // 2 + 1 if recording else min(steps, UNRECORDED_EPISODES, episodes)
@@ -255,6 +265,8 @@ def _new_tape(n_actions: int, *, recording: bool, steps: int, episodes: int, tab
         epsilons=np.empty(episodes, np.float64),
         explored_counts=np.empty(episodes, np.int32),
         action_counts=np.zeros((episodes, n_actions), np.int32),
+        judging=judging,
+        judgements=np.empty((episodes if judging else 0, 2), np.float64),
         explored=np.empty(kept, np.bool_),
         observations=np.empty(plain + episodes, np.int32),
         actions=np.empty(plain, np.int16 if n_actions <= np.iinfo(np.int16).max else np.int32),

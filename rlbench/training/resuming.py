@@ -22,6 +22,7 @@ from rlbench.training.repeating import Stored
 from rlbench.training.run import Run
 from rlbench.training.session import Session
 from rlbench.training.setup import check_engine, check_fit, check_record, naming_unknown, versions, world_for
+from rlbench.training.truth import compared, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,6 +98,7 @@ def resume(
     with closing(run.make_same_env(agent, anyway=anyway)) as env:
         check_fit(agent, env)
         restrict(agent, env)
+        compared(agent, truth_of(env, agent))
         for name, rate in agent.parameters.by_function().items():
             raise UsageError(f"{name} of run {run.id} is {rate}, which its record does not hold: train with it again")
         world = world_for(env, agent, engine)

@@ -72,6 +72,8 @@ class Session:
             first_episode=self._first_episode,
             exploration=self._exploration,
             table=table if is_table(world, table) else None,
+            judged=self.agent.judged,
+            judge=self.agent.judge,
         )
         status, rest = "interrupted", None
         self._begin_clock()

@@ -19,6 +19,7 @@ class Counts(NamedTuple):
     episode_return: float
     episode_epsilon: float
     explored: int
+    first: int  # the state in which the unfinished episode began
 
 
 class Limits(NamedTuple):
@@ -58,6 +59,8 @@ class Tape(NamedTuple):
     epsilons: NDArray[np.float64]
     explored_counts: NDArray[np.int32]
     action_counts: NDArray[np.int32]  # (segments, n_actions)
+    judging: bool
+    judgements: NDArray[np.float64]  # (segments, 2) if judging: what `judge` says
     explored: NDArray[np.bool_]  # (steps,)
     observations: NDArray[np.int32]  # (steps + segments,); walking: (segments,)
     actions: NDArray[np.int16]  # (steps,), as the next unless walking

@@ -39,6 +39,7 @@ from rlbench.training.setup import (
     world_for,
 )
 from rlbench.training.stored import parents_of
+from rlbench.training.truth import compared, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from rlbench.presets import AskedPreset, Preset
     from rlbench.store import RunConfig, RunRecord
@@ -109,6 +111,7 @@ class Plan(NamedTuple):
     world: Any  # compiled; None for the readable loop
     config: RunConfig
     known_by: str  # and a seed: what its run is known by, see `cache_key`
+    truth: NDArray[np.float64] | None  # see `truth_of`
 
 
 class Task:
@@ -189,6 +192,7 @@ class Task:
         )
         taken = take_values(agent, parent) if parent is not None and isinstance(agent, TableAgent) else None
         self._plan = self._plan or self._planned(agent, taken)
+        compared(agent, self._plan.truth)
         return agent, self._plan
 
     def _planned(self, agent: Agent, taken: str | None) -> Plan:
@@ -208,7 +212,7 @@ class Task:
             callbacks=request.callbacks,
             evaluating=evaluating_of(request.eval_every, request.eval_episodes, spec),
         )
-        return Plan(world, config, known_by(config) if request.is_by_name else "")
+        return Plan(world, config, known_by(config) if request.is_by_name else "", truth_of(self.env, agent))
 
 
 def _makers(request: Request) -> tuple[object, object]:

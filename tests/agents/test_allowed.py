@@ -100,12 +100,12 @@ def test_a_given_policy_keeps_to_what_is_allowed_in_proportion():
     shares = np.full((11, 6), 0.1) + np.eye(6)[2] * 0.4
     for policy, at_four in (("uniform", [0, 0.25, 0.25, 0.25, 0.25, 0]), (shares, [0, 0.125, 0.625, 0.125, 0.125, 0])):
         agent = gambling("td0", policy=policy, values="q")
-        assert agent.probabilities[4].tolist() == pytest.approx(at_four)
-        assert agent.probabilities[[0, 10], 0].tolist() == [1, 1]
+        assert agent.behaving_policy()[4].tolist() == pytest.approx(at_four)
+        assert agent.behaving_policy()[[0, 10], 0].tolist() == [1, 1]
         assert np.isfinite(
             rlbench.train(Gambler(), agent, episodes=50, seed=0, engine="python").agent.state_values
         ).all()
-    assert gambling("td0", policy=5).probabilities[[2, 5]].tolist() == [[0, 0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
+    assert gambling("td0", policy=5).behaving_policy()[[2, 5]].tolist() == [[0, 0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
 
 
 def test_the_random_agent_draws_evenly_among_what_is_allowed():
