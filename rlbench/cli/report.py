@@ -20,10 +20,10 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         f"over {len(evaluation.returns)} episodes{success}{cut_off}"
     ]
     if evaluation.regret is not None:
+        optimal = "" if evaluation.optimal_states is None else f"; optimal in {evaluation.optimal_share}"
         lines.append(
             f"  exact     {evaluation.exact_return:.4f} of {evaluation.optimal_return:.4f} possible, "
-            f"regret {evaluation.regret:.4g}; optimal in "
-            f"{evaluation.optimal_states:,} of {evaluation.reachable_states:,} reachable states"
+            f"regret {evaluation.regret:.4g}{optimal}"
         )
     if evaluation.inexact is not None:
         lines.append(f"  exact     unknown: {evaluation.inexact}")

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlbench.agents import Agent
+from rlbench.agents.prediction import Prediction
 from rlbench.checks import whole_number
 from rlbench.envs.flattening import flattened
 from rlbench.envs.making import make_env
@@ -46,7 +47,8 @@ class Evaluation:
         exact_return: the exact expected return over all starts, within the step limit; None if no model is known.
         optimal_return: the best that any policy can reach there.
         regret: optimal_return - exact_return.
-        optimal_states: the number of reachable states in which the greedy action is optimal (see `PolicyScore`).
+        optimal_states: the number of reachable states in which the greedy action is optimal (see `PolicyScore`); None
+            for a policy that draws its actions.
         reachable_states: how many states can be reached from the starts, by any actions.
         behaving_return: the exact expected return of the policy that explores as in the end of training, which is what
             on-policy agents learn to make good; None if no model is known, or how it explores.
@@ -71,6 +73,11 @@ class Evaluation:
     exploration_rate: float | None = None
     gamma: float = 1.0
     inexact: str | None = None
+
+    @property
+    def optimal_share(self) -> str:
+        """In how many of the reachable states the greedy action is optimal, as text."""
+        return f"{self.optimal_states:,} of {self.reachable_states:,} reachable states"
 
     def summary(self) -> dict[str, Any]:
         """Returns the figures as a JSON-able dict; numbers that are not finite become None."""
@@ -151,19 +158,25 @@ def _env_for(run_or_agent: Run | Agent, env: str | gym.Env[Any, Any] | None, *, 
 
 def _exact(env: gym.Env[Any, Any], agent: Agent, gamma: float, optimum: Optimum | None) -> dict[str, Any]:
     policy = agent.greedy_policy()
-    if policy is None:
+    if policy is None and not isinstance(agent, Prediction):
         return {"inexact": f"{agent.name} has no greedy policy"}
     try:
         model = TabularModel.from_env(env)
         optimum = optimum or solve(model, gamma)
-        score = score_policy(model, policy, optimum)
+        found = _drawn(model, agent, optimum) if policy is None else asdict(score_policy(model, policy, optimum))
     except UsageError as error:  # no transition table, or not of this env
         return {"inexact": str(error)}
     behaving = agent.behaving_policy()
     if behaving is None:
-        return asdict(score)
+        return found
     worth = expected_return(model, behaving, optimum)
-    return {**asdict(score), "behaving_return": worth, "exploration_rate": agent.exploration_rate}
+    return {**found, "behaving_return": worth, "exploration_rate": agent.exploration_rate}
+
+
+def _drawn(model: TabularModel, agent: Any, optimum: Optimum) -> dict[str, Any]:
+    """Returns what a given policy that draws its actions is worth."""
+    exact, best = expected_return(model, agent.target_policy(), optimum), optimum.optimal_return
+    return {"exact_return": exact, "optimal_return": best, "regret": max(best - exact, 0.0)}
 
 
 def _finite(value: Any) -> Any:

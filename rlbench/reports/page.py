@@ -174,13 +174,13 @@ def _judged(found: Evaluation) -> list[tuple[str, str]]:
         rows.append(("cut off", f"{found.unfinished} of them: the policy loops"))
     if found.regret is None:
         return [*rows, ("exact value", f"unknown: {found.inexact}")]
-    share = f"{found.optimal_states:,} of {found.reachable_states:,} reachable states"
+    optimal = [] if found.optimal_states is None else [("optimal action", f"in {found.optimal_share}")]
     return [
         *rows,
         ("exact return", f"{found.exact_return:.6f}, the expectation over all starts"),
         ("best possible", f"{found.optimal_return:.6f}"),
         ("regret", f"{found.regret:.6g}"),
-        ("optimal action", f"in {share}"),
+        *optimal,
     ]
 
 
