@@ -18,6 +18,7 @@ from rlbench.agents.mc_prediction import MCPrediction
 from rlbench.agents.monte_carlo import MonteCarlo
 from rlbench.agents.n_step_sarsa import NStepSarsa
 from rlbench.agents.n_step_td import NStepTD
+from rlbench.agents.off_policy_mc import OffPolicyMC
 from rlbench.agents.q_learning import QLearning
 from rlbench.agents.q_sigma import NStepExpectedSarsa, QSigma, TreeBackup
 from rlbench.agents.random import RandomAgent
@@ -52,6 +53,7 @@ AGENTS.update(
         NStepTD,
         TDLambda,
         MCPrediction,
+        OffPolicyMC,
         DynaQ,
         DynaQPlus,
         ReplayQ,
@@ -108,6 +110,7 @@ __all__ = [
     "NStepExpectedSarsa",
     "NStepSarsa",
     "NStepTD",
+    "OffPolicyMC",
     "QLearning",
     "QSigma",
     "RandomAgent",

@@ -35,6 +35,7 @@ from rlbench.agents._replay import (
 from rlbench.agents._returns import (
     Episode,
     Mixing,
+    Ratios,
     Sampling,
     Steps,
     Traces,
@@ -42,9 +43,11 @@ from rlbench.agents._returns import (
     monte_carlo_update,
     n_step_finish,
     n_step_update,
+    off_policy_update,
     q_lambda_update,
     q_sigma_finish,
     q_sigma_update,
+    remember_ratio,
     remember_step,
     returns_rate,
     sarsa_lambda_update,
@@ -261,6 +264,18 @@ class MonteCarloLearner(NamedTuple):
     episode: Episode
     averaging: bool
     every: bool  # visit counts, not the first alone
+
+
+class OffPolicyLearner(NamedTuple):
+    """Monte Carlo prediction by importance sampling."""
+
+    core: Core
+    counts: NDArray[np.int64]
+    episode: Episode
+    averaging: bool
+    every: bool
+    ratios: Ratios
+    weighted: bool
 
 
 def choose(learner: Any, s: int, epsilon: float, n_actions: int, bits: Bits) -> tuple[int, bool, Bits]:
@@ -506,6 +521,22 @@ def _learn_episode(learner, learning_rate, epsilon):
     monte_carlo_update(*kept, value, rate, learner.core.gamma, learner.every)
 
 
+def _off_policy_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    remember_ratio(learner.ratios, learner.episode, learner.core.policy, s, a)
+    remember_step(learner.episode, s, column(learner.core.policy, a), r, s_next, terminated)
+    if learner.episode.cursor[0] == learner.episode.rewards.shape[0]:
+        _learn_off_policy(learner, learning_rate)
+    return bits
+
+
+@njit(cache=True)
+def _learn_off_policy(learner, learning_rate):
+    core, rate = learner.core, returns_rate(learning_rate, learner.averaging)
+    value = value_after(learner.episode, core.policy, core.table, 0.0)
+    kept = core.table, learner.counts, learner.episode, learner.ratios
+    off_policy_update(*kept, value, rate, core.gamma, learner.every, learner.weighted, core.policy.per_action != 0)
+
+
 # ---------------------------------------------------------------------------------- the end of an episode
 
 
@@ -562,6 +593,10 @@ def _finish_monte_carlo(learner, epsilon, timesteps, episodes):
     _learn_episode(learner, _rate_now(learner, timesteps, episodes), epsilon)
 
 
+def _finish_off_policy(learner, epsilon, timesteps, episodes):
+    _learn_off_policy(learner, _rate_now(learner, timesteps, episodes))
+
+
 def _finish_replay(learner, epsilon, timesteps, episodes):
     mark_end(learner.memory)
 
@@ -604,6 +639,7 @@ _WAYS: dict[Any, Ways] = {
     SweepingLearner: Ways(_choose_by_table, _sweeping_learn),
     ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),
     MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),
+    OffPolicyLearner: Ways(_choose_by_table, _off_policy_learn, _finish_off_policy),
     SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
     DifferentialLearner: Ways(_choose_as_said, _differential_learn, _finish_sarsa),
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),

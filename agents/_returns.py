@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+LARGEST_RATIO = 1e150  # its products with returns, and sums of these, stay finite
+
+
 class Steps(NamedTuple):
     """A ring buffer of the latest steps of an episode, still to be learnt from."""
 
@@ -393,6 +396,52 @@ def _overload_returns_rate(learning_rate, averaging):  # noqa: ARG001
 @overload(mean_rate)
 def _overload_mean_rate(learning_rate, n):  # noqa: ARG001
     return _MEAN_RATE[is_by_visits(learning_rate)]
+
+
+class Ratios(NamedTuple):
+    """How much likelier the actions of an episode are by the policy that is learnt than by the one that is followed."""
+
+    of_steps: NDArray[np.float64]  # (horizon,)
+    sums: NDArray[np.float64]  # (n_states, n_columns): of the returns so far
+
+
+def new_ratios(n_states: int, n_columns: int, horizon: int) -> Ratios:
+    """Makes room for the ratios of an episode."""
+    return Ratios(np.zeros(horizon), np.zeros((n_states, n_columns)))
+
+
+@njit(cache=True, forceinline=True)
+def remember_ratio(ratios, episode, policy, s, a):
+    """Notes the ratio of the step that `remember_step` is about to append."""
+    ratios.of_steps[episode.cursor[0]] = policy.target[s, a] / policy.probabilities[s, a]
+
+
+@njit(cache=True, forceinline=True)
+def off_policy_update(table, counts, episode, ratios, value, learning_rate, gamma, every, weighted, per_action):
+    """Moves values towards the returns that followed the visits of an episode, by importance sampling; forgets it.
+
+    Sutton & Barto (2018) 5.5 and 5.6: the mean of ratio times return (equation 5.5), or `weighted` by the ratios
+    (equations 5.6 to 5.8). The ratio of a pair leaves out its own action, that of a state does not. Otherwise as
+    `monte_carlo_update`.
+    """
+    g, later = value, 1.0
+    for t in range(episode.cursor[0] - 1, -1, -1):
+        s, a = episode.states[t], episode.actions[t]
+        g = episode.rewards[t] + gamma * g
+        here = min(later * ratios.of_steps[t], LARGEST_RATIO)
+        ratio = later if per_action else here
+        later = here
+        is_first = episode.first[s, a] == t
+        if is_first:
+            episode.first[s, a] = -1
+        if is_first or every:
+            counts[s, a] += 1
+            ratios.sums[s, a] += ratio
+            if not weighted:
+                td_update(table, s, a, ratio * g, mean_rate(learning_rate, counts[s, a]))
+            elif ratio > 0.0:
+                td_update(table, s, a, g, ratio / ratios.sums[s, a])
+    episode.cursor[0], episode.cursor[1] = 0, -1
 
 
 @njit(cache=True)

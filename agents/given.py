@@ -49,7 +49,7 @@ def _rows(name: str, value: Any) -> GivenPolicy:
     return tuple(array.tolist()) if array.ndim else int(array)
 
 
-def probabilities_of(policy: GivenPolicy, n_states: int, n_actions: int) -> NDArray[np.float64]:
+def probabilities_of(policy: GivenPolicy, n_states: int, n_actions: int, name: str = "policy") -> NDArray[np.float64]:
     """Returns the probabilities of a policy, (n_states, n_actions).
 
     Raises:
@@ -59,23 +59,23 @@ def probabilities_of(policy: GivenPolicy, n_states: int, n_actions: int) -> NDAr
         return np.full((n_states, n_actions), 1.0 / n_actions)
     array = np.asarray(policy)
     if array.ndim < 2:  # noqa: PLR2004  (actions)
-        return _of_actions(array, n_states, n_actions)
+        return _of_actions(array, n_states, n_actions, name)
     if array.shape != (n_states, n_actions):
-        raise UsageError(f"policy must have the shape {(n_states, n_actions)}, got {array.shape}")
+        raise UsageError(f"{name} must have the shape {(n_states, n_actions)}, got {array.shape}")
     sums = array.sum(axis=1)
     wrong = ~((array.min(axis=1) >= 0) & (np.abs(sums - 1.0) <= SUM_TOLERANCE))  # so that NaN is wrong
     if wrong.any():
         state = int(wrong.argmax())
-        raise UsageError(f"the probabilities of policy[{state}] must be 0 or more and sum to 1, got {array[state]}")
+        raise UsageError(f"the probabilities of {name}[{state}] must be 0 or more and sum to 1, got {array[state]}")
     return array
 
 
-def _of_actions(actions: NDArray[np.int64], n_states: int, n_actions: int) -> NDArray[np.float64]:
+def _of_actions(actions: NDArray[np.int64], n_states: int, n_actions: int, name: str) -> NDArray[np.float64]:
     if actions.ndim and len(actions) != n_states:
-        raise UsageError(f"policy must have an action for each of {n_states} states, got {len(actions)}")
+        raise UsageError(f"{name} must have an action for each of {n_states} states, got {len(actions)}")
     wrong = (actions < 0) | (actions >= n_actions)
     if wrong.any():
-        raise UsageError(f"policy must take actions from 0 to {n_actions - 1}, got {actions[wrong][0]}")
+        raise UsageError(f"{name} must take actions from 0 to {n_actions - 1}, got {actions[wrong][0]}")
     probabilities = np.zeros((n_states, n_actions))
     probabilities[np.arange(n_states), actions] = 1.0
     return probabilities

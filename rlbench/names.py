@@ -53,6 +53,7 @@ AGENT_NAMES = (
     "n-step-td",
     "td-lambda",
     "mc-prediction",
+    "off-policy-mc",
     "dyna-q",
     "dyna-q-plus",
     "replay-q",

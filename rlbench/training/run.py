@@ -150,7 +150,7 @@ class Run(Shown):
 
     @cached_property
     def figures(self) -> dict[str, NDArray[Any]]:
-        """Figures of each episode: return, length, exploration_rate, explored, action_counts."""
+        """Figures of each episode: return, length, exploration_rate, explored, action_counts, and what else is kept."""
         return self.store.figures(self.id)
 
     @property

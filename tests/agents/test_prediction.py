@@ -5,7 +5,7 @@ import pytest
 from contracts.agents import same_state
 
 import rlbench
-from rlbench.agents import AGENTS, TD0, Agent
+from rlbench.agents import AGENTS, TD0, Agent, OffPolicyMC
 from rlbench.errors import UnknownNameError, UsageError
 
 LAKE = {"map_name": "4x4", "is_slippery": True}  # uniform actions end its episodes long before the step limit
@@ -111,6 +111,29 @@ def monte_carlo_again(run):
     return table
 
 
+BEHAVIOUR = np.random.default_rng(1).dirichlet(np.full(4, 3.0), 16)
+
+
+def off_policy_again(run):
+    """Equations 5.5 and 5.6 by their sums over all visits that count, or a step size on ratio times return."""
+    table, p = empty(run), run.agent.parameters
+    tops, bottoms = np.zeros_like(table), np.zeros_like(table)
+    for one, (states, columns, rewards) in zip(run.store.episodes(run), episodes_of(run), strict=True):
+        ratios = MIXED[states[:-1], one.actions] / BEHAVIOUR[states[:-1], one.actions]
+        for t in range(len(rewards) - 1, -1, -1):
+            here = states[t], columns[t]
+            if p.visits == "first" and here in list(zip(states[:t], columns[:t], strict=True)):
+                continue
+            g = sum(GAMMA**i * reward for i, reward in enumerate(rewards[t:]))
+            ratio = np.prod(ratios[t + (p.values == "q") :])
+            tops[here] += ratio * g
+            bottoms[here] += ratio if p.sampling == "weighted" else 1.0
+            if p.average == "exponential":
+                table[here] += RATE * (ratio * g - table[here])
+    return table if p.average == "exponential" else np.divide(tops, bottoms, out=table, where=bottoms > 0)
+
+
+OFF = {"behaviour": BEHAVIOUR}
 AGAIN = {
     "td0": (td0_again, {}),
     "n-step-td": (n_step_again, {"n_steps": N}),
@@ -120,6 +143,10 @@ AGAIN = {
     "mc-prediction": (monte_carlo_again, {}),
     "mc-prediction, every visit": (monte_carlo_again, {"visits": "every"}),
     "mc-prediction, exponential": (monte_carlo_again, {"average": "exponential"}),
+    "off-policy-mc": (off_policy_again, OFF),
+    "off-policy-mc, every visit": (off_policy_again, {"visits": "every", **OFF}),
+    "off-policy-mc, ordinary": (off_policy_again, {"sampling": "ordinary", "visits": "every", **OFF}),
+    "off-policy-mc, exponential": (off_policy_again, {"sampling": "ordinary", "average": "exponential", **OFF}),
 }
 
 
@@ -226,6 +253,31 @@ def test_a_policy_that_draws_has_no_greedy_one_and_is_played_as_it_is():
     assert {run.agent.predict(0)[0] for _ in range(100)} == {0, 1, 2, 3}
     evaluation = rlbench.evaluate(run, seed=0, episodes=200)
     assert evaluation.mean_return < 0.1  # walking at random
+
+
+def test_an_agent_that_learns_off_policy_acts_by_one_policy_and_is_played_by_the_other():
+    agent = OffPolicyMC(2, 2, seed=0, policy=1, behaviour=[[0.5, 0.5], [0.25, 0.75]])
+    assert {agent.act(0) for _ in range(50)} == {0, 1}
+    assert agent.predict([0, 1])[0].tolist() == agent.greedy_policy().tolist() == [1, 1]
+    assert agent.behaving_policy().tolist() == [[0.5, 0.5], [0.25, 0.75]]
+    assert agent.target_policy().tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            {"policy": 1, "behaviour": [1, 0]},
+            "behaviour must take each action .* in state 1 it never takes 1",
+        ),
+        ({"behaviour": [[0.5, 0.6], [1, 0]]}, "probabilities of behaviour"),
+        ({"average": "exponential"}, "give sampling='ordinary' with others"),
+        ({"sampling": "none"}, "unknown sampling 'none'"),
+    ],
+)
+def test_importance_sampling_refuses_what_it_cannot_weigh(own, said):
+    with pytest.raises((UsageError, UnknownNameError), match=said):
+        OffPolicyMC(2, 2, **own)
 
 
 # ----------------------------------------------------------------------------------- as any other agent

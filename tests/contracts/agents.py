@@ -8,6 +8,7 @@ from rlbench.agents import AGENTS
 SMALL = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
 VARIANTS = {
     **{name: (name, SMALL if name == "replay-q" else {}) for name in AGENTS},
+    "ratios": ("off-policy-mc", {"policy": 1, "behaviour": [[0.5, 0.5], [0.25, 0.75], [0, 1]]}),
     "values of actions": ("td0", {"values": "q", "policy": [1, 0, 1]}),
     "R-learning": ("differential-sarsa", {"rule": "r-learning"}),
     "preferences": ("bandit", {"method": "gradient"}),

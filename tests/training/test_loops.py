@@ -102,6 +102,7 @@ VARIANTS = {
     "an exponential mean": ("monte-carlo", {"average": "exponential", "horizon": 3}),
     "dutch traces": ("td-lambda", {"values": "q", "traces": "dutch"}),
     "every visit": ("mc-prediction", {"values": "q", "visits": "every", "horizon": 3}),
+    "ordinary ratios": ("off-policy-mc", {"values": "q", "sampling": "ordinary", "horizon": 3}),
     "values of actions": ("td0", {"values": "q"}),
     "sigma in turn": ("q-sigma", {"sigma_pattern": "alternating", "target": "behaviour", "exploration_unit": "step"}),
     "preferences": ("bandit", {"method": "gradient"}),
