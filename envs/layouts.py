@@ -48,7 +48,8 @@ class Layout(NamedTuple):
         row_names, col_names: of the panels; empty if there is only one.
         row_title, col_title: what these names stand for.
         letters: the letter at each (row, column) of every panel.
-        hazards: squares to avoid, or that cannot be entered.
+        hazards: squares to avoid.
+        blocks: squares that cannot be entered.
         walls: squares with a wall to the east.
         actions: their names; empty if unknown.
         arrows: for each action that is a move, its step on the page.
@@ -65,6 +66,7 @@ class Layout(NamedTuple):
     col_title: str = ""
     letters: dict[tuple[int, int], str] = {}  # noqa: RUF012  (never written to)
     hazards: tuple[tuple[int, int], ...] = ()
+    blocks: tuple[tuple[int, int], ...] = ()
     walls: tuple[tuple[int, int], ...] = ()
     actions: tuple[str, ...] = ()
     arrows: dict[int, tuple[int, int]] = {}  # noqa: RUF012
@@ -214,7 +216,7 @@ def _board(base: Any) -> Layout:
     return Layout(
         states=np.array(board.order).reshape(1, 1, board.rows, board.cols),
         letters={at: mark.letter for at, mark in board.marks.items() if mark.letter},
-        hazards=tuple(sorted(board.walls)),
+        blocks=tuple(sorted(board.walls)),
         arrows={action: steps[name] for action, name in enumerate(base.action_names) if name in steps},
         axes=_board_axes(board),
     )

@@ -41,7 +41,8 @@ class BanditEnv(DrawnEnv):
 
     ## End
     Terminated by every pull: an episode is a pull, so that the returns of a run are its rewards. What was drawn belongs
-    to the run: there is no table, and a run that goes on plays the pulls before again.
+    to the run: there is no table, a run that goes on plays the pulls before again, and who evaluates it with another
+    seed meets other arms.
     `info["best_arm"]` is the arm with the largest mean, before the pull.
 
     ## Arguments

@@ -40,11 +40,15 @@ class Geometry(NamedTuple):
 
 
 def geometry(size: tuple[float, float]) -> Geometry:
-    """Returns the layout of a picture of this width and height in squares: wide enough for the strip below it."""
+    """Returns the layout of a picture of this width and height in squares: wide enough for a strip below it.
+
+    A tall one is as wide as high, so that it can be shown small and still have room for the strip.
+    """
     square = max(1, min(LARGEST_SQUARE, int(LARGEST_PICTURE / max(size))))
     inner = round(size[0] * square)
-    width = max(LEAST_WIDTH, inner)
-    return Geometry(square, width, max(1, round(size[1] * square)), (width - inner) // 2)
+    height = max(1, round(size[1] * square))
+    width = max(LEAST_WIDTH, inner, height)
+    return Geometry(square, width, height, (width - inner) // 2)
 
 
 class View(Protocol):

@@ -36,10 +36,10 @@ class CarRentalEnv(TableEnv):
     `Discrete((max_cars + 1) ** 2)`: `first * (max_cars + 1) + second`, the cars at the two locations in the evening.
 
     ## Actions
-    `Discrete(11)`: action a moves a - 5 cars overnight from the first location to the second; one below 5 moves 5 - a
-    cars the other way. Allowed are moves of cars that are there. By day cars are rented, as many as are asked for and
-    there, and later others come back; requests and returns are Poisson with the means 3 and 3 at the first location,
-    4 and 2 at the second. Cars beyond `max_cars` leave.
+    `Discrete(11)`: action a, called by the number of cars, moves a - 5 of them overnight from the first location to the
+    second; one below 5 moves 5 - a cars the other way. Allowed are moves of cars that are there. By day cars are
+    rented, as many as are asked for and there, and later others come back; requests and returns are Poisson with the
+    means 3 and 3 at the first location, 4 and 2 at the second. Cars beyond `max_cars` leave.
 
     ## Rewards
     The expected income of the day, $10 for each car that is rented, less $2 for each that is moved. A draw of the
@@ -63,7 +63,7 @@ class CarRentalEnv(TableEnv):
         [-4, 5]
     """
 
-    action_names = tuple(f"{abs(cars)} {'back' if cars < 0 else 'over'}" if cars else "None" for cars in MOVES)
+    action_names = tuple(map(str, MOVES))
 
     def __init__(self, max_cars: int = 20, *, exercise: bool = False, render_mode: str | None = None) -> None:
         self.max_cars = whole_number("max_cars", max_cars)

@@ -45,7 +45,7 @@ LEAST, MOST = 3.4, 11.0  # inches
 LEGEND_MARK = 6.0  # points
 SMALLEST_LETTER = 2.5  # points
 MANY_ARROWS = 4_000  # more of them are rasterized, even in a vector file
-HAZARD, ZONE = "#F4C7AB", "#CFE8F7"
+HAZARD, ZONE, BLOCK = "#F4C7AB", "#CFE8F7", "#6B7080"
 AGREEING = (1.0, 0.5, 0.2)  # the opacity of an action that all seeds choose, more than half, fewer
 OTHER_ACTIONS = (("^", GREEN), ("s", ORANGE), ("o", BLUE), ("D", PURPLE), ("v", SKY), ("P", GREY))
 
@@ -265,12 +265,12 @@ def _heat_map(ax: Axes, of_states: Array, layout: Layout, label: str, *, log: bo
 
 
 def _draw_ground(ax: Axes, layout: Layout, *, unknown: NDArray[np.bool_], letters: bool = True) -> None:
-    """Draws the squares (hazards reddish, zones bluish, unknown states grey) and names the panels."""
+    """Draws the squares (hazards reddish, zones bluish, blocks dark, unknown states grey) and names the panels."""
     from matplotlib.colors import to_rgb  # noqa: PLC0415
 
     picture = np.ones((*_mosaic_shape(layout), 3))
     for row, col in _corners(layout):
-        for color, squares in ((ZONE, layout.letters), (HAZARD, layout.hazards)):
+        for color, squares in ((ZONE, layout.letters), (HAZARD, layout.hazards), (BLOCK, layout.blocks)):
             for r, c in squares:
                 picture[row + r, col + c] = to_rgb(color)
     picture[_mosaic(layout, unknown, empty=False)] *= to_rgb(PALE)
@@ -377,7 +377,7 @@ def _draw_actions(ax: Axes, layout: Layout, votes: Votes) -> None:
     known = max(len(layout.actions), int(votes.actions.max()) + 1)
     others = [action for action in range(known) if action not in layout.arrows]
     shown = _mosaic(layout, votes.actions, -1)[_inside(layout)]
-    marks = [(mark, action) for mark, action in zip(OTHER_ACTIONS, others, strict=False) if action in shown]
+    marks = [(mark, action) for mark, action in zip(_marks_of(others, layout), others, strict=True) if action in shown]
     for agreement, opacity in zip(_agreements(votes), AGREEING, strict=False):
         chosen = _mosaic(layout, np.where(agreement, votes.actions, -1), -1)
         _draw_arrows(ax, layout, chosen, opacity)
@@ -386,6 +386,13 @@ def _draw_actions(ax: Axes, layout: Layout, votes: Votes) -> None:
         for name, opacity in _names_of_agreement(votes.seeds):
             ax.plot([], [], linestyle="", marker=">", markersize=side, color=BLACK, alpha=opacity, label=name)
     legend_below(ax, markerscale=LEGEND_MARK / max(side, 0.1))
+
+
+def _marks_of(actions: list[int], layout: Layout) -> list[tuple[Any, str]]:
+    """Returns the mark and colour of each action that is no arrow: its name, where there are too many for marks."""
+    if len(actions) <= len(OTHER_ACTIONS):
+        return list(OTHER_ACTIONS[: len(actions)])
+    return [(_outline(action_name(layout.actions, action)), BLACK) for action in actions]
 
 
 def _agreements(votes: Votes) -> list[NDArray[np.bool_]]:
@@ -420,12 +427,13 @@ def _draw_arrows(ax: Axes, layout: Layout, chosen: NDArray[np.int64], opacity: f
 def _draw_other_actions(
     ax: Axes, layout: Layout, chosen: NDArray[np.int64], marks: list[tuple[Any, int]], side: float, opacity: float
 ) -> None:
-    """Draws the marks of actions that are not moves, and names each once for the legend."""
+    """Draws the marks of actions that are not moves, and names each once for the legend; a name needs none."""
     inside = _inside(layout)
     for (marker, color), action in marks:
         rows, cols = np.nonzero((chosen == action) & inside)
-        label = plain(action_name(layout.actions, action)) if opacity == AGREEING[0] else None
+        is_named = opacity == AGREEING[0] and isinstance(marker, str)
+        label = plain(action_name(layout.actions, action)) if is_named else None
         ax.plot(
-            cols, rows, marker, color=color, markersize=side, markeredgecolor=BLACK, markeredgewidth=0.4, zorder=5,
-            alpha=opacity, label=label, rasterized=int(inside.sum()) > MANY_ARROWS,
+            cols, rows, linestyle="", marker=marker, color=color, markersize=side, markeredgecolor=BLACK,
+            markeredgewidth=0.4, zorder=5, alpha=opacity, label=label, rasterized=int(inside.sum()) > MANY_ARROWS,
         )  # fmt: skip

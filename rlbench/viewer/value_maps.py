@@ -19,7 +19,7 @@ class ValueMap(NamedTuple):
     """The values and best actions of the squares of a map."""
 
     values: NDArray[np.float64]  # (rows, cols), of the best action
-    best: NDArray[np.int64]  # (rows, cols), or NOTHING: on hazards, and where all actions are equal as at first
+    best: NDArray[np.int64]  # (rows, cols), or NOTHING: on hazards, on blocks, where all are equal as at first
     shares: NDArray[np.float64]  # (rows, cols): 0 is the worst known value, 1 the best
     low: float  # the worst value known
     high: float  # the best
@@ -31,7 +31,7 @@ def value_map(table: NDArray[Any], layout: Layout, panel: tuple[int, int]) -> Va
     values = rows.max(axis=-1)
     differ = ((rows < values[..., None]) & (rows > -np.inf)).any(axis=-1)  # -inf: not allowed
     best = np.where(differ, rows.argmax(axis=-1), NOTHING)
-    best[tuple(np.array(layout.hazards, int).reshape(-1, 2).T)] = NOTHING
+    best[tuple(np.array(layout.hazards + layout.blocks, int).reshape(-1, 2).T)] = NOTHING
     known = values[best != NOTHING]
     low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
     shares = np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.full(values.shape, 0.5)

@@ -250,6 +250,7 @@ def _told(layout: Layout) -> dict[str, Any]:
         "col_title": layout.col_title,
         "letters": [[*at, letter] for at, letter in layout.letters.items()],
         "hazards": [list(at) for at in layout.hazards],
+        "blocks": [list(at) for at in layout.blocks],
         "walls": [list(at) for at in layout.walls],
         "arrows": {str(action): list(way) for action, way in layout.arrows.items()},
         "inside": layout.inside,

@@ -217,7 +217,7 @@ def test_an_empty_grid_has_the_size_asked_for():
 def test_a_board_says_where_its_squares_are():
     layout = layout_of(gym.make("rlbench/Gridworld-v0", grid="S.#\n..G"))
     assert layout.describe(5) == "row 1, column 2"
-    assert (layout.hazards, layout.letters) == (((0, 2),), {(0, 0): "S", (1, 2): "G"})
+    assert (layout.blocks, layout.letters) == (((0, 2),), {(0, 0): "S", (1, 2): "G"})
     assert layout.arrows == {0: (0, -1), 1: (1, 0), 2: (0, 1), 3: (-1, 0)}
     narrow = gym.make("rlbench/Gridworld-v0", grid="2x2", render_mode="rgb_array")
     narrow.reset(options={"state": 3})

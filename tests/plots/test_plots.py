@@ -527,6 +527,16 @@ def test_an_arrow_points_to_where_the_action_leads_and_a_wall_stands_where_it_do
     assert moved
 
 
+def test_more_actions_than_there_are_marks_are_named_in_their_squares(ax):
+    layout = layout_of(gym.make("rlbench/CarRental-v0", max_cars=2))
+    assert len(layout.actions) == 11
+    plots.policy(np.eye(11)[np.arange(9)], ax, layout=layout)
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert len(drawn) == 9
+    assert ax.get_legend() is None
+    assert len({line.get_marker().vertices.tobytes() for line in drawn}) == 9
+
+
 def test_a_state_is_said_in_words():
     layout = layout_of(gym.make("rlbench/SafeCab-v0"))
     state = gym.make("rlbench/SafeCab-v0").unwrapped.encode(0, 3, 4, 1)

@@ -210,6 +210,10 @@ function paintGrid(ctx, layout) {
     rounded(ctx, col + 0.03, row + 0.03, 0.94, 0.94, 0.08);
     disc(ctx, col + 0.5, row + 0.5, 0.3, "#0f1a28");
   }
+  for (const [row, col] of layout.blocks) {
+    ctx.fillStyle = "#545864";
+    rounded(ctx, col + 0.02, row + 0.02, 0.96, 0.96, 0.08);
+  }
 }
 
 function paintValues(ctx, layout, panel, cell, letters) {
