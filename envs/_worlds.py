@@ -75,6 +75,7 @@ class BanditWorld(NamedTuple):
 
     values: NDArray[np.float64]  # (n_arms,): the mean reward of each
     drawn: NDArray[np.bool_]  # (1,): whether the values have been drawn since the generator was seeded
+    mean: float  # around which they are drawn
     walk: float  # the standard deviation of what is added to each value after a pull
 
     def blank_state(self) -> int:
@@ -192,7 +193,7 @@ def _sampled_step(world, state, action, rng):
 def _bandit_reset(world, rng):
     if not world.drawn[0]:
         for arm in range(world.values.shape[0]):
-            world.values[arm] = 0.0 if world.walk > 0 else rng.standard_normal()
+            world.values[arm] = world.mean + (0.0 if world.walk > 0 else rng.standard_normal())
         world.drawn[0] = True
     return np.int64(0)
 

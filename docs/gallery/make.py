@@ -51,9 +51,9 @@ def scripts():
 
 
 def place(path):
-    """Returns where a script stands in the book: chapter, number, and what follows."""
-    _, chapter, number, *rest = path.stem.split("_")
-    return int(chapter), int(number), rest
+    """Returns where a script stands in the book: chapter, number, name."""
+    _, chapter, number, *_ = path.stem.split("_")
+    return int(chapter), int(number), path.stem
 
 
 def run(script):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from rlbench.checks import flag, whole_number
+from rlbench.checks import finite, flag, whole_number
 from rlbench.envs.book.base import DrawnEnv
 from rlbench.envs.book.board import AMBER, GREEN, INK, PALE, SHADE, SOFT, TILE
 
@@ -35,8 +35,8 @@ class BanditEnv(DrawnEnv):
     Normal, with the mean of the arm and the variance 1.
 
     ## Start
-    The means are drawn, normal with the mean 0 and the variance 1, at the first reset after the generator was seeded
-    (as `reset(seed=...)` does), and stay the same from then on. In a nonstationary bandit they begin at 0, and after
+    The means are drawn, normal around `mean` with the variance 1, at the first reset after the generator was seeded (as
+    `reset(seed=...)` does), and stay the same from then on. In a nonstationary bandit they begin at `mean`, and after
     each pull a normal step with the mean 0 and the standard deviation 0.01 is added to each.
 
     ## End
@@ -48,6 +48,7 @@ class BanditEnv(DrawnEnv):
     ## Arguments
     - `arms`: their number.
     - `nonstationary`: whether the means walk.
+    - `mean`: around which they are drawn; 4 for figure 2.5.
 
     ## Example
         >>> import gymnasium as gym, rlbench
@@ -59,12 +60,15 @@ class BanditEnv(DrawnEnv):
     remembers = True
     why_no_table = "draws the means of its arms when it is seeded, so there is no table of it"
 
-    def __init__(self, arms: int = 10, *, nonstationary: bool = False, render_mode: str | None = None) -> None:
+    def __init__(
+        self, arms: int = 10, *, nonstationary: bool = False, mean: float = 0.0, render_mode: str | None = None
+    ) -> None:
         count = whole_number("arms", arms)
         self.action_names = tuple(f"Arm {arm + 1}" for arm in range(count))
         self.walk = WALK if flag("nonstationary", nonstationary) else 0.0
+        self.mean = finite("mean", mean)
         self.values, self._drawn = np.zeros(count), np.zeros(1, bool)
-        self._arms = ArmsView(self.values)
+        self._arms = ArmsView(self.values, self.mean)
         super().__init__(1, count, self._arms, render_mode)
 
     @property
@@ -81,7 +85,7 @@ class BanditEnv(DrawnEnv):
         """Draws the arms if the generator has been seeded since they were."""
         super().reset(seed=seed, options=options)
         if seed is not None or not self._drawn[0]:
-            self.values[:] = 0.0 if self.walk else self.np_random.standard_normal(len(self.values))
+            self.values[:] = self.mean + (0.0 if self.walk else self.np_random.standard_normal(len(self.values)))
             self._drawn[:] = True
         self.s, self._arms.last = 0, None
         self._begin()
@@ -109,7 +113,7 @@ class BanditEnv(DrawnEnv):
         """Returns the world that the compiled training loop runs in place of this env; they share the arms."""
         from rlbench.envs._worlds import BanditWorld  # noqa: PLC0415  (numba only when training starts)
 
-        return BanditWorld(self.values, self._drawn, self.walk)
+        return BanditWorld(self.values, self._drawn, self.mean, self.walk)
 
 
 class ArmsView:
@@ -117,15 +121,16 @@ class ArmsView:
 
     Args:
         values: the means (n_arms,), which the env changes.
+        centre: where the bars begin.
     """
 
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        self.values = values
+    def __init__(self, values: NDArray[np.float64], centre: float) -> None:
+        self.values, self.centre = values, centre
         self.last: tuple[int, float] | None = None  # the arm pulled last, and its reward
         self.size = (len(values) + 0.0, 5.0)
 
     def ground(self, pen: Pen) -> None:
-        """Paints the zero line, and the number of each arm."""
+        """Paints the line where the bars begin, and the number of each arm."""
         pen.rect(TILE, 0, 0, *self.size)
         pen.rect(SHADE, 0, 2.23, self.size[0], 0.04)
         for arm in range(len(self.values)):
@@ -135,12 +140,12 @@ class ArmsView:
         """Paints the bars and the dot."""
         best = self.values.argmax()
         for arm, value in enumerate(self.values.tolist()):
-            top, bottom = sorted((2.25, _height(value)))
+            top, bottom = sorted((2.25, _height(value - self.centre)))
             pen.rect(GREEN if arm == best else SOFT[GREEN], arm + 0.25, top, 0.5, max(0.06, bottom - top), 0.04)
         if self.last is not None:
             arm, reward = self.last
-            pen.disc(INK, arm + 0.5, _height(reward), 0.15)
-            pen.disc(AMBER, arm + 0.5, _height(reward), 0.11)
+            pen.disc(INK, arm + 0.5, _height(reward - self.centre), 0.15)
+            pen.disc(AMBER, arm + 0.5, _height(reward - self.centre), 0.11)
 
     def text(self, state: int) -> str:  # noqa: ARG002
         """Returns the means, and what the last pull brought."""

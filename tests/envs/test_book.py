@@ -519,6 +519,18 @@ def test_the_means_of_a_nonstationary_bandit_begin_equal_and_walk_by_a_hundredth
     assert np.std(steps) == pytest.approx(0.01, abs=0.0006)  # 5 standard errors
 
 
+def test_the_arms_of_figure_2_5_are_around_4():
+    env = gym.make("rlbench/Bandit-v0", mean=4.0).unwrapped
+    plain = gym.make("rlbench/Bandit-v0").unwrapped
+    for one in (env, plain):
+        one.reset(seed=0)
+    assert env.values == pytest.approx(plain.values + 4.0)
+    runs = [
+        rlbench.train("bandit", episodes=50, seed=0, engine=e, env_kwargs={"mean": 4.0}) for e in ("python", "compiled")
+    ]
+    assert runs[0].returns.tolist() == runs[1].returns.tolist()
+
+
 @pytest.mark.parametrize("nonstationary", [False, True])
 def test_a_bandit_pulls_the_same_in_both_loops_and_when_it_goes_on(nonstationary, tmp_path):
     arguments = {"agent": "q-learning", "env_kwargs": {"nonstationary": nonstationary}, "seed": 5}
