@@ -19,6 +19,7 @@ from rlbench.agents.monte_carlo import MonteCarlo
 from rlbench.agents.n_step_sarsa import NStepSarsa
 from rlbench.agents.n_step_td import NStepTD
 from rlbench.agents.off_policy_mc import OffPolicyMC
+from rlbench.agents.off_policy_mc_control import OffPolicyMCControl
 from rlbench.agents.q_learning import QLearning
 from rlbench.agents.q_sigma import NStepExpectedSarsa, QSigma, TreeBackup
 from rlbench.agents.random import RandomAgent
@@ -49,6 +50,7 @@ AGENTS.update(
         TrueOnlineSarsaLambda,
         WatkinsQLambda,
         MonteCarlo,
+        OffPolicyMCControl,
         TD0,
         NStepTD,
         TDLambda,
@@ -111,6 +113,7 @@ __all__ = [
     "NStepSarsa",
     "NStepTD",
     "OffPolicyMC",
+    "OffPolicyMCControl",
     "QLearning",
     "QSigma",
     "RandomAgent",

@@ -43,10 +43,12 @@ from rlbench.agents._returns import (
     monte_carlo_update,
     n_step_finish,
     n_step_update,
+    off_policy_control_update,
     off_policy_update,
     q_lambda_update,
     q_sigma_finish,
     q_sigma_update,
+    remember_greedy_ratio,
     remember_ratio,
     remember_step,
     returns_rate,
@@ -276,6 +278,15 @@ class OffPolicyLearner(NamedTuple):
     every: bool
     ratios: Ratios
     weighted: bool
+
+
+class OffPolicyControlLearner(NamedTuple):
+    """Monte Carlo control by importance sampling."""
+
+    core: Core
+    counts: NDArray[np.int64]
+    episode: Episode
+    ratios: Ratios
 
 
 def choose(learner: Any, s: int, epsilon: float, n_actions: int, bits: Bits) -> tuple[int, bool, Bits]:
@@ -537,6 +548,15 @@ def _learn_off_policy(learner, learning_rate):
     off_policy_update(*kept, value, rate, core.gamma, learner.every, learner.weighted, core.policy.per_action != 0)
 
 
+def _off_policy_control_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    core, chosen_by = learner.core, _epsilon_before(learner, epsilon, timesteps)
+    remember_greedy_ratio(learner.ratios, learner.episode, core.policy, core.table, chosen_by, s, a)
+    remember_step(learner.episode, s, a, r, s_next, terminated)
+    if learner.episode.cursor[0] == learner.episode.rewards.shape[0]:
+        off_policy_control_update(core.table, learner.counts, learner.episode, learner.ratios, core.gamma)
+    return bits
+
+
 # ---------------------------------------------------------------------------------- the end of an episode
 
 
@@ -597,6 +617,11 @@ def _finish_off_policy(learner, epsilon, timesteps, episodes):
     _learn_off_policy(learner, _rate_now(learner, timesteps, episodes))
 
 
+def _finish_off_policy_control(learner, epsilon, timesteps, episodes):
+    core = learner.core
+    off_policy_control_update(core.table, learner.counts, learner.episode, learner.ratios, core.gamma)
+
+
 def _finish_replay(learner, epsilon, timesteps, episodes):
     mark_end(learner.memory)
 
@@ -640,6 +665,7 @@ _WAYS: dict[Any, Ways] = {
     ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),
     MonteCarloLearner: Ways(_choose_by_table, _monte_carlo_learn, _finish_monte_carlo),
     OffPolicyLearner: Ways(_choose_by_table, _off_policy_learn, _finish_off_policy),
+    OffPolicyControlLearner: Ways(_choose_by_table, _off_policy_control_learn, _finish_off_policy_control),
     SarsaLearner: Ways(_choose_as_said, _sarsa_learn, _finish_sarsa),
     DifferentialLearner: Ways(_choose_as_said, _differential_learn, _finish_sarsa),
     NStepSarsaLearner: Ways(_choose_as_said, _n_step_learn, _finish_n_step),

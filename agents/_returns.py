@@ -445,6 +445,35 @@ def off_policy_update(table, counts, episode, ratios, value, learning_rate, gamm
 
 
 @njit(cache=True)
+def off_policy_control_update(table, counts, episode, ratios, gamma):
+    """Moves q of the pairs at an episode's end towards the returns that followed them; forgets the episode.
+
+    Off-policy Monte Carlo control, Sutton & Barto (2018) 5.7: weighted importance sampling, from the end back to the
+    last action that is not the greedy one. `ratios.of_steps` holds the ratio of each action if it is the greedy one. If
+    the episode was truncated, the value of the best action follows its last step.
+    """
+    g, weight, is_greedy = 0.0 if episode.cursor[1] < 0 else greedy_value(table, episode.cursor[1]), 1.0, True
+    for t in range(episode.cursor[0] - 1, -1, -1):
+        s, a = episode.states[t], episode.actions[t]
+        episode.first[s, a] = -1
+        if is_greedy and weight > 0.0:
+            g = episode.rewards[t] + gamma * g
+            counts[s, a] += 1
+            ratios.sums[s, a] += weight
+            td_update(table, s, a, g, weight / ratios.sums[s, a])
+            is_greedy = a == greedy_action(table, s)
+            weight = min(weight * ratios.of_steps[t], LARGEST_RATIO)
+    episode.cursor[0], episode.cursor[1] = 0, -1
+
+
+@njit(cache=True, forceinline=True)
+def remember_greedy_ratio(ratios, episode, policy, table, epsilon, s, a):
+    """Notes how much likelier the action is if it is the greedy one, of the step that `remember_step` is to append."""
+    followed = probability(policy, table, s, epsilon, a)
+    ratios.of_steps[episode.cursor[0]] = 1.0 / followed if followed > 0.0 else 0.0
+
+
+@njit(cache=True)
 def value_after(episode, policy, table, epsilon):
     """Returns the value of an episode's last state: 0 if it terminated, else the expected value under the policy."""
     if episode.cursor[1] < 0:

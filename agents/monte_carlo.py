@@ -115,3 +115,32 @@ class MonteCarlo(TableAgent):
         for s, a, r in zip(*(state[name] for name in names), strict=True):
             returns.remember_step(self.episode, s, a, r, 0, False)
         self.episode.cursor[1] = state["last"]
+
+
+class Weighing(MonteCarlo):
+    """An agent that weighs the returns of an episode by how likely its actions were."""
+
+    def build(self) -> None:
+        """Makes room for the ratios of one episode and their sums."""
+        super().build()
+        self.ratios = returns.new_ratios(self.n_states, self.n_columns, self.parameters.horizon)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the agent's complete state as plain arrays and numbers."""
+        ratios = {"episode/ratios": self.ratios.of_steps[: self.episode.cursor[0]].copy()}
+        return {**super().state_dict(), **ratios, "weights": self.ratios.sums.copy()}
+
+    def state_form(self) -> Form:
+        """Describes every entry of `state_dict`."""
+        steps = (UpTo("steps", self.parameters.horizon - 1),)
+        return {
+            **super().state_form(),
+            "episode/ratios": Numbers(np.float64, steps, 0.0),
+            "weights": Numbers(np.float64, (self.n_states, self.n_columns), 0.0),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over a checked state."""
+        super().restore(state)
+        self.ratios.of_steps[: len(state["episode/ratios"])] = state["episode/ratios"]
+        self.ratios.sums[:] = state["weights"]

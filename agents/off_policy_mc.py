@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rlbench.agents.compiled import learners, returns, rules
 from rlbench.agents.given import UNIFORM, GivenPolicy, probabilities_of
 from rlbench.agents.mc_prediction import MCPrediction, MCPredictionParameters
+from rlbench.agents.monte_carlo import Weighing
 from rlbench.agents.parameters import Parameters, among, parameter
 from rlbench.errors import UsageError
-from rlbench.forms import Numbers, UpTo
-
-if TYPE_CHECKING:
-    from rlbench.forms import Form
 
 SAMPLINGS = ("weighted", "ordinary")
 
@@ -49,7 +46,7 @@ class OffPolicyMCParameters(MCPredictionParameters):
         return rules.new_given(behaviour, target, per_action=self.values == "q")
 
 
-class OffPolicyMC(MCPrediction):
+class OffPolicyMC(Weighing, MCPrediction):
     """Learns what a policy is worth while it acts by another, by importance sampling (Sutton & Barto, 2018, 5.5, 5.6).
 
     A return counts as often as the given policy would have acted so, for once that the other did.
@@ -59,11 +56,6 @@ class OffPolicyMC(MCPrediction):
     source: ClassVar[str] = "Sutton & Barto 2018, 5.5, 5.6"
     Parameters: ClassVar[type[Parameters]] = OffPolicyMCParameters
     parameters: OffPolicyMCParameters
-
-    def build(self) -> None:
-        """Makes room for the ratios of one episode and their sums."""
-        super().build()
-        self.ratios = returns.new_ratios(self.n_states, self.n_columns, self.parameters.horizon)
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Remembers the step and its ratio; learns if the horizon is reached."""
@@ -83,23 +75,3 @@ class OffPolicyMC(MCPrediction):
         p, kept = self.parameters, (self.core(), self.counts, self.episode)
         choices = p.average == "sample", p.visits == "every"
         return learners.OffPolicyLearner(*kept, *choices, self.ratios, p.sampling == "weighted")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the agent's complete state as plain arrays and numbers."""
-        ratios = {"episode/ratios": self.ratios.of_steps[: self.episode.cursor[0]].copy()}
-        return {**super().state_dict(), **ratios, "weights": self.ratios.sums.copy()}
-
-    def state_form(self) -> Form:
-        """Describes every entry of `state_dict`."""
-        steps = (UpTo("steps", self.parameters.horizon - 1),)
-        return {
-            **super().state_form(),
-            "episode/ratios": Numbers(np.float64, steps, 0.0),
-            "weights": Numbers(np.float64, (self.n_states, self.n_columns), 0.0),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes over a checked state."""
-        super().restore(state)
-        self.ratios.of_steps[: len(state["episode/ratios"])] = state["episode/ratios"]
-        self.ratios.sums[:] = state["weights"]

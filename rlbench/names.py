@@ -49,6 +49,7 @@ AGENT_NAMES = (
     "true-online-sarsa-lambda",
     "watkins-q-lambda",
     "monte-carlo",
+    "off-policy-mc-control",
     "td0",
     "n-step-td",
     "td-lambda",

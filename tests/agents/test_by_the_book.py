@@ -14,6 +14,7 @@ from rlbench.agents import (
     ExpectedSarsa,
     NStepExpectedSarsa,
     NStepSarsa,
+    OffPolicyMCControl,
     QLearning,
     QSigma,
     Sarsa,
@@ -288,6 +289,37 @@ def test_an_action_that_is_never_taken_does_not_count_as_a_sample():
     agent.update(0, 0, 1.0, 1, False)
     agent.update(1, 1, 100.0, 0, False)  # never taken: the value of state 1 remains
     assert agent.q_table[0, 0] == 5.0
+
+
+# ---------------------------------------------------------------------------------------------- whole episodes
+
+
+@seeds
+def test_off_policy_monte_carlo_control_is_the_box_of_5_7(seed):
+    q, c, episode = np.zeros((STATES + 1, ACTIONS)), np.zeros((STATES, ACTIONS)), []
+    for now, (s, a, r, s_next, terminated, truncated) in enumerate(a_walk(seed)):
+        episode.append((s, a, r, shares(q[s], 0.2 + 0.8 * np.exp(-0.02 * now))[a]))
+        if terminated or truncated:
+            g, w = q[STATES if terminated else s_next].max(), 1.0
+            for s_t, a_t, r_t, followed in episode[::-1]:
+                g = r_t + 0.8 * g
+                c[s_t, a_t] += w
+                q[s_t, a_t] += w / c[s_t, a_t] * (g - q[s_t, a_t])
+                if a_t != q[s_t].argmax():
+                    break
+                w /= followed
+            episode = []
+    assert near(learnt(OffPolicyMCControl(STATES, ACTIONS, **EXPLORING, **RATES), a_walk(seed)), q[:STATES])
+
+
+def test_what_the_followed_policy_never_does_has_no_weight():
+    agent = OffPolicyMCControl(
+        1, 2, exploration_schedule="constant", exploration_initial_eps=0.0, gamma=1.0, initial_value=0.5
+    )
+    for a, r in ((0, 1.0), (1, 9.0), (1, 2.0)):  # it never takes action 1, unless it is best
+        agent.update(0, a, r, 0, r == 2.0)
+    agent.end_episode()
+    assert agent.q_table.tolist() == [[0.5, 2.0]]
 
 
 # ------------------------------------------------------------------------------------ without discounting

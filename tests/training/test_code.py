@@ -79,6 +79,7 @@ KEYS = {  # of stored runs: they must be found for ever
     ("FrozenLake-v1", "watkins-q-lambda"): "b14066a2b1669d741a76b0d24120f44b1553391152475a840adb5cd090139b87",
     ("FrozenLake-v1", "differential-sarsa"): "f2f409a3ed2005e46e97de1aebc301be277a7630b1630f1639f8c25729d8f9ee",
     ("FrozenLake-v1", "off-policy-mc"): "52dffc42b9424e54f5d6977f951418b82c826038a41980fc0292fed4fbe4abb4",
+    ("FrozenLake-v1", "off-policy-mc-control"): "027a86754bf99005efb87fdf0d785c7f55b2f1e247447b597eb4d1adb2a25f45",
     ("Taxi-v4", "dyna-q"): "f5f13a402af9f9b4e8caa39cabf52d669e59cfff29f1a9e35764971d4972358a",
 }
 
