@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from rlbench.agents.prediction import Prediction
 from rlbench.envs.actions import action_name
 from rlbench.errors import StoreError, UsageError, unknown_name
 from rlbench.evaluation.comparison import group_runs, settings_of
@@ -148,13 +149,20 @@ def taken_of(run: Run, action: int, state: int | None = None) -> tuple[Array, Ar
     return taken[: run.episodes], chances[: run.episodes]
 
 
+def predicts(run: Any) -> bool:
+    """Returns whether it is a run of an agent that learns what a given policy is worth."""
+    return is_run(run) and isinstance(run.agent, Prediction)
+
+
 def table_of(run: Run) -> Array:
-    """Returns the action values of a run's agent, (n_states, n_actions).
+    """Returns the action values of a run's agent, (n_states, n_actions); of one that predicts its state values.
 
     Raises:
         UsageError: the agent keeps none.
         StoreError: the run has no checkpoint.
     """
+    if isinstance(run.agent, Prediction):
+        return run.agent.state_values[:, None]
     table = getattr(run.agent, "q_table", None)
     if table is None:
         raise UsageError(f"the agent of run {run.id}, {run.agent_name}, keeps no action values: nothing to draw")

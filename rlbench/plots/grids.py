@@ -9,7 +9,7 @@ import numpy as np
 
 from rlbench.envs.actions import action_name
 from rlbench.errors import UsageError
-from rlbench.plots.data import initial_value_of, is_run, seeds_of, table_of, title_of, visits_of
+from rlbench.plots.data import initial_value_of, is_run, predicts, seeds_of, table_of, title_of, visits_of
 from rlbench.plots.fitting import drawing, legend_below
 from rlbench.plots.style import (
     BLACK,
@@ -68,6 +68,8 @@ class Votes(NamedTuple):
 def values(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, layout: Layout | None = None) -> Axes:
     """Draws the value of the best action in each state; of several seeds the mean of those that know the state.
 
+    Of an agent that predicts, it is what the given policy is worth.
+
     SafeCab and Taxi get a map per passenger and destination, CartPole one per x and x_dot; an env without a known
     layout gets a line. States where nothing was learnt are grey.
 
@@ -84,7 +86,8 @@ def values(data: Run | Sequence[Run] | ArrayLike, ax: Axes | None = None, *, lay
     tables = [_table(one) for one in seeds]
     layout = _fitting(seeds[0], layout, len(tables[0].values))
     best = _mean_of_known([np.where(table.unknown, np.nan, table.values.max(axis=1)) for table in tables])
-    label = ("mean " if len(seeds) > 1 else "") + "value of the best action"
+    whose = "the policy" if predicts(seeds[0]) else "the best action"
+    label = ("mean " if len(seeds) > 1 else "") + f"value of {whose}"
     with drawing(ax, figure_size(layout)) as drawn:
         if layout is None:
             _draw_by_state(drawn, best, label)
@@ -191,8 +194,18 @@ def _greedy(data: Any) -> NDArray[np.int64]:
     array = None if is_run(data) else np.asarray(data)
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
         return array.astype(np.int64)
+    if predicts(data):
+        return _given(data)
     table = _table(data)
     return np.where(table.unknown, -1, table.values.argmax(axis=1))
+
+
+def _given(run: Any) -> NDArray[np.int64]:
+    """Returns the actions of a given policy (n_states,)."""
+    actions: NDArray[np.int64] | None = run.agent.greedy_policy()
+    if actions is None:
+        raise UsageError(f"the policy given to the agent of run {run.id}, {run.agent_name}, draws its actions")
+    return actions
 
 
 def _votes(seeds: list[NDArray[np.int64]]) -> Votes:

@@ -600,6 +600,25 @@ def test_a_map_of_which_nothing_is_known_has_no_scale(ax):
     assert ax.figure.axes == [ax]
 
 
+def test_a_prediction_draws_what_the_given_policy_is_worth_and_that_policy():
+    up, anywhere = (
+        rlbench.train("CliffWalking-v1", "td0", episodes=2, seed=0, engine="python", **SHORT, agent_kwargs=own)
+        for own in ({"policy": 0, "values": "q"}, {})
+    )
+    drawn = plots.values(up)
+    assert drawn.figure.axes[1].get_ylabel() == "value of the policy"
+    assert drawn.figure.axes[1].get_ylim()[0] == up.agent.state_values.min() < 0
+    arrows, same = (
+        plots.policy(one, layout=up.layout()).patches[0].get_path().vertices for one in (up, np.zeros(48, int))
+    )
+    assert arrows.tolist() == same.tolist()
+    with pytest.raises(UsageError, match="td0, draws its actions"):
+        plots.policy(anywhere)
+
+
+SHORT = {"env_kwargs": {"max_episode_steps": 20}}
+
+
 def test_a_layout_may_be_given_with_a_table(ax):
     layout = Layout(states=np.arange(6).reshape(1, 1, 2, 3))
     plots.values(np.arange(12.0).reshape(6, 2), ax, layout=layout)
