@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rlbench.errors import StoreError
 from rlbench.files import written
-from rlbench.store import open_store, reading
+from rlbench.store import audit, open_store, reading
 from rlbench.store.documents import (
     COUNTS,
     NEW,
@@ -329,4 +329,5 @@ def backup(store: Store, path: str | os.PathLike[str], refs: Iterable[Ref] | Non
         if refs is not None or not store.backend.copy_to_file(str(draft)):
             with open_store(draft) as target:
                 copy(store, target, refs)
+            audit.HEADS.pop(target.url, None)  # of a path that is about to go
     return whole

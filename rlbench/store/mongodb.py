@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from rlbench.errors import StoreError
 from rlbench.store.backend import TRIES, Backend
 from rlbench.store.documents import RUN_FIELDS, CheckpointRow, ChunkRow, TableRow
-from rlbench.store.mongodb_audit import EMPTIED, NONE_WAIT, Log, Waiting
+from rlbench.store.mongodb_audit import EMPTIED, NONE_WAIT, Log, Waiting, pulled
 from rlbench.store.mongodb_driver import (
     addressed,
     driver,
@@ -85,7 +85,8 @@ class MongoBackend(Backend):
         self._client, self._is_given = client, is_given
         self._database = durable(client, name)
         self._collections = self._rows_first = Collections.of(self._database)
-        self._log = Log(self._collections, self._collections, self.url)
+        self._entered: dict[str, Sequence[Waiting]] = {}  # acts of our new runs that are entered, but wait there still
+        self._log = Log(self._collections, self.url)
         self._read_only = read_only
         self._is_closed = False
         self._token = new_name()
@@ -134,7 +135,8 @@ class MongoBackend(Backend):
             if not insert(store.runs, {**to_fields(document), **more}):
                 return False
             if base is None or store.runs.find_one({"_id": {"$eq": base}, **THERE}, {"_id": 1}):
-                self._settle("runs", document["id"], waiting)
+                with suppress(StoreError):  # as in `_settle`
+                    self._enter_begun(document["id"], waiting)
                 return True
             store.runs.delete_one({"_id": {"$eq": document["id"]}})  # the base was deleted, with the rows it wrote
         return False
@@ -262,6 +264,8 @@ class MongoBackend(Backend):
         change: Document = {"$set": to_fields(changes)} if changes else {}
         for one in waiting:
             change |= one.pushed()
+        if change and not waiting and (entered := self._entered.pop(run_id, ())):
+            change |= pulled(entered)
         with self._writing() as store:
             if not change:
                 return store.runs.find_one(_like(run_id, expected), {"_id": 1}) is not None
@@ -520,6 +524,13 @@ class MongoBackend(Backend):
             with suppress(StoreError), self._writing():
                 self._log.settle(kind, name, acts, emptied=emptied)
 
+    def _enter_begun(self, run_id: str, acts: Sequence[Waiting]) -> None:
+        """Enters the acts that wait in a new run, which its next change takes out of it: that saves a request."""
+        with self._writing():
+            for waiting in acts:
+                self._log.enter(waiting, precedes=True)
+        self._entered[run_id] = acts
+
     def enter(self, act: Act) -> bool:
         if self._read_only:
             return False
@@ -630,7 +641,6 @@ class MongoBackend(Backend):
         with self._reading() as store:
             if is_standalone(self._client):
                 self._rows_first = Collections(*map(hasty, store))
-                self._log = Log(store, self._rows_first, self.url)
             take_over(self._database, self.url, create=create, read_only=self._read_only)
         with suppress(StoreError), self._writing():
             self._log.settle_all()  # what a killed process left

