@@ -67,16 +67,21 @@ def _maze_states(kwargs: dict[str, Any]) -> int:
     return max(54, n_squares(str(kwargs.get("maze", "")))) * int(kwargs.get("scale", 1)) ** 2
 
 
+def _racetrack_outcomes(kwargs: dict[str, Any]) -> int:
+    track = str(kwargs.get("track", ""))
+    return len(track) * max(1, track.count("S"))  # of a crash, which may be anywhere, any start may follow
+
+
 SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int]] = {  # by id: how to count states, and the most
     "rlbench/SafeCab-v0": (lambda kwargs: count_states(str(kwargs.get("city", ""))), 2_000_000),
     "rlbench/DiscreteCartPole-v1": (_cart_pole_states, 2_000_000),
     "rlbench/Gridworld-v0": (lambda kwargs: n_squares(str(kwargs.get("grid", ""))), 100_000),
     "rlbench/DynaMaze-v0": (_maze_states, 100_000),
-    "rlbench/Gambler-v0": (lambda kwargs: int(kwargs.get("goal", 0)), 1000),
+    "rlbench/Gambler-v0": (lambda kwargs: int(kwargs.get("goal", 0)), 400),
     "rlbench/MaximizationBias-v0": (lambda kwargs: int(kwargs.get("actions", 0)), 1000),
     "rlbench/Bandit-v0": (lambda kwargs: int(kwargs.get("arms", 0)), 10_000),
-    "rlbench/Racetrack-v0": (lambda kwargs: len(str(kwargs.get("track", ""))), 2000),
-    "rlbench/CarRental-v0": (lambda kwargs: (int(kwargs.get("max_cars", 0)) + 1) ** 2, 31**2),
+    "rlbench/Racetrack-v0": (_racetrack_outcomes, 25_000),
+    "rlbench/CarRental-v0": (lambda kwargs: (int(kwargs.get("max_cars", 0)) + 1) ** 2, 26**2),
     "rlbench/AccessControl-v0": (lambda kwargs: int(kwargs.get("servers", 0)), 200),
     "rlbench/RandomWalk-v0": (lambda kwargs: int(kwargs.get("states", 0)), 100_000),
     "FrozenLake-v1": (_lake_states, 2**16),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gymnasium.utils import colorize
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     Square = tuple[int, int]  # row, column
 
 LARGEST_SQUARE, LARGEST_PICTURE, LEAST_WIDTH = 72, 800, 300  # pixels
-STRIP = 40  # pixels below the picture, for the caption: as in `drawing`, which needs pygame
+MOST_SQUARES = 1_000_000  # of a map
+SIZE = re.compile(r"([0-9]{1,7})x([0-9]{1,7})")  # of an empty board: rows and columns
 INK, PALE, TILE, SHADE, WALL = (38, 34, 40), (150, 152, 160), (255, 255, 255), (226, 224, 216), (84, 88, 100)
 GREEN, RED, BLUE, AMBER, VIOLET = (66, 160, 98), (208, 72, 62), (58, 110, 190), (232, 166, 36), (140, 96, 190)
 SOFT: dict[Color, Color] = {  # the same, as the ground of a square
@@ -159,8 +160,12 @@ def read_map(text: str, letters: str, name: str) -> list[str]:
         name: of the argument, for errors.
 
     Raises:
-        UsageError: it has lines of different lengths, or other letters.
+        UsageError: it is no text, is too large, has lines of different lengths, or other letters.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"{name} must be a map, lines of the letters {letters!r}, got {text!r}")
+    if len(text) > MOST_SQUARES:
+        raise UsageError(f"{name} must have at most {MOST_SQUARES:,} squares, got {len(text):,}")
     lines = [line.strip() for line in text.strip().splitlines()]
     if len({len(line) for line in lines}) != 1:
         raise UsageError(f"{name} must have lines of equal length, got {sorted({len(line) for line in lines})}")
@@ -175,15 +180,15 @@ def squares_of(lines: list[str], letters: str) -> list[Square]:
     return [(row, col) for row, line in enumerate(lines) for col, letter in enumerate(line) if letter in letters]
 
 
-def empty_map(size: str) -> str | None:
-    """Returns the map of an empty board of the size "ROWSxCOLUMNS"; None for any other text."""
-    rows, _, cols = size.partition("x")
-    if not (rows.isdecimal() and cols.isdecimal() and int(rows) * int(cols)):
-        return None
-    return "\n".join(["." * int(cols)] * int(rows))
+def empty_map(size: str) -> str:
+    """Returns the map of an empty board of the size "ROWSxCOLUMNS"; any other text, or one too large, as it is."""
+    found = SIZE.fullmatch(str(size))
+    if found is None or not 0 < n_squares(size) <= MOST_SQUARES:
+        return size
+    return "\n".join(["." * int(found[2])] * int(found[1]))
 
 
 def n_squares(text: str) -> int:
     """Returns the number of squares of a map, or of a size "ROWSxCOLUMNS", without making it."""
-    rows, _, cols = text.partition("x")
-    return math.prod((int(rows), int(cols))) if rows.isdecimal() and cols.isdecimal() else len(text)
+    found = SIZE.fullmatch(text)
+    return int(found[1]) * int(found[2]) if found else len(text)

@@ -76,7 +76,7 @@ class GridworldEnv(TableEnv):
         bump_reward: float | None = None,
         render_mode: str | None = None,
     ) -> None:
-        preset = PRESETS.get(grid, Preset(empty_map(grid) or grid, -1.0, -1.0))
+        preset = PRESETS.get(grid, Preset(empty_map(grid), -1.0, -1.0))
         step = preset.step if step_reward is None else finite("step_reward", step_reward)
         bump = preset.bump if bump_reward is None else finite("bump_reward", bump_reward)
         self.grid = read_grid(preset.text, "grid", "ABab")

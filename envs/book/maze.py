@@ -23,6 +23,7 @@ class Maze(NamedTuple):
     changes_after: int | None = None
 
 
+MOST_SCALE = 100
 OPEN_RIGHT = "........G\n.........\n.........\n########.\n.........\n...S....."
 OPEN_LEFT = OPEN_RIGHT.replace("########.", ".########")
 MAZES = {
@@ -80,7 +81,7 @@ class DynaMazeEnv(TableEnv):
         render_mode: str | None = None,
     ) -> None:
         known = MAZES.get(maze, Maze(maze))
-        scale = whole_number("scale", scale)
+        scale = whole_number("scale", scale, most=MOST_SCALE)
         after = known.changes_after if changes_after is None else whole_number("changes_after", changes_after, least=-1)
         texts = [known.text, known.later or known.text]
         self._grids = [read_grid(_scaled(text, scale), "maze") for text in texts]

@@ -15,7 +15,7 @@ from rlbench.envs.actions import action_names
 from rlbench.envs.book import BOOK_ENVS
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.layouts import layout_of
-from rlbench.envs.making import make_from_spec, spec_json
+from rlbench.envs.making import make_env, make_from_spec
 from rlbench.envs.success import judge_of
 from rlbench.errors import StoreError, UsageError
 
@@ -106,13 +106,34 @@ def test_a_state_to_start_in_must_be_one():
         env.reset(options={"state": 7})
 
 
-def test_a_stored_spec_makes_none_that_is_huge():
-    for env_id, arguments in {"Gridworld": {"grid": "1000x999"}, "RandomWalk": {"states": 999_999}}.items():
-        assert make_from_spec(spec_json(gym.make(f"rlbench/{env_id}-v0"))).spec.id == f"rlbench/{env_id}-v0"
-        huge = copy.deepcopy(gym.spec(f"rlbench/{env_id}-v0"))
-        huge.kwargs.update(arguments)
-        with pytest.raises(StoreError, match="more than 100,000"):
-            make_from_spec(huge.to_json())
+HUGE = {
+    "Gridworld": {"grid": "1000x999"},
+    "RandomWalk": {"states": 999_999},
+    "DynaMaze": {"maze": "S" + "." * 9_000 + "G", "scale": 10},
+    "Gambler": {"goal": 5_000},
+    "MaximizationBias": {"actions": 5_000},
+    "Bandit": {"arms": 100_000},
+    "Racetrack": {"track": "S" * 300 + "F" * 100},
+    "CarRental": {"max_cars": 40},
+    "AccessControl": {"servers": 300},
+}
+
+
+@pytest.mark.parametrize("env_id", HUGE)
+def test_a_stored_spec_makes_none_that_is_huge(env_id):
+    spec = copy.deepcopy(gym.spec(f"rlbench/{env_id}-v0"))
+    assert make_from_spec(spec.to_json()).spec.id == f"rlbench/{env_id}-v0"
+    spec.kwargs.update(HUGE[env_id])
+    with pytest.raises(StoreError, match="states, more than"):
+        make_from_spec(spec.to_json())
+
+
+@pytest.mark.parametrize(("env_id", "name"), [("Gridworld", "grid"), ("DynaMaze", "maze"), ("Racetrack", "track")])
+def test_a_map_is_a_text_of_a_bounded_size(env_id, name):
+    with pytest.raises(UsageError, match=f"{name} must be a map, lines of the letters .*, got 5"):
+        make_env(f"rlbench/{env_id}-v0", {name: 5})
+    with pytest.raises(UsageError, match=f"{name} must have at most 1,000,000 squares, got 1,000,001"):
+        make_env(f"rlbench/{env_id}-v0", {name: "." * 1_000_001})
 
 
 # ---------------------------------------------------------------------------------------------------- random walk
