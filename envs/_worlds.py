@@ -19,6 +19,7 @@ from numba.extending import overload
 from rlbench.envs._motion import cartpole_step, drive, hang, park, push, put_cart, swing
 from rlbench.envs.discretize import CutPoints, Discretize, UniformBins, n_bins
 from rlbench.envs.making import id_of
+from rlbench.envs.own_tables import ALWAYS, IF_SEVERAL, own_table
 from rlbench.envs.physics import (
     STANDARD,
     AcrobotPhysics,
@@ -77,6 +78,18 @@ class BanditWorld(NamedTuple):
     drawn: NDArray[np.bool_]  # (1,): whether the values have been drawn since the generator was seeded
     mean: float  # around which they are drawn
     walk: float  # the standard deviation of what is added to each value after a pull
+
+    def blank_state(self) -> int:
+        """Returns a state of the right type, before any reset."""
+        return 0
+
+
+class OwnWorld(NamedTuple):
+    """The table of an env of the user's own, which draws for a start or an outcome as told, or not at all."""
+
+    table: SampledWorld
+    start_draws: int  # NEVER or ALWAYS
+    step_draws: int  # NEVER, ALWAYS or IF_SEVERAL
 
     def blank_state(self) -> int:
         """Returns a state of the right type, before any reset."""
@@ -187,6 +200,21 @@ def _sampled_step(world, state, action, rng):
     return np.int64(world.successor[i]), world.reward[i], world.terminated[i]
 
 
+def _own_reset(world, rng):
+    cumulative = world.table.start_cumulative
+    return first_above(cumulative, 0, cumulative.shape[0], rng.random() if world.start_draws == ALWAYS else 0.0)
+
+
+def _own_step(world, state, action, rng):
+    table = world.table
+    n_actions = (table.offsets.shape[0] - 1) // table.start_cumulative.shape[0]
+    pair = state * n_actions + action
+    begin, end = table.offsets[pair], table.offsets[pair + 1]
+    draws = world.step_draws == ALWAYS or (world.step_draws == IF_SEVERAL and end - begin > 1)
+    i = first_above(table.cumulative, begin, end, rng.random() if draws else 0.0)
+    return np.int64(table.successor[i]), table.reward[i], table.terminated[i]
+
+
 # ------------------------------------------------------------------------------------------------ arms
 
 
@@ -287,6 +315,7 @@ _RESET: dict[Any, Any] = {
     DeterministicWorld: _deterministic_reset,
     SampledWorld: _sampled_reset,
     BanditWorld: _bandit_reset,
+    OwnWorld: _own_reset,
     CartPoleWorld: _cartpole_reset,
     ChangedCartPoleWorld: _cartpole_reset,
     MountainCarWorld: _mountain_car_reset,
@@ -296,6 +325,7 @@ _OBSERVE: dict[Any, Any] = {
     DeterministicWorld: _table_observe,
     SampledWorld: _table_observe,
     BanditWorld: _table_observe,
+    OwnWorld: _table_observe,
     CartPoleWorld: _whole_state_observe,
     ChangedCartPoleWorld: _whole_state_observe,
     MountainCarWorld: _whole_state_observe,
@@ -305,6 +335,7 @@ _STEP: dict[Any, Any] = {
     DeterministicWorld: _deterministic_step,
     SampledWorld: _sampled_step,
     BanditWorld: _bandit_step,
+    OwnWorld: _own_step,
     CartPoleWorld: _cartpole_step,
     ChangedCartPoleWorld: _changed_cartpole_step,
     MountainCarWorld: _mountain_car_step,
@@ -367,10 +398,11 @@ def sampled_world(model: TabularModel) -> SampledWorld:
     )
 
 
-def world_of(env: gym.Env[Any, Any]) -> Any:
+def world_of(env: gym.Env[Any, Any], *, own: bool = True) -> Any:
     """Returns the compiled world that behaves exactly like `env`, or None if there is none.
 
-    An env provides one in a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here.
+    An env provides one in a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here. Of
+    any other env with a table, if `own`, the table is one where seeded episodes of the env are those of its table.
 
     Raises:
         UsageError: the world leads outside the env's spaces, or its probabilities are no distribution.
@@ -382,9 +414,21 @@ def world_of(env: gym.Env[Any, Any]) -> Any:
     if hasattr(type(base), "compiled_world"):
         world = base.compiled_world() if _speaks_for(base) else None  # type: ignore[attr-defined]
         return world if world is None else _checked(world, env)
-    if not is_known(base) or why_no_model(base) is not None:
+    if why_no_model(base) is not None:
         return None
-    return sampled_world(read_model(base))
+    if is_known(base):
+        return sampled_world(read_model(base))
+    return _own_world(env) if own else None
+
+
+def _own_world(env: gym.Env[Any, Any]) -> Any:
+    """Returns the world of an env's own table; None if the env does anything else."""
+    try:
+        model, start_draws, step_draws = own_table(env)
+    except UsageError:
+        return None
+    table = sampled_world(model)
+    return table if start_draws == step_draws == ALWAYS else OwnWorld(table, start_draws, step_draws)
 
 
 class _Kind(NamedTuple):
@@ -528,5 +572,6 @@ _COMPLAINTS: dict[Any, Any] = {
     DeterministicWorld: _deterministic_complaint,
     SampledWorld: _sampled_complaint,
     BanditWorld: _bandit_complaint,
+    OwnWorld: lambda world, *sizes: _sampled_complaint(world.table, *sizes),
     **dict.fromkeys(N_ACTIONS, _physics_complaint),
 }

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 _worlds = LazyModule("rlbench.envs._worlds")
 
 
-def compiled_world(env: gym.Env[Any, Any]) -> Any:
-    """Returns the compiled counterpart of an env; None if it has none."""
-    return _worlds.world_of(env)
+def compiled_world(env: gym.Env[Any, Any], *, own: bool = True) -> Any:
+    """Returns the compiled counterpart of an env; None if it has none.
+
+    `own=False` leaves out those of envs that are not known here, whose table must first be compared with them.
+    """
+    return _worlds.world_of(env, own=own)

@@ -45,7 +45,7 @@ def play(env: gym.Env[Any, Any], agent: Agent, episodes: int, seed: int) -> Play
 
     The compiled loop plays tables in envs with a compiled counterpart; anything else is played step by step.
     """
-    world = compiled_world(env)
+    world = compiled_world(env, own=False)  # another env may say in its infos whether it succeeds, which no table does
     seed_env(env, seed)
     policy = agent.greedy_policy() if isinstance(agent, TableAgent) else None
     if world is None or policy is None:

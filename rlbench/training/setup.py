@@ -16,6 +16,7 @@ from rlbench.agents.functions import ByFunction
 from rlbench.checks import whole_number
 from rlbench.envs.compiled import compiled_world
 from rlbench.envs.making import id_of
+from rlbench.envs.own_tables import why_not_compiled
 from rlbench.errors import ALIASES, UnknownNameError, UsageError, unknown_name
 from rlbench.store.config import AgentConfig, EnvConfig, EvaluatingConfig, RunConfig
 from rlbench.training.budgets import budget_config
@@ -177,9 +178,14 @@ def world_for(env: gym.Env[Any, Any], agent: Agent, engine: str) -> Any:
         return None
     world = compiled_world(env) if agent.learner() is not None else None
     if world is None and engine == "compiled":
-        what = f"the agent {agent.name}" if agent.learner() is None else f"the env {id_of(env)}"
-        raise UsageError(f"engine='compiled' is not possible: {what} has no compiled counterpart; use engine='auto'")
+        raise UsageError(f"engine='compiled' is not possible: {_why_readable(env, agent)}; use engine='auto'")
     return world
+
+
+def _why_readable(env: gym.Env[Any, Any], agent: Agent) -> str:
+    if agent.learner() is None:
+        return f"the agent {agent.name} has no compiled counterpart"
+    return why_not_compiled(env) or f"the env {id_of(env)} has no compiled counterpart"
 
 
 def config_of(

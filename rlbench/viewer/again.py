@@ -78,6 +78,6 @@ def begin_stored(run: Run, env: gym.Env[Any, Any], index: int) -> Any:
 
 def _played_before(run: Run, env: gym.Env[Any, Any], index: int) -> Iterable[int]:
     """Returns the episodes whose chunks must be played to reach an episode."""
-    is_known = compiled_world(env) is not None and not remembers(env)
+    is_known = compiled_world(env, own=False) is not None and not remembers(env)
     is_enough = is_known or needs_only_np_random(run.make_env(), run.store, run.id, index)
     return [index] if is_enough else range(index + 1)
