@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rlbench.errors import StoreAway, StoreError, UsageError
 from rlbench.files import require
+from rlbench.store.backend import TRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,20 +24,47 @@ BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 FOLDER = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=@+ -]{1,200}")  # one in a prefix
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 INSISTS = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")  # obstore's own variables
-LIMITS = {"connect_timeout": "4s", "timeout": "60s"}
+LIMITS = {"connect_timeout": "4s", "timeout": "120s"}  # the latter for a request with all that it sends
 RETRIES = {  # obstore's default goes on for three minutes
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=20),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
 BATCH = 1000  # objects per request of a list
+PIECE = 2**24  # bytes of an object that are sent or fetched in one request, where it may be several
 LARGE = 2**32  # bytes: none of the clouds takes more in one request
 STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
 CODE = re.compile(r"<Code>(\w{1,80})</Code>")
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
-FULL = ("507 ", "QuotaExceeded", "StorageFull", "NotEnoughSpace", "XMinioStorageFull")
-NOBODY = ("169.254.169.254", "metadata.google.internal", "169.254.170.2")  # where obstore looks for credentials last
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your cloud takes instead"
+DENIED = f"cannot use the store {{}}: access is denied{{}}; {CREDENTIALS}, of a user who may do this"
+CARELESS = "its server overwrites what another process has just written; use one with conditional writes"
+EXPLANATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (  # what obstore says, and what we say
+    (
+        ("169.254.169.254", "metadata.google.internal", "169.254.170.2"),  # where it looks for credentials last
+        StoreError,
+        f"cannot use the store {{}}: it needs credentials; {CREDENTIALS}",
+    ),
+    (NO_BUCKET, StoreError, "cannot use the store {}: its bucket does not exist; make it, or check the name"),
+    (("status code: 401", "status code: 403"), StoreError, DENIED),  # it knows them from some requests only
+    (
+        ("status code: 507", "QuotaExceeded", "StorageFull", "NotEnoughSpace"),
+        StoreError,
+        "cannot use the store {}: it is full{}; make room and try again",
+    ),
+    (("status code: 501",), StoreError, f"cannot use the store {{}}: {CARELESS}"),
+    (("configured region",), StoreError, "cannot use the store {}: its bucket is in another region; set AWS_REGION"),
+    (
+        ("status code: 5", "status code: 429"),
+        StoreAway,
+        "cannot use the store {}: its server is failing or busy{}; try again later",
+    ),
+    (
+        ("HTTP error", "timed out"),
+        StoreAway,
+        "cannot reach the store {}: start its server, or check the address in the environment",
+    ),
+)
 
 Version = dict[str, str]  # of an object, as obstore names it: its e-tag, and what its cloud has beside it
 
@@ -75,11 +103,17 @@ class Bucket:
         with self._asking() as obstore:
             try:
                 result = obstore.get(self._store, path)
-                blob = result.bytes().to_bytes() if result.meta["size"] <= most else b""
-                return Found(blob, _version(result.meta), result.meta["last_modified"])
+                size, version = result.meta["size"], _version(result.meta)
+                blob = b"" if size > most else self._whole(path, result, size)
+                return Found(blob, version, result.meta["last_modified"])
             except FileNotFoundError as error:
-                self._check_bucket(error)
+                _check_bucket(error)
         return None
+
+    def _whole(self, path: str, result: Any, size: int) -> bytes:
+        if size <= PIECE:
+            return bytes(result.bytes().to_bytes())
+        return b"".join(self.get_range(path, first, PIECE) or b"" for first in range(0, size, PIECE))
 
     def get_beginning(self, path: str, size: int) -> Found | None:
         """Returns the first bytes of an object; None if it does not exist, or is empty."""
@@ -88,7 +122,7 @@ class Bucket:
                 result = obstore.get(self._store, path, options={"range": (0, size)})
                 return Found(result.bytes().to_bytes(), _version(result.meta), result.meta["last_modified"])
             except FileNotFoundError as error:
-                self._check_bucket(error)
+                _check_bucket(error)
             except obstore.exceptions.BaseError as error:
                 _check_range(error)
         return None
@@ -99,7 +133,7 @@ class Bucket:
             try:
                 return bytes(obstore.get_range(self._store, path, start=start, length=size).to_bytes()) if size else b""
             except FileNotFoundError as error:
-                self._check_bucket(error)
+                _check_bucket(error)
             except obstore.exceptions.BaseError as error:
                 _check_range(error)
         return None
@@ -115,7 +149,14 @@ class Bucket:
 
     def add(self, path: str, blob: bytes) -> None:
         """Writes an object whose name tells its content, unless it is there."""
-        self._put(path, blob, "create")
+        if len(blob) > PIECE:  # in several requests, which cannot be conditional
+            if not self.has(path):
+                self.replace(path, blob)
+            return
+        for _ in range(TRIES):  # a server may refuse one that is being written by another process
+            if self._put(path, blob, "create") is not None or self.has(path):
+                return
+        raise StoreError(f"cannot use the store {self.url}: other processes keep writing {path}; try again")
 
     def replace(self, path: str, blob: bytes) -> None:
         """Writes an object in place of any other."""
@@ -145,9 +186,17 @@ class Bucket:
                 return _version(obstore.put(self._store, path, blob, mode=mode))
             except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
                 return None
-            except FileNotFoundError as error:  # the object to replace, or its bucket
-                self._check_bucket(error)
+            except FileNotFoundError as error:  # the object to replace, or the bucket
+                if isinstance(mode, str):
+                    raise
+                _check_bucket(error)
         return None
+
+    def check_conditions(self, path: str, blob: bytes) -> None:
+        """Raises StoreError if the server overwrites this object, though it is asked to only if nobody else has."""
+        another = {"e_tag": '"another"', "version": "0"}
+        if self._put(path, blob, "create") is not None or self._put(path, blob, another) is not None:
+            raise StoreError(f"cannot use the store {self.url}: {CARELESS}")
 
     def list(self, folder: str, after: str = "") -> list[Listed]:
         """Returns the objects in a folder, by name, from the first after `after` on."""
@@ -174,11 +223,6 @@ class Bucket:
             raise StoreError(f"cannot use the store {self.url} in a process that was forked: start it with spawn")
         with explained(self.url):
             yield self._obstore
-
-    def _check_bucket(self, error: FileNotFoundError) -> None:
-        """Tells an object that does not exist from a bucket that does not."""
-        if any(sign in str(error) for sign in NO_BUCKET):
-            raise StoreError(f"cannot use the store {self.url}: its bucket does not exist; make it, or check the name")
 
 
 def driver() -> Any:
@@ -232,31 +276,29 @@ def explained(url: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StoreError(
-            f"cannot use the store {url}: access is denied{_reason(error)}; {CREDENTIALS}, of a user who may do this"
-        ) from None
+        raise StoreError(DENIED.format(url, _reason(error))) from None
     except (exceptions.BaseError, OSError, ValueError) as error:
         raise _explained(url, error) from None
 
 
 def _explained(url: str, error: Exception) -> StoreError:
-    text, status = str(error), _status(error)
-    if any(sign in text for sign in NOBODY):
-        return StoreError(f"cannot use the store {url}: it needs credentials; {CREDENTIALS}")
-    if any(sign in text for sign in FULL):
-        return StoreError(f"cannot use the store {url}: it is full{_reason(error)}; make room and try again")
-    if status[:1] == "5" or status[:3] == "429":
-        return StoreAway(f"cannot use the store {url}: its server is failing or busy{_reason(error)}; try again later")
-    if "HTTP error" in text or "timed out" in text:
-        return StoreAway(f"cannot reach the store {url}: start its server, or check the address in the environment")
-    if any(sign in text for sign in NO_BUCKET):
-        return StoreError(f"cannot use the store {url}: its bucket does not exist; make it, or check the name")
-    return StoreError(f"cannot use the store {url}: its server refuses it{_reason(error) or _kind(error)}")
+    text = str(error)
+    kind, words = next(
+        ((kind, words) for signs, kind, words in EXPLANATIONS if any(sign in text for sign in signs)),
+        (StoreError, "cannot use the store {}: its server refuses it{}"),
+    )
+    return kind(words.format(url, _reason(error)))
 
 
 def _status(error: Exception) -> str:
     found = STATUS.search(str(error))
     return found[1].strip() if found else ""
+
+
+def _check_bucket(error: FileNotFoundError) -> None:
+    """Raises an error again that says that the bucket does not exist, not only an object."""
+    if any(sign in str(error) for sign in NO_BUCKET):
+        raise error
 
 
 def _check_range(error: Exception) -> None:
@@ -270,10 +312,6 @@ def _reason(error: Exception) -> str:
     code = CODE.search(str(error))
     said = ", ".join(filter(None, (_status(error), code and code[1])))
     return f" ({said})" if said else ""
-
-
-def _kind(error: Exception) -> str:
-    return f" ({type(error).__name__})"
 
 
 def _version(meta: Any) -> Version:
