@@ -16,10 +16,13 @@ from numba.extending import overload
 from rlbench._stamp import stamp
 from rlbench.agents._models import (
     Model,
+    Outcomes,
     Queue,
+    count_outcome,
     learn_curious_model,
     learn_model,
     plan_curious_step,
+    plan_drawn_step,
     plan_step,
     sweep,
 )
@@ -164,6 +167,15 @@ class DynaQLearner(NamedTuple):
     core: Core
     model: Model
     planning_steps: int
+
+
+class DrawingDynaQLearner(NamedTuple):
+    """Dyna-Q with a model that draws its outcomes."""
+
+    core: Core
+    model: Model
+    planning_steps: int
+    known: Outcomes
 
 
 class DynaQPlusLearner(NamedTuple):
@@ -428,6 +440,18 @@ def _dyna_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, 
     return bits
 
 
+def _drawing_dyna_q_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
+    table, model, known, gamma = learner.core.table, learner.model, learner.known, learner.core.gamma
+    q_update(table, s, a, r, s_next, terminated, learning_rate, gamma)
+    learn_model(model, s, a, r, s_next, terminated)
+    count_outcome(known, s, a, r, s_next, terminated)
+    for _ in range(learner.planning_steps):
+        u, bits = sfc64_random(bits)
+        v, bits = sfc64_random(bits)
+        plan_drawn_step(table, model, known, u, v, learning_rate, gamma)
+    return bits
+
+
 def _dyna_q_plus_learn(learner, s, a, r, s_next, terminated, learning_rate, epsilon, timesteps, bits):
     table, model, tried_at, gamma = learner.core.table, learner.model, learner.tried_at, learner.core.gamma
     q_update(table, s, a, r, s_next, terminated, learning_rate, gamma)
@@ -660,6 +684,7 @@ _WAYS: dict[Any, Ways] = {
     PrioritizedQLearner: Ways(_choose_by_table, _prioritized_q_learn, _finish_replay, _replay_prioritized),
     DoubleQLearner: Ways(_choose_by_table, _double_q_learn),
     DynaQLearner: Ways(_choose_by_table, _dyna_q_learn),
+    DrawingDynaQLearner: Ways(_choose_by_table, _drawing_dyna_q_learn),
     DynaQPlusLearner: Ways(_choose_by_table, _dyna_q_plus_learn),
     SweepingLearner: Ways(_choose_by_table, _sweeping_learn),
     ExpectedSarsaLearner: Ways(_choose_by_table, _expected_sarsa_learn),

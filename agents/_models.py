@@ -82,6 +82,61 @@ def plan(table, model, draws, learning_rate, gamma):
         plan_step(table, model, u, learning_rate, gamma)
 
 
+# ------------------------------------------------------------------------------------- outcomes that differ
+
+
+class Outcomes(NamedTuple):
+    """How often each outcome of an action came, for envs that draw them."""
+
+    counts: NDArray[np.int64]  # (n_states, n_actions, k): those that came first, 0 for the rest
+    nexts: NDArray[np.int32]  # (n_states, n_actions, k): next state << 1 | terminated
+    rewards: NDArray[np.float64]  # (n_states, n_actions, k): the mean reward
+
+
+def new_outcomes(n_states: int, n_actions: int, k: int) -> Outcomes:
+    """Makes room for k outcomes of every action."""
+    shape = n_states, n_actions, k
+    return Outcomes(np.zeros(shape, np.int64), np.zeros(shape, np.int32), np.zeros(shape))
+
+
+@njit(cache=True, forceinline=True)
+def count_outcome(known, s, a, r, s_next, terminated):
+    """Counts an outcome of an action; one too many takes the place of the rarest."""
+    counts, nexts, found, place = known.counts[s, a], known.nexts[s, a], np.int64(s_next) << 1 | np.int64(terminated), 0
+    for k in range(counts.shape[0]):
+        if counts[k] == 0 or nexts[k] == found:
+            place = k
+            break
+        if counts[k] < counts[place]:
+            place = k
+    if nexts[place] != found:
+        counts[place], nexts[place], known.rewards[s, a, place] = 0, found, 0.0
+    counts[place] += 1
+    known.rewards[s, a, place] += (r - known.rewards[s, a, place]) / counts[place]
+
+
+@njit(cache=True, forceinline=True)
+def plan_drawn_step(table, model, known, u, v, learning_rate, gamma):
+    """Applies `plan_step` to an outcome that the draw v selects, each as often as it came."""
+    s, a = _drawn_pair(model, u)
+    counts = known.counts[s, a]
+    left, place = v * counts.sum(), 0
+    for k in range(counts.shape[0]):
+        place = k if counts[k] > 0 else place
+        left -= counts[k]
+        if left < 0.0:
+            break
+    model.rewards[s, a], model.outcomes[s, a] = known.rewards[s, a, place], known.nexts[s, a, place]
+    learn_again(table, model, s, a, learning_rate, gamma)
+
+
+@njit(cache=True)
+def plan_by_draws(table, model, known, draws, learning_rate, gamma):
+    """Takes one `plan_drawn_step` for each row of an array (n, 2)."""
+    for i in range(draws.shape[0]):
+        plan_drawn_step(table, model, known, draws[i, 0], draws[i, 1], learning_rate, gamma)
+
+
 # ------------------------------------------------------------------------------------------------ Dyna-Q+
 
 

@@ -11,12 +11,13 @@ from rlbench.agents.base import TableAgent
 from rlbench.agents.compiled import learners, models, rules
 from rlbench.agents.parameters import LearningParameters, Parameters, among, parameter, within
 from rlbench.errors import UsageError
-from rlbench.forms import Numbers, UpTo, Whole
+from rlbench.forms import MOST, Numbers, UpTo, Whole
 
 if TYPE_CHECKING:
     from rlbench.forms import Form
 
 PLANNINGS = ("random", "prioritized")
+MOST_OUTCOMES = 16  # of an action: 20 bytes each
 MOST_PLANNING = 2**20  # updates after one step
 
 
@@ -43,12 +44,21 @@ class DynaQParameters(PlanningParameters):
         "which pairs are learnt again; prioritized sweeping: the largest errors first",
         "random or prioritized",
     )
+    outcomes: int = parameter(
+        1,
+        "how many outcomes of an action the model knows: 1, the latest; more, drawn as often as each came",
+        f"1 to {MOST_OUTCOMES}",
+        later=True,
+    )
     priority_threshold: float = parameter(1e-4, "prioritized: errors up to this are ignored", "0 or more")
 
     def __post_init__(self) -> None:
         """Checks ranges."""
         super().__post_init__()
         among(self, planning=PLANNINGS)
+        within(self, 1, MOST_OUTCOMES, "outcomes")
+        if self.planning == "prioritized" and self.outcomes > 1:
+            raise UsageError(f"prioritized planning knows the latest outcome alone: leave out outcomes={self.outcomes}")
         if self.planning == "prioritized" and self.planning_steps == 0:
             raise UsageError("prioritized planning learns by planning_steps alone, got 0: give 1 or more")
         if not 0 <= self.priority_threshold < np.inf:
@@ -111,7 +121,8 @@ class DynaQ(Modelling):
     """Learns each step by Q-learning, records its outcome in a model, and learns again from recorded outcomes.
 
     Tabular Dyna-Q of Sutton & Barto (2018), 8.2. Prioritized planning starts with the largest errors (8.4).
-    The model holds only the latest outcome of every action, so it suits deterministic envs.
+    The model holds only the latest outcome of every action, which suits deterministic envs, or with `outcomes` how
+    often each came.
     """
 
     name: ClassVar[str] = "dyna-q"
@@ -121,8 +132,10 @@ class DynaQ(Modelling):
     parameters: DynaQParameters
 
     def build(self) -> None:
-        """Makes a queue if planning is prioritized."""
+        """Makes a queue if planning is prioritized, and room for outcomes if there may be several."""
         super().build()
+        sizes, outcomes = (self.n_states, self.n_actions), self.parameters.outcomes
+        self.known = models.new_outcomes(*sizes, outcomes) if outcomes > 1 else None
         is_prioritized = self.parameters.planning == "prioritized"
         self.queue = models.new_queue(self.n_states, self.n_actions) if is_prioritized else None
 
@@ -138,22 +151,34 @@ class DynaQ(Modelling):
         if self.queue is None:
             rules.q_update(self.table, *step, *rates)
             models.learn_model(self.model, *step)
-            models.plan(self.table, self.model, self.rng.random(self.parameters.planning_steps), *rates)
+            self._plan(step, rates)
         else:
             limits = self.parameters.priority_threshold, self.parameters.planning_steps
             models.sweep(self.table, self.model, self.queue, *step, *rates, *limits)
         self.timesteps += 1
 
+    def _plan(self, step: tuple[int, int, float, int, bool], rates: tuple[Any, float]) -> None:
+        count = self.parameters.planning_steps
+        if self.known is None:
+            models.plan(self.table, self.model, self.rng.random(count), *rates)
+        else:
+            models.count_outcome(self.known, *step)
+            models.plan_by_draws(self.table, self.model, self.known, self.rng.random((count, 2)), *rates)
+
     def learner(self) -> Any:
         """Returns the compiled counterpart, on this agent's own arrays."""
         fields = (self.core(), self.model, self.parameters.planning_steps)
-        if self.queue is None:
-            return learners.DynaQLearner(*fields)
-        return learners.SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
+        if self.queue is not None:
+            return learners.SweepingLearner(*fields, self.queue, self.parameters.priority_threshold)
+        return (
+            learners.DynaQLearner(*fields) if self.known is None else learners.DrawingDynaQLearner(*fields, self.known)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers; a queue's pairs in ascending order."""
         state = super().state_dict()
+        if self.known is not None:
+            state |= {f"known/{name}": values.copy() for name, values in self.known._asdict().items()}
         if self.queue is not None:
             pairs = np.sort(self.queue.heap[: self.queue.held[0]])
             queue = {"queue/pairs": pairs, "queue/priorities": self.queue.priorities[pairs]}
@@ -163,6 +188,14 @@ class DynaQ(Modelling):
     def state_form(self) -> Form:
         """Describes every entry of `state_dict`."""
         form = super().state_form()
+        if self.known is not None:
+            shape = self.known.counts.shape
+            known = {
+                "known/counts": Numbers(np.int64, shape, 0, MOST),
+                "known/nexts": Numbers(np.int32, shape, 0, 2 * self.n_states - 1),
+                "known/rewards": Numbers(np.float64, shape),
+            }
+            form = {**form, **known}
         if self.queue is not None:
             n_pairs = self.n_states * self.n_actions
             queued = (UpTo("queue", n_pairs),)
@@ -183,6 +216,8 @@ class DynaQ(Modelling):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over a checked state."""
         super().restore(state)
+        for name, values in self.known._asdict().items() if self.known is not None else ():
+            values[:] = state[f"known/{name}"]
         if self.queue is not None:
             self.queue.updates[0] = state["queue/updates"]
             models.refill(self.queue, self.model, state["queue/pairs"], state["queue/priorities"])

@@ -373,6 +373,7 @@ SMALL = {"learning_starts": 5, "batch_size": 4, "buffer_size": 30}
 VARIANTS = (
     *((name, SMALL if name == "replay-q" else {}) for name in AGENTS),
     ("td0", {"values": "q", "policy": [1, 0, 1]}),
+    ("dyna-q", {"outcomes": 3}),
     ("bandit", {"method": "gradient"}),
     ("q-learning", {"exploration": "ucb"}),
     ("expected-sarsa", {"exploration": "softmax"}),

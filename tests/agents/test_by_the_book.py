@@ -403,6 +403,39 @@ def test_prioritized_sweeping_learns_the_largest_errors_first_and_counts_them(se
     assert agent.updates == updates
 
 
+@seeds
+@pytest.mark.parametrize("k", [2, 16])
+def test_a_model_that_knows_several_outcomes_draws_each_as_often_as_it_came(seed, k):
+    q, seen, known, draws = np.zeros((STATES, ACTIONS)), {}, {}, new_generator(seed)
+    for s, a, r, s_next, terminated, _ in a_walk(seed):
+        q[s, a] += 0.3 * (r + (0.0 if terminated else 0.8 * q[s_next].max()) - q[s, a])
+        if a not in seen.setdefault(s, []):
+            seen[s].append(a)
+        outcomes = known.setdefault((s, a), [])  # [next state and whether it ends there, rewards]
+        if (s_next, terminated) not in [came for came, _ in outcomes]:
+            if len(outcomes) < k:
+                outcomes.append(None)
+                place = -1
+            else:
+                place = np.argmin([len(rewards) for _, rewards in outcomes])
+            outcomes[place] = (s_next, terminated), []
+        next(rewards for came, rewards in outcomes if came == (s_next, terminated)).append(r)
+        for u, v in draws.random((3, 2)):
+            place = u * len(seen)
+            tried = seen[list(seen)[int(place)]]
+            pair = list(seen)[int(place)], tried[int(place % 1 * len(tried))]
+            often = np.cumsum([len(rewards) for _, rewards in known[pair]])
+            (then, ends), rewards = known[pair][np.searchsorted(often, v * often[-1], side="right")]
+            q[pair] += 0.3 * (np.mean(rewards) + (0.0 if ends else 0.8 * q[then].max()) - q[pair])
+    agent = DynaQ(STATES, ACTIONS, seed=seed, planning_steps=3, outcomes=k, **RATES)
+    assert near(learnt(agent, a_walk(seed)), q)
+
+
+def test_prioritized_sweeping_knows_one_outcome():
+    with pytest.raises(UsageError, match="leave out outcomes=2"):
+        DynaQ(2, 2, planning="prioritized", outcomes=2)
+
+
 def test_updates_go_on_being_counted_and_states_of_before_they_were_are_loaded():
     one, other = (DynaQ(STATES, ACTIONS, planning="prioritized", **RATES) for _ in range(2))
     state = learnt(one, a_walk(0)).state_dict()

@@ -11,6 +11,7 @@ VARIANTS = {
     "ratios": ("off-policy-mc", {"policy": 1, "behaviour": [[0.5, 0.5], [0.25, 0.75], [0, 1]]}),
     "values of actions": ("td0", {"values": "q", "policy": [1, 0, 1]}),
     "R-learning": ("differential-sarsa", {"rule": "r-learning"}),
+    "several outcomes": ("dyna-q", {"outcomes": 3}),
     "preferences": ("bandit", {"method": "gradient"}),
     "ucb": ("q-learning", {"exploration": "ucb"}),
     "softmax": ("expected-sarsa", {"exploration": "softmax"}),

@@ -96,6 +96,7 @@ VARIANTS = {
     "prioritized replay": ("replay-q", {"replay": "prioritized", "priority_beta_steps": 300}),
     "prioritized replay of n steps": ("replay-q", {"replay": "prioritized", "n_step": 4, "priority_alpha": 1.0}),
     "prioritized sweeping": ("dyna-q", {"planning": "prioritized"}),
+    "several outcomes": ("dyna-q", {"outcomes": 3}),
     "no planning": ("dyna-q", {"planning_steps": 0}),
     "accumulating traces": ("sarsa-lambda", {"traces": "accumulating", "trace_floor": 0.0}),
     "one step": ("n-step-sarsa", {"n_steps": 1}),
