@@ -14,6 +14,7 @@ from rlbench.envs.cartpole import DiscreteCartPoleEnv
 from rlbench.envs.discretize import Discretize, make_bins
 from rlbench.envs.flattening import FlattenDiscrete, flattened
 from rlbench.envs.safecab import SafeCabEnv
+from rlbench.envs.starting import ExploringStarts
 from rlbench.envs.tabular import TabularModel
 from rlbench.names import SHORT_NAMES
 
@@ -33,6 +34,7 @@ __all__ = [
     "SHORT_NAMES",
     "DiscreteCartPoleEnv",
     "Discretize",
+    "ExploringStarts",
     "FlattenDiscrete",
     "SafeCabEnv",
     "TabularModel",

@@ -24,7 +24,7 @@ _IDLE = frozenset(  # neither do they keep anything; TimeLimit is applied by who
         "rendering:HumanRendering",
         "rendering:RenderCollection",
     )
-)
+) | {"rlbench:ExploringStarts"}  # it changes the env's own table, which therefore still describes it
 _WATCHING = frozenset(  # they keep or show what happens, so the env itself must be stepped
     {
         "gymnasium.wrappers.common:RecordEpisodeStatistics",

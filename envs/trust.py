@@ -46,10 +46,14 @@ WRAPPERS: dict[str, int] = {
     **dict.fromkeys(("RepeatAction", "StickyAction", "TimeAwareObservation", "TimeLimit"), LARGEST),
     **dict.fromkeys(("DelayObservation", "FrameStackObservation", "MaxAndSkipObservation"), 16),
     **dict.fromkeys(("DiscretizeAction", "DiscretizeObservation", "ReshapeObservation", "ResizeObservation"), 512),
-    **dict.fromkeys(("Discretize", "FlattenDiscrete"), LARGEST),
+    **dict.fromkeys(("Discretize", "ExploringStarts", "FlattenDiscrete"), LARGEST),
 }
-OURS = {"Discretize": "discretize", "FlattenDiscrete": "flattening"}  # and their modules
-NUMBERING = (*OURS, "DiscretizeObservation")  # what they number may be huge: nothing makes an array of that size after
+OURS = {"Discretize": "discretize", "ExploringStarts": "starting", "FlattenDiscrete": "flattening"}  # and their modules
+NUMBERING = (
+    "Discretize",
+    "FlattenDiscrete",
+    "DiscretizeObservation",
+)  # what they number may be huge: nothing makes an array of that size after
 ONE_HOT = ("FlattenObservation", "TimeAwareObservation")
 
 

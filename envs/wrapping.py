@@ -9,6 +9,7 @@ import gymnasium as gym
 
 from rlbench.envs.discretize import Discretize
 from rlbench.envs.flattening import FlattenDiscrete
+from rlbench.envs.starting import ExploringStarts
 from rlbench.envs.trust import WRAPPERS
 from rlbench.errors import UsageError, unknown_name
 from rlbench.settings import parse_settings
@@ -16,7 +17,11 @@ from rlbench.settings import parse_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OURS: dict[str, Any] = {"Discretize": Discretize, "FlattenDiscrete": FlattenDiscrete}
+OURS: dict[str, Any] = {
+    "Discretize": Discretize,
+    "ExploringStarts": ExploringStarts,
+    "FlattenDiscrete": FlattenDiscrete,
+}
 SEPARATOR = re.compile(r",(?=\s*\w+\s*=)")  # between two arguments, not within the value of one
 
 
