@@ -12,7 +12,8 @@ import io
 import os
 import secrets
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rlbench.errors import UsageError
@@ -40,10 +41,9 @@ HEAD = struct.Struct(f">{len(MAGIC)}s8s{SIZE}s{NONCE + LENGTH.size + TAG}s")
 
 def is_sealed_file(path: Path) -> bool:
     """Returns whether a path is that of a sealed file."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:  # whoever reads it says why it cannot be read
         return file.read(len(MAGIC)) == MAGIC
+    return False
 
 
 class SealedPath:
@@ -56,7 +56,7 @@ class SealedPath:
 
     def __init__(self, path: Path, key: Key) -> None:
         self._path, self._key = path, key
-        self.name, self.suffix = path.name, path.with_name(path.name.removesuffix(ENDING)).suffix
+        self.name, self.suffix = path.name, PurePath(path.name.removesuffix(ENDING)).suffix
 
     def __str__(self) -> str:
         return str(self._path)
@@ -107,7 +107,7 @@ class SealedFile(io.RawIOBase):
 
     Args:
         file: the file itself, unbuffered.
-        key: wraps its data key.
+        key: gives the file's own key.
         is_new: it is empty and open for writing.
 
     Raises:

@@ -174,6 +174,8 @@ def _check_fit(kind: str, estimator: Any, about: Any, named: dict[str, NDArray[A
         raise UsageError(f"its hashed columns must name keys, got {hashed!r:.80}")
     task = KINDS[kind].task
     if task == RATINGS:
+        if len(features) != 2:  # noqa: PLR2004  (a user and an item)
+            raise UsageError(f"it must name the columns of users and items, got {features!r:.80}")
         wanted = {"users": estimator.n_users_, "items": estimator.n_features_in_}
         if {name: len(names) for name, names in named.items()} != wanted:
             raise UsageError(f"it must name {wanted['users']} users and {wanted['items']} items")
@@ -219,23 +221,25 @@ def pseudonymise_models(store: Store, pseudonyms: Pseudonyms) -> int:
     Each model is changed at once, and its record of the data says so; a call that was killed is finished by the next.
 
     Raises:
-        StoreError: another process changes one at the same time.
+        StoreError: a recommender is damaged, or another process changes one at the same time.
     """
-    told = {info.name: info for info in store.snapshots(SNAPSHOT)}
-    named = [entry for entry in models(store) if not entry.problem and KINDS[entry.kind].task == RATINGS]
-    wanted = [
-        entry for entry in named if entry.about["data"]["features"][0] not in entry.about["data"].get("hashed", {})
-    ]
-    for entry in wanted:
+    told, count = {info.name: info for info in store.snapshots(SNAPSHOT)}, 0
+    for entry in models(store):
+        if entry.problem or KINDS[entry.kind].task != RATINGS:
+            continue
+        model = load_model(store, entry.id)  # what a stranger wrote is checked there
+        users = model.features[0]
+        if users in model.hashes:
+            continue
         arrays, numbers = store.load_snapshot(SNAPSHOT, entry.id)
         documents = json.loads(arrays[DOCUMENT].tobytes())
         documents["users"] = [pseudonyms.of(str(name)) for name in documents["users"]]
         arrays[DOCUMENT] = np.frombuffer(json.dumps(documents).encode(), np.uint8)
-        data = numbers["about"]["data"]
-        data["hashed"] = {**data.get("hashed", {}), data["features"][0]: pseudonyms.key.id}
+        numbers["about"]["data"]["hashed"] = {**model.hashes, users: pseudonyms.key.id}
         if not store.amend_snapshot(told[entry.id], numbers, arrays, what="pseudonymise"):
             raise StoreError(f"other processes keep changing model {entry.id}: try again")
-    return len(wanted)
+        count += 1
+    return count
 
 
 def _listed(store: Store, info: SnapshotInfo) -> Entry:

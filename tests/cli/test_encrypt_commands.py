@@ -1,5 +1,6 @@
 """`rlbench store key`, `encrypt`, `decrypt` and `rotate-key`, and what other commands say of an encrypted store."""
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -174,6 +175,15 @@ def test_names_are_replaced_by_pseudonyms_in_runs_and_models(rlbench, run, key, 
     assert rlbench("store", "info", "--json").document["encrypted"] is False
     assert rlbench("store", "check").code == 0
     assert not any(name in (tmp_path / "rlbench.db").read_bytes() for name in (b"Ada", b"Grace"))
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_told_in_a_line(rlbench, run, key):
+    rlbench("export", run, "--out", "run.json", "--encrypt", "--key-file", key)
+    Path("run.json").chmod(0)
+    refused = rlbench("import", "run.json", "--key-file", key)
+    assert "run.json cannot be imported: " in refused.err
+    assert len(refused.err.splitlines()) == 1
 
 
 def test_only_names_that_are_given_are_replaced(rlbench, run, key):

@@ -57,6 +57,12 @@ def test_every_format_comes_back_and_is_not_readable(tmp_path, store, samples, k
         assert not any(word in content for word in (MARKER.encode(), b"q_table", b"observation", b"PAR1", b"HDF"))
 
 
+def test_a_file_may_have_any_name(tmp_path, store, samples):
+    run = samples.ALL["discrete"](store)
+    export(run, tmp_path / ".sealed", "json", encrypt=True)
+    assert import_run(tmp_path / ".sealed", store, "json").episodes == run.episodes
+
+
 @pytest.mark.parametrize("what", ["results", "table"])
 def test_figures_and_tables_are_encrypted_too(tmp_path, store, samples, what):
     export(samples.ALL["discrete"](store), tmp_path / "run.hdf5", what=what, encrypt=True)

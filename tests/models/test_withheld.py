@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rlbench.errors import UsageError
+from rlbench.errors import StoreError, UsageError
 from rlbench.keys import KEY, NAME_KEY_FILE, Key
-from rlbench.modelling import load_model, save_model, train_model
+from rlbench.modelling import load_model, pseudonymise_models, save_model, train_model
 from rlbench.modelling.figures import draw
 from rlbench.modelling.hashing import fraction
 from rlbench.store import open_store
@@ -128,3 +128,27 @@ def test_it_is_served_and_drawn_with_the_same_hashes(houses):
     inputs = {"seller": np.array(["Ada", "Mary"], object), "area": np.array([70.0, 70.0])}
     assert served.answer(inputs, ["prediction"]).outputs["prediction"].tolist() == [0, 300]
     assert draw(model, "predictions") is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hashed": {"user": 3}}, "its hashed columns must name keys, got"),
+        ({"hashed": ["user"]}, "its hashed columns must name keys, got"),
+        ({"features": []}, "it must name the columns of users and items, got"),
+    ],
+)
+def test_what_a_stranger_says_of_hashed_columns_is_checked(tmp_path, changes, said):
+    path = tmp_path / "stars.csv"
+    path.write_text("user,item,stars\n" + "\n".join(f"{who},i{item},{item}" for who in WHO for item in range(3)))
+    model = train_model("recommender", path, target="stars", settings={"n_factors": 1, "n_epochs": 2}, test_size=0)
+    with open_store("memory://") as store:
+        saved = save_model(store, model)
+        [info] = store.snapshots("model")
+        arrays, numbers = store.load_snapshot("model", saved.id)
+        numbers["about"]["data"] |= changes
+        assert store.amend_snapshot(info, numbers, arrays, what="alter")
+        with pytest.raises(StoreError, match=said):
+            load_model(store, saved.id)
+        with pytest.raises(StoreError, match=said):
+            pseudonymise_models(store, NAMES)
