@@ -144,7 +144,7 @@ class LotsView:
     def paint(self, pen: Pen, state: int) -> None:
         """Paints the cars, and how many they are."""
         for lot, (cars, color) in enumerate(zip(divmod(state, self.max_cars + 1), (BLUE, AMBER), strict=True)):
-            pen.text("1 car" if cars == 1 else f"{cars} cars", INK, lot * (self.cols + 1) + self.cols / 2, 0.5, 0.5)
+            pen.text(_counted(cars), INK, lot * (self.cols + 1) + self.cols / 2, 0.5, 0.5)
             for car in range(cars):
                 _paint_car(pen, *self._place(lot, car), color)
 
@@ -155,7 +155,11 @@ class LotsView:
     def text(self, state: int) -> str:
         """Returns the state in words."""
         first, second = divmod(state, self.max_cars + 1)
-        return f"{first} cars at the first location, {second} at the second"
+        return f"{_counted(first)} at the first location, {second} at the second"
+
+
+def _counted(cars: int) -> str:
+    return "1 car" if cars == 1 else f"{cars} cars"
 
 
 def _paint_car(pen: Pen, x: float, y: float, color: tuple[int, ...]) -> None:
