@@ -57,7 +57,7 @@ def completed(line):
     [
         ("tra", ["train"]),
         ("store co", ["compact", "copy"]),
-        ("train ca", ["cartpole"]),
+        ("train ca", ["cartpole", "car-rental"]),
         ("train FrozenLake8", ["FrozenLake8x8-v1"]),
         ("train safecab --agent ", list(AGENTS)),
         ("train safecab --set gam", ["gamma="]),
