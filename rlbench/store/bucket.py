@@ -92,10 +92,11 @@ class Bucket:
 
     Attributes:
         url: the address of the prefix.
+        is_away: whether the last request had no answer.
     """
 
     def __init__(self, url: str, store: Any) -> None:
-        self.url, self._store = url, store
+        self.url, self._store, self.is_away = url, store, False
         self._obstore, self._process = driver(), os.getpid()
 
     def get(self, path: str, most: int = LARGE) -> Found | None:
@@ -221,8 +222,13 @@ class Bucket:
     def _asking(self) -> Iterator[Any]:
         if os.getpid() != self._process:  # obstore's threads are not there: it would wait for ever
             raise StoreError(f"cannot use the store {self.url} in a process that was forked: start it with spawn")
-        with explained(self.url):
-            yield self._obstore
+        try:
+            with explained(self.url):
+                yield self._obstore
+        except StoreAway:
+            self.is_away = True
+            raise
+        self.is_away = False
 
 
 def driver() -> Any:

@@ -58,11 +58,11 @@ class Lease:
             raise self._busy("freeing space in")
 
     def release(self) -> None:
-        """Says that the upload has ended."""
-        if self._said:
-            self._said = 0.0
-            with suppress(StoreError):  # then it shows as dead once this process has ended
+        """Says that the upload has ended; a server that is away learns it from the end of this process."""
+        if self._said and not self._bucket.is_away:
+            with suppress(StoreError):
                 self._bucket.delete([self._path])
+        self._said = 0.0
         writers.LIVING.discard(self._token)
 
     @contextmanager

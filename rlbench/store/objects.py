@@ -33,7 +33,7 @@ from rlbench.store.leases import Lease
 from rlbench.store.manifests import RUN, Chunk, Content, Manifest, Pack, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from rlbench.store.audit import Act
@@ -259,7 +259,7 @@ class ObjectBackend(Backend):
         if "id" in filters or RUN.fullmatch(one):
             found = self._manifest(one)
             return [] if found is None else [found]
-        if "owner" in filters and not self._bucket.list(f"data/{filters['owner']}"):
+        if "owner" in filters and not self._listed(f"data/{filters['owner']}"):
             return []
         return self._manifests(one)
 
@@ -274,6 +274,13 @@ class ObjectBackend(Backend):
             list(pool.map(self._manifest, fresh))
         found = {run_id: self._known.get(run_id) for run_id in listed} | self._drafts
         return [run for run_id, run in found.items() if run is not None]
+
+    def _listed(self, folder: str) -> Collection[str]:
+        """Returns the paths of the objects in a folder; of a run that is copied, what must not be sent again."""
+        if self._upload is None:
+            return [one.path for one in self._bucket.list(folder)]
+        self._hold()
+        return self._upload.listed(folder)
 
     def _is_known(self, run_id: str, listed: Listed) -> bool:
         known = self._known.get(run_id)
@@ -476,7 +483,7 @@ class _Upload:
 
     def add(self, path: str, blob: bytes) -> None:
         """Begins to write an object, unless it is there; an error of an earlier one is raised here, or at the end."""
-        there = self._listed(path.rpartition("/")[0])
+        there = self.listed(path.rpartition("/")[0])
         if path in there:
             return
         there[path] = None
@@ -487,13 +494,14 @@ class _Upload:
     def left_over(self, span: Span) -> Iterator[Chunk]:
         """Yields the packs of a chunk that an upload has left that broke off; they do not count."""
         folder = f"data/{span.run}"
-        for path in list(self._listed(folder)):
+        for path in list(self.listed(folder)):
             with suppress(ValueError):
                 name = path.rpartition("/")[2]
                 if Pack.parse(name).number == span.number:
                     yield Chunk(span, name, None)
 
-    def _listed(self, folder: str) -> dict[str, None]:
+    def listed(self, folder: str) -> dict[str, None]:
+        """Returns the paths of the objects that a folder holds, or will."""
         if folder not in self._there:
             self._there[folder] = {one.path: None for one in self._bucket.list(folder)}
         return self._there[folder]

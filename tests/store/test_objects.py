@@ -310,6 +310,15 @@ def test_an_upload_that_paused_for_too_long_begins_again(bucket, local, monkeypa
         assert store.runs() == local.runs()
 
 
+def test_a_server_that_is_away_is_not_waited_for_again_in_the_end(bucket, local, monkeypatch):
+    with opened(bucket) as store:
+        copying.copy(local, store)
+        asked = []
+        monkeypatch.setattr(bucket, "delete", asked.append)
+        bucket.is_away = True
+    assert asked == []
+
+
 # ---------------------------------------------------------------- a stranger's bucket
 
 
