@@ -70,7 +70,7 @@ def test_a_foreign_client_finds_it_ready_reads_its_metadata_and_gets_actions(sto
     run = served_run(stock)
     with open_store(stock, create=False) as store:
         entered = {(entry.what, entry.record) for entry in store.entries()}
-        model = store.snapshots("model")[0].name
+        model = modelling.find_model(store, "tree-iris").id
     assert entered >= {("serve", lake), ("serve", f"model {model}"), ("record", run.id)}
     assert (run.status, run.episodes, run.parents) == ("finished", 32, (lake,))
 
