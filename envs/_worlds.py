@@ -16,8 +16,10 @@ from gymnasium.utils import seeding
 from numba import njit
 from numba.extending import overload
 
+from rlbench.envs._cards import deal, hit, see_hand, stick
 from rlbench.envs._motion import cartpole_step, drive, hang, park, push, put_cart, swing
 from rlbench.envs.discretize import CutPoints, Discretize, UniformBins, n_bins
+from rlbench.envs.flattening import FlattenDiscrete
 from rlbench.envs.making import id_of
 from rlbench.envs.own_tables import ALWAYS, IF_SEVERAL, own_table
 from rlbench.envs.physics import (
@@ -96,6 +98,17 @@ class OwnWorld(NamedTuple):
         return 0
 
 
+class BlackjackWorld(NamedTuple):
+    """Gymnasium's Blackjack, its observations numbered."""
+
+    natural: bool
+    sab: bool
+
+    def blank_state(self) -> tuple[int, ...]:
+        """Returns a state of the right type, before any reset: see `_cards.deal`."""
+        return (0,) * 5
+
+
 class CartPoleWorld(NamedTuple):
     """CartPole's standard physics, observed through bins."""
 
@@ -140,7 +153,8 @@ class AcrobotWorld(NamedTuple):
 
 
 N_ACTIONS = {CartPoleWorld: 2, ChangedCartPoleWorld: 2, MountainCarWorld: 3, AcrobotWorld: 3}
-RIDE = 500  # random states in which a world is compared with its env
+BLACKJACK = "gymnasium.envs.toy_text.blackjack:BlackjackEnv"
+RIDE = 500  # games, or random states in which a world is compared with its env
 
 
 def reset(world: Any, rng: np.random.Generator) -> Any:
@@ -234,6 +248,23 @@ def _bandit_step(world, state, action, rng):
     return state, reward, True
 
 
+# ----------------------------------------------------------------------------------------------- cards
+
+
+def _blackjack_reset(world, rng):
+    return deal(rng)
+
+
+def _blackjack_observe(world, state):
+    return see_hand(state)
+
+
+def _blackjack_step(world, state, action, rng):
+    if action != 0:
+        return hit(state, rng)
+    return state, stick(state, world.natural, world.sab, rng), True
+
+
 # --------------------------------------------------------------------------------------- physics in bins
 
 
@@ -316,6 +347,7 @@ _RESET: dict[Any, Any] = {
     SampledWorld: _sampled_reset,
     BanditWorld: _bandit_reset,
     OwnWorld: _own_reset,
+    BlackjackWorld: _blackjack_reset,
     CartPoleWorld: _cartpole_reset,
     ChangedCartPoleWorld: _cartpole_reset,
     MountainCarWorld: _mountain_car_reset,
@@ -326,6 +358,7 @@ _OBSERVE: dict[Any, Any] = {
     SampledWorld: _table_observe,
     BanditWorld: _table_observe,
     OwnWorld: _table_observe,
+    BlackjackWorld: _blackjack_observe,
     CartPoleWorld: _whole_state_observe,
     ChangedCartPoleWorld: _whole_state_observe,
     MountainCarWorld: _whole_state_observe,
@@ -336,6 +369,7 @@ _STEP: dict[Any, Any] = {
     SampledWorld: _sampled_step,
     BanditWorld: _bandit_step,
     OwnWorld: _own_step,
+    BlackjackWorld: _blackjack_step,
     CartPoleWorld: _cartpole_step,
     ChangedCartPoleWorld: _changed_cartpole_step,
     MountainCarWorld: _mountain_car_step,
@@ -401,7 +435,7 @@ def sampled_world(model: TabularModel) -> SampledWorld:
 def world_of(env: gym.Env[Any, Any], *, own: bool = True) -> Any:
     """Returns the compiled world that behaves exactly like `env`, or None if there is none.
 
-    An env provides one in a method `compiled_world()`; Gymnasium's FrozenLake, CliffWalking and Taxi are known here. Of
+    An env provides one in a method `compiled_world()`; Gymnasium's toy-text and control envs are known here. Of
     any other env with a table, if `own`, the table is one where seeded episodes of the env are those of its table.
 
     Raises:
@@ -409,7 +443,7 @@ def world_of(env: gym.Env[Any, Any], *, own: bool = True) -> Any:
     """
     opaque = opaque_wrapper(env, idle=True)
     if opaque is not None:
-        return _binned_world(env, opaque)
+        return _binned_world(env, opaque) or _blackjack_world(env, opaque)
     base = env.unwrapped
     if hasattr(type(base), "compiled_world"):
         world = base.compiled_world() if _speaks_for(base) else None  # type: ignore[attr-defined]
@@ -476,6 +510,35 @@ def _binned_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
         return None
     world = kind.world(wrapper.bins, base)
     return _checked(world, env) if world is not None and moves_alike(type(base)) else None  # type: ignore[arg-type]  # a class has a hash
+
+
+def _blackjack_world(env: gym.Env[Any, Any], wrapper: gym.Env[Any, Any]) -> Any:
+    """Returns the world of Gymnasium's Blackjack, if the wrapper that numbers its hands is all that changes it."""
+    base: Any = env.unwrapped
+    if type_name(base) != BLACKJACK or is_patched(base) or type(wrapper) is not FlattenDiscrete or is_patched(wrapper):
+        return None
+    if opaque_wrapper(wrapper.env, idle=True) is not None:
+        return None
+    world = BlackjackWorld(bool(base.natural), bool(base.sab))
+    return world if plays_alike(type(base), world) else None  # type: ignore[arg-type]  # a class has a hash
+
+
+@cache
+def plays_alike(cls: Any, world: BlackjackWorld) -> bool:
+    """Returns whether Gymnasium's env deals and pays here as its compiled world, draw for draw."""
+    env, random = FlattenDiscrete(cls(natural=world.natural, sab=world.sab)), np.random.default_rng(0)
+    for seed in range(RIDE):
+        rng, terminated = seeding.np_random(seed)[0], False
+        number, state = env.reset(seed=seed)[0], _blackjack_reset(world, rng)
+        while not terminated and number == _blackjack_observe(world, state):
+            action = int(random.integers(2))
+            number, reward, terminated, _, _ = env.step(action)
+            state, *found = _blackjack_step(world, state, action, rng)
+            if [reward, terminated] != found or env.unwrapped.np_random.bit_generator.state != rng.bit_generator.state:
+                return False
+        if number != _blackjack_observe(world, state):
+            return False
+    return True
 
 
 @cache
