@@ -26,7 +26,7 @@ class PredictionParameters(UpdateParameters):
     """Parameters of learning what a given policy is worth."""
 
     policy: GivenPolicy = parameter(  # noqa: RUF009  (it declares a field)
-        UNIFORM, "in Python also an action, (n_states,) actions, (n_states, n_actions) probabilities, a run", UNIFORM
+        UNIFORM, "what to follow; also an action, lists of actions or probabilities by state, in Python a run", UNIFORM
     )
     values: str = parameter("v", "v: of states; q: of states and actions", "v or q")
 
@@ -84,13 +84,17 @@ class Prediction(TableAgent):
     @property
     def q_table(self) -> NDArray[np.float64]:
         """The action values, float64 (n_states, n_actions), if it learns these: a view to read and to assign to."""
-        if self.parameters.values == "v":
-            raise AttributeError(f"{self.name} learns the values of states: see state_values, or give values='q'")
+        self._check_learns_pairs()
         return super().q_table
 
     @q_table.setter
     def q_table(self, values: NDArray[np.float64]) -> None:
+        self._check_learns_pairs()
         TableAgent.q_table.fset(self, values)  # type: ignore[attr-defined]  # a property
+
+    def _check_learns_pairs(self) -> None:
+        if self.parameters.values == "v":
+            raise AttributeError(f"{self.name} learns the values of states: see state_values, or give values='q'")
 
     @property
     def kept_as(self) -> tuple[str, tuple[int, ...]]:
@@ -112,7 +116,7 @@ class Prediction(TableAgent):
         target = self.policy.target[observation]
         if target.max() == 1.0:
             return int(target.argmax())
-        return int(rules.given_action(rules.cumulative_of(self.policy.target), observation, self.rng.random()))
+        return int(rules.given_action(rules.cumulative_of(target[None]), 0, self.rng.random()))
 
     def _learn(self, observation: int, action: int, reward: float, next_observation: int, terminated: bool) -> None:  # noqa: FBT001
         """Learns from one step, as the agent that it is made of does of a table with one column or with more."""

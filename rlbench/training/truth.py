@@ -59,6 +59,6 @@ def _met(model: TabularModel, policy: Array) -> NDArray[np.bool_]:
 
 
 def compared(agent: Agent, exact: Array | None) -> None:
-    """Lets an agent compare what it learns with the truth, if that is known."""
-    if isinstance(agent, Prediction) and exact is not None:
-        agent.compare_with(exact)
+    """Lets an agent that predicts compare what it learns with the truth, or with nothing if that is not known."""
+    if isinstance(agent, Prediction):
+        agent.compare_with(np.empty((0, 0)) if exact is None else exact)

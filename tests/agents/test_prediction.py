@@ -1,5 +1,6 @@
 """Prediction: what a given policy is worth, by rules that plain NumPy repeats to the last digits."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from contracts.agents import same_state
@@ -252,7 +253,11 @@ def test_a_policy_that_draws_has_no_greedy_one_and_is_played_as_it_is():
     assert run.agent.greedy_policy() is None
     assert {run.agent.predict(0)[0] for _ in range(100)} == {0, 1, 2, 3}
     evaluation = rlbench.evaluate(run, seed=0, episodes=200)
-    assert evaluation.mean_return < 0.1  # walking at random
+    exact = rlbench.policy_evaluation("FrozenLake-v1", "uniform").expected_return
+    assert evaluation.exact_return == pytest.approx(exact, abs=1e-12)
+    assert evaluation.behaving_return == evaluation.exact_return
+    assert evaluation.optimal_states is None
+    assert abs(evaluation.mean_return - exact) < 0.06  # seven standard errors
 
 
 def test_an_agent_that_learns_off_policy_acts_by_one_policy_and_is_played_by_the_other():
@@ -288,6 +293,8 @@ def test_the_values_of_states_are_stored_and_those_of_pairs_are_a_table(tmp_path
     assert not hasattr(of_states.agent, "q_table")
     with pytest.raises(AttributeError, match="td0 learns the values of states: see state_values"):
         _ = of_states.agent.q_table
+    with pytest.raises(AttributeError, match="td0 learns the values of states"):
+        of_states.agent.q_table = np.ones((16, 4))
     expected = (of_pairs.agent.behaving_policy() * of_pairs.agent.q_table).sum(axis=1)
     np.testing.assert_allclose(of_pairs.agent.state_values, expected)
     of_pairs.agent.q_table[0, 1] = 3.0
@@ -366,6 +373,9 @@ def test_where_no_truth_is_known_there_is_no_error_but_a_value():
             agent_kwargs={"gamma": gamma, "policy": np.resize(forever, 48)},
         )
         assert ("value_error" in run.figures) is is_known
+    seen = rlbench.train("FrozenLake-v1", "td0", episodes=2, seed=0, engine="python").agent
+    opaque = gym.wrappers.TransformReward(gym.make("FrozenLake-v1"), lambda reward: reward)
+    assert "value_error" not in rlbench.train(opaque, seen, episodes=2, seed=0).figures
     assert "start_value" not in rlbench.train("FrozenLake-v1", "sarsa", episodes=2, seed=0, engine="python").figures
 
 
