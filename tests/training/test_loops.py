@@ -381,6 +381,8 @@ def check_that_both_agree(data):
     own = {}
     if agent != "random":
         own = {**data.draw(learning), **data.draw(schedules), **data.draw(rates)}
+    if agent in PREDICTING:  # they do not explore
+        own = {name: value for name, value in own.items() if not name.startswith("exploration")}
     if agent == "replay-q":
         own |= data.draw(buffers)
     if world == "slippery ice" and agent == "q-learning":
