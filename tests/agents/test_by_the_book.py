@@ -67,6 +67,15 @@ def test_a_bandit_learns_the_mean_reward_whatever_comes_next(seed):
     assert near(learnt(Bandit(STATES, ACTIONS, learning_rate=0.3), a_walk(seed)), q)
 
 
+def test_a_bandit_by_visits_learns_the_mean_of_all_rewards():
+    rewards = {}
+    for s, a, r, *_ in a_walk(0):
+        rewards.setdefault((s, a), []).append(r)
+    agent = learnt(Bandit(STATES, ACTIONS, learning_rate_schedule="visits"), a_walk(0))
+    for pair, earned in rewards.items():
+        assert agent.q_table[pair] == pytest.approx(np.mean(earned), abs=1e-12)
+
+
 @seeds
 @pytest.mark.parametrize("baseline", ["average", "none"])
 def test_preferences_move_along_the_gradient_of_the_expected_reward(seed, baseline):
@@ -225,8 +234,8 @@ TWINS = {
         ExpectedSarsa(STATES, ACTIONS, **EXPLORING, **RATES),
     ),
     "n-step-expected-sarsa of one step is expected-sarsa": (
-        NStepExpectedSarsa(STATES, ACTIONS, n_steps=1, exploration="softmax", **EXPLORING, **RATES),
-        ExpectedSarsa(STATES, ACTIONS, exploration="softmax", **EXPLORING, **RATES),
+        NStepExpectedSarsa(STATES, ACTIONS, n_steps=1, **EXPLORING, **RATES),
+        ExpectedSarsa(STATES, ACTIONS, **EXPLORING, **RATES),
     ),
 }
 
