@@ -1,10 +1,14 @@
 """Statistics of a few runs: interquartile means, bootstrap intervals and the probability of improvement.
 
-After Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021). NumPy only.
+After Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021). The intervals of
+means and interquartile means are chosen by how often they hold the truth where there are few values: see
+`benchmarks/coverage.py`. NumPy only.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +25,10 @@ RESAMPLES = 2_000
 CONFIDENCE = 0.95
 NORMAL = 1.959963984540054  # the normal quantile of a 95 % interval
 TRIM = 0.25  # of a sample, dropped at each end
+FEW = 5  # values: of fewer, no resampling comes near the spread of an interquartile mean
+FLAT = 1e-6  # a standard error below this share of the sample's is none: all values drawn are the same
+STRETCH = 2.0  # times Student's interval: the most that resampling makes of one
+STEPS = 20_000  # of an angle
 AT_ONCE = 2**22  # numbers drawn at a time: memory does not grow with the sample
 IN_CACHE = 2**15  # likewise of one sample, so that they stay in the processor's cache: a third of the time
 
@@ -44,7 +52,7 @@ def bootstrap_interval(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Returns the percentile bootstrap interval of a statistic (Efron, 1979).
+    """Returns the percentile bootstrap interval of any statistic (Efron, 1979): too short where there are few values.
 
     Args:
         sample: (n,).
@@ -58,9 +66,71 @@ def bootstrap_interval(
     return _middle(np.concatenate(found), confidence)
 
 
-def mean_interval(sample: ArrayLike, seed: int) -> Interval:
-    """Returns the bootstrap interval of a mean; its draws are independent of every other use of the seed."""
-    return bootstrap_interval(sample, _mean, seed=np.random.SeedSequence(seed).spawn(1)[0])
+def mean_interval(
+    sample: ArrayLike, seed: int = 0, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> Interval:
+    """Returns the studentised bootstrap interval of a mean (Efron & Tibshirani, 1993, 12.5).
+
+    It may reach beyond the sample, as the truth does, and is longer on the side of the longer tail: up to twice as long
+    as Student's, for resamples that miss a few extreme values would stretch it without end. Where so many resamples
+    repeat one value that a limit is infinite, with up to three values or hardly any different ones, the interval is
+    Student's. Of one value, or equal ones, it is that value. Its draws are independent of every other use of the seed.
+    """
+    values, rng = np.asarray(sample, dtype=np.float64), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    middle = float(values.mean())
+    spread = values - middle
+    error = float(_mean_and_error(spread)[1]) if len(values) > 1 else 0.0
+    if error <= FLAT**2 * abs(middle):  # rounding
+        return middle, middle
+    found = [_mean_and_error(spread[drawn]) for drawn in _draws(rng, len(values), resamples)]
+    means, errors = (np.concatenate(column) for column in zip(*found, strict=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.nan_to_num(means / np.where(errors > FLAT * error, errors, 0.0), posinf=np.inf, neginf=-np.inf)
+    shares = [(1 + confidence) / 2, (1 - confidence) / 2]
+    limits = np.quantile(ratios, shares, method="inverted_cdf")
+    student = student_limit(len(values) - 1, 1 - confidence)
+    limits = (
+        np.clip(limits, -STRETCH * student, STRETCH * student) if np.isfinite(limits).all() else [student, -student]
+    )
+    low, high = (middle - np.asarray(limits) * error).tolist()
+    return low, high
+
+
+def interquartile_interval(
+    sample: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> Interval:
+    """Returns an interval of an interquartile mean: a percentile bootstrap, longer where there are few values.
+
+    The share of the resamples inside is raised as far as Student's distribution with n - 1 degrees of freedom lies
+    outside the normal one (compare Hesterberg, 2015, on means). Of fewer than five values the interval is Student's
+    around the interquartile mean; of one it is that value.
+    """
+    values = np.asarray(sample, dtype=np.float64)
+    if len(values) >= FEW:
+        return bootstrap_interval(values, seed=seed, confidence=_raised(confidence, len(values)), resamples=resamples)
+    middle, half = interquartile_mean(values), 0.0
+    if len(values) > 1:
+        half = student_limit(len(values) - 1, 1 - confidence) * float(values.std(ddof=1)) / len(values) ** 0.5
+    return middle - half, middle + half
+
+
+@cache
+def student_limit(degrees: float, alpha: float) -> float:
+    """Returns what |t| exceeds with a probability of alpha, with these degrees of freedom, 1 or more (Student, 1908).
+
+    It integrates the density of the angle of which t is the tangent, times the root of the degrees of freedom.
+    """
+    edges = np.linspace(0, np.pi / 2, STEPS + 1)
+    cosine = np.cos((edges[1:] + edges[:-1]) / 2)
+    beyond = np.append(np.cumsum((cosine ** (degrees - 1))[::-1])[::-1], 0)
+    angle = np.interp(-alpha * beyond[0], -beyond, edges)
+    return float(np.sqrt(degrees) * np.tan(angle))
+
+
+def _raised(confidence: float, size: int, more: float = 1.0) -> float:
+    """Returns the share of the normal distribution within Student's limits for a sample, times `more`."""
+    limit = student_limit(size - 1, 1 - confidence) * more if size > 1 else np.inf
+    return 2 * NormalDist().cdf(limit) - 1
 
 
 def mean_band(
@@ -68,7 +138,8 @@ def mean_band(
 ) -> tuple[Array, Array]:
     """Returns the bootstrap interval, low and high (points,), of the mean of several series (runs, points).
 
-    Of series (tasks, runs, points) the runs of each task are resampled on their own: a stratified bootstrap.
+    The percentiles are those that make up for the few runs (Hesterberg, 2015). Of series (tasks, runs, points) the runs
+    of each task are resampled on their own: a stratified bootstrap.
     """
     values = np.asarray(series, dtype=np.float64)
     tasks = values.reshape(-1, *values.shape[-2:])
@@ -79,7 +150,8 @@ def mean_band(
         sum(rng.multinomial(runs, shares, size=min(at_once, resamples - first)) @ task for task in tasks)
         for first in range(0, resamples, at_once)
     ]
-    low, high = _limits(np.concatenate(means) / (runs * len(tasks)), confidence)
+    share = _raised(confidence, runs, (runs / max(runs - 1, 1)) ** 0.5)
+    low, high = _limits(np.concatenate(means) / (runs * len(tasks)), share)
     return low, high
 
 
@@ -94,7 +166,7 @@ def interquartile_band(
     for first in range(0, resamples, at_once):
         drawn = rng.integers(runs, size=(min(at_once, resamples - first), runs))
         found.append(interquartile_mean(values[drawn].swapaxes(1, 2)))
-    low, high = _limits(np.concatenate(found), confidence)
+    low, high = _limits(np.concatenate(found), _raised(confidence, runs))
     return low, high
 
 
@@ -129,9 +201,13 @@ def improvement_interval(
     return _middle(found / (2 * n * m), confidence)
 
 
-def _mean(sample: Array) -> Array:
-    means: Array = sample.mean(axis=-1)
-    return means
+def _mean_and_error(sample: Array) -> tuple[Array, Array]:
+    """Returns means along the last axis, of n values, with their standard errors."""
+    n = sample.shape[-1]
+    means: Array = sample.sum(axis=-1) / n
+    variances = np.einsum("...i,...i->...", sample, sample) / n - means**2
+    errors: Array = np.sqrt(np.maximum(variances, 0.0) / (n - 1))
+    return means, errors
 
 
 def _draws(rng: np.random.Generator, size: int, resamples: int) -> Iterator[NDArray[np.int64]]:

@@ -16,8 +16,8 @@ from rlbench.checks import whole_number
 from rlbench.errors import RlbenchError, UsageError, unknown_name
 from rlbench.evaluation.evaluating import evaluate
 from rlbench.intervals import (
-    bootstrap_interval,
     improvement_interval,
+    interquartile_interval,
     interquartile_mean,
     probability_of_improvement,
 )
@@ -267,7 +267,7 @@ def _candidate(group: Group, scores: list[Scores], seed: int, *, by_run: bool) -
         sample=sample,
         mean=float(sample.mean()),
         iqm=interquartile_mean(sample),
-        interval=bootstrap_interval(sample, seed=seed),
+        interval=interquartile_interval(sample, seed=seed),
         regret=float(np.mean(regrets)) if len(regrets) == len(scores) else None,
         means=tuple(float(one.returns.mean()) for one in scores),
         regrets=tuple(one.regret for one in scores),

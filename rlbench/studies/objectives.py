@@ -12,7 +12,7 @@ import numpy as np
 from rlbench.checks import is_whole_number
 from rlbench.envs.tabular import TabularModel
 from rlbench.errors import UsageError, unknown_name
-from rlbench.intervals import bootstrap_interval, interquartile_mean
+from rlbench.intervals import bootstrap_interval, interquartile_interval, interquartile_mean, mean_interval
 from rlbench.planning import score_policy, solve
 from rlbench.settings import parse_value
 from rlbench.training.playing import play
@@ -36,6 +36,7 @@ EPISODES = 100  # greedy ones that a return is sampled from, where no exact one 
 WINDOW = 100  # episodes of training, in whose mean return a threshold is reached
 LAST_FROM = 999_999  # episodes that "area" may leave out
 HUGE, NEARLY_HUGE = 1e300, 1e290  # a mean of many values of which one is huge is nearly so
+INTERVALS = {"mean": mean_interval, "iqm": interquartile_interval}  # of others the percentile bootstrap
 QUANTILE = re.compile(r"q(\d{1,3}(?:\.\d{1,6})?)")
 
 
@@ -96,7 +97,10 @@ def value_of(values: Array, aggregate: str) -> float:
 
 def interval_of(values: Array, aggregate: str) -> Interval:
     """Returns the 95 % bootstrap interval of the statistic of the values of some seeds."""
-    low, high = _unbounded(np.array(bootstrap_interval(_bounded(values), aggregate_of(aggregate))))
+    statistic = aggregate_of(aggregate)
+    if aggregate in INTERVALS and np.isfinite(values).all():
+        return INTERVALS[aggregate](values)
+    low, high = _unbounded(np.array(bootstrap_interval(_bounded(values), statistic)))
     return float(low), float(high)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rlbench.intervals import student_limit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 MOST = 1_000  # seeds
 SIMULATIONS, AT_ONCE = 5_000, 250
 DEGREES = np.geomspace(1, 10**5, 300)  # of freedom, between which critical values are interpolated
-STEPS = 20_000  # of an angle
 ROUNDING = 1e-12  # a variance of numbers around 1 below this is none
 
 
@@ -55,15 +56,7 @@ def critical_value(degrees: Array | float, alpha: float) -> Array:
 
 @cache
 def _logarithms(alpha: float) -> Array:
-    """Integrates the density of the angle of which t is the tangent, times the root of the degrees of freedom."""
-    edges = np.linspace(0, np.pi / 2, STEPS + 1)
-    cosine = np.cos((edges[1:] + edges[:-1]) / 2)
-    found = np.empty(len(DEGREES))
-    for place, degrees in enumerate(DEGREES):
-        beyond = np.append(np.cumsum((cosine ** (degrees - 1))[::-1])[::-1], 0)
-        angle = np.interp(-alpha * beyond[0], -beyond, edges)
-        found[place] = np.log(np.sqrt(degrees) * np.tan(angle))
-    return found
+    return np.log([student_limit(degrees, alpha) for degrees in DEGREES])
 
 
 def paired_interval(differences: Array, alpha: float) -> tuple[float, float, float]:
