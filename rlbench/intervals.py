@@ -87,12 +87,10 @@ def mean_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.nan_to_num(means / np.where(errors > FLAT * error, errors, 0.0), posinf=np.inf, neginf=-np.inf)
     shares = [(1 + confidence) / 2, (1 - confidence) / 2]
-    limits = np.quantile(ratios, shares, method="inverted_cdf")
-    student = student_limit(len(values) - 1, 1 - confidence)
-    limits = (
-        np.clip(limits, -STRETCH * student, STRETCH * student) if np.isfinite(limits).all() else [student, -student]
-    )
-    low, high = (middle - np.asarray(limits) * error).tolist()
+    limits: Array = np.quantile(ratios, shares, method="inverted_cdf")
+    student = student_limit(len(values) - 1, 1 - confidence) * np.array([1.0, -1.0])
+    limits = np.clip(limits, STRETCH * student[1], STRETCH * student[0]) if np.isfinite(limits).all() else student
+    low, high = (middle - limits * error).tolist()
     return low, high
 
 
@@ -188,9 +186,46 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def improvement_interval(
     x: ArrayLike, y: ArrayLike, *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Interval:
-    """Returns the bootstrap interval of the probability of improvement; x and y are resampled independently."""
-    ours, theirs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    rng, order, n, m = np.random.default_rng(seed), np.argsort(theirs), len(ours), len(theirs)
+    """Returns the bootstrap interval of the probability of improvement; x and y are resampled independently.
+
+    Of scores (runs, tasks) it is that of the mean over the tasks, in each of which runs are resampled on their own.
+    """
+    ours, theirs = (np.atleast_2d(np.asarray(scores, dtype=np.float64).T) for scores in (x, y))  # (tasks, runs)
+    rng = np.random.default_rng(seed)
+    found = [_improvements(rng, one, other, resamples) for one, other in zip(ours, theirs, strict=True)]
+    return _middle(np.mean(found, axis=0), confidence)
+
+
+def stratified_interval(
+    scores: ArrayLike,
+    statistic: Callable[[Array], Array],
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Returns the percentile interval of a statistic by a stratified bootstrap (Agarwal et al., 2021).
+
+    Args:
+        scores: (runs, tasks), of which the runs of each task are resampled on their own.
+        statistic: takes (resamples, runs, tasks), returns (resamples,).
+        seed: of the resampling.
+        confidence: the share of the resamples inside the interval.
+        resamples: the number of resamples.
+    """
+    values, rng = np.asarray(scores, dtype=np.float64), np.random.default_rng(seed)
+    runs, tasks = values.shape
+    at_once = max(1, AT_ONCE // values.size)
+    found = []
+    for first in range(0, resamples, at_once):
+        drawn = rng.integers(runs, size=(min(at_once, resamples - first), runs, tasks))
+        found.append(statistic(values[drawn, np.arange(tasks)]))
+    return _middle(np.concatenate(found), confidence)
+
+
+def _improvements(rng: np.random.Generator, ours: Array, theirs: Array, resamples: int) -> Array:
+    """Returns the probabilities of improvement of resamples of two samples."""
+    order, n, m = np.argsort(theirs), len(ours), len(theirs)
     ranks = np.argsort(order) + 1
     # how many of theirs, sorted, are below each of ours, and how many are not above it
     places = np.stack([np.searchsorted(theirs[order], ours, side) for side in ("left", "right")], axis=-1)
@@ -198,7 +233,7 @@ def improvement_interval(
     for k in range(resamples):
         drawn = places[rng.integers(n, size=n)]
         found[k] = np.bincount(ranks[rng.integers(m, size=m)], minlength=m + 1).cumsum()[drawn].sum()
-    return _middle(found / (2 * n * m), confidence)
+    return found / (2 * n * m)
 
 
 def _mean_and_error(sample: Array) -> tuple[Array, Array]:

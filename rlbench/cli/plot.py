@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rlbench import plots
     from rlbench.evaluation import Comparison
+    from rlbench.evaluation.comparison import Candidate
     from rlbench.plots import comparing
     from rlbench.reports import page
     from rlbench.store import RunRecord, Store
@@ -178,6 +179,13 @@ def plot(
     help="Greedy episodes played now, or the last ones of training.",
 )
 @click.option("--episodes", type=int, metavar="N", default=100, show_default=True, help="Episodes per run.")
+@click.option(
+    "--normalize",
+    "scales",
+    metavar="ENV=LOW:HIGH",
+    multiple=True,
+    help="Of several envs: the returns that count as 0 and 1.",
+)
 @out_option("Also draw it: a .png, .svg or .pdf.")
 @look_options
 @seed_option
@@ -190,6 +198,7 @@ def compare(
     runs: tuple[str, ...],
     metric: str,
     episodes: int,
+    scales: tuple[str, ...],
     out: str | None,
     look: dict[str, Any],
     dpi: int,
@@ -207,7 +216,11 @@ def compare(
 
     IQM is the interquartile mean: the mean of the middle half of the returns. "beats A" is the probability that a
     return of this candidate is above one of A; 0.5 is no difference. Intervals are bootstrapped.
+
+    Runs of several envs are compared by normalized scores: 0 is the return of random actions and 1 the best, where the
+    env's table is known, or what --normalize says. Each agent needs as many seeds in each env, two or more.
     """
+    scale_of = dict(map(_scale, scales))
     plots.check(path=out, size=look["size"], column=look["column"], dpi=dpi)
     with rlbench.open_store(store, create=False) as opened:
         if len(runs) == 1 and names_study(opened, runs[0]):
@@ -216,13 +229,13 @@ def compare(
             compare_study(rlbench.load_study(opened, runs[0]), as_json=as_json)
             return
         compared = chosen_runs(opened, runs, selection, needs="agent", trust=trust)
-        found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed)
+        found = rlbench.compare(compared, metric=metric, episodes=episodes, seed=seed, scales=scale_of)
     path = None if out is None else plots.save(plots.comparison_figure(found, **look), out, dpi=dpi)
     if as_json:
         print_json(_document(found, None if path is None else str(path)))
         return
     print_table(COMPARISON, _rows(found), right=RIGHT_COLUMNS, optional=OPTIONAL_COLUMNS)
-    say(found.basis)
+    say("\n".join([*_gaps(found), found.basis]))
     if path is not None:
         say(f"wrote {path}")
 
@@ -311,12 +324,41 @@ def _rows(found: Comparison) -> list[list[str]]:
     return rows
 
 
+def _gaps(found: Comparison) -> list[str]:
+    """Returns the optimality gaps, in one line; none of one env."""
+    across = [_across(one) for one in found.candidates]
+    gaps = [
+        "{} {:.3f} ({:.3f} to {:.3f})".format(comparing.letter(number), one["optimality_gap"], *one["gap_interval"])
+        for number, one in enumerate(across)
+        if one
+    ]
+    return [f"optimality gap: {', '.join(gaps)}"] if gaps else []
+
+
+def _scale(text: str) -> tuple[str, tuple[float, float]]:
+    """Reads ENV=LOW:HIGH."""
+    from rlbench.envs.making import full_id  # noqa: PLC0415  (Gymnasium)
+
+    env, _, ends = text.partition("=")
+    try:
+        low, high = map(float, ends.split(":"))
+    except ValueError:
+        raise UsageError(f"--normalize takes ENV=LOW:HIGH, such as MountainCar-v0=-200:-100, got {text!r}") from None
+    return full_id(env), (low, high)
+
+
 def _better(found: Comparison, number: int) -> tuple[str, str]:
     """Returns how probable it is that a candidate beats the first, and its interval."""
     if not number:
         return "", ""
     over = found.improvement(number, 0)
     return f"{over.probability:.2f}", f"{over.interval[0]:.2f} to {over.interval[1]:.2f}"
+
+
+def _across(one: Candidate) -> dict[str, Any]:
+    """Returns the figures that a candidate has over several envs."""
+    names = ("median", "optimality_gap", "gap_interval")
+    return {name: getattr(one, name) for name in names if hasattr(one, name)}
 
 
 def _document(found: Comparison, out: str | None) -> dict[str, Any]:
@@ -333,6 +375,7 @@ def _document(found: Comparison, out: str | None) -> dict[str, Any]:
                 "iqm": one.iqm,
                 "interval": list(one.interval),
                 "regret": one.regret,
+                **_across(one),
             }
             for one in found.candidates
         ],

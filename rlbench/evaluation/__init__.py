@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rlbench.evaluation.comparison import Comparison, compare
+from rlbench.evaluation.comparing import ComparisonAcross, compare
+from rlbench.evaluation.comparison import Comparison
 from rlbench.evaluation.evaluating import Evaluation, evaluate
 
-__all__ = ["Comparison", "Evaluation", "compare", "evaluate"]
+__all__ = ["Comparison", "ComparisonAcross", "Evaluation", "compare", "evaluate"]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlbench.checks import whole_number
-from rlbench.errors import RlbenchError, UsageError, unknown_name
+from rlbench.errors import RlbenchError, UsageError
 from rlbench.evaluation.evaluating import evaluate
 from rlbench.intervals import (
     improvement_interval,
@@ -182,6 +181,11 @@ class Comparison:
     improvements: tuple[Improvement, ...]
 
     @property
+    def score(self) -> str:
+        """What one score is, in words."""
+        return "return of greedy episodes" if self.metric == "evaluation" else "return of last training episodes"
+
+    @property
     def basis(self) -> str:
         """What the scores are, in words."""
         is_played = self.metric == "evaluation"
@@ -205,33 +209,12 @@ class Scores(NamedTuple):
     regret: float | None = None
 
 
-def compare(runs: Sequence[Run], *, metric: str = "evaluation", episodes: int = LAST, seed: int = 0) -> Comparison:
-    """Compares runs of one env; those that differ only in their seed form one candidate.
-
-    If all differ only in their seed, each run is a candidate.
-
-    Args:
-        runs: two or more.
-        metric: "evaluation" plays greedy episodes; "training" takes the last episodes of training, which explored.
-        episodes: how many of each run.
-        seed: of the resampling, and of the episodes played: a candidate's first run plays with it, its second with the
-            next number, and so on.
-
-    Raises:
-        UsageError: fewer than two runs, different envs, an unknown metric, or a run without it.
-    """
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
-    whole_number("episodes", episodes)
-    return scored(_candidates(runs), metric, episodes, seed)
-
-
 def scored(
     groups: Sequence[Group], metric: str = "evaluation", episodes: int = LAST, seed: int = 0, *, pairs: bool = True
 ) -> Comparison:
     """Scores candidates, one or more, and, if `pairs` says so, compares each with each other; see `compare`."""
     # each run of a candidate plays episodes of its own: the same starts again would count twice
-    measured = [[_measure(run, metric, episodes, seed + i) for i, run in enumerate(group.runs)] for group in groups]
+    measured = [[measure(run, metric, episodes, seed + i) for i, run in enumerate(group.runs)] for group in groups]
     by_run = all(len(group.runs) > 1 for group in groups)
     found = tuple(
         _candidate(group, scores, seed, by_run=by_run) for group, scores in zip(groups, measured, strict=True)
@@ -248,7 +231,8 @@ def _improvements(found: tuple[Candidate, ...], seed: int) -> tuple[Improvement,
     return tuple(later[i, j] if i > j else _reversed(later[j, i]) for i in places for j in places if i != j)
 
 
-def _candidates(runs: Sequence[Run]) -> list[Group]:
+def candidates_of(runs: Sequence[Run]) -> list[Group]:
+    """Groups the runs of one env to be compared with each other; if all differ only in their seed, one by one."""
     groups = group_runs(runs)
     if len(groups) > 1:
         return groups
@@ -284,7 +268,8 @@ def _reversed(found: Improvement) -> Improvement:
     return Improvement(found.over, found.of, 1 - found.probability, (1 - high, 1 - low))
 
 
-def _measure(run: Run, metric: str, episodes: int, seed: int) -> Scores:
+def measure(run: Run, metric: str, episodes: int, seed: int) -> Scores:
+    """Returns what a run scored; see `compare`."""
     if metric == "evaluation":
         return _evaluated(run, episodes, seed)
     if not len(run.returns):

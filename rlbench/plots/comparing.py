@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rlbench.evaluation.comparing import ComparisonAcross
 from rlbench.plots.fitting import drawing, fit, labelled, wrapped
+from rlbench.plots.judging import profile
 from rlbench.plots.sizes import read_size
 from rlbench.plots.style import BLUE, GREY, line_style, new_figure, plain, rc_params, styled
 
@@ -22,7 +24,7 @@ WIDTH = 5.5  # inches
 ROW, LINE, PAIR = 0.34, 0.15, 0.28  # inches: of a candidate without its name, a line of that name, a pair
 AXES = 1.5  # inches for the axes and the title
 NAMES = 0.75  # of the width, for names
-WHAT = {"evaluation": "return of greedy episodes", "training": "return of last training episodes"}
+PROFILE = 2.2  # inches
 
 
 def interquartile_means(comparison: Comparison, ax: Axes | None = None) -> Axes:
@@ -38,7 +40,7 @@ def interquartile_means(comparison: Comparison, ax: Axes | None = None) -> Axes:
             where = drawn.get_yaxis_transform()
             drawn.text(0.01, rows[-1] - 0.3 * ROW, name, transform=where, va="bottom", fontsize=size)
         _number_rows(drawn, rows, [letter(row) for row in range(len(rows))], below)
-        drawn.set(xlabel=f"interquartile mean, {WHAT[comparison.metric]}", title=plain(comparison.env_id))
+        drawn.set(xlabel=f"interquartile mean, {comparison.score}", title=plain(comparison.env_id))
         drawn.margins(x=0.05)
     return drawn
 
@@ -64,7 +66,7 @@ def comparison_figure(
     size: str | tuple[float, float] | None = None,
     column: str | None = None,
 ) -> Figure:
-    """Returns both plots in one figure, one above the other.
+    """Returns both plots in one figure, one above the other; of several envs with performance profiles below.
 
     Args:
         comparison: to draw.
@@ -82,13 +84,16 @@ def comparison_figure(
         names = _names(shown, width, float(rc_params()["legend.fontsize"]))
         pairs = min(len(shown.improvements) // 2, MOST_PAIRS)
         heights = [sum(ROW + LINE * (name.count("\n") + 1) for name in names), PAIR * pairs]
-        needed = sum(heights) + AXES
+        heights += [PROFILE] if isinstance(shown, ComparisonAcross) else []
+        needed = sum(heights) + AXES * len(heights) / 2
     smaller = min(1.0, (wanted.height or needed) / needed)
     with styled(wanted.font * smaller):
         figure = new_figure((width, wanted.height or needed))
-        upper, lower = figure.subplots(2, 1, height_ratios=heights)
+        upper, lower, *last = figure.subplots(len(heights), 1, height_ratios=heights)
         interquartile_means(shown, upper)
         improvements(shown, lower)
+        if isinstance(shown, ComparisonAcross):
+            profile(shown.scores, last[0]).set_xlabel(shown.score)
         if title is not None:
             upper.set_title(plain(title, 400))
         fit(figure, fixed=wanted.is_fixed)

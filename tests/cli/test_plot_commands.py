@@ -216,3 +216,21 @@ def test_a_mistake_in_reporting_is_one_line(rlbench, runs):
         outcome = rlbench("report", "latest", "--out", out)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1)
         assert message in outcome.err
+
+
+def test_compare_several_envs_by_normalized_scores(rlbench, tmp_path):
+    for env in ("FrozenLake-v1", "CliffWalking-v1"):
+        for agent in ("q-learning", "sarsa"):
+            assert (
+                rlbench("train", env, "--agent", agent, "--seeds", "0:2", "--episodes", 40, "--tag", "both").code == 0
+            )
+    asked = ("compare", "--tag", "both", "--episodes", 3, "--normalize", "CliffWalking-v1=-10000:-13")
+    document = rlbench(*asked, "--json").document
+    assert document["env_id"] == "FrozenLake-v1, CliffWalking-v1"
+    assert [one["label"] for one in document["candidates"]] == ["q-learning", "sarsa"]
+    assert all(0 <= one["optimality_gap"] <= 1.1 for one in document["candidates"])
+    out = rlbench(*asked).out
+    assert "optimality gap: A " in out
+    assert "CliffWalking-v1 -10000 to -13" in out
+    refused = rlbench(*asked[:-1], "CliffWalking-v1")
+    assert (refused.code, "--normalize takes ENV=LOW:HIGH" in refused.err) == (2, True)

@@ -6,11 +6,11 @@ from training.toys import Circle
 
 import rlbench
 from rlbench.errors import UnknownNameError, UsageError
+from rlbench.evaluation import compare
 from rlbench.evaluation.comparison import (
     Candidate,
     Comparison,
     Improvement,
-    compare,
     group_runs,
     scored,
     settings_of,
