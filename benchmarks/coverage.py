@@ -105,7 +105,11 @@ def main():
     head = f"| interval of | distribution | {' | '.join(f'n = {n}' for n in SIZES)} |\n|---|---|" + "---:|" * len(SIZES)
     table = "\n".join([head, *rows(count)])
     page = Path(__file__).with_suffix(".md")
-    said = page.read_text().partition("\n| interval of")[0] if page.exists() else "# Coverage of intervals\n"
+    said = (
+        page.read_text().partition("\n| interval of")[0].rstrip("\n") + "\n"
+        if page.exists()
+        else "# Coverage of intervals\n"
+    )
     page.write_text(f"{said}\n{table}\n")
     print(table)
 
