@@ -11,7 +11,12 @@ from training.toys import Gambler, frozen
 
 import rlbench
 from rlbench.agents import AGENTS, Agent, QLearning, _rules, make_agent
+from rlbench.envs.layouts import map_of
 from rlbench.errors import UsageError
+from rlbench.plots import grids
+from rlbench.viewer.clips import StoredClips
+from rlbench.viewer.playback import Playback
+from rlbench.viewer.value_maps import NOTHING, value_map
 
 N = 4  # actions
 POLICIES = {
@@ -229,3 +234,24 @@ def test_masks_are_refused_where_there_are_none():
         rlbench.train("FrozenLake-v1", episodes=1, agent_kwargs={"actions": "masked"})
     with pytest.raises(UsageError, match="unknown actions 'some'"):
         rlbench.train("Taxi-v4", episodes=1, agent_kwargs={"actions": "some"})
+
+
+# ----------------------------------------------------------------------------------------------- drawings
+
+
+def test_a_drawing_takes_a_state_for_unknown_if_its_allowed_values_are_as_at_first():
+    table = np.zeros((16, 4))
+    table[[3, 4], 0] = -np.inf
+    table[4, 2] = 1.0
+    assert grids._greedy(table)[[3, 4]].tolist() == [-1, 2]
+    layout = map_of(gym.make("FrozenLake-v1"))
+    best = value_map(table, layout, (0, 0)).best.ravel()
+    assert best[[3, 4]].tolist() == [NOTHING, 2]
+
+
+def test_the_bars_of_a_state_are_those_of_what_it_allows():
+    run = rlbench.train("rlbench/Gambler-v0", episodes=20, seed=3, engine="python")
+    viewer = Playback(StoredClips(run), 0, pace=1.0)
+    allowed = gym.make("rlbench/Gambler-v0").unwrapped.allowed_actions[viewer.state]
+    assert [bar.action for bar in viewer.bars()] == np.flatnonzero(allowed).tolist()
+    assert not allowed.all()
