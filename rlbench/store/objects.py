@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rlbench.errors import StoreError, UsageError
 from rlbench.store import manifests
 from rlbench.store.backend import TRIES, Backend
-from rlbench.store.bucket import open_bucket
+from rlbench.store.bucket import PIECE, open_bucket
 from rlbench.store.documents import PARTS, CheckpointRow
 from rlbench.store.leases import Lease
 from rlbench.store.manifests import RUN, Chunk, Content, Manifest, Pack, State
@@ -58,6 +58,9 @@ class ObjectBackend(Backend):
         self._drafts: dict[str, Manifest | None] = {}  # of the runs that are copied
         self._upload: _Upload | None = None  # of the run that is copied
         self._last = ("", 0, b"")  # what was last read of a pack: its path, from where on, and the bytes
+        self._reads_all = self._read_steps = False  # of the pack that was read last
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead: tuple[tuple[str, int, int] | None, Future[bytes | None] | None] = (None, None)
         self._added = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -70,6 +73,7 @@ class ObjectBackend(Backend):
         if not self._is_closed:
             self._lease.release()
         self._is_closed = True
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     @property
     def _bucket(self) -> Bucket:
@@ -332,7 +336,7 @@ class ObjectBackend(Backend):
             content = Pack.parse(chunk.name).content(part)
             if content is None:
                 return True, None
-            blob = self._read(chunk, part)
+            blob = self._read(run_id, chunk, part)
             if blob is not None:
                 if Content.of(blob) != content:
                     what = f"run {run_id}, chunk {span.number}, {part}"
@@ -353,19 +357,39 @@ class ObjectBackend(Backend):
         if after is None and self._upload is not None:
             yield from self._upload.left_over(span)
 
-    def _read(self, chunk: Chunk, part: str) -> bytes | None:
-        """Reads a part of a pack, and with it what is read next and is small."""
+    def _read(self, run_id: str, chunk: Chunk, part: str) -> bytes | None:
+        """Reads a part of a pack, and with it what is read next: all, if that of the pack before was read."""
+        if part == PARTS[0]:
+            self._reads_all, self._read_steps = self._read_steps, False
+        self._read_steps = self._read_steps or part == PARTS[-1]
         pack, path = Pack.parse(chunk.name), chunk.path
         first, stop = pack.starts[PARTS.index(part)], pack.starts[PARTS.index(part) + 1]
         known, start, blob = self._last
         if known != path or start > first or start + len(blob) < stop:
-            end = pack.size if pack.size <= SMALL else max(stop, pack.starts[2])
-            found = self._bucket.get_range(path, first, end - first)
+            is_whole = pack.size <= (PIECE if self._reads_all else SMALL)
+            found = self._fetch(path, first, pack.size if is_whole else max(stop, pack.starts[2]))
             if found is None:
                 return None
             start, blob = first, found
-            self._last = (path, start, blob) if part != PARTS[-1] else ("", 0, b"")
+            self._last = path, start, blob
+            if self._reads_all:
+                self._fetch_ahead(run_id, chunk)
         return blob[first - start : stop - start]
+
+    def _fetch(self, path: str, first: int, stop: int) -> bytes | None:
+        """Returns bytes of a pack, which may be on their way already."""
+        (place, under_way), self._ahead = self._ahead, (None, None)
+        if under_way is not None and place == (path, first, stop):
+            return under_way.result()
+        return self._bucket.get_range(path, first, stop - first)
+
+    def _fetch_ahead(self, run_id: str, chunk: Chunk) -> None:
+        """Begins to read the next pack of a run, while this one is used."""
+        known = self._known.get(run_id)
+        following = known and known.chunk(chunk.span._replace(number=chunk.span.number + 1))
+        if following and 0 < Pack.parse(following.name).size <= PIECE:
+            place = following.path, 0, Pack.parse(following.name).size
+            self._ahead = place, self._reader.submit(self._bucket.get_range, following.path, 0, place[2])
 
     def select_table(self, digest: str) -> bytes | None:
         found = self._bucket.get(manifests.table_path(digest)) if manifests.DIGEST.fullmatch(digest) else None

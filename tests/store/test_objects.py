@@ -137,7 +137,9 @@ def fits(row, where):
 def altered(backend, chunk, changes):
     """A chunk with changes, after its pack was written."""
     span = chunk.span._replace(**{name: value for name, value in changes.items() if name in Span._fields})
-    blobs = [backend._read(chunk, part) if Pack.parse(chunk.name).content(part) else None for part in PARTS]
+    blobs = [
+        backend._read(chunk.span.run, chunk, part) if Pack.parse(chunk.name).content(part) else None for part in PARTS
+    ]
     blobs = [changes.get(f"{part}_blob", blob) for part, blob in zip(PARTS, blobs, strict=True)]
     name = Pack(chunk.span.number, tuple(blob if blob is None else Content.of(blob) for blob in blobs)).name
     after = chunk._replace(span=span, name=name)
@@ -393,6 +395,28 @@ def test_a_server_elsewhere_is_asked_over_tls_only(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.0.2.1:9000")
     with pytest.raises(UsageError, match=r"AWS_ENDPOINT_URL must begin with https://"):
         open_store("s3://bucket/x")
+
+
+def test_of_a_run_only_what_is_asked_for_is_fetched_and_the_next_pack_ahead(bucket, monkeypatch):
+    monkeypatch.setattr("rlbench.store.objects.SMALL", 0)
+    with open_store("memory://") as local, opened(bucket) as store:
+        run = local.create_run("Taxi-v4", "random", seed=0)
+        for number in range(4):
+            local.append(run.id, stores.make_chunk(number, [500]))
+        local.append(run.id, status="finished")
+        copying.copy(local, store)
+        fetched, get_range = [], bucket.get_range
+        monkeypatch.setattr(bucket, "get_range", lambda *args: fetched.append(args) or get_range(*args))
+        packs = [Pack.parse(chunk.name) for chunk in store.backend._manifest(run.id).chunks]
+        assert store.figures(run.id, ["length"])["length"].tolist() == [500] * 4
+        assert all(size < pack.size for (_, _, size), pack in zip(fetched, packs, strict=False))
+        del fetched[:]
+        assert len(list(store.chunks(run.id))) == 4
+        whole = [pack.size for pack in packs[1:]]
+        assert [size for _, start, size in fetched if start == 0][-3:] == whole
+        assert len(fetched) == 5  # of the first pack its steps apart
+        del fetched[:]
+        assert stores.everything(store) == stores.everything(local)
 
 
 # ---------------------------------------------------------------- a real server
