@@ -1,8 +1,10 @@
 """A real S3 server, SeaweedFS, for the tests that need one, and an address in it for each of them."""
 
+import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,6 +36,7 @@ FLAGS = {
     "master.volumeSizeLimitMB": "64",
     "volume.max": "50",
 }
+TRIES = 5
 ALLOWED = {"writer": ["Read", "Write", "List"], "reader": ["Read", "List"]}
 
 
@@ -63,13 +66,21 @@ class Seaweed:
         """What a client needs to know."""
         return {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports['s3.port']}"}
 
+    @property
+    def is_up(self):
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self):
-        """Starts it if it does not run, and waits until it can be written to."""
-        if self._process is not None and self._process.poll() is None:
+        """Starts it if it does not run, and waits until it can be written to, or has ended."""
+        if self.is_up:
             return
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        until(self._serves, lambda: f"no server: {(self.folder / 'log').read_text()[-2000:]}")
+        until(
+            lambda: not self.is_up or self._serves(),
+            lambda: f"no server: {(self.folder / 'log').read_text()[-2000:]}",
+        )
 
     def _serves(self):
         """Makes the bucket, and writes to it."""
@@ -93,14 +104,13 @@ class Seaweed:
 
 
 def _free(count):
-    """Ports that nobody uses."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Ports that nobody uses; none that the system gives to whoever connects to something."""
+    ports = []
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports[:count]
 
 
 def _binary():
@@ -114,19 +124,31 @@ def _binary():
 @pytest.fixture(scope="session")
 def _seaweed():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Seaweed(_binary(), folder)
+        server = _started(folder)
         try:
-            server.start()
             yield server
         finally:
-            if server._process is not None:
+            if server.is_up:
                 server.kill9()
+
+
+def _started(folder):
+    """A server that runs: another program may take a port before it does."""
+    for number in range(TRIES):
+        place = Path(folder, str(number))
+        place.mkdir()
+        server = Seaweed(_binary(), place)
+        server.start()
+        if server.is_up:
+            return server
+    return pytest.fail(f"SeaweedFS does not start: {(place / 'log').read_text()[-2000:]}")
 
 
 @pytest.fixture
 def seaweed(_seaweed, monkeypatch):
     """The real server, up, whatever the test before has done to it; the environment says how to reach it."""
     _seaweed.start()
+    assert _seaweed.is_up
     for name, value in _seaweed.environment.items():
         monkeypatch.setenv(name, value)
     return _seaweed

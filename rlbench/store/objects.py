@@ -105,7 +105,11 @@ class ObjectBackend(Backend):
             if not create or self._read_only:
                 raise StoreError(f"there is no store at {self.url}: check the address, or copy one there first")
             self._bucket.add(MARK, MARKED)
-            self._bucket.check_conditions(MARK, MARKED)
+            try:
+                self._bucket.check_conditions(MARK, MARKED)
+            except BaseException:
+                self._bucket.delete([MARK])
+                raise
         elif found.blob != MARKED:
             raise StoreError(f"{self.url} is from a newer rlbench, or none of its stores: upgrade rlbench to open it")
 

@@ -104,6 +104,7 @@ def test_a_server_without_conditional_writes_is_refused(monkeypatch):
     monkeypatch.setattr(there, "_put", lambda path, blob, mode: put(path, blob, "overwrite"))
     with pytest.raises(StoreError, match="its server overwrites what another process has just written"):
         ObjectBackend(there).take_over(create=True)
+    assert there.is_empty()
 
 
 def test_large_objects_go_in_pieces_both_ways(monkeypatch):
