@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rlbench.errors import StoreError
@@ -187,7 +188,7 @@ class Manifest(NamedTuple):
         """Returns a chunk by the run that wrote it, and its number."""
         likely = self.chunks[span.number : span.number + 1]
         place = (span.run, span.number)
-        return next((one for one in (*likely, *self.chunks) if (one.span.run, one.span.number) == place), None)
+        return next((one for one in chain(likely, self.chunks) if (one.span.run, one.span.number) == place), None)
 
     def state(self, info: CheckpointInfo) -> State | None:
         """Returns a checkpoint by the run that wrote it, and its step."""
