@@ -54,6 +54,10 @@ class Behind:
         self.flush()
         return getattr(self._backend, name)
 
+    def check_trainable(self) -> None:
+        """Asks the backend, which this changes in nothing: so nothing needs to be written before."""
+        self._backend.check_trainable()
+
     def insert_run(self, document: Document, base: str | None = None, *, act: Act | None = None) -> bool:
         """Keeps a new run back; one that shares what another stored is written, after that one."""
         if base is not None:

@@ -45,7 +45,7 @@ BAD = [
     # names
     (("train", "safecap"), 2, "unknown env 'safecap'; did you mean safecab?"),
     (("train", "FrozenLake-v7", "--episodes", "5"), 2, "FrozenLake"),
-    ((*SAFECAB, "--agent", "q-lerning"), 2, "unknown agent 'q-lerning'; did you mean q-learning?"),
+    ((*SAFECAB, "--agent", "q-lerning"), 2, "unknown agent 'q-lerning'; did you mean q-learning"),
     ((*SAFECAB, "--preset", "bok"), 2, "unknown preset of rlbench/SafeCab-v0 'bok'; did you mean book?"),
     ((*LAKE, "--preset", "book"), 2, "unknown preset of FrozenLake-v1 'book'"),
     ((*SAFECAB, "--engine", "compild"), 2, "unknown engine 'compild'; did you mean compiled?"),
