@@ -572,6 +572,8 @@ class MongoBackend(Backend):
     def problems(self) -> Iterator[str]:
         with self._reading() as store:
             lost = list(store.snapshots.find({"row": None, "size": {"$exists": True}}, {"kind": 1, "name": 1}))
+            hidden = list(store.runs.find({"$nor": [THERE], "status": {"$exists": True}}, {"_id": 1}))
+        yield from (f"run {found['_id']} is not listed, for it has no number" for found in hidden)
         yield from (f"snapshot {found.get('kind')}/{found.get('name')} does not say where it is" for found in lost)
 
     def compact(self) -> None:

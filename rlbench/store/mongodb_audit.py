@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TRIES = 1000  # to get a place: each that is lost is another process's
 NONE_WAIT = {"acts.0": {"$exists": False}}
 EMPTIED: dict[str, Document] = {  # what is left of a document that was deleted, by its collection
-    "runs": {"number": None, **NONE_WAIT},
+    "runs": {"number": None, "status": None, **NONE_WAIT},
     "snapshots": {"row": None, "pending.0": {"$exists": False}, **NONE_WAIT},
 }
 

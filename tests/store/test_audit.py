@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nursery import Nursery
 
-from rlbench.store import audit, mongodb_audit, open_store
+from rlbench.store import audit, checking, mongodb_audit, open_store
 
 IMITATED = "mongodb://somewhere/audit"
 TEXTS = st.text(max_size=5)
@@ -191,3 +191,16 @@ def test_an_act_that_another_process_enters_meanwhile_is_entered_once(imitated, 
         store.create_run("Taxi-v4", "random", seed=0)
         assert [entry.what for entry in store.entries()] == ["export", "train", "export"]
         assert list(audit.problems(store.entries())) == []
+
+
+@pytest.mark.parametrize("number", [None, "[1]", -1])
+def test_a_run_whose_number_is_damaged_is_told_of_and_not_taken_for_a_deleted_one(number):
+    with open_store(mongomock.MongoClient()["lab"]) as store:
+        run = store.create_run("Taxi-v4", "random", seed=0)
+        store.append(run.id, status="finished")
+        store.backend._collections.runs.update_one({"_id": run.id}, {"$set": {"number": number}})
+        told = [damage.problem for damage in checking.check(store)]
+        assert told == [f"run {run.id} is not listed, for it has no number"]
+        store.backend.compact()
+        store.backend._collections.runs.update_one({"_id": run.id}, {"$set": {"number": 0}})
+        assert store.run(run.id).status == "finished"
