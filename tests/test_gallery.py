@@ -15,7 +15,7 @@ FIGURES = {
     GALLERY.parent.parent / entry["script"]: entry for entry in json.loads((GALLERY / "figures.json").read_text())
 }
 LINES = 40
-AGAIN = 20  # seconds of CPU or more are too long for a test
+AGAIN = 10  # seconds or more on an idle core are too long for a test
 
 each = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 
