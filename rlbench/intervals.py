@@ -2,7 +2,7 @@
 
 After Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021). The intervals of
 means and interquartile means are chosen by how often they hold the truth where there are few values: see
-`benchmarks/coverage.py`. NumPy only.
+`benchmarks/interval_coverage.py`. NumPy only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How often the 95 % intervals hold the truth, where there are few values: coverage.md.
+"""How often the 95 % intervals hold the truth, where there are few values: interval_coverage.md.
 
-    python benchmarks/coverage.py [--samples 1000]
+    python benchmarks/interval_coverage.py [--samples 1000]
 
 From each of several distributions, samples of 3 to 50 values are drawn, and counted is in how many the interval holds
 the truth, which is known. "before" is the percentile bootstrap, which is what most papers print. Success is 1 with a
