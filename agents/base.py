@@ -121,6 +121,11 @@ class Agent(ABC):
         """The probability that the next action is drawn at random."""
         return 0.0
 
+    @property
+    def exploration_told(self) -> float:
+        """The same, to be told and not to choose by."""
+        return self.exploration_rate
+
     def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, None]:
         """Returns (action, None), or (actions, None) for an array of observations, as Stable-Baselines3 does.
 
@@ -329,10 +334,18 @@ class TableAgent(Agent):
         rates = self.learning_rates
         return rates if isinstance(rates, rules.Visits) else self._value_now(rates)
 
-    def _value_now(self, schedule: Any) -> float:
+    @property
+    def exploration_told(self) -> float:
+        """The same, to be told and not to choose by: plain Python computes it, so that no compiled code is loaded."""
+        if type(self).exploration_rate is not TableAgent.exploration_rate:
+            return self.exploration_rate
+        return self._value_now(self.exploration, told=True)
+
+    def _value_now(self, schedule: Any, *, told: bool = False) -> float:
         if schedule.__class__ is ByFunction:
             return float(schedule.rate(self.episodes, self.timesteps))
-        return float(rules.schedule_value(schedule, self.timesteps if schedule.per_step else self.episodes))
+        value = rules.schedule_value.py_func if told else rules.schedule_value
+        return float(value(schedule, self.timesteps if schedule.per_step else self.episodes))
 
     def behind_a_gate(self) -> tuple[Callable[..., int], Callable[..., None]]:
         """Returns `act` and `update` without their checks, unless a subclass or an instance has its own."""
@@ -417,7 +430,7 @@ class TableAgent(Agent):
         if cls.act is not TableAgent.act or cls._choose is not TableAgent._choose:
             return None
         values = np.asarray(self.q_table)
-        return behaving_policy(self.policy, values, self.exploration_rate, ties=self.parameters.ties)
+        return behaving_policy(self.policy, values, self.exploration_told, ties=self.parameters.ties)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the agent's complete state as plain arrays and numbers."""

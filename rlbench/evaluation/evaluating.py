@@ -170,7 +170,7 @@ def _exact(env: gym.Env[Any, Any], agent: Agent, gamma: float, optimum: Optimum 
     if behaving is None:
         return found
     worth = expected_return(model, behaving, optimum)
-    return {**found, "behaving_return": worth, "exploration_rate": agent.exploration_rate}
+    return {**found, "behaving_return": worth, "exploration_rate": agent.exploration_told}
 
 
 def _drawn(model: TabularModel, agent: Any, optimum: Optimum) -> dict[str, Any]:

@@ -508,3 +508,16 @@ def test_the_action_chosen_ahead_is_not_taken_in_the_next_episode():
     agent.end_episode()
     agent.q_table = [[0.0, 0.0], [0.0, 9.0]]
     assert agent.act(1) == 1
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "multiplicative", "linear", "constant"])
+def test_the_exploration_rate_that_is_told_is_the_one_that_is_chosen_by(schedule):
+    steps = {"exploration_steps": 100} if schedule == "linear" else {}
+    agent = QLearning(2, 2, exploration_schedule=schedule, **steps)
+    agent.episodes = agent.timesteps = 37
+    assert agent.exploration_told == pytest.approx(agent.exploration_rate, rel=1e-12)
+
+    class Bold(QLearning):
+        exploration_rate = 0.75
+
+    assert Bold(2, 2).exploration_told == 0.75
