@@ -261,7 +261,9 @@ class Discretize(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
             UsageError: the KMeans is not fitted, or the centres have the wrong shape.
 
         Example:
+            >>> from rlbench.models import KMeans
             >>> scale = [1.0, 1.0, 0.1, 0.8]
+            >>> observations = np.random.default_rng(0).normal(size=(500, 4)) * scale
             >>> kmeans = KMeans(50, random_state=0).fit(observations / scale)
             >>> env = Discretize.from_kmeans(gym.make("CartPole-v1"), kmeans, scale=scale)
         """

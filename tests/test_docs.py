@@ -1,9 +1,11 @@
 """The documentation: programs run, commands work, links resolve, and every command is mentioned."""
 
+import doctest
 import itertools
 import re
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,13 @@ VARYING = {
     r" +": " ",
     r"(finished [\d,]+ [\d,]+) [\d.]+": r"\1 N",  # seconds, in a list of runs
 }
+FOLDERS = {"rlbench": ROOT / "rlbench", **{f"rlbench.{name}": ROOT / name for name in ("envs", "agents", "buffers")}}
+EXAMPLES = [  # modules with examples in their docstrings
+    ".".join((room, *path.relative_to(folder).with_suffix("").parts))
+    for room, folder in FOLDERS.items()
+    for path in sorted(folder.rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -186,3 +195,10 @@ def test_a_script_that_reads_a_store_is_quiet_where_there_is_none(script, forks,
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("there is no store at rlbench.db")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_the_examples_of_docstrings_run(module):
+    result = doctest.testmod(import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -51,8 +51,8 @@ class AccessControlEnv(TableEnv):
     ## Example
         >>> import rlbench
         >>> plan = rlbench.plan("rlbench/AccessControl-v0", gamma=0.99)
-        >>> plan.policy.reshape(4, 11)[[0, 3]].tolist()  # rejects the lowest priority, accepts the highest
-        [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]
+        >>> plan.policy.reshape(4, 11)[[0, 3]].tolist()  # of the lowest and of the highest priority
+        [[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]
     """
 
     action_names = ("Reject", "Accept")

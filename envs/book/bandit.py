@@ -53,7 +53,7 @@ class BanditEnv(DrawnEnv):
     ## Example
         >>> import gymnasium as gym, rlbench
         >>> env = gym.make("rlbench/Bandit-v0")
-        >>> env.reset(seed=0)[1]["best_arm"] == env.unwrapped.values.argmax()
+        >>> env.reset(seed=0)[1]["best_arm"] == env.unwrapped.values.argmax().item()
         True
     """
 
