@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -92,6 +93,15 @@ class Envs(Written):
                 yield _table(["argument", "default", "what it is"], rows)
 
 
+class Schema(Written):
+    """The tables of a SQLite store, as an empty one has them."""
+
+    def write(self):
+        with rlbench.open_store("memory://") as store:
+            rows = store.backend._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
+            yield "```sql\n" + ";\n\n".join(textwrap.dedent(sql) for (sql,) in rows) + ";\n```"
+
+
 class Messages(Written):
     """Every error message in the code, by the room that says it."""
 
@@ -125,5 +135,6 @@ def setup(app):
     app.add_directive("names", Names)
     app.add_directive("agents", Agents)
     app.add_directive("envs", Envs)
+    app.add_directive("schema", Schema)
     app.add_directive("messages", Messages)
     return {"parallel_read_safe": True}
