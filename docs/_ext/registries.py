@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -99,7 +98,7 @@ class Schema(Written):
     def write(self):
         with rlbench.open_store("memory://") as store:
             rows = store.backend._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
-            yield "```sql\n" + ";\n\n".join(textwrap.dedent(sql) for (sql,) in rows) + ";\n```"
+            yield "```sql\n" + ";\n\n".join(sql.replace("\n        ", "\n") for (sql,) in rows) + ";\n```"
 
 
 class Messages(Written):
